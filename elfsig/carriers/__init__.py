@@ -1,0 +1,1 @@
+"""Carriers: where a signature's bytes lie."""

@@ -1,0 +1,21 @@
+"""Coverage ``whole-file``: every byte in front of the signature (appended-formats 1: csm, x509, pkcs7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elfsig.elf.image import Image
+from elfsig.model import FileRange, Message, Place
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """All bytes before the place; before anything is attached, all bytes."""
+
+    id: str = "whole-file"
+
+    def message(self, image: Image, place: Place | None) -> Message:
+        """One range from 0 to the start of ``place``. Never raises."""
+        # A detached signature has no bytes in the file: it signs all of it.
+        end = image.end if place is None or place.kind == "detached" else place.start
+        return Message(self.id, image.data, (FileRange(0, end),))

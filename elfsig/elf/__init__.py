@@ -1,0 +1,1 @@
+"""Reading and exact editing of ELF files."""

@@ -1,0 +1,59 @@
+"""One decompressed file as carriers and coverages see it: bytes, a logical end, and its ELF table."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from elfsig.elf.table import MAGIC, ElfTable
+from elfsig.errors import ParseError
+
+
+class Image:
+    """``data`` up to ``end``. Trailers peel from the outside in: each peel is a shorter view of the same
+    bytes (:meth:`cut`), so that nothing is copied and the section table is read once."""
+
+    def __init__(self, data: bytes, end: int | None = None, *, whole: Image | None = None) -> None:
+        self.data = data
+        self.end = len(data) if end is None else end
+        self._whole = whole or self
+
+    def cut(self, end: int) -> Image:
+        """The same content without what lies at ``end`` and behind it."""
+        return Image(self.data, end, whole=self._whole)
+
+    def bytes(self) -> bytes:
+        """The content up to ``end``."""
+        return self.data if self.end == len(self.data) else self.data[: self.end]
+
+    @property
+    def is_elf(self) -> bool:
+        return self.data[:4] == MAGIC
+
+    @cached_property
+    def _parsed(self) -> ElfTable | ParseError | None:
+        if not self.is_elf:
+            return None
+        try:
+            table = ElfTable(self.data)
+            _ = table.names
+        except ParseError as fault:
+            return fault
+        return table
+
+    @property
+    def elf(self) -> ElfTable | None:
+        """The section table; None where this is no ELF file or its table is damaged (see elf_fault)."""
+        parsed = self._whole._parsed
+        return parsed if isinstance(parsed, ElfTable) else None
+
+    @property
+    def elf_fault(self) -> ParseError | None:
+        """Why the ELF structure could not be read, None where it could or where this is no ELF file."""
+        parsed = self._whole._parsed
+        return parsed if isinstance(parsed, ParseError) else None
+
+    @property
+    def elf_end(self) -> int:
+        """Where the ELF image ends, 0 where there is none."""
+        table = self.elf
+        return min(table.end, self.end) if table else 0

@@ -1,0 +1,263 @@
+"""The section table of an ELF file, read with struct: both classes, both byte orders, any layout.
+
+Layout: System V ABI, "ELF header" and "Sections". Everything is bounded by the size of the content
+before it is used; extended section numbering (counts and string-table indices of 0xff00 and more, kept in
+section 0) is followed. Nothing here insists on a relocatable file: that is the editor's business.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from struct import Struct, error
+from typing import NamedTuple
+
+from elfsig.errors import ParseError
+from elfsig.model import ElfSummary
+
+MAGIC = b"\x7fELF"
+
+ET_REL = 1
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA = 0, 1, 2, 3, 4
+SHT_NOTE, SHT_NOBITS, SHT_REL, SHT_GROUP, SHT_SYMTAB_SHNDX = 7, 8, 9, 17, 18
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+SHN_UNDEF, SHN_LORESERVE, SHN_ABS, SHN_COMMON, SHN_XINDEX = 0, 0xFF00, 0xFFF1, 0xFFF2, 0xFFFF
+
+TYPES = {0: "NONE", 1: "REL", 2: "EXEC", 3: "DYN", 4: "CORE"}
+MACHINES = {
+    2: "sparc", 3: "i386", 4: "m68k", 8: "mips", 15: "parisc", 18: "sparc32plus", 20: "ppc", 21: "ppc64",
+    22: "s390", 40: "arm", 42: "sh", 43: "sparcv9", 50: "ia64", 62: "x86-64", 183: "arm64", 243: "riscv",
+    258: "loongarch", 0x9026: "alpha", 0xA390: "s390-old",
+}  # fmt: skip
+
+
+class Layout(NamedTuple):
+    """The struct formats of one class and byte order. ``order`` is struct's "<" or ">"."""
+
+    bits: int
+    order: str
+    header: Struct
+    row: Struct
+    symbol: Struct
+    rel: Struct
+    rela: Struct
+    word: int
+
+
+def _layout(bits: int, order: str) -> Layout:
+    if bits == 64:
+        formats = ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ", "QQ", "QQq")
+    else:
+        formats = ("HHIIIIIHHHHHH", "IIIIIIIIII", "IIIBBH", "II", "IIi")
+    header, row, symbol, rel, rela = (Struct(order + f) for f in formats)
+    return Layout(bits, order, header, row, symbol, rel, rela, bits // 8)
+
+
+LAYOUTS = {
+    (1, 1): _layout(32, "<"),
+    (1, 2): _layout(32, ">"),
+    (2, 1): _layout(64, "<"),
+    (2, 2): _layout(64, ">"),
+}
+
+
+class Header(NamedTuple):
+    """The ELF header behind ``e_ident``, fields as in the file."""
+
+    type: int
+    machine: int
+    version: int
+    entry: int
+    phoff: int
+    shoff: int
+    flags: int
+    ehsize: int
+    phentsize: int
+    phnum: int
+    shentsize: int
+    shnum: int
+    shstrndx: int
+
+
+class Row(NamedTuple):
+    """One section header as it stands in the file (``name`` is the offset into the name table)."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    entsize: int
+
+    @property
+    def end(self) -> int:
+        """File offset behind the section's bytes; NOBITS sections have none."""
+        return self.offset if self.type == SHT_NOBITS else self.offset + self.size
+
+
+class Section(NamedTuple):
+    """A section header with its index in the table (readelf's ``Nr``) and its name."""
+
+    nr: int
+    name: bytes
+    row: Row
+
+    @property
+    def text(self) -> str:
+        """The name for people; bytes that are no UTF-8 are escaped."""
+        return self.name.decode("utf-8", "backslashreplace")
+
+
+class ElfTable:
+    """Section table of the ELF image that starts at offset 0 of ``data``.
+
+    Raises ParseError when the header or the table does not lie inside ``data``, or the name table is no
+    sound string table. Sections that reach beyond the file are kept as they are; see :meth:`content`.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        if len(data) < 16 or data[:4] != MAGIC:
+            raise ParseError("not an ELF file: no magic", offset=0, code="not-elf")
+        layout = LAYOUTS.get((data[4], data[5]))
+        if layout is None:
+            raise ParseError(
+                f"ELF class {data[4]} or byte order {data[5]} unknown", offset=4, code="elf-ident"
+            )
+        self.layout = layout
+        try:
+            self.header = Header._make(layout.header.unpack_from(data, 16))
+        except error:
+            raise ParseError("ELF header is cut off", offset=len(data), code="elf-truncated") from None
+        self.rows = self._read_rows()
+        self.shstrndx = self._name_table_index()
+
+    def _read_rows(self) -> list[Row]:
+        head, row, size = self.header, self.layout.row, len(self._data)
+        if not head.shoff:
+            return []
+        if head.shentsize != row.size:
+            raise ParseError(
+                f"section header entries are {head.shentsize} bytes, expected {row.size}",
+                offset=self._field("shentsize"),
+                code="elf-shentsize",
+            )
+        if head.shoff + row.size > size:
+            raise ParseError(
+                f"section header table at {head.shoff:#x} lies beyond the end of the file ({size} bytes)",
+                offset=self._field("shoff"),
+                code="elf-truncated",
+            )
+        count = head.shnum or Row._make(row.unpack_from(self._data, head.shoff)).size
+        end = head.shoff + count * row.size
+        if end > size:
+            raise ParseError(
+                f"section header table ({count} entries at {head.shoff:#x}) reaches beyond the end of the file",
+                offset=self._field("shnum"),
+                code="elf-truncated",
+            )
+        return list(map(Row._make, row.iter_unpack(memoryview(self._data)[head.shoff : end])))
+
+    def _field(self, name: str) -> int:
+        """File offset of a header field, for error messages."""
+        at = Header._fields.index(name)
+        codes = self.layout.header.format[1:]
+        return 16 + Struct(self.layout.order + codes[:at]).size
+
+    def _name_table_index(self) -> int:
+        index = self.header.shstrndx
+        if index == SHN_XINDEX and self.rows:
+            index = self.rows[0].link
+        if self.rows and index >= len(self.rows):
+            raise ParseError(
+                f"e_shstrndx {index} names no section (there are {len(self.rows)})",
+                offset=self._field("shstrndx"),
+                code="elf-shstrndx",
+            )
+        return index
+
+    @cached_property
+    def names(self) -> bytes:
+        """The section name string table, b"" where there is none. Raises ParseError."""
+        if not self.rows or self.shstrndx == SHN_UNDEF:
+            return b""
+        blob = self.content(self.shstrndx)
+        if blob and blob[-1]:
+            raise ParseError(
+                f"section name table [{self.shstrndx}] does not end in NUL",
+                offset=self.rows[self.shstrndx].end,
+                code="elf-names",
+            )
+        return blob
+
+    def name(self, index: int) -> bytes:
+        """Name of a section, without its NUL. Raises ParseError when it lies outside the name table."""
+        start, names = self.rows[index].name, self.names
+        if start >= len(names):
+            if not start:
+                return b""
+            raise ParseError(
+                f"name of section [{index}] at {start:#x} lies outside the name table ({len(names)} bytes)",
+                offset=self.header.shoff + index * self.layout.row.size,
+                code="elf-name",
+            )
+        return names[start : names.index(0, start)]
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """All sections in table order, section 0 included. Raises ParseError."""
+        return tuple(Section(i, self.name(i), row) for i, row in enumerate(self.rows))
+
+    def named(self, name: bytes) -> tuple[Section, ...]:
+        """The sections 1.. of exactly this name, in table order; cheap where there is none."""
+        if name not in self.names:
+            return ()
+        return tuple(s for s in self.sections[1:] if s.name == name)
+
+    def content(self, index: int) -> bytes:
+        """The bytes of a section (b"" for NOBITS). Raises ParseError when they lie outside the file."""
+        row = self.rows[index]
+        if row.type == SHT_NOBITS:
+            return b""
+        if row.offset + row.size > len(self._data):
+            raise ParseError(
+                f"section [{index}] ({row.size} bytes at {row.offset:#x}) reaches beyond the end of the file",
+                offset=self.header.shoff + index * self.layout.row.size,
+                code="elf-section-bounds",
+            )
+        return self._data[row.offset : row.offset + row.size]
+
+    @cached_property
+    def end(self) -> int:
+        """Where the ELF image ends: behind its last section, section header or program header.
+
+        Never beyond the file: a section that claims more is taken to reach the file's end.
+        """
+        head = self.header
+        ends = [16 + self.layout.header.size, head.shoff + len(self.rows) * self.layout.row.size]
+        ends += [row.end for row in self.rows if row.type not in (SHT_NULL, SHT_NOBITS)]
+        ends.append(head.phoff + head.phnum * head.phentsize if head.phnum else 0)
+        ends.append(self._segments_end())
+        return min(max(ends), len(self._data))
+
+    def _segments_end(self) -> int:
+        head, order = self.header, self.layout.order
+        at = Struct(order + ("IIQQQQQQ" if self.layout.bits == 64 else "IIIIIIII"))
+        if not head.phnum or head.phentsize != at.size or head.phoff + head.phnum * at.size > len(self._data):
+            return 0
+        pick = (2, 5) if self.layout.bits == 64 else (1, 4)
+        table = memoryview(self._data)[head.phoff : head.phoff + head.phnum * at.size]
+        return max(int(entry[pick[0]]) + int(entry[pick[1]]) for entry in at.iter_unpack(table))
+
+    def summary(self) -> ElfSummary:
+        """The header in words."""
+        head = self.header
+        return ElfSummary(
+            self.layout.bits,
+            "little" if self.layout.order == "<" else "big",
+            MACHINES.get(head.machine, f"machine-{head.machine}"),
+            TYPES.get(head.type, f"type-{head.type}"),
+        )

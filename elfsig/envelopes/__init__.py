@@ -1,0 +1,1 @@
+"""Envelopes: how a signature is encoded."""

@@ -1,0 +1,74 @@
+"""What can go wrong, in two roots: a thing cannot be read, or it does not verify.
+
+Third-party exceptions never leave elfsig: every module that calls a library maps them to one of these.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ElfsigError(Exception):
+    """Base of every error that elfsig raises on purpose.
+
+    ``code`` is a stable word for machines, ``text`` the sentence for people, ``offset`` the byte
+    position in the (decompressed) content that the sentence speaks of, where there is one.
+    ``exit_code`` is what the command line ends with when this error decides.
+    """
+
+    exit_code: ClassVar[int] = 1
+    default_code: ClassVar[str] = "error"
+
+    def __init__(self, text: str, *, offset: int | None = None, code: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.offset = offset
+        self.code = code or self.default_code
+
+    def __str__(self) -> str:
+        return self.text if self.offset is None else f"{self.text} (at offset {self.offset:#x})"
+
+
+class ParseError(ElfsigError):
+    """Bytes are not what their format says. The only error that a parser raises."""
+
+    default_code = "malformed"
+
+
+class ReadError(ElfsigError):
+    """A file could not be read at all: missing, a directory, a FIFO, permission, size limit."""
+
+    exit_code = 5
+    default_code = "unreadable"
+
+
+class VerificationError(ElfsigError):
+    """A signature was checked, or could not be, and does not hold."""
+
+    default_code = "not-valid"
+
+
+class KeySourceError(ElfsigError):
+    """A key source is missing, holds no usable key, or holds a private key where a public one is meant."""
+
+    exit_code = 2
+    default_code = "key-source"
+
+
+class SigningError(ElfsigError):
+    """A signature cannot be made: wrong key for the format, key and certificate differ, token failed."""
+
+    default_code = "cannot-sign"
+
+
+class EditRefused(ElfsigError):
+    """An edit would change, or could not be proven not to change, something else. Nothing was written."""
+
+    default_code = "edit-refused"
+
+
+class UsageError(ElfsigError):
+    """The request contradicts itself or names something unknown."""
+
+    exit_code = 2
+    default_code = "usage"

@@ -1,0 +1,1 @@
+"""What each kernel answers: tables, and the policy that reads them."""

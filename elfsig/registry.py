@@ -1,0 +1,102 @@
+"""The formats that exist: the built-in ones in probing order, then those of third parties.
+
+Third parties declare an entry point in the group ``elfsig.formats`` that names a Format object or a
+sequence of them. A plug-in that cannot be loaded is kept as data and shown; it stops nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from elfsig.errors import UsageError
+from elfsig.model import Carrier, Format, Place
+
+ENTRY_POINT_GROUP = "elfsig.formats"
+
+AMBIGUOUS = {
+    ".module_sig": "both the Greg KH scheme (gkh) and the Red Hat scheme (redhat) are called .module_sig: say which",
+    "module_sig": "a section name is no format id: the scheme with a section module_sig is gkh",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFailure:
+    """A third-party format that could not be used: its entry point, and the reason."""
+
+    name: str
+    reason: str
+
+
+class Registry:
+    """An ordered set of formats; ids and aliases are unique."""
+
+    def __init__(self, formats: Sequence[Format], failures: Sequence[PluginFailure] = ()) -> None:
+        self.formats = tuple(formats)
+        self.failures = tuple(failures)
+        self._names = {name: f for f in self.formats for name in (f.id, *f.aliases)}
+
+    def get(self, name: str) -> Format:
+        """The format of this id or alias. Raises UsageError that lists the choices."""
+        found = self._names.get(name)
+        if found is None:
+            why = AMBIGUOUS.get(name) or "known are " + ", ".join(f.id for f in self.formats)
+            raise UsageError(f"unknown format {name!r}: {why}", code="unknown-format")
+        return found
+
+    @cached_property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """Every carrier once, in probing order."""
+        return tuple({f.carrier.id: f.carrier for f in self.formats}.values())
+
+    def carrier(self, place: Place) -> Carrier:
+        """The carrier that found ``place``."""
+        return next(c for c in self.carriers if c.id == place.carrier)
+
+    def claimants(self, place: Place) -> tuple[Format, ...]:
+        """The formats that call ``place`` theirs, in probing order."""
+        return tuple(f for f in self.formats if f.carrier.id == place.carrier and f.selects(place.params))
+
+
+def _plugins() -> Iterable[tuple[str, object | Exception]]:
+    """(entry point, what it names or why it could not be loaded)."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        label = f"{point.name} ({point.value})"
+        try:
+            yield label, point.load()
+        except Exception as reason:  # a foreign module may raise anything while it is imported
+            yield label, reason
+
+
+def _checked(loaded: object, taken: Iterable[str]) -> list[Format]:
+    """The formats in what a plug-in names. Raises ValueError for what is no format or not new."""
+    formats: list[Format] = []
+    names = set(taken)
+    for each in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
+        if not isinstance(each, Format):
+            raise ValueError(f"{each!r} is no elfsig.model.Format")
+        if clash := names.intersection((each.id, *each.aliases)):
+            raise ValueError(f"format id or alias {sorted(clash)[0]!r} is already taken")
+        names.update((each.id, *each.aliases))
+        formats.append(each)
+    return formats
+
+
+@lru_cache(maxsize=2)
+def load(plugins: bool = True) -> Registry:
+    """The registry of this process; ``plugins=False`` leaves third-party formats out."""
+    from elfsig_formats import BUILTIN
+
+    formats: list[Format] = list(BUILTIN)
+    failures: list[PluginFailure] = []
+    for label, loaded in _plugins() if plugins else ():
+        try:
+            if isinstance(loaded, Exception):
+                raise loaded
+            formats += _checked(loaded, (name for f in formats for name in (f.id, *f.aliases)))
+        except Exception as reason:  # listed, never fatal: see the module's text
+            failures.append(PluginFailure(label, f"{type(reason).__name__}: {reason}"))
+    return Registry(formats, failures)

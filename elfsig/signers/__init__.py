@@ -1,0 +1,1 @@
+"""Private keys: PEM files, GnuPG, tokens."""

@@ -1,0 +1,1 @@
+"""Public keys: the keyring, and one module per kind of source."""

@@ -1,0 +1,1 @@
+"""The verbs: short pipelines over carriers, coverages and envelopes."""
