@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 class Remark(NamedTuple):
-    """One observation: ``code`` for machines, ``text`` for people, ``offset`` in the content if it has one."""
+    """One observation: ``code`` for machines, ``text`` for people, ``offset`` in the content or None."""
 
     code: str
     text: str

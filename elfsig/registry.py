@@ -16,7 +16,7 @@ from elfsig.model import Carrier, Format, Place
 ENTRY_POINT_GROUP = "elfsig.formats"
 
 AMBIGUOUS = {
-    ".module_sig": "both the Greg KH scheme (gkh) and the Red Hat scheme (redhat) are called .module_sig: say which",
+    ".module_sig": "the Greg KH (gkh) and the Red Hat scheme (redhat) both go by this name: say which",
     "module_sig": "a section name is no format id: the scheme with a section module_sig is gkh",
 }
 

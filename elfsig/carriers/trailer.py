@@ -102,7 +102,7 @@ def cut_out(image: Image, place: Place) -> bytes:
 
 
 def displaced(image: Image) -> Place | None:
-    """Remains of a trailer whose marker is not at the very end, or lost its last byte; None if there are none.
+    """Remains of a trailer whose marker is not at the very end, or lost its last byte; else None.
 
     The marker counts only behind the end of the ELF image (in the whole content where there is none),
     since programs that handle signatures contain it.

@@ -155,7 +155,7 @@ class ElfTable:
         end = head.shoff + count * row.size
         if end > size:
             raise ParseError(
-                f"section header table ({count} entries at {head.shoff:#x}) reaches beyond the end of the file",
+                f"section header table ({count} entries at {head.shoff:#x}) ends beyond the end of the file",
                 offset=self._field("shnum"),
                 code="elf-truncated",
             )
