@@ -161,12 +161,15 @@ class Carrier(Protocol):
         """
         ...
 
-    def attach(self, image: Image, blob: bytes, params: Params) -> bytes:
-        """The content with ``blob`` attached. Raises EditRefused."""
+    def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
+        """The content up to ``image.end`` with ``blob`` attached. Raises EditRefused, ParseError.
+
+        ``engine`` ("exact" or "lief") edits the ELF structure; carriers that leave it alone ignore it.
+        """
         ...
 
-    def detach(self, image: Image, place: Place) -> bytes:
-        """The content without ``place``. Raises EditRefused."""
+    def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
+        """The content up to ``image.end`` without ``place``. Raises EditRefused, ParseError."""
         ...
 
 

@@ -71,7 +71,7 @@ class ModuleTrailer:
             "trailer", self.id, start, end, start, b"", info, fault=fault, treated_as_unsigned=unsigned
         )
 
-    def attach(self, image: Image, blob: bytes, params: Params) -> bytes:
+    def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, blob, info block, marker. ``params.sig_len`` is computed from the blob."""
         if not isinstance(params, TrailerInfo):
             raise EditRefused("a module trailer needs its info block")
@@ -87,7 +87,7 @@ class ModuleTrailer:
         )
         return image.bytes() + blob + info + MARKER
 
-    def detach(self, image: Image, place: Place) -> bytes:
+    def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
         """Everything but the place; what lies outside of it stays."""
         return cut_out(image, place)
 
