@@ -185,10 +185,13 @@ class FileRange(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """A piece of a message that was computed; ``depends`` are the file bytes that decide what it is."""
+    """A piece of a message that was computed; ``depends`` are the file bytes that decide what it is.
+
+    They may be a sequence that is worked out when it is first looked at: digests never need it.
+    """
 
     data: bytes
-    depends: tuple[ByteRange, ...] = ()
+    depends: Sequence[ByteRange] = ()
     section: int | None = None
     label: str = ""
 
@@ -214,7 +217,7 @@ class Message:
     data: bytes
     pieces: tuple[Piece, ...]
     remarks: tuple[Remark, ...] = ()
-    steering: tuple[ByteRange, ...] = ()
+    steering: Sequence[ByteRange] = ()
 
     @property
     def size(self) -> int:
