@@ -1,0 +1,34 @@
+"""What a message leaves open, in one sentence: the warning that stands beside every ``valid``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elfsig.elf.image import Image
+from elfsig.elf.table import SHT_NULL, SHT_REL, SHT_RELA, SHT_SYMTAB
+from elfsig.model import FileRange, Message, Place, Remark
+
+
+def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
+    """At most one remark: which sections, and how much of the file, the signature says nothing about."""
+    table = image.elf
+    if table is None or message.coverage == "whole-file":
+        return
+    named = {piece.section for piece in message.pieces}
+    open_rows = [
+        s for s in table.sections[1:]
+        if s.nr not in named and s.nr != place.index and s.row.type != SHT_NULL and s.row.size
+    ]  # fmt: skip
+    if not open_rows:
+        return
+    kinds = {SHT_REL: "relocations", SHT_RELA: "relocations", SHT_SYMTAB: "symbols"}
+    words = sorted({kinds[s.row.type] for s in open_rows if s.row.type in kinds})
+    others = sum(s.row.type not in kinds for s in open_rows)
+    if others:
+        words.append(f"{others} other section{'s' if others > 1 else ''}")
+    hashed = sum(p.end - p.start for p in message.pieces if isinstance(p, FileRange))
+    share = 100 - 100 * hashed // max(1, image.end)
+    listing = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    yield Remark(
+        "not-covered", f"{listing} are not covered ({share} % of the file is not hashed as it stands)"
+    )

@@ -1,0 +1,68 @@
+"""find: every place of a file where a signature lies, from the outside in, and who claims it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from elfsig.carriers.trailer import displaced
+from elfsig.elf.image import Image
+from elfsig.model import Format, Place, Remark
+from elfsig.registry import Registry
+
+MAX_TRAILERS = 64
+"""More stacked trailers than this are reported, not peeled: each costs a look at the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One place. ``image`` ends where the trailers outside of it begin; ``layer`` counts from the outside."""
+
+    layer: int
+    image: Image
+    place: Place
+    claimants: tuple[Format, ...]
+
+
+def find(image: Image, registry: Registry) -> list[Found]:
+    """All places in ``image``: stacked trailers first, the outermost leading, then sections and notes.
+
+    Detection order: appended-formats of kernels from 3.7 on, then those of 2012, then displaced remains
+    of either, then ELF sections in the order of the registry. Never raises.
+    """
+    found: list[Found] = []
+    view = image
+    while (place := _trailer(view, registry)) is not None:
+        if len(found) == MAX_TRAILERS:
+            place = _too_many(place)
+        found.append(Found(len(found), view, place, registry.claimants(place)))
+        if place.fault is not None:
+            break
+        view = view.cut(place.start)
+    for carrier in registry.carriers:
+        if carrier.kind in ("section", "note"):
+            for place in carrier.find(view):
+                found.append(Found(len(found), view, place, registry.claimants(place)))
+    return found
+
+
+def _trailer(view: Image, registry: Registry) -> Place | None:
+    """The trailer at the end of ``view``; failing that, displaced remains of one."""
+    for carrier in registry.carriers:
+        if carrier.kind == "trailer":
+            for place in carrier.find(view):
+                return place
+    return displaced(view)
+
+
+def _too_many(place: Place) -> Place:
+    text = f"more than {MAX_TRAILERS} stacked trailers: those further in are not looked at"
+    return replace(place, fault=Remark("too-many-trailers", text, place.start))
+
+
+def anomalies(image: Image, registry: Registry) -> list[Remark]:
+    """What looks like a signature and is none to any kernel, such as a section of the wrong type."""
+    remarks: list[Remark] = []
+    for carrier in registry.carriers:
+        if look := getattr(carrier, "anomalies", None):
+            remarks += look(image)
+    return remarks

@@ -1,0 +1,331 @@
+"""verify: what every signature of one file is worth, given a set of keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from elfsig.carriers.trailer import MARKER
+from elfsig.coverage.gaps import gaps
+from elfsig.elf.image import Image
+from elfsig.envelopes.primitives import weaknesses
+from elfsig.errors import ElfsigError, ParseError
+from elfsig.evidence import Evidence
+from elfsig.model import (
+    FileReport,
+    Finding,
+    Format,
+    Key,
+    KeyId,
+    Keyring,
+    Message,
+    Outcome,
+    Pair,
+    Place,
+    Remark,
+    Signature,
+    Verdict,
+)
+from elfsig.registry import Registry
+from elfsig.verbs.find import Found, anomalies, find
+
+NO_KEYS = "no key source was given: name one with --trust"
+
+
+class _NoKeys:
+    """The keyring of somebody who gave none."""
+
+    keys: Sequence[Key] = ()
+
+    def find(self, key_id: KeyId) -> Sequence[Key]:
+        return ()
+
+    def nameless(self, kind: str) -> Sequence[Key]:
+        return ()
+
+
+class Checked(NamedTuple):
+    """One signature as one (coverage, envelope) pair of one format sees it."""
+
+    format: Format
+    pair: Pair
+    signature: Signature | None
+    outcome: Outcome
+    message: Message | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a file: the keys to check against (None: none were given), and whether the
+    SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each)."""
+
+    registry: Registry
+    keys: Keyring | None = None
+    hashes: bool = False
+    check: bool = True
+
+
+def examine(evidence: Evidence, question: Question) -> FileReport:
+    """Everything about one file. ``check=False`` parses signatures and checks none (``list``, ``show``).
+
+    Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
+    """
+    image = Image(evidence.content)
+    found = find(image, question.registry)
+    findings = [f for each in found for f in _findings(each, question)]
+    findings = _with_tail(evidence, findings)
+    oddities = anomalies(image, question.registry)
+    findings = _mark_effective(findings)
+    effective = next((f for f in findings if f.effective), None)
+    verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
+    return FileReport(
+        path=evidence.path,
+        size=len(evidence.raw),
+        sha256=evidence.sha256 if question.hashes else None,
+        compression=evidence.compression,
+        content_sha256=_content_sha256(image, found, question) if question.hashes else None,
+        elf=image.elf.summary() if image.elf else None,
+        findings=tuple(findings),
+        verdict=verdict,
+        warnings=(*reasons, *_file_warnings(image, evidence, bool(findings)), *oddities),
+    )
+
+
+def failed(path: str, fault: ElfsigError) -> FileReport:
+    """The report of a file that could not be read."""
+    error = Remark(fault.code, fault.text, fault.offset)
+    return FileReport(path, None, None, None, None, None, (), None, error=error)
+
+
+# --------------------------------------------------------------------------- one place
+
+
+def _findings(found: Found, question: Question) -> Iterator[Finding]:
+    """One finding per signature at a place: of the first claimant that verifies, else of the first."""
+    place = found.place
+    if place.fault is not None or not found.claimants:
+        yield _bare_finding(found)
+        return
+    best: list[Checked] = []
+    for format_ in found.claimants:
+        checked = _best_pair(found, format_, question)
+        if not best or any(_is_good(c) for c in checked):
+            best = checked
+        if any(_is_good(c) for c in best):
+            break
+    for each in best:
+        yield _finding(found, each, question)
+
+
+def _bare_finding(found: Found) -> Finding:
+    """A place that is damaged, or that no format claims."""
+    place, ids = found.place, [f.id for f in found.claimants]
+    if place.fault is None:
+        fault = Remark("unclaimed", "no known format has a signature like this", place.start)
+        verdict = Verdict.UNSUPPORTED
+    else:
+        fault, verdict = place.fault, Verdict.MALFORMED
+    return Finding(
+        ids[0] if ids else None,
+        found.layer,
+        found.layer,
+        False,
+        place,
+        None,
+        None,
+        verdict,
+        fault.text,
+        None,
+        (fault, *place.remarks),
+    )
+
+
+def _is_good(checked: Checked) -> bool:
+    return checked.outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+
+
+def _best_pair(found: Found, format_: Format, question: Question) -> list[Checked]:
+    """The signatures as the first pair sees under which one matches, else as the first that parses."""
+    attempts = [
+        _attempt(found.place, format_, pair, found.image, question) for pair in _pairs(format_, question)
+    ]
+    good = next((a for a in attempts if any(_is_good(c) for c in a)), None)
+    if good is not None:
+        return good
+    parsed = [a for a in attempts if a[0].signature is not None]
+    if not parsed:
+        return attempts[0]
+    tried = [a[0].pair.coverage.id for a in parsed if a[0].pair.envelope.id == parsed[0][0].pair.envelope.id]
+    return [_say_tried(checked, tried) for checked in parsed[0]]
+
+
+def _pairs(format_: Format, question: Question) -> Iterator[Pair]:
+    """The pairs to try; when nothing is to be checked, one coverage for each envelope is enough."""
+    seen: set[str] = set()
+    for pair in format_.pairs:
+        if question.check or pair.envelope.id not in seen:
+            yield pair
+        seen.add(pair.envelope.id)
+
+
+def _say_tried(checked: Checked, tried: Sequence[str]) -> Checked:
+    if checked.outcome.verdict is not Verdict.INVALID or len(tried) < 2:
+        return checked
+    reason = f"{checked.outcome.reason} (tried: {', '.join(tried)})"
+    return checked._replace(outcome=replace(checked.outcome, reason=reason))
+
+
+def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: Question) -> list[Checked]:
+    """Parse the blob and check each signature in it; at least one entry."""
+    try:
+        signatures = pair.envelope.parse(place.blob, place.params)
+    except ParseError as fault:
+        where = None if fault.offset is None else place.blob_start + fault.offset
+        remark = Remark(fault.code, fault.text, where)
+        return [Checked(format_, pair, None, Outcome(Verdict.MALFORMED, fault.text, None, (remark,)), None)]
+    if not question.check:
+        return [Checked(format_, pair, s, Outcome(_unchecked_word(s, format_)), None) for s in signatures]
+    try:
+        message = pair.coverage.message(image, place)
+    except ParseError as fault:
+        word = Verdict.UNSUPPORTED if fault.code.startswith("unsupported") else Verdict.MALFORMED
+        outcome = Outcome(word, f"{pair.coverage.id} cannot be computed: {fault}")
+        return [Checked(format_, pair, s, outcome, None) for s in signatures]
+    return [
+        Checked(format_, pair, s, _outcome(s, message, format_, pair, question), message) for s in signatures
+    ]
+
+
+def _unchecked_word(signature: Signature, format_: Format) -> Verdict:
+    if signature.fault is not None:
+        return Verdict.MALFORMED
+    return Verdict.UNCHECKED if "verify" in format_.capabilities else Verdict.UNSUPPORTED
+
+
+def _outcome(
+    signature: Signature, message: Message, format_: Format, pair: Pair, question: Question
+) -> Outcome:
+    if signature.fault is not None:
+        return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
+    if "verify" not in format_.capabilities and format_.why_unsupported:
+        return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
+    outcome = pair.envelope.verify(signature, message, question.keys or _NoKeys())
+    if outcome.verdict is Verdict.UNKNOWN_KEY and question.keys is None:
+        return Outcome(Verdict.UNCHECKED, NO_KEYS)
+    return outcome
+
+
+def _finding(found: Found, checked: Checked, question: Question) -> Finding:
+    signature, outcome, message = checked.signature, checked.outcome, checked.message
+    warnings = [*outcome.remarks, *found.place.remarks]
+    if signature is not None:
+        warnings += [*signature.remarks, *weaknesses(signature, outcome.key)]
+    if message is not None and _is_good(checked):
+        warnings += [*message.remarks, *gaps(message, found.image, found.place)]
+    return Finding(
+        checked.format.id,
+        found.layer,
+        found.layer,
+        False,
+        found.place,
+        signature,
+        checked.pair.coverage.id if _is_good(checked) else None,
+        outcome.verdict,
+        outcome.reason,
+        outcome.key,
+        tuple(dict.fromkeys(warnings)),
+    )
+
+
+# --------------------------------------------------------------------------- the file
+
+
+def _mark_effective(findings: Sequence[Finding]) -> list[Finding]:
+    """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
+    if not findings:
+        return []
+    outermost = [f for f in findings if f.layer == min(f.layer for f in findings)]
+    decides = decisive(outermost)
+    return [replace(f, effective=f is decides) for f in findings]
+
+
+RANK = (
+    Verdict.VALID,
+    Verdict.UNTRUSTED,
+    Verdict.INVALID,
+    Verdict.MALFORMED,
+    Verdict.UNCHECKED,
+    Verdict.UNKNOWN_KEY,
+    Verdict.UNSUPPORTED,
+    Verdict.NOT_A_SIGNATURE,
+)
+
+
+def decisive(signers: Sequence[Finding]) -> Finding:
+    """Of several signers in one blob: a mismatch under a vouched-for key sinks it, else one valid suffices.
+
+    pkcs7_validate_trust() (crypto/asymmetric_keys/pkcs7_trust.c) stops at the first bad signature by a
+    key that it trusts.
+    """
+    for each in signers:
+        if each.verdict is Verdict.INVALID and each.key is not None and each.key.trusted:
+            return each
+    return min(signers, key=lambda f: RANK.index(f.verdict))
+
+
+def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdict, tuple[Remark, ...]]:
+    """The word for a file in which no signature was found, and why where it is not plainly unsigned."""
+    if not image.end:
+        return Verdict.MALFORMED, (Remark("empty", "the file is empty", 0),)
+    if image.elf_fault is not None:
+        return Verdict.MALFORMED, ()
+    # A signature section of the wrong type is no signature to any kernel, yet it is not nothing either.
+    return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
+
+
+def _file_warnings(image: Image, evidence: Evidence, signed: bool) -> Iterator[Remark]:
+    fault = image.elf_fault
+    if fault is not None:
+        yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
+    elif not image.is_elf and image.end:
+        what = "this is no module; the signature is over the whole file" if signed else "no ELF file"
+        yield Remark("not-elf", what, 0)
+    tail = evidence.tail_offset
+    if tail is not None and MARKER[:-1] not in evidence.raw[tail:]:
+        size = len(evidence.raw) - tail
+        yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
+
+
+def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
+    """Put a trailer that lies behind the compressed stream, instead of inside, in front of the others."""
+    tail = evidence.tail_offset
+    if tail is None or (at := evidence.raw.rfind(MARKER[:-1], tail)) < 0:
+        return list(findings)
+    text = (
+        "signed after compression: the trailer lies behind the compressed stream; the loader sees a damaged "
+        "file (EINVAL), the kernel treats the module as unsigned"
+    )
+    fault = Remark("signed-after-compression", text, at)
+    place = Place(
+        "trailer", "trailer:modsig", tail, len(evidence.raw), tail, b"", None,
+        fault=fault, where="file", treated_as_unsigned=True,
+    )  # fmt: skip
+    outer = Finding(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
+    return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in findings)]
+
+
+def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:
+    """SHA-256 of what stripping every signature would give; None where strip would refuse."""
+    if any(f.place.fault is not None for f in found):
+        return None
+    if all(f.place.kind == "trailer" for f in found):
+        end = found[-1].place.start if found else image.end
+        return hashlib.sha256(memoryview(image.data)[:end]).hexdigest()
+    from elfsig.verbs.strip import strip
+
+    try:
+        return hashlib.sha256(strip(image.data, question.registry, everything=True).content).hexdigest()
+    except ElfsigError:
+        return None
