@@ -12,8 +12,9 @@ class ElfsigError(Exception):
     """Base of every error that elfsig raises on purpose.
 
     ``code`` is a stable word for machines, ``text`` the sentence for people, ``offset`` the byte
-    position in the (decompressed) content that the sentence speaks of, where there is one.
-    ``exit_code`` is what the command line ends with when this error decides.
+    position in the (decompressed) content that the sentence speaks of, where there is one. ``path``
+    is set by whoever knows the file. ``exit_code`` is what the command line ends with when this error
+    decides.
     """
 
     exit_code: ClassVar[int] = 1
@@ -24,6 +25,7 @@ class ElfsigError(Exception):
         self.text = text
         self.offset = offset
         self.code = code or self.default_code
+        self.path: str | None = None
 
     def __str__(self) -> str:
         return self.text if self.offset is None else f"{self.text} (at offset {self.offset:#x})"

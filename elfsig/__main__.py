@@ -1,0 +1,8 @@
+"""``python -m elfsig``."""
+
+from __future__ import annotations
+
+from elfsig.cli import main
+
+if __name__ == "__main__":
+    main()

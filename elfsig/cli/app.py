@@ -1,0 +1,103 @@
+"""The group of all commands: global options, lazy loading, and one way out for every error.
+
+A command's callback returns its exit code (None is 0) and raises ElfsigError for what ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from elfsig import __version__
+from elfsig.cli.commands import COMMANDS
+from elfsig.cli.settings import COLORS, Settings, complain
+from elfsig.errors import ElfsigError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+GLOBAL_FLAGS = ("--no-plugins",)
+GLOBAL_OPTIONS = ("--color",)
+
+
+def globals_first(args: Sequence[str]) -> list[str]:
+    """``args`` with the global options moved in front of the sub-command, wherever they were written."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in GLOBAL_FLAGS or (word.partition("=")[0] in GLOBAL_OPTIONS and "=" in word):
+            front.append(word)
+        elif word in GLOBAL_OPTIONS:
+            front += [word, *(value for value in (next(words, None),) if value is not None)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+class LazyGroup(click.Group):
+    """Sub-commands come from the table and are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        row = COMMANDS.get(cmd_name)
+        if row is None:
+            return None
+        command: click.Command = import_module(row.module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run and exit: never a traceback for what was foreseen, never a word about a closed pipe."""
+        words = list(sys.argv[1:] if args is None else args)
+        sys.exit(self._run(words, prog_name or "elfsig", extra))
+
+    def _run(self, words: list[str], prog_name: str, extra: dict[str, Any]) -> int:
+        try:
+            extra = {**extra, "standalone_mode": False, "obj": Settings(argv=tuple(words))}
+            code = super().main(globals_first(words), prog_name, **extra)
+            sys.stdout.flush()
+            return int(code or 0)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except ElfsigError as error:
+            complain(str(error), error.path)
+            return error.exit_code
+        except BrokenPipeError:
+            # Whatever is still buffered has no reader: let the interpreter's last flush go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (KeyboardInterrupt, click.Abort):
+            return INTERRUPTED
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 valid or done, 1 not valid or refused, 2 usage, 3 the simulated kernel refuses, "
+    "4 no verdict, 5 unreadable or nothing to look at.",
+)
+@click.option("--color", type=click.Choice(COLORS), default="auto", help="Colour on stdout and stderr.")
+@click.option("--no-plugins", is_flag=True, help="Use the built-in formats only.")
+@click.version_option(__version__, prog_name="elfsig", message="%(prog)s %(version)s")
+@click.pass_context
+def elfsig(ctx: click.Context, color: str, no_plugins: bool) -> None:
+    """Find, show, verify, make, remove and convert Linux kernel module signatures of every era."""
+    settings = ctx.ensure_object(Settings)
+    settings.plugins = not no_plugins
+    ctx.color = settings.choose_color(color)

@@ -1,0 +1,19 @@
+"""The table of sub-commands, so that ``elfsig --help`` imports none of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """``module`` exposes the click command as ``command``; ``help`` is its line in ``elfsig --help``."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
+    "schema": Row("elfsig.cli.schema", "The JSON Schema of the machine-readable output."),
+}  # fmt: skip
+"""In the order in which ``elfsig --help`` lists them."""

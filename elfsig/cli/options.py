@@ -1,0 +1,65 @@
+"""Options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, NamedTuple
+
+import click
+
+from elfsig.errors import UsageError
+
+Callback = Callable[..., Any]
+
+
+class Machine(NamedTuple):
+    """What ``--json``, ``--jsonl`` and ``--reproducible`` ask for; ``form`` is None for people's text."""
+
+    form: Literal["json", "jsonl"] | None = None
+    reproducible: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        return self.form is not None
+
+
+def machine_options(callback: Callback) -> Callback:
+    """Adds ``--json --jsonl --reproducible``; the callback gets one argument ``machine``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--jsonl", "as_jsonl", is_flag=True, help="One JSON object a line, streamed.")
+    @click.option("--reproducible", is_flag=True, help="Leave time, version and arguments out of the JSON.")
+    @wraps(callback)
+    def wrapped(*args: Any, as_json: bool, as_jsonl: bool, reproducible: bool, **more: Any) -> Any:
+        if as_json and as_jsonl:
+            raise UsageError("--json and --jsonl exclude each other")
+        form: Literal["json", "jsonl"] | None = "json" if as_json else "jsonl" if as_jsonl else None
+        return callback(*args, machine=Machine(form, reproducible), **more)
+
+    return wrapped
+
+
+def json_option(callback: Callback) -> Callback:
+    """Adds ``--json --reproducible`` for commands that answer with one document; argument ``machine``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--reproducible", is_flag=True, help="Leave time, version and arguments out of the JSON.")
+    @wraps(callback)
+    def wrapped(*args: Any, as_json: bool, reproducible: bool, **more: Any) -> Any:
+        return callback(*args, machine=Machine("json" if as_json else None, reproducible), **more)
+
+    return wrapped
+
+
+def paths_argument(metavar: str = "PATH...") -> Callable[[Callback], Callback]:
+    """One or more paths of the file system, as str (undecodable bytes escaped by PEP 383)."""
+    return click.argument("paths", nargs=-1, required=True, metavar=metavar, type=click.Path())
+
+
+def jobs_option(callback: Callback) -> Callback:
+    """Adds ``--jobs N``: 0 stands for one per processor; argument ``jobs``."""
+    option = click.option(
+        "-j", "--jobs", type=click.IntRange(min=0), default=0, metavar="N", help="Work on N files at a time."
+    )
+    return option(callback)

@@ -1,0 +1,39 @@
+"""Documents on stdout: JSON as one document or one object a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from elfsig.cli.options import Machine
+from elfsig.cli.settings import Settings
+from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
+
+
+def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
+    """One JSON document: ``body`` with ``schema_version`` and ``run`` beside it."""
+    body["schema_version"] = SCHEMA_VERSION
+    body["run"] = run_record(settings.argv, machine.reproducible)
+    sys.stdout.write(dumps(body) + "\n")
+
+
+def write_files(settings: Settings, machine: Machine, lines: Iterable[str]) -> None:
+    """The machine form of many files: ``lines`` are the files' objects as JSON text, written as they come."""
+    for text in _document(settings, machine, lines) if machine.form == "json" else _lines(lines):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _lines(lines: Iterable[str]) -> Iterator[str]:
+    return (line + "\n" for line in lines)
+
+
+def _document(settings: Settings, machine: Machine, lines: Iterable[str]) -> Iterator[str]:
+    yield '{"files": ['
+    separator = "\n"
+    for line in lines:
+        yield separator + line
+        separator = ",\n"
+    run = dumps(run_record(settings.argv, machine.reproducible))
+    yield f'\n], "run": {run}, "schema_version": {SCHEMA_VERSION}}}\n'

@@ -1,0 +1,72 @@
+"""What the global options decided, and how a command speaks to people on stderr."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from elfsig.registry import Registry
+
+COLORS = ("auto", "always", "never")
+
+
+class Settings:
+    """Handed to commands through ``@click.pass_obj``.
+
+    ``argv`` are the words of the command line, without the program's name.
+    """
+
+    def __init__(self, argv: tuple[str, ...] = (), plugins: bool = True) -> None:
+        self.argv = argv
+        self.plugins = plugins
+
+    @staticmethod
+    def choose_color(wish: str, environ: Mapping[str, str] = os.environ) -> bool | None:
+        """True, False, or None where each stream decides by whether it is a terminal.
+
+        An explicit wish beats the environment, and there NO_COLOR beats FORCE_COLOR.
+        """
+        if wish != "auto":
+            return wish == "always"
+        if environ.get("NO_COLOR"):
+            return False
+        return True if environ.get("FORCE_COLOR") else None
+
+    @property
+    def registry(self) -> Registry:
+        """The formats; a plug-in that could not be loaded is one line on stderr, once."""
+        from elfsig import registry
+
+        loaded = registry.load(self.plugins)
+        for failure in loaded.failures:
+            if failure not in _warned:
+                _warned.add(failure)
+                complain(f"format plug-in {failure.name} left out: {failure.reason}", word="warning: ")
+        return loaded
+
+
+_warned: set[object] = set()
+
+
+def visible(text: str) -> str:
+    """``text`` for a terminal or a line of a report: control characters and undecodable bytes escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def complain(text: str, path: str | None = None, *, word: str = "") -> None:
+    """One line on stderr: ``elfsig: PATH: text``."""
+    where = f"{visible(path)}: " if path is not None else ""
+    click.echo(f"elfsig: {where}{word}{visible(text)}", err=True)
