@@ -1,0 +1,296 @@
+"""Compressed modules: told by their magic, opened within a limit, and packed so that kernels open them.
+
+Since 5.17 a kernel unpacks modules itself (kernel/module/decompress.c), and takes less than the tools of
+user space do: of xz only the CRC32 check or none. What is written here follows scripts/Makefile.modinst:
+``xz --check=crc32 --lzma2=dict=1MiB``, ``gzip -n``, ``zstd``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from elfsig.errors import ReadError
+
+Compression = Literal["gzip", "xz", "zstd"]
+
+LIMIT_OPTION = "--max-size"
+XZ_MAGIC, ZSTD_MAGIC, GZIP_MAGIC = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08"
+MAGICS: tuple[tuple[bytes, Compression], ...] = (
+    (GZIP_MAGIC, "gzip"),
+    (XZ_MAGIC, "xz"),
+    (ZSTD_MAGIC, "zstd"),
+)
+
+_CHUNK = 1 << 16
+_XZ_MEMORY = 256 << 20
+_XZ_DICTIONARY = 1 << 20
+_ZSTD_BLOCK = 1 << 17
+_ZSTD_LEVELS = (3, 19)
+
+
+class Unpacked(NamedTuple):
+    """``content``, and where the compressed stream ends in the file (its length if nothing follows)."""
+
+    content: bytes
+    end: int
+
+
+def detect(raw: bytes) -> Compression | None:
+    """The compression that the first bytes show, whatever the file is called."""
+    return next((name for magic, name in MAGICS if raw.startswith(magic)), None)
+
+
+def unpack(raw: bytes, kind: Compression, limit: int) -> Unpacked:
+    """The content of all streams that follow each other from offset 0 on, at most ``limit`` bytes.
+
+    Raises ReadError: decompression-limit, or decompression-damaged with the offset in ``raw``.
+    """
+    return _UNPACKERS[kind](raw, limit)
+
+
+def first_bytes(head: bytes, kind: Compression) -> bytes:
+    """Some bytes of what ``head``, the start of a compressed file, decompresses to; b"" if it does not."""
+    import lzma
+    import zlib
+
+    try:
+        if kind == "gzip":
+            return zlib.decompressobj(31).decompress(head, 64)
+        if kind == "xz":
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY).decompress(head, 64)
+        return _unpack_zstd_start(head)
+    except (zlib.error, lzma.LZMAError):
+        return b""
+
+
+def pack(content: bytes, kind: Compression, original: bytes = b"") -> bytes:
+    """``content`` compressed as kernels can read it.
+
+    ``original`` is the file whose place the result takes: gzip's header is kept as it was (and with it
+    name and time), of zstd the checksum and about the level. Without it, the result is reproducible:
+    no name, no time.
+    """
+    return _PACKERS[kind](content, original)
+
+
+def _over(limit: int) -> ReadError:
+    return ReadError(
+        f"decompresses to more than {limit} bytes; {LIMIT_OPTION} raises the limit",
+        code="decompression-limit",
+    )
+
+
+def _damaged(kind: str, why: str, offset: int) -> ReadError:
+    return ReadError(f"damaged {kind} data: {why}", offset=offset, code="decompression-damaged")
+
+
+# --------------------------------------------------------------------------- gzip and xz
+
+
+def _unpack_gzip(raw: bytes, limit: int) -> Unpacked:
+    import zlib
+
+    def start() -> Any:
+        return zlib.decompressobj(31)
+
+    def rest(decoder: Any) -> bytes:
+        return bytes(decoder.unconsumed_tail)
+
+    return _unpack_streams(raw, limit, "gzip", GZIP_MAGIC, start, rest, zlib.error)
+
+
+def _unpack_xz(raw: bytes, limit: int) -> Unpacked:
+    import lzma
+
+    def start() -> Any:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    return _unpack_streams(raw, limit, "xz", XZ_MAGIC, start, lambda _: b"", lzma.LZMAError)
+
+
+def _unpack_streams(
+    raw: bytes,
+    limit: int,
+    kind: str,
+    magic: bytes,
+    start: Callable[[], Any],
+    rest: Callable[[Any], bytes],
+    fault: type[Exception],
+) -> Unpacked:
+    """Streams one behind the other. The input goes in by chunks: what a decoder hands back unused is
+    copied each time, which would make many small streams quadratic."""
+    parts: list[bytes] = []
+    room, at = limit + 1, 0
+    while raw.startswith(magic, at):
+        decoder, fed, chunk = start(), at, b""
+        while not decoder.eof:
+            if not chunk:
+                chunk = raw[fed : fed + _CHUNK]
+                fed += len(chunk)
+            try:
+                part = decoder.decompress(chunk, room)
+            except fault as why:
+                raise _decoder_error(kind, str(why), limit, fed - len(chunk)) from None
+            parts.append(part)
+            room -= len(part)
+            if room <= 0:
+                raise _over(limit)
+            chunk = rest(decoder)
+            if not decoder.eof and not chunk and fed >= len(raw):
+                raise _damaged(kind, "it ends early, the file is cut off", len(raw))
+        at = fed - len(decoder.unused_data)
+        at = _behind_padding(raw, at) if kind == "xz" else at
+    return Unpacked(b"".join(parts), at)
+
+
+def _decoder_error(kind: str, why: str, limit: int, offset: int) -> ReadError:
+    if "emory usage limit" in why:
+        text = f"needs more than {_XZ_MEMORY >> 20} MiB of memory to decompress"
+        return ReadError(text, offset=offset, code="decompression-limit")
+    return _damaged(kind, why, offset)
+
+
+def _behind_padding(raw: bytes, at: int) -> int:
+    """Behind xz's stream padding: zero bytes in fours, only where another stream or nothing follows."""
+    end = at
+    while raw.startswith(b"\0\0\0\0", end):
+        end += 4
+    return end if end == len(raw) or raw.startswith(XZ_MAGIC, end) else at
+
+
+# --------------------------------------------------------------------------- zstd
+
+
+def _unpack_zstd(raw: bytes, limit: int) -> Unpacked:
+    """Frame after frame (RFC 8878, 3.1.1). The block headers tell where a frame ends and how much it can
+    give at most, before anything is allocated."""
+    import zstandard
+
+    decoder = zstandard.ZstdDecompressor()
+    parts: list[bytes] = []
+    room, at = limit, 0
+    view = memoryview(raw)
+    while raw.startswith(ZSTD_MAGIC, at):
+        end, most = _zstd_frame(raw, at)
+        claimed = zstandard.get_frame_parameters(view[at:end]).content_size
+        known = claimed != zstandard.CONTENTSIZE_UNKNOWN
+        if known and claimed > most:
+            raise _damaged("zstd", f"a frame claims {claimed} bytes, its blocks hold at most {most}", at)
+        if known and claimed > room:
+            raise _over(limit)
+        try:
+            part = decoder.decompress(view[at:end], max_output_size=max(1, min(most, room)))
+        except zstandard.ZstdError as why:
+            if not known and most > room and "too small" in str(why):
+                raise _over(limit) from None
+            raise _damaged("zstd", str(why), at) from None
+        parts.append(part)
+        room -= len(part)
+        at = end
+    return Unpacked(b"".join(parts), at)
+
+
+def _unpack_zstd_start(head: bytes) -> bytes:
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().stream_reader(head).read(64)
+    except zstandard.ZstdError:
+        return b""
+
+
+def _zstd_frame(raw: bytes, start: int) -> tuple[int, int]:
+    """(offset behind the frame at ``start``, the most bytes that its blocks can give)."""
+    import zstandard
+
+    try:
+        header = memoryview(raw)[start : start + 18]
+        at = start + zstandard.frame_header_size(header)
+        checksum = 4 if zstandard.get_frame_parameters(header).has_checksum else 0
+    except zstandard.ZstdError as why:
+        raise _damaged("zstd", f"frame header: {why}", start) from None
+    most, last = 0, 0
+    while not last:
+        word = int.from_bytes(raw[at : at + 3], "little")
+        last, kind, size = word & 1, word >> 1 & 3, word >> 3
+        stored = 1 if kind == 1 else size
+        if at + 3 + stored > len(raw):
+            raise _damaged("zstd", "it ends early, the file is cut off", len(raw))
+        if kind == 3:
+            raise _damaged("zstd", "reserved block type", at)
+        most += _ZSTD_BLOCK if kind == 2 else size
+        at += 3 + stored
+    if at + checksum > len(raw):
+        raise _damaged("zstd", "it ends early, the file is cut off", len(raw))
+    return at + checksum, most
+
+
+# --------------------------------------------------------------------------- packing
+
+
+def _pack_gzip(content: bytes, original: bytes) -> bytes:
+    import zlib
+
+    header = gzip_header(original) or GZIP_MAGIC + b"\0\0\0\0\0\2\3"
+    level = {4: 1, 0: 6}.get(header[8], 9)
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15, 9)
+    body = deflate.compress(content) + deflate.flush()
+    tail = zlib.crc32(content).to_bytes(4, "little") + (len(content) & 0xFFFFFFFF).to_bytes(4, "little")
+    return header + body + tail
+
+
+def gzip_header(raw: bytes) -> bytes | None:
+    """The first member's header (RFC 1952, 2.3) with all optional fields; None where it is not whole."""
+    if len(raw) < 10 or not raw.startswith(GZIP_MAGIC):
+        return None
+    flags, at = raw[3], 10
+    if flags & 4:
+        at += 2 + int.from_bytes(raw[at : at + 2], "little")
+    for bit in (8, 16):
+        if flags & bit:
+            at = raw.find(b"\0", at) + 1
+            if not at:
+                return None
+    at += 2 if flags & 2 else 0
+    return raw[:at] if at <= len(raw) else None
+
+
+def _pack_xz(content: bytes, original: bytes) -> bytes:
+    import lzma
+
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": _XZ_DICTIONARY}]
+    return lzma.compress(content, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+
+
+def _pack_zstd(content: bytes, original: bytes) -> bytes:
+    import zstandard
+
+    checksum, level = True, _ZSTD_LEVELS[0]
+    if original.startswith(ZSTD_MAGIC):
+        checksum = zstandard.get_frame_parameters(original).has_checksum
+        level = _zstd_level(original)
+    return zstandard.ZstdCompressor(level=level, write_checksum=checksum).compress(content)
+
+
+def _zstd_level(original: bytes) -> int:
+    """About the level that ``original`` was made with, which no field tells: a distribution's 19 makes
+    files clearly smaller than the default 3."""
+    import zstandard
+
+    plain = _unpack_zstd(original, sys.maxsize).content
+    fast = zstandard.ZstdCompressor(level=_ZSTD_LEVELS[0]).compress(plain)
+    return _ZSTD_LEVELS[len(original) < 0.96 * len(fast)]
+
+
+_UNPACKERS: dict[Compression, Callable[[bytes, int], Unpacked]] = {
+    "gzip": _unpack_gzip,
+    "xz": _unpack_xz,
+    "zstd": _unpack_zstd,
+}
+_PACKERS: dict[Compression, Callable[[bytes, bytes], bytes]] = {
+    "gzip": _pack_gzip,
+    "xz": _pack_xz,
+    "zstd": _pack_zstd,
+}
