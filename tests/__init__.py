@@ -1,0 +1,1 @@
+"""The test suite of elfsig. ``python3 bootstrap.py test`` sets everything up and runs it."""

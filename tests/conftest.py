@@ -1,0 +1,34 @@
+"""Hooks and fixtures of the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.support.tools import TOLERATED, required
+
+
+def _harden(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where everything is required, a skip for want of something is a failure."""
+    if not report.skipped or hasattr(report, "wasxfail") or not required():
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(TOLERATED):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although everything is required here: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _harden(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _harden(report)
+    return report

@@ -1,0 +1,1 @@
+"""What the tests share: outside tools, real kernels, corpus access."""

@@ -1,0 +1,188 @@
+"""Debian's real kernel packages: found through their metapackage, downloaded, unpacked into a cache.
+
+Foreign architectures get an apt root of their own, so nothing of the system is touched and no root is
+needed; the package sources are the system's. Standard library only. No package is ever committed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.support.packages import FLAVOURS, retry
+
+ARCHES = ("amd64", "i386", "arm64", "s390x")
+
+CLOUD = "linux-image-6.1.0-56-cloud-amd64"
+"""The package that the known-answer vectors named ``-real`` were cut from (version 6.1.192-2)."""
+
+HOOKS = ("APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "DPkg::Post-Invoke")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class FetchError(Exception):
+    """A package could not be found, downloaded or unpacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """One unpacked package; ``root`` is relative to the cache, which may move."""
+
+    arch: str
+    package: str
+    version: str
+    root: str
+
+    @property
+    def path(self) -> Path:
+        return cache_dir() / self.root
+
+    def modules(self) -> list[Path]:
+        """Every module of the package, sorted."""
+        return sorted(self.path.glob("**/lib/modules/**/*.ko*"))
+
+    def vmlinuz(self) -> Path:
+        """The kernel image of the package."""
+        return next(self.path.glob("boot/vmlinuz-*"))
+
+
+def cache_dir() -> Path:
+    """Where packages are kept: ``ELFSIG_CACHE``, else ``.elfsig-cache`` in the checkout."""
+    return Path(os.environ.get("ELFSIG_CACHE") or CHECKOUT / ".elfsig-cache").absolute()
+
+
+def _record(arch: str, name: str) -> Path:
+    return cache_dir() / "kernels" / arch / f"{name}.json"
+
+
+def cached(arch: str, name: str = "image") -> Unpacked | None:
+    """What :func:`fetch` has unpacked before, None where nothing is there."""
+    try:
+        found = Unpacked(**json.loads(_record(arch, name).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.path.is_dir() else None
+
+
+class AptRoot:
+    """A private apt state for one architecture, over the package sources of the system."""
+
+    def __init__(self, arch: str) -> None:
+        self.arch = arch
+        root = cache_dir() / "apt" / arch
+        for each in ("state/lists/partial", "cache/archives/partial"):
+            (root / each).mkdir(parents=True, exist_ok=True)
+        (root / "status").touch()
+        settings = {
+            "Dir::State": root / "state",
+            "Dir::State::status": root / "status",
+            "Dir::Cache": root / "cache",
+            "APT::Architecture": arch,
+            "APT::Architectures": arch,
+            "APT::Sandbox::User": "",
+            "Acquire::Retries": 3,
+            "Acquire::Languages": "none",
+            "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
+        }
+        conf = root / "apt.conf"
+        lines = [f'{key} "{value}";\n' for key, value in settings.items()]
+        # Hooks of the system (cache cleaners in containers) are meant for the system's own root.
+        conf.write_text("".join(f"#clear {hook};\n" for hook in HOOKS) + "".join(lines))
+        self._options = ["-c", str(conf)]
+
+    def run(self, tool: str, *arguments: str, attempts: int = 3, cwd: Path | None = None) -> str:
+        """Standard output of ``apt-get`` or ``apt-cache`` in this root. Raises FetchError."""
+        command = [tool, "-q", *self._options, *arguments]
+        if cwd is not None:
+            command = ["env", "-C", str(cwd), *command]
+        done = retry(command, attempts)
+        if done.returncode:
+            raise FetchError(f"{tool} {' '.join(arguments)} ({self.arch}): {done.stderr.strip()[-500:]}")
+        return done.stdout
+
+    def update(self) -> None:
+        """Fetch the package lists. One that fails is said and gone without: the next question decides."""
+        try:
+            self.run("apt-get", "update")
+        except FetchError as reason:
+            print(f"{reason} (going on with what is there)", file=sys.stderr)
+
+    def image_package(self) -> str:
+        """The kernel package that the metapackage of this architecture stands for. Raises FetchError."""
+        meta = f"linux-image-{FLAVOURS[self.arch]}"
+        shown = self.run("apt-cache", "--no-all-versions", "show", meta)
+        found = re.search(r"^Depends:.*?(linux-image-\d\S*)", shown, re.MULTILINE)
+        if not found:
+            raise FetchError(f"{meta} names no kernel package")
+        return found[1].rstrip(",")
+
+    def version(self, package: str) -> str:
+        """The version that apt would install. Raises FetchError."""
+        shown = self.run("apt-cache", "--no-all-versions", "show", package)
+        found = re.search(r"^Version: (\S+)$", shown, re.MULTILINE)
+        if not found:
+            raise FetchError(f"{package} ({self.arch}) is not to be had")
+        return found[1]
+
+    def download(self, package: str, into: Path) -> Path:
+        """The package file of ``package``. Raises FetchError."""
+        into.mkdir(parents=True, exist_ok=True)
+        self.run("apt-get", "download", package, cwd=into)
+        return next(into.glob("*.deb"))
+
+
+@cache
+def updated_root(arch: str) -> AptRoot:
+    """The private root of ``arch`` with fresh package lists, once a process."""
+    apt = AptRoot(arch)
+    apt.update()
+    return apt
+
+
+def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacked:
+    """Download and unpack a kernel package (by default what the metapackage stands for) into the cache.
+
+    What is already there in the version that apt would give is left as it is, and any version is better
+    than none while the mirror does not answer. Raises FetchError.
+    """
+    known = cached(arch, name)
+    apt = updated_root(arch)
+    try:
+        package = package or apt.image_package()
+        version = apt.version(package)
+    except FetchError:
+        if known:
+            return known
+        raise
+    if known and (known.package, known.version) == (package, version):
+        return known
+    root = cache_dir() / "kernels" / arch / f"{package}_{version.replace(':', '%3a')}"
+    unpack(apt, package, root)
+    found = Unpacked(arch, package, version, str(root.relative_to(cache_dir())))
+    _record(arch, name).write_text(json.dumps(asdict(found), indent=1))
+    return found
+
+
+def unpack(apt: AptRoot, package: str, root: Path) -> None:
+    """Download ``package`` and unpack it at ``root``, which is complete once it exists. Raises FetchError."""
+    work = root.with_name(root.name + ".part")
+    for old in (work, root):
+        shutil.rmtree(old, ignore_errors=True)
+    try:
+        deb = apt.download(package, work / "deb")
+        done = subprocess.run(
+            ["dpkg-deb", "-x", str(deb), str(work / "tree")], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise FetchError(f"dpkg-deb -x {deb.name}: {done.stderr.strip()}")
+        (work / "tree").rename(root)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

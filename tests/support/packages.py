@@ -1,0 +1,148 @@
+"""The one list of outside programs that tests compare elfsig with, and the Debian packages they are in.
+
+Standard library only: the set-up runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+KBUILD = "linux-kbuild"
+"""Stands for the linux-kbuild package of the running release; its name holds a version."""
+
+TOOLS = {
+    "apt-get": "apt",
+    "bzip2": "bzip2",
+    "dpkg-deb": "dpkg",
+    "evmctl": "ima-evm-utils",
+    "gcc": "gcc",
+    "gpg": "gnupg",
+    "gpg1": "gnupg1",
+    "gpgv": "gpgv",
+    "ld": "binutils",
+    "lz4": "lz4",
+    "lzop": "lzop",
+    "modinfo": "kmod",
+    "nm": "binutils",
+    "objcopy": "binutils",
+    "objdump": "binutils",
+    "openssl": "openssl",
+    "pkcs11-tool": "opensc",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "readelf": "binutils",
+    "setfattr": "attr",
+    "sign-file": KBUILD,
+    "softhsm2-util": "softhsm2",
+    "strip": "binutils",
+    "xargs": "findutils",
+    "xz": "xz-utils",
+    "zstd": "zstd",
+    "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",
+    "aarch64-linux-gnu-ld": "binutils-aarch64-linux-gnu",
+    "aarch64-linux-gnu-objcopy": "binutils-aarch64-linux-gnu",
+    "i686-linux-gnu-as": "binutils-i686-linux-gnu",
+    "i686-linux-gnu-ld": "binutils-i686-linux-gnu",
+    "i686-linux-gnu-objcopy": "binutils-i686-linux-gnu",
+    "powerpc64-linux-gnu-as": "binutils-powerpc64-linux-gnu",
+    "powerpc64-linux-gnu-ld": "binutils-powerpc64-linux-gnu",
+    "powerpc64-linux-gnu-objcopy": "binutils-powerpc64-linux-gnu",
+    "s390x-linux-gnu-as": "binutils-s390x-linux-gnu",
+    "s390x-linux-gnu-ld": "binutils-s390x-linux-gnu",
+    "s390x-linux-gnu-objcopy": "binutils-s390x-linux-gnu",
+    "x86_64-linux-gnu-as": "binutils-x86-64-linux-gnu",
+    "x86_64-linux-gnu-ld": "binutils-x86-64-linux-gnu",
+    "x86_64-linux-gnu-objcopy": "binutils-x86-64-linux-gnu",
+}
+"""Program -> Debian package. A package that is needed by a new test is added here and nowhere else."""
+
+FILES = {
+    "ovmf": ("ovmf", ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
+    "softhsm2.so": ("softhsm2", ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so")),
+}
+"""Things that are no programs: name -> (Debian package, where to look)."""
+
+FLAVOURS = {"amd64": "amd64", "i386": "686", "arm64": "arm64", "s390x": "s390x", "ppc64el": "powerpc64le"}
+"""Debian architecture -> the flavour in the name of its kernel metapackage."""
+
+
+def _sign_file() -> str | None:
+    found = sorted(Path("/usr/lib").glob("linux-kbuild-*/scripts/sign-file"))
+    return str(found[0]) if found else None
+
+
+def locate(name: str) -> str | None:
+    """Path of a program of TOOLS or a file of FILES, None where this machine has it not."""
+    if name == "sign-file":
+        return _sign_file()
+    if name in FILES:
+        return next((p for p in FILES[name][1] if Path(p).exists()), None)
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def package_of(name: str) -> str:
+    """The Debian package that holds ``name``."""
+    return FILES[name][0] if name in FILES else TOOLS[name]
+
+
+def missing() -> dict[str, str]:
+    """Every tool that this machine lacks: name -> Debian package."""
+    return {name: package_of(name) for name in (*TOOLS, *FILES) if locate(name) is None}
+
+
+def retry(command: Sequence[str], attempts: int = 3) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` until it succeeds; a mirror's hiccup is waited out. Gives the last result."""
+    for attempt in range(1, attempts + 1):
+        result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if result.returncode == 0 or attempt == attempts:
+            break
+        print(f"again ({attempt}/{attempts}): {' '.join(command)}", file=sys.stderr)
+        time.sleep(5 * attempt)
+    return result
+
+
+def _depends(package: str, pattern: str) -> str | None:
+    """The first package matching ``pattern`` that ``package`` depends on."""
+    shown = subprocess.run(["apt-cache", "depends", "-i", package], capture_output=True, text=True)
+    found = re.search(rf"Depends: ({pattern})\n", shown.stdout)
+    return found[1] if found else None
+
+
+def kbuild_package() -> str | None:
+    """The linux-kbuild package that the kernel headers metapackage of this release leads to."""
+    native = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+    headers = _depends(f"linux-headers-{FLAVOURS.get(native, native)}", r"linux-headers-\S+")
+    return _depends(headers, r"linux-kbuild-\S+") if headers else None
+
+
+def install(packages: Iterable[str]) -> list[str]:
+    """Install ``packages`` with apt (as root). Gives what could not be had, one line each."""
+    wanted = sorted(set(packages))
+    if not wanted:
+        return []
+    os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
+    updated = retry(["apt-get", "-q", "-o", "Acquire::Retries=3", "update"])
+    if updated.returncode:
+        print(f"apt-get update: {updated.stderr.strip()} (going on)", file=sys.stderr)
+    problems = []
+    if KBUILD in wanted:
+        wanted.remove(KBUILD)
+        wanted += [found] if (found := kbuild_package()) else []
+        problems += [] if found else [f"{KBUILD}: no kernel headers metapackage leads to one"]
+    together = _apt_install(wanted)
+    if together is not None:
+        problems += [f"{each}: {why}" for each in wanted if (why := _apt_install([each])) is not None]
+    return problems
+
+
+def _apt_install(packages: Sequence[str]) -> str | None:
+    """Why ``packages`` could not be installed, None when they were."""
+    command = ["apt-get", "-q", "-y", "-o", "Acquire::Retries=3", "install", "--no-install-recommends"]
+    done = retry([*command, *packages], attempts=2)
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
