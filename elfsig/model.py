@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from elfsig.elf.image import Image
@@ -320,6 +320,7 @@ class Keyring(Protocol):
 # --------------------------------------------------------------------------- signers
 
 
+@runtime_checkable
 class Signer(Protocol):
     """A private key, wherever it lives, with the certificate that belongs to it."""
 

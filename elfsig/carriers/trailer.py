@@ -21,11 +21,15 @@ INFO = Struct(">BBBBB3sI")
 ID_TYPES = {0: "PGP", 1: "X509", 2: "PKCS#7", 3: "Merkle"}
 
 
-def pack_info(info: TrailerInfo) -> bytes:
-    """The 12 bytes of ``struct module_signature``."""
+def pack_info(info: TrailerInfo, blob_size: int) -> bytes:
+    """The 12 bytes of ``struct module_signature`` for a blob of this size, names included.
+
+    ``sig_len`` counts what lies behind the signer's name and the key id.
+    """
+    sig_len = blob_size - info.signer_len - info.key_id_len
     return INFO.pack(
-        info.algo, info.hash, info.id_type, info.signer_len, info.key_id_len, info.pad, info.sig_len
-    )
+        info.algo, info.hash, info.id_type, info.signer_len, info.key_id_len, info.pad, sig_len
+    )  # fmt: skip
 
 
 def unpack_info(block: bytes) -> TrailerInfo:
@@ -75,17 +79,7 @@ class ModuleTrailer:
         """Content, blob, info block, marker. ``params.sig_len`` is computed from the blob."""
         if not isinstance(params, TrailerInfo):
             raise EditRefused("a module trailer needs its info block")
-        names = params.signer_len + params.key_id_len
-        info = INFO.pack(
-            params.algo,
-            params.hash,
-            params.id_type,
-            params.signer_len,
-            params.key_id_len,
-            params.pad,
-            len(blob) - names,
-        )
-        return image.bytes() + blob + info + MARKER
+        return image.bytes() + blob + pack_info(params, len(blob)) + MARKER
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
         """Everything but the place; what lies outside of it stays."""
@@ -101,37 +95,36 @@ def cut_out(image: Image, place: Place) -> bytes:
     return image.data[: place.start] + image.data[place.end : image.end]
 
 
+TRACES = (
+    (MARKER[:-1], "trailer:modsig", "marker"),
+    (b"This Is A Crypto Signed Module", "trailer:csm", "magic"),
+)
+"""Texts that betray a trailer wherever they stand, the carrier they belong to, and what they are called."""
+
+
 def displaced(image: Image) -> Place | None:
     """Remains of a trailer whose marker is not at the very end, or lost its last byte; else None.
 
     The marker counts only behind the end of the ELF image (in the whole content where there is none),
     since programs that handle signatures contain it.
     """
-    text, end = MARKER[:-1], image.end
-    at = image.data.rfind(text, image.elf_end, end)
-    if at < 0:
-        return None
-    if at + len(text) == end:
-        fault = Remark(
+    for text, carrier, name in TRACES:
+        at = image.data.rfind(text, image.elf_end, image.end)
+        if at >= 0:
+            fault = _displacement(image, at, text, name)
+            return Place(
+                "trailer", carrier, at, image.end, at, b"", None, fault=fault, treated_as_unsigned=True
+            )
+    return None
+
+
+def _displacement(image: Image, at: int, text: bytes, name: str) -> Remark:
+    behind = image.end - at - len(text)
+    if not behind and name == "marker":
+        return Remark(
             "marker-no-newline", "the marker has lost its last newline; the kernel treats it as unsigned", at
         )
-    else:
-        behind = end - at - len(text)
-        if image.data[at + len(text) : at + len(MARKER)] == b"\n":
-            behind -= 1
-        fault = Remark(
-            "marker-not-at-end",
-            f"marker not at the end: {behind} bytes follow it; the kernel treats it as unsigned",
-            at,
-        )
-    return Place(
-        "trailer",
-        "trailer:modsig",
-        at,
-        end,
-        at,
-        b"",
-        None,
-        fault=fault,
-        treated_as_unsigned=True,
-    )
+    if name == "marker" and image.data[at + len(text) : at + len(MARKER)] == b"\n":
+        behind -= 1
+    sentence = f"{name} not at the end: {behind} bytes follow it; the kernel treats it as unsigned"
+    return Remark("marker-not-at-end", sentence, at)

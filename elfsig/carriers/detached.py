@@ -1,0 +1,67 @@
+"""Signatures that travel outside of the module: a file of their own, or a module argument.
+
+The argument form is of Howells' development tree of 2012: the module's argument string starts with
+``modsign=``, a decimal length of one to five digits, a comma, and twice that many hex digits, followed
+by a blank or the end of the string.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from elfsig.elf.image import Image
+from elfsig.errors import ParseError
+from elfsig.model import Params, Place, PlaceKind
+
+_ARGUMENT = re.compile(rb"modsign=([0-9]{1,5}),([0-9A-Fa-f]*)(?= |\Z)")
+DETACHED_FILE = "detached:file"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleArgument:
+    """A signature in the module's arguments. The file bears no trace of it, so nothing is ever found."""
+
+    id: str = "detached:argument"
+    kind: PlaceKind = "detached"
+    short_name: str = "modsign="
+
+    def find(self, image: Image) -> Sequence[Place]:
+        """Always empty: see :func:`argument_place`."""
+        return ()
+
+    def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
+        """The argument (not the content, which stays as it is)."""
+        return b"modsign=%d,%s" % (len(blob), blob.hex().encode())
+
+    def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
+        """The content as it is."""
+        return image.bytes()
+
+
+def argument_place(image: Image, argument: str) -> Place:
+    """The signature in a module argument string.
+
+    Raises ParseError, with the offset in the string, where that kernel answered EINVAL.
+    """
+    raw = argument.encode("utf-8", "surrogateescape")
+    if not raw.startswith(b"modsign="):
+        raise ParseError("the argument does not start with modsign=", offset=0, code="modarg")
+    found = _ARGUMENT.match(raw)
+    if found is None or not int(found[1]) or 2 * int(found[1]) != len(found[2]):
+        raise ParseError(
+            "expected modsign=LENGTH,HEX with twice LENGTH hex digits; the kernel answers EINVAL",
+            offset=len(b"modsign="),
+            code="modarg",
+        )
+    return _outside(image, ModuleArgument().id, bytes.fromhex(found[2].decode()))
+
+
+def file_place(image: Image, blob: bytes) -> Place:
+    """A signature that somebody keeps in a file of its own (.p7s, .pgp, .sig)."""
+    return _outside(image, DETACHED_FILE, blob)
+
+
+def _outside(image: Image, carrier: str, blob: bytes) -> Place:
+    return Place("detached", carrier, image.end, image.end, 0, blob, None)

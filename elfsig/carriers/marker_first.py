@@ -1,0 +1,52 @@
+"""The trailer of 3.7-rc1: the marker comes first, the 12-byte info block is the last thing in the file.
+
+scripts/sign-file (shell) of October 2012; that kernel scanned forward and took the first marker it met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from elfsig.carriers.trailer import INFO, MARKER, cut_out, pack_info, unpack_info
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused
+from elfsig.model import Params, Place, PlaceKind, TrailerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerFirst:
+    """Marker, blob, info block, behind the content."""
+
+    id: str = "trailer:modsig-rc1"
+    kind: PlaceKind = "trailer"
+    short_name: str = "~Module sig~rc1"
+
+    def find(self, image: Image) -> Sequence[Place]:
+        """At most one place; only where the info block's lengths lead exactly back to the first marker."""
+        stop = image.end - INFO.size
+        if stop < len(MARKER):
+            return ()
+        info = unpack_info(image.data[stop : image.end])
+        if (info.algo, info.id_type) != (1, 1):
+            return ()
+        size = info.sig_len + info.signer_len + info.key_id_len
+        first = image.data.find(MARKER, 0, stop)
+        if first < 0 or first + len(MARKER) + size != stop:
+            return ()
+        start = first + len(MARKER)
+        return (Place("trailer", self.id, first, image.end, start, image.data[start:stop], info),)
+
+    def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
+        """Content, marker, blob, info block. Refused where the content holds a marker already: that
+        kernel would take it for the start of the signature."""
+        if not isinstance(params, TrailerInfo):
+            raise EditRefused("a module trailer needs its info block")
+        inside = image.data.find(MARKER, 0, image.end)
+        if inside >= 0:
+            raise EditRefused("the content holds the marker, and 3.7-rc1 takes the first one", offset=inside)
+        return image.bytes() + MARKER + blob + pack_info(params, len(blob))
+
+    def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
+        """Everything but the place."""
+        return cut_out(image, place)

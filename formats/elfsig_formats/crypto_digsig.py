@@ -1,0 +1,29 @@
+"""``crypto-digsig``: Kasatkin's modsig of August 2012. IMA digsig, two-byte length, magic."""
+
+from __future__ import annotations
+
+from elfsig.carriers.magic_trailer import MagicTrailer
+from elfsig.coverage.whole_file import WholeFile
+from elfsig.envelopes.digsig import Digsig, plausible
+from elfsig.model import Basis, Format, MagicInfo, Pair, Params
+
+CSM = MagicTrailer(plausible)
+"""The carrier that both schemes with the magic of 2012 share."""
+
+
+def _is_u16(params: Params) -> bool:
+    return isinstance(params, MagicInfo) and params.style == "u16"
+
+
+CRYPTO_DIGSIG = Format(
+    id="crypto-digsig",
+    title="IMA digsig trailer of 2012",
+    carrier=CSM,
+    pairs=(Pair(WholeFile(), Digsig()),),
+    kernels="Kasatkin's modsig proposal, August 2012",
+    basis=Basis.TOOL_HALF,
+    basis_text="the signing tool read (ima-evm-utils 203f058); the kernel half of the proposal was not found",
+    aliases=("modsig",),
+    selects=_is_u16,
+    default_hash="sha1",
+)
