@@ -1,0 +1,170 @@
+"""The certificates compiled into a kernel: from any image, of any architecture, without symbols.
+
+Ways in: x86 bzImage (Documentation/arch/x86/boot.rst: the payload fields exist from protocol 2.08 on,
+older images are searched for a compressed stream), EFI zboot (drivers/firmware/efi/libstub/zboot-header.S),
+a compressed Image or vmlinux, an ELF vmlinux, a raw Image, and for all else every compressed stream in it.
+
+The list itself is laid out by certs/system_certificates.S; see :mod:`elfsig.trust.builtin`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+
+from elfsig.elf.table import MAGIC as ELF_MAGIC
+from elfsig.errors import ParseError
+from elfsig.model import Key, Remark
+from elfsig.trust import builtin, decompress
+from elfsig.trust.make import Material, Origin, key_from_parsed, material
+
+BZIMAGE_MAGIC, BZIMAGE_AT = b"HdrS", 0x202
+PAYLOAD_PROTOCOL = 0x208
+S390_MAGIC, S390_AT = b"S390EP", 0x10008
+IMAGE_MAGICS, IMAGE_AT = (b"ARM\x64", b"RSC\x05"), 0x38
+ZBOOT_MAGIC, ZBOOT_AT = b"zimg", 4
+ET_EXEC, ET_DYN = 2, 3
+DEPTH = 3
+ATTEMPTS = 256
+"""Streams that are tried in a container of unknown kind."""
+
+ROLE_UNKNOWN = "embedded, role unknown"
+
+
+def is_kernel(data: bytes) -> bool:
+    """Whether this has the mark of a kernel image; compressed files are looked into only when named."""
+    return (
+        is_bzimage(data)
+        or data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC
+        or data[S390_AT : S390_AT + 6] == S390_MAGIC
+        or data[IMAGE_AT : IMAGE_AT + 4] in IMAGE_MAGICS
+        or is_vmlinux(data)
+    )
+
+
+def is_bzimage(data: bytes) -> bool:
+    """Whether this is an x86 boot image, of any protocol that has a header."""
+    return data[BZIMAGE_AT : BZIMAGE_AT + 4] == BZIMAGE_MAGIC
+
+
+def is_vmlinux(data: bytes) -> bool:
+    """Whether this is a linked ELF file: modules are not."""
+    order = {1: "little", 2: "big"}.get(data[5] if len(data) > 17 else 0)
+    if data[:4] != ELF_MAGIC or order is None:
+        return False
+    return int.from_bytes(data[16:18], "little" if order == "little" else "big") in (ET_EXEC, ET_DYN)
+
+
+def is_anything(data: bytes) -> bool:
+    """Whatever nobody else claims may be a container that holds a kernel."""
+    return True
+
+
+def read(data: bytes, origin: Origin) -> Material:
+    """The keys of every certificate in a kernel image, those of its trusted list with the role builtin.
+
+    Where the list is found, certificates outside it (self tests, wireless regulation, a Secure Boot
+    signer) are not vouched for by whoever vouches for the image. Raises ParseError.
+    """
+    for content in contents(data):
+        found = builtin.certificates(content)
+        if found:
+            return material(_keys(found, origin))
+    raise ParseError("no certificate in this image", code="no-certificate")
+
+
+def _keys(found: list[builtin.Found], origin: Origin) -> Iterator[Key]:
+    delimited = any(each.role == "builtin" for each in found)
+    for each in found:
+        key = key_from_parsed(each.parsed, replace(origin, role=origin.role or each.role))
+        if each.role == "builtin":
+            yield key
+            continue
+        yield replace(
+            key,
+            trusted=key.trusted and not delimited,
+            label=f"{key.label} ({ROLE_UNKNOWN if each.role == 'embedded' else each.role})",
+            remarks=(*key.remarks, _remark(each.role, delimited)),
+        )
+
+
+def _remark(role: str, delimited: bool) -> Remark:
+    if role == "revoked":
+        return Remark("key-revoked", "on the image's own list of revoked certificates")
+    if delimited:
+        return Remark("key-embedded", "in the image, but not on its list of trusted certificates")
+    return Remark("key-embedded", "found in the image; whether the kernel trusts it is not known")
+
+
+def contents(data: bytes, depth: int = DEPTH) -> Iterator[bytes]:
+    """What a kernel image unpacks to, the likeliest first; damaged streams are passed over."""
+    if depth and is_bzimage(data):
+        yield from _unpacked(_bzimage_payload(data), depth)
+    elif depth and data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC:
+        start, size = struct.unpack_from("<II", data, 8)
+        yield from _unpacked(data[start : start + size], depth)
+    elif depth and decompress.method_at(data):
+        yield from _unpacked(data, depth)
+    else:
+        yield _without_secure_boot_signature(data)
+        if depth and not is_vmlinux(data):
+            yield from _search(data, depth)
+
+
+def _bzimage_payload(data: bytes) -> bytes:
+    """The compressed kernel: by the header's fields, else everything behind the setup sectors."""
+    start = ((data[0x1F1] or 4) + 1) * 512
+    if int.from_bytes(data[0x206:0x208], "little") >= PAYLOAD_PROTOCOL and len(data) >= 0x250:
+        offset, size = struct.unpack_from("<II", data, 0x248)
+        if size and start + offset + size <= len(data):
+            return data[start + offset : start + offset + size]
+    return data[start:]
+
+
+def _unpacked(payload: bytes, depth: int) -> Iterator[bytes]:
+    """What a payload that should be one compressed stream unpacks to."""
+    method = decompress.method_at(payload)
+    if method is not None:
+        try:
+            yield from contents(decompress.unpack(payload, method).data, depth - 1)
+            return
+        except ParseError:
+            pass
+    yield from _search(payload, depth) if method or not payload.startswith(ELF_MAGIC) else [payload]
+
+
+def _search(data: bytes, depth: int) -> Iterator[bytes]:
+    """What every compressed stream inside ``data`` unpacks to, within a common bound."""
+    budget, resume = decompress.LIMIT, 0
+    for attempt, (at, method) in enumerate(decompress.streams(data)):
+        if at < resume:
+            continue
+        if attempt >= ATTEMPTS or budget <= 0:
+            return
+        try:
+            found = decompress.unpack(data[at:], method, budget)
+        except ParseError:
+            continue
+        budget -= len(found.data)
+        resume = at + (found.used or 1)
+        yield from contents(found.data, depth - 1)
+
+
+def _without_secure_boot_signature(data: bytes) -> bytes:
+    """A PE image without its attribute certificate table, whose certificates sign the image itself.
+
+    Layout: Microsoft PE format, "Optional Header Data Directories", entry 4; its address is a file offset.
+    """
+    if data[:2] != b"MZ" or len(data) < 0x40:
+        return data
+    optional = int.from_bytes(data[0x3C:0x40], "little") + 24
+    entry = (
+        optional
+        + {0x10B: 96, 0x20B: 112}.get(int.from_bytes(data[optional : optional + 2], "little"), 0)
+        + 32
+    )
+    if data[optional - 24 : optional - 20] != b"PE\0\0" or entry + 8 > len(data):
+        return data
+    start, size = struct.unpack_from("<II", data, entry)
+    return data[:start] + data[start + size :] if start >= entry else data

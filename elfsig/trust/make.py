@@ -1,0 +1,235 @@
+"""From public keys and certificates to :class:`elfsig.model.Key`: algorithm, size, every name it goes by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from elfsig.errors import KeySourceError
+from elfsig.model import Key, KeyId, Remark
+from elfsig.trust import der
+from elfsig.trust.certificate import Parsed, parse, signer_name
+
+ALGORITHMS = {
+    "RSAPublicKey": "rsa", "DSAPublicKey": "dsa", "ECPublicKey": "ecdsa", "Ed25519PublicKey": "ed25519",
+    "Ed448PublicKey": "ed448", "MLDSA44PublicKey": "mldsa44", "MLDSA65PublicKey": "mldsa65",
+    "MLDSA87PublicKey": "mldsa87",
+}  # fmt: skip
+"""Class names of the cryptography library's public keys."""
+
+FIXED_BITS = {"ed25519": 256, "ed448": 456, "mldsa44": 10496, "mldsa65": 15616, "mldsa87": 20736}
+"""Sizes of encoded public keys, for algorithms that have one size only."""
+
+PRIVATE_KEY = "holds a private key; give the certificate or the public key instead"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where keys come from: ``source`` as the user named it, what is said of its keys by the user.
+
+    ``role`` is None where the source itself may decide; ``trusted`` as in :class:`elfsig.model.Key`.
+    """
+
+    source: str
+    role: str | None = None
+    trusted: bool = True
+
+
+class RevokedHash(NamedTuple):
+    """A revocation by hash: ``kind`` "bin" (of content) or "tbs" (of a TBSCertificate), ``hash`` its name."""
+
+    kind: str
+    hash: str
+    digest: bytes
+
+
+class MerkleRoot(NamedTuple):
+    """Root of a tree of module hashes: 32 bytes SHA-256, and the tree's number of levels."""
+
+    digest: bytes
+    levels: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What one source held. ``unusable`` are keys whose algorithm cannot be checked here: listed only."""
+
+    keys: tuple[Key, ...] = ()
+    unusable: tuple[Key, ...] = ()
+    revoked_hashes: frozenset[RevokedHash] = frozenset()
+    merkle_roots: tuple[MerkleRoot, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything that a signature could be checked against."""
+        return bool(self.keys or self.revoked_hashes or self.merkle_roots)
+
+
+def gather(materials: Iterable[Material]) -> Material:
+    """One material out of several, in order."""
+    parts = tuple(materials)
+    return Material(
+        tuple(key for part in parts for key in part.keys),
+        tuple(key for part in parts for key in part.unusable),
+        frozenset().union(*(part.revoked_hashes for part in parts)),
+        tuple(root for part in parts for root in part.merkle_roots),
+    )
+
+
+def material(keys: Iterable[Key]) -> Material:
+    """Keys, parted into those that can be used and those that can only be listed."""
+    every = tuple(keys)
+    return Material(
+        tuple(key for key in every if key.public is not None),
+        tuple(key for key in every if key.public is None),
+    )
+
+
+def describe(public: Any) -> tuple[str, int, str | None]:
+    """(algorithm, bits, curve) of a public key of the cryptography library.
+
+    Raises KeySourceError for a kind of key that makes no signatures (X25519, say).
+    """
+    algorithm = ALGORITHMS.get(type(public).__name__)
+    if algorithm is None:
+        raise KeySourceError(f"a {type(public).__name__} makes no signatures", code="key-algorithm")
+    bits = FIXED_BITS.get(algorithm) or public.key_size
+    return algorithm, bits, public.curve.name if algorithm == "ecdsa" else None
+
+
+def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
+    """Names a certificate by its issuer (DER) and the magnitude of its serial number, big-endian."""
+    size = max(1, (abs(serial).bit_length() + 7) // 8)
+    return "issuer-serial", issuer + b"|" + abs(serial).to_bytes(size)
+
+
+def x509_name_id(name: str, keyid: bytes) -> KeyId:
+    """Names a key as kernels 3.7 to 4.2 describe it: signer name, colon, key id in hex."""
+    return "x509-name", f"{name}: {keyid.hex()}".encode()
+
+
+def digsig_blob(modulus: int, exponent: int) -> bytes:
+    """The kernel's binary form of an RSA key (include/linux/digsig.h, struct pubkey_hdr and two MPIs).
+
+    version 1, u32 time 0, algorithm 0 (RSA), 2 MPIs; each is a big-endian u16 bit length and its bytes.
+    """
+    mpis = (n.bit_length().to_bytes(2) + n.to_bytes((n.bit_length() + 7) // 8) for n in (modulus, exponent))
+    return b"\1\0\0\0\0\0\2" + b"".join(mpis)
+
+
+def _public_ids(public: Any, algorithm: str, spki: bytes) -> set[KeyId]:
+    """The ids that follow from the key alone: IMA's two, and the SHA-1 that a SKID usually is."""
+    bits = hashlib.sha1(_key_bits(spki), usedforsecurity=False).digest()
+    ids: set[KeyId] = {("digsig2", bits[-4:]), ("skid", bits)}
+    if algorithm == "rsa":
+        numbers = public.public_numbers()
+        blob = hashlib.sha1(digsig_blob(numbers.n, numbers.e), usedforsecurity=False).digest()
+        ids.add(("digsig1", blob[12:20]))
+    return ids
+
+
+def _key_bits(spki: bytes) -> bytes:
+    """The subjectPublicKey bits of a DER SubjectPublicKeyInfo, without the count of unused bits."""
+    parts = der.children(spki, der.read(spki, 0))
+    return spki[parts[1].start + 1 : parts[1].end]
+
+
+def _spki(public: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    encoded: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded
+
+
+def load_spki(spki: bytes) -> Any | None:
+    """The public key in a DER SubjectPublicKeyInfo, None where the library does not know or refuses it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        public = load_der_public_key(spki)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return public if type(public).__name__ in ALGORITHMS else None
+
+
+def key_from_public(
+    public: Any, origin: Origin, *, ids: Iterable[KeyId] = (), label: str = "", **more: Any
+) -> Key:
+    """A key that comes without a certificate; ``ids`` are added to those that follow from the key itself.
+
+    ``more`` are further fields of :class:`elfsig.model.Key`. Raises KeySourceError (see :func:`describe`).
+    """
+    algorithm, bits, curve = describe(public)
+    spki = _spki(public)
+    return Key(
+        public=public,
+        algorithm=algorithm,
+        bits=bits,
+        curve=curve,
+        ids=frozenset(_public_ids(public, algorithm, spki)) | frozenset(ids),
+        source=origin.source,
+        role=origin.role or "user",
+        trusted=origin.trusted,
+        fingerprint=hashlib.sha256(spki).hexdigest(),
+        label=label or f"{algorithm}-{bits} public key",
+        **more,
+    )
+
+
+def key_from_spki(spki: bytes, origin: Origin) -> Key:
+    """The key in a DER SubjectPublicKeyInfo; of an algorithm unknown here, one with ``public`` None.
+
+    Raises ParseError where it is none.
+    """
+    public = load_spki(spki)
+    return _unusable(spki, origin) if public is None else key_from_public(public, origin)
+
+
+def _unusable(spki: bytes, origin: Origin) -> Key:
+    parts = der.children(spki, der.expect(spki, 0, len(spki), der.SEQUENCE, "public key"))
+    algorithm = der.expect(spki, parts[0].start, parts[0].end, der.OID, "public key algorithm")
+    oid = der.oid_text(spki[algorithm.start : algorithm.end])
+    return Key(
+        public=None,
+        algorithm=oid,
+        bits=0,
+        curve=None,
+        ids=frozenset(),
+        source=origin.source,
+        role=origin.role or "user",
+        trusted=origin.trusted,
+        fingerprint=hashlib.sha256(spki).hexdigest(),
+        label=f"public key of algorithm {oid}",
+        remarks=(Remark("key-unsupported", f"public key algorithm {oid} cannot be checked"),),
+    )
+
+
+def key_from_certificate(data: bytes, origin: Origin, at: int = 0) -> Key:
+    """The key of the DER certificate at offset ``at`` of ``data``. Raises ParseError."""
+    return key_from_parsed(parse(data, at), origin)
+
+
+def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
+    """The key of a certificate. One of an algorithm unknown here has ``public`` None. Raises ParseError."""
+    certificate = parsed.certificate
+    key = key_from_spki(parsed.spki, origin)
+    ids = {each for each in key.ids if each[0] != "skid"}
+    ids.add(issuer_serial_id(certificate.issuer, certificate.serial))
+    if certificate.skid:
+        ids |= {("skid", certificate.skid), ("digsig2", certificate.skid[-4:])}
+        name = signer_name(certificate.subject)
+        if name:
+            ids.add(x509_name_id(name, certificate.skid))
+    remarks = list(key.remarks)
+    if parsed.odd_dates:
+        remarks.append(Remark("validity-unreadable", "the certificate's validity cannot be read"))
+    return replace(
+        key,
+        ids=frozenset(ids),
+        certificate=certificate,
+        label=certificate.subject_text or key.label,
+        remarks=tuple(remarks),
+    )

@@ -1,0 +1,132 @@
+"""Certificates and public keys in PEM and DER, any number in one file.
+
+PEM: RFC 7468. DER by its shape: certificate (RFC 5280), SubjectPublicKeyInfo, RSAPublicKey (RFC 8017
+A.1.1); concatenated, as kernels hold their list. Private keys are refused, whatever they are wrapped in.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from elfsig.errors import KeySourceError, ParseError
+from elfsig.model import Key
+from elfsig.trust import der
+from elfsig.trust.make import (
+    PRIVATE_KEY,
+    Material,
+    Origin,
+    key_from_certificate,
+    key_from_public,
+    key_from_spki,
+    material,
+)
+
+BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
+BEGIN = re.compile(rb"^-----BEGIN (?!PGP )[A-Z0-9 ]+-----", re.MULTILINE)
+TEXT_LIMIT = 1 << 16
+"""A PEM file may have text in front of its first block; this is how far it is looked for."""
+
+
+def is_pem(data: bytes) -> bool:
+    """Whether this is text with a PEM block in it."""
+    head = data[:TEXT_LIMIT]
+    return b"\0" not in head[:512] and BEGIN.search(head) is not None
+
+
+def is_der(data: bytes) -> bool:
+    """Whether this starts with a DER SEQUENCE that has the shape of something known here."""
+    try:
+        return _shape(data, 0) in SHAPES
+    except ParseError:
+        return False
+
+
+def read_pem(data: bytes, origin: Origin) -> Material:
+    """The keys of every PEM block. Raises ParseError, and KeySourceError for a private key."""
+    return material(key for block in BLOCK.finditer(data) for key in _block(block, origin))
+
+
+def _block(block: re.Match[bytes], origin: Origin) -> Iterator[Key]:
+    label = block[1].decode()
+    if label.endswith("PRIVATE KEY"):
+        raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=block.start(), code="private-key")
+    read = LABELS.get(label)
+    if read is None:
+        return
+    try:
+        body = binascii.a2b_base64(block[2])
+    except binascii.Error as reason:
+        raise ParseError(f"PEM block {label}: {reason}", offset=block.start(), code="pem") from None
+    yield read(body, 0, origin)
+
+
+def read_der(data: bytes, origin: Origin) -> Material:
+    """The keys of concatenated DER values; what lies behind the last whole one is passed over.
+
+    Raises ParseError when the first one cannot be read, and KeySourceError for a private key.
+    """
+    keys, at = [], 0
+    while data[at : at + 1] == b"\x30":
+        try:
+            keys.append(SHAPES[_shape(data, at)](data, at, origin))
+        except (ParseError, KeyError):
+            if not keys:
+                raise ParseError("neither certificate nor public key", offset=at, code="not-key") from None
+            break
+        at = der.read(data, at).end
+    return material(keys)
+
+
+def _shape(data: bytes, at: int) -> tuple[int, ...]:
+    """Tags of the values inside the SEQUENCE at ``at``: enough of them to tell what it is."""
+    outer = der.expect(data, at, len(data), der.SEQUENCE, "key or certificate")
+    tags = tuple(part.tag for part in der.children(data, outer))
+    first = der.read(data, outer.start, outer.end)
+    if first.tag == der.INTEGER and first.end - first.start == 1:
+        return (der.INTEGER,)
+    return tags
+
+
+def _certificate(data: bytes, at: int, origin: Origin) -> Key:
+    return key_from_certificate(data, origin, at)
+
+
+def _public_key(data: bytes, at: int, origin: Origin) -> Key:
+    return key_from_spki(data[at : der.read(data, at).end], origin)
+
+
+def _rsa_public_key(data: bytes, at: int, origin: Origin) -> Key:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+    numbers = der.children(data, der.read(data, at))
+    if [n.tag for n in numbers] != [der.INTEGER] * 2:
+        raise ParseError("not an RSA public key", offset=at, code="not-key")
+    n, e = (int.from_bytes(data[v.start : v.end], signed=True) for v in numbers)
+    try:
+        return key_from_public(RSAPublicNumbers(e, n).public_key(), origin)
+    except ValueError as reason:
+        raise ParseError(f"not a usable RSA key: {reason}", offset=at, code="not-key") from None
+
+
+def _private(data: bytes, at: int, origin: Origin) -> Key:
+    raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=at, code="private-key")
+
+
+Reader = Callable[[bytes, int, Origin], Key]
+
+SHAPES: Mapping[tuple[int, ...], Reader] = {
+    (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING): _certificate,
+    (der.SEQUENCE, der.BIT_STRING): _public_key,
+    (der.INTEGER, der.INTEGER): _rsa_public_key,
+    (der.INTEGER,): _private,  # PKCS#1, PKCS#8, SEC1, PKCS#12: a version number first
+    (der.SEQUENCE, der.OCTET_STRING): _private,  # encrypted PKCS#8
+}
+LABELS: Mapping[str, Reader] = {
+    "CERTIFICATE": _certificate,
+    "X509 CERTIFICATE": _certificate,
+    "TRUSTED CERTIFICATE": _certificate,
+    "PUBLIC KEY": _public_key,
+    "RSA PUBLIC KEY": _rsa_public_key,
+}
