@@ -1,0 +1,201 @@
+"""OpenPGP public key rings, binary and armoured, and rings compiled into old kernel images.
+
+Layout: RFC 4880 11.1. The kernels of the section eras held such a ring in their image (``kernel.pub`` of
+the RHEL and Fedora trees, turned into an array) and read tag-6 packets from it; subkeys they skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from elfsig.envelopes.openpgp_keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
+from elfsig.envelopes.openpgp_packets import (
+    PUBLIC_KEY,
+    PUBLIC_SUBKEY,
+    SECRET_KEY,
+    SECRET_SUBKEY,
+    SIGNATURE,
+    USER_ID,
+    Packet,
+    read_packet,
+    read_packets,
+    read_signature,
+)
+from elfsig.errors import KeySourceError, ParseError
+from elfsig.model import Key, Remark
+from elfsig.trust.make import PRIVATE_KEY, Material, Origin, key_from_public, material
+
+KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28
+SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ignore these")
+REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not look at")
+KEYBOX = b"KBXf"
+_RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
+
+
+def is_ring(data: bytes) -> bool:
+    """Whether ``data`` begins like an OpenPGP key ring: an armour, or a packet that holds a key."""
+    if is_armoured(data[:4096]):
+        return True
+    try:
+        return read_packet(data, 0, lenient=True).tag in _RING_TAGS
+    except ParseError:
+        return False
+
+
+def read(data: bytes, source: str, role: str, trusted: bool) -> list[Key]:
+    """The RSA and DSA keys of a ring, primary keys and subkeys, in order.
+
+    Raises KeySourceError for what is no ring, holds secret keys, or holds no RSA or DSA key.
+    """
+    return list(read_ring(data, Origin(source, role, trusted)).keys)
+
+
+def read_ring(data: bytes, origin: Origin) -> Material:
+    """As :func:`read`, in the form that keyrings are made of."""
+    if data[8:12] == KEYBOX:
+        text = f"{origin.source} is GnuPG's keybox: write the key out with gpg --export"
+        raise KeySourceError(text, code="keybox")
+    try:
+        rings = [block for _, block in dearmour(data)] if is_armoured(data) else [data]
+        keys = [key for ring in rings for key in _keys(list(read_packets(ring)), origin)]
+    except ParseError as fault:
+        text = f"{origin.source} is no OpenPGP key ring: {fault.text}"
+        raise KeySourceError(text, offset=fault.offset, code="not-a-ring") from None
+    if not keys:
+        raise KeySourceError(f"{origin.source} holds no OpenPGP key of kind RSA or DSA", code="no-key")
+    return material(keys)
+
+
+def _keys(packets: Sequence[Packet], origin: Origin) -> Iterator[Key]:
+    """The keys of one ring. What stands behind a key, up to the next one, says more of it."""
+    starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
+    label = ""
+    for start, end in zip(starts, [*starts[1:], len(packets)], strict=True):
+        packet, behind = packets[start], packets[start + 1 : end]
+        if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
+            raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=packet.start, code="private-key")
+        if packet.tag == PUBLIC_KEY:
+            label = next((p.body.decode("utf-8", "replace") for p in behind if p.tag == USER_ID), "")
+        key = _key(packet, label, origin)
+        if key is not None:
+            yield replace(key, remarks=(*key.remarks, REVOKED)) if _revoked(packet, behind) else key
+
+
+def _key(packet: Packet, label: str, origin: Origin) -> Key | None:
+    """None for a kind of key that signs no modules, and for numbers that are no key."""
+    parsed = _parse(packet)
+    public = None if parsed.algorithm is None else public_key(parsed)
+    if public is None:
+        return None
+    text = label or f"OpenPGP key {parsed.key_id.hex().upper()}"
+    return key_from_public(
+        public,
+        origin,
+        ids=(("openpgp", parsed.key_id),),
+        label=f"{text} (subkey)" if parsed.subkey else text,
+        openpgp_fingerprint=parsed.fingerprint,
+        created=parsed.created,
+        remarks=(SUBKEY,) if parsed.subkey else (),
+    )
+
+
+def _parse(packet: Packet) -> PublicKeyPacket:
+    try:
+        return read_public_key(packet)
+    except ParseError as fault:
+        raise ParseError(fault.text, offset=packet.body_start + (fault.offset or 0)) from None
+
+
+def _revoked(packet: Packet, behind: Sequence[Packet]) -> bool:
+    """Whether a revocation stands behind a key; who made it is not checked."""
+    wanted = KEY_REVOCATION if packet.tag == PUBLIC_KEY else SUBKEY_REVOCATION
+    for each in behind:
+        if each.tag == SIGNATURE:
+            try:
+                if read_signature(each.body).sig_class == wanted:
+                    return True
+            except ParseError:
+                continue  # a damaged signature in a ring takes nothing from its key
+    return False
+
+
+def public_key(parsed: PublicKeyPacket) -> Any | None:
+    """The cryptography library's object, None where it refuses the numbers (a DSA group of odd size, say)."""
+    try:
+        return _BUILDERS[parsed.algorithm or ""](*parsed.numbers)
+    except ValueError:
+        return None
+
+
+def _rsa(n: int, e: int) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
+    return RSAPublicNumbers(e, n).public_key()
+
+
+def _dsa(p: int, q: int, g: int, y: int) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.dsa import DSAParameterNumbers, DSAPublicNumbers
+
+    return DSAPublicNumbers(y, DSAParameterNumbers(p, q, g)).public_key()
+
+
+_BUILDERS: dict[str, Callable[..., Any]] = {"rsa": _rsa, "dsa": _dsa}
+
+
+# --------------------------------------------------------------------------- rings inside kernel images
+
+_PLAUSIBLE = re.compile(
+    rb"(?:\x98[\x80-\xff]|\x99[\x00-\x0f].)"  # old header, public key, one or two bytes of length
+    rb"\x04....[\x01\x03\x11][\x02-\x20].",  # version 4, time, RSA or DSA, a number of 512 to 8447 bits
+    re.DOTALL,
+)
+_SMALL_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
+
+
+def scan(data: bytes, source: str = "", role: str = "builtin", trusted: bool = True) -> list[Key]:
+    """OpenPGP public keys compiled into a decompressed kernel image, in order, each once.
+
+    Finds v4 RSA and DSA primary keys whose packet holds nothing but plausible numbers, with the user id
+    behind them. Never raises.
+    """
+    origin, found = Origin(source, role, trusted), dict[bytes, Key]()
+    for match in _PLAUSIBLE.finditer(data):
+        key = _embedded(data, match.start(), origin)
+        if key is not None and key.openpgp_fingerprint is not None:
+            found.setdefault(key.openpgp_fingerprint, key)
+    return list(found.values())
+
+
+def _embedded(data: bytes, at: int, origin: Origin) -> Key | None:
+    try:
+        packet = read_packet(data, at)
+        if not _plausible(read_public_key(packet)):
+            return None
+        return _key(packet, _user_id_behind(data, packet.end), origin)
+    except ParseError:
+        return None
+
+
+def _plausible(parsed: PublicKeyPacket) -> bool:
+    """Arithmetic that random bytes do not satisfy."""
+    if parsed.algorithm == "dsa":
+        p, q, g, y = parsed.numbers
+        return q.bit_length() in (160, 224, 256) and (p - 1) % q == 0 and 1 < g < p and 1 < y < p
+    n, e = parsed.numbers
+    return bool(n & e & 1) and e < 1 << 64 and all(n % prime for prime in _SMALL_PRIMES)
+
+
+def _user_id_behind(data: bytes, at: int) -> str:
+    """The user id in the next packet or the one after it (a direct signature, or GnuPG's trust packet)."""
+    for _ in range(2):
+        try:
+            packet = read_packet(data, at)
+        except ParseError:
+            break
+        if packet.tag == USER_ID and len(packet.body) < 1024:
+            return packet.body.decode("utf-8", "replace")
+        at = packet.end
+    return ""
