@@ -15,6 +15,8 @@ from elfsig.errors import ParseError
 from elfsig.model import ElfSummary
 
 MAGIC = b"\x7fELF"
+LONGEST_NAME = 4096
+"""Longer section names are refused: reading tens of thousands that share one long string takes for ever."""
 
 ET_REL = 1
 SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA = 0, 1, 2, 3, 4
@@ -93,9 +95,14 @@ class Row(NamedTuple):
     entsize: int
 
     @property
+    def file_size(self) -> int:
+        """Bytes that the section takes up in the file: none for NULL and NOBITS."""
+        return 0 if self.type in (SHT_NULL, SHT_NOBITS) else self.size
+
+    @property
     def end(self) -> int:
         """File offset behind the section's bytes; NOBITS sections have none."""
-        return self.offset if self.type == SHT_NOBITS else self.offset + self.size
+        return self.offset + self.file_size
 
 
 class Section(NamedTuple):
@@ -142,13 +149,13 @@ class ElfTable:
         if head.shentsize != row.size:
             raise ParseError(
                 f"section header entries are {head.shentsize} bytes, expected {row.size}",
-                offset=self._field("shentsize"),
+                offset=self.field_offset("shentsize"),
                 code="elf-shentsize",
             )
         if head.shoff + row.size > size:
             raise ParseError(
                 f"section header table at {head.shoff:#x} lies beyond the end of the file ({size} bytes)",
-                offset=self._field("shoff"),
+                offset=self.field_offset("shoff"),
                 code="elf-truncated",
             )
         count = head.shnum or Row._make(row.unpack_from(self._data, head.shoff)).size
@@ -156,13 +163,17 @@ class ElfTable:
         if end > size:
             raise ParseError(
                 f"section header table ({count} entries at {head.shoff:#x}) ends beyond the end of the file",
-                offset=self._field("shnum"),
+                offset=self.field_offset("shnum"),
                 code="elf-truncated",
             )
         return list(map(Row._make, row.iter_unpack(memoryview(self._data)[head.shoff : end])))
 
-    def _field(self, name: str) -> int:
-        """File offset of a header field, for error messages."""
+    def row_offset(self, index: int) -> int:
+        """File offset of a section header, for error messages."""
+        return self.header.shoff + index * self.layout.row.size
+
+    def field_offset(self, name: str) -> int:
+        """File offset of a field of the ELF header, by its name in :class:`Header`."""
         at = Header._fields.index(name)
         codes = self.layout.header.format[1:]
         return 16 + Struct(self.layout.order + codes[:at]).size
@@ -174,7 +185,7 @@ class ElfTable:
         if self.rows and index >= len(self.rows):
             raise ParseError(
                 f"e_shstrndx {index} names no section (there are {len(self.rows)})",
-                offset=self._field("shstrndx"),
+                offset=self.field_offset("shstrndx"),
                 code="elf-shstrndx",
             )
         return index
@@ -201,10 +212,17 @@ class ElfTable:
                 return b""
             raise ParseError(
                 f"name of section [{index}] at {start:#x} lies outside the name table ({len(names)} bytes)",
-                offset=self.header.shoff + index * self.layout.row.size,
+                offset=self.row_offset(index),
                 code="elf-name",
             )
-        return names[start : names.index(0, start)]
+        end = names.find(0, start, start + LONGEST_NAME + 1)
+        if end < 0:
+            raise ParseError(
+                f"name of section [{index}] is longer than {LONGEST_NAME} bytes",
+                offset=self.row_offset(index),
+                code="elf-name",
+            )
+        return names[start:end]
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -212,10 +230,15 @@ class ElfTable:
         return tuple(Section(i, self.name(i), row) for i, row in enumerate(self.rows))
 
     def named(self, name: bytes) -> tuple[Section, ...]:
-        """The sections 1.. of exactly this name, in table order; cheap where there is none."""
-        if name not in self.names:
+        """The sections 1.. of exactly this name, in table order; cheap where there is none.
+
+        A section whose name lies outside the name table has none, as for the kernels that look by name.
+        """
+        wanted, names = name + b"\0", self.names
+        if wanted not in names:
             return ()
-        return tuple(s for s in self.sections[1:] if s.name == name)
+        rows = enumerate(self.rows[1:], 1)
+        return tuple(Section(i, name, row) for i, row in rows if names.startswith(wanted, row.name))
 
     def content(self, index: int) -> bytes:
         """The bytes of a section (b"" for NOBITS). Raises ParseError when they lie outside the file."""
@@ -225,7 +248,7 @@ class ElfTable:
         if row.offset + row.size > len(self._data):
             raise ParseError(
                 f"section [{index}] ({row.size} bytes at {row.offset:#x}) reaches beyond the end of the file",
-                offset=self.header.shoff + index * self.layout.row.size,
+                offset=self.row_offset(index),
                 code="elf-section-bounds",
             )
         return self._data[row.offset : row.offset + row.size]
