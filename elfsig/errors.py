@@ -69,6 +69,12 @@ class EditRefused(ElfsigError):
     default_code = "edit-refused"
 
 
+class WriteError(ElfsigError):
+    """A result could not be written; what was there before is untouched."""
+
+    default_code = "not-written"
+
+
 class UsageError(ElfsigError):
     """The request contradicts itself or names something unknown."""
 

@@ -109,10 +109,7 @@ def _label(source: Source) -> str:
 def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
     if isinstance(source, (str, os.PathLike)):
         return _read_path(os.fspath(source), limit)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        raw = bytes(source)
-    else:
-        raw = source.read(limit + 1)
+    raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else source.read(limit + 1)
     if len(raw) > limit:
         raise _too_large(len(raw), limit)
     return raw, None

@@ -1,0 +1,145 @@
+"""Bytes to paths: the writing half of elfsig's file I/O. A target is replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as modes
+from contextlib import suppress
+
+from elfsig.errors import WriteError
+from elfsig.model import Remark
+
+STALE_XATTRS = ("security.ima", "security.evm")
+"""Extended attributes that hold a hash or signature of the file that they are on."""
+
+_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSPC)
+
+
+def write_atomic(
+    path: str, data: bytes, *, like: str | None = None, expect: os.stat_result | None = None
+) -> tuple[Remark, ...]:
+    """Give the file ``path`` the content ``data``, whatever happens meanwhile: old or new, never half.
+
+    A sibling is written, synced, and renamed over it. A symbolic link stays, its target is replaced.
+    Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced).
+    With ``expect``, what stat said when the old content was read, a file that changed since is not
+    replaced. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
+    """
+    target = os.path.realpath(path)
+    try:
+        current = _status(target)
+        if expect is not None and not _same(current, expect):
+            raise WriteError("the file changed after it was read; not replaced", code="changed-meanwhile")
+        model = like if like is not None else (target if current else None)
+        remarks = _replace(target, data, model, expect)
+    except OSError as reason:
+        raise WriteError(f"not written: {(reason.strerror or str(reason)).lower()}") from None
+    if current is not None and current.st_nlink > 1:
+        remarks.append(
+            Remark("hard-link", f"{current.st_nlink - 1} other name(s) of this file keep the old content")
+        )
+    return tuple(remarks)
+
+
+def _status(target: str) -> os.stat_result | None:
+    try:
+        status = os.lstat(target)
+    except FileNotFoundError:
+        return None
+    if not modes.S_ISREG(status.st_mode):
+        raise WriteError("not written: there is something that is no regular file", code="not-a-regular-file")
+    return status
+
+
+def _same(current: os.stat_result | None, expect: os.stat_result) -> bool:
+    return current is not None and all(
+        getattr(current, field) == getattr(expect, field)
+        for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+    )
+
+
+def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result | None) -> list[Remark]:
+    folder, name = os.path.split(target)
+    descriptor, sibling = _sibling(folder or ".", name, 0o600 if model else 0o666)
+    try:
+        try:
+            _write_all(descriptor, data)
+            remarks = _take_after(descriptor, model) if model else []
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if expect is not None and not _same(_status(target), expect):
+            raise WriteError("the file changed meanwhile; not replaced", code="changed-meanwhile")
+        os.replace(sibling, target)
+    except BaseException:  # also when interrupted: nothing is left behind
+        with suppress(OSError):
+            os.unlink(sibling)
+        raise
+    _sync_folder(folder or ".")
+    return remarks
+
+
+def _sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
+    """A new file beside the target, whose name no walk takes for a module."""
+    short = os.fsdecode(os.fsencode(name)[:200])
+    while True:
+        path = os.path.join(folder, f".{short}.{os.urandom(6).hex()}.elfsig-tmp")
+        with suppress(FileExistsError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), path
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _take_after(descriptor: int, model: str) -> list[Remark]:
+    """Give the new file the owner, extended attributes and mode of ``model``."""
+    remarks: list[Remark] = []
+    status = os.stat(model)
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+        try:
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        except PermissionError:
+            text = f"owner {status.st_uid}:{status.st_gid} could not be kept; it belongs to you now"
+            remarks.append(Remark("owner-not-kept", text))
+    for name in _xattrs(model):
+        remarks += _copy_xattr(descriptor, model, name)
+    os.fchmod(descriptor, modes.S_IMODE(status.st_mode))
+    return remarks
+
+
+def _xattrs(model: str) -> list[str]:
+    try:
+        return os.listxattr(model)
+    except OSError as reason:
+        if reason.errno == errno.ENOTSUP:
+            return []
+        raise
+
+
+def _copy_xattr(descriptor: int, model: str, name: str) -> list[Remark]:
+    try:
+        os.setxattr(descriptor, name, os.getxattr(model, name))
+    except OSError as reason:
+        if reason.errno not in _REFUSED:
+            raise
+        why = (reason.strerror or "").lower()
+        return [Remark("xattr-not-kept", f"extended attribute {name} could not be kept: {why}")]
+    if name in STALE_XATTRS:
+        text = f"extended attribute {name} is stale: it was made for the old content (evmctl makes a new one)"
+        return [Remark("stale-xattr", text)]
+    return []
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename last. What cannot be synced (some network file systems) is renamed all the same."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
