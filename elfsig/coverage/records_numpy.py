@@ -105,8 +105,8 @@ class NumpyRecords:
         for name in ("offset", "addend", "type") if job.rela else ("offset", "type"):
             out[name] = rows[name]
         for name in ("value", "size", "number", "kind"):
-            out[name] = getattr(columns, name)[symbol]
-        undefined = np.flatnonzero(columns.undefined[symbol])
+            out[name] = getattr(columns, name).take(symbol)
+        undefined = np.flatnonzero(columns.undefined.take(symbol))
         if not undefined.size:
             return out.tobytes()
         return self._with_names(job, out, undefined, symbol[undefined], columns, room)
