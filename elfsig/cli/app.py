@@ -100,4 +100,4 @@ def elfsig(ctx: click.Context, color: str, no_plugins: bool) -> None:
     """Find, show, verify, make, remove and convert Linux kernel module signatures of every era."""
     settings = ctx.ensure_object(Settings)
     settings.plugins = not no_plugins
-    ctx.color = settings.choose_color(color)
+    ctx.color = settings.color = settings.choose_color(color)

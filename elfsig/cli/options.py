@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
+from elfsig.compression import LIMIT_OPTION
 from elfsig.errors import UsageError
+from elfsig.evidence import LIMIT
 
 Callback = Callable[..., Any]
 
@@ -63,3 +65,32 @@ def jobs_option(callback: Callback) -> Callback:
         "-j", "--jobs", type=click.IntRange(min=0), default=0, metavar="N", help="Work on N files at a time."
     )
     return option(callback)
+
+
+def all_option(callback: Callback) -> Callback:
+    """Adds ``--all``; argument ``all_files``."""
+    option = click.option(
+        "--all", "all_files", is_flag=True, help="In directories, every file that is ELF or carries a marker."
+    )
+    return option(callback)
+
+
+def limit_option(callback: Callback) -> Callback:
+    """Adds ``--max-size BYTES`` for files and what they decompress to; argument ``limit``."""
+    option = click.option(
+        LIMIT_OPTION,
+        "limit",
+        type=click.IntRange(min=1),
+        default=LIMIT,
+        metavar="BYTES",
+        show_default=True,
+        help="Largest file, and most that a compressed one may give.",
+    )
+    return option(callback)
+
+
+def trust_options(callback: Callback) -> Callback:
+    """Adds ``--trust SRC`` and ``--keys SRC``, both repeatable; arguments ``trust`` and ``keys``."""
+    trust = click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for.")
+    keys = click.option("--keys", multiple=True, metavar="SRC", help="Keys merely to be tried.")
+    return trust(keys(callback))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -23,6 +23,11 @@ class Settings:
     def __init__(self, argv: tuple[str, ...] = (), plugins: bool = True) -> None:
         self.argv = argv
         self.plugins = plugins
+        self.color: bool | None = None
+
+    def colored(self, stream: IO[str]) -> bool:
+        """Whether to paint on ``stream``."""
+        return stream.isatty() if self.color is None else self.color
 
     @staticmethod
     def choose_color(wish: str, environ: Mapping[str, str] = os.environ) -> bool | None:

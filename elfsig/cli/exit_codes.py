@@ -1,0 +1,49 @@
+"""What a run ends with. The numbers are part of the interface.
+
+0 every file is valid, 1 some file is not, 2 usage, 3 the simulated kernel refuses, 4 no verdict for some
+file, 5 some file could not be read or there was nothing to look at. Of several, the first of PRECEDENCE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from elfsig.model import FileReport, Verdict
+
+GOOD, BAD, USAGE, REFUSED, NO_VERDICT, UNREADABLE = 0, 1, 2, 3, 4, 5
+
+PRECEDENCE = (BAD, REFUSED, UNREADABLE, NO_VERDICT, GOOD)
+
+BY_VERDICT = {
+    Verdict.VALID: GOOD,
+    Verdict.INVALID: BAD,
+    Verdict.MALFORMED: BAD,
+    Verdict.UNSIGNED: BAD,
+    Verdict.NOT_A_SIGNATURE: BAD,
+    Verdict.UNKNOWN_KEY: NO_VERDICT,
+    Verdict.UNTRUSTED: NO_VERDICT,
+    Verdict.UNSUPPORTED: NO_VERDICT,
+    Verdict.UNCHECKED: NO_VERDICT,
+}
+
+
+def combined(codes: Iterable[int]) -> int:
+    """The code that decides among those of single files; GOOD for none at all."""
+    seen = set(codes)
+    return next((code for code in PRECEDENCE if code in seen), GOOD)
+
+
+def of_report(report: FileReport, require: str | None = None) -> int:
+    """The code of one file. ``require`` is the id of a format that must have a valid signature here."""
+    if report.verdict is None:
+        return UNREADABLE
+    code = BY_VERDICT[report.verdict]
+    return code if require is None else combined((code, _requirement(report, require)))
+
+
+def _requirement(report: FileReport, require: str) -> int:
+    """GOOD where a signature of that format is valid; BAD where there is none of it at all."""
+    codes = [BY_VERDICT[f.verdict] for f in report.findings if f.format == require]
+    if GOOD in codes:
+        return GOOD
+    return combined(codes) if codes else BAD

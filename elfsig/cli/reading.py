@@ -1,0 +1,102 @@
+"""What reading commands do with many files: walk, work on each in parallel, write in order, count, exit.
+
+The work on one file runs in a worker and gives back text that is ready to be written, so that nothing
+large travels between processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options import Machine
+from elfsig.cli.output import write_files
+from elfsig.cli.settings import Settings, complain
+from elfsig.cli.words import remark_words
+from elfsig.errors import ElfsigError, ReadError
+from elfsig.evidence import LIMIT, Entry, read, walk
+from elfsig.model import FileReport
+from elfsig.verbs.verify import Question, examine, failed
+
+DEBUG = "ELFSIG_DEBUG"
+"""Environment variable under which an internal error ends the run with its trace."""
+
+
+class Result(NamedTuple):
+    """What is left of one file: its text or JSON object, the word it counts under, and its exit code.
+
+    ``complaint`` is the line for stderr where the file could not be read.
+    """
+
+    path: str
+    text: str
+    word: str
+    code: int
+    complaint: str | None = None
+
+
+def report_on(entry: Entry, question: Question, limit: int = LIMIT) -> FileReport:
+    """Everything about one file of a walk; a file that cannot be read has a report too."""
+    if entry.error is not None:
+        return failed(entry.path, entry.error)
+    try:
+        return examine(read(entry.path, limit=limit), question)
+    except ElfsigError as fault:
+        return failed(entry.path, fault)
+    except Exception as bug:  # whatever is wrong with us at this file, the others are still to be told of
+        if os.environ.get(DEBUG):
+            raise
+        text = f"internal error, please report it: {type(bug).__name__}: {bug}"
+        return failed(entry.path, ReadError(text, code="internal-error"))
+
+
+def finish(report: FileReport, text: str, word: str, code: int) -> Result:
+    """The result for a report; what could not be read is complained about."""
+    complaint = "; ".join(remark_words([report.error])) if report.error is not None else None
+    return Result(report.path, text, word, code, complaint)
+
+
+def spread(work: Callable[[Entry], Result], entries: Iterable[Entry], jobs: int) -> Iterator[Result]:
+    """``work`` on every entry, in several processes where that pays; results in the order of the entries.
+
+    ``work`` is told of a process that died at an entry by an entry with an error.
+    """
+    from elfsig.parallel import run
+
+    def lost(entry: Entry, how: str) -> Result:
+        return work(entry._replace(error=ReadError(f"no result: {how}", code="process-died")))
+
+    return run(work, entries, jobs, lost=lost)
+
+
+def collect(results: Iterable[Result], settings: Settings, machine: Machine) -> tuple[Counter[str], int]:
+    """Write every result as it comes; give back how many files got which word, and the exit code."""
+    counts: Counter[str] = Counter()
+    codes: set[int] = set()
+
+    def noted() -> Iterator[str]:
+        for each in results:
+            counts[each.word] += 1
+            codes.add(each.code)
+            if each.complaint is not None:
+                sys.stdout.flush()
+                complain(each.complaint, each.path)
+            if each.text:
+                yield each.text
+
+    if machine.wanted:
+        write_files(settings, machine, noted())
+    else:
+        for text in noted():
+            sys.stdout.write(text)
+    return counts, exit_codes.combined(codes)
+
+
+def entries(paths: Sequence[str], all_files: bool) -> tuple[Iterator[Entry], bool]:
+    """The files that are meant, and whether they are one plain file (then output needs no paths)."""
+    single = len(paths) == 1 and not os.path.isdir(paths[0])
+    return walk(paths, all_files), single

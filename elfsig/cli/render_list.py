@@ -1,0 +1,115 @@
+"""The text of ``list``: readelf's columns, then what a signature says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elfsig.cli.settings import visible
+from elfsig.cli.words import plural, remark_words, type_word
+from elfsig.model import FileReport, Finding, MagicInfo, Place, Verdict
+
+NAMES = {"trailer:modsig": "~Module sig~", "trailer:x509-rc1": "~Module sig~"}
+HEADINGS = ("Format", "Hash", "Key", "Signer")
+LEGEND = (
+    "Nr, Off and Size as readelf has them; a trailer lies behind the ELF image and has no number.\n"
+    "Key is the serial number or key id, Signer the name that the signature itself claims: nothing was\n"
+    "checked. See elfsig show for every field, elfsig verify for a verdict."
+)
+
+
+def heading(bits: int = 64) -> str:
+    """readelf's heading of the section table, and the columns that are not readelf's behind it."""
+    address = "Address         " if bits == 64 else "Addr    "
+    return f"  [Nr] {'Name':<17} {'Type':<15} {address} Off    Size   {_columns(*HEADINGS)}"
+
+
+def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
+    return f"{format_:<8} {hash_:<8} {key:<16} {signer}"
+
+
+def line(finding: Finding, bits: int = 64) -> str:
+    """One signature, in readelf's columns."""
+    place = finding.place
+    number = "[ -]" if place.index is None else f"[{place.index:2}]"
+    width = 16 if bits == 64 else 8
+    address = "-".ljust(width) if place.index is None else "0" * width
+    where = f"{place.start:06x} {place.end - place.start:06x}"
+    name = visible(place.section) if place.section is not None else short_name(place)
+    return f"{number} {name:<17} {type_word(place):<15} {address} {where} {_claims(finding)}"
+
+
+def short_name(place: Place) -> str:
+    """The Name column of a place that is no section."""
+    if place.carrier in NAMES:
+        return NAMES[place.carrier]
+    return "Crypto Signed" if isinstance(place.params, MagicInfo) else place.carrier.partition(":")[2]
+
+
+def _claims(finding: Finding) -> str:
+    signature = finding.signature
+    format_ = finding.format or "-"
+    if signature is None:
+        what = "" if finding.reason is None else f"{finding.verdict.value}: {visible(finding.reason)}"
+        return _columns(format_, "-", "-", what or finding.verdict.value)
+    key = signature.serial or signature.key_id
+    signer = visible(signature.signer) if signature.signer else "-"
+    if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE):
+        signer += f"  [{finding.verdict.value}: {visible(finding.reason or 'see elfsig show')}]"
+    hash_ = visible(signature.hash or signature.hash_text or "-")
+    return _columns(format_, hash_, key.hex() if key else "-", signer)
+
+
+def one_file(report: FileReport) -> str:
+    """The listing of a single file: heading, lines, legend."""
+    elf = report.elf
+    kind = "no ELF file"
+    if elf is not None:
+        kind = f"an ELF{elf.bits} {elf.type} file for {elf.machine}"
+    packed = f", {report.compression} compressed" if report.compression else ""
+    count = len(report.findings)
+    verb = "is" if count == 1 else "are"
+    lines = [f"There {verb} {plural(count, 'signature')} in {kind}{packed}{':' if count else '.'}"]
+    bits = elf.bits if elf else 64
+    if count:
+        lines += ["", "Signatures:", heading(bits)]
+        lines += [f"  {line(each, bits)}" for each in report.findings]
+    notes = remark_words(report.warnings)
+    if not count and report.verdict is not None:
+        lines.append(report.verdict.value)
+    lines += [f"Note: {text}" for text in notes]
+    if count:
+        lines.append(LEGEND)
+    return "\n".join(lines) + "\n"
+
+
+def tree_lines(report: FileReport, prefix: str, only: str | None = None) -> Iterator[str]:
+    """One line for each signature, else one for the file. ``prefix`` leads each (the path, or nothing)."""
+    if report.error is not None:
+        return
+    bits = report.elf.bits if report.elf else 64
+    for each in report.findings:
+        if only is None or only in words_of(each):
+            yield f"{prefix}{line(each, bits)}"
+    if not report.findings and report.verdict is not None and only in (None, report.verdict.value):
+        why = "; ".join(remark_words(report.warnings))
+        yield f"{prefix}{report.verdict.value}{': ' if why else ''}{why}"
+
+
+def words_of(finding: Finding) -> set[str]:
+    """What ``--only`` can pick a signature by."""
+    signature, place = finding.signature, finding.place
+    words = {place.kind, type_word(place).lower(), finding.format or "unclaimed"}
+    words.add("malformed" if finding.verdict is Verdict.MALFORMED else "signed")
+    if signature is not None:
+        words |= {word for word in (signature.hash, signature.algorithm, signature.envelope) if word}
+    return words
+
+
+def kind_of(report: FileReport) -> str:
+    """The word under which the summary counts a file."""
+    if report.verdict is None:
+        return "unreadable"
+    if not report.findings:
+        return report.verdict.value
+    malformed = any(f.effective and f.verdict is Verdict.MALFORMED for f in report.findings)
+    return "malformed" if malformed else "signed"

@@ -1,0 +1,100 @@
+"""``elfsig verify``: what every signature is worth, given keys."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+import click
+
+from elfsig.cli import exit_codes, render_verify
+from elfsig.cli.options import (
+    Machine,
+    all_option,
+    jobs_option,
+    limit_option,
+    machine_options,
+    paths_argument,
+    trust_options,
+)
+from elfsig.cli.progress import watched
+from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
+from elfsig.cli.settings import Settings, complain
+from elfsig.cli.words import summary
+from elfsig.evidence import Entry
+from elfsig.jsonform import dumps, file_object
+from elfsig.model import Keyring
+from elfsig.verbs.verify import Question
+
+
+@click.command("verify")
+@paths_argument()
+@trust_options
+@click.option("--require", metavar="FORMAT", help="Only a valid signature of this format will do.")
+@machine_options
+@all_option
+@jobs_option
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    trust: tuple[str, ...],
+    keys: tuple[str, ...],
+    require: str | None,
+    machine: Machine,
+    all_files: bool,
+    jobs: int,
+    limit: int,
+) -> int:
+    """Verify the signatures of files; directories are walked for modules.
+
+    SRC: a certificate or public key, a key ring, a kernel image, an EFI signature list, a directory of
+    these; the kind is detected. A key of --trust is vouched for by you; one of --keys is merely tried.
+
+    \b
+    valid            matches a key that you vouch for
+    untrusted        matches a key of --keys only
+    unknown-key      none of the keys given is the one
+    invalid          a given key should match and does not
+    unsupported      algorithm or form cannot be checked
+    not-a-signature  proves nothing even when intact
+    malformed        remains of a signature, or a damaged file
+    unsigned         no trace of a signature
+    unchecked        no key source was given
+    """
+    registry = settings.registry
+    required = registry.get(require).id if require is not None else None
+    question = Question(registry, keyring(trust, keys), machine.wanted, True)
+    found, single = entries(paths, all_files)
+    work = _worker(question, required, machine, settings.colored(sys.stdout), limit)
+    results = spread(work, found, jobs)
+    counts, code = collect(watched(results), settings, machine)
+    if not single:
+        complain(summary(counts))
+    return code
+
+
+def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
+    """The ring of the sources given, None where none was. Raises KeySourceError."""
+    trust, keys = tuple(trust), tuple(keys)
+    if not trust and not keys:
+        return None
+    from elfsig.trust.keyring import load
+
+    return load(trust, keys)
+
+
+def _worker(
+    question: Question, require: str | None, machine: Machine, color: bool, limit: int
+) -> Callable[[Entry], Result]:
+    def work(entry: Entry) -> Result:
+        report = report_on(entry, question, limit)
+        word = "unreadable" if report.verdict is None else report.verdict.value
+        code = exit_codes.of_report(report, require)
+        if machine.wanted:
+            return finish(report, dumps(file_object(report)), word, code)
+        lines: Iterator[str] = render_verify.lines(report, color, require)
+        return finish(report, "".join(f"{line}\n" for line in lines), word, code)
+
+    return work

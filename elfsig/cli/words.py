@@ -1,0 +1,89 @@
+"""How verdicts, signatures and keys are put into words and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from elfsig.cli.settings import visible
+from elfsig.model import Finding, Key, Place, Remark, SectionInfo, Verdict
+
+PAINT = {
+    Verdict.VALID: "32",
+    Verdict.UNTRUSTED: "33",
+    Verdict.UNKNOWN_KEY: "33",
+    Verdict.UNCHECKED: "33",
+    Verdict.UNSUPPORTED: "33",
+    Verdict.INVALID: "1;31",
+    Verdict.MALFORMED: "1;31",
+    Verdict.NOT_A_SIGNATURE: "1;31",
+    Verdict.UNSIGNED: "31",
+}
+"""SGR codes (ECMA-48, 8.3.117)."""
+
+SECTION_TYPES = {
+    0: "NULL", 1: "PROGBITS", 2: "SYMTAB", 3: "STRTAB", 4: "RELA", 5: "HASH", 6: "DYNAMIC", 7: "NOTE",
+    8: "NOBITS", 9: "REL", 11: "DYNSYM", 14: "INIT_ARRAY", 15: "FINI_ARRAY", 16: "PREINIT_ARRAY", 17: "GROUP",
+    18: "SYMTAB SECTION INDICES", 0x6FFFFFF6: "GNU_HASH", 0x70000001: "X86_64_UNWIND",
+}  # fmt: skip
+"""Section types as readelf spells them."""
+
+ROLES = {
+    "builtin": "builtin key of {}",
+    "embedded": "embedded in {}, role unknown",
+    "recovered": "recovered from {}: who holds it is not established",
+}
+
+
+def painted(verdict: Verdict, color: bool) -> str:
+    """The verdict's word, in its colour where colour is wanted."""
+    return f"\x1b[{PAINT[verdict]}m{verdict.value}\x1b[0m" if color else verdict.value
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def type_word(place: Place) -> str:
+    """The Type column: a section's type as readelf spells it, TRAILER, or DETACHED."""
+    if isinstance(place.params, SectionInfo):
+        return SECTION_TYPES.get(place.params.type, f"{place.params.type:#010x}")
+    return {"section": "PROGBITS", "note": "NOTE"}.get(place.kind, place.kind.upper())
+
+
+def key_words(key: Key) -> str:
+    """The key that matched, and where it comes from."""
+    source = visible(key.source)
+    origin = ROLES[key.role].format(source) if key.role in ROLES else f"from {source}"
+    if key.role not in ROLES and key.role != "user":
+        origin = f"{key.role} key {origin}"
+    return f'"{visible(key.label)}" ({origin})'
+
+
+def algorithm_words(finding: Finding) -> str:
+    """Such as ``rsa-4096 sha256``; a question mark for what is not known."""
+    signature = finding.signature
+    if signature is None:
+        return "?"
+    name = signature.algorithm or signature.algorithm_text or "?"
+    size = (
+        f"-{signature.curve}" if signature.curve else f"-{signature.key_bits}" if signature.key_bits else ""
+    )
+    return visible(f"{name}{size} {signature.hash or signature.hash_text or '?'}")
+
+
+def remark_words(remarks: Iterable[Remark]) -> list[str]:
+    """The texts, each once, with the offset where there is one."""
+    texts = (
+        r.text if r.offset is None or f"{r.offset:#x}" in r.text else f"{r.text} (at {r.offset:#x})"
+        for r in remarks
+    )
+    return [visible(text) for text in dict.fromkeys(texts)]
+
+
+SUMMARY_ORDER = ("signed", *(verdict.value for verdict in Verdict), "unreadable")
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """The line on stderr after several files: how many got which word."""
+    listed = ", ".join(f"{counts[word]} {word}" for word in SUMMARY_ORDER if counts.get(word))
+    return f"{plural(sum(counts.values()), 'file')}: {listed}"
