@@ -490,6 +490,8 @@ class Format:
     from those the envelope made, the signer's algorithm and the options. ``capabilities`` are the verbs
     that work: show, verify, sign, strip. ``advise`` gives remarks on, or raises SigningError for, a wish
     to sign: (signer algorithm, options, vermagic or None). ``choose`` picks the pair for signing.
+    ``also`` are further carriers at whose places this format's signatures are looked for: one scheme went
+    by two section names. ``carrier`` alone is used for signing.
     """
 
     id: str
@@ -507,6 +509,7 @@ class Format:
     advise: Callable[[str, SignOptions, str | None], Sequence[Remark]] | None = None
     choose: Callable[[Sequence[Pair], SignOptions, str | None], Pair] | None = None
     why_unsupported: str | None = None
+    also: tuple[Carrier, ...] = ()
 
 
 # --------------------------------------------------------------------------- reports

@@ -48,7 +48,7 @@ class Registry:
     @cached_property
     def carriers(self) -> tuple[Carrier, ...]:
         """Every carrier once, in probing order."""
-        return tuple({f.carrier.id: f.carrier for f in self.formats}.values())
+        return tuple({c.id: c for f in self.formats for c in (f.carrier, *f.also)}.values())
 
     def carrier(self, place: Place) -> Carrier:
         """The carrier that found ``place``."""
@@ -56,7 +56,11 @@ class Registry:
 
     def claimants(self, place: Place) -> tuple[Format, ...]:
         """The formats that call ``place`` theirs, in probing order."""
-        return tuple(f for f in self.formats if f.carrier.id == place.carrier and f.selects(place.params))
+        return tuple(
+            f
+            for f in self.formats
+            if any(c.id == place.carrier for c in (f.carrier, *f.also)) and f.selects(place.params)
+        )
 
 
 def _plugins() -> Iterable[tuple[str, object | Exception]]:
