@@ -33,6 +33,7 @@ SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ign
 REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not look at")
 KEYBOX = b"KBXf"
 _RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
+_KEY_VERSIONS = (b"\2", b"\3", b"\4")
 
 
 def is_ring(data: bytes) -> bool:
@@ -40,9 +41,10 @@ def is_ring(data: bytes) -> bool:
     if is_armoured(data[:4096]):
         return True
     try:
-        return read_packet(data, 0, lenient=True).tag in _RING_TAGS
+        first = read_packet(data, 0, lenient=True)
     except ParseError:
         return False
+    return first.tag in _RING_TAGS and first.body[:1] in _KEY_VERSIONS
 
 
 def read(data: bytes, source: str, role: str, trusted: bool) -> list[Key]:
