@@ -151,6 +151,26 @@ def try_message(key: Key, algorithm: str, message: bytes, value: bytes) -> Match
     return _try_der_pair(key, value, message) if key.algorithm == algorithm else Match.FOREIGN
 
 
+_KINDS = {
+    "RSAPublicKey": "rsa", "DSAPublicKey": "dsa", "ECPublicKey": "ecdsa", "Ed25519PublicKey": "ed25519",
+    "Ed448PublicKey": "ed448", "MLDSA44PublicKey": "mldsa44", "MLDSA65PublicKey": "mldsa65",
+    "MLDSA87PublicKey": "mldsa87",
+}  # fmt: skip
+"""Class names of cryptography's public keys."""
+
+_FIXED_BITS = {"ed25519": 256, "ed448": 456, "mldsa44": 10496, "mldsa65": 15616, "mldsa87": 20736}
+"""Sizes of public keys whose algorithm has one size only (RFC 8032, FIPS 204 table 2)."""
+
+
+def public_kind(public: Any) -> tuple[str, int, str | None] | None:
+    """(algorithm, bits, curve) of a public key of the cryptography library; None if it cannot sign."""
+    algorithm = _KINDS.get(type(public).__name__)
+    if algorithm is None:
+        return None
+    bits = _FIXED_BITS.get(algorithm) or public.key_size
+    return algorithm, bits, public.curve.name if algorithm == "ecdsa" else None
+
+
 # --------------------------------------------------------------------------- the outcome
 
 
@@ -169,9 +189,7 @@ def judge(signature: Signature, keys: Keyring, attempt: Callable[[Key], Match]) 
             match = attempt(key)
             if match is Match.YES:
                 hits.append(key)
-            elif match is Match.NO and (key in named or key.algorithm == "rsa"):
-                failed.append(key)
-            elif key in named:
+            elif key in named or (match is Match.NO and key.algorithm == "rsa"):
                 failed.append(key)
     except Unsupported as missing:
         return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be checked here")

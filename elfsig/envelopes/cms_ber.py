@@ -1,0 +1,207 @@
+"""The tolerant CMS parser: pyasn1 for whatever the strict one refuses (BER, odd algorithm parameters).
+
+pyasn1 judges the values and puts segmented strings together; offsets, and bytes that are compared or
+hashed as they stand in the file (names, certificates, signed attributes), come from the element reader,
+which also says where the structure departs from RFC 5652 (with the shapes of its sections 3 and 5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyasn1.codec.ber import decoder as ber_decoder
+from pyasn1.codec.der import encoder as der_encoder
+from pyasn1.error import PyAsn1Error
+from pyasn1.type import namedtype, tag, univ
+from pyasn1_modules import rfc5280, rfc5652
+
+from elfsig.envelopes import der
+from elfsig.envelopes.cms_types import SIGNED_DATA, AlgorithmId, Attribute, SignedData, SignerInfo, magnitude
+from elfsig.envelopes.der import Part, fields
+from elfsig.errors import ParseError
+
+CONTENT_INFO = (Part("contentType", (0x06,)), Part("content", (0xA0,)))
+SIGNED = (
+    Part("version", (0x02,)),
+    Part("digestAlgorithms", (0x31,)),
+    Part("encapContentInfo", (0x30,)),
+    Part("certificates", (0xA0,), optional=True),
+    Part("crls", (0xA1,), optional=True),
+    Part("signerInfos", (0x31,)),
+)
+SIGNER = (
+    Part("version", (0x02,)),
+    Part("sid", (0x30, 0x80, 0xA0)),
+    Part("digestAlgorithm", (0x30,)),
+    Part("signedAttrs", (0xA0,), optional=True),
+    Part("signatureAlgorithm", (0x30,)),
+    Part("signature", (0x04, 0x24)),
+    Part("unsignedAttrs", (0xA1,), optional=True),
+)
+ISSUER_AND_SERIAL = (Part("issuer", (0x30,)), Part("serialNumber", (0x02,)))
+
+
+# --------------------------------------------------------------------------- the pyasn1 schema
+
+
+def _tagged(number: int, constructed: bool = True) -> tag.Tag:
+    return tag.Tag(tag.tagClassContext, tag.tagFormatConstructed if constructed else 0, number)
+
+
+class _IssuerAndSerial(univ.Sequence):  # type: ignore[misc]
+    componentType = namedtype.NamedTypes(
+        namedtype.NamedType("issuer", univ.Any()), namedtype.NamedType("serial", univ.Integer())
+    )
+
+
+class _Sid(univ.Choice):  # type: ignore[misc]
+    componentType = namedtype.NamedTypes(
+        namedtype.NamedType("named", _IssuerAndSerial()),
+        namedtype.NamedType("skid", univ.OctetString().subtype(implicitTag=_tagged(0, False))),
+    )
+
+
+class _Anything(univ.SetOf):  # type: ignore[misc]
+    componentType = univ.Any()
+
+
+class _Attributes(univ.SetOf):  # type: ignore[misc]
+    componentType = rfc5652.Attribute()
+
+
+class _SignerInfo(univ.Sequence):  # type: ignore[misc]
+    componentType = namedtype.NamedTypes(
+        namedtype.NamedType("version", univ.Integer()),
+        namedtype.NamedType("sid", _Sid()),
+        namedtype.NamedType("digest", rfc5280.AlgorithmIdentifier()),
+        namedtype.OptionalNamedType("signed", _Attributes().subtype(implicitTag=_tagged(0))),
+        namedtype.NamedType("algorithm", rfc5280.AlgorithmIdentifier()),
+        namedtype.NamedType("value", univ.OctetString()),
+        namedtype.OptionalNamedType("unsigned", _Attributes().subtype(implicitTag=_tagged(1))),
+    )
+
+
+class _SignerInfos(univ.SetOf):  # type: ignore[misc]
+    componentType = _SignerInfo()
+
+
+class _SignedData(univ.Sequence):  # type: ignore[misc]
+    componentType = namedtype.NamedTypes(
+        namedtype.NamedType("version", univ.Integer()),
+        namedtype.NamedType("digests", rfc5652.DigestAlgorithmIdentifiers()),
+        namedtype.NamedType("encapsulated", rfc5652.EncapsulatedContentInfo()),
+        namedtype.OptionalNamedType("certificates", _Anything().subtype(implicitTag=_tagged(0))),
+        namedtype.OptionalNamedType("crls", _Anything().subtype(implicitTag=_tagged(1))),
+        namedtype.NamedType("signers", _SignerInfos()),
+    )
+
+
+class _ContentInfo(univ.Sequence):  # type: ignore[misc]
+    componentType = namedtype.NamedTypes(
+        namedtype.NamedType("type", univ.ObjectIdentifier()),
+        namedtype.NamedType("content", _SignedData().subtype(explicitTag=_tagged(0))),
+    )
+
+
+def _decode(blob: bytes, at: int) -> Any:
+    """The ContentInfo by pyasn1. Raises ParseError."""
+    try:
+        info, _ = ber_decoder.decode(blob, asn1Spec=_ContentInfo())
+    except (PyAsn1Error, RecursionError, ValueError, OverflowError, IndexError) as fault:
+        # Not all that pyasn1 meets in hostile bytes becomes its own error.
+        text = str(fault).splitlines()[0][:120] if str(fault) else type(fault).__name__
+        raise ParseError(f"not a CMS SignedData: {text}", offset=at) from None
+    return info
+
+
+# --------------------------------------------------------------------------- into plain data
+
+
+def parse(blob: bytes) -> SignedData:
+    """The SignedData at the start of ``blob``, in BER or DER. Raises ParseError with the offset."""
+    outer = der.read(blob, 0, len(blob))
+    if outer.tag != der.SEQUENCE:
+        raise ParseError(f"expected a SEQUENCE (ContentInfo), found tag {outer.tag:#04x}", offset=0)
+    info = fields(blob, outer, CONTENT_INFO)
+    kind = der.decode_oid(blob[info["contentType"].body : info["contentType"].end])
+    if kind != SIGNED_DATA:
+        raise ParseError(f"content type {kind}, not signedData", offset=info["contentType"].start)
+    inner = der.descend(blob, info["content"], 0)
+    parts = fields(blob, inner, SIGNED)
+    decoded = _decode(blob[: outer.next], outer.start)
+    data = decoded["content"]
+    nodes = list(der.children(blob, parts["signerInfos"]))
+    content = data["encapsulated"]["eContent"]
+    return SignedData(
+        version=int(data["version"]),
+        digests=_algorithms(blob, parts["digestAlgorithms"]),
+        content_type=str(data["encapsulated"]["eContentType"]),
+        content=bytes(content) if content.isValue else None,
+        certificates=_elements(blob, parts.get("certificates")),
+        revocations=len(_elements(blob, parts.get("crls"))),
+        signers=tuple(_signer(blob, node, found) for node, found in zip(nodes, data["signers"], strict=True)),
+        size=outer.next,
+        encoding="DER" if _is_der(decoded, blob[: outer.next]) else "BER",
+    )
+
+
+def _is_der(decoded: Any, encoded: bytes) -> bool:
+    try:
+        return bytes(der_encoder.encode(decoded)) == encoded
+    except PyAsn1Error:
+        return False
+
+
+def _elements(blob: bytes, parent: der.Node | None) -> tuple[bytes, ...]:
+    return () if parent is None else tuple(blob[n.start : n.next] for n in der.children(blob, parent))
+
+
+def _algorithm(blob: bytes, node: der.Node) -> AlgorithmId:
+    """AlgorithmIdentifier from its SEQUENCE. Raises ParseError."""
+    nodes = list(der.children(blob, node))
+    if not 1 <= len(nodes) <= 2 or nodes[0].tag != der.OID:
+        raise ParseError("expected an AlgorithmIdentifier", offset=node.start)
+    params = blob[nodes[1].start : nodes[1].next] if len(nodes) == 2 else None
+    return AlgorithmId(der.decode_oid(blob[nodes[0].body : nodes[0].end]), params)
+
+
+def _algorithms(blob: bytes, node: der.Node) -> tuple[AlgorithmId, ...]:
+    return tuple(_algorithm(blob, each) for each in der.children(blob, node))
+
+
+def _attributes(found: Any) -> tuple[Attribute, ...] | None:
+    if not found.isValue:
+        return None
+    return tuple(Attribute(str(a["attrType"]), tuple(bytes(v) for v in a["attrValues"])) for a in found)
+
+
+def _signed_der(blob: bytes, node: der.Node | None, found: Any) -> bytes | None:
+    """Signed attributes as they are hashed (RFC 5652, 5.4): kernels take the file's bytes, so do we."""
+    if node is None:
+        return None
+    if node.indefinite:
+        plain = _Attributes()
+        plain.extend(list(found))
+        return bytes(der_encoder.encode(plain))
+    return b"\x31" + blob[node.start + 1 : node.end]
+
+
+def _signer(blob: bytes, node: der.Node, found: Any) -> SignerInfo:
+    parts = fields(blob, node, SIGNER)
+    named = found["sid"].getName() == "named"
+    issuer = fields(blob, parts["sid"], ISSUER_AND_SERIAL)["issuer"] if named else None
+    value = parts["signature"]
+    return SignerInfo(
+        version=int(found["version"]),
+        issuer=blob[issuer.start : issuer.next] if issuer else None,
+        serial=magnitude(int(found["sid"]["named"]["serial"])) if named else None,
+        skid=None if named else bytes(found["sid"]["skid"]),
+        digest=_algorithm(blob, parts["digestAlgorithm"]),
+        signed=_attributes(found["signed"]),
+        signed_der=_signed_der(blob, parts.get("signedAttrs"), found["signed"]),
+        algorithm=_algorithm(blob, parts["signatureAlgorithm"]),
+        value=bytes(found["value"]),
+        unsigned=_attributes(found["unsigned"]),
+        start=node.start,
+        value_start=value.body,
+    )
