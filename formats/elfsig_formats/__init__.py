@@ -5,8 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from elfsig.model import Format
+from elfsig_formats.appended_pgp import APPENDED_PGP
+from elfsig_formats.crypto_digsig import CRYPTO_DIGSIG
+from elfsig_formats.crypto_pgp import CRYPTO_PGP
+from elfsig_formats.merkle import MERKLE
+from elfsig_formats.modarg_pgp import MODARG_PGP
 from elfsig_formats.pkcs7 import PKCS7
 from elfsig_formats.x509 import X509
+from elfsig_formats.x509_rc1 import X509_RC1
 
 # Trailers come before sections: they lie outside of them. Of those that share a carrier, the living first.
-BUILTIN: Final[tuple[Format, ...]] = (PKCS7, X509)
+BUILTIN: Final[tuple[Format, ...]] = (
+    PKCS7,
+    X509,
+    MERKLE,
+    APPENDED_PGP,
+    CRYPTO_PGP,
+    CRYPTO_DIGSIG,
+    X509_RC1,
+    MODARG_PGP,
+)
