@@ -25,7 +25,8 @@ class Sample:
     """One entry of the manifest.
 
     ``recipe`` is how it comes to be; ``base`` the sample that it is made of, None for a kept one.
-    ``formats`` are the format ids that claim something in it, from the outside in. ``verdict`` is the
+    ``formats`` are the ids of the formats that claim its signatures, from the outside in, None for one
+    that no format claims. ``verdict`` is the
     word of ``elfsig verify`` when every certificate of ``keys/`` is vouched for. ``sha256`` is None where
     the bytes depend on a compressor's version.
     """
@@ -35,7 +36,7 @@ class Sample:
     recipe: str
     sha256: str | None
     base: str | None
-    formats: tuple[str, ...]
+    formats: tuple[str | None, ...]
     verdict: str
     tags: tuple[str, ...]
 

@@ -1,0 +1,59 @@
+"""Run the elfsig command of this checkout as a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which this checkout is imported first, whatever is installed."""
+    path = [str(CHECKOUT), str(CHECKOUT / "formats"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **(extra or {})}
+
+
+@functools.cache
+def validator() -> Any:
+    """Validator for elfsig's JSON Schema, by which every JSON that a test reads is held."""
+    schema = json.loads((CHECKOUT / "elfsig" / "data" / "schema.json").read_text())
+    return jsonschema.Draft202012Validator(schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How one run of elfsig ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def files(self) -> list[dict[str, Any]]:
+        """The objects of ``--jsonl``, each held against the schema."""
+        found = [json.loads(line) for line in self.out.splitlines()]
+        for each in found:
+            validator().validate(each)
+        return found
+
+
+def elfsig(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
+    """Run ``elfsig ARGUMENTS`` without standard input."""
+    done = subprocess.run(
+        [sys.executable, "-m", "elfsig", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=environment(env),
+        cwd=cwd,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
