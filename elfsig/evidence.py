@@ -15,6 +15,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import IO, NamedTuple
 
+from elfsig.carriers.magic_trailer import MAGIC as MAGIC_TEXT
 from elfsig.carriers.trailer import MARKER
 from elfsig.compression import LIMIT_OPTION, Compression, detect, first_bytes, pack, unpack
 from elfsig.elf.table import MAGIC
@@ -274,4 +275,4 @@ def _has_marker(stream: IO[bytes]) -> bool:
 _HEAD = 160 << 10
 """Enough for the first block of a zstd frame, which decompresses as a whole."""
 
-_MARKERS = (MARKER[:-1], b"This Is A Crypto Signed Module")
+_MARKERS = (MARKER[:-1], MAGIC_TEXT)

@@ -20,6 +20,8 @@ from itertools import chain, islice
 from struct import Struct
 from typing import Any, Generic, NoReturn, TypeVar
 
+from elfsig.errors import ElfsigError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -38,13 +40,13 @@ def jobs_wanted(jobs: int) -> int:
 
 
 def run(
-    work: Callable[[T], R], items: Iterable[T], jobs: int = 0, *, lost: Callable[[T, str], R]
+    work: Callable[[T], R], items: Iterable[T], jobs: int = 0, *, lost: Callable[[T, str], R] | None = None
 ) -> Iterator[R]:
     """``work(item)`` for every item, results in the order of the items.
 
-    A process that dies costs the one item that it was at: its result is ``lost(item, how it died)``.
-    What ``work`` raises is raised here. With one job, few items, or in a process with threads (which
-    must not be forked), all is done in this process.
+    A process that dies costs the one item that it was at: its result is ``lost(item, how it died)``;
+    without ``lost``, ElfsigError is raised. What ``work`` raises is raised here. With one job, few items,
+    or in a process with threads (which must not be forked), all is done in this process.
     """
     jobs = jobs_wanted(jobs)
     supply = iter(items)
@@ -52,8 +54,12 @@ def run(
         first = list(islice(supply, FEW + 1))
         supply = chain(first, supply)
         if len(first) > FEW:
-            return _Pool(work, lost, jobs).run(supply)
+            return _Pool(work, lost or _give_up, jobs).run(supply)
     return map(work, supply)
+
+
+def _give_up(item: object, how: str) -> NoReturn:
+    raise ElfsigError(f"{item}: {how}", code="process-died")
 
 
 @dataclass(slots=True, eq=False)

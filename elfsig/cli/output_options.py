@@ -1,0 +1,76 @@
+"""The OUTPUT options of every editing command, and how what became of each file is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.settings import complain, visible
+from elfsig.verbs.edit import Done, Output
+
+
+def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``; the callback gets one argument ``output``."""
+
+    @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
+    @click.option(
+        "--output-dir", type=click.Path(), metavar="DIR", help="Write results under DIR; the tree is kept."
+    )
+    @click.option("--in-place", is_flag=True, help="Replace each file, atomically.")
+    @wraps(callback)
+    def wrapped(
+        *args: Any, output_file: str | None, output_dir: str | None, in_place: bool, **more: Any
+    ) -> Any:
+        return callback(*args, output=Output(output_file, output_dir, in_place), **more)
+
+    return wrapped
+
+
+def limit_option(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--max-size BYTES``; the callback gets ``limit``."""
+    from elfsig.compression import LIMIT_OPTION
+    from elfsig.evidence import LIMIT
+
+    option = click.option(
+        LIMIT_OPTION,
+        "limit",
+        type=click.IntRange(min=1),
+        default=LIMIT,
+        metavar="BYTES",
+        help="Refuse files larger than this, also decompressed (default 1 GiB).",
+    )
+    return option(callback)
+
+
+def report(results: Iterable[Done], quiet: bool = False) -> int:
+    """One line per file: done on stdout, warnings and failures on stderr. Returns the exit code.
+
+    More than one file gets a summary on stderr.
+    """
+    counts: Counter[str] = Counter()
+    codes: set[int] = set()
+    for done in results:
+        counts[done.word] += 1
+        codes.add(done.code)
+        _tell(done, quiet)
+    if sum(counts.values()) > 1:
+        words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        click.echo(f"{sum(counts.values())} files: {words}", err=True)
+    return exit_codes.combined(codes)
+
+
+def _tell(done: Done, quiet: bool) -> None:
+    if done.error is not None:
+        where = "" if done.error.offset is None else f" (at offset {done.error.offset:#x})"
+        complain(done.error.text + where, done.path)
+        return
+    if not quiet:
+        to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
+        click.echo(f"{visible(done.path)}{to}: {visible(done.text)}")
+    for remark in done.remarks:
+        complain(remark.text, done.path, word="warning: ")

@@ -1,0 +1,209 @@
+"""What the editing verbs share: many files in; each is changed or left alone, and written whole or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elfsig.atomic import write_atomic
+from elfsig.carriers.trailer import ModuleTrailer
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
+from elfsig.evidence import LIMIT, Entry, Evidence, read, walk
+from elfsig.model import Remark
+from elfsig.parallel import run
+
+
+class Change(NamedTuple):
+    """What is to become of one file. ``content`` is the new content, decompressed; None: nothing to do.
+
+    ``word`` says what was done (signed, stripped, unchanged), ``text`` the same in a sentence. With
+    ``suffix`` the content is no module but a file of its own, named like the module with this behind it.
+    ``verbatim``: the content is the whole file as it is to be, not to be compressed.
+    """
+
+    content: bytes | None
+    word: str
+    text: str
+    remarks: tuple[Remark, ...] = ()
+    suffix: str = ""
+    verbatim: bool = False
+
+
+class Task(NamedTuple):
+    """One file and where its result goes: ``target`` None is in place. ``named``: the user named that file
+    itself. ``error``: there is nothing to do."""
+
+    path: str
+    target: str | None
+    error: Remark | None = None
+    code: int = 0
+    named: bool = False
+
+
+class Done(NamedTuple):
+    """What became of one file. ``word`` is the change's, or "failed" with ``error`` and an exit ``code``."""
+
+    path: str
+    target: str | None
+    word: str
+    text: str
+    remarks: tuple[Remark, ...] = ()
+    error: Remark | None = None
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go: exactly one of a file (for one input), a directory (tree kept), in place."""
+
+    file: str | None = None
+    directory: str | None = None
+    in_place: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
+            raise UsageError(
+                "say where the result goes: one of -o FILE, --output-dir DIR, --in-place", code="output"
+            )
+
+    def tasks(self, paths: Sequence[str], entries: Iterable[Entry]) -> Iterator[Task]:
+        """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""
+        if self.file is not None:
+            if len(paths) != 1 or os.path.isdir(paths[0]):
+                raise UsageError("-o FILE takes one module; use --output-dir for several", code="output")
+        elif self.directory is not None:
+            _refuse_inside(self.directory, paths)
+        return self._tasks(entries)
+
+    def _tasks(self, entries: Iterable[Entry]) -> Iterator[Task]:
+        taken: dict[str, str] = {}
+        for entry in entries:
+            if entry.error is not None:
+                fault = entry.error
+                yield Task(entry.path, None, Remark(fault.code, fault.text, fault.offset), fault.exit_code)
+                continue
+            target = self._target(entry)
+            first = taken.setdefault(target, entry.path) if target is not None else entry.path
+            if first != entry.path:
+                text = f"its result would take the place of that of {first}"
+                yield Task(entry.path, target, Remark("same-target", text), 1)
+            else:
+                yield Task(entry.path, target, named=self.file is not None)
+
+    def _target(self, entry: Entry) -> str | None:
+        if self.directory is None:
+            return self.file
+        below = os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
+        return os.path.join(self.directory, below)
+
+
+def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
+    """Results must not turn up in the walk that they come from."""
+    inside = os.path.realpath(directory)
+    for root in filter(os.path.isdir, paths):
+        if os.path.commonpath([inside, os.path.realpath(root)]) == os.path.realpath(root):
+            raise UsageError(f"--output-dir lies inside {root}, which is read", code="output")
+
+
+def edit(
+    paths: Sequence[str],
+    change: Callable[[Evidence], Change],
+    output: Output,
+    *,
+    jobs: int = 0,
+    limit: int = LIMIT,
+) -> Iterator[Done]:
+    """Apply ``change`` to every file meant by ``paths``, in parallel, and go on after errors.
+
+    ``change`` gets a file and raises ElfsigError where it refuses. Results come in the order of the files.
+    """
+    tasks = output.tasks(paths, walk(paths))
+
+    def work(task: Task) -> Done:
+        return edit_one(task, change, limit)
+
+    return run(work, tasks, jobs, lost=_lost)
+
+
+def _lost(task: Task, how: str) -> Done:
+    return Done(task.path, task.target, "failed", "", (), Remark("process-died", how), 1)
+
+
+def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMIT) -> Done:
+    """Read, change, write: one file. Never raises for what is wrong with it."""
+    if task.error is not None:
+        return Done(task.path, task.target, "failed", "", (), task.error, task.code)
+    try:
+        evidence = read(task.path, limit=limit)
+        done = change(evidence)
+        target, written = _write(task, evidence, done)
+    except ElfsigError as fault:
+        error = Remark(fault.code, fault.text, fault.offset)
+        # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
+        code = fault.exit_code if fault.exit_code == 5 else 1
+        return Done(task.path, task.target, "failed", "", (), error, code)
+    return Done(task.path, target, done.word, done.text, (*done.remarks, *written))
+
+
+def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
+    """Write the result: (where it is, None where nothing had to be written; remarks)."""
+    if task.target is None:
+        if done.suffix:
+            raise EditRefused(
+                f"the result is no module, so it cannot be written in place: use -o ({done.word})",
+                code="not-in-place",
+            )
+        if done.content is None:
+            return None, ()
+        return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat)
+    target = task.target if task.named else task.target + done.suffix
+    _refuse_input(task.path, target)
+    _make_folder(target)
+    like = None if done.suffix else task.path
+    return target, write_atomic(target, _raw(evidence, done), like=like)
+
+
+def _raw(evidence: Evidence, done: Change) -> bytes:
+    """The bytes to write. A file that stays as it is stays so to the byte, compression included."""
+    if done.content is None:
+        return evidence.raw
+    return done.content if done.verbatim or done.suffix else evidence.packed(done.content)
+
+
+def _refuse_input(path: str, target: str) -> None:
+    if os.path.exists(target) and os.path.samefile(path, target):
+        raise EditRefused(
+            "the output is the input: --in-place says that this is meant", code="output-is-input"
+        )
+
+
+def _make_folder(target: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"not written: no directory for it: {(reason.strerror or '').lower()}") from None
+
+
+# --------------------------------------------------------------------------- signed after compression
+
+
+def tail_of(evidence: Evidence) -> bytes | None:
+    """What is left of a file that was signed after it was compressed: the compressed stream alone.
+
+    None where nothing lies behind the stream. Raises EditRefused where something else than one whole
+    trailer does.
+    """
+    if evidence.tail_offset is None:
+        return None
+    for place in ModuleTrailer().find(Image(evidence.raw)):
+        if place.fault is None and place.start == evidence.tail_offset:
+            return evidence.raw[: place.start]
+    size = len(evidence.raw) - evidence.tail_offset
+    raise EditRefused(
+        f"{size} bytes that are no whole signature follow the compressed stream; an edit would lose them",
+        offset=evidence.tail_offset,
+        code="compressed-tail",
+    )

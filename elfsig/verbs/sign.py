@@ -1,0 +1,215 @@
+"""sign: make a signature in one format and put it where that format keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace as changed
+
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, SigningError
+from elfsig.evidence import Evidence
+from elfsig.model import (
+    Format,
+    Message,
+    PacketSigner,
+    Pair,
+    Params,
+    Place,
+    Remark,
+    Signer,
+    SignOptions,
+)
+from elfsig.registry import Registry
+from elfsig.verbs.coexist import check_remaining, digest_of, name_of
+from elfsig.verbs.edit import Change, tail_of
+from elfsig.verbs.find import Found, find
+from elfsig.verbs.strip import Removed, strip
+
+
+@dataclass(frozen=True, slots=True)
+class SignResult:
+    """``content`` with the signature on it; for a format that lives outside of the file (``detached``), the
+    signature itself. ``size`` is how much longer the content is for it."""
+
+    content: bytes
+    coverage: str
+    hash: str | None
+    size: int
+    detached: bool = False
+    removed: tuple[Removed, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def sign(
+    content: bytes,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    registry: Registry,
+    *,
+    replace: bool = False,
+    stack: bool = False,
+) -> SignResult:
+    """Sign ``content`` (decompressed) and attach the signature.
+
+    What is signed already is refused, unless ``replace`` (all that is there is removed first, exactly) or
+    ``stack`` (added on top). Raises EditRefused, SigningError, ParseError.
+    """
+    if "sign" not in format_.capabilities:
+        why = format_.why_unsupported or "it can be looked at only"
+        raise SigningError(f"{format_.id} signatures cannot be made: {why}", code="cannot-sign")
+    removed: tuple[Removed, ...] = ()
+    detached = format_.carrier.kind == "detached"
+    if replace and not detached:
+        stripped = strip(content, registry, everything=True, engine=options.engine)
+        content, removed = stripped.content, stripped.removed
+    image = Image(content)
+    present = find(image, registry)
+    if present and not (stack or detached):
+        raise _already_signed(present)
+    remarks = _look_at(image, format_)
+    pair, message, blob, params = _create(image, format_, signer, options, remarks)
+    result = format_.carrier.attach(image, blob, params, engine=options.engine)
+    if not detached:
+        _prove(image, Image(result), format_, pair, blob, message)
+        remarks += check_remaining(present, Image(result), registry, force=options.force)
+    return SignResult(
+        result,
+        pair.coverage.id,
+        options.hash or format_.default_hash,
+        len(result) if detached else len(result) - len(content),
+        detached,
+        removed,
+        tuple(remarks),
+    )
+
+
+def _already_signed(present: Sequence[Found]) -> EditRefused:
+    first = present[0]
+    if first.place.fault is not None:
+        text = f"there are remains of a signature: {first.place.fault.text}"
+        return EditRefused(f"{text}; --stack signs on top", offset=first.place.start, code="already-signed")
+    more = f" and {len(present) - 1} more" if len(present) > 1 else ""
+    return EditRefused(
+        f"already signed: {name_of(first)}{more}; --replace removes what is there, --stack signs on top",
+        code="already-signed",
+    )
+
+
+def _look_at(image: Image, format_: Format) -> list[Remark]:
+    """Refuse what cannot carry such a signature, and say what kernels would not load anyway."""
+    if not image.end:
+        raise EditRefused("the file is empty", offset=0, code="empty")
+    if image.is_elf and image.elf_fault is None:
+        return []
+    fault = image.elf_fault
+    if format_.carrier.kind in ("section", "note"):
+        if fault is not None:
+            raise fault
+        raise EditRefused(f"no ELF file: {format_.id} signatures lie in a section", offset=0, code="not-elf")
+    if fault is not None:
+        return [
+            Remark("elf-damaged", f"signed although it is a damaged ELF file: {fault.text}", fault.offset)
+        ]
+    return [Remark("not-elf", "signed although it is no ELF file, hence no module", 0)]
+
+
+def _create(
+    image: Image,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    remarks: list[Remark],
+) -> tuple[Pair, Message, bytes, Params]:
+    """The new signature, and what the carrier has to say beside it."""
+    vermagic = modinfo.value(image, b"vermagic")
+    pair = choose_pair(format_, options, vermagic)
+    if format_.advise is not None:
+        remarks += format_.advise(signer.algorithm, options, vermagic)
+    message = pair.coverage.message(image, None)
+    remarks += message.remarks
+    filled = changed(
+        options,
+        hash=options.hash or format_.default_hash,
+        payload=options.payload or pair.payload,
+        coverage=pair.coverage.id,
+    )
+    blob, params = pair.envelope.create(message, signer, filled)
+    if format_.wrap is not None:
+        params = format_.wrap(params, signer.algorithm, filled)
+    return pair, message, blob, params
+
+
+def choose_pair(format_: Format, options: SignOptions, vermagic: str | None) -> Pair:
+    """The (coverage, envelope) to sign with: by the options, else as the format chooses, else its first.
+
+    Raises SigningError naming the choices.
+    """
+    if format_.choose is not None:
+        return format_.choose(format_.pairs, options, vermagic)
+    for wish, field in ((options.coverage, "coverage"), (options.payload, "payload")):
+        known = dict.fromkeys(_names(pair)[field] for pair in format_.pairs)
+        if wish is not None and wish not in known:
+            choices = ", ".join(name for name in known if name) or "none"
+            raise SigningError(f"{format_.id} has no {field} {wish!r}: choices are {choices}", code=field)
+    fitting = [
+        pair
+        for pair in format_.pairs
+        if options.coverage in (None, pair.coverage.id) and options.payload in (None, pair.payload)
+    ]
+    if not fitting:
+        raise SigningError(f"{format_.id} has no {options.payload} over {options.coverage}", code="coverage")
+    return fitting[0]
+
+
+def _names(pair: Pair) -> dict[str, str | None]:
+    return {"coverage": pair.coverage.id, "payload": pair.payload}
+
+
+def _prove(before: Image, after: Image, format_: Format, pair: Pair, blob: bytes, message: Message) -> None:
+    """Find the new signature again, and prove that it lies over the very message that was signed."""
+    place = _find_again(after, format_, blob)
+    if place.kind == "trailer":
+        if place.start != before.end or not after.data.startswith(before.bytes()):
+            raise EditRefused("adding the signature would change what is in front of it")
+        return
+    if digest_of(pair.coverage.message(after, place)) != digest_of(message):
+        raise EditRefused(f"adding the signature would change what it signs ({pair.coverage.id})")
+
+
+def _find_again(after: Image, format_: Format, blob: bytes) -> Place:
+    for place in format_.carrier.find(after):
+        if place.fault is None and place.blob == blob and format_.selects(place.params):
+            return place
+    raise EditRefused("the new signature could not be found again in the result", code="not-found-again")
+
+
+def sign_file(
+    evidence: Evidence,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    registry: Registry,
+    *,
+    replace: bool = False,
+    stack: bool = False,
+) -> Change:
+    """What :func:`sign` makes of a file; inside its compression, where it has one."""
+    behind = tail_of(evidence)
+    if behind is not None and not replace:
+        raise EditRefused(
+            "signed after compression, which no kernel sees; --replace puts a signature inside instead",
+            offset=len(behind),
+            code="already-signed",
+        )
+    result = sign(evidence.content, format_, signer, options, registry, replace=replace, stack=stack)
+    text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"
+    if result.removed:
+        text += ", instead of " + ", ".join(map(str, result.removed))
+    if result.detached:
+        return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
+    if behind is None and result.content == evidence.content:
+        return Change(None, "unchanged", "bears this very signature already", result.remarks)
+    return Change(result.content, "signed", text, result.remarks)
