@@ -10,28 +10,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from elfsig.envelopes import der
+from elfsig.envelopes.names import entries
 from elfsig.errors import ParseError
 from elfsig.model import Certificate
-from elfsig.trust import der
 
-VERSION, EXTENSIONS = 0xA0, 0xA3
-SKID_OID = bytes.fromhex("0603551d0e")
+BIT_STRING, VERSION, EXTENSIONS = 0x03, 0xA0, 0xA3
+SKID_OID = "2.5.29.14"
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 NAME_WORDS = {
     "2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L",
     "2.5.4.8": "ST", "2.5.4.9": "street", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title",
     "2.5.4.42": "GN", "0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
     "1.2.840.113549.1.9.1": "emailAddress",
 }  # fmt: skip
-STRING_CODECS = {
-    12: "utf-8",
-    19: "ascii",
-    20: "latin-1",
-    22: "ascii",
-    26: "ascii",
-    28: "utf-32-be",
-    30: "utf-16-be",
-}
-UTC_TIME = 23
 
 
 class Parsed(NamedTuple):
@@ -46,47 +38,68 @@ class Parsed(NamedTuple):
     odd_dates: bool
 
 
+def element(data: bytes, at: int, limit: int, tag: int, what: str) -> der.Node:
+    """The element at ``at``, which must have this tag. Raises ParseError that names ``what``."""
+    found = der.read(data, at, limit)
+    if found.tag != tag:
+        raise ParseError(
+            f"{what}: tag {tag:#04x} expected, {found.tag:#04x} found", offset=at, code="der-tag"
+        )
+    return found
+
+
 def parse(data: bytes, at: int = 0) -> Parsed:
     """The DER certificate at offset ``at``; its length is that of ``certificate.der``.
 
-    Layout: RFC 5280 4.1. Raises ParseError with the offset in ``data``.
+    Layout: RFC 5280 4.1. Raises ParseError with the offset in ``data``, after a few reads where there is
+    no certificate: images are searched with it.
     """
-    outer = der.expect(data, at, len(data), der.SEQUENCE, "certificate")
-    parts = der.children(data, outer)
-    if [p.tag for p in parts] != [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]:
-        raise ParseError("not the three parts of a certificate", offset=at, code="not-certificate")
-    fields = der.children(data, parts[0])
-    if fields and fields[0].tag == VERSION:
-        fields = fields[1:]
-    if [f.tag for f in fields[:6]] != [der.INTEGER, *[der.SEQUENCE] * 5]:
-        raise ParseError("not the fields of a certificate", offset=parts[0].at, code="not-certificate")
-    serial, _, issuer, validity, subject, spki = fields[:6]
+    outer = element(data, at, len(data), der.SEQUENCE, "certificate")
+    tbs = element(data, outer.body, outer.end, der.SEQUENCE, "to-be-signed part")
+    algorithm = element(data, tbs.next, outer.end, der.SEQUENCE, "signature algorithm")
+    signature = element(data, algorithm.next, outer.end, BIT_STRING, "signature")
+    if signature.next != outer.end:
+        raise ParseError("something behind the signature", offset=signature.next, code="not-certificate")
+    return _parsed(data, outer, tbs)
+
+
+FIELDS = (
+    ("serial number", der.INTEGER), ("signature algorithm", der.SEQUENCE), ("issuer", der.SEQUENCE),
+    ("validity", der.SEQUENCE), ("subject", der.SEQUENCE), ("public key", der.SEQUENCE),
+)  # fmt: skip
+"""TBSCertificate behind its version."""
+
+
+def _parsed(data: bytes, outer: der.Node, tbs: der.Node) -> Parsed:
+    first = der.read(data, tbs.body, tbs.end)
+    at, nodes = first.next if first.tag == VERSION else first.start, []
+    for what, tag in FIELDS:
+        nodes.append(element(data, at, tbs.end, tag, what))
+        at = nodes[-1].next
+    serial, _, issuer, validity, subject, spki = nodes
     dates = _validity(data, validity)
     certificate = Certificate(
-        der=bytes(data[at : outer.end]),
-        issuer=bytes(data[issuer.at : issuer.end]),
-        subject=bytes(data[subject.at : subject.end]),
-        serial=int.from_bytes(data[serial.start : serial.end], signed=True),
-        skid=_skid(data, fields[6:]),
-        subject_text=name_text(data[subject.at : subject.end]),
-        issuer_text=name_text(data[issuer.at : issuer.end]),
+        der=_bytes(data, outer),
+        issuer=_bytes(data, issuer),
+        subject=_bytes(data, subject),
+        serial=int.from_bytes(data[serial.body : serial.end], signed=True),
+        skid=_skid(data, at, tbs.end),
+        subject_text=name_text(_bytes(data, subject)),
+        issuer_text=name_text(_bytes(data, issuer)),
         not_before=dates[0] if dates else 0,
         not_after=dates[1] if dates else 0,
     )
-    return Parsed(
-        certificate,
-        bytes(data[spki.at : spki.end]),
-        bytes(data[parts[0].at : parts[0].end]),
-        dates is None,
-    )
+    return Parsed(certificate, _bytes(data, spki), _bytes(data, tbs), dates is None)
 
 
-def _validity(data: bytes, field: der.Tlv) -> tuple[int, int] | None:
+def _bytes(data: bytes, node: der.Node) -> bytes:
+    return bytes(data[node.start : node.next])
+
+
+def _validity(data: bytes, field: der.Node) -> tuple[int, int] | None:
     try:
-        first, last = (_seconds(t.tag, bytes(data[t.start : t.end])) for t in der.children(data, field))
-    except ValueError:
-        return None
-    except ParseError:
+        first, last = (_seconds(t.tag, bytes(data[t.body : t.end])) for t in der.children(data, field))
+    except (ValueError, ParseError):
         return None
     return first, last
 
@@ -96,70 +109,39 @@ def _seconds(tag: int, text: bytes) -> int:
 
     Raises ValueError.
     """
+    if tag not in (UTC_TIME, GENERALIZED_TIME):
+        raise ValueError(f"tag {tag:#04x} is no time")
     if tag == UTC_TIME:
         text = (b"20" if text[:2] < b"50" else b"19") + text
     moment = datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ")
     return int(moment.replace(tzinfo=UTC).timestamp())
 
 
-def _skid(data: bytes, rest: list[der.Tlv]) -> bytes | None:
-    """Contents of the subjectKeyIdentifier extension, None where it is absent or damaged."""
-    extensions = next((f for f in rest if f.tag == EXTENSIONS), None)
-    if extensions is None:
-        return None
+def _skid(data: bytes, at: int, end: int) -> bytes | None:
+    """Contents of the subjectKeyIdentifier among the fields from ``at``; None where absent or damaged."""
     try:
-        for extension in der.children(data, der.read(data, extensions.start, extensions.end)):
-            parts = der.children(data, extension)
-            if parts and data[parts[0].at : parts[0].end] == SKID_OID:
-                inner = der.expect(data, parts[-1].start, parts[-1].end, der.OCTET_STRING, "SKID")
-                return bytes(data[inner.start : inner.end])
+        while at < end:
+            field = der.read(data, at, end)
+            if field.tag == EXTENSIONS:
+                return _skid_in(data, der.read(data, field.body, field.end))
+            at = field.next
     except ParseError:
         return None
     return None
 
 
-def attributes(name: bytes) -> list[tuple[str, str]]:
-    """The attributes of a DER Name in order, as (short word or dotted OID, text). Raises ParseError."""
-    found = []
-    for relative in der.children(name, der.read(name, 0)):
-        for attribute in der.children(name, relative):
-            parts = der.children(name, attribute)
-            if len(parts) != 2 or parts[0].tag != der.OID:
-                raise ParseError("not an attribute of a name", offset=attribute.at, code="not-name")
-            oid = der.oid_text(name[parts[0].start : parts[0].end])
-            found.append(
-                (NAME_WORDS.get(oid, oid), _string(parts[1].tag, name[parts[1].start : parts[1].end]))
-            )
-    return found
-
-
-def _string(tag: int, contents: bytes) -> str:
-    codec = STRING_CODECS.get(tag)
-    return contents.decode(codec, "backslashreplace") if codec else "#" + contents.hex()
+def _skid_in(data: bytes, extensions: der.Node) -> bytes | None:
+    for extension in der.children(data, extensions):
+        oid, *_, value = der.children(data, extension)
+        if oid.tag == der.OID and der.decode_oid(data[oid.body : oid.end]) == SKID_OID:
+            inner = element(data, value.body, value.end, der.OCTETS, "subject key identifier")
+            return bytes(data[inner.body : inner.end])
+    return None
 
 
 def name_text(name: bytes) -> str:
     """A DER Name as "O=Magrathea, CN=Glacier signing key"; as hex where it is damaged."""
     try:
-        return ", ".join(f"{word}={text}" for word, text in attributes(name))
+        return ", ".join(f"{NAME_WORDS.get(each.oid, each.oid)}={each.text}" for each in entries(name))
     except ParseError:
         return "#" + name.hex()
-
-
-def signer_name(subject: bytes) -> str | None:
-    """The name that kernels 3.7 to 4.2 give a certificate, None where its subject has nothing for one.
-
-    Rule: crypto/asymmetric_keys/x509_cert_parser.c, x509_fabricate_name, of those kernels: "O: CN", but
-    CN alone where it starts with O or shares its first seven bytes; the e-mail address where both lack.
-    """
-    try:
-        words = dict(attributes(subject))
-    except ParseError:
-        return None
-    organisation, common = words.get("O"), words.get("CN")
-    if not organisation or not common:
-        return common or organisation or words.get("emailAddress")
-    org, cn = organisation.encode(), common.encode()
-    if cn.startswith(org) or (len(org) >= 7 and len(cn) >= 7 and org[:7] == cn[:7]):
-        return common
-    return f"{organisation}: {common}"

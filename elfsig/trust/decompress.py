@@ -10,18 +10,18 @@ import bz2
 import lzma
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from typing import NamedTuple
 
-from elfsig.errors import ParseError
+from elfsig import compression
+from elfsig.compression import Compression
+from elfsig.errors import ParseError, ReadError
 
 LIMIT = 1 << 30
 RATIO, FLOOR = 64, 64 << 20
 """Content may be 1 GiB, but not more than 64 MiB and 64 times what it comes from (kernels: 5 to 8 times)."""
 
-LZMA_MEMORY = 512 << 20
+LZMA_MEMORY = 256 << 20
 LZ4_LEGACY_BLOCK = 8 << 20
 LZ4_LEGACY_PACKED = LZ4_LEGACY_BLOCK + LZ4_LEGACY_BLOCK // 255 + 16
 LZO_BLOCK = 64 << 20
@@ -30,10 +30,10 @@ LZO_ADLER, LZO_CRC, LZO_ADLER_PACKED, LZO_CRC_PACKED = 0x1, 0x100, 0x2, 0x200
 
 
 class Content(NamedTuple):
-    """Decompressed bytes, and how many bytes of the input they took (None where the library hides it)."""
+    """Decompressed bytes, and how many bytes of the input they took."""
 
     data: bytes
-    used: int | None
+    used: int
 
 
 def bound(size: int, limit: int = LIMIT) -> int:
@@ -41,16 +41,22 @@ def bound(size: int, limit: int = LIMIT) -> int:
     return min(limit, FLOOR + RATIO * size)
 
 
+def _shared(kind: Compression) -> Callable[[bytes, int], Content]:
+    """The decompressor that modules have too; streams that follow each other count as one."""
+
+    def unpack(data: bytes, limit: int) -> Content:
+        try:
+            return Content(*compression.unpack(data, kind, limit))
+        except ReadError as reason:
+            raise ParseError(reason.text, offset=reason.offset, code=reason.code) from None
+
+    return unpack
+
+
 def _checked(out: bytes, limit: int) -> bytes:
     if len(out) > limit:
         raise ParseError(f"decompresses to more than {limit} bytes", code="decompression-limit")
     return out
-
-
-def _gzip(data: bytes, limit: int) -> Content:
-    decoder = zlib.decompressobj(wbits=31)
-    out = _checked(decoder.decompress(data, limit + 1), limit)
-    return _ended(out, decoder.eof, len(data) - len(decoder.unused_data))
 
 
 def _ended(out: bytes, eof: bool, used: int) -> Content:
@@ -65,30 +71,10 @@ def _bzip2(data: bytes, limit: int) -> Content:
     return _ended(out, decoder.eof, len(data) - len(decoder.unused_data))
 
 
-def _xz(data: bytes, limit: int) -> Content:
-    return _lzma_container(data, limit, lzma.FORMAT_XZ)
-
-
 def _lzma(data: bytes, limit: int) -> Content:
-    return _lzma_container(data, limit, lzma.FORMAT_ALONE)
-
-
-def _lzma_container(data: bytes, limit: int, container: int) -> Content:
-    decoder = lzma.LZMADecompressor(container, memlimit=LZMA_MEMORY)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY)
     out = _checked(decoder.decompress(data, limit + 1), limit)
     return _ended(out, decoder.eof, len(data) - len(decoder.unused_data))
-
-
-def _zstd(data: bytes, limit: int) -> Content:
-    import zstandard
-
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(BytesIO(data)) as reader:
-            out = _checked(reader.read(limit + 1), limit)
-    except zstandard.ZstdError as reason:
-        raise ParseError(f"zstd: {reason}", code="compressed-damaged") from None
-    declared = zstandard.frame_content_size(data)
-    return _ended(out, bool(out) and declared in (-1, len(out)), 0)._replace(used=None)
 
 
 def _lz4_frame(data: bytes, limit: int) -> Content:
@@ -198,13 +184,13 @@ def _method(name: str, magic: bytes, unpack: Callable[[bytes, int], Content]) ->
 
 
 METHODS = (
-    _method("gzip", rb"\x1f\x8b\x08", _gzip),
+    _method("gzip", rb"\x1f\x8b\x08", _shared("gzip")),
     _method("bzip2", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", _bzip2),
-    _method("xz", rb"\xfd7zXZ\0", _xz),
+    _method("xz", rb"\xfd7zXZ\0", _shared("xz")),
     _method("lzo", rb"\x89LZO\0\r\n\x1a\n", _lzo),
     _method("lz4", rb"\x02\x21\x4c\x18", _lz4_legacy),
     _method("lz4-frame", rb"\x04\x22\x4d\x18", _lz4_frame),
-    _method("zstd", rb"\x28\xb5\x2f\xfd", _zstd),
+    _method("zstd", rb"\x28\xb5\x2f\xfd", _shared("zstd")),
     # 5d: lc=3 lp=0 pb=2; dictionary a power of two from 64 KiB; size unknown or below 4 GiB
     _method(
         "lzma",
@@ -226,7 +212,7 @@ def unpack(data: bytes, method: Method, limit: int = LIMIT) -> Content:
     """
     try:
         return method.unpack(data, bound(len(data), limit))
-    except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError, IndexError, struct.error) as reason:
+    except (OSError, EOFError, lzma.LZMAError, ValueError, IndexError, struct.error) as reason:
         raise ParseError(f"{method.name}: {reason}", code="compressed-damaged") from None
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.errors import ParseError
 from elfsig.model import Key, Remark
-from elfsig.trust import builtin, decompress
+from elfsig.trust import builtin, decompress, openpgp
 from elfsig.trust.make import Material, Origin, key_from_parsed, material
 
 BZIMAGE_MAGIC, BZIMAGE_AT = b"HdrS", 0x202
@@ -29,7 +29,7 @@ DEPTH = 3
 ATTEMPTS = 256
 """Streams that are tried in a container of unknown kind."""
 
-ROLE_UNKNOWN = "embedded, role unknown"
+BUILTIN = "builtin"
 
 
 def is_kernel(data: bytes) -> bool:
@@ -62,31 +62,34 @@ def is_anything(data: bytes) -> bool:
 
 
 def read(data: bytes, origin: Origin) -> Material:
-    """The keys of every certificate in a kernel image, those of its trusted list with the role builtin.
+    """The keys in a kernel image: of its certificates, and of an OpenPGP ring of the section eras.
 
-    Where the list is found, certificates outside it (self tests, wireless regulation, a Secure Boot
-    signer) are not vouched for by whoever vouches for the image. Raises ParseError.
+    Those of a list that the image itself delimits have the role builtin. Where there is such a list,
+    certificates outside it (self tests, wireless regulation, a Secure Boot signer) are not vouched for by
+    whoever vouches for the image. Raises ParseError.
     """
+    best: list[Key] = []
     for content in contents(data):
-        found = builtin.certificates(content)
-        if found:
-            return material(_keys(found, origin))
-    raise ParseError("no certificate in this image", code="no-certificate")
+        keys = list(_keys(builtin.certificates(content), origin))
+        if not any(key.role == BUILTIN for key in keys):
+            keys += openpgp.scan(content, origin.source, origin.role or BUILTIN, origin.trusted)
+        best = best or keys
+        if any(key.role in (BUILTIN, origin.role) for key in keys):
+            return material(keys)
+    if not best:
+        raise ParseError("no certificate and no key ring in this image", code="no-certificate")
+    return material(best)
 
 
 def _keys(found: list[builtin.Found], origin: Origin) -> Iterator[Key]:
-    delimited = any(each.role == "builtin" for each in found)
+    delimited = any(each.role == BUILTIN for each in found)
     for each in found:
         key = key_from_parsed(each.parsed, replace(origin, role=origin.role or each.role))
-        if each.role == "builtin":
-            yield key
-            continue
-        yield replace(
-            key,
-            trusted=key.trusted and not delimited,
-            label=f"{key.label} ({ROLE_UNKNOWN if each.role == 'embedded' else each.role})",
-            remarks=(*key.remarks, _remark(each.role, delimited)),
-        )
+        if each.role != BUILTIN:
+            remark = _remark(each.role, delimited)
+            trusted = key.trusted and not delimited
+            key = replace(key, trusted=trusted, remarks=(*key.remarks, remark))
+        yield key
 
 
 def _remark(role: str, delimited: bool) -> Remark:
@@ -97,19 +100,69 @@ def _remark(role: str, delimited: bool) -> Remark:
     return Remark("key-embedded", "found in the image; whether the kernel trusts it is not known")
 
 
-def contents(data: bytes, depth: int = DEPTH) -> Iterator[bytes]:
-    """What a kernel image unpacks to, the likeliest first; damaged streams are passed over."""
-    if depth and is_bzimage(data):
-        yield from _unpacked(_bzimage_payload(data), depth)
-    elif depth and data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC:
-        start, size = struct.unpack_from("<II", data, 8)
-        yield from _unpacked(data[start : start + size], depth)
-    elif depth and decompress.method_at(data):
-        yield from _unpacked(data, depth)
-    else:
-        yield _without_secure_boot_signature(data)
-        if depth and not is_vmlinux(data):
-            yield from _search(data, depth)
+def contents(data: bytes) -> Iterator[bytes]:
+    """What a kernel image unpacks to, the likeliest first; damaged streams are passed over.
+
+    All of it together stays within :data:`elfsig.trust.decompress.LIMIT`.
+    """
+    yield from _Unpacker().contents(data, DEPTH)
+
+
+class _Unpacker:
+    """Unpacks one image. Its bounds on bytes and attempts hold for everything nested in it together."""
+
+    def __init__(self) -> None:
+        self.room, self.attempts = decompress.LIMIT, ATTEMPTS
+
+    def contents(self, data: bytes, depth: int) -> Iterator[bytes]:
+        """``depth`` is how many compressions may still lie around each other."""
+        if not depth:
+            yield data
+        elif is_bzimage(data):
+            yield from self._payload(_bzimage_payload(data), depth)
+        elif data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC:
+            start, size = struct.unpack("<II", data[8:16].ljust(8, b"\0"))
+            yield from self._payload(data[start : start + size], depth)
+        elif decompress.method_at(data):
+            yield from self._payload(data, depth)
+        else:
+            yield _without_secure_boot_signature(data)
+            if not is_vmlinux(data):
+                yield from self._search(data, depth)
+
+    def _payload(self, payload: bytes, depth: int) -> Iterator[bytes]:
+        """What a payload unpacks to that should be one compressed stream from its start."""
+        method = decompress.method_at(payload)
+        found = self._unpack(payload, method) if method else None
+        if found is not None:
+            yield from self.contents(found.data, depth - 1)
+        elif method is None and payload.startswith(ELF_MAGIC):
+            yield payload
+        else:
+            yield from self._search(payload, depth)
+
+    def _search(self, data: bytes, depth: int) -> Iterator[bytes]:
+        """What every compressed stream inside ``data`` unpacks to."""
+        resume = 0
+        for at, method in decompress.streams(data):
+            if at < resume:
+                continue
+            if not self.attempts:
+                return
+            found = self._unpack(data[at:], method)
+            if found is not None:
+                resume = at + found.used
+                yield from self.contents(found.data, depth - 1)
+
+    def _unpack(self, data: bytes, method: decompress.Method) -> decompress.Content | None:
+        """The stream at the start of ``data``, None where it is damaged or there is no room for it."""
+        self.attempts -= 1
+        try:
+            found = decompress.unpack(data, method, self.room)
+        except ParseError:
+            return None
+        self.room -= len(found.data)
+        return found
 
 
 def _bzimage_payload(data: bytes) -> bytes:
@@ -120,35 +173,6 @@ def _bzimage_payload(data: bytes) -> bytes:
         if size and start + offset + size <= len(data):
             return data[start + offset : start + offset + size]
     return data[start:]
-
-
-def _unpacked(payload: bytes, depth: int) -> Iterator[bytes]:
-    """What a payload that should be one compressed stream unpacks to."""
-    method = decompress.method_at(payload)
-    if method is not None:
-        try:
-            yield from contents(decompress.unpack(payload, method).data, depth - 1)
-            return
-        except ParseError:
-            pass
-    yield from _search(payload, depth) if method or not payload.startswith(ELF_MAGIC) else [payload]
-
-
-def _search(data: bytes, depth: int) -> Iterator[bytes]:
-    """What every compressed stream inside ``data`` unpacks to, within a common bound."""
-    budget, resume = decompress.LIMIT, 0
-    for attempt, (at, method) in enumerate(decompress.streams(data)):
-        if at < resume:
-            continue
-        if attempt >= ATTEMPTS or budget <= 0:
-            return
-        try:
-            found = decompress.unpack(data[at:], method, budget)
-        except ParseError:
-            continue
-        budget -= len(found.data)
-        resume = at + (found.used or 1)
-        yield from contents(found.data, depth - 1)
 
 
 def _without_secure_boot_signature(data: bytes) -> bytes:

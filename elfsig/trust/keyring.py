@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
-from elfsig.trust import efi, ima, kernel_image, pem
+from elfsig.trust import efi, ima, kernel_image, openpgp, pem
 from elfsig.trust.make import Material, MerkleRoot, Origin, RevokedHash, gather
 
 ROLES = ("builtin", "secondary", "machine", "platform", "revoked")
@@ -115,6 +115,7 @@ SOURCES: tuple[Source, ...] = (
     Source("EFI signature list", efi.is_list, efi.read),
     Source("PEM", pem.is_pem, pem.read_pem),
     Source("DER", pem.is_der, pem.read_der),
+    Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
     Source("IMA key", ima.is_key, ima.read),
     Source("kernel image or other container", kernel_image.is_anything, kernel_image.read, False),
 )

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from elfsig.errors import KeySourceError
+from elfsig.envelopes import der
+from elfsig.envelopes.names import signer_name
+from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
-from elfsig.trust import der
-from elfsig.trust.certificate import Parsed, parse, signer_name
+from elfsig.trust.certificate import Parsed, element, parse
 
 ALGORITHMS = {
     "RSAPublicKey": "rsa", "DSAPublicKey": "dsa", "ECPublicKey": "ecdsa", "Ed25519PublicKey": "ed25519",
@@ -105,9 +106,9 @@ def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
     return "issuer-serial", issuer + b"|" + abs(serial).to_bytes(size)
 
 
-def x509_name_id(name: str, keyid: bytes) -> KeyId:
+def x509_name_id(name: bytes, keyid: bytes) -> KeyId:
     """Names a key as kernels 3.7 to 4.2 describe it: signer name, colon, key id in hex."""
-    return "x509-name", f"{name}: {keyid.hex()}".encode()
+    return "x509-name", name + b": " + keyid.hex().encode()
 
 
 def digsig_blob(modulus: int, exponent: int) -> bytes:
@@ -132,8 +133,8 @@ def _public_ids(public: Any, algorithm: str, spki: bytes) -> set[KeyId]:
 
 def _key_bits(spki: bytes) -> bytes:
     """The subjectPublicKey bits of a DER SubjectPublicKeyInfo, without the count of unused bits."""
-    parts = der.children(spki, der.read(spki, 0))
-    return spki[parts[1].start + 1 : parts[1].end]
+    bits = der.descend(spki, der.read(spki, 0, len(spki)), 1)
+    return spki[bits.body + 1 : bits.end]
 
 
 def _spki(public: Any) -> bytes:
@@ -189,9 +190,9 @@ def key_from_spki(spki: bytes, origin: Origin) -> Key:
 
 
 def _unusable(spki: bytes, origin: Origin) -> Key:
-    parts = der.children(spki, der.expect(spki, 0, len(spki), der.SEQUENCE, "public key"))
-    algorithm = der.expect(spki, parts[0].start, parts[0].end, der.OID, "public key algorithm")
-    oid = der.oid_text(spki[algorithm.start : algorithm.end])
+    algorithm = der.descend(spki, element(spki, 0, len(spki), der.SEQUENCE, "public key"), 0)
+    named = element(spki, algorithm.body, algorithm.end, der.OID, "public key algorithm")
+    oid = der.decode_oid(spki[named.body : named.end])
     return Key(
         public=None,
         algorithm=oid,
@@ -212,6 +213,13 @@ def key_from_certificate(data: bytes, origin: Origin, at: int = 0) -> Key:
     return key_from_parsed(parse(data, at), origin)
 
 
+def _era_name(subject: bytes) -> bytes | None:
+    try:
+        return signer_name(subject)
+    except ParseError:
+        return None
+
+
 def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
     """The key of a certificate. One of an algorithm unknown here has ``public`` None. Raises ParseError."""
     certificate = parsed.certificate
@@ -220,7 +228,7 @@ def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
     ids.add(issuer_serial_id(certificate.issuer, certificate.serial))
     if certificate.skid:
         ids |= {("skid", certificate.skid), ("digsig2", certificate.skid[-4:])}
-        name = signer_name(certificate.subject)
+        name = _era_name(certificate.subject)
         if name:
             ids.add(x509_name_id(name, certificate.skid))
     remarks = list(key.remarks)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
+from elfsig.envelopes import der
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
-from elfsig.trust import der
+from elfsig.trust.certificate import BIT_STRING, element
 from elfsig.trust.make import (
     PRIVATE_KEY,
     Material,
@@ -75,18 +77,17 @@ def read_der(data: bytes, origin: Origin) -> Material:
             if not keys:
                 raise ParseError("neither certificate nor public key", offset=at, code="not-key") from None
             break
-        at = der.read(data, at).end
+        at = der.read(data, at, len(data)).next
     return material(keys)
 
 
 def _shape(data: bytes, at: int) -> tuple[int, ...]:
-    """Tags of the values inside the SEQUENCE at ``at``: enough of them to tell what it is."""
-    outer = der.expect(data, at, len(data), der.SEQUENCE, "key or certificate")
-    tags = tuple(part.tag for part in der.children(data, outer))
-    first = der.read(data, outer.start, outer.end)
-    if first.tag == der.INTEGER and first.end - first.start == 1:
+    """Tags of the elements inside the SEQUENCE at ``at``: enough of them to tell what it is."""
+    outer = element(data, at, len(data), der.SEQUENCE, "key or certificate")
+    first = der.read(data, outer.body, outer.end)
+    if first.tag == der.INTEGER and first.end - first.body == 1:
         return (der.INTEGER,)
-    return tags
+    return tuple(each.tag for each in islice(der.children(data, outer), 4))
 
 
 def _certificate(data: bytes, at: int, origin: Origin) -> Key:
@@ -94,16 +95,16 @@ def _certificate(data: bytes, at: int, origin: Origin) -> Key:
 
 
 def _public_key(data: bytes, at: int, origin: Origin) -> Key:
-    return key_from_spki(data[at : der.read(data, at).end], origin)
+    return key_from_spki(data[at : der.read(data, at, len(data)).next], origin)
 
 
 def _rsa_public_key(data: bytes, at: int, origin: Origin) -> Key:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
-    numbers = der.children(data, der.read(data, at))
-    if [n.tag for n in numbers] != [der.INTEGER] * 2:
-        raise ParseError("not an RSA public key", offset=at, code="not-key")
-    n, e = (int.from_bytes(data[v.start : v.end], signed=True) for v in numbers)
+    outer = element(data, at, len(data), der.SEQUENCE, "RSA public key")
+    first = element(data, outer.body, outer.end, der.INTEGER, "modulus")
+    second = element(data, first.next, outer.end, der.INTEGER, "exponent")
+    n, e = (int.from_bytes(data[v.body : v.end], signed=True) for v in (first, second))
     try:
         return key_from_public(RSAPublicNumbers(e, n).public_key(), origin)
     except ValueError as reason:
@@ -117,11 +118,11 @@ def _private(data: bytes, at: int, origin: Origin) -> Key:
 Reader = Callable[[bytes, int, Origin], Key]
 
 SHAPES: Mapping[tuple[int, ...], Reader] = {
-    (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING): _certificate,
-    (der.SEQUENCE, der.BIT_STRING): _public_key,
+    (der.SEQUENCE, der.SEQUENCE, BIT_STRING): _certificate,
+    (der.SEQUENCE, BIT_STRING): _public_key,
     (der.INTEGER, der.INTEGER): _rsa_public_key,
     (der.INTEGER,): _private,  # PKCS#1, PKCS#8, SEC1, PKCS#12: a version number first
-    (der.SEQUENCE, der.OCTET_STRING): _private,  # encrypted PKCS#8
+    (der.SEQUENCE, der.OCTETS): _private,  # encrypted PKCS#8
 }
 LABELS: Mapping[str, Reader] = {
     "CERTIFICATE": _certificate,
