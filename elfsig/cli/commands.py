@@ -16,6 +16,7 @@ COMMANDS = {
     "list": Row("elfsig.cli.list_", "Where signatures lie, in the look of readelf -SW."),
     "show": Row("elfsig.cli.show", "Every field of every signature; modinfo's names where it has them."),
     "verify": Row("elfsig.cli.verify", "What every signature is worth, given keys."),
+    "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
     "schema": Row("elfsig.cli.schema", "The JSON Schema of the machine-readable output."),
 }  # fmt: skip
