@@ -6,9 +6,12 @@ sequence of them. A plug-in that cannot be loaded is kept as data and shown; it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.machinery import PathFinder
 
 from elfsig.errors import UsageError
 from elfsig.model import Carrier, Format, Place
@@ -45,6 +48,10 @@ class Registry:
             raise UsageError(f"unknown format {name!r}: {why}", code="unknown-format")
         return found
 
+    def changed(self, change: Callable[[Format], Format]) -> Registry:
+        """The same registry with every format as ``change`` gives it, ids kept."""
+        return Registry([change(f) for f in self.formats], self.failures)
+
     @cached_property
     def carriers(self) -> tuple[Carrier, ...]:
         """Every carrier once, in probing order."""
@@ -63,8 +70,39 @@ class Registry:
         )
 
 
+def _declared() -> bool:
+    """Whether an installed distribution may declare a format: a look at the ``entry_points.txt`` files.
+
+    importlib.metadata alone takes longer to import than all that ``list`` needs, so it is asked only
+    where there is something to find, or where distributions may lie elsewhere than in directories.
+    """
+    if any(hasattr(f, "find_distributions") for f in sys.meta_path if f is not PathFinder):
+        return True
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except NotADirectoryError:
+            return True
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info", "EGG-INFO")) and _names_group(folder, name):
+                return True
+    return False
+
+
+def _names_group(folder: str, name: str) -> bool:
+    try:
+        with open(os.path.join(folder, name, "entry_points.txt"), "rb") as declarations:
+            return ENTRY_POINT_GROUP.encode() in declarations.read()
+    except OSError:
+        return False
+
+
 def _plugins() -> Iterable[tuple[str, object | Exception]]:
     """(entry point, what it names or why it could not be loaded)."""
+    if not _declared():
+        return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINT_GROUP):

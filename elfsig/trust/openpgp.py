@@ -75,7 +75,7 @@ def _keys(packets: Sequence[Packet], origin: Origin) -> Iterator[Key]:
     """The keys of one ring. What stands behind a key, up to the next one, says more of it."""
     starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
     label = ""
-    for start, end in zip(starts, [*starts[1:], len(packets)], strict=True):
+    for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
         packet, behind = packets[start], packets[start + 1 : end]
         if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
             raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=packet.start, code="private-key")
