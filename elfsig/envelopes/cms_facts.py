@@ -179,6 +179,18 @@ def signer_remarks(
         form = "a subject key id" if signer.skid is not None else "issuer and serial number"
         text = f"SignerInfo version {signer.version} names its signer by {form}, against RFC 5652, 5.3"
         yield Remark("signer-form", text, signer.start)
+    yield from _odd_params(signer, known)
+
+
+def _odd_params(signer: SignerInfo, known: SignatureAlgorithm | None) -> Iterator[Remark]:
+    """Algorithm parameters that are neither absent nor NULL where nothing else has a meaning."""
+    fields = [("digestAlgorithm", signer.digest)]
+    if known and known.algorithm not in (None, "rsa-pss"):
+        fields.append(("signatureAlgorithm", signer.algorithm))
+    for field, algorithm in fields:
+        if _params(algorithm) == "other":
+            text = f"{field} has parameters that mean nothing; kernels do not look at them"
+            yield Remark("algorithm-parameters", text, signer.start)
 
 
 # --------------------------------------------------------------------------- facts
