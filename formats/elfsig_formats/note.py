@@ -1,0 +1,60 @@
+"""``note``: RHEL 6, Oracle UEK2, Howells 2011-12. An OpenPGP packet in an ELF note, three coverages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elfsig.carriers.note import NoteCarrier
+from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
+from elfsig.elf.table import SHT_NOTE
+from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.errors import SigningError
+from elfsig.model import Basis, Format, Pair, Params, Remark, SectionInfo, SignOptions
+from elfsig_formats.choice import by_coverage
+
+NAME = ".note.module.sig"
+OWNER, NOTE_TYPE, ALIGN = b"module.sig", 100, 4
+
+BY_VERMAGIC = (("uek", "fileorder-nobuildid"), (".el6", "sorted"))
+"""A word in vermagic, and the coverage that this vendor's kernels compute; UEK2's own vermagic has both."""
+
+
+def _wrap(params: Params, algorithm: str, options: SignOptions) -> Params:
+    """As ``ld -r`` left the note of modsign-note.sh: no flags."""
+    return SectionInfo(options.section_name or NAME, SHT_NOTE, 0, ALIGN, OWNER, NOTE_TYPE)
+
+
+def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -> Pair:
+    """The coverage that was asked for, else the one that the module's own vermagic points to."""
+    if options.coverage:
+        return by_coverage("note", pairs, options.coverage)
+    for word, coverage in BY_VERMAGIC:
+        if vermagic and word in vermagic:
+            return by_coverage("note", pairs, coverage)
+    said = f"vermagic {vermagic!r} does not tell" if vermagic else "the module has no vermagic"
+    choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2), fileorder (UEK2's first release)"
+    text = f"note: which bytes are to be signed? {said}; give --coverage: {choices}"
+    raise SigningError(text, code="coverage-needed")
+
+
+def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Sequence[Remark]:
+    if algorithm != "rsa":
+        return ()
+    text = "RHEL 6 and UEK2 read DSA only; no released kernel is known to read an RSA signature in a note"
+    return (Remark("no-kernel-reads-it", text),)
+
+
+NOTE = Format(
+    id="note",
+    title="OpenPGP in an ELF note",
+    carrier=NoteCarrier(NAME, OWNER, NOTE_TYPE),
+    pairs=tuple(Pair(coverage, OpenPgp()) for coverage in (SORTED, FILEORDER, FILEORDER_NOBUILDID)),
+    kernels="RHEL 6, Oracle UEK2, Howells 2011-12",
+    basis=Basis.ORIGINAL_CODE,
+    basis_text="RHEL 6's code run on vectors; UEK2's and Howells' read; no authentic module seen",
+    aliases=("uek", "rhel6"),
+    default_hash="sha1",
+    wrap=_wrap,
+    advise=_advise,
+    choose=_choose,
+)
