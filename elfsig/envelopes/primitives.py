@@ -36,7 +36,7 @@ def digest_of(message: Message, hash_name: str, behind: bytes = b"") -> bytes:
 
 
 @lru_cache(maxsize=32)
-def _prehashed(hash_name: str) -> Any:
+def prehashed(hash_name: str) -> Any:
     """cryptography's Prehashed for a hash, None where the library has no such hash."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -65,17 +65,17 @@ def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
     if not value or len(value.lstrip(b"\0")) > size:
         return Match.FOREIGN
     value = value.lstrip(b"\0").rjust(size, b"\0")
-    prehashed = _prehashed(hash_name)
+    scheme = prehashed(hash_name)
     try:
-        if prehashed is not None:
-            key.public.verify(value, digest, PKCS1v15(), prehashed)
+        if scheme is not None:
+            key.public.verify(value, digest, PKCS1v15(), scheme)
             return Match.YES
     except InvalidSignature:
         pass
     opened = open_padding(key, value)
     if opened is None:
         return Match.FOREIGN
-    return Match.YES if prehashed is None and opened == digest_info(hash_name, digest) else Match.NO
+    return Match.YES if scheme is None and opened == digest_info(hash_name, digest) else Match.NO
 
 
 def open_padding(key: Key, value: bytes) -> bytes | None:
@@ -119,19 +119,19 @@ def _try_der_pair(key: Key, value: bytes, *scheme: Any) -> Match:
 
 
 def _try_dsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
-    prehashed = _prehashed(hash_name)
-    if prehashed is None:
+    scheme = prehashed(hash_name)
+    if scheme is None:
         raise Unsupported(f"DSA with {hash_name}")
-    return _try_der_pair(key, value, digest, prehashed)
+    return _try_der_pair(key, value, digest, scheme)
 
 
 def _try_ecdsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 
-    prehashed = _prehashed(hash_name)
-    if prehashed is None:
+    scheme = prehashed(hash_name)
+    if scheme is None:
         raise Unsupported(f"ECDSA with {hash_name}")
-    return _try_der_pair(key, value, digest, ECDSA(prehashed))
+    return _try_der_pair(key, value, digest, ECDSA(scheme))
 
 
 _DIGEST_CHECKS: dict[str, Callable[[Key, str, bytes, bytes], Match]] = {

@@ -56,6 +56,8 @@ class X509Block:
         body = blob[names:]
         if len(name) + len(key_id) != names:
             raise ParseError(f"name and key id take {names} bytes, there are {len(blob)}", offset=0)
+        if ALGORITHMS.get(params.algo) != "rsa" or params.hash not in HASH_BY_KERNEL:
+            return [_signature(name, key_id, body, params, len(blob))]  # ENOPKG before the body is looked at
         if len(body) <= _PREFIX:
             raise ParseError(f"{len(body)} bytes where a length and an RSA value belong", offset=names)
         stated = int.from_bytes(body[:_PREFIX], "big")
@@ -140,7 +142,7 @@ def _signature(name: bytes, key_id: bytes, value: bytes, params: TrailerInfo, be
         remarks.append(Remark("hash-number", text, behind + 1))
     return Signature(
         envelope="x509-block",
-        algorithm="rsa" if algorithm == "rsa" else None,
+        algorithm=algorithm,
         hash=row.name if row else None,
         value=value,
         key_ids=(described, ("skid", key_id)),

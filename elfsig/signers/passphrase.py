@@ -1,0 +1,38 @@
+"""Where the passphrase of a private key comes from: the environment, else the terminal, else nowhere."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from elfsig.errors import SigningError
+
+VARIABLE = "KBUILD_SIGN_PIN"
+"""The environment variable of the kernel's sign-file."""
+
+
+def ask(what: str) -> bytes:
+    """The passphrase for ``what``, a key's name as the user gave it.
+
+    ``KBUILD_SIGN_PIN`` decides where it is set. A prompt appears on the controlling terminal; where there is
+    none this raises SigningError instead of waiting for anybody.
+    """
+    given = os.environb.get(VARIABLE.encode())
+    if given is not None:
+        return given
+    if not _has_terminal():
+        text = f"{what} is encrypted: set {VARIABLE}, there is no terminal to ask for the passphrase on"
+        raise SigningError(text, code="no-passphrase")
+    from getpass import getpass
+
+    try:
+        return getpass(f"Passphrase for {what}: ").encode()
+    except (EOFError, KeyboardInterrupt):
+        raise SigningError(f"{what}: no passphrase was given", code="no-passphrase") from None
+
+
+def _has_terminal() -> bool:
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    return False

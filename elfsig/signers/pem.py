@@ -1,0 +1,200 @@
+"""Private keys from files: PEM or DER, encrypted or not, with the certificate beside or behind them."""
+
+from __future__ import annotations
+
+import binascii
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from elfsig.envelopes.primitives import MESSAGE_ALGORITHMS, digest_info, prehashed, public_kind
+from elfsig.errors import ParseError, SigningError
+from elfsig.model import Certificate, Remark
+
+Ask = Callable[[str], bytes]
+"""Gives the passphrase for what it is called with; raises SigningError where there is none."""
+
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
+    re.DOTALL,
+)
+_PRIVATE = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSigner:
+    """A private key in memory. Implements model.Signer; every value made is checked before it is given out.
+
+    ``remarks``: certificate-expired, certificate-not-yet-valid.
+    """
+
+    private: Any
+    public: Any
+    algorithm: str
+    key_bits: int
+    certificate: Certificate | None
+    remarks: tuple[Remark, ...] = ()
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        """See model.Signer. Raises SigningError for hashes that this kind of key cannot sign."""
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+        scheme = prehashed(hash_name)
+        if self.algorithm == "rsa":
+            if scheme is None:
+                return self.sign_block(_padded(digest_info(hash_name, digest), (self.key_bits + 7) // 8))
+            return self._checked(digest, PKCS1v15(), scheme)
+        if scheme is None or self.algorithm not in ("dsa", "ecdsa"):
+            raise SigningError(f"{self.algorithm} cannot sign a digest of {hash_name}")
+        return self._checked(digest, scheme if self.algorithm == "dsa" else ECDSA(scheme))
+
+    def sign_message(self, message: bytes) -> bytes:
+        """See model.Signer. Raises SigningError for keys that sign digests."""
+        if self.algorithm not in MESSAGE_ALGORITHMS:
+            raise SigningError(f"{self.algorithm} signs a digest, not the message")
+        return self._checked(message)
+
+    def sign_block(self, block: bytes) -> bytes:
+        """See model.Signer. Raises SigningError for other keys than RSA, and for a block of another size."""
+        if self.algorithm != "rsa":
+            raise SigningError(f"{self.algorithm} has no padded blocks")
+        numbers = self.private.private_numbers()
+        modulus, size = numbers.public_numbers.n, (self.key_bits + 7) // 8
+        number = int.from_bytes(block, "big")
+        if len(block) != size or number >= modulus:
+            raise SigningError(f"a block of {len(block)} bytes does not suit a modulus of {size}")
+        # Chinese remainder: a quarter of the work of one exponentiation modulo n.
+        by_p, by_q = pow(number, numbers.dmp1, numbers.p), pow(number, numbers.dmq1, numbers.q)
+        value = by_q + numbers.q * ((by_p - by_q) * numbers.iqmp % numbers.p)
+        if pow(value, numbers.public_numbers.e, modulus) != number:
+            raise SigningError("the private key is damaged: its signature does not verify")
+        encoded: bytes = value.to_bytes(size, "big")
+        return encoded
+
+    def _checked(self, data: bytes, *scheme: Any) -> bytes:
+        """Sign, and verify at once: keys are loaded without the slow proof that their numbers fit."""
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+        try:
+            value = bytes(self.private.sign(data, *scheme))
+            self.public.verify(value, data, *scheme)
+        except InvalidSignature:
+            raise SigningError("the private key is damaged: its signature does not verify") from None
+        except (ValueError, UnsupportedAlgorithm) as reason:
+            raise SigningError(f"this {self.algorithm} key cannot make the signature: {reason}") from None
+        return value
+
+
+def _padded(content: bytes, size: int) -> bytes:
+    """PKCS#1 v1.5 type 1 (RFC 8017, 9.2). Raises SigningError for a key that is too small."""
+    if len(content) + 11 > size:
+        raise SigningError("the key is too small for this hash")
+    return b"\0\1" + b"\xff" * (size - len(content) - 3) + b"\0" + content
+
+
+def load_signer(
+    key: bytes,
+    cert: bytes | None,
+    ask: Ask,
+    *,
+    key_name: str = "the key",
+    cert_name: str = "the certificate",
+) -> FileSigner:
+    """The signer made of a private key and, where there is one, its certificate.
+
+    ``cert`` None: a certificate is looked for in ``key`` itself. ``ask`` is called with ``key_name`` for an
+    encrypted key. Raises SigningError: not a key, wrong passphrase, a certificate of another key.
+    """
+    private = _load_private(key, ask, key_name)
+    public = private.public_key()
+    kind = public_kind(public)
+    if kind is None:
+        raise SigningError(f"{key_name}: a {type(private).__name__} makes no signatures", code="not-a-key")
+    source, name = (key, key_name) if cert is None else (cert, cert_name)
+    certificate = _certificate(source, public, name, required=cert is not None)
+    remarks = tuple(_validity(certificate)) if certificate else ()
+    return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
+
+
+# --------------------------------------------------------------------------- the private key
+
+
+def _load_private(data: bytes, ask: Ask, name: str) -> Any:
+    from cryptography.hazmat.primitives import serialization
+
+    block = _PRIVATE.search(data)
+    if block is None and b"-----BEGIN " in data[:4096]:
+        raise SigningError(f"{name}: no private key in this file", code="not-a-key")
+    load = serialization.load_der_private_key if block is None else serialization.load_pem_private_key
+    content = data if block is None else block[0] + b"\n"
+    try:
+        return _loaded(load, content, None, name)
+    except TypeError:  # cryptography's word for: a password is needed
+        return _loaded(load, content, ask(name), name, "; or the passphrase is wrong")
+
+
+def _loaded(
+    load: Callable[..., Any], data: bytes, passphrase: bytes | None, name: str, more: str = ""
+) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        # The proof that an RSA key's numbers fit costs longer than signing; see FileSigner._checked.
+        return load(data, passphrase, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as reason:
+        if passphrase is None and isinstance(reason, TypeError):
+            raise
+        text = f"{name}: not a private key that can be read ({reason}){more}"
+        raise SigningError(text, code="not-a-key") from None
+
+
+# --------------------------------------------------------------------------- the certificate
+
+
+def _certificates(data: bytes, name: str) -> Iterator[bytes]:
+    """The DER certificates in PEM blocks, or the one that ``data`` is."""
+    if b"-----BEGIN " not in data:
+        yield data
+    for block in _CERTIFICATE.finditer(data):
+        try:
+            yield binascii.a2b_base64(block[1])
+        except binascii.Error as reason:
+            raise SigningError(f"{name}: damaged PEM ({reason})", code="not-a-certificate") from None
+
+
+def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
+    """The certificate of ``public`` in ``data``. Raises SigningError if there are only those of others."""
+    from elfsig.trust.certificate import parse
+    from elfsig.trust.make import load_spki
+
+    if not required and b"-----BEGIN " not in data:
+        return None
+    seen = 0
+    for each in _certificates(data, name):
+        try:
+            parsed = parse(each)
+        except ParseError as fault:
+            raise SigningError(f"{name}: not a certificate: {fault}", code="not-a-certificate") from None
+        if load_spki(parsed.spki) == public:
+            return parsed.certificate
+        seen += 1
+    if seen:
+        raise SigningError(f"{name}: the certificate does not belong to the key", code="certificate-of-other")
+    if required:
+        raise SigningError(f"{name}: no certificate in this file", code="not-a-certificate")
+    return None
+
+
+def _validity(certificate: Certificate) -> Iterator[Remark]:
+    now = time.time()
+    for wrong, code, when, text in (
+        (certificate.not_after < now, "certificate-expired", certificate.not_after, "expired"),
+        (certificate.not_before > now, "certificate-not-yet-valid", certificate.not_before, "is valid from"),
+    ):
+        if wrong:
+            date = datetime.fromtimestamp(when, UTC).date().isoformat()
+            yield Remark(code, f"the certificate {text} {date}; kernels do not look")
