@@ -1,0 +1,56 @@
+"""One door to the two engines that edit an ELF file: pre-check, edit, witness. Nothing leaves unproven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from elfsig.elf import splice
+from elfsig.elf.guard import Wish, prove_inserted, prove_removed
+from elfsig.errors import UsageError
+
+
+class Engine(NamedTuple):
+    """``insert`` appends a section to the table, ``remove`` takes one out by its index."""
+
+    insert: Callable[[bytes, Wish], bytes]
+    remove: Callable[[bytes, int], bytes]
+
+
+def _exact() -> Engine:
+    return Engine(lambda content, wish: splice.insert(content, *wish), splice.remove)
+
+
+def _lief() -> Engine:
+    from elfsig.elf import lief_engine
+
+    return Engine(lief_engine.insert, lief_engine.remove)
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"exact": _exact, "lief": _lief}
+
+
+def _engine(name: str) -> Engine:
+    if name not in ENGINES:
+        raise UsageError(f"unknown engine {name!r}: known are {', '.join(ENGINES)}", code="unknown-engine")
+    return ENGINES[name]()
+
+
+def insert_section(content: bytes, wish: Wish, engine: str = "exact") -> bytes:
+    """``content`` with one more section, proven to differ in nothing else.
+
+    Raises EditRefused and ParseError.
+    """
+    edited = _engine(engine).insert(content, wish)
+    prove_inserted(content, edited, wish)
+    return edited
+
+
+def remove_section(content: bytes, index: int, engine: str = "exact") -> bytes:
+    """``content`` without section ``index``, proven to differ in nothing else.
+
+    Raises EditRefused and ParseError.
+    """
+    edited = _engine(engine).remove(content, index)
+    prove_removed(content, edited, index)
+    return edited

@@ -1,0 +1,142 @@
+"""The LIEF engine (``--engine lief``): inserts any section, removes the one that is last in the table.
+
+LIEF works in a child process (elfsig.elf.lief_worker), so that an abort inside it costs nothing but an
+EditRefused; the child is started once and again after a crash. What LIEF is known to damage is refused
+beforehand; what it damages nevertheless is seen by the witness. Every refusal has a stable code:
+
+``lief-shared-names`` section names and symbol names in one string table; ``lief-numbering`` extended
+section numbers; ``lief-wide-field`` a field LIEF cuts to 32 bits; ``lief-section`` a type or name that LIEF
+cannot give the new section; ``lief-not-last`` a section that is not the last one; ``lief-failed`` LIEF
+refused; ``lief-crashed``; ``lief-timeout``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+from threading import Lock
+from typing import Any
+
+from elfsig.elf import lief_worker
+from elfsig.elf.check import sound_relocatable
+from elfsig.elf.guard import Wish
+from elfsig.elf.table import SHN_XINDEX, SHT_NOTE, SHT_PROGBITS, ElfTable
+from elfsig.errors import EditRefused
+
+_TYPES = (SHT_PROGBITS, SHT_NOTE)
+_SECONDS = 120.0
+
+
+def insert(content: bytes, wish: Wish) -> bytes:
+    """``content`` with a new section, which gets the last index; the other sections stay as they are.
+
+    Raises ParseError and EditRefused.
+    """
+    table = _editable(content)
+    if wish.type not in _TYPES or not wish.name.isascii() or b"\0" in wish.name or not wish.name:
+        text = f"LIEF gives a section no name {wish.name!r} or type {wish.type}"
+        raise EditRefused(text, code="lief-section")
+    if not 0 < wish.align <= 4096 or wish.align & (wish.align - 1) or wish.flags >> 32:
+        text = f"LIEF gives a section no alignment {wish.align} or flags {wish.flags:#x}"
+        raise EditRefused(text, code="lief-section")
+    request = {"job": "insert", **wish._asdict(), "name": wish.name.decode(), "payload": len(wish.payload)}
+    edited = _WORKER.ask(request, content[: table.end], wish.payload)
+    return edited + content[table.end :]
+
+
+def remove(content: bytes, index: int) -> bytes:
+    """``content`` without its last section, whose bytes are left behind as zeros.
+
+    Raises ParseError and EditRefused.
+    """
+    table = _editable(content)
+    if index != len(table.rows) - 1 or index == table.shstrndx:
+        text = f"section [{index}] is not the last one, and LIEF renumbers neither symbols nor relocations"
+        raise EditRefused(text, offset=table.row_offset(index), code="lief-not-last")
+    edited = _WORKER.ask({"job": "remove", "index": index}, content[: table.end], b"")
+    return edited + content[table.end :]
+
+
+def _editable(content: bytes) -> ElfTable:
+    """The table of a file that LIEF is known to edit soundly."""
+    table = sound_relocatable(content)
+    head = table.header
+    if not head.shnum or head.shstrndx == SHN_XINDEX:
+        raise EditRefused("LIEF does not know extended section numbers", code="lief-numbering")
+    for index, row in enumerate(table.rows[1:], 1):
+        at = table.row_offset(index)
+        if row.link == table.shstrndx:
+            text = f"section [{index}] keeps its names with the section names, which LIEF writes anew"
+            raise EditRefused(text, offset=at, code="lief-shared-names")
+        if (row.flags | row.entsize | row.align) >> 32:
+            text = f"section [{index}] {table.sections[index].text} has fields beyond 32 bits"
+            raise EditRefused(text, offset=at, code="lief-wide-field")
+    return table
+
+
+class _Worker:
+    """The child process: started when it is first needed, again after it died."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._owner = 0
+
+    def ask(self, request: dict[str, Any], image: bytes, payload: bytes) -> bytes:
+        """The edited image. Raises EditRefused with the reason why there is none."""
+        with self._lock:
+            link = self._started()
+            try:
+                lief_worker.send(link, json.dumps(request).encode(), image, payload)
+                status, body = lief_worker.receive(link, 2)
+            except TimeoutError:
+                self.stop()
+                text = f"LIEF took longer than {_SECONDS:.0f} seconds"
+                raise EditRefused(text, code="lief-timeout") from None
+            except (EOFError, OSError):
+                raise EditRefused(f"LIEF crashed ({self.stop()})", code="lief-crashed") from None
+        if status != b"ok":
+            raise EditRefused(f"LIEF: {body.decode('utf-8', 'replace')}", code=status.decode())
+        return body
+
+    def _started(self) -> socket.socket:
+        if self._link is not None and self._owner == os.getpid():
+            return self._link
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_SECONDS)
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", lief_worker.__name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        self._link, self._owner = ours, os.getpid()
+        return ours
+
+    def stop(self) -> str:
+        """End the child; says how it ended."""
+        process, link = self._process, self._link
+        self._process = self._link = None
+        if link is not None:
+            link.close()
+        if process is None or self._owner != os.getpid():
+            return "not running"
+        try:
+            code = process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+
+_WORKER = _Worker()
+atexit.register(_WORKER.stop)
