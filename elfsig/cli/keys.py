@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "list": ("elfsig.cli.keys_list", "What key sources hold."),
     "extract": ("elfsig.cli.keys_extract", "Write the certificates of key sources to files."),
+    "openpgp": ("elfsig.cli.keys_openpgp", "Write the OpenPGP ring of a signing key."),
     "match": ("elfsig.cli.keys_match", "Which key made a file's signatures."),
 }
 """Sub-command, the module that has it as ``command``, its line in the help."""

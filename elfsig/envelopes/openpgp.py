@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from elfsig.algorithms import HASH_BY_OPENPGP, HASHES
 from elfsig.envelopes import der
 from elfsig.envelopes.openpgp_keys import dearmour, is_armoured
-from elfsig.envelopes.openpgp_make import make_signature
+from elfsig.envelopes.openpgp_make import hash_for, make_signature
 from elfsig.envelopes.openpgp_packets import (
     ALGORITHM_NAMES,
     ALGORITHMS,
@@ -112,7 +112,7 @@ class OpenPgp:
         outcome = judge(
             signature,
             keys,
-            lambda key: try_digest(key, algorithm, _stand_in(algorithm, hash_name), digest, signature.value),
+            lambda key: try_digest(key, algorithm, hash_for(algorithm, hash_name), digest, signature.value),
         )
         remarks = (*_left16(detail, digest, outcome.verdict), *_key_remarks(signature, outcome.key, digest))
         return Outcome(outcome.verdict, outcome.reason, outcome.key, (*outcome.remarks, *remarks))
@@ -122,11 +122,6 @@ class OpenPgp:
     ) -> tuple[bytes, Params]:
         """One signature packet of class 0x00; the hash defaults to SHA-1. Raises SigningError."""
         return make_signature(message, signer, options), None
-
-
-def _stand_in(algorithm: str, hash_name: str) -> str:
-    """For DSA, which never looks at which hash it is: one of the same size that cryptography has."""
-    return "sha1" if algorithm == "dsa" and hash_name == "rmd160" else hash_name
 
 
 def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:

@@ -27,7 +27,13 @@ from elfsig.model import Hasher, Message, PacketSigner, Signer, SignOptions
 DEFAULT_HASH = "sha1"
 POSITIVE_CERTIFICATION = 0x13
 KEY_FLAGS = 27
+_TIMES = range(1 << 32)
 Feed = Callable[[Hasher], object]
+
+
+def hash_for(algorithm: str, hash_name: str) -> str:
+    """For DSA, which never looks at which hash it is: one of the same size that cryptography has."""
+    return "sha1" if algorithm == "dsa" and hash_name == "rmd160" else hash_name
 
 
 def is_packet_signer(signer: Signer | PacketSigner) -> bool:
@@ -57,6 +63,8 @@ def _check_wish(signer: Signer, hash_name: str, options: SignOptions) -> None:
         raise SigningError(f"OpenPGP has no number for {hash_name}", code="unknown-hash")
     if options.packet_version not in (3, 4):
         raise SigningError(f"OpenPGP signatures are made of version 3 or 4, not {options.packet_version}")
+    if any(when is not None and when not in _TIMES for when in (options.created, options.key_created)):
+        raise SigningError("OpenPGP times are seconds since 1970, below 2^32", code="time-out-of-range")
     if signer.algorithm == "dsa" and not options.force:
         q: int = signer.public.parameters().parameter_numbers().q
         if HASHES[hash_name].size * 8 < q.bit_length():
@@ -101,7 +109,7 @@ def _sign(feed: Feed, completion: bytes, signer: Signer, hash_name: str) -> tupl
     feed(state)
     state.update(completion)
     digest: bytes = state.digest()
-    value = signer.sign_digest(digest, hash_name)
+    value = signer.sign_digest(digest, hash_for(signer.algorithm, hash_name))
     numbers = [int.from_bytes(value)] if signer.algorithm == "rsa" else _pair(value)
     return digest[:2], b"".join(map(mpi, numbers))
 
@@ -121,7 +129,7 @@ def make_ring(
     hash, SHA-256 unless given. Raises SigningError.
     """
     hash_name = hash_named(hash or "sha256").name
-    _check_wish(signer, hash_name, SignOptions())
+    _check_wish(signer, hash_name, SignOptions(created=created, key_created=key_created))
     body, name = key_body(signer.public, key_created), user_id.encode()
     # RFC 4880 5.2.4: a certification hashes the key and the user id, each behind a fixed header.
     certified = b"\x99" + len(body).to_bytes(2) + body + b"\xb4" + len(name).to_bytes(4) + name

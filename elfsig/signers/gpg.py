@@ -126,6 +126,14 @@ class GpgSigner:
             raise self._failure("encrypt", answer)
         return answer.output
 
+    def export(self) -> bytes:
+        """The binary public ring with this key and its subkeys, without the signatures of others."""
+        args = ["--export-options", "export-minimal", "--export", self._primary.fingerprint]
+        answer = self._run(args, b"")
+        if answer.code or not answer.output:
+            raise self._failure("export", answer)
+        return answer.output
+
     def decrypt(self, packets: bytes) -> bytes:
         """What an OpenPGP message holds that was encrypted to this key.
 
@@ -210,7 +218,7 @@ class GpgSigner:
             known = "the secret key that this was encrypted to is not there"
         said = f"GnuPG said: {answer.text}" if answer.text else f"GnuPG ended with {answer.code}"
         why = f"{known} ({said})" if known else said
-        return SigningError(f"GnuPG cannot {verb} with {self.keyid}: {why}", code="gnupg-failed")
+        return SigningError(f"GnuPG cannot {verb} with key {self.keyid}: {why}", code="gnupg-failed")
 
 
 _TWICE: Final = ("--with-fingerprint", "--with-fingerprint")
