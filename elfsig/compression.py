@@ -28,6 +28,8 @@ _XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
 _ZSTD_BLOCK = 1 << 17
 _ZSTD_LEVELS = (3, 19)
+_NO_ROOM = ("did not decompress full frame", "too small")
+"""How zstandard says that the output would be larger than it may be."""
 
 
 class Unpacked(NamedTuple):
@@ -183,7 +185,7 @@ def _unpack_zstd(raw: bytes, limit: int) -> Unpacked:
         try:
             part = decoder.decompress(view[at:end], max_output_size=max(1, min(most, room)))
         except zstandard.ZstdError as why:
-            if not known and most > room and "too small" in str(why):
+            if not known and most > room and any(word in str(why) for word in _NO_ROOM):
                 raise _over(limit) from None
             raise _damaged("zstd", str(why), at) from None
         parts.append(part)

@@ -78,12 +78,17 @@ def sign(
     return SignResult(
         result,
         pair.coverage.id,
-        options.hash or format_.default_hash,
+        _hash_of(pair, blob, params),
         len(result) if detached else len(result) - len(content),
         detached,
         removed,
         tuple(remarks),
     )
+
+
+def _hash_of(pair: Pair, blob: bytes, params: Params) -> str | None:
+    """The hash as the new signature itself says it; ML-DSA has its own whatever was asked for."""
+    return pair.envelope.parse(blob, params)[0].hash
 
 
 def _already_signed(present: Sequence[Found]) -> EditRefused:
