@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
 
 from elfsig.cli import exit_codes, render_list
 from elfsig.cli.options import Machine, all_option, jobs_option, limit_option, machine_options, paths_argument
-from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
+from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread_batches
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
 from elfsig.evidence import Entry
-from elfsig.jsonform import dumps, file_object
 from elfsig.model import FileReport
 from elfsig.registry import Registry
+from elfsig.verbs.glance import Templates
 from elfsig.verbs.verify import Question
 
 
@@ -65,8 +65,8 @@ def command(
     if look.with_path:
         look = look._replace(single=False)
     question = Question(registry, None, machine.wanted, False)
-    work = _worker(look, question, limit)
-    counts, code = collect(spread(work, found, jobs), settings, machine)
+    results = spread_batches(Lister(look, question, limit), found, 1 if single else jobs)
+    counts, code = collect(results, settings, machine)
     if not single:
         complain(summary(counts))
     return code
@@ -80,21 +80,60 @@ def _word(only: str | None, registry: Registry) -> str | None:
     return alias.get(only, only.lower())
 
 
-def _worker(look: Look, question: Question, limit: int) -> Callable[[Entry], Result]:
-    def work(entry: Entry) -> Result:
-        report = report_on(entry, question, limit)
+class Lister:
+    """The work on a batch of files; it remembers trailers, so that most files need not be read in full."""
+
+    def __init__(self, look: Look, question: Question, limit: int) -> None:
+        self.look, self.question, self.limit = look, question, limit
+        self.templates = Templates[render_list.Parts](question.registry)
+        self.quick = not (look.machine.wanted or look.single or look.only)
+
+    def __call__(self, batch: Sequence[Entry]) -> list[Result]:
+        """One result for each file, but one for all neighbours that a glance was enough for."""
+        results: list[Result] = []
+        run: list[str] = []
+        for entry in batch:
+            line = self._glance(entry) if self.quick and entry.error is None else None
+            if line is not None:
+                run.append(line)
+                continue
+            results += _joined(run)
+            run = []
+            results.append(self._examine(entry))
+        return results + _joined(run)
+
+    def _glance(self, entry: Entry) -> str | None:
+        seen = self.templates.look(entry.path)
+        if seen is None:
+            return None
+        parts, start, bits = seen
+        address = render_list.NO_ADDRESS[bits]
+        return f"{self._prefix(entry.path)}{parts.lead} {address} {start:06x} {parts.tail}\n"
+
+    def _prefix(self, path: str) -> str:
+        return f"{visible(path)}: " if self.look.with_path else ""
+
+    def _examine(self, entry: Entry) -> Result:
+        evidence, report = report_on(entry, self.question, self.limit)
+        word = render_list.kind_of(report)
+        if self.quick and evidence is not None and word == "signed":
+            self.templates.learn(report, evidence, render_list.parts(report.findings[0]))
         code = exit_codes.UNREADABLE if report.verdict is None else exit_codes.GOOD
-        return finish(report, _text(report, look), render_list.kind_of(report), code)
+        return finish(report, self._text(report), word, code)
 
-    return work
+    def _text(self, report: FileReport) -> str:
+        if self.look.machine.wanted:
+            from elfsig.jsonform import dumps, file_object
+
+            return dumps(file_object(report))
+        if report.error is not None:
+            return ""
+        if self.look.single and self.look.only is None:
+            return render_list.one_file(report)
+        lines = render_list.tree_lines(report, self._prefix(report.path), self.look.only)
+        return "".join(f"{line}\n" for line in lines)
 
 
-def _text(report: FileReport, look: Look) -> str:
-    if look.machine.wanted:
-        return dumps(file_object(report))
-    if report.error is not None:
-        return ""
-    if look.single and look.only is None:
-        return render_list.one_file(report)
-    prefix = f"{visible(report.path)}: " if look.with_path else ""
-    return "".join(f"{line}\n" for line in render_list.tree_lines(report, prefix, look.only))
+def _joined(run: Sequence[str]) -> list[Result]:
+    """What a glance was enough for, as one result: all of them are signed."""
+    return [Result("", "".join(run), "signed", exit_codes.GOOD, files=len(run))] if run else []

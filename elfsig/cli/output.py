@@ -8,11 +8,12 @@ from typing import Any
 
 from elfsig.cli.options import Machine
 from elfsig.cli.settings import Settings
-from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
 
 
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
     """One JSON document: ``body`` with ``schema_version`` and ``run`` beside it."""
+    from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
+
     body["schema_version"] = SCHEMA_VERSION
     body["run"] = run_record(settings.argv, machine.reproducible)
     sys.stdout.write(dumps(body) + "\n")
@@ -30,6 +31,8 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _document(settings: Settings, machine: Machine, lines: Iterable[str]) -> Iterator[str]:
+    from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
+
     yield '{"files": ['
     separator = "\n"
     for line in lines:

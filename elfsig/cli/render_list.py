@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from elfsig.cli.settings import visible
 from elfsig.cli.words import plural, remark_words, type_word
 from elfsig.model import FileReport, Finding, MagicInfo, Place, Verdict
 
 NAMES = {"trailer:modsig": "~Module sig~", "trailer:x509-rc1": "~Module sig~"}
+NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
 LEGEND = (
     "Nr, Off and Size as readelf has them; a trailer lies behind the ELF image and has no number.\n"
@@ -27,15 +29,27 @@ def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
     return f"{format_:<8} {hash_:<8} {key:<16} {signer}"
 
 
-def line(finding: Finding, bits: int = 64) -> str:
-    """One signature, in readelf's columns."""
+class Parts(NamedTuple):
+    """A line without what differs between two modules that one key signed: address width and offset."""
+
+    lead: str
+    tail: str
+
+
+def parts(finding: Finding) -> Parts:
+    """What stands before the address, and what behind the offset."""
     place = finding.place
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
-    width = 16 if bits == 64 else 8
-    address = "-".ljust(width) if place.index is None else "0" * width
-    where = f"{place.start:06x} {place.end - place.start:06x}"
     name = visible(place.section) if place.section is not None else short_name(place)
-    return f"{number} {name:<17} {type_word(place):<15} {address} {where} {_claims(finding)}"
+    size = f"{place.end - place.start:06x}"
+    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(finding)}")
+
+
+def line(finding: Finding, bits: int = 64) -> str:
+    """One signature, in readelf's columns. The address of a section in a module is 0, a trailer has none."""
+    lead, tail = parts(finding)
+    address = NO_ADDRESS[bits] if finding.place.index is None else "0" * len(NO_ADDRESS[bits])
+    return f"{lead} {address} {finding.place.start:06x} {tail}"
 
 
 def short_name(place: Place) -> str:

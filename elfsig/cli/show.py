@@ -34,7 +34,7 @@ def command(
 
     def work(entry: Entry) -> Result:
         nonlocal first
-        report = report_on(entry, question, limit)
+        report = report_on(entry, question, limit).report
         text = dumps(file_object(report)) if machine.wanted else _text(report, field, nul)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))

@@ -68,7 +68,7 @@ def command(
     question = Question(registry, keyring(trust, keys), machine.wanted, True)
     found, single = entries(paths, all_files)
     work = _worker(question, required, machine, settings.colored(sys.stdout), limit)
-    results = spread(work, found, jobs)
+    results = spread(work, found, 1 if single else jobs)
     counts, code = collect(watched(results), settings, machine)
     if not single:
         complain(summary(counts))
@@ -89,7 +89,7 @@ def _worker(
     question: Question, require: str | None, machine: Machine, color: bool, limit: int
 ) -> Callable[[Entry], Result]:
     def work(entry: Entry) -> Result:
-        report = report_on(entry, question, limit)
+        report = report_on(entry, question, limit).report
         word = "unreadable" if report.verdict is None else report.verdict.value
         code = exit_codes.of_report(report, require)
         if machine.wanted:

@@ -74,10 +74,10 @@ def examine(evidence: Evidence, question: Question) -> FileReport:
     """
     image = Image(evidence.content)
     found = find(image, question.registry)
-    findings = [f for each in found for f in _findings(each, question)]
+    findings = [f for each in found for f in findings_at(each, question)]
     findings = _with_tail(evidence, findings)
     oddities = anomalies(image, question.registry)
-    findings = _mark_effective(findings)
+    findings = mark_effective(findings)
     effective = next((f for f in findings if f.effective), None)
     verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
     return FileReport(
@@ -102,7 +102,7 @@ def failed(path: str, fault: ElfsigError) -> FileReport:
 # --------------------------------------------------------------------------- one place
 
 
-def _findings(found: Found, question: Question) -> Iterator[Finding]:
+def findings_at(found: Found, question: Question) -> Iterator[Finding]:
     """One finding per signature at a place: of the first claimant that verifies, else of the first."""
     place = found.place
     if place.fault is not None or not found.claimants:
@@ -242,7 +242,7 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
 # --------------------------------------------------------------------------- the file
 
 
-def _mark_effective(findings: Sequence[Finding]) -> list[Finding]:
+def mark_effective(findings: Sequence[Finding]) -> list[Finding]:
     """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
     if not findings:
         return []
