@@ -16,6 +16,8 @@ COMMANDS = {
     "list": Row("elfsig.cli.list_", "Where signatures lie, in the look of readelf -SW."),
     "show": Row("elfsig.cli.show", "Every field of every signature; modinfo's names where it has them."),
     "verify": Row("elfsig.cli.verify", "What every signature is worth, given keys."),
+    "sign": Row("elfsig.cli.sign", "Sign modules in any era's format."),
+    "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
     "sign-file": Row("elfsig.cli.sign_file_command", "Drop-in for the kernel's scripts/sign-file."),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from dataclasses import replace as changed
+from typing import Any, cast
 
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError
 from elfsig.evidence import Evidence
 from elfsig.model import (
+    Carrier,
     Format,
     Message,
     PacketSigner,
@@ -18,6 +20,7 @@ from elfsig.model import (
     Params,
     Place,
     Remark,
+    SectionInfo,
     Signer,
     SignOptions,
 )
@@ -73,7 +76,8 @@ def sign(
     pair, message, blob, params = _create(image, format_, signer, options, remarks)
     result = format_.carrier.attach(image, blob, params, engine=options.engine)
     if not detached:
-        _prove(image, Image(result), format_, pair, blob, message)
+        place = _find_again(Image(result), format_, blob, params)
+        _prove(image, Image(result), place, pair, message)
         remarks += check_remaining(present, Image(result), registry, force=options.force)
     return SignResult(
         result,
@@ -173,9 +177,8 @@ def _names(pair: Pair) -> dict[str, str | None]:
     return {"coverage": pair.coverage.id, "payload": pair.payload}
 
 
-def _prove(before: Image, after: Image, format_: Format, pair: Pair, blob: bytes, message: Message) -> None:
-    """Find the new signature again, and prove that it lies over the very message that was signed."""
-    place = _find_again(after, format_, blob)
+def _prove(before: Image, after: Image, place: Place, pair: Pair, message: Message) -> None:
+    """Prove that the new signature lies over the very message that was signed."""
     if place.kind == "trailer":
         if place.start != before.end or not after.data.startswith(before.bytes()):
             raise EditRefused("adding the signature would change what is in front of it")
@@ -184,11 +187,20 @@ def _prove(before: Image, after: Image, format_: Format, pair: Pair, blob: bytes
         raise EditRefused(f"adding the signature would change what it signs ({pair.coverage.id})")
 
 
-def _find_again(after: Image, format_: Format, blob: bytes) -> Place:
-    for place in format_.carrier.find(after):
-        if place.fault is None and place.blob == blob and format_.selects(place.params):
-            return place
+def _find_again(after: Image, format_: Format, blob: bytes, params: Params) -> Place:
+    for carrier in (_renamed(format_.carrier, params), *format_.also):
+        for place in carrier.find(after):
+            if place.fault is None and place.blob == blob and format_.selects(place.params):
+                return place
     raise EditRefused("the new signature could not be found again in the result", code="not-found-again")
+
+
+def _renamed(carrier: Carrier, params: Params) -> Carrier:
+    """The carrier for a section that the user gave another name (``--section-name``)."""
+    if isinstance(params, SectionInfo) and params.name != carrier.short_name and is_dataclass(carrier):
+        renamed: Carrier = changed(cast(Any, carrier), name=params.name)
+        return renamed
+    return carrier
 
 
 def sign_file(
