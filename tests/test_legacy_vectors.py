@@ -1,0 +1,104 @@
+"""Every known-answer vector gets its expected verdict, made with the original tools of its time.
+
+Under the stated key ring: the vector's key, for ``unknown-key`` the ring that lacks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import pytest
+
+from elfsig import evidence, registry
+from elfsig.carriers.detached import argument_place
+from elfsig.elf.image import Image
+from elfsig.model import Finding, SectionInfo, SignOptions, Verdict
+from elfsig.trust.keyring import Ring, load
+from elfsig.verbs.find import Found
+from elfsig.verbs.verify import Question, examine, findings_at
+from elfsig_formats.variants import lenient
+from tests.support.vectors import ROOT, Vector, module, read, vector, vectors
+
+REGISTRY = registry.load(plugins=False)
+
+
+def each(entries: Iterable[Vector]) -> pytest.MarkDecorator:
+    """One test for each of ``entries``."""
+    return pytest.mark.parametrize("entry", [pytest.param(v, id=v["id"]) for v in entries])
+
+
+@cache
+def ring(*names: str) -> Ring:
+    return load([str(ROOT / name) for name in names])
+
+
+def ring_of(entry: Vector) -> Ring:
+    known = entry["expected"] not in ("unknown-key", "unsigned")
+    return ring(entry["key"] if known else "keys/dsa1024.pub.gpg")
+
+
+def findings(entry: Vector, keys: Ring) -> tuple[Sequence[Finding], Verdict | None]:
+    """The vector's signatures and the file's verdict; a module argument is handed over beside the file."""
+    question, content = Question(REGISTRY, keys), module(entry)
+    if "argument" in entry:
+        place = argument_place(Image(content), read(entry["argument"]).decode().strip())
+        found = Found(0, Image(content), place, REGISTRY.claimants(place))
+        given = list(findings_at(found, question))
+        return given, given[0].verdict
+    report = examine(evidence.read(content), question)
+    return report.findings, report.verdict
+
+
+@each(vectors())
+def test_the_expected_verdict_format_and_coverage(entry: Vector) -> None:
+    given, verdict = findings(entry, ring_of(entry))
+    assert verdict == entry["expected"]
+    if verdict is Verdict.UNSIGNED:
+        assert not given
+        return
+    assert [each.format for each in given] == [entry["format"]]
+    if verdict is Verdict.VALID:
+        assert given[0].coverage == entry["coverage"]
+
+
+@each(v for v in vectors() if v["expected"] == "unknown-key")
+def test_the_missing_key_makes_them_valid(entry: Vector) -> None:
+    assert findings(entry, ring(entry["key"]))[1] is Verdict.VALID
+
+
+@each(v for v in vectors() if "openpgp" in v and v["expected"] == "valid")
+def test_what_the_packet_says(entry: Vector) -> None:
+    given, _ = findings(entry, ring_of(entry))
+    signature = given[0].signature
+    assert signature is not None
+    wanted = entry["openpgp"]
+    said = (signature.facts["packet_version"], signature.facts["signature_class"], signature.algorithm)
+    assert said == (wanted["version"], wanted["class"], wanted["algorithm"])
+    assert signature.hash == wanted["hash"]
+
+
+def test_an_invalid_note_says_that_all_three_coverages_were_tried() -> None:
+    given, _ = findings(vector("note-sorted-amd64-bad-text"), ring("keys/dsa1024.pub.gpg"))
+    assert "sorted, fileorder, fileorder-nobuildid" in (given[0].reason or "")
+
+
+@each(v for v in vectors() if v["id"].endswith("sig-len"))
+def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
+    """The packet's length was enlarged, as GnuPG tolerates it, and nothing else."""
+    question = Question(REGISTRY.changed(lenient), ring("keys/dsa1024.pub.gpg"))
+    report = examine(evidence.read(module(entry)), question)
+    assert report.verdict is Verdict.VALID
+    assert "length-past-end" in [warning.code for warning in report.findings[0].warnings]
+
+
+@each(v for v in vectors() if "section" in v and v["expected"] != "malformed")
+def test_sections_are_declared_as_the_original_tools_left_them(entry: Vector) -> None:
+    format_ = REGISTRY.get(entry["format"])
+    assert format_.wrap is not None
+    payload = "encrypted-digest" if entry["expected"] == "not-a-signature" else None
+    algorithm = entry.get("openpgp", {}).get("algorithm", "rsa")
+    info = format_.wrap(None, algorithm, SignOptions(payload=payload))
+    assert isinstance(info, SectionInfo)
+    section = entry["section"]
+    assert (info.name, info.type, info.flags) == (section["name"], section["type"], section["flags"])
