@@ -6,7 +6,26 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support.notes import PROPERTY, Note
 from tests.support.tools import TOLERATED, required
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Note:
+    """Call it with a line that the end of the run should print: what was sampled, or measured."""
+    return lambda text: request.node.user_properties.append((PROPERTY, text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print every note."""
+    reports = [r for found in terminalreporter.stats.values() for r in found if hasattr(r, "user_properties")]
+    notes = [
+        text for r in reports if r.when == "call" for name, text in r.user_properties if name == PROPERTY
+    ]
+    if notes:
+        terminalreporter.section("notes")
+        for text in sorted(notes):
+            terminalreporter.line(text)
 
 
 def _harden(report: pytest.TestReport | pytest.CollectReport) -> None:
