@@ -232,6 +232,7 @@ _FAILURES: Final = {
     "inappropriate ioctl": "the key has a passphrase, and there is no terminal to ask for it",
     "invalid length": "the hash is too short for this DSA key",
     "or larger hash": "the hash is too short for this DSA key",
+    "in the future": "the key was made after the signing time that was asked for",
     "unusable secret key": "the key is expired, revoked or not made for signing",
     "unusable public key": "the key has no usable subkey for encryption",
 }

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from elfsig.algorithms import HASHES
-from elfsig.model import Certificate, FileRange, Key, KeyId, Message
+from elfsig.model import FileRange, Key, KeyId, Message
+from elfsig.signers.pem import FileSigner
 
 
 @lru_cache
@@ -23,41 +20,10 @@ def private_key(kind: str) -> Any:
     return dsa.generate_private_key(bits) if kind[:3] == "dsa" else rsa.generate_private_key(65537, bits)
 
 
-@dataclass(frozen=True)
-class PlainSigner:
-    """model.Signer over a key in memory."""
-
-    private: Any
-    algorithm: str
-    certificate: Certificate | None = None
-
-    @property
-    def key_bits(self) -> int:
-        return int(self.private.key_size)
-
-    @property
-    def public(self) -> Any:
-        return self.private.public_key()
-
-    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
-        prehashed = Prehashed(getattr(hashes, HASHES[hash_name].hashlib.upper())())
-        padding = (PKCS1v15(),) if self.algorithm == "rsa" else ()
-        value: bytes = self.private.sign(digest, *padding, prehashed)
-        return value
-
-    def sign_message(self, message: bytes) -> bytes:
-        raise AssertionError("OpenPGP signs digests")
-
-    def sign_block(self, block: bytes) -> bytes:
-        numbers = self.private.private_numbers()
-        n = numbers.public_numbers.n
-        opened: int = pow(int.from_bytes(block), numbers.d, n)
-        return opened.to_bytes(len(block))
-
-
-def signer(kind: str) -> PlainSigner:
+def signer(kind: str) -> FileSigner:
     """A signer with the throw-away key of this kind."""
-    return PlainSigner(private_key(kind), kind[:3])
+    private = private_key(kind)
+    return FileSigner(private, private.public_key(), kind[:3], private.key_size, None)
 
 
 @dataclass(frozen=True)
