@@ -21,7 +21,7 @@ from elfsig.cli.words import remark_words
 from elfsig.errors import ElfsigError, ReadError
 from elfsig.evidence import LIMIT, Entry, Evidence, read, walk
 from elfsig.model import FileReport
-from elfsig.verbs.verify import Question, examine, failed
+from elfsig.verbs.verify import Outside, Question, examine, failed
 
 DEBUG = "ELFSIG_DEBUG"
 """Environment variable under which an internal error ends the run with its trace."""
@@ -49,13 +49,15 @@ class Examined(NamedTuple):
     report: FileReport
 
 
-def report_on(entry: Entry, question: Question, limit: int = LIMIT) -> Examined:
+def report_on(
+    entry: Entry, question: Question, limit: int = LIMIT, outside: Outside | None = None
+) -> Examined:
     """Everything about one file of a walk; a file that cannot be read has a report too."""
     if entry.error is not None:
         return Examined(None, failed(entry.path, entry.error))
     try:
         evidence = read(entry.path, limit=limit)
-        return Examined(evidence, examine(evidence, question))
+        return Examined(evidence, examine(evidence, question, outside))
     except ElfsigError as fault:
         return Examined(None, failed(entry.path, fault))
     except Exception as bug:  # whatever is wrong with us at this file, the others are still to be told of

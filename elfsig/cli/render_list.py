@@ -12,11 +12,10 @@ from elfsig.model import FileReport, Finding, MagicInfo, Place, Verdict
 NAMES = {"trailer:modsig": "~Module sig~", "trailer:x509-rc1": "~Module sig~"}
 NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
-LEGEND = (
-    "Nr, Off and Size as readelf has them; a trailer lies behind the ELF image and has no number.\n"
-    "Key is the serial number or key id, Signer the name that the signature itself claims: nothing was\n"
-    "checked. See elfsig show for every field, elfsig verify for a verdict."
-)
+LEGEND = """Key to columns:
+  Nr, Off and Size are readelf's; a trailer lies behind the ELF image and has no number.
+  Key is the serial number or key id, Signer the name that the signature itself claims: nothing
+  was checked. See elfsig show for every field, elfsig verify for a verdict."""
 
 
 def heading(bits: int = 64) -> str:
@@ -92,7 +91,7 @@ def one_file(report: FileReport) -> str:
         lines.append(report.verdict.value)
     lines += [f"Note: {text}" for text in notes]
     if count:
-        lines.append(LEGEND)
+        lines += ["", LEGEND]
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from elfsig.cli.modinfo import Field, fields, hex_lines, labelled
 from elfsig.cli.settings import visible
 from elfsig.cli.words import remark_words, type_word
 from elfsig.jsonform import params_object, time_text
-from elfsig.model import FileReport, Finding, Place
+from elfsig.model import FileReport, Finding, Place, SectionInfo
 
 
 def blocks(report: FileReport) -> Iterator[list[Field]]:
@@ -54,7 +54,10 @@ def _place_fields(place: Place) -> list[Field]:
     found.append(("offset", f"{place.start:#x}{within}"))
     found.append(("size", str(place.end - place.start)))
     label = "trailer" if place.kind == "trailer" else "wrapper"
-    return found + _flat(f"{label}.", params_object(place.params) or {})
+    said = params_object(place.params) or {}
+    if isinstance(place.params, SectionInfo) and place.params.owner is not None:
+        said["owner"] = place.params.owner.decode("utf-8", "backslashreplace")
+    return found + _flat(f"{label}.", said)
 
 
 def _optional(name: str, value: Any) -> list[Field]:

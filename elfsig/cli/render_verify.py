@@ -79,9 +79,10 @@ def _sentence(finding: Finding) -> str:
         return visible(f"{finding.format or 'unknown form'}: {finding.reason}")
     key = key_words(finding.key) if finding.key else "any key given"
     text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
-    if finding.reason and finding.reason not in text and finding.verdict is not Verdict.UNCHECKED:
-        text += f": {visible(finding.reason)}"
-    return text
+    reason = finding.reason
+    # The plain reason of an untrusted one says what the sentence says.
+    said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith("matches a key from")
+    return f"{text}: {visible(reason)}" if reason and not said else text
 
 
 def _what(finding: Finding) -> str:

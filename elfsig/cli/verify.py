@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import click
 
@@ -21,16 +22,20 @@ from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings, complain
 from elfsig.cli.words import summary
-from elfsig.evidence import Entry
-from elfsig.jsonform import dumps, file_object
-from elfsig.model import Keyring
-from elfsig.verbs.verify import Question
+from elfsig.errors import UsageError
+from elfsig.evidence import Entry, read
+from elfsig.model import FileReport, Keyring
+from elfsig.verbs.verify import Outside, Question
 
 
 @click.command("verify")
 @paths_argument()
 @trust_options
 @click.option("--require", metavar="FORMAT", help="Only a valid signature of this format will do.")
+@click.option(
+    "--detached", metavar="FILE", type=click.Path(), help="The signature is in this file (.p7s...)."
+)
+@click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @machine_options
 @all_option
 @jobs_option
@@ -42,6 +47,8 @@ def command(
     trust: tuple[str, ...],
     keys: tuple[str, ...],
     require: str | None,
+    detached: str | None,
+    modarg: str | None,
     machine: Machine,
     all_files: bool,
     jobs: int,
@@ -67,7 +74,8 @@ def command(
     required = registry.get(require).id if require is not None else None
     question = Question(registry, keyring(trust, keys), machine.wanted, True)
     found, single = entries(paths, all_files)
-    work = _worker(question, required, machine, settings.colored(sys.stdout), limit)
+    outside = _outside(detached, modarg, single)
+    work = _worker(question, outside, Style(machine, required, settings.colored(sys.stdout)), limit)
     results = spread(work, found, 1 if single else jobs)
     counts, code = collect(watched(results), settings, machine)
     if not single:
@@ -85,16 +93,40 @@ def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
     return load(trust, keys)
 
 
+def _outside(detached: str | None, modarg: str | None, single: bool) -> Outside | None:
+    """The signature given beside the one file that it is for. Raises UsageError, ReadError, ParseError."""
+    if detached is None and modarg is None:
+        return None
+    if not single or (detached is not None and modarg is not None):
+        raise UsageError("--detached and --modarg give the one signature of one file")
+    from elfsig.verbs.detached import from_argument, from_file
+
+    return from_argument(modarg) if modarg is not None else from_file(read(detached or "").content)
+
+
+class Style(NamedTuple):
+    """How results are told, and which format is demanded."""
+
+    machine: Machine
+    require: str | None
+    color: bool
+
+
 def _worker(
-    question: Question, require: str | None, machine: Machine, color: bool, limit: int
+    question: Question, outside: Outside | None, style: Style, limit: int
 ) -> Callable[[Entry], Result]:
     def work(entry: Entry) -> Result:
-        report = report_on(entry, question, limit).report
+        report = report_on(entry, question, limit, outside).report
         word = "unreadable" if report.verdict is None else report.verdict.value
-        code = exit_codes.of_report(report, require)
-        if machine.wanted:
-            return finish(report, dumps(file_object(report)), word, code)
-        lines: Iterator[str] = render_verify.lines(report, color, require)
-        return finish(report, "".join(f"{line}\n" for line in lines), word, code)
+        return finish(report, _text(report, style), word, exit_codes.of_report(report, style.require))
 
     return work
+
+
+def _text(report: FileReport, style: Style) -> str:
+    if style.machine.wanted:
+        from elfsig.jsonform import dumps, file_object
+
+        return dumps(file_object(report))
+    lines = render_verify.lines(report, style.color, style.require)
+    return "".join(f"{line}\n" for line in lines)

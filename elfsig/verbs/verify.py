@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -56,6 +56,10 @@ class Checked(NamedTuple):
     message: Message | None
 
 
+Outside = Callable[[Image, Registry], Found]
+"""Gives a signature that lies outside of a file its place: see :mod:`elfsig.verbs.detached`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of a file: the keys to check against (None: none were given), and whether the
@@ -67,13 +71,16 @@ class Question:
     check: bool = True
 
 
-def examine(evidence: Evidence, question: Question) -> FileReport:
+def examine(evidence: Evidence, question: Question, outside: Outside | None = None) -> FileReport:
     """Everything about one file. ``check=False`` parses signatures and checks none (``list``, ``show``).
 
+    ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
     Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
     """
     image = Image(evidence.content)
     found = find(image, question.registry)
+    if outside is not None:
+        found = [outside(image, question.registry), *(replace(f, layer=f.layer + 1) for f in found)]
     findings = [f for each in found for f in findings_at(each, question)]
     findings = _with_tail(evidence, findings)
     oddities = anomalies(image, question.registry)
