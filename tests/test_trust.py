@@ -365,6 +365,13 @@ def test_pins(tmp_path: Path) -> None:
         load([both, "SHA256:abc"])
 
 
+def test_the_same_key_twice_is_one_key(tmp_path: Path) -> None:
+    for name in ("a.pem", "b.pem"):
+        write(tmp_path / name, armour("CERTIFICATE", CERT))
+    assert [k.source for k in load([str(tmp_path)]).keys] == [str(tmp_path / "a.pem")]
+    assert len(load([str(tmp_path)], [str(tmp_path)]).keys) == 2
+
+
 def test_merkle_roots() -> None:
     [root] = load(["merkle:" + "ab" * 32 + "/12"]).merkle_roots
     assert (root.digest, root.levels) == (b"\xab" * 32, 12)

@@ -77,7 +77,7 @@ def read(data: bytes, origin: Origin) -> Material:
         if any(key.role in (BUILTIN, origin.role) for key in keys):
             return material(keys)
     if not best:
-        raise ParseError("no certificate and no key ring in this image", code="no-certificate")
+        raise ParseError("no certificate and no key ring in it", code="no-certificate")
     return material(best)
 
 

@@ -37,7 +37,7 @@ class Ring:
         self.revoked_hashes: frozenset[RevokedHash] = material.revoked_hashes
         self.merkle_roots: tuple[MerkleRoot, ...] = material.merkle_roots
         self.unusable: tuple[Key, ...] = material.unusable
-        keys = _without_revoked(material)
+        keys = _each_once(_without_revoked(material))
         self._keys = tuple(sorted(keys, key=lambda key: not key.trusted))
         self._nameless: dict[str, tuple[Key, ...]] = {}
 
@@ -65,6 +65,15 @@ class Ring:
         if kind not in self._nameless:
             self._nameless[kind] = tuple(k for k in self._keys if not _has_name(k, kind))
         return self._nameless[kind]
+
+
+def _each_once(keys: Iterable[Key]) -> list[Key]:
+    """Keys that differ in their source alone, once: directories hold links and bundles of the same."""
+    found: dict[tuple[object, ...], Key] = {}
+    for key in keys:
+        same = (key.fingerprint, key.certificate and key.certificate.der, key.ids, key.role, key.trusted)
+        found.setdefault(same, key)
+    return list(found.values())
 
 
 def _has_name(key: Key, kind: str) -> bool:
@@ -117,7 +126,7 @@ SOURCES: tuple[Source, ...] = (
     Source("DER", pem.is_der, pem.read_der),
     Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
     Source("IMA key", ima.is_key, ima.read),
-    Source("kernel image or other container", kernel_image.is_anything, kernel_image.read, False),
+    Source("unknown form", kernel_image.is_anything, kernel_image.read, False),
 )
 """Every form, in the order in which they are asked; the last one takes what is left."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from elfsig.envelopes import der
+from elfsig.envelopes.cms_types import magnitude
 from elfsig.envelopes.names import signer_name
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
@@ -102,8 +103,7 @@ def describe(public: Any) -> tuple[str, int, str | None]:
 
 def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
     """Names a certificate by its issuer (DER) and the magnitude of its serial number, big-endian."""
-    size = max(1, (abs(serial).bit_length() + 7) // 8)
-    return "issuer-serial", issuer + b"|" + abs(serial).to_bytes(size)
+    return "issuer-serial", issuer + b"|" + magnitude(serial)
 
 
 def x509_name_id(name: bytes, keyid: bytes) -> KeyId:
