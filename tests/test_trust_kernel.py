@@ -131,6 +131,14 @@ def test_symbols_of_a_vmlinux(order: str, bits: int) -> None:
     ]  # fmt: skip
 
 
+def test_a_revoked_certificate_is_not_trusted_for_want_of_a_list() -> None:
+    end = 512 + len(REVOKED)
+    image = vmlinux(
+        {"revocation_certificate_list": (REVOKED, 512), "revocation_certificate_list_size": (b"", end)}
+    )
+    assert names(image) == [("withdrawn", "revoked", False)]
+
+
 def test_small_certificates_are_found() -> None:
     """An elliptic curve's to-be-signed part can be shorter than 256 bytes."""
     small = certificate("k", ec_key(), organisation="o", skid=b"")

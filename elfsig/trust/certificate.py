@@ -18,6 +18,9 @@ from elfsig.model import Certificate
 BIT_STRING, VERSION, EXTENSIONS = 0x03, 0xA0, 0xA3
 SKID_OID = "2.5.29.14"
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+NO_EXPIRY = 253402300799
+"""99991231235959Z, which stands for no expiry (RFC 5280 4.1.2.5)."""
+
 NAME_WORDS = {
     "2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L",
     "2.5.4.8": "ST", "2.5.4.9": "street", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title",
@@ -29,7 +32,7 @@ NAME_WORDS = {
 class Parsed(NamedTuple):
     """A certificate and what of it makes a key: subjectPublicKeyInfo and TBSCertificate, both DER.
 
-    ``odd_dates``: the validity could not be read, and both its times are given as 0.
+    ``odd_dates``: the validity could not be read, and is given as from 1970 to the end of 9999.
     """
 
     certificate: Certificate
@@ -87,7 +90,7 @@ def _parsed(data: bytes, outer: der.Node, tbs: der.Node) -> Parsed:
         subject_text=name_text(_bytes(data, subject)),
         issuer_text=name_text(_bytes(data, issuer)),
         not_before=dates[0] if dates else 0,
-        not_after=dates[1] if dates else 0,
+        not_after=dates[1] if dates else NO_EXPIRY,
     )
     return Parsed(certificate, _bytes(data, spki), _bytes(data, tbs), dates is None)
 

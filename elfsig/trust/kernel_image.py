@@ -24,12 +24,12 @@ PAYLOAD_PROTOCOL = 0x208
 S390_MAGIC, S390_AT = b"S390EP", 0x10008
 IMAGE_MAGICS, IMAGE_AT = (b"ARM\x64", b"RSC\x05"), 0x38
 ZBOOT_MAGIC, ZBOOT_AT = b"zimg", 4
-ET_EXEC, ET_DYN = 2, 3
+ET_EXEC, ET_DYN, ELFDATA2MSB = 2, 3, 2
 DEPTH = 3
 ATTEMPTS = 256
 """Streams that are tried in a container of unknown kind."""
 
-BUILTIN = "builtin"
+BUILTIN, REVOKED = "builtin", "revoked"
 
 
 def is_kernel(data: bytes) -> bool:
@@ -50,10 +50,9 @@ def is_bzimage(data: bytes) -> bool:
 
 def is_vmlinux(data: bytes) -> bool:
     """Whether this is a linked ELF file: modules are not."""
-    order = {1: "little", 2: "big"}.get(data[5] if len(data) > 17 else 0)
-    if data[:4] != ELF_MAGIC or order is None:
+    if data[:4] != ELF_MAGIC or len(data) < 18:
         return False
-    return int.from_bytes(data[16:18], "little" if order == "little" else "big") in (ET_EXEC, ET_DYN)
+    return int.from_bytes(data[16:18], "big" if data[5] == ELFDATA2MSB else "little") in (ET_EXEC, ET_DYN)
 
 
 def is_anything(data: bytes) -> bool:
@@ -87,13 +86,13 @@ def _keys(found: list[builtin.Found], origin: Origin) -> Iterator[Key]:
         key = key_from_parsed(each.parsed, replace(origin, role=origin.role or each.role))
         if each.role != BUILTIN:
             remark = _remark(each.role, delimited)
-            trusted = key.trusted and not delimited
+            trusted = key.trusted and not delimited and each.role != REVOKED
             key = replace(key, trusted=trusted, remarks=(*key.remarks, remark))
         yield key
 
 
 def _remark(role: str, delimited: bool) -> Remark:
-    if role == "revoked":
+    if role == REVOKED:
         return Remark("key-revoked", "on the image's own list of revoked certificates")
     if delimited:
         return Remark("key-embedded", "in the image, but not on its list of trusted certificates")
