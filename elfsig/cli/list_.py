@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import click
@@ -12,7 +12,8 @@ from elfsig.cli.options import Machine, all_option, jobs_option, limit_option, m
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread_batches
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
-from elfsig.evidence import Entry
+from elfsig.errors import ReadError, UsageError
+from elfsig.evidence import Entry, read
 from elfsig.model import FileReport
 from elfsig.registry import Registry
 from elfsig.verbs.glance import Templates
@@ -60,11 +61,15 @@ def command(
     algorithm, or a kind of carrier (section, note, trailer).
     """
     registry = settings.registry
+    if sections and (machine.wanted or only):
+        raise UsageError("--sections is for people, and for all sections")
     found, single = entries(paths, all_files)
     look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if look.with_path:
         look = look._replace(single=False)
     question = Question(registry, None, machine.wanted, False)
+    if sections:
+        return _sections(found, look, registry, limit)
     results = spread_batches(Lister(look, question, limit), found, 1 if single else jobs)
     counts, code = collect(results, settings, machine)
     if not single:
@@ -78,6 +83,27 @@ def _word(only: str | None, registry: Registry) -> str | None:
         return None
     alias = {name: f.id for f in registry.formats for name in f.aliases}
     return alias.get(only, only.lower())
+
+
+def _sections(found: Iterable[Entry], look: Look, registry: Registry, limit: int) -> int:
+    """``--sections``: the section table of every file. Gives the exit code."""
+    from elfsig.cli.render_sections import text
+    from elfsig.elf.image import Image
+    from elfsig.verbs.sections import reaches
+
+    codes = set()
+    for entry in found:
+        try:
+            if entry.error is not None:
+                raise entry.error
+            image = Image(read(entry.path, limit=limit).content)
+        except ReadError as fault:
+            complain(str(fault), entry.path)
+            codes.add(fault.exit_code)
+            continue
+        prefix = f"{visible(entry.path)}: " if look.with_path else ""
+        click.echo(text(image, reaches(image, registry), prefix), nl=False)
+    return exit_codes.combined(codes)
 
 
 class Lister:
