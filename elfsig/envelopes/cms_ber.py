@@ -128,9 +128,10 @@ def parse(blob: bytes) -> SignedData:
         raise ParseError(f"content type {kind}, not signedData", offset=info["contentType"].start)
     inner = der.descend(blob, info["content"], 0)
     parts = fields(blob, inner, SIGNED)
+    nodes = list(der.children(blob, parts["signerInfos"]))
+    shapes = [fields(blob, node, SIGNER) for node in nodes]
     decoded = _decode(blob[: outer.next], outer.start)
     data = decoded["content"]
-    nodes = list(der.children(blob, parts["signerInfos"]))
     content = data["encapsulated"]["eContent"]
     return SignedData(
         version=int(data["version"]),
@@ -139,7 +140,7 @@ def parse(blob: bytes) -> SignedData:
         content=bytes(content) if content.isValue else None,
         certificates=_elements(blob, parts.get("certificates")),
         revocations=len(_elements(blob, parts.get("crls"))),
-        signers=tuple(_signer(blob, node, found) for node, found in zip(nodes, data["signers"], strict=True)),
+        signers=tuple(map(_signer, [blob] * len(nodes), nodes, shapes, data["signers"])),
         size=outer.next,
         encoding="DER" if _is_der(decoded, blob[: outer.next]) else "BER",
     )
@@ -186,8 +187,7 @@ def _signed_der(blob: bytes, node: der.Node | None, found: Any) -> bytes | None:
     return b"\x31" + blob[node.start + 1 : node.end]
 
 
-def _signer(blob: bytes, node: der.Node, found: Any) -> SignerInfo:
-    parts = fields(blob, node, SIGNER)
+def _signer(blob: bytes, node: der.Node, parts: dict[str, der.Node], found: Any) -> SignerInfo:
     named = found["sid"].getName() == "named"
     issuer = fields(blob, parts["sid"], ISSUER_AND_SERIAL)["issuer"] if named else None
     value = parts["signature"]
