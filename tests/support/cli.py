@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ import jsonschema
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment in which this checkout is imported first, whatever is installed."""
-    path = [str(CHECKOUT), str(CHECKOUT / "formats"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **(extra or {})}
+def environment(extra: Mapping[str, str] | None = None, path: Sequence[Path] = ()) -> dict[str, str]:
+    """The environment in which this checkout is imported first, then ``path``, then what is installed."""
+    folders = [CHECKOUT, CHECKOUT / "formats", *path, os.environ.get("PYTHONPATH")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if folder),
+        **(extra or {}),
+    }
 
 
 @functools.cache
@@ -46,14 +50,19 @@ class Ran:
         return found
 
 
-def elfsig(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
+def elfsig(
+    *arguments: str | Path,
+    env: Mapping[str, str] | None = None,
+    path: Sequence[Path] = (),
+    cwd: Path | None = None,
+) -> Ran:
     """Run ``elfsig ARGUMENTS`` without standard input."""
     done = subprocess.run(
         [sys.executable, "-m", "elfsig", *map(str, arguments)],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        env=environment(env),
+        env=environment(env, path),
         cwd=cwd,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
