@@ -17,14 +17,20 @@ _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSPC
 
 
 def write_atomic(
-    path: str, data: bytes, *, like: str | None = None, expect: os.stat_result | None = None
+    path: str,
+    data: bytes,
+    *,
+    like: str | None = None,
+    expect: os.stat_result | None = None,
+    sync: bool = True,
 ) -> tuple[Remark, ...]:
     """Give the file ``path`` the content ``data``, whatever happens meanwhile: old or new, never half.
 
     A sibling is written, synced, and renamed over it. A symbolic link stays, its target is replaced.
     Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced).
     With ``expect``, what stat said when the old content was read, a file that changed since is not
-    replaced. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
+    replaced. ``sync=False`` leaves it to the caller to make the rename last (:func:`sync_folder`), once for
+    many files. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
     """
     target = os.path.realpath(path)
     try:
@@ -33,6 +39,8 @@ def write_atomic(
             raise WriteError("the file changed after it was read; not replaced", code="changed-meanwhile")
         model = like if like is not None else (target if current else None)
         remarks = _replace(target, data, model, expect)
+        if sync:
+            sync_folder(os.path.dirname(target))
     except OSError as reason:
         raise WriteError(f"not written: {(reason.strerror or str(reason)).lower()}") from None
     if current is not None and current.st_nlink > 1:
@@ -76,7 +84,6 @@ def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result
         with suppress(OSError):
             os.unlink(sibling)
         raise
-    _sync_folder(folder or ".")
     return remarks
 
 
@@ -135,10 +142,10 @@ def _copy_xattr(descriptor: int, model: str, name: str) -> list[Remark]:
     return []
 
 
-def _sync_folder(folder: str) -> None:
-    """Make the rename last. What cannot be synced (some network file systems) is renamed all the same."""
+def sync_folder(folder: str) -> None:
+    """Make renames in it last. What cannot be synced (some network file systems) is renamed all the same."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:

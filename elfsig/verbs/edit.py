@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from elfsig.atomic import write_atomic
+from elfsig.atomic import sync_folder, write_atomic
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
@@ -125,7 +125,20 @@ def edit(
     def work(task: Task) -> Done:
         return edit_one(task, change, limit)
 
-    return run(work, tasks, jobs, lost=_lost)
+    return _synced(run(work, tasks, jobs, lost=_lost))
+
+
+def _synced(results: Iterable[Done]) -> Iterator[Done]:
+    """Pass on ``results``; when they end, sync each directory once, which costs as much as a file."""
+    folders: set[str] = set()
+    try:
+        for done in results:
+            if done.target is not None and done.error is None:
+                folders.add(os.path.dirname(os.path.realpath(done.target)))
+            yield done
+    finally:
+        for folder in folders:
+            sync_folder(folder)
 
 
 def _lost(task: Task, how: str) -> Done:
@@ -158,12 +171,12 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
             )
         if done.content is None:
             return None, ()
-        return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat)
+        return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat, sync=False)
     target = task.target if task.named else task.target + done.suffix
     _refuse_input(task.path, target)
     _make_folder(target)
     like = None if done.suffix else task.path
-    return target, write_atomic(target, _raw(evidence, done), like=like)
+    return target, write_atomic(target, _raw(evidence, done), like=like, sync=False)
 
 
 def _raw(evidence: Evidence, done: Change) -> bytes:
