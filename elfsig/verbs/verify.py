@@ -229,6 +229,8 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
     warnings = [*outcome.remarks, *found.place.remarks]
     if signature is not None:
         warnings += [*signature.remarks, *weaknesses(signature, outcome.key)]
+    if outcome.key is not None:
+        warnings += outcome.key.remarks
     if message is not None and _is_good(checked):
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
     return Finding(
