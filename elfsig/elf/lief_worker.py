@@ -72,8 +72,9 @@ def prepared(image: bytes, align: int) -> bytes:
     rows[table.shstrndx] = rows[table.shstrndx]._replace(offset=names_at)
     numbers = numbering(table, len(rows), table.shstrndx)
     head = pack_header(image, table, shoff, numbers)
-    body = head + image[len(head) : start] + bytes(names_at - start) + names
-    return body + bytes(shoff - len(body)) + pack_rows(table, rows, numbers)
+    pads = bytes(names_at - start), bytes(shoff - names_at - len(names))
+    headers = pack_rows(table, rows, numbers)
+    return b"".join([head, image[len(head) : start], pads[0], names, pads[1], headers])
 
 
 def _parsed(image: bytes) -> Any:

@@ -64,6 +64,8 @@ class WitnessedFile:
             places = range(start, start + elf.num_sections() * step, step)
             headers = [struct_parse(elf.structs.Elf_Shdr, elf.stream, at) for at in places]
             self.shstrndx = elf.get_shstrndx()
+            if self.shstrndx >= len(headers):
+                raise ELFError(f"there is no section [{self.shstrndx}] with names")
         except (ELFError, ValueError, OverflowError) as reason:
             text = f"the witness cannot read the file: {reason}"
             raise EditRefused(text, code="witness-unreadable") from None
