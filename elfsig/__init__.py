@@ -1,3 +1,85 @@
-"""Linux kernel module signatures of every era: find, show, verify, make, remove, convert."""
+"""Linux kernel module signatures of every era: find, show, verify, make, remove, convert.
+
+>>> import elfsig
+>>> report = elfsig.verify("driver.ko", trust="/boot/vmlinuz-6.1.0")  # doctest: +SKIP
+>>> report.verdict is elfsig.Verdict.VALID  # doctest: +SKIP
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elfsig.api import formats, keyring, list_signatures, sign, strip, verify
+    from elfsig.errors import (
+        EditRefused,
+        ElfsigError,
+        KeySourceError,
+        ParseError,
+        ReadError,
+        SigningError,
+        UsageError,
+    )
+    from elfsig.evidence import Evidence
+    from elfsig.evidence import read as open
+    from elfsig.model import FileReport, Finding, Format, Key, Place, Remark, Signature, SignOptions, Verdict
+    from elfsig.signers import open_signer
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "EditRefused",
+    "ElfsigError",
+    "Evidence",
+    "FileReport",
+    "Finding",
+    "Format",
+    "Key",
+    "KeySourceError",
+    "ParseError",
+    "Place",
+    "ReadError",
+    "Remark",
+    "SignOptions",
+    "Signature",
+    "SigningError",
+    "UsageError",
+    "Verdict",
+    "formats",
+    "keyring",
+    "list_signatures",
+    "open",
+    "open_signer",
+    "sign",
+    "strip",
+    "verify",
+]
+
+_HOMES = {
+    "elfsig.api": ("formats", "keyring", "list_signatures", "sign", "strip", "verify"),
+    "elfsig.errors": (
+        "EditRefused", "ElfsigError", "KeySourceError", "ParseError", "ReadError", "SigningError",
+        "UsageError",
+    ),
+    "elfsig.evidence": ("Evidence",),
+    "elfsig.model": (
+        "FileReport", "Finding", "Format", "Key", "Place", "Remark", "Signature", "SignOptions", "Verdict",
+    ),
+    "elfsig.signers": ("open_signer",),
+}  # fmt: skip
+_WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names}
+_WHERE["open"] = ("elfsig.evidence", "read")
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when first used, so that the command line starts fast."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])
