@@ -88,10 +88,11 @@ class _Writer:
     def _header(self, section: Section) -> None:
         fields = [self.view.field(section.nr, name) for name in DIGESTED_FIELDS]
         block = section.name + b"".join(self.view.data[f.start : f.end] for f in fields)
-        name = self.view.name_range(section.nr)
-        depends = (*fields, ByteRange(name.start, name.end - 1))
+        if section.name:
+            name = self.view.name_range(section.nr)
+            fields.append(ByteRange(name.start, name.end - 1))
         self.stream.spend(len(block), section)
-        self.stream.derived(Derived(block, depends, section.nr, f"header of {section.text}"))
+        self.stream.derived(Derived(block, tuple(fields), section.nr, f"header of {section.text}"))
 
     def _relocations(self, section: Section) -> None:
         stream, relocations = self.stream, self.relocations
@@ -106,9 +107,10 @@ class _Writer:
         """Types, alloc flags and targets of all sections decide which are in the stream; names and
         offsets of those in the stream decide order and place."""
         view = self.view
+        for section in view.table.sections[1:]:
+            yield self._alloc_byte(section)
         for section in view.sections:
             yield view.field(section.nr, "type")
-            yield self._alloc_byte(section)
             if _is_relocation(section):
                 yield view.field(section.nr, "info")
             if _is_allocated(section) or section.row.type in (SHT_SYMTAB, SHT_STRTAB):

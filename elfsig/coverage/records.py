@@ -68,6 +68,10 @@ class Numbering:
             return self.numbers[shndx]
         return 0 if rela and self.zero_outside else shndx
 
+    def is_distinct(self, shndx: int, rela: bool) -> bool:
+        """No other section index is written as the same number."""
+        return not shndx or self.number(shndx, rela) not in (0, 0xFFFF)
+
     def unnumbered(self) -> frozenset[int]:
         """The sections, section 0 aside, whose number is 0."""
         return frozenset(nr for nr, number in enumerate(self.numbers) if nr and not number)

@@ -64,8 +64,9 @@ class Relocations:
     def _job(self, section: Section) -> Job:
         layout, rela = self._view.layout, section.row.type == SHT_RELA
         entry = (layout.rela if rela else layout.rel).size
-        start, count = self._view.bounds(section).start, section.row.size // entry
-        return Job(section, start, count, entry, rela, self._symbols(section) if count else NO_SYMBOLS)
+        total = section.row.size // entry
+        start = self._view.bounds(section).start if total else section.row.offset
+        return Job(section, start, total, entry, rela, self._symbols(section) if total else NO_SYMBOLS)
 
     def size(self, section: Section) -> int:
         """Bytes that the section's block takes, the names of undefined symbols not counted."""
@@ -125,34 +126,38 @@ class Relocations:
 
     # ------------------------------------------------------------------ what decides
 
-    def symbols(self, section: Section) -> list[tuple[int, int, int]]:
-        """The symbols that the relocations name, each once: (file offset, st_name, st_shndx)."""
-        view, job = self._view, self.jobs[section.nr]
-        symbol, pick = view.layout.symbol, 3 if view.layout.bits == 64 else 5
-        out = []
+    def _named_symbols(self, job: Job) -> Iterator[tuple[ByteRange, int, int]]:
+        """The symbols that the relocations name, each once: (file range, st_name, st_shndx)."""
+        view, symbol = self._view, self._view.layout.symbol
+        pick = 3 if view.layout.bits == 64 else 5
         for index in sorted({entry[1] for entry in entries(view.layout, view.data, job)}):
             at = job.symbols.start + index * symbol.size
             fields = symbol.unpack_from(view.data, at)
-            out.append((at, fields[0], fields[pick]))
-        return out
+            yield ByteRange(at, at + symbol.size), fields[0], fields[pick]
 
     def depends(self, section: Section) -> Iterator[ByteRange]:
         """The file bytes that decide a block: the entries, the target, the symbols that they name.
 
-        Of a defined symbol all but the name, of an undefined one also its name with the NUL.
+        Of a defined symbol all but the name, of an undefined one also its name with the NUL. Section
+        indices that many others would be written like are steering, see below.
         """
         view, job = self._view, self.jobs[section.nr]
         yield view.field(section.nr, "info")
         yield ByteRange(job.start, job.start + job.total * job.entry)
-        for at, name, shndx in self.symbols(section):
-            undefined = shndx == SHN_UNDEF
-            yield ByteRange(at if undefined else at + 4, at + view.layout.symbol.size)
-            if undefined:
-                start = job.symbols.strings + name
-                yield ByteRange(start, view.data.index(0, start) + 1)
+        for (start, end), name, shndx in self._named_symbols(job):
+            at = _section_field(view, start)
+            yield ByteRange(start + 4, at.start)
+            yield ByteRange(at.end, end)
+            if self._numbering.is_distinct(shndx, job.rela):
+                yield at
+            if shndx == SHN_UNDEF:
+                yield ByteRange(start, start + 4)
+                string = job.symbols.strings + name
+                yield ByteRange(string, view.data.index(0, string) + 1)
 
     def steering(self) -> Iterator[ByteRange]:
-        """The header fields that say where entries, symbols and names are."""
+        """The header fields that say where entries, symbols and names are, and the section indices of
+        symbols whose number in the records does not tell their section."""
         view = self._view
         if self.jobs:
             yield header_field(view.layout, "machine")
@@ -166,3 +171,12 @@ class Relocations:
             for table in (job.symbols.nr, job.symbols.strings_nr):
                 yield view.field(table, "offset")
                 yield view.field(table, "size")
+            for where, _, shndx in self._named_symbols(job):
+                if not self._numbering.is_distinct(shndx, job.rela):
+                    yield _section_field(view, where.start)
+
+
+def _section_field(view: SectionView, symbol: int) -> ByteRange:
+    """Where ``st_shndx`` of the symbol at file offset ``symbol`` lies."""
+    start = symbol + (6 if view.layout.bits == 64 else 14)
+    return ByteRange(start, start + 2)

@@ -101,7 +101,7 @@ class SectionView:
 
     def row_offset(self, nr: int) -> int:
         """File offset of a section header."""
-        return self.table.header.shoff + nr * self.layout.row.size
+        return self.table.row_offset(nr)
 
     def field(self, nr: int, name: str) -> ByteRange:
         """Where a field of section header ``nr`` lies in the file."""
@@ -137,7 +137,7 @@ class SectionView:
             yield self.field(table.shstrndx, name)
         if table.names:
             yield ByteRange(table.rows[table.shstrndx].end - 1, table.rows[table.shstrndx].end)
-        for nr in range(1, len(table.rows)):
+        for nr in range(len(table.rows)):
             yield self.field(nr, "name")
         if self.left_out is not None:
             yield self.name_range(self.left_out)
@@ -168,10 +168,9 @@ class Stream:
 
     def content(self, section: Section) -> None:
         """Append the section's bytes as they stand. Raises ParseError when they lie outside the content."""
-        piece = self.view.bounds(section)
-        self.spend(section.row.size, section)
-        if piece.end > piece.start:
-            self.pieces.append(piece)
+        if section.row.size:
+            self.pieces.append(self.view.bounds(section))
+            self.spend(section.row.size, section)
 
     def derived(self, piece: Derived) -> None:
         """Append a computed piece, already accounted for."""

@@ -32,6 +32,7 @@ class Elf:
         for section in self.sections:
             start = self.number(section["name"])
             section["text"] = strings[start : strings.index(b"\0", start)]
+        self.symbols, self.strings = self.named(b".symtab", 2), self.named(b".strtab", 3)
 
     def number(self, raw: bytes) -> int:
         return int.from_bytes(raw, self.order)
@@ -71,7 +72,7 @@ def head(section: dict[str, bytes]) -> bytes:
 def symbol(elf: Elf, index: int) -> dict[str, bytes]:
     """One symbol's fields, with its name's bytes as ``text``."""
     size = 24 if elf.wide else 16
-    raw = elf.named(b".symtab", 2)[index * size : (index + 1) * size]
+    raw = elf.symbols[index * size : (index + 1) * size]
     wide = {
         "name": (0, 4),
         "info": (4, 5),
@@ -89,7 +90,7 @@ def symbol(elf: Elf, index: int) -> dict[str, bytes]:
         "shndx": (14, 16),
     }
     fields = {name: raw[a:b] for name, (a, b) in (wide if elf.wide else narrow).items()}
-    strings, start = elf.named(b".strtab", 3), elf.number(fields["name"])
+    strings, start = elf.strings, elf.number(fields["name"])
     fields["text"] = strings[start : strings.index(b"\0", start) + 1]
     return fields
 
