@@ -9,21 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from elfsig.envelopes.openpgp_make import is_packet_signer
-from elfsig.envelopes.openpgp_packets import (
-    ALGORITHM_NAMES,
-    ALGORITHMS,
-    PKESK,
-    SED,
-    SEIPD,
-    Packet,
-    byte_at,
-    read_mpis,
-    read_packet,
-    take,
-)
 from elfsig.envelopes.primitives import digest_of
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
@@ -38,6 +25,9 @@ from elfsig.model import (
     SignOptions,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from elfsig.envelopes.openpgp_packets import Packet
 
 _SESSION_NUMBERS: Final[Mapping[int, int]] = {1: 1, 2: 1, 16: 2}
 """How many numbers an encrypted session key has: RSA one, Elgamal two."""
@@ -55,6 +45,8 @@ class EncryptedDigest:
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """One entry for the message. Raises ParseError for anything else."""
+        from elfsig.envelopes.openpgp_packets import ALGORITHM_NAMES, ALGORITHMS, SEIPD
+
         recipients, data = _message(blob)
         first = recipients[0]
         head = [_session_key(p) for p in recipients]
@@ -88,11 +80,11 @@ class EncryptedDigest:
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
         """The article's message, encrypted by GnuPG to the signer's key. Raises SigningError."""
-        if not is_packet_signer(signer):
+        if isinstance(signer, Signer):
             raise SigningError("an encrypted digest is made through GnuPG: give the key as gpg:KEYID")
         if options.hash not in (None, "sha1"):
             raise SigningError(f"an encrypted digest is one of SHA-1, not {options.hash}", code="wrong-hash")
-        return cast(PacketSigner, signer).encrypt_packet(plaintext(message)), None
+        return signer.encrypt_packet(plaintext(message)), None
 
 
 def plaintext(message: Message) -> bytes:
@@ -119,6 +111,8 @@ def open_with(signature: Signature, message: Message, decrypt: Callable[[bytes],
 
 def _message(blob: bytes) -> tuple[list[Packet], Packet]:
     """(session key packets, the encrypted data). Nothing may follow it."""
+    from elfsig.envelopes.openpgp_packets import PKESK, SED, SEIPD, read_packet
+
     recipients: list[Packet] = []
     packet = read_packet(blob, 0)
     while packet.tag == PKESK:
@@ -136,6 +130,8 @@ def _message(blob: bytes) -> tuple[list[Packet], Packet]:
 
 def _session_key(packet: Packet) -> tuple[bytes, int]:
     """(key id, algorithm) of a session key packet (RFC 4880 5.1)."""
+    from elfsig.envelopes.openpgp_packets import byte_at, read_mpis, take
+
     body, base = packet.body, packet.body_start
     try:
         version = byte_at(body, 0, "version")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import cast
 
 from elfsig.algorithms import HASHES, hash_named
 from elfsig.envelopes import der
@@ -36,17 +35,11 @@ def hash_for(algorithm: str, hash_name: str) -> str:
     return "sha1" if algorithm == "dsa" and hash_name == "rmd160" else hash_name
 
 
-def is_packet_signer(signer: Signer | PacketSigner) -> bool:
-    """Whether ``signer`` is a PacketSigner: hands out whole packets (GnuPG) rather than raw values."""
-    return hasattr(signer, "sign_packet")
-
-
 def make_signature(message: Message, signer: Signer | PacketSigner, options: SignOptions) -> bytes:
     """A signature packet of class 0x00 over ``message``. Raises SigningError."""
     hash_name = hash_named(options.hash or DEFAULT_HASH).name
-    if is_packet_signer(signer):
-        return cast(PacketSigner, signer).sign_packet(message.to_bytes(), hash_name, options)
-    signer = cast(Signer, signer)
+    if not isinstance(signer, Signer):
+        return signer.sign_packet(message.to_bytes(), hash_name, options)
     _check_wish(signer, hash_name, options)
     created = int(time.time()) if options.created is None else options.created
     key_id = v4_fingerprint(key_body(signer.public, options.key_created))[-8:]

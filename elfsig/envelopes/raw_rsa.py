@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple
 
-from elfsig.envelopes.openpgp_make import is_packet_signer
 from elfsig.envelopes.primitives import Match, digest_info, digest_of, judge
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
@@ -125,18 +124,18 @@ class RawRsa:
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
         """The block big-endian, without prefix, PKCS#1 type 1 with DigestInfo. Raises SigningError."""
-        if is_packet_signer(signer):
+        if not isinstance(signer, Signer):
             raise SigningError(
                 "a raw RSA block needs the key itself (PEM or PKCS#11), GnuPG makes packets only"
             )
-        key = cast(Signer, signer)
-        if key.algorithm != "rsa" or (key.key_bits + 7) // 8 not in SIZES:
+        if signer.algorithm != "rsa" or (signer.key_bits + 7) // 8 not in SIZES:
             bits = ", ".join(str(size * 8) for size in SIZES)
             raise SigningError(f"a raw RSA block is made with an RSA key of {bits} bits", code="wrong-key")
         if options.hash not in (None, "sha1"):
             raise SigningError(f"a raw RSA block holds SHA-1, not {options.hash}", code="wrong-hash")
         _, pad = next(iter(PADDINGS.items()))
-        return key.sign_block(pad(digest_of(message, "sha1"), key.key_bits // 8)), None
+        block = pad(digest_of(message, "sha1"), (signer.key_bits + 7) // 8)
+        return signer.sign_block(block), None
 
 
 def _fits(blob: bytes, form: Form) -> bool:

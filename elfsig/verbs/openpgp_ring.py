@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from elfsig.envelopes.openpgp_make import is_packet_signer, make_ring
+from elfsig.envelopes.openpgp_make import make_ring
 from elfsig.errors import SigningError
 from elfsig.model import PacketSigner, Signer
 
@@ -25,12 +23,12 @@ def public_ring(
     (the same) is the time of the self-signature, ``hash`` (SHA-256) its hash. GnuPG's keys are exported as
     they are.
     """
-    if is_packet_signer(signer):
+    if not isinstance(signer, Signer):
         if (user_id, key_created, created, hash) != (None,) * 4:
             raise SigningError("a key in GnuPG has its own user id and creation time", code="gnupg-key")
-        return _exported(cast(PacketSigner, signer))
+        return _exported(signer)
     when = key_created or 0
-    return make_ring(cast(Signer, signer), user_id or USER_ID, key_created=when, created=created, hash=hash)
+    return make_ring(signer, user_id or USER_ID, key_created=when, created=created, hash=hash)
 
 
 def _exported(signer: PacketSigner) -> bytes:
