@@ -23,6 +23,19 @@ from corpus import FOLDER, MANIFEST, SAMPLES, oldlayout, recipes
 BINUTILS = "2.40"
 
 
+TOUR = FOLDER.parent / "elfsig" / "data" / "tour"
+TOUR_SAMPLES = {"6.1-pkcs7.ko": "amd64.pkcs7", "3.10-x509.ko": "el7.x509"}
+TOUR_FILES = {
+    "2.6.5-gkh.ko": "vectors/modules/fc2-i386-dsa-v3.ko",
+    "2.6.9-redhat.ko": "vectors/modules/rh-i386-dsa-v3.ko",
+    "2.6.32-note.ko": "vectors/modules/note-sorted-amd64-dsa.ko",
+    "test.crt": "keys/signer.cert.pem",
+    "test.key": "keys/signer.key.pem",
+    "test.gpg": "vectors/keys/dsa1024.pub.gpg",
+}
+"""What ``elfsig tour`` ships with: a module of each era, and the throw-away keys that belong to them."""
+
+
 class Arch(NamedTuple):
     """Prefix of the cross tools, symbol of the source, size of a pointer, options of as."""
 
@@ -84,7 +97,7 @@ def manifest_text(entries: dict[str, dict[str, Any]]) -> str:
 
 
 def rebuild() -> dict[Path, bytes]:
-    """Every committed file as the recipes give it: kept samples, and the manifest with its hashes."""
+    """Every committed file as the recipes give it: kept samples, the manifest with its hashes, the tour's."""
     entries = json.loads(MANIFEST.read_text())["samples"]
     contents: dict[str, bytes] = {}
     files: dict[Path, bytes] = {}
@@ -96,7 +109,9 @@ def rebuild() -> dict[Path, bytes]:
         stable = fields["recipe"].split()[0] not in recipes.VERSION_DEPENDENT
         fields["sha256"] = hashlib.sha256(contents[name]).hexdigest() if stable else None
     files[MANIFEST] = manifest_text(entries).encode()
-    return files
+    made = {name: contents[sample] for name, sample in TOUR_SAMPLES.items()}
+    copied = {name: (FOLDER / path).read_bytes() for name, path in TOUR_FILES.items()}
+    return files | {TOUR / name: data for name, data in (made | copied).items()}
 
 
 def main() -> int:
@@ -107,8 +122,9 @@ def main() -> int:
     files = rebuild()
     different = [path for path, data in files.items() if not path.exists() or path.read_bytes() != data]
     for path in different:
-        print(("differs: " if check else "written: ") + str(path.relative_to(FOLDER)))
+        print(("differs: " if check else "written: ") + str(path.relative_to(FOLDER.parent)))
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(files[path])
     return int(check and bool(different))
 

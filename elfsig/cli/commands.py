@@ -21,6 +21,7 @@ COMMANDS = {
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
     "sign-file": Row("elfsig.cli.sign_file_command", "Drop-in for the kernel's scripts/sign-file."),
+    "tour": Row("elfsig.cli.tour", "The main job, on sample modules that ship with elfsig."),
     "schema": Row("elfsig.cli.schema", "The JSON Schema of the machine-readable output."),
 }  # fmt: skip
 """In the order in which ``elfsig --help`` lists them."""
