@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -652,8 +653,8 @@ def test_both_parsers_agree(blob: bytes) -> None:
         fast, tolerant = cms_schema.parse(blob, size), cms_ber.parse(blob)
     except ParseError:
         return
-    if fast is not None:
-        assert fast == tolerant
+    if fast is not None:  # pyasn1 does not write every odd number back as it stood
+        assert fast == replace(tolerant, encoding="DER")
 
 
 def test_every_changed_bit_is_noticed() -> None:

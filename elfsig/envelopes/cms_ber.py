@@ -7,7 +7,7 @@ which also says where the structure departs from RFC 5652 (with the shapes of it
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyasn1.codec.ber import decoder as ber_decoder
 from pyasn1.codec.der import encoder as der_encoder
@@ -103,18 +103,14 @@ class _ContentInfo(univ.Sequence):  # type: ignore[misc]
     )
 
 
-def _decode(blob: bytes, at: int) -> Any:
-    """The ContentInfo by pyasn1. Raises ParseError."""
-    try:
-        info, _ = ber_decoder.decode(blob, asn1Spec=_ContentInfo())
-    except (PyAsn1Error, RecursionError, ValueError, OverflowError, IndexError) as fault:
-        # Not all that pyasn1 meets in hostile bytes becomes its own error.
-        text = str(fault).splitlines()[0][:120] if str(fault) else type(fault).__name__
-        raise ParseError(f"not a CMS SignedData: {text}", offset=at) from None
-    return info
-
-
 # --------------------------------------------------------------------------- into plain data
+
+
+class _Shape(NamedTuple):
+    """Where one SignerInfo lies, and where its fields do."""
+
+    node: der.Node
+    parts: dict[str, der.Node]
 
 
 def parse(blob: bytes) -> SignedData:
@@ -123,14 +119,25 @@ def parse(blob: bytes) -> SignedData:
     if outer.tag != der.SEQUENCE:
         raise ParseError(f"expected a SEQUENCE (ContentInfo), found tag {outer.tag:#04x}", offset=0)
     info = fields(blob, outer, CONTENT_INFO)
-    kind = der.decode_oid(blob[info["contentType"].body : info["contentType"].end])
+    kind = der.oid_text(blob, info["contentType"])
     if kind != SIGNED_DATA:
         raise ParseError(f"content type {kind}, not signedData", offset=info["contentType"].start)
     inner = der.descend(blob, info["content"], 0)
     parts = fields(blob, inner, SIGNED)
     nodes = list(der.children(blob, parts["signerInfos"]))
-    shapes = [fields(blob, node, SIGNER) for node in nodes]
-    decoded = _decode(blob[: outer.next], outer.start)
+    shapes = [_Shape(node, fields(blob, node, SIGNER)) for node in nodes]
+    try:
+        return _plain(blob, outer, parts, shapes)
+    except ParseError:
+        raise
+    except Exception as fault:  # pyasn1 answers hostile bytes with errors of every kind
+        text = str(fault).splitlines()[0][:120] if str(fault) else type(fault).__name__
+        raise ParseError(f"not a CMS SignedData: {text}", offset=inner.start) from None
+
+
+def _plain(blob: bytes, outer: der.Node, parts: dict[str, der.Node], shapes: list[_Shape]) -> SignedData:
+    """Plain data from what pyasn1 makes of the message. Raises ParseError, and whatever pyasn1 raises."""
+    decoded, _ = ber_decoder.decode(blob[: outer.next], asn1Spec=_ContentInfo())
     data = decoded["content"]
     content = data["encapsulated"]["eContent"]
     return SignedData(
@@ -140,7 +147,7 @@ def parse(blob: bytes) -> SignedData:
         content=bytes(content) if content.isValue else None,
         certificates=_elements(blob, parts.get("certificates")),
         revocations=len(_elements(blob, parts.get("crls"))),
-        signers=tuple(map(_signer, [blob] * len(nodes), nodes, shapes, data["signers"])),
+        signers=tuple(_signer(blob, *both) for both in zip(shapes, data["signers"], strict=True)),
         size=outer.next,
         encoding="DER" if _is_der(decoded, blob[: outer.next]) else "BER",
     )
@@ -163,7 +170,7 @@ def _algorithm(blob: bytes, node: der.Node) -> AlgorithmId:
     if not 1 <= len(nodes) <= 2 or nodes[0].tag != der.OID:
         raise ParseError("expected an AlgorithmIdentifier", offset=node.start)
     params = blob[nodes[1].start : nodes[1].next] if len(nodes) == 2 else None
-    return AlgorithmId(der.decode_oid(blob[nodes[0].body : nodes[0].end]), params)
+    return AlgorithmId(der.oid_text(blob, nodes[0]), params)
 
 
 def _algorithms(blob: bytes, node: der.Node) -> tuple[AlgorithmId, ...]:
@@ -187,7 +194,8 @@ def _signed_der(blob: bytes, node: der.Node | None, found: Any) -> bytes | None:
     return b"\x31" + blob[node.start + 1 : node.end]
 
 
-def _signer(blob: bytes, node: der.Node, parts: dict[str, der.Node], found: Any) -> SignerInfo:
+def _signer(blob: bytes, shape: _Shape, found: Any) -> SignerInfo:
+    node, parts = shape
     named = found["sid"].getName() == "named"
     issuer = fields(blob, parts["sid"], ISSUER_AND_SERIAL)["issuer"] if named else None
     value = parts["signature"]

@@ -105,7 +105,7 @@ def _statement(data: bytes, outer: dict[str, der.Node]) -> Statement:
     algorithm = list(der.children(data, outer["signatureAlgorithm"]))
     if not algorithm:
         raise ParseError("an empty signatureAlgorithm", offset=outer["signatureAlgorithm"].start)
-    oid = der.decode_oid(data[algorithm[0].body : algorithm[0].end])
+    oid = der.oid_text(data, algorithm[0])
     row = BY_OID.get(oid)
     if row is None or row.algorithm is None:
         raise Unsupported(oid)
@@ -123,7 +123,7 @@ def _pss_hash(params: bytes | None) -> str | None:
     for field in der.children(data, der.read(data, 0, len(data))):
         if field.tag == 0xA0:
             oid = der.descend(data, field, 0, 0)
-            return hash_name(der.decode_oid(data[oid.body : oid.end]))[0]
+            return hash_name(der.oid_text(data, oid))[0]
     return "sha1"
 
 
@@ -132,7 +132,7 @@ def _extensions(data: bytes, node: der.Node | None) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for each in der.children(data, der.descend(data, node, 0)) if node else ():
         oid, *_, value = der.children(data, each)
-        found[der.decode_oid(data[oid.body : oid.end])] = data[value.body : value.end]
+        found[der.oid_text(data, oid)] = data[value.body : value.end]
     return found
 
 

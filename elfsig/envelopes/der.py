@@ -120,6 +120,14 @@ def children(data: bytes, parent: Node) -> Iterator[Node]:
         at = node.next
 
 
+def oid_text(data: bytes, node: Node) -> str:
+    """Dotted form of the object identifier ``node``. Raises ParseError with its offset."""
+    try:
+        return decode_oid(data[node.body : node.end])
+    except ParseError as fault:
+        raise ParseError(fault.text, offset=node.start) from None
+
+
 def descend(data: bytes, node: Node, *path: int) -> Node:
     """The element reached by child numbers from ``node``. Raises ParseError where one is missing."""
     for number in path:

@@ -35,7 +35,7 @@ def entries(name: bytes) -> tuple[NameEntry, ...]:
     for relative in der.children(name, der.read(name, 0, len(name))):
         for pair in der.children(name, relative):
             oid, value = der.descend(name, pair, 0), der.descend(name, pair, 1)
-            dotted = der.decode_oid(name[oid.body : oid.end])
+            dotted = der.oid_text(name, oid)
             found.append(NameEntry(dotted, value.tag, name[value.body : value.end]))
     return tuple(found)
 

@@ -126,7 +126,7 @@ def _mgf1_hash(data: bytes, field: der.Node) -> str:
     from elfsig.envelopes.cms_algorithms import hash_name
 
     function = der.descend(data, field, 0, 0)
-    if der.decode_oid(data[function.body : function.end]) != _MGF1:
+    if der.oid_text(data, function) != _MGF1:
         raise Unsupported("RSASSA-PSS with a mask function other than MGF1")
     digest = der.descend(data, field, 0, 1, 0)
-    return hash_name(der.decode_oid(data[digest.body : digest.end]))[1]
+    return hash_name(der.oid_text(data, digest))[1]
