@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elfsig.envelopes import der
 from elfsig.envelopes.openpgp import OpenPgp
-from elfsig.envelopes.openpgp_keys import crc24, dearmour, key_id_of, read_public_key
+from elfsig.envelopes.openpgp_keys import PublicKeyPacket, crc24, dearmour, key_id_of, read_public_key
 from elfsig.envelopes.openpgp_make import make_ring
 from elfsig.envelopes.openpgp_packets import (
     PUBLIC_SUBKEY,
@@ -24,8 +26,9 @@ from elfsig.envelopes.openpgp_packets import (
 )
 from elfsig.errors import KeySourceError, ParseError, SigningError
 from elfsig.model import Key, Outcome, SignOptions, Verdict
+from elfsig.signers.pem import FileSigner
 from elfsig.trust.make import Origin, key_from_public
-from elfsig.trust.openpgp import is_ring, read, scan
+from elfsig.trust.openpgp import is_ring, public_key, read, scan
 from tests.support.openpgp import Keys, message, signer
 
 CONTENT = b"a module's bytes " * 20
@@ -166,7 +169,9 @@ def test_a_pem_key_is_tried_since_it_has_no_openpgp_id(kind: str) -> None:
 
 
 def test_keys_that_do_not_bear_the_id_are_not_it() -> None:
-    assert verify(made("dsa1024"), ring("rsa1024")).verdict is Verdict.UNKNOWN_KEY
+    outcome = verify(made("dsa1024"), ring("rsa1024"))
+    assert (outcome.verdict, codes(outcome)) == (Verdict.UNKNOWN_KEY, ["hash16-fits"])
+    assert codes(verify(made("dsa1024"), ring("rsa1024"), CONTENT + b"!")) == ["hash16-differs"]
 
 
 def test_key_created_gives_another_key_id() -> None:
@@ -381,6 +386,34 @@ def test_version_3_keys_have_the_id_of_their_modulus() -> None:
     assert len(parsed.fingerprint) == 16
 
 
+# A group of 768 bits: p - 1 is a multiple of q, and g = 2^((p - 1) / q) has order q.
+Q = 0xDC76F18A0585A01C4C7D6DF0621AEF57E4CC4133
+P = int(
+    "ee1d8298a60272f98ded0d3ac587bcb59b4783cd389deb2fb5282be94185c01a65c822084b0912d6a1b2118aed235e99"
+    "a19fa2bfd3637cf2da3fd299267b1584714d13d64174330c158069288573577734f49ad2ed960c8d87878e1a30d1d44b",
+    16,
+)
+G, X, K = pow(2, (P - 1) // Q, P), 0x1234567890, 0x9876543210
+
+
+class ByHand(FileSigner):
+    """DSA in the group above, which GnuPG 1 made and OpenSSL's generator does not."""
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        r = pow(G, K, P) % Q
+        s = pow(K, -1, Q) * (int.from_bytes(digest) + X * r) % Q
+        return der.encode(der.SEQUENCE, der.encode_integer(r), der.encode_integer(s))
+
+
+def test_dsa_groups_of_sizes_that_only_gnupg_1_made() -> None:
+    parsed = PublicKeyPacket(4, 0, 17, "dsa", (P, Q, G, pow(G, X, P)), b"", b"", False)
+    by_hand = ByHand(None, public_key(parsed), "dsa", 768, None)
+    keys = read(make_ring(by_hand, "Old", hash="sha1"), "ring", "user", True)
+    blob, _ = OPENPGP.create(message(CONTENT), by_hand, SignOptions(hash="sha1"))
+    assert (keys[0].bits, verify(blob, keys).verdict) == (768, Verdict.VALID)
+    assert verify(blob, keys, CONTENT + b"!").verdict is Verdict.INVALID
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rings_are_found_inside_a_kernel_image(kind: str) -> None:
     image = b"\x99\x01\xa2\x04junk" * 500 + make_ring(signer(kind), "Kernel Maker") + bytes(3000)
@@ -427,6 +460,9 @@ def test_rings_raise_nothing_but_key_source_errors(data: bytes) -> None:
     is_ring(data)
     scan(data)
     try:
-        read(data, "ring", "user", True)
+        keys = read(data, "ring", "user", True)
     except KeySourceError:
         return
+    for kind in ("rsa1024", "dsa1024"):
+        nameless = [replace(key, ids=frozenset()) for key in keys]
+        assert verify(made(kind), nameless).verdict in Verdict

@@ -96,7 +96,7 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
         signature, keys, lambda key: try_digest(key, algorithm, checked_as, digest, signature.value)
     )
     remarks = (
-        *_left16(packet.left16, digest, outcome.verdict),
+        *_left16(packet.left16, digest, outcome.verdict, message.coverage),
         *_key_remarks(signature, outcome.key, digest),
     )
     return Outcome(outcome.verdict, outcome.reason, outcome.key, (*outcome.remarks, *remarks))
@@ -220,15 +220,18 @@ def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]
 # --------------------------------------------------------------------------- remarks on the outcome
 
 
-def _left16(claimed: bytes, digest: bytes, verdict: Verdict) -> Iterator[Remark]:
+def _left16(claimed: bytes, digest: bytes, verdict: Verdict, coverage: str) -> Iterator[Remark]:
     """The first two bytes of the digest are in the packet; no kernel looks at them, GnuPG does for v3."""
-    if claimed == digest[:2]:
-        if verdict is Verdict.INVALID:
-            text = "the packet's 16 bits of the hash fit this content: the signature's value is off"
-            yield Remark("hash16-fits", text)
-        return
-    text = f"made over a digest that begins with {claimed.hex()}, this one begins with {digest[:2].hex()}"
-    yield Remark("hash16-differs", text)
+    if claimed != digest[:2]:
+        have = digest[:2].hex()
+        text = f"made over a digest that begins with {claimed.hex()}; that of {coverage} begins with {have}"
+        yield Remark("hash16-differs", text)
+    elif verdict is Verdict.INVALID:
+        text = f"the packet's 16 bits of the hash fit {coverage}: the signature's value is off"
+        yield Remark("hash16-fits", text)
+    elif verdict is Verdict.UNKNOWN_KEY:
+        text = f"the packet's 16 bits of the hash fit {coverage}, though nothing protects them"
+        yield Remark("hash16-fits", text)
 
 
 def _key_remarks(signature: Signature, key: Key | None, digest: bytes) -> Iterator[Remark]:

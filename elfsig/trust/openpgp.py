@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from elfsig.envelopes import der
 from elfsig.envelopes.openpgp_keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
 from elfsig.envelopes.openpgp_packets import (
     PUBLIC_KEY,
@@ -24,14 +25,17 @@ from elfsig.envelopes.openpgp_packets import (
     read_packets,
     read_signature,
 )
+from elfsig.envelopes.primitives import encode_oid
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Remark
+from elfsig.trust.certificate import BIT_STRING
 from elfsig.trust.make import PRIVATE_KEY, Material, Origin, key_from_public, material
 
 KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28
 SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ignore these")
 REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not look at")
 KEYBOX = b"KBXf"
+DSA_OID = "1.2.840.10040.4.1"
 _RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
 _KEY_VERSIONS = (b"\2", b"\3", b"\4")
 
@@ -125,7 +129,7 @@ def _revoked(packet: Packet, behind: Sequence[Packet]) -> bool:
 
 
 def public_key(parsed: PublicKeyPacket) -> Any | None:
-    """The cryptography library's object, None where it refuses the numbers (a DSA group of odd size, say)."""
+    """The cryptography library's object, None where it refuses the numbers."""
     try:
         return _BUILDERS[parsed.algorithm or ""](*parsed.numbers)
     except ValueError:
@@ -139,9 +143,13 @@ def _rsa(n: int, e: int) -> Any:
 
 
 def _dsa(p: int, q: int, g: int, y: int) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.dsa import DSAParameterNumbers, DSAPublicNumbers
+    """Through DER (RFC 3279 2.3.2), which takes groups of all sizes that GnuPG 1 made, such as 768 bits."""
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    return DSAPublicNumbers(y, DSAParameterNumbers(p, q, g)).public_key()
+    group = der.encode(der.SEQUENCE, *map(der.encode_integer, (p, q, g)))
+    kind = der.encode(der.SEQUENCE, encode_oid(DSA_OID), group)
+    value = der.encode(BIT_STRING, b"\0", der.encode_integer(y))
+    return load_der_public_key(der.encode(der.SEQUENCE, kind, value))
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {"rsa": _rsa, "dsa": _dsa}
