@@ -81,9 +81,13 @@ def algorithm(dotted: str, params: bytes = b"") -> bytes:
 # --------------------------------------------------------------------------- keys
 
 
-@cache
 def private(kind: str = "rsa", number: int = 0) -> Any:
     """A throw-away private key: rsa, rsa1024, dsa, p256, p384, p521, ed25519, ed448, mldsa44, 65, 87."""
+    return _private(kind, number)
+
+
+@cache
+def _private(kind: str, number: int) -> Any:
     makers: dict[str, Any] = {
         "rsa": lambda: rsa.generate_private_key(65537, 2048),
         "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
@@ -159,9 +163,13 @@ def issued(
     return Identity(key, made.public_bytes(serialization.Encoding.DER))
 
 
-@cache
 def identity(kind: str = "rsa", number: int = 0) -> Identity:
     """A self-signed identity, the same one for the same words."""
+    return _identity(kind, number)
+
+
+@cache
+def _identity(kind: str, number: int) -> Identity:
     return issued(private(kind, number), f"{kind} key {number}", serial=0x1234 + number)
 
 
