@@ -103,7 +103,7 @@ def finding_object(finding: Finding) -> Json:
         "effective": finding.effective,
         "carrier": carrier_object(finding.place),
         "coverage": finding.coverage,
-        **_signature_keys(finding.signature),
+        **_signature_keys(finding.signature, finding.key),
         "verdict": finding.verdict.value,
         "reason": finding.reason,
         "key": _key_object(finding.key),
@@ -131,7 +131,8 @@ def params_object(params: Params) -> Json | None:
     return {name: plain(getattr(params, name)) for name in params.__dataclass_fields__}
 
 
-def _signature_keys(signature: Signature | None) -> Json:
+def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
+    """What the signature says of itself; size and curve it seldom says, but the key that matched has them."""
     if signature is None:
         names = (
             "envelope",
@@ -150,8 +151,8 @@ def _signature_keys(signature: Signature | None) -> Json:
         "envelope": signature.envelope,
         "hash": signature.hash,
         "algorithm": signature.algorithm,
-        "key_bits": signature.key_bits,
-        "curve": signature.curve,
+        "key_bits": signature.key_bits or (key and key.bits),
+        "curve": signature.curve or (key and key.curve),
         "signer": signature.signer,
         "key_id": plain(signature.key_id),
         "serial": plain(signature.serial),

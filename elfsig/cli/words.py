@@ -66,9 +66,9 @@ def algorithm_words(finding: Finding) -> str:
     if signature is None:
         return "?"
     name = signature.algorithm or signature.algorithm_text or "?"
-    size = (
-        f"-{signature.curve}" if signature.curve else f"-{signature.key_bits}" if signature.key_bits else ""
-    )
+    key = finding.key
+    curve, bits = signature.curve or (key and key.curve), signature.key_bits or (key and key.bits)
+    size = f"-{curve}" if curve else f"-{bits}" if bits else ""
     return visible(f"{name}{size} {signature.hash or signature.hash_text or '?'}")
 
 

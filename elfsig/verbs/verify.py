@@ -193,7 +193,7 @@ def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: 
         remark = Remark(fault.code, fault.text, where)
         return [Checked(format_, pair, None, Outcome(Verdict.MALFORMED, fault.text, None, (remark,)), None)]
     if not question.check:
-        return [Checked(format_, pair, s, Outcome(_unchecked_word(s, format_)), None) for s in signatures]
+        return [Checked(format_, pair, s, _unchecked(s, format_), None) for s in signatures]
     try:
         message = pair.coverage.message(image, place)
     except ParseError as fault:
@@ -205,17 +205,24 @@ def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: 
     ]
 
 
-def _unchecked_word(signature: Signature, format_: Format) -> Verdict:
+def _unchecked(signature: Signature, format_: Format) -> Outcome:
+    """What can be said of a signature without checking it."""
     if signature.fault is not None:
-        return Verdict.MALFORMED
-    return Verdict.UNCHECKED if "verify" in format_.capabilities else Verdict.UNSUPPORTED
+        return _faulty(signature.fault)
+    if "verify" in format_.capabilities:
+        return Outcome(Verdict.UNCHECKED)
+    return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
+
+
+def _faulty(fault: Remark) -> Outcome:
+    return Outcome(Verdict.MALFORMED, fault.text, None, (fault,))
 
 
 def _outcome(
     signature: Signature, message: Message, format_: Format, pair: Pair, question: Question
 ) -> Outcome:
     if signature.fault is not None:
-        return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
+        return _faulty(signature.fault)
     if "verify" not in format_.capabilities and format_.why_unsupported:
         return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
     outcome = pair.envelope.verify(signature, message, question.keys or _NoKeys())
