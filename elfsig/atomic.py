@@ -32,7 +32,7 @@ def write_atomic(
     replaced. ``sync=False`` leaves it to the caller to make the rename last (:func:`sync_folder`), once for
     many files. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(path) if os.path.islink(path) else path
     try:
         current = _status(target)
         if expect is not None and not _same(current, expect):

@@ -134,7 +134,8 @@ def _synced(results: Iterable[Done]) -> Iterator[Done]:
     try:
         for done in results:
             if done.target is not None and done.error is None:
-                folders.add(os.path.dirname(os.path.realpath(done.target)))
+                linked = os.path.islink(done.target)
+                folders.add(os.path.dirname(os.path.realpath(done.target) if linked else done.target))
             yield done
     finally:
         for folder in folders:

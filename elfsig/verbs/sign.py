@@ -69,7 +69,8 @@ def sign(
         stripped = strip(content, registry, everything=True, engine=options.engine)
         content, removed = stripped.content, stripped.removed
     image = Image(content)
-    present = find(image, registry)
+    # Where everything was removed there is nothing left to look for.
+    present = [] if removed else find(image, registry)
     if present and not (stack or detached):
         raise _already_signed(present)
     remarks = _look_at(image, format_)
@@ -133,7 +134,8 @@ def _create(
     remarks: list[Remark],
 ) -> tuple[Pair, Message, bytes, Params]:
     """The new signature, and what the carrier has to say beside it."""
-    vermagic = modinfo.value(image, b"vermagic")
+    asks = format_.choose is not None or format_.advise is not None
+    vermagic = modinfo.value(image, b"vermagic") if asks else None
     pair = choose_pair(format_, options, vermagic)
     if format_.advise is not None:
         remarks += format_.advise(signer.algorithm, options, vermagic)
