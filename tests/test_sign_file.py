@@ -136,7 +136,7 @@ def test_ec_envelope(kind: str, flags: list[str], desk: Desk, monkeypatch: pytes
         desk.run(monkeypatch, "-d", *flags, hash_name, "k", "c", "m")
         theirs, ours = (files["m.p7s"] for files in desk.files())
         (a,), (b,) = read(theirs).signers, read(ours).signers
-        assert (a.algorithm, a.start) == (b.algorithm, b.start)
+        assert a.algorithm == b.algorithm
         swapped = craft.cms(_with_value(ours, a.value), version=read(ours).version, digests=_digest(ours))
         assert swapped == theirs
 
