@@ -159,14 +159,17 @@ def test_kills_at_any_moment_leave_every_file_whole(tmp_path: Path) -> None:
     key = [f"--key={corpus.KEYS}/signer.key.pem", f"--cert={corpus.KEYS}/signer.cert.pem"]
     dice, formats, states = random.Random(1), registry.load(False), set()
     for turn in range(12):
-        command = [sys.executable, "-m", "elfsig", "sign", "-q", "--in-place", "--replace", "--format=pkcs7"]
+        command = [sys.executable, "-m", "elfsig", "sign", "--in-place", "--replace", "--format=pkcs7"]
         run = subprocess.Popen(
             [*command, f"--hash=sha{(256, 512)[turn % 2]}", *key, tmp_path],
-            env=environment(), start_new_session=True, stderr=subprocess.DEVNULL,
+            env=environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(dice.uniform(0.15, 0.8))
+        assert run.stdout is not None
+        for _ in range(dice.randrange(1, 30)):
+            run.stdout.readline()
+        time.sleep(dice.uniform(0, 0.004))
         os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+        run.communicate()
         for path in files:
             content = path.read_bytes()
             states.add(len(content) > len(original))
