@@ -7,18 +7,21 @@ import os
 import random
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import corpus
 from elfsig import compression, registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
-from elfsig.errors import EditRefused, SigningError, UsageError
+from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import SignOptions
 from elfsig.signers import open_signer
@@ -114,6 +117,34 @@ def test_stacked_signatures_come_off_one_by_one() -> None:
         full = make(full, format_id, stack=True).content
     everything = strip(full, REGISTRY, everything=True)
     assert everything.content == original and len(everything.removed) == len(order)
+
+
+TAILS = st.sampled_from([b"", MARKER, MARKER[:-1], b"This Is A Crypto Signed Module", bytes(12) + MARKER])
+
+
+@settings(max_examples=60, deadline=None)
+@given(content=st.builds(bytes.__add__, st.binary(min_size=1, max_size=80), TAILS))
+@pytest.mark.parametrize("format_id", ["pkcs7", "x509", "crypto-digsig"])
+def test_a_trailer_comes_off_whatever_it_is_put_on(format_id: str, content: bytes) -> None:
+    signed = make(content, format_id, stack=True)
+    assert strip(signed.content, REGISTRY).content == content
+
+
+@settings(max_examples=150, deadline=None)
+@given(where=st.integers(0, 5000), value=st.binary(min_size=1, max_size=8), cut=st.integers(0, 5000))
+def test_damage_is_stripped_or_refused_and_never_a_crash(where: int, value: bytes, cut: int) -> None:
+    damaged = bytearray(signed_with_all())
+    damaged[where % len(damaged) : where % len(damaged) + len(value)] = value
+    with suppress(ElfsigError):
+        strip(bytes(damaged[: len(damaged) - cut % 700]), REGISTRY, everything=True)
+
+
+@cache
+def signed_with_all() -> bytes:
+    content = corpus.content(MODULE)
+    for format_id in ("redhat", "note", "pkcs7"):
+        content = make(content, format_id, stack=True).content
+    return content
 
 
 # --------------------------------------------------------------------------- what is refused
