@@ -39,6 +39,7 @@ class Refusal:
         self, data: bytes, coverage: Coverage = SORTED, large: int = 0, end: int | None = None
     ) -> ParseError:
         self._patch.setattr(relocations, "LARGE", large)
+        self._patch.setattr(relocations, "SMALL", large)
         with pytest.raises(ParseError) as caught:
             coverage.message(Image(data, end), None)
         assert caught.value.offset is not None
@@ -186,6 +187,7 @@ def plain_sorted(toy: Toy) -> bytes:
 def test_2012_writes_zero_for_absolute_symbols(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In RELA records only."""
     monkeypatch.setattr(relocations, "LARGE", large)
+    monkeypatch.setattr(relocations, "SMALL", large)
     assert series_2012(SMALL) == plain_sorted(SMALL)
     absolute = replace(SMALL, symbols=(SMALL.symbols[0], Symbol("abs", shndx=0xFFF1)))
     one, other = plain_sorted(absolute), series_2012(absolute)

@@ -76,6 +76,7 @@ def message(coverage: Coverage, data: bytes, *, large: int = relocations.LARGE) 
     """The message, with numpy from ``large`` relocations on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(relocations, "LARGE", large)
+        patch.setattr(relocations, "SMALL", large)
         return coverage.message(Image(data), None)
 
 

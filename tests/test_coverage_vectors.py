@@ -60,6 +60,7 @@ def check(stream: bytes, expected: dict[str, object]) -> None:
 @each(v for v in vectors() if "stream" in v)
 def test_stream(entry: Vector, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relocations, "LARGE", large)
+    monkeypatch.setattr(relocations, "SMALL", large)
     found = message(entry)
     stream = found.to_bytes()
     assert found.size == len(stream)

@@ -85,7 +85,7 @@ class RecordWriter(Protocol):
         """The sections numbered 0 that symbols of the records written so far lie in."""
         ...
 
-    def records(self, job: Job, room: int) -> bytes:
+    def records(self, job: Job, room: int) -> bytes | memoryview:
         """The records in order. ``room`` is how many bytes the undefined symbols' names may take.
 
         Raises ParseError naming section and offset: a symbol index or name out of range, no room.

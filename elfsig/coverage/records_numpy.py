@@ -37,6 +37,8 @@ class _Columns(NamedTuple):
     kind: Array
     section: Array
     undefined: Array
+    refused: Array
+    unnumbered: Array
     name_start: Array
     name_size: Array
 
@@ -89,10 +91,9 @@ class NumpyRecords:
     def __init__(self, view: SectionView, numbering: Numbering) -> None:
         self._view, self._numbering = view, numbering
         self._columns: dict[tuple[int, bool], _Columns] = {}
-        self._zero = sorted(numbering.unnumbered())
         self.unnumbered: set[int] = set()
 
-    def records(self, job: Job, room: int) -> bytes:
+    def records(self, job: Job, room: int) -> memoryview:
         """See RecordWriter."""
         layout = self._view.layout
         rows = np.frombuffer(self._view.data, _entry_type(layout, job.rela), job.total, job.start)
@@ -108,7 +109,7 @@ class NumpyRecords:
             out[name] = getattr(columns, name).take(symbol)
         undefined = np.flatnonzero(columns.undefined.take(symbol))
         if not undefined.size:
-            return out.tobytes()
+            return out.view(np.uint8).data
         return self._with_names(job, out, undefined, symbol[undefined], columns, room)
 
     def _check_index(self, job: Job, symbol: Array) -> None:
@@ -119,14 +120,13 @@ class NumpyRecords:
 
     def _check_section(self, job: Job, symbol: Array, columns: _Columns) -> None:
         """Refuse symbols in refused sections, note those in sections without a number."""
-        if self._numbering.refused:
-            bad = np.isin(columns.section, list(self._numbering.refused))[symbol]
+        if columns.refused.any():
+            bad = columns.refused.take(symbol)
             if bad.any():
                 at = int(np.argmax(bad))
                 raise refused_fault(job, at, int(symbol[at]), int(columns.section[symbol[at]]))
-        zero = np.isin(columns.section, self._zero)
-        if zero.any():
-            found = columns.section[symbol[zero[symbol]]]
+        if columns.unnumbered.any():
+            found = columns.section[symbol[columns.unnumbered.take(symbol)]]
             self.unnumbered.update(np.unique(found).tolist())
 
     def _symbols(self, job: Job) -> _Columns:
@@ -149,6 +149,8 @@ class NumpyRecords:
             number=numbers[section],
             section=section,
             undefined=undefined,
+            refused=np.isin(section, sorted(self._numbering.refused)),
+            unnumbered=np.isin(section, sorted(self._numbering.unnumbered())),
             name_start=start,
             name_size=size,
             **copied,
@@ -165,7 +167,7 @@ class NumpyRecords:
 
     def _with_names(
         self, job: Job, out: Array, at: Array, symbol: Array, columns: _Columns, room: int
-    ) -> bytes:
+    ) -> memoryview:
         """``out`` with the names of ``symbol`` behind the records ``at``."""
         record = record_size(self._view.layout, job.rela)
         sizes = columns.name_size[symbol]
@@ -182,7 +184,7 @@ class NumpyRecords:
         _windows(result, record)[starts] = out.view(f"V{record}")
         source = np.frombuffer(self._view.data, np.uint8)
         _copy_by_size(result, starts[at] + record, source, columns.name_start[symbol], sizes)
-        return result.tobytes()
+        return result.data
 
 
 def _windows(buffer: Array, size: int) -> Array:
@@ -192,7 +194,9 @@ def _windows(buffer: Array, size: int) -> Array:
 
 def _copy_by_size(target: Array, to: Array, source: Array, start: Array, sizes: Array) -> None:
     """Copy ``sizes[i]`` bytes from ``source[start[i]:]`` to ``target[to[i]:]`` for all i."""
-    order = np.argsort(sizes, kind="stable")
+    # numpy sorts 16-bit numbers by radix, ten times as fast
+    narrow = sizes.astype(np.uint16) if int(sizes.max()) < 1 << 16 else sizes
+    order = np.argsort(narrow, kind="stable")
     cuts = np.flatnonzero(np.diff(sizes[order])) + 1
     for group in np.split(order, cuts):
         size = int(sizes[group[0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence, Set
 from struct import Struct
 
@@ -21,8 +22,8 @@ from elfsig.model import ByteRange
 
 RELOCATION_TYPES = (SHT_REL, SHT_RELA)
 
-LARGE = 20_000
-"""From so many relocations in a module on, numpy pays for its own import."""
+LARGE, SMALL = 20_000, 500
+"""From so many relocations in a module on, numpy pays for its own import; and where it is there already."""
 
 _ODD_MACHINES = {(8, 64): "MIPS64", (43, 64): "SPARC64"}
 """(e_machine, bits) whose r_info has a layout of its own: more than one type, or data beside it."""
@@ -31,11 +32,11 @@ NO_SYMBOLS = SymbolTable(0, 0, 0, 0, 0, 0)
 
 
 def _writer(view: SectionView, numbering: Numbering, total: int) -> RecordWriter:
-    if total < LARGE:
-        return PlainRecords(view, numbering)
-    from elfsig.coverage.records_numpy import NumpyRecords
+    if total >= LARGE or (total >= SMALL and "numpy" in sys.modules):
+        from elfsig.coverage.records_numpy import NumpyRecords
 
-    return NumpyRecords(view, numbering)
+        return NumpyRecords(view, numbering)
+    return PlainRecords(view, numbering)
 
 
 class Relocations:
@@ -80,7 +81,7 @@ class Relocations:
         """
         job = self.jobs[section.nr]
         head = Struct(self._view.layout.order + "I").pack(self._numbering.numbers[section.row.info])
-        return head + self._writer.records(job, room) if job.total else head
+        return b"".join((head, self._writer.records(job, room))) if job.total else head
 
     @property
     def unnumbered(self) -> Set[int]:
