@@ -75,7 +75,7 @@ def test_the_key_that_matched_and_its_source_are_named(put: Maker) -> None:
 
 def test_warnings_stand_on_the_same_line() -> None:
     [line] = verify(NOTE, "--trust", DSA).out.splitlines()
-    assert ": valid: note signature (dsa sha1) over sorted matches" in line
+    assert ": valid: note signature (dsa-1024 sha1) over sorted matches" in line
     assert "; warning: SHA-1" in line and "1024-bit key" in line and "are not covered" in line
 
 

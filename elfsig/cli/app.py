@@ -9,17 +9,23 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from io import TextIOWrapper
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from elfsig import __version__
 from elfsig.cli.commands import COMMANDS
-from elfsig.cli.settings import COLORS, Settings, complain
+from elfsig.cli.settings import COLORS, DEBUG, Settings, complain
 from elfsig.errors import ElfsigError
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+
+INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h: no answer of elfsig's, and none that scripts could mistake for one."""
+
+UNREADABLE = 5
 
 GLOBAL_FLAGS = ("--no-plugins",)
 GLOBAL_OPTIONS = ("--color",)
@@ -64,26 +70,55 @@ class LazyGroup(click.Group):
     ) -> NoReturn:
         """Run and exit: never a traceback for what was foreseen, never a word about a closed pipe."""
         words = list(sys.argv[1:] if args is None else args)
+        forgiving(sys.stdout)
         sys.exit(self._run(words, prog_name or "elfsig", extra))
 
-    def _run(self, words: list[str], prog_name: str, extra: dict[str, Any]) -> int:
+    def invoke(self, ctx: click.Context) -> Any:
+        """The command's exit code. What click's own main() would handle in ways of its own ends here."""
         try:
-            extra = {**extra, "standalone_mode": False, "obj": Settings(argv=tuple(words))}
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (Exception, KeyboardInterrupt) as reason:  # every way out is in one place: see ending()
+            return ending(reason)
+
+    def _run(self, words: list[str], prog_name: str, extra: dict[str, Any]) -> int:
+        extra = {**extra, "standalone_mode": False, "obj": Settings(argv=tuple(words))}
+        try:
             code = super().main(globals_first(words), prog_name, **extra)
             sys.stdout.flush()
             return int(code or 0)
         except click.ClickException as error:
             error.show()
             return error.exit_code
-        except ElfsigError as error:
-            complain(str(error), error.path)
-            return error.exit_code
-        except BrokenPipeError:
-            # Whatever is still buffered has no reader: let the interpreter's last flush go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        except (KeyboardInterrupt, click.Abort):
-            return INTERRUPTED
+        except (Exception, KeyboardInterrupt) as reason:  # likewise
+            return ending(reason)
+
+
+def ending(reason: BaseException) -> int:
+    """The exit code for what ended a run, said in at most one line on stderr."""
+    if isinstance(reason, ElfsigError):
+        complain(str(reason), reason.path)
+        return reason.exit_code
+    if isinstance(reason, BrokenPipeError):
+        # Whatever is still buffered has no reader: let the interpreter's last flush go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(reason, (KeyboardInterrupt, click.Abort)):
+        return INTERRUPTED
+    if os.environ.get(DEBUG):
+        raise reason
+    if isinstance(reason, OSError):
+        complain((reason.strerror or str(reason)).lower(), reason.filename)
+        return UNREADABLE
+    complain(f"internal error, please report it ({DEBUG}=1 shows more): {type(reason).__name__}: {reason}")
+    return INTERNAL
+
+
+def forgiving(stream: TextIO) -> None:
+    """Let ``stream`` escape the characters that the locale cannot write."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(

@@ -16,15 +16,12 @@ from typing import NamedTuple
 from elfsig.cli import exit_codes
 from elfsig.cli.options import Machine
 from elfsig.cli.output import write_files
-from elfsig.cli.settings import Settings, complain
+from elfsig.cli.settings import DEBUG, Settings, complain
 from elfsig.cli.words import remark_words
 from elfsig.errors import ElfsigError, ReadError
 from elfsig.evidence import LIMIT, Entry, Evidence, read, walk
 from elfsig.model import FileReport
 from elfsig.verbs.verify import Outside, Question, examine, failed
-
-DEBUG = "ELFSIG_DEBUG"
-"""Environment variable under which an internal error ends the run with its trace."""
 
 
 class Result(NamedTuple):

@@ -11,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from elfsig.registry import Registry
 
+DEBUG = "ELFSIG_DEBUG"
+"""Environment variable under which an internal error ends the run with its trace."""
+
 COLORS = ("auto", "always", "never")
 
 
