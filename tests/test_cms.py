@@ -396,6 +396,11 @@ def test_odd_shapes(name: str) -> None:
         assert shape.code is None or shape.code in codes(blob)
 
 
+def test_another_hash_inside_is_named() -> None:
+    (outcome,) = outcomes(SHAPES["value of SHA-512 beside digest SHA-256"].blob())
+    assert "a digest of sha512" in (outcome.reason or "")
+
+
 def test_signers_that_disagree_about_attributes() -> None:
     with_attrs = signer_info(OTHER, attrs=craft.attributes(CONTENT, "sha256"))
     blob = craft.cms(signer_info(RSA), with_attrs)

@@ -141,11 +141,11 @@ def _skeleton(head: bytes, size: int) -> Signature | None:
 
 def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
     """mod_check_sig() refuses these with EBADMSG; modinfo shows five fields all the same."""
+    if not (params.algo or params.hash or params.signer_len or params.key_id_len or any(params.pad)):
+        return None
     fields = [(name, getattr(params, name), at) for name, at in _NONZERO]
     fields += [(f"__pad[{i}]", byte, 5 + i) for i, byte in enumerate(params.pad)]
     wrong = [(name, value, at) for name, value, at in fields if value]
-    if not wrong:
-        return None
     text = ", ".join(f"{name} {value}" for name, value, _ in wrong)
     text = f"non-zero fields beside a PKCS#7 signature: {text}; kernels answer EBADMSG"
     return Remark("nonzero-params", text, behind + wrong[0][2])

@@ -57,22 +57,37 @@ def try_digest(key: Key, algorithm: str, hash_name: str, digest: bytes, value: b
     return check(key, hash_name, digest, value) if key.algorithm == algorithm else Match.FOREIGN
 
 
-def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
+@lru_cache(maxsize=1)
+def _pkcs1() -> tuple[Any, type[Exception]]:
+    """The padding, and what is raised when it does not hold: looked up once, this runs for every file."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
+    return PKCS1v15(), InvalidSignature
+
+
+def _as_long_as(key: Key, value: bytes) -> bytes | None:
+    """An RSA value without or with zeros in front, as long as the modulus; None where it cannot be."""
     size = (key.bits + 7) // 8
-    if not value or len(value.lstrip(b"\0")) > size:
+    if len(value) == size:
+        return value
+    plain = value.lstrip(b"\0")
+    return plain.rjust(size, b"\0") if value and len(plain) <= size else None
+
+
+def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
+    padding, mismatch = _pkcs1()
+    whole = _as_long_as(key, value)
+    if whole is None:
         return Match.FOREIGN
-    value = value.lstrip(b"\0").rjust(size, b"\0")
     scheme = prehashed(hash_name)
     try:
         if scheme is not None:
-            key.public.verify(value, digest, PKCS1v15(), scheme)
+            key.public.verify(whole, digest, padding, scheme)
             return Match.YES
-    except InvalidSignature:
+    except mismatch:
         pass
-    opened = open_padding(key, value)
+    opened = open_padding(key, whole)
     if opened is None:
         return Match.FOREIGN
     return Match.YES if scheme is None and opened == digest_info(hash_name, digest) else Match.NO
@@ -80,12 +95,10 @@ def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
 
 def open_padding(key: Key, value: bytes) -> bytes | None:
     """What PKCS#1 type 1 padding holds under an RSA key (normally a DigestInfo), None if it does not open."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-
+    padding, mismatch = _pkcs1()
     try:
-        return bytes(key.public.recover_data_from_signature(value, PKCS1v15(), None))
-    except (InvalidSignature, ValueError):
+        return bytes(key.public.recover_data_from_signature(value, padding, None))
+    except (mismatch, ValueError):
         return None
 
 
@@ -215,9 +228,28 @@ def _matched(hits: Sequence[Key]) -> Outcome:
 
 
 def _mismatch(signature: Signature, key: Key, named: bool) -> str:
+    inside = _hash_inside(signature, key)
+    if inside not in (None, signature.hash):
+        return f"{key.label} opens the signature's padding, and inside is a digest of {inside}"
     if named:
         return f"{key.label} has this key id, and it does not match: the content or the signature was changed"
     return f"{key.label} opens the signature's padding, and the digest inside is another one"
+
+
+def _hash_inside(signature: Signature, key: Key) -> str | None:
+    """The hash that the DigestInfo in an RSA value names; None where it does not open or has none."""
+    whole = _as_long_as(key, signature.value) if signature.algorithm == key.algorithm == "rsa" else None
+    opened = open_padding(key, whole) if whole else None
+    if opened is None:
+        return None
+    return next(
+        (
+            h.name
+            for h in HASHES.values()
+            if opened[: -h.size] == digest_info(h.name, bytes(h.size))[: -h.size]
+        ),
+        None,
+    )
 
 
 def weaknesses(signature: Signature, key: Key | None) -> Iterator[Remark]:
