@@ -20,7 +20,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print every note."""
     reports = [r for found in terminalreporter.stats.values() for r in found if hasattr(r, "user_properties")]
     notes = [
-        text for r in reports if r.when == "call" for name, text in r.user_properties if name == PROPERTY
+        text
+        for r in reports
+        if getattr(r, "when", None) == "call"
+        for name, text in r.user_properties
+        if name == PROPERTY
     ]
     if notes:
         terminalreporter.section("notes")

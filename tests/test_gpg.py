@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
+from elfsig.cli.app import elfsig
 from elfsig.envelopes.encrypted_digest import EncryptedDigest, open_with
 from elfsig.envelopes.openpgp import OpenPgp
 from elfsig.envelopes.openpgp_make import make_ring
@@ -16,8 +18,8 @@ from elfsig.trust.openpgp import read
 from elfsig.verbs.openpgp_ring import public_ring
 from tests.support.gnupg import Home, home
 from tests.support.openpgp import Keys, message, signer
+from tests.support.vectors import ROOT, vector
 from tests.support.vectors import read as vector_file
-from tests.support.vectors import vector
 
 CONTENT = b"a module's bytes " * 20
 MESSAGE = message(CONTENT)
@@ -200,3 +202,14 @@ def test_without_the_secret_key_nothing_opens(second: Home, judge: Home) -> None
 def test_a_key_without_encryption_subkey_is_said(second: Home) -> None:
     with pytest.raises(SigningError, match="subkey for encryption"):
         EncryptedDigest().create(MESSAGE, GpgSigner("dsa-key", second.path), SignOptions())
+
+
+def test_decrypt_key_on_the_command_line(second: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNUPGHOME", str(second.path))
+    line = ["verify", str(ROOT / "modules" / "gkh-lj-i386.ko"), "--decrypt-key"]
+    opened = CliRunner().invoke(elfsig, [*line, "gpg:rsa1024"])
+    assert "not-a-signature" in opened.output
+    assert "the digest inside is that of this content" in opened.output
+    closed = CliRunner().invoke(elfsig, [*line, "gpg:rsa-key"])
+    assert "not-a-signature" in closed.output
+    assert "which is not rsa-key" in closed.output

@@ -89,7 +89,16 @@ def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
     question = Question(REGISTRY.changed(lenient), ring("keys/dsa1024.pub.gpg"))
     report = examine(evidence.read(module(entry)), question)
     assert report.verdict is Verdict.VALID
-    assert "length-past-end" in [warning.code for warning in report.findings[0].warnings]
+    (warning,) = (w for w in report.findings[0].warnings if w.code == "length-past-end")
+    assert warning.offset == report.findings[0].place.blob_start
+
+
+@each(v for v in vectors() if v["format"] == "note" and v["expected"] == "valid")
+def test_without_the_key_the_packet_s_16_bits_tell_the_coverage(entry: Vector) -> None:
+    given, verdict = findings(entry, ring("keys/unknown.pub.gpg"))
+    (text,) = (w.text for w in given[0].warnings if w.code == "hash16-fits")
+    assert verdict is Verdict.UNKNOWN_KEY
+    assert f"fit {entry['coverage']}," in text
 
 
 @each(v for v in vectors() if "section" in v and v["expected"] != "malformed")

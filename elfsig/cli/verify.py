@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from elfsig.cli import exit_codes, render_verify
+from elfsig.cli.legacy_options import Variants, legacy_options
 from elfsig.cli.options import (
     Machine,
     all_option,
@@ -36,6 +37,7 @@ from elfsig.verbs.verify import Outside, Question
     "--detached", metavar="FILE", type=click.Path(), help="The signature is in this file (.p7s...)."
 )
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
+@legacy_options
 @machine_options
 @all_option
 @jobs_option
@@ -49,6 +51,7 @@ def command(
     require: str | None,
     detached: str | None,
     modarg: str | None,
+    variants: Variants,
     machine: Machine,
     all_files: bool,
     jobs: int,
@@ -72,7 +75,7 @@ def command(
     """
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
-    question = Question(registry, keyring(trust, keys), machine.wanted, True)
+    question = Question(variants(registry), keyring(trust, keys), machine.wanted, True)
     found, single = entries(paths, all_files)
     outside = _outside(detached, modarg, single)
     work = _worker(question, outside, Style(machine, required, settings.colored(sys.stdout)), limit)

@@ -39,8 +39,12 @@ PROVES_NOTHING = (
 
 @dataclass(frozen=True, slots=True)
 class EncryptedDigest:
-    """Identified, made, opened with the secret key; never valid."""
+    """Identified, made, opened with the secret key; never valid.
 
+    ``decrypt`` turns a whole OpenPGP message into its plaintext, and raises SigningError.
+    """
+
+    decrypt: Callable[[bytes], bytes] | None = None
     id: str = "encrypted-digest"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
@@ -73,8 +77,14 @@ class EncryptedDigest:
         ]
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
-        """Always not-a-signature."""
-        return Outcome(Verdict.NOT_A_SIGNATURE, PROVES_NOTHING)
+        """Always not-a-signature; with ``decrypt``, a remark says what is inside."""
+        if self.decrypt is None:
+            return Outcome(Verdict.NOT_A_SIGNATURE, PROVES_NOTHING)
+        try:
+            return open_with(signature, message, self.decrypt)
+        except SigningError as reason:
+            remark = Remark("digest-not-opened", f"the digest inside is not known: {reason.text}")
+            return Outcome(Verdict.NOT_A_SIGNATURE, PROVES_NOTHING, None, (remark,))
 
     def create(
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions

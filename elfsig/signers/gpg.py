@@ -135,14 +135,19 @@ class GpgSigner:
         return answer.output
 
     def decrypt(self, packets: bytes) -> bytes:
-        """What an OpenPGP message holds that was encrypted to this key.
+        """What an OpenPGP message holds that was encrypted to this key, or to a subkey of it.
 
         Messages of 2004 have no integrity protection; that is not held against them.
         """
+        own = [key.fingerprint for key in self._listed]
         args = [] if self._version < (2, 2, 8) else ["--ignore-mdc-error"]
         answer = self._run([*args, "--decrypt", "--output", "-"], packets)
         if answer.line("DECRYPTION_OKAY") is None:
             raise self._failure("decrypt", answer)
+        to = [line.split()[1] for line in answer.status if line.startswith("ENC_TO ")]
+        if not any(name.endswith(each) for name in own for each in to):
+            text = f"it is encrypted to {', '.join(to)}, which is not {self.keyid}"
+            raise SigningError(text, code="other-key")
         return answer.output
 
     # ----------------------------------------------------------------- the key

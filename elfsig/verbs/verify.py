@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -165,7 +165,12 @@ def _best_pair(found: Found, format_: Format, question: Question) -> list[Checke
     if not parsed:
         return attempts[0]
     tried = [a[0].pair.coverage.id for a in parsed if a[0].pair.envelope.id == parsed[0][0].pair.envelope.id]
-    return [_say_tried(checked, tried) for checked in parsed[0]]
+    return [_say_tried(checked, tried) for checked in next(filter(_says_fits, parsed), parsed[0])]
+
+
+def _says_fits(attempt: list[Checked]) -> bool:
+    """Whether the signature's own 16 bits of the hash speak for this coverage, where no key does."""
+    return any(remark.code == "hash16-fits" for each in attempt for remark in each.outcome.remarks)
 
 
 def _pairs(format_: Format, question: Question) -> Iterator[Pair]:
@@ -235,7 +240,9 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
     signature, outcome, message = checked.signature, checked.outcome, checked.message
     warnings = [*outcome.remarks, *found.place.remarks]
     if signature is not None:
-        warnings += [*signature.remarks, *weaknesses(signature, outcome.key)]
+        said = (*outcome.remarks, *signature.remarks)
+        warnings = [*_in_content(said, found.place), *found.place.remarks]
+        warnings += weaknesses(signature, outcome.key)
     if outcome.key is not None:
         warnings += outcome.key.remarks
     if message is not None and _is_good(checked):
@@ -253,6 +260,13 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
         outcome.key,
         tuple(dict.fromkeys(warnings)),
     )
+
+
+def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
+    """What an envelope remarked, with offsets in the content instead of in its blob."""
+    for remark in remarks:
+        at = remark.offset
+        yield remark if at is None else remark._replace(offset=place.blob_start + at)
 
 
 # --------------------------------------------------------------------------- the file

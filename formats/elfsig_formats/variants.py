@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from elfsig.envelopes.encrypted_digest import EncryptedDigest
 from elfsig.envelopes.openpgp import OpenPgp
 from elfsig.envelopes.raw_rsa import RawRsa
 from elfsig.model import Envelope, Format
@@ -22,3 +24,8 @@ def lenient(format_: Format) -> Format:
 def searching(format_: Format) -> Format:
     """Raw RSA blocks in every byte order and padding that could be meant."""
     return _exchange(format_, RawRsa, RawRsa(search=True))
+
+
+def opening(decrypt: Callable[[bytes], bytes]) -> Callable[[Format], Format]:
+    """Encrypted digests opened: ``decrypt`` gives an OpenPGP message's plaintext, or raises SigningError."""
+    return lambda format_: _exchange(format_, EncryptedDigest, EncryptedDigest(decrypt))
