@@ -31,22 +31,6 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def limit_option(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--max-size BYTES``; the callback gets ``limit``."""
-    from elfsig.compression import LIMIT_OPTION
-    from elfsig.evidence import LIMIT
-
-    option = click.option(
-        LIMIT_OPTION,
-        "limit",
-        type=click.IntRange(min=1),
-        default=LIMIT,
-        metavar="BYTES",
-        help="Refuse files larger than this, also decompressed (default 1 GiB).",
-    )
-    return option(callback)
-
-
 def report(results: Iterable[Done], quiet: bool = False) -> int:
     """One line per file: done on stdout, warnings and failures on stderr. Returns the exit code.
 

@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 import click
 
 from elfsig.algorithms import hash_named
-from elfsig.cli.options import jobs_option, paths_argument
-from elfsig.cli.output_options import limit_option, output_options, report
+from elfsig.cli.options import jobs_option, limit_option, paths_argument
+from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
 from elfsig.evidence import Evidence
 from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.verbs.edit import Change, Output, edit
-
-PAYLOADS = ("openpgp", "raw-rsa", "encrypted-digest", "v1", "v2")
 
 
 class Existing(NamedTuple):
@@ -32,7 +30,10 @@ class Existing(NamedTuple):
 @click.option("--cert", metavar="CERT", help="Its certificate, where it is not in the same file.")
 @click.option("--hash", "hash_name", metavar="HASH", help="Digest, such as sha256.")
 @click.option("--coverage", metavar="ID", help="What is signed, where the format leaves a choice.")
-@click.option("--payload", type=click.Choice(PAYLOADS), help="How it is encoded, for gkh and crypto-digsig.")
+@click.option(
+    "--payload", metavar="NAME",
+    help="gkh: openpgp, raw-rsa, encrypted-digest. crypto-digsig: v1, v2.",
+)  # fmt: skip
 @click.option("--keyid", is_flag=True, help="Name the signer by subject key id (sign-file -k).")
 @click.option("--packet-version", type=click.Choice(["3", "4"]), default="4", help="Of OpenPGP packets.")
 @click.option("--section-name", metavar="NAME", help="Of the section, instead of the format's own.")

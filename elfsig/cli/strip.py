@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from elfsig.cli.options import jobs_option, paths_argument
-from elfsig.cli.output_options import limit_option, output_options, report
+from elfsig.cli.options import jobs_option, limit_option, paths_argument
+from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.evidence import Evidence
 from elfsig.verbs.edit import Change, Output, edit

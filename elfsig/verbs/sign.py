@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from dataclasses import replace as changed
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
@@ -74,26 +74,26 @@ def sign(
     if present and not (stack or detached):
         raise _already_signed(present)
     remarks = _look_at(image, format_)
-    pair, message, blob, params = _create(image, format_, signer, options, remarks)
-    result = format_.carrier.attach(image, blob, params, engine=options.engine)
+    made = _make(image, format_, signer, options, remarks)
+    result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
     if not detached:
-        place = _find_again(Image(result), format_, blob, params)
-        _prove(image, Image(result), place, pair, message)
+        _prove(image, Image(result), format_, made)
         remarks += check_remaining(present, Image(result), registry, force=options.force)
-    return SignResult(
-        result,
-        pair.coverage.id,
-        _hash_of(pair, blob, params),
-        len(result) if detached else len(result) - len(content),
-        detached,
-        removed,
-        tuple(remarks),
-    )
+    size = len(result) if detached else len(result) - len(content)
+    return SignResult(result, made.pair.coverage.id, made.hash, size, detached, removed, tuple(remarks))
 
 
-def _hash_of(pair: Pair, blob: bytes, params: Params) -> str | None:
-    """The hash as the new signature itself says it; ML-DSA has its own whatever was asked for."""
-    return pair.envelope.parse(blob, params)[0].hash
+class _Made(NamedTuple):
+    """A new signature, not yet attached. ``hash`` is what it says itself: ML-DSA has its own."""
+
+    pair: Pair
+    message: Message
+    blob: bytes
+    params: Params
+
+    @property
+    def hash(self) -> str | None:
+        return self.pair.envelope.parse(self.blob, self.params)[0].hash
 
 
 def _already_signed(present: Sequence[Found]) -> EditRefused:
@@ -126,13 +126,13 @@ def _look_at(image: Image, format_: Format) -> list[Remark]:
     return [Remark("not-elf", "signed although it is no ELF file, hence no module", 0)]
 
 
-def _create(
+def _make(
     image: Image,
     format_: Format,
     signer: Signer | PacketSigner,
     options: SignOptions,
     remarks: list[Remark],
-) -> tuple[Pair, Message, bytes, Params]:
+) -> _Made:
     """The new signature, and what the carrier has to say beside it."""
     asks = format_.choose is not None or format_.advise is not None
     vermagic = modinfo.value(image, b"vermagic") if asks else None
@@ -150,7 +150,7 @@ def _create(
     blob, params = pair.envelope.create(message, signer, filled)
     if format_.wrap is not None:
         params = format_.wrap(params, signer.algorithm, filled)
-    return pair, message, blob, params
+    return _Made(pair, message, blob, params)
 
 
 def choose_pair(format_: Format, options: SignOptions, vermagic: str | None) -> Pair:
@@ -179,14 +179,15 @@ def _names(pair: Pair) -> dict[str, str | None]:
     return {"coverage": pair.coverage.id, "payload": pair.payload}
 
 
-def _prove(before: Image, after: Image, place: Place, pair: Pair, message: Message) -> None:
-    """Prove that the new signature lies over the very message that was signed."""
+def _prove(before: Image, after: Image, format_: Format, made: _Made) -> None:
+    """Find the new signature again, and prove that it lies over the very message that was signed."""
+    place = _find_again(after, format_, made.blob, made.params)
+    coverage = made.pair.coverage
     if place.kind == "trailer":
         if place.start != before.end or not after.data.startswith(before.bytes()):
             raise EditRefused("adding the signature would change what is in front of it")
-        return
-    if digest_of(pair.coverage.message(after, place)) != digest_of(message):
-        raise EditRefused(f"adding the signature would change what it signs ({pair.coverage.id})")
+    elif digest_of(coverage.message(after, place)) != digest_of(made.message):
+        raise EditRefused(f"adding the signature would change what it signs ({coverage.id})")
 
 
 def _find_again(after: Image, format_: Format, blob: bytes, params: Params) -> Place:
