@@ -447,6 +447,12 @@ BROKEN = {
         None,
         "expected signatureAlgorithm",
     ),
+    "65 signers": (craft.cms(*[signer_info(RSA)] * 65), 0, "65 signers"),
+    "1025 digests": (
+        craft.cms(signer_info(RSA), digests=craft.algorithm(RSA_OID) * 1025, wrap=craft.indefinite),
+        None,
+        "more than 1024 elements in digestAlgorithms",
+    ),
     "never closed": (b"\x30\x80" + GOOD[4:], 1, "never closed"),
     "endless nesting": (b"\x30\x80" * 5000, 1, "never closed"),
     "closed nesting": (b"\x30\x80" * 5000 + b"\0\0" * 5000, None, None),

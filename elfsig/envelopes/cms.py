@@ -36,6 +36,9 @@ _VALUE_HEADERS = {
 }
 """DER headers of RSA values, by their size, for which parsed skeletons are kept."""
 
+MAX_SIGNERS = 64
+"""Each may have a hash of its own, and with it a pass over the file."""
+
 _NONZERO = (("algo", 0), ("hash", 1), ("signer_len", 3), ("key_id_len", 4))
 """Fields of the info block that must be zero beside a CMS, and their offsets in it; the padding follows."""
 
@@ -91,6 +94,10 @@ def read(blob: bytes) -> SignedData:
         data = cms_ber.parse(blob)
     if not data.signers:
         raise ParseError("a SignedData without any SignerInfo; kernels answer EBADMSG", offset=outer.start)
+    if len(data.signers) > MAX_SIGNERS:
+        raise ParseError(
+            f"{len(data.signers)} signers, more than {MAX_SIGNERS} are not checked", offset=outer.start
+        )
     return data
 
 

@@ -20,6 +20,9 @@ from elfsig.envelopes.cms_types import SIGNED_DATA, AlgorithmId, Attribute, Sign
 from elfsig.envelopes.der import Part, fields
 from elfsig.errors import ParseError
 
+MAX_MEMBERS = 1024
+"""Elements of one set that are read: pyasn1 takes seconds for a megabyte of small ones."""
+
 CONTENT_INFO = (Part("contentType", (0x06,)), Part("content", (0xA0,)))
 SIGNED = (
     Part("version", (0x02,)),
@@ -38,6 +41,7 @@ SIGNER = (
     Part("signature", (0x04, 0x24)),
     Part("unsignedAttrs", (0xA1,), optional=True),
 )
+SETS = {"digestAlgorithms", "certificates", "crls", "signerInfos", "signedAttrs", "unsignedAttrs"}
 ISSUER_AND_SERIAL = (Part("issuer", (0x30,)), Part("serialNumber", (0x02,)))
 
 
@@ -124,8 +128,11 @@ def parse(blob: bytes) -> SignedData:
         raise ParseError(f"content type {kind}, not signedData", offset=info["contentType"].start)
     inner = der.descend(blob, info["content"], 0)
     parts = fields(blob, inner, SIGNED)
+    _bound(blob, parts)
     nodes = list(der.children(blob, parts["signerInfos"]))
     shapes = [_Shape(node, fields(blob, node, SIGNER)) for node in nodes]
+    for shape in shapes:
+        _bound(blob, shape.parts)
     try:
         return _plain(blob, outer, parts, shapes)
     except ParseError:
@@ -133,6 +140,14 @@ def parse(blob: bytes) -> SignedData:
     except Exception as fault:  # pyasn1 answers hostile bytes with errors of every kind
         text = str(fault).splitlines()[0][:120] if str(fault) else type(fault).__name__
         raise ParseError(f"not a CMS SignedData: {text}", offset=inner.start) from None
+
+
+def _bound(blob: bytes, parts: dict[str, der.Node]) -> None:
+    """Raises ParseError for a set with more elements than any signature ever had."""
+    for name in SETS & parts.keys():
+        for number, node in enumerate(der.children(blob, parts[name])):
+            if number == MAX_MEMBERS:
+                raise ParseError(f"more than {MAX_MEMBERS} elements in {name}", offset=node.start)
 
 
 def _plain(blob: bytes, outer: der.Node, parts: dict[str, der.Node], shapes: list[_Shape]) -> SignedData:
