@@ -87,13 +87,17 @@ def read_embedded(data: bytes) -> Embedded | None:
         fingerprint=sha256(spki).hexdigest(),
         label=common_name(subject) or "embedded certificate",
     )
-    issuer, serial = _bytes(data, tbs["issuer"]), tbs["serialNumber"]
-    number = magnitude(int.from_bytes(data[serial.body : serial.end], "big", signed=True))
-    ids: tuple[KeyId, ...] = (("issuer-serial", issuer + b"|" + number),)
-    if _SKID in extensions:
-        ids += (("skid", extensions[_SKID][2:]),)
     is_ca = b"\x01\x01\xff" in extensions.get(_BASIC_CONSTRAINTS, b"")
-    return Embedded(issuer, subject, ids, key, signed, is_ca)
+    ids = tuple(_ids(data, tbs, extensions))
+    return Embedded(_bytes(data, tbs["issuer"]), subject, ids, key, signed, is_ca)
+
+
+def _ids(data: bytes, tbs: dict[str, der.Node], extensions: dict[str, bytes]) -> Iterator[KeyId]:
+    serial = tbs["serialNumber"]
+    number = magnitude(int.from_bytes(data[serial.body : serial.end], "big", signed=True))
+    yield "issuer-serial", _bytes(data, tbs["issuer"]) + b"|" + number
+    if _SKID in extensions:
+        yield "skid", extensions[_SKID][2:]
 
 
 def _bytes(data: bytes, node: der.Node) -> bytes:
