@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from elfsig.coverage.sections import SectionView, Stream
-from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, Section
 from elfsig.model import ByteRange, Message, Place, Remark
+
+if TYPE_CHECKING:
+    from elfsig.coverage.sections import SectionView
+    from elfsig.elf.image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class TextData:
 
     def message(self, image: Image, place: Place | None) -> Message:
         """The stream. Raises ParseError when the sections cannot be read or lie outside the content."""
+        from elfsig.coverage.sections import SectionView, Stream
+
         view = SectionView(image, place)
         stream = Stream(view)
         named = [s for s in view.sections if self._is_named_so(s.name)]
