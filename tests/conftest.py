@@ -16,6 +16,11 @@ def note(request: pytest.FixtureRequest) -> Note:
     return lambda text: request.node.user_properties.append((PROPERTY, text))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """No bytes in test names: those of keys made for the run differ from one process to the other."""
+    return "bytes" if isinstance(val, bytes) and len(val) > 12 else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print every note."""
     reports = [r for found in terminalreporter.stats.values() for r in found if hasattr(r, "user_properties")]
