@@ -5,7 +5,6 @@ elfsig's hash names are lower case with a dash before the SHA-3 size: md5, sha1,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +29,8 @@ class Hash(NamedTuple):
 
     def new(self) -> Any:
         """A fresh hashlib object. Raises ValueError where this Python's OpenSSL lacks the hash."""
+        import hashlib
+
         return hashlib.new(self.hashlib, usedforsecurity=False)
 
 

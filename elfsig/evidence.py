@@ -12,7 +12,6 @@ import stat as modes
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import IO, NamedTuple
 
 from elfsig.carriers.magic_trailer import MAGIC as MAGIC_TEXT
@@ -71,6 +70,8 @@ class Evidence:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file as it lies there, in hex."""
+        from hashlib import sha256
+
         return sha256(self.raw).hexdigest()
 
     def packed(self, content: bytes) -> bytes:

@@ -5,6 +5,7 @@ A command's callback returns its exit code (None is 0) and raises ElfsigError fo
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ class LazyGroup(click.Group):
         if row is None:
             return None
         command: click.Command = import_module(row.module).command
+        gc.freeze()
+        gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,7 +15,12 @@ class Image:
     def __init__(self, data: bytes, end: int | None = None, *, whole: Image | None = None) -> None:
         self.data = data
         self.end = len(data) if end is None else end
-        self._whole = whole or self
+        # None for the whole itself: an object that refers to itself is freed late, and its content with it.
+        self._outer = whole
+
+    @property
+    def _whole(self) -> Image:
+        return self._outer or self
 
     def cut(self, end: int) -> Image:
         """The same content without what lies at ``end`` and behind it."""

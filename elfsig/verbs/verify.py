@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -348,14 +347,16 @@ def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]
 
 def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:
     """SHA-256 of what stripping every signature would give; None where strip would refuse."""
+    from hashlib import sha256
+
     if any(f.place.fault is not None for f in found):
         return None
     if all(f.place.kind == "trailer" for f in found):
         end = found[-1].place.start if found else image.end
-        return hashlib.sha256(memoryview(image.data)[:end]).hexdigest()
+        return sha256(memoryview(image.data)[:end]).hexdigest()
     from elfsig.verbs.strip import strip
 
     try:
-        return hashlib.sha256(strip(image.data, question.registry, everything=True).content).hexdigest()
+        return sha256(strip(image.data, question.registry, everything=True).content).hexdigest()
     except ElfsigError:
         return None
