@@ -28,7 +28,7 @@ from elfsig.elf.table import SHN_XINDEX, SHT_NOTE, SHT_PROGBITS, ElfTable
 from elfsig.errors import EditRefused
 
 _TYPES = (SHT_PROGBITS, SHT_NOTE)
-_SECONDS = 120.0
+_SECONDS = 30.0
 
 
 def insert(content: bytes, wish: Wish) -> bytes:

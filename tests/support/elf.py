@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import pack
 
+from elfsig.elf.relayout import align_up
 from elfsig.elf.table import (
     LAYOUTS,
     SHT_GROUP,
@@ -146,22 +147,20 @@ def many(count: int, *, symbol_in: int) -> bytes:
 
 
 def with_shared_names(content: bytes) -> bytes:
-    """``content`` with symbol names and section names in one string table, as LLVM writes them."""
+    """``content`` with its section names in the symbols' string table, as LLVM writes them."""
     table = ElfTable(content)
     rows, layout = list(table.rows), table.layout
-    symtab = next(i for i, row in enumerate(rows) if row.type == SHT_SYMTAB)
-    strings = table.content(rows[symtab].link)
+    strtab = next(row.link for row in rows if row.type == SHT_SYMTAB)
+    strings = table.content(strtab)
     names = strings + table.names
-    start = len(content) + -len(content) % layout.word
-    shoff = start + len(names) + -(start + len(names)) % layout.word
+    start = align_up(table.end, layout.word)
+    shoff = align_up(start + len(names), layout.word)
     rows = [row._replace(name=row.name + len(strings)) if i else row for i, row in enumerate(rows)]
-    rows[symtab] = rows[symtab]._replace(link=table.shstrndx)
-    rows[table.shstrndx] = rows[table.shstrndx]._replace(offset=start, size=len(names))
+    rows[strtab] = rows[strtab]._replace(offset=start, size=len(names))
     body = content[: table.end].ljust(start, b"\0") + names
-    out = bytearray(body.ljust(shoff, b"\0") + b"".join(layout.row.pack(*row) for row in rows))
-    at = table.field_offset("shoff")
-    out[at : at + layout.word] = shoff.to_bytes(layout.word, "little" if layout.order == "<" else "big")
-    return bytes(out)
+    out = body.ljust(shoff, b"\0") + b"".join(layout.row.pack(*row) for row in rows)
+    head = table.header._replace(shoff=shoff, shstrndx=strtab)
+    return out[:16] + layout.header.pack(*head) + out[16 + layout.header.size :]
 
 
 def patched(content: bytes, index: int, **fields: int) -> bytes:
