@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO
@@ -104,18 +105,25 @@ def ending(reason: BaseException) -> int:
         complain(str(reason), reason.path)
         return reason.exit_code
     if isinstance(reason, BrokenPipeError):
-        # Whatever is still buffered has no reader: let the interpreter's last flush go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     if isinstance(reason, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED
     if os.environ.get(DEBUG):
         raise reason
     if isinstance(reason, OSError):
+        if reason.filename is None:
+            drop_output()
         complain((reason.strerror or str(reason)).lower(), reason.filename)
         return UNREADABLE
     complain(f"internal error, please report it ({DEBUG}=1 shows more): {type(reason).__name__}: {reason}")
     return INTERNAL
+
+
+def drop_output() -> None:
+    """Whatever is still buffered cannot be written: let the interpreter's last flush go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def forgiving(stream: TextIO) -> None:
