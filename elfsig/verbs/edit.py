@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elfsig.atomic import sync_folder, write_atomic
 from elfsig.carriers.trailer import ModuleTrailer
@@ -21,7 +21,9 @@ class Change(NamedTuple):
 
     ``word`` says what was done (signed, stripped, unchanged), ``text`` the same in a sentence. With
     ``suffix`` the content is no module but a file of its own, named like the module with this behind it.
-    ``verbatim``: the content is the whole file as it is to be, not to be compressed.
+    ``verbatim``: the content is the whole file as it is to be, not to be compressed. ``beside`` is a further
+    file, (suffix, bytes), that goes next to the result. ``record`` is what is to be kept on it: plain JSON.
+    With ``error`` the file is refused, and nothing written.
     """
 
     content: bytes | None
@@ -30,17 +32,21 @@ class Change(NamedTuple):
     remarks: tuple[Remark, ...] = ()
     suffix: str = ""
     verbatim: bool = False
+    beside: tuple[str, bytes] | None = None
+    record: Mapping[str, Any] | None = None
+    error: Remark | None = None
 
 
 class Task(NamedTuple):
     """One file and where its result goes: ``target`` None is in place. ``named``: the user named that file
-    itself. ``error``: there is nothing to do."""
+    itself. ``error``: there is nothing to do. ``dry``: nothing is to be written."""
 
     path: str
     target: str | None
     error: Remark | None = None
     code: int = 0
     named: bool = False
+    dry: bool = False
 
 
 class Done(NamedTuple):
@@ -53,17 +59,24 @@ class Done(NamedTuple):
     remarks: tuple[Remark, ...] = ()
     error: Remark | None = None
     code: int = 0
+    record: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where results go: exactly one of a file (for one input), a directory (tree kept), in place."""
+    """Where results go: exactly one of a file (for one input), a directory (tree kept), in place.
+
+    ``dry``: nothing is written; then none of the three is needed.
+    """
 
     file: str | None = None
     directory: str | None = None
     in_place: bool = False
+    dry: bool = False
 
     def __post_init__(self) -> None:
+        if self.dry and (self.file, self.directory, self.in_place) == (None, None, False):
+            return
         if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
             raise UsageError(
                 "say where the result goes: one of -o FILE, --output-dir DIR, --in-place", code="output"
@@ -91,7 +104,7 @@ class Output:
                 text = f"its result would take the place of that of {first}"
                 yield Task(entry.path, target, Remark("same-target", text), 1)
             else:
-                yield Task(entry.path, target, named=self.file is not None)
+                yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
 
     def _target(self, entry: Entry) -> str | None:
         if self.directory is None:
@@ -125,7 +138,8 @@ def edit(
     def work(task: Task) -> Done:
         return edit_one(task, change, limit)
 
-    return _synced(run(work, tasks, jobs, lost=_lost))
+    results = run(work, tasks, jobs, lost=_lost)
+    return results if output.dry else _synced(results)
 
 
 def _synced(results: Iterable[Done]) -> Iterator[Done]:
@@ -153,13 +167,17 @@ def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMI
     try:
         evidence = read(task.path, limit=limit)
         done = change(evidence)
-        target, written = _write(task, evidence, done)
+        idle = task.dry or done.error is not None
+        target, written = (task.target, ()) if idle else _write(task, evidence, done)
     except ElfsigError as fault:
         error = Remark(fault.code, fault.text, fault.offset)
         # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
         code = fault.exit_code if fault.exit_code == 5 else 1
         return Done(task.path, task.target, "failed", "", (), error, code)
-    return Done(task.path, target, done.word, done.text, (*done.remarks, *written))
+    remarks = (*done.remarks, *written)
+    return Done(
+        task.path, target, done.word, done.text, remarks, done.error, int(done.error is not None), done.record
+    )
 
 
 def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
@@ -172,12 +190,21 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
             )
         if done.content is None:
             return None, ()
+        _write_beside(task.path, done)
         return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat, sync=False)
     target = task.target if task.named else task.target + done.suffix
     _refuse_input(task.path, target)
     _make_folder(target)
     like = None if done.suffix else task.path
+    _write_beside(target, done)
     return target, write_atomic(target, _raw(evidence, done), like=like, sync=False)
+
+
+def _write_beside(target: str, done: Change) -> None:
+    """The further file first: the module without it would be half of the result."""
+    if done.beside is not None:
+        suffix, data = done.beside
+        write_atomic(target + suffix, data)
 
 
 def _raw(evidence: Evidence, done: Change) -> bytes:
