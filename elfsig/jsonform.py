@@ -128,7 +128,7 @@ def params_object(params: Params) -> Json | None:
     """What the wrapper says beside the signature's bytes; which keys there are depends on the carrier."""
     if params is None:
         return None
-    return {name: plain(getattr(params, name)) for name in params.__dataclass_fields__}
+    return {name: plain(value) for name, value in params._asdict().items()}
 
 
 def _signature_keys(signature: Signature | None, key: Key | None) -> Json:

@@ -11,7 +11,7 @@ says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
@@ -69,8 +69,7 @@ class ByteRange(NamedTuple):
 # --------------------------------------------------------------------------- carriers
 
 
-@dataclass(frozen=True, slots=True)
-class TrailerInfo:
+class TrailerInfo(NamedTuple):
     """The 12-byte ``struct module_signature`` in front of the marker (include/linux/module_signature.h).
 
     ``sig_len`` is big-endian in the file; the other fields are one byte each, ``pad`` three bytes.
@@ -86,8 +85,7 @@ class TrailerInfo:
     sig_len: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SectionInfo:
+class SectionInfo(NamedTuple):
     """How a signature's section is declared: ELF ``sh_type``, ``sh_flags``, ``sh_addralign``.
 
     ``owner`` and ``note_type`` are those of the ELF note inside it, where the section holds one.
@@ -101,8 +99,7 @@ class SectionInfo:
     note_type: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MagicInfo:
+class MagicInfo(NamedTuple):
     """The length field in front of the 30-byte magic text of 2012: its raw bytes and its style."""
 
     style: Literal["ascii", "u16"]
@@ -205,8 +202,7 @@ class Hasher(Protocol):
     def update(self, data: Any, /) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
 
     It is fed, never pre-hashed, since envelopes hash more behind it (OpenPGP's trailer, digsig's header).
@@ -369,8 +365,7 @@ class PacketSigner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SignOptions:
+class SignOptions(NamedTuple):
     """What the caller chose for a signature that is being made; None leaves it to the format.
 
     ``hash`` is elfsig's hash name (sha256, sha3-384...). ``keyid``: name the signer by subject key id
@@ -395,8 +390,10 @@ class SignOptions:
 # --------------------------------------------------------------------------- envelopes
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+NO_FACTS: Mapping[str, Any] = {}
+
+
+class Signature(NamedTuple):
     """One signature as its envelope parsed it: claims, not yet facts.
 
     ``key_ids`` are looked up in the keyring in order. ``facts`` are what kernels care about (versions,
@@ -421,12 +418,11 @@ class Signature:
     created: int | None = None
     fault: Remark | None = None
     remarks: tuple[Remark, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = NO_FACTS
     detail: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What checking one signature gave."""
 
     verdict: Verdict
@@ -515,8 +511,7 @@ class Format:
 # --------------------------------------------------------------------------- reports
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One signature of one file, with its verdict: an entry of ``signatures`` in the JSON."""
 
     format: str | None
@@ -532,8 +527,7 @@ class Finding:
     warnings: tuple[Remark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ElfSummary:
+class ElfSummary(NamedTuple):
     """The ELF header in words: class 32 or 64, data little or big, machine and type by name."""
 
     bits: int
@@ -542,8 +536,7 @@ class ElfSummary:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileReport:
+class FileReport(NamedTuple):
     """Everything that was found out about one file: one object of the JSON's ``files``."""
 
     path: str

@@ -70,7 +70,7 @@ class NoteCarrier:
             place,
             blob_start=at + start,
             blob=content[start : start + descsz],
-            params=replace(info, owner=owner.removesuffix(b"\0"), note_type=note_type),
+            params=info._replace(owner=owner.removesuffix(b"\0"), note_type=note_type),
             fault=self._fault(owner, note_type, at),
             remarks=place.remarks + _leftover(len(content), start + _padded(descsz), at),
         )

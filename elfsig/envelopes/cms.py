@@ -6,9 +6,9 @@ What kernels accept of it: crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_verify.c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from elfsig.errors import ParseError
 from elfsig.model import (
@@ -62,7 +62,7 @@ class Cms:
         """The signers of ``blob``, in order. Raises ParseError with the offset inside ``blob``."""
         signatures = _from_skeleton(blob) or _signatures(read(blob), blob)
         fault = _nonzero(params, len(blob)) if isinstance(params, TrailerInfo) else None
-        return [replace(s, fault=fault) for s in signatures] if fault else signatures
+        return [s._replace(fault=fault) for s in signatures] if fault else signatures
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Check one signer. Embedded certificates count only when they lead to a key of ``keys``."""
@@ -118,16 +118,7 @@ def _from_skeleton(blob: bytes) -> list[Signature] | None:
         return None
     if found is None:
         return None
-    # Cheaper than dataclasses.replace, and this runs once for every module of a tree.
-    return [Signature("cms", found.algorithm, found.hash, blob[-size:], *_behind_value(found))]
-
-
-def _behind_value(found: Signature) -> tuple[Any, ...]:
-    """The fields of ``found`` that follow its value, in order."""
-    return (
-        found.key_ids, found.algorithm_text, found.hash_text, found.key_bits, found.curve, found.signer,
-        found.key_id, found.serial, found.created, found.fault, found.remarks, found.facts, found.detail,
-    )  # fmt: skip
+    return [found._replace(value=blob[-size:])]
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ basicConstraints play no part beside the signatures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from elfsig.envelopes import der
@@ -160,7 +160,7 @@ def through_embedded(signature: Signature, statement: Statement, keys: Keyring, 
         return Outcome(Verdict.INVALID, text, anchor[1] if anchor else None)
     if anchor is None:
         text = f"{direct.reason}; the certificate of {signer.name} is embedded, which proves nothing"
-        return direct if direct.verdict is Verdict.UNTRUSTED else replace(direct, reason=text)
+        return direct if direct.verdict is Verdict.UNTRUSTED else direct._replace(reason=text)
     revoked = _revoked(chain[: anchor[0] + 1], keys)
     if revoked is not None:
         return Outcome(

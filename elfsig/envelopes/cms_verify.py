@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.envelopes.cms import Claim
 from elfsig.envelopes.primitives import Unsupported, judge
 from elfsig.envelopes.statement import Statement, stream_digest
@@ -54,4 +52,4 @@ def _with_length(signature: Signature, outcome: Outcome) -> Outcome:
         return outcome
     text = f"value of {len(signature.value)} bytes for a modulus of {size}; kernels answer EKEYREJECTED"
     remark = Remark("value-length", text, signature.facts.get("value_offset"))
-    return replace(outcome, remarks=(*outcome.remarks, remark))
+    return outcome._replace(remarks=(*outcome.remarks, remark))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -189,7 +189,7 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
 
 def _with_quirk(outcome: Outcome, name: str) -> Outcome:
     text = f"the hash byte says SHA-1 and the file hash is {name}, as evmctl before July 2013 left it"
-    return replace(outcome, remarks=(*outcome.remarks, Remark("digsig-hash-byte", text)))
+    return outcome._replace(remarks=(*outcome.remarks, Remark("digsig-hash-byte", text)))
 
 
 def _v1_attempt(signature: Signature, message: Message, hash_name: str) -> Callable[[Key], Match]:

@@ -7,7 +7,7 @@ SHA-1, over names, headers and contents of all other sections. (b) ``Sign``, ver
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from elfsig.envelopes.openpgp import OpenPgp
 from elfsig.errors import ParseError, SigningError
@@ -38,7 +38,7 @@ class VendorSignature:
         if blob[:4] == MAGIC:
             return [self._block(blob)]
         try:
-            return [replace(each, envelope=self.id) for each in OpenPgp().parse(blob, params)]
+            return [each._replace(envelope=self.id) for each in OpenPgp().parse(blob, params)]
         except ParseError as fault:
             raise ParseError(
                 f"neither 'Sign' nor an OpenPGP signature: {fault.text}", offset=fault.offset

@@ -141,8 +141,7 @@ def _make(
         remarks += format_.advise(signer.algorithm, options, vermagic)
     message = pair.coverage.message(image, None)
     remarks += message.remarks
-    filled = changed(
-        options,
+    filled = options._replace(
         hash=options.hash or format_.default_hash,
         payload=options.payload or pair.payload,
         coverage=pair.coverage.id,

@@ -185,7 +185,7 @@ def _say_tried(checked: Checked, tried: Sequence[str]) -> Checked:
     if checked.outcome.verdict is not Verdict.INVALID or len(tried) < 2:
         return checked
     reason = f"{checked.outcome.reason} (tried: {', '.join(tried)})"
-    return checked._replace(outcome=replace(checked.outcome, reason=reason))
+    return checked._replace(outcome=checked.outcome._replace(reason=reason))
 
 
 def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: Question) -> list[Checked]:
@@ -277,7 +277,7 @@ def mark_effective(findings: Sequence[Finding]) -> list[Finding]:
         return []
     outermost = [f for f in findings if f.layer == min(f.layer for f in findings)]
     decides = decisive(outermost)
-    return [replace(f, effective=f is decides) for f in findings]
+    return [f._replace(effective=f is decides) for f in findings]
 
 
 RANK = (
@@ -342,7 +342,7 @@ def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
     outer = Finding(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
-    return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in findings)]
+    return [outer, *(f._replace(layer=f.layer + 1, blob=f.blob + 1) for f in findings)]
 
 
 def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:
