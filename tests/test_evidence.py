@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -239,12 +240,14 @@ def nobody(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid():
         yield tmp_path
         return
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    os.chown(tmp_path, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    yield tmp_path
-    os.seteuid(0)
+    # pytest's own directories are shut to others at every level, and under xdist there is one more.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
 
 
 def test_unreadable_files_and_directories(nobody: Path) -> None:

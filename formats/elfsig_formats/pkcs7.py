@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from elfsig.envelopes.cms import Cms
-
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.coverage.whole_file import WholeFile
+from elfsig.envelopes.cms import Cms
 from elfsig.model import Basis, Format, Pair, Params, TrailerInfo
 
 
