@@ -9,7 +9,7 @@ import click
 
 from elfsig.cli import exit_codes, render_list
 from elfsig.cli.options import Machine, all_option, jobs_option, limit_option, machine_options, paths_argument
-from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread_batches
+from elfsig.cli.reading import BATCH, Result, collect, entries, finish, report_on, spread_batches
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
 from elfsig.errors import ReadError, UsageError
@@ -70,7 +70,8 @@ def command(
     question = Question(registry, None, machine.wanted, False)
     if sections:
         return _sections(found, look, registry, limit)
-    results = spread_batches(Lister(look, question, limit), found, 1 if single else jobs)
+    lister = Lister(look, question, limit)
+    results = spread_batches(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
     counts, code = collect(results, settings, machine)
     if not single:
         complain(summary(counts))

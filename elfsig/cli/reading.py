@@ -86,19 +86,21 @@ def spread(work: Callable[[Entry], Result], entries: Iterable[Entry], jobs: int)
 
 
 BATCH = 16
+"""Files that go to a process together when a glance at each will mostly do."""
 
 
 def spread_batches(
-    work: Callable[[Sequence[Entry]], list[Result]], entries: Iterable[Entry], jobs: int
+    work: Callable[[Sequence[Entry]], list[Result]], entries: Iterable[Entry], jobs: int, size: int = BATCH
 ) -> Iterator[Result]:
-    """:func:`spread` for work that takes less time than it takes to hand it to another process."""
+    """:func:`spread` for work that takes less time than it takes to hand it to another process: ``size``
+    files at once."""
 
     def lost(batch: Sequence[Entry], how: str) -> list[Result]:
         fault = ReadError(f"no result: {how}", code="process-died")
         return work([entry._replace(error=fault) for entry in batch])
 
     supply = iter(entries)
-    batches = iter(lambda: list(islice(supply, BATCH)), [])
+    batches = iter(lambda: list(islice(supply, size)), [])
     if jobs == 1:
         return chain.from_iterable(map(work, batches))
     from elfsig.parallel import run
