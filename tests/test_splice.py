@@ -188,6 +188,8 @@ BAD_SECTIONS: dict[str, tuple[int, dict[str, int], str]] = {
     "strings without NUL": (STRTAB, {"size": 13}, "elf-strings"),
     "group signature missing": (1, {"info": 99}, "elf-group"),
     "section 0 in use": (0, {"type": 1}, "elf-section-zero"),
+    "section 0 with a size": (0, {"size": 9}, "elf-section-zero"),
+    "section 0 with a link": (0, {"link": 8}, "elf-section-zero"),
 }
 
 

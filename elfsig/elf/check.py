@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NoReturn
 
 from elfsig.elf.records import relocation_columns, symbol_columns, words
+from elfsig.elf.relayout import Numbering, numbering
 from elfsig.elf.table import (
     ET_REL,
     SHN_LORESERVE,
@@ -87,8 +88,14 @@ def _check_header(table: ElfTable) -> None:
     if names.type != SHT_STRTAB or not table.names:
         text = f"e_shstrndx {table.shstrndx} names no string table"
         raise ParseError(text, offset=table.field_offset("shstrndx"), code="elf-shstrndx")
-    if any(table.rows[0]._replace(size=0, link=0)):
-        _damaged(table, 0, "section 0 is not empty", "elf-section-zero")
+    numbers = numbering(table, len(table.rows), table.shstrndx)
+    if any(table.rows[0]._replace(size=0, link=0)) or numbers != _numbers(table):
+        _damaged(table, 0, "section 0 holds more than extended section numbers", "elf-section-zero")
+
+
+def _numbers(table: ElfTable) -> Numbering:
+    head, zero = table.header, table.rows[0]
+    return Numbering(head.shnum, zero.size, head.shstrndx, zero.link)
 
 
 def _check_rows(table: ElfTable, file_size: int) -> None:
