@@ -1,0 +1,153 @@
+"""Options of the commands that make signatures: how one is to be made, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, NamedTuple
+
+import click
+
+from elfsig.algorithms import hash_named
+from elfsig.cli.settings import complain
+from elfsig.errors import SigningError, UsageError
+from elfsig.model import Format, PacketSigner, Signer, SignOptions
+
+Callback = Callable[..., Any]
+
+
+def making_options(callback: Callback) -> Callback:
+    """Adds what a format leaves to the user; the callback gets one argument ``options``."""
+
+    @click.option("--hash", "hash_name", metavar="HASH", help="Digest, such as sha256.")
+    @click.option("--coverage", metavar="ID", help="What is signed, where the format leaves a choice.")
+    @click.option(
+        "--payload", metavar="NAME",
+        help="gkh: openpgp, raw-rsa, encrypted-digest. crypto-digsig: v1, v2.",
+    )  # fmt: skip
+    @click.option("--keyid", is_flag=True, help="Name the signer by subject key id (sign-file -k).")
+    @click.option("--packet-version", type=click.Choice(["3", "4"]), default="4", help="Of OpenPGP packets.")
+    @click.option("--section-name", metavar="NAME", help="Of the section, instead of the format's own.")
+    @click.option("--created", type=int, metavar="SECONDS", help="Signing time since 1970; now by default.")
+    @click.option(
+        "--key-created", type=int, default=0, metavar="SECONDS",
+        help="When a PEM key was made: OpenPGP counts it into the key id.",
+    )  # fmt: skip
+    @click.option(
+        "--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF."
+    )
+    @click.option("--force", is_flag=True, help="Go on where elfsig would refuse for your good.")
+    @wraps(callback)
+    def wrapped(*args: Any, hash_name: str | None, packet_version: str, **more: Any) -> Any:
+        named = {name: more.pop(name) for name in _PLAIN}
+        hash_ = hash_named(hash_name).name if hash_name else None
+        options = SignOptions(hash=hash_, packet_version=int(packet_version), **named)
+        return callback(*args, options=options, **more)
+
+    return wrapped
+
+
+_PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_created", "engine", "force")
+
+
+class KeyWords(NamedTuple):
+    """What was said of keys: ``--key`` and ``--cert``, or where the public half of an ephemeral key goes."""
+
+    keys: tuple[str, ...]
+    certs: tuple[str, ...]
+    ephemeral: str | None
+
+    def signers(
+        self, formats: Sequence[Format], options: SignOptions, *, dry: bool = False
+    ) -> list[Signer | PacketSigner]:
+        """One signer for each of ``formats``: one key serves all, or each has its own, in their order.
+
+        A certificate goes with the key that it belongs to. Warnings go to stderr. Raises UsageError,
+        SigningError, WriteError.
+        """
+        if self.ephemeral is not None:
+            return [_ephemeral(self.ephemeral, formats, options, dry)]
+        if len(self.keys) not in (1, len(formats)):
+            text = f"{len(self.keys)} keys for {len(formats)} formats: give one for all, or one for each"
+            raise UsageError(text, code="keys")
+        opened = _opened(self.keys, self.certs)
+        return opened * len(formats) if len(opened) == 1 else opened
+
+
+def key_options(callback: Callback) -> Callback:
+    """Adds ``--key --cert --ephemeral``; the callback gets one argument ``key_words``."""
+
+    @click.option("--key", "keys", multiple=True, metavar="KEY", help="Private key: file, or gpg:KEYID.")
+    @click.option(
+        "--cert", "certs", multiple=True, metavar="CERT", help="Its certificate, if not in the same file."
+    )
+    @click.option(
+        "--ephemeral", type=click.Path(), metavar="FILE",
+        help="Make a key for this run alone; its certificate or public key goes to FILE.",
+    )  # fmt: skip
+    @wraps(callback)
+    def wrapped(
+        *args: Any, keys: tuple[str, ...], certs: tuple[str, ...], ephemeral: str | None, **more: Any
+    ) -> Any:
+        if bool(keys) == (ephemeral is not None) or (ephemeral is not None and certs):
+            raise UsageError("say who signs: --key (and --cert), or --ephemeral", code="keys")
+        return callback(*args, key_words=KeyWords(keys, certs, ephemeral), **more)
+
+    return wrapped
+
+
+def _opened(keys: tuple[str, ...], certs: tuple[str, ...]) -> list[Signer | PacketSigner]:
+    from elfsig.signers import open_signer
+
+    if len(keys) == 1 and len(certs) < 2:
+        return [_warned(open_signer(keys[0], *certs), (*certs, *keys)[0])]
+    from elfsig.signers import passphrase
+
+    ask = cache(passphrase.ask)  # a key may be opened once for each certificate
+    unused = set(certs)
+    signers = [_warned(_with_its_certificate(key, certs, unused, ask), key) for key in keys]
+    if unused:
+        raise UsageError(f"{sorted(unused)[0]}: a certificate of none of the keys", code="keys")
+    return signers
+
+
+def _with_its_certificate(
+    key: str, certs: tuple[str, ...], unused: set[str], ask: Callable[[str], bytes]
+) -> Signer | PacketSigner:
+    """The signer of ``key`` with that of ``certs`` which is its own, if there is one among them."""
+    from elfsig.signers import open_signer
+
+    signer = open_signer(key, ask=ask)
+    for cert in certs if isinstance(signer, Signer) else ():
+        try:
+            signer = open_signer(key, cert, ask=ask)
+        except SigningError as reason:
+            if reason.code != "certificate-of-other":
+                raise
+        else:
+            unused.discard(cert)
+    return signer
+
+
+def _warned(signer: Signer | PacketSigner, name: str) -> Signer | PacketSigner:
+    for remark in getattr(signer, "remarks", ()):
+        complain(remark.text, name, word="warning: ")
+    return signer
+
+
+def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: bool) -> Signer:
+    """A key of this process alone; its public half is written before anything is signed with it."""
+    from elfsig.verbs import ephemeral
+
+    if len(formats) != 1:
+        raise UsageError("--ephemeral makes one key, for one format", code="keys")
+    signer = ephemeral.make(formats[0], options)
+    public = ephemeral.public_half(formats[0], signer, options, path)
+    if not dry:
+        ephemeral.write(path, public, force=options.force)
+    return signer
+
+
+def jobs_for(jobs: int, signers: Sequence[Signer | PacketSigner]) -> int:
+    """One at a time unless told otherwise, where an agent may ask for a passphrase."""
+    return jobs or (0 if all(isinstance(signer, Signer) for signer in signers) else 1)
