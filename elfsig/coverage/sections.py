@@ -141,8 +141,7 @@ class SectionView:
             yield self.field(nr, "name")
         if self.left_out is not None:
             yield self.name_range(self.left_out)
-            for name in ("type", "offset", "size"):
-                yield self.field(self.left_out, name)
+            yield self.field(self.left_out, "type")
 
 
 class Stream:

@@ -12,7 +12,7 @@ from struct import Struct, error
 from typing import NamedTuple
 
 from elfsig.errors import ParseError
-from elfsig.model import ElfSummary
+from elfsig.model import ByteRange, ElfSummary
 
 MAGIC = b"\x7fELF"
 LONGEST_NAME = 4096
@@ -171,6 +171,14 @@ class ElfTable:
     def row_offset(self, index: int) -> int:
         """File offset of a section header, for error messages."""
         return self.header.shoff + index * self.layout.row.size
+
+    def row_field(self, index: int, name: str) -> ByteRange:
+        """Where a field of a section header lies in the file, by its name in :class:`Row`."""
+        at, order = Row._fields.index(name), self.layout.order
+        codes, start = self.layout.row.format[1:], self.row_offset(index)
+        return ByteRange(
+            start + Struct(order + codes[:at]).size, start + Struct(order + codes[: at + 1]).size
+        )
 
     def field_offset(self, name: str) -> int:
         """File offset of a field of the ELF header, by its name in :class:`Header`."""

@@ -33,7 +33,7 @@ from elfsig.verbs.find import Found, anomalies, find
 NO_KEYS = "no key source was given: name one with --trust"
 
 
-class _NoKeys:
+class NoKeys:
     """The keyring of somebody who gave none."""
 
     keys: Sequence[Key] = ()
@@ -229,7 +229,7 @@ def _outcome(
         return _faulty(signature.fault)
     if "verify" not in format_.capabilities and format_.why_unsupported:
         return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
-    outcome = pair.envelope.verify(signature, message, question.keys or _NoKeys())
+    outcome = pair.envelope.verify(signature, message, question.keys or NoKeys())
     if outcome.verdict is Verdict.UNKNOWN_KEY and question.keys is None:
         return Outcome(Verdict.UNCHECKED, NO_KEYS)
     return outcome
