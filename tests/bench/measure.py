@@ -99,14 +99,14 @@ def _held(pid: int) -> int:
 class Row:
     """One line of the table: ``ours`` and ``theirs`` in ``unit``, and the bar for their quotient.
 
-    ``faster`` turns the quotient round: how many times theirs takes ours.
+    ``faster`` turns the quotient round: how many times theirs takes ours. Without a bar it is told only.
     """
 
     job: str
     against: str
     ours: float
     theirs: float
-    bar: float
+    bar: float | None
     faster: bool = False
     unit: str = "s"
 
@@ -116,17 +116,19 @@ class Row:
 
     @property
     def met(self) -> bool:
+        if self.bar is None:
+            return True
         return self.ratio >= self.bar if self.faster else self.ratio <= self.bar
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, one cell a column of HEADINGS."""
-        word = "at least" if self.faster else "at most"
+        bar = "-" if self.bar is None else f"{'at least' if self.faster else 'at most'} {self.bar:g}x"
         values = (f"{value:.3f} {self.unit}" if self.unit == "s" else f"{value:.0f} {self.unit}"
                   for value in (self.ours, self.theirs))  # fmt: skip
-        return self.job, self.against, *values, f"{self.ratio:.2f}x", f"{word} {self.bar:g}x", self._word()
+        return self.job, self.against, *values, f"{self.ratio:.2f}x", bar, self._word()
 
     def _word(self) -> str:
-        return "met" if self.met else "MISSED"
+        return "" if self.bar is None else "met" if self.met else "MISSED"
 
 
 HEADINGS = ("job", "against", "elfsig", "other", "ratio", "bar", "")

@@ -1,0 +1,58 @@
+"""README.md shows commands and options that exist, and names the formats as the registry does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elfsig import registry
+from elfsig.cli.commands import COMMANDS
+from tests.support.cli import CHECKOUT, elfsig
+
+README = (CHECKOUT / "README.md").read_text()
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+LINES = sorted(
+    {
+        line.split("#")[0].strip()
+        for block in BLOCKS
+        for line in block.replace("\\\n", " ").splitlines()
+        if re.match(r"elfsig [a-z]", line)
+    }
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_line_of_the_readme_exists(line: str) -> None:
+    verb = line.split()[1]
+    assert verb in COMMANDS
+    words = [word for word in line.split()[2:] if re.fullmatch(r"[a-z]+", word)]
+    shown = elfsig(verb, "--help").out + "".join(elfsig(verb, word, "--help").out for word in words[:1])
+    for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"\$\(.*?\)", "", line)):
+        assert re.search(rf"(?<![\w-]){option}\b", shown), f"{verb} has no {option}"
+
+
+def test_the_two_commands_for_a_fresh_clone_come_first() -> None:
+    assert [block.strip() for block in BLOCKS[:2]] == [
+        "python3 bootstrap.py tour",
+        "python3 bootstrap.py test",
+    ]
+    ran = subprocess.run(
+        [sys.executable, CHECKOUT / "bootstrap.py", "--help"], capture_output=True, text=True
+    )
+    assert "{tour,test}" in ran.stdout
+
+
+def test_format_table_names_the_registry() -> None:
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", README.split("## Formats")[1], re.MULTILINE)
+    known = [each.id for each in registry.load(plugins=False).formats]
+    assert set(rows) <= set(known) and {"pkcs7", "x509"} <= set(rows)
+
+
+@pytest.mark.parametrize("path", sorted(CHECKOUT.glob("*.md")), ids=lambda path: path.name)
+def test_links_into_the_checkout_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
+        assert (CHECKOUT / target).exists(), target
