@@ -1,0 +1,80 @@
+"""The test suite's own rules: what is missing skips, and fails where everything is required."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import kernels, packages
+from tests.support.cli import environment
+
+CASES = """
+import pytest
+from tests.support import packages
+from tests.support.tools import need
+
+def test_missing_tool(monkeypatch):
+    monkeypatch.setattr("tests.support.tools.locate", lambda name: None)
+    need("modinfo")
+
+def test_tolerated():
+    pytest.skip("gone: no longer on the mirrors")
+
+@pytest.mark.xfail(reason="known", strict=True)
+def test_expected_failure():
+    raise AssertionError
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "counts"),
+    [
+        ({"ELFSIG_REQUIRE_TOOLS": "", "CI": ""}, "2 skipped, 1 xfailed"),
+        ({"ELFSIG_REQUIRE_TOOLS": "1", "CI": ""}, "1 failed, 1 skipped, 1 xfailed"),
+        ({"ELFSIG_REQUIRE_TOOLS": "", "CI": "true"}, "1 failed, 1 skipped, 1 xfailed"),
+    ],
+)
+def test_a_missing_tool_fails_where_it_is_required(
+    variables: dict[str, str], counts: str, tmp_path: Path
+) -> None:
+    (tmp_path / "test_case.py").write_text(CASES)
+    options = ["-p", "tests.conftest", "-c", "/dev/null", "--rootdir", tmp_path, "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *map(str, options), "-ra", tmp_path],
+        capture_output=True,
+        text=True,
+        env=environment(variables),
+    )
+    assert counts in ran.stdout, ran.stdout
+    assert "needs modinfo: apt package kmod" in ran.stdout
+
+
+def test_every_tool_has_a_package_and_the_list_is_sorted_out() -> None:
+    assert all(packages.package_of(name) for name in (*packages.TOOLS, *packages.FILES))
+    assert not packages.TOOLS.keys() & packages.FILES.keys()
+
+
+def test_a_hiccup_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    script = f"echo >> {tmp_path}/tries; test $(wc -l < {tmp_path}/tries) -ge 3"
+    assert packages.retry(["sh", "-c", script]).returncode == 0
+    assert packages.retry(["false"], attempts=2).returncode == 1
+    assert len(waits) == 3
+
+
+def test_a_cache_that_lost_its_package_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELFSIG_CACHE", str(tmp_path))
+    assert kernels.cached("amd64") is None
+    record = tmp_path / "kernels" / "amd64" / "image.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"arch": "amd64", "package": "p", "version": "1", "root": "kernels/amd64/p_1"}')
+    assert kernels.cached("amd64") is None
+    module = tmp_path / "kernels/amd64/p_1/usr/lib/modules/6.1/kernel/a.ko"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    found = kernels.cached("amd64")
+    assert found is not None and found.modules() == [module]
