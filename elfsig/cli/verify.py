@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from elfsig.cli import exit_codes, render_verify
+from elfsig.cli.kernel_options import KernelWish, kernel_options, question_of
 from elfsig.cli.legacy_options import Variants, legacy_options
 from elfsig.cli.options import (
     Machine,
@@ -23,10 +24,14 @@ from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings, complain
 from elfsig.cli.words import summary
-from elfsig.errors import UsageError
+from elfsig.errors import ElfsigError, UsageError
 from elfsig.evidence import Entry, read
 from elfsig.model import FileReport, Keyring
+from elfsig.registry import Registry
 from elfsig.verbs.verify import Outside, Question
+
+if TYPE_CHECKING:
+    from elfsig.verbs.kernel import KernelQuestion
 
 
 @click.command("verify")
@@ -38,6 +43,7 @@ from elfsig.verbs.verify import Outside, Question
 )
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @legacy_options
+@kernel_options
 @machine_options
 @all_option
 @jobs_option
@@ -52,6 +58,7 @@ def command(
     detached: str | None,
     modarg: str | None,
     variants: Variants,
+    wish: KernelWish,
     machine: Machine,
     all_files: bool,
     jobs: int,
@@ -72,18 +79,40 @@ def command(
     malformed        remains of a signature, or a damaged file
     unsigned         no trace of a signature
     unchecked        no key source was given
+
+    With --kernel the exit code answers for that kernel alone: 0 it loads, 3 it is refused. Keys given
+    without a keyring (builtin:, secondary:, machine:, platform:, revoked:) count as compiled in.
     """
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
-    question = Question(variants(registry), keyring(trust, keys), machine.wanted, True)
+    asked = _kernel(wish, registry, trust, keys, modarg)
+    tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
+    question = Question(variants(registry), keyring(trust, tried), machine.wanted, True)
     found, single = entries(paths, all_files)
-    outside = _outside(detached, modarg, single)
-    work = _worker(question, outside, Style(machine, required, settings.colored(sys.stdout)), limit)
+    outside = outside_of(detached, modarg, single)
+    style = Style(machine, required, settings.colored(sys.stdout))
+    work = (
+        _worker(question, outside, style, limit)
+        if asked is None
+        else _judge(question, outside, style, limit, asked)
+    )
     results = spread(work, found, 1 if single else jobs)
     counts, code = collect(watched(results), settings, machine)
     if not single:
         complain(summary(counts))
     return code
+
+
+def _kernel(
+    wish: KernelWish, registry: Registry, trust: tuple[str, ...], keys: tuple[str, ...], modarg: str | None
+) -> KernelQuestion | None:
+    """What is asked of a kernel, None where nothing is. Raises UsageError, ReadError, KeySourceError."""
+    if wish.only_modes:
+        raise UsageError("--enforce, --lockdown, --fips, --all-modes, --cmdline and --config need --kernel")
+    if wish.kernel is None:
+        return None
+    question: KernelQuestion = question_of(wish, registry, trust, keys, modarg)
+    return question
 
 
 def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
@@ -96,7 +125,7 @@ def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
     return load(trust, keys)
 
 
-def _outside(detached: str | None, modarg: str | None, single: bool) -> Outside | None:
+def outside_of(detached: str | None, modarg: str | None, single: bool) -> Outside | None:
     """The signature given beside the one file that it is for. Raises UsageError, ReadError, ParseError."""
     if detached is None and modarg is None:
         return None
@@ -122,6 +151,31 @@ def _worker(
         report = report_on(entry, question, limit, outside).report
         word = "unreadable" if report.verdict is None else report.verdict.value
         return finish(report, _text(report, style), word, exit_codes.of_report(report, style.require))
+
+    return work
+
+
+def _judge(
+    question: Question, outside: Outside | None, style: Style, limit: int, kernel: KernelQuestion
+) -> Callable[[Entry], Result]:
+    """As :func:`_worker`, with the answer of a kernel, which alone decides the exit code."""
+    from elfsig.cli.render_kernel import brief
+    from elfsig.verbs.kernel import ask, with_kernel
+
+    def work(entry: Entry) -> Result:
+        evidence, report = report_on(entry, question, limit, outside)
+        if evidence is None:
+            return finish(report, _text(report, style), "unreadable", exit_codes.UNREADABLE)
+        try:
+            asked = ask(evidence, kernel)
+        except ElfsigError as fault:
+            return Result(report.path, _text(report, style), "unreadable", exit_codes.UNREADABLE, fault.text)
+        report = with_kernel(report, asked)
+        text = _text(report, style)
+        if not style.machine.wanted:
+            text += "".join(f"{line}\n" for line in brief(report.path, asked))
+        word, code = ("accepted", exit_codes.GOOD) if asked.accepted else ("refused", exit_codes.REFUSED)
+        return finish(report, text, word, code)
 
     return work
 

@@ -81,7 +81,7 @@ def remark_words(remarks: Iterable[Remark]) -> list[str]:
     return [visible(text) for text in dict.fromkeys(texts)]
 
 
-SUMMARY_ORDER = ("signed", *(verdict.value for verdict in Verdict), "unreadable")
+SUMMARY_ORDER = ("accepted", "refused", "signed", *(verdict.value for verdict in Verdict), "unreadable")
 
 
 def summary(counts: Mapping[str, int]) -> str:

@@ -1,0 +1,59 @@
+"""Modes from what people have at hand: a kernel command line, GRUB's configuration, a boot log.
+
+The words: ``module.sig_enforce`` (kernel/module.c), ``enforcemodulesig`` (2004 to 2012), ``lockdown=``
+(security/lockdown), ``fips=1`` (crypto/fips.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from elfsig.kernels.config import merged
+from elfsig.kernels.profile import Mode
+
+_WORDS: Mapping[str, Mode] = {
+    r"module\.sig_enforce(?:=(?:1|y|Y|on))?": Mode(enforcing=True),
+    r"enforcemodulesig(?:=\S*)?": Mode(enforcing=True),
+    r"lockdown=(?:integrity|confidentiality)": Mode(lockdown=True),
+    r"fips=1": Mode(fips=True),
+}
+_LOGGED: Mapping[str, Mode] = {
+    r"Kernel is locked down from": Mode(lockdown=True),
+    r"fips mode: enabled": Mode(fips=True),
+}
+_COMMAND_LINE = re.compile(r"[Cc]ommand line: (.*)")
+_ENTRY = re.compile(r"^\s*(?:menuentry|title)\b", re.MULTILINE)
+_BOOTS = re.compile(
+    r"^\s*(?:kernel|linux|linux16|linuxefi|options|GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)", re.MULTILINE
+)
+_DEFAULT = re.compile(r"^\s*default[= ](\d+)\s*$", re.MULTILINE)
+
+
+def words_of(command_line: str) -> Mode:
+    """The modes that one kernel command line switches on. Only whole words count."""
+    spoken = command_line.replace('"', " ").replace("'", " ").split()
+    found = [mode for word in spoken for rule, mode in _WORDS.items() if re.fullmatch(rule, word)]
+    return merged(found)
+
+
+def from_text(text: str) -> Mode:
+    """The modes in a command line, a boot log (dmesg), or GRUB's configuration (its default entry)."""
+    logged = _COMMAND_LINE.search(text)
+    if logged:
+        return merged(
+            [words_of(logged[1]), *(mode for line, mode in _LOGGED.items() if re.search(line, text))]
+        )
+    lines = list(_grub_lines(text))
+    return merged([words_of(line) for line in lines] if lines else [words_of(text)])
+
+
+def _grub_lines(text: str) -> Iterator[str]:
+    """The command lines of GRUB's default entry; of a fragment without entries, all."""
+    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    starts = [m.start() for m in _ENTRY.finditer(text)]
+    if starts:
+        chosen = _DEFAULT.search(text)
+        number = min(int(chosen[1]) if chosen else 0, len(starts) - 1)
+        text = text[starts[number] : [*starts, len(text)][number + 1]]
+    yield from (m[1] for m in _BOOTS.finditer(text))

@@ -1,0 +1,13 @@
+"""Module names: what the kernel calls a module that lies in a file."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
+
+
+def module_name(path: str) -> str:
+    """``drivers/snd-pcm.ko.xz`` is the module ``snd_pcm``."""
+    return _SUFFIX.sub("", os.path.basename(path)).replace("-", "_") or "module"

@@ -1,0 +1,185 @@
+"""From a module, keys and a profile to what that kernel answers: walk its steps, then look up the reply.
+
+The walk is the kernel's own order, so a module with two faults gets the code that is reached first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from elfsig.elf.image import Image
+from elfsig.evidence import Evidence
+from elfsig.kernels import walk_2012, walk_cms, walk_sections, walk_x509
+from elfsig.kernels.advice import advise
+from elfsig.kernels.errnos import insmod_line, number
+from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.names import module_name
+from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profile, Reply, Walked
+from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
+from elfsig.model import Place
+from elfsig.registry import Registry
+from elfsig.trust.keyring import Ring
+
+
+def _not_built(case: Case) -> Accept:
+    return Accept("this kernel was built without CONFIG_MODULE_SIG: signatures are not looked at")
+
+
+WALKS: Mapping[str, tuple[Step, ...]] = {
+    "none": (Step("configuration", _not_built),),
+    "gkh-2003": walk_sections.GKH_2003,
+    "fc2": walk_sections.FC2,
+    "ksign": walk_sections.KSIGN,
+    "howells-2012": walk_2012.NOTE,
+    "howells-2012-trailer": walk_2012.TRAILER,
+    "howells-2012-modarg": walk_2012.ARGUMENT,
+    "x509": walk_x509.X509,
+    "x509-rc1": walk_x509.X509_RC1,
+    "cms": walk_cms.CMS,
+}
+
+PANIC = "Kernel panic - not syncing: Module verification failed with error -{number} in FIPS mode"
+PANIC_CRYPTO = (
+    "in FIPS mode this kernel panics when a module that it does not count as well signed registers a"
+    " cryptographic algorithm"
+)
+LOADER = "modprobe"
+BEFORE_SIGNATURE = frozenset({"elf", "not-elf", "empty", "signed-after-compression", "compressed-damaged"})
+"""Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
+SCOPE = "what comes behind the signature check (vermagic, symbols, ELF errors) is not foreseen"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about: one file, the keys there are, and the profile.
+
+    ``argument`` is a signature given as a module argument, for the kernel that read it from there.
+    """
+
+    evidence: Evidence
+    registry: Registry
+    ring: Ring | None
+    profile: Profile
+    argument: Place | None = None
+
+
+def predict(subject: Subject, mode: Mode = PERMISSIVE) -> Prediction:
+    """What the kernel of ``subject.profile`` answers in ``mode``. Never raises for what is in the file."""
+    case = _case(subject, mode)
+    steps, end = _walk(case)
+    return _answer(case, steps, end)
+
+
+def every_mode(profile: Profile) -> tuple[Mode, ...]:
+    """The modes that matter for a profile: permissive, enforcing, lockdown and FIPS where it has them."""
+    modes = [Mode(), Mode(enforcing=True)]
+    if profile.replies.lockdown is not None:
+        modes.append(Mode(lockdown=True))
+    if profile.fips == "panic":
+        modes += [Mode(fips=True), Mode(enforcing=True, fips=True)]
+    return tuple(modes)
+
+
+def predict_modes(subject: Subject, modes: tuple[Mode, ...]) -> Iterator[Prediction]:
+    """One prediction for each mode; the walk is done once, since only the answers differ."""
+    case = _case(subject, modes[0])
+    steps, end = _walk(case)
+    for mode in modes:
+        case.mode = mode
+        yield _answer(case, steps, end)
+
+
+# --------------------------------------------------------------------------- the walk
+
+
+def _case(subject: Subject, mode: Mode) -> Case:
+    return Case(
+        evidence=subject.evidence,
+        registry=subject.registry,
+        keys=KernelKeys(subject.ring, subject.profile),
+        profile=subject.profile,
+        mode=mode,
+        image=Image(subject.evidence.content),
+        argument=subject.argument,
+    )
+
+
+def _walk(case: Case) -> tuple[tuple[Walked, ...], Stop | Accept]:
+    """Every step up to the one that decides, and that one's word."""
+    walked: list[Walked] = []
+    for step in WALKS[case.profile.walk]:
+        said = step.check(case)
+        walked.append(Walked(step.name, "stop" if isinstance(said, Stop) else "ok", said.text))
+        if not isinstance(said, Went):
+            return tuple(walked), said
+    raise AssertionError(f"the walk {case.profile.walk} has no end")
+
+
+# --------------------------------------------------------------------------- the answer
+
+
+def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Prediction:
+    profile, mode = case.profile, case.mode
+    inner = end.inner if isinstance(end, Stop) else None
+    reply = _reply(profile, mode, inner) if inner else Reply()
+    panic = _panics(case, end, reply)
+    name = module_name(case.evidence.path)
+    own = [*case.log, *(end.log if isinstance(end, Stop) else ())]
+    if isinstance(end, Stop) and (line := profile.replies.messages.get(end.fault)):
+        own.append(line)
+    message = reply.message.format(name=name, tool=LOADER) if reply.message else None
+    if panic and inner:
+        message = PANIC.format(number=number(reply.errno or inner))
+    log = (*own, *([message] if message else []))
+    errno = None if panic else reply.errno
+    return Prediction(
+        id=profile.id,
+        mode=mode,
+        accepted=reply.errno is None and not panic,
+        errno=errno,
+        inner=None if inner == UNSIGNED else inner,
+        fault=end.fault,
+        taint=None if reply.errno or panic else reply.taint,
+        message=message or (own[-1] if own else None),
+        log=log,
+        insmod=insmod_line(profile.tool, f"{name}.ko", errno) if errno else None,
+        reason=steps[-1].text,
+        advice=advise(case, end, reply, panic),
+        basis=profile.basis,
+        steps=steps,
+        place=case.place,
+        panic=panic,
+        notes=(*case.notes, *_mode_notes(case, end)),
+    )
+
+
+def _reply(profile: Profile, mode: Mode, inner: str) -> Reply:
+    """The reply of the strictest mode that is on; enforcing wins over lockdown."""
+    replies = profile.replies
+    table = replies.permissive
+    if mode.enforcing:
+        table = replies.enforcing
+    elif mode.lockdown and replies.lockdown is not None:
+        table = replies.lockdown
+    return table.get(inner, Reply(inner))
+
+
+def _panics(case: Case, end: Stop | Accept, reply: Reply) -> bool:
+    """In FIPS mode early kernels panicked at any negative result of the signature check."""
+    if not case.mode.fips or case.profile.fips != "panic" or not isinstance(end, Stop):
+        return False
+    if end.fault in BEFORE_SIGNATURE:
+        return False
+    return end.inner != UNSIGNED or reply.errno is not None
+
+
+def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
+    profile, mode = case.profile, case.mode
+    if mode.lockdown and profile.replies.lockdown is None:
+        yield "this kernel knows no lockdown: --lockdown has no effect"
+    if mode.fips and profile.fips is None:
+        yield "FIPS mode changes nothing in this kernel's answer"
+    if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop):
+        yield PANIC_CRYPTO
+    yield SCOPE

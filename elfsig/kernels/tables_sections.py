@@ -1,0 +1,246 @@
+"""The kernels that looked for a signature in an ELF section, 2003 to 2012, one row for each behaviour.
+
+Where a row says "run", the kernel's own verification code was compiled and run on known answers; where it
+says "read", its source was read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from elfsig.kernels.profile import Crypto, Look, Packets, Profile, Replies, Reply, Trust
+from elfsig.model import Basis
+
+REJECTED = "An attempt to load unsigned module was rejected"
+UNKNOWN, FAILED = "Module signed with unknown public key", "Module signature verification failed"
+FORMAT = "Module format error encountered"
+DAMAGED = "Module signature error encountered"
+PARAMETER = "kernel parameter enforcemodulesig"
+FORCE = "kernel parameter enforcemodulesig, or built with CONFIG_MODULE_SIG_FORCE"
+
+_COMPILED_IN = Trust((frozenset({"builtin"}),))
+_KSIGN = Crypto(frozenset({"sha1"}), frozenset({"dsa"}))
+_LOADS = Reply()
+_ELF = {"elf": "Module failed ELF checks"}
+
+_EPERM = {"EKEYREJECTED": Reply("EPERM"), "ENOKEY": Reply("EPERM")}
+_UNSIGNED_EPERM = {"unsigned": Reply("EPERM", None, REJECTED)}
+_UNSIGNED_EKEYREJECTED = {"unsigned": Reply("EKEYREJECTED", None, REJECTED)}
+
+GKH_2003 = Profile(
+    id="gkh-2003",
+    title="Greg Kroah-Hartman's tree of October 2003",
+    releases="2.6.0-test",
+    walk="gkh-2003",
+    look=Look("gkh", "section:module_sig", "textdata-2003"),
+    replies=Replies({"unsigned": _LOADS}, {"unsigned": _LOADS}),
+    crypto=Crypto(frozenset({"sha1"}), frozenset({"rsa"})),
+    trust=_COMPILED_IN,
+    basis=Basis.SOURCE,
+    source="kernel/module-sig.c and security/rsa of the tree, read",
+    tool="module-init-tools",
+    switches=("none: a good, a bad and a missing signature are answered alike",),
+    notes=("the Linux Journal article of January 2004 has a stricter caller (EPERM without the section),"
+           " whose check itself was never printed",),
+)  # fmt: skip
+
+FC2 = Profile(
+    id="fc2",
+    title="Fedora Core 2",
+    releases="2.6.8-1.521 and earlier FC2 kernels",
+    walk="fc2",
+    look=Look("gkh", "section:module_sig", "textdata-fc2"),
+    replies=Replies(
+        {"unsigned": _LOADS, **_EPERM, "EBADMSG": Reply("EPERM"), "ENOENT": Reply("EPERM")},
+        {**_UNSIGNED_EPERM, **_EPERM, "EBADMSG": Reply("EPERM"), "ENOENT": Reply("EPERM")},
+    ),
+    crypto=_KSIGN,
+    trust=_COMPILED_IN,
+    basis=Basis.ORIGINAL_CODE,
+    source="kernel/module-verify.c and crypto/signature of 2.6.8-1.521, run",
+    tool="module-init-tools",
+    switches=(PARAMETER,),
+    notes=("whatever is wrong with a signature, the caller turns it into EPERM",),
+)
+
+RHEL5 = Profile(
+    id="rhel5",
+    title="Red Hat Enterprise Linux 5",
+    releases="2.6.18-*.el5",
+    walk="ksign",
+    look=Look("redhat", "section:.module_sig", "fileorder"),
+    replies=Replies({"unsigned": Reply(None, "U"), **_EPERM}, {**_UNSIGNED_EPERM, **_EPERM}, messages=_ELF),
+    crypto=_KSIGN,
+    trust=_COMPILED_IN,
+    basis=Basis.ORIGINAL_CODE,
+    source="kernel/module-verify*.c and crypto/signature of 2.6.18-el5, run",
+    elf="redhat",
+    fips="panic",
+    tool="module-init-tools",
+    switches=(PARAMETER,),
+    notes=("CONFIG_MODULE_SIG_FORCE exists in its configuration, and its verifier never looks at it",),
+)
+
+FC4 = replace(
+    RHEL5,
+    id="fc4",
+    title="Fedora Core 2 updates to Fedora Core 4",
+    releases="2.6.10-1.771_FC2 to 2.6.17 (FC4)",
+    replies=replace(RHEL5.replies, permissive={"unsigned": _LOADS, **_EPERM}),
+    basis=Basis.SOURCE,
+    source="kernel/module-verify.c of the Fedora trees of 2.6.10 and 2.6.17, read: as in RHEL 5",
+    fips=None,
+)
+
+FC6 = replace(
+    FC4,
+    id="fc6",
+    title="Fedora Core 5 and 6",
+    releases="2.6.18 to 2.6.20 (FC5, FC6)",
+    replies=Replies({"unsigned": _LOADS}, _UNSIGNED_EKEYREJECTED, messages=_ELF),
+    basis=Basis.ORIGINAL_CODE,
+    source="kernel/module-verify*.c and crypto/signature of 2.6.20-fc6, run",
+)
+
+RHEL4 = replace(
+    RHEL5,
+    id="rhel4",
+    title="Red Hat Enterprise Linux 4",
+    releases="2.6.9-*.EL",
+    replies=Replies(
+        dict.fromkeys(("unsigned", "EKEYREJECTED", "ENOKEY", "ENOENT", "EBADMSG"), _LOADS),
+        {**_UNSIGNED_EPERM, **_EPERM},
+        messages=_ELF,
+    ),
+    source="kernel/module-verify*.c and crypto/signature of 2.6.9-EL, run",
+    fips=None,
+    notes=(
+        "unless it enforces, a module whose signature fails loads as though it had none",
+        *RHEL5.notes,
+    ),
+)
+
+RHEL6_EARLY = Profile(
+    id="rhel6-early",
+    title="Red Hat Enterprise Linux 6.0 to 6.5",
+    releases="2.6.32-71.el6 to 2.6.32-431.el6",
+    walk="ksign",
+    look=Look("note", "note:.note.module.sig", "sorted"),
+    replies=Replies(
+        {"unsigned": Reply(None, "U")},
+        _UNSIGNED_EKEYREJECTED,
+        messages={**_ELF, "note-damaged": FORMAT, "unknown-key": UNKNOWN, "mismatch": FAILED},
+    ),
+    crypto=_KSIGN,
+    trust=_COMPILED_IN,
+    basis=Basis.ORIGINAL_CODE,
+    source="kernel/module-verify*.c and crypto/signature of 2.6.32-el6 (also in OpenVZ's tree), run",
+    packets=Packets("last"),
+    elf="redhat-note",
+    fips="panic",
+    tool="module-init-tools",
+    switches=(FORCE,),
+    notes=("OpenVZ 6 has the parameter badsigok besides, which lets every bad signature pass",),
+)
+
+RHEL6_LATE = replace(
+    RHEL6_EARLY,
+    id="rhel6-late",
+    title="Red Hat Enterprise Linux 6.6 and later",
+    releases="2.6.32-504.el6 and later",
+    crypto=Crypto(frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}), frozenset({"dsa"})),
+    replies=replace(
+        RHEL6_EARLY.replies,
+        messages={
+            **RHEL6_EARLY.replies.messages,
+            "signature-damaged": FORMAT,
+            "unsupported-algorithm": FORMAT,
+            "no-packet": FORMAT,
+        },
+    ),
+    basis=Basis.SOURCE,
+    source="kernel/module-verify-sig.c of an OpenVZ 6 tree of that age, read",
+    packets=Packets("last", "ELIBBAD", "ELIBBAD"),
+    notes=("which minor release brought SHA-2 is not established: after 2.6.32-430",),
+)
+
+UEK2 = replace(
+    RHEL6_EARLY,
+    id="uek2",
+    title="Oracle's 2.6.39 (UEK2), first form",
+    releases="2.6.39-*.el[56]uek, as imported",
+    look=replace(RHEL6_EARLY.look, coverage="fileorder"),
+    source="kernel/module-verify*.c of Oracle's tree at 833701ee, read; digest and note lookup run",
+    notes=(
+        "this tree runs Red Hat's checker (DSA with SHA-1) and answers like RHEL 6. The table that Oracle"
+        " printed for UEK (EKEYEXPIRED, ENOPKG, ENOMSG) describes Howells' series instead: see howells-2012",
+    ),
+)
+
+UEK2_NOBUILDID = replace(
+    UEK2,
+    id="uek2-nobuildid",
+    title="Oracle's 2.6.39 (UEK2), without the build id",
+    releases="2.6.39-*.el[56]uek, from its second commit on",
+    look=replace(UEK2.look, coverage="fileorder-nobuildid"),
+    source="kernel/module-verify-sig.c of Oracle's tree at 731fb92b, read; its digest run",
+    notes=(*UEK2.notes, "uek2 answers otherwise for modules that have a section .note.gnu.build-id"),
+)
+
+_ALL_HASHES = frozenset({"md5", "sha1", "rmd160", "sha224", "sha256", "sha384", "sha512"})
+HOWELLS_2012 = Profile(
+    id="howells-2012",
+    title="David Howells' series of 2011-12, signature in a note",
+    releases="development tree; the table that Oracle printed for UEK",
+    walk="howells-2012",
+    look=Look("note", "note:.note.module.sig", "sorted-2012"),
+    replies=Replies(
+        {"unsigned": Reply(None, "U")},
+        _UNSIGNED_EKEYREJECTED,
+        messages={
+            "elf": FORMAT,
+            "note-damaged": FORMAT,
+            "trailer-length": FORMAT,
+            "signature-damaged": DAMAGED,
+            "unknown-key": UNKNOWN,
+            "mismatch": FAILED,
+        },
+    ),
+    crypto=Crypto(_ALL_HASHES, frozenset({"rsa", "dsa"})),
+    trust=_COMPILED_IN,
+    basis=Basis.SOURCE,
+    source="kernel/module-verify.c and security/keys/crypto of the development tree, read",
+    elf="series-2012",
+    fips="panic",
+    switches=(FORCE,),
+    notes=(
+        "its document also lists EKEYEXPIRED for an expired key; in the files read nothing checks that",
+        "no released kernel is known to have run it: Oracle's UEK2 tree that was found runs Red Hat's checker"
+        " (see uek2), although Oracle printed this series' table for it",
+    ),
+)
+
+HOWELLS_2012_TRAILER = replace(
+    HOWELLS_2012,
+    id="howells-2012-trailer",
+    title="David Howells' tree of mid 2012, signature behind the file",
+    releases="development tree",
+    walk="howells-2012-trailer",
+    look=Look("crypto-pgp", "trailer:csm"),
+    elf=None,
+)
+
+HOWELLS_2012_MODARG = replace(
+    HOWELLS_2012,
+    id="howells-2012-modarg",
+    title="David Howells' tree of 2012, signature in a module argument",
+    releases="development tree, one revision",
+    walk="howells-2012-modarg",
+    look=Look("modarg-pgp", "detached:argument"),
+    elf=None,
+)
+
+ROWS = (
+    GKH_2003, FC2, FC4, FC6, RHEL4, RHEL5, RHEL6_EARLY, RHEL6_LATE, UEK2, UEK2_NOBUILDID, HOWELLS_2012,
+    HOWELLS_2012_TRAILER, HOWELLS_2012_MODARG,
+)  # fmt: skip

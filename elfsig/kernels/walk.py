@@ -1,0 +1,100 @@
+"""The vocabulary of a walk through a kernel's own steps: the case in hand, and what a step may say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
+from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
+from elfsig.coverage.whole_file import WholeFile
+from elfsig.elf.image import Image
+from elfsig.errors import ParseError
+from elfsig.evidence import Evidence
+from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.profile import Mode, Profile
+from elfsig.model import Coverage, Key, Message, Place
+from elfsig.registry import Registry
+
+COVERAGES: Mapping[str, Coverage] = {
+    each.id: each
+    for each in (
+        TEXTDATA, TEXTDATA_FC2, TEXTDATA_2003, FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012,
+        WholeFile(),
+    )
+}  # fmt: skip
+"""Every coverage by its id, those included that only kernels compute."""
+
+
+class Went(NamedTuple):
+    """The step found nothing against the module."""
+
+    text: str
+
+
+class Stop(NamedTuple):
+    """The step ends the walk. ``inner`` is the errno, ``fault`` a stable word for :mod:`.advice`."""
+
+    inner: str
+    fault: str
+    text: str
+    log: tuple[str, ...] = ()
+
+
+class Accept(NamedTuple):
+    """The step ends the walk, and the kernel goes on to load the module."""
+
+    text: str
+    fault: str = "ok"
+
+
+Said = Went | Stop | Accept
+
+
+@dataclass
+class Case:
+    """One module on its way through one kernel. Steps leave what later ones need.
+
+    ``argument`` is a signature given beside the file, for the one kernel that read it from there.
+    ``found`` is what a family of steps keeps for itself. ``claims`` are words about the signer for people.
+    """
+
+    evidence: Evidence
+    registry: Registry
+    keys: KernelKeys
+    profile: Profile
+    mode: Mode
+    image: Image
+    argument: Place | None = None
+    place: Place | None = None
+    message: Message | None = None
+    key: Key | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def blob(self) -> bytes:
+        """The signature's bytes."""
+        return self.place.blob if self.place else b""
+
+
+class Step(NamedTuple):
+    """``name`` as people read it; ``check`` looks at the case."""
+
+    name: str
+    check: Callable[[Case], Said]
+
+
+def compute(case: Case) -> Message | ParseError:
+    """The message under the coverage that this kernel computes, up to where its signature begins."""
+    place = case.place
+    view = case.image
+    if place is not None and place.kind == "trailer":
+        view = view.cut(place.start)
+    try:
+        return COVERAGES[case.profile.look.coverage].message(view, place)
+    except ParseError as fault:
+        return fault

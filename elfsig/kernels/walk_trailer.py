@@ -1,0 +1,177 @@
+"""Steps of the kernels that look for a trailer: Linux 3.7 to today, up to the signature's own bytes.
+
+In the order of module_sig_check() and mod_verify_sig() (kernel/module.c, kernel/module_signing.c, later
+kernel/module/signing.c) and of mod_check_sig() (kernel/module_signature.c).
+"""
+
+from __future__ import annotations
+
+from elfsig.carriers.marker_first import MarkerFirst
+from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, displaced, unpack_info
+from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
+from elfsig.model import Place, TrailerInfo
+
+NOT_PKCS7 = "{who}not signed with expected PKCS#7 message"
+NONZERO = "{who}PKCS#7 signature info has unexpected non-zero params"
+
+
+def compressed(case: Case) -> Said:
+    """Where the file is compressed: who unpacks it, and whether the signature is inside."""
+    evidence = case.evidence
+    if evidence.compression is None:
+        return Went("the file is not compressed")
+    tail = evidence.tail_offset
+    if tail is not None:
+        if evidence.raw.rfind(MARKER[:-1], tail) >= 0:
+            text = "it was signed after compression: the trailer lies behind the compressed stream"
+            return Stop("EINVAL", "signed-after-compression", text + ", where nobody unpacks it")
+        return Stop("EINVAL", "compressed-damaged", "bytes follow the compressed stream")
+    who = "the kernel, or the loading tool," if case.profile.compressed == "kernel" else "the loading tool"
+    return Went(f"{who} unpacks the {evidence.compression}; the signature is looked for inside")
+
+
+def flags(case: Case) -> Said:
+    """Forced loading makes every module count as unsigned; it is not asked for here."""
+    return Went("loaded without --force, with which the signature would not even be looked at")
+
+
+def marker(case: Case) -> Said:
+    """The last 28 bytes of the file."""
+    image, carrier = case.image, ModuleTrailer().id
+    if image.end > len(MARKER) and image.data[image.end - len(MARKER) : image.end] == MARKER:
+        return Went(f"the file ends in the {len(MARKER)}-byte marker: there is a signature")
+    remains = displaced(image)
+    if remains is not None and remains.carrier == carrier and remains.fault is not None:
+        text = f"no marker at the very end: {remains.fault.text}"
+        return Stop(case.profile.unsigned, "displaced", text)
+    if image.end == 0:
+        return Stop("EINVAL", "empty", "the file is empty")
+    text = "no marker at the end of the file: for this kernel it has no signature"
+    inside = ", ".join(_others(case))
+    return Stop(
+        case.profile.unsigned, "unsigned", text + (f" (it has {inside}, not looked at)" if inside else "")
+    )
+
+
+def _others(case: Case) -> list[str]:
+    """What else of signatures there is in the file, for people."""
+    from elfsig.verbs.find import find
+
+    names = [
+        (f.claimants[0].id if f.claimants else "an unknown form") + f" in {_where(f.place)}"
+        for f in find(case.image, case.registry)
+        if f.place.fault is None
+    ]
+    return [f"a signature {name}" for name in dict.fromkeys(names)]
+
+
+def _where(place: Place) -> str:
+    return f"section {place.section}" if place.section else "a trailer"
+
+
+def info_block(case: Case) -> Said:
+    """The 12 bytes in front of the marker, and whether their length fits."""
+    room = case.image.end - len(MARKER)
+    if room <= INFO.size:
+        return Stop(
+            "EBADMSG", "trailer-truncated", f"{room} bytes are in front of the marker, more than 12 must be"
+        )
+    at = room - INFO.size
+    info = unpack_info(case.image.data[at:room])
+    case.found["info"] = info
+    if info.sig_len >= at:
+        text = f"sig_len is {info.sig_len}, and only {at} bytes lie in front of the info block"
+        case.place = _place(case, at, at, info)
+        return Stop("EBADMSG", "trailer-length", text)
+    case.place = _place(case, at - info.sig_len, at, info)
+    return Went(
+        f"{info.sig_len} bytes of signature, id_type {info.id_type} ({ID_TYPES.get(info.id_type, '?')})"
+    )
+
+
+def _place(case: Case, start: int, stop: int, info: TrailerInfo) -> Place:
+    end = case.image.end
+    return Place("trailer", ModuleTrailer().id, start, end, start, case.image.data[start:stop], info)
+
+
+def pkcs7_type(case: Case) -> Said:
+    """Since 4.3 only PKCS#7 will do."""
+    info: TrailerInfo = case.found["info"]
+    if info.id_type == 2:
+        return Went("PKCS#7, as expected")
+    kind = ID_TYPES.get(info.id_type, "unknown")
+    text = f"id_type {info.id_type} ({kind}): since Linux 4.3 only PKCS#7 (2) is read"
+    return Stop("ENOPKG", "id-type", text, (_who(case, NOT_PKCS7),))
+
+
+def _who(case: Case, line: str) -> str:
+    return line.format(who="module: " if case.profile.names_module else "")
+
+
+def zero_fields(case: Case) -> Said:
+    """The fields of the X.509 era must all be zero beside PKCS#7."""
+    info: TrailerInfo = case.found["info"]
+    fields = {
+        "algo": info.algo,
+        "hash": info.hash,
+        "signer_len": info.signer_len,
+        "key_id_len": info.key_id_len,
+        **{f"__pad[{i}]": byte for i, byte in enumerate(info.pad)},
+    }
+    wrong = ", ".join(f"{name} {value}" for name, value in fields.items() if value)
+    if not wrong:
+        return Went("all other fields are zero")
+    return Stop(
+        "EBADMSG", "nonzero-params", f"fields that must be zero are not: {wrong}", (_who(case, NONZERO),)
+    )
+
+
+# --------------------------------------------------------------------------- the X.509 era
+
+
+def marker_first(case: Case) -> Said:
+    """3.7-rc1 scanned forward and took the first marker that it met; the info block is last."""
+    image = case.image
+    at = image.data.find(MARKER, 0, image.end)
+    if at < 0:
+        return Stop(
+            case.profile.unsigned, "unsigned", "no marker anywhere: for this kernel it has no signature"
+        )
+    stop, start = image.end - INFO.size, at + len(MARKER)
+    if stop <= start:
+        return Stop("EBADMSG", "trailer-truncated", "no room for an info block behind the first marker")
+    info = unpack_info(image.data[stop : image.end])
+    case.found.update(info=info, body=image.data[start:stop])
+    case.place = Place("trailer", MarkerFirst().id, at, image.end, start, image.data[start:stop], info)
+    if info.sig_len + info.signer_len + info.key_id_len != stop - start:
+        return Stop(
+            "EBADMSG", "trailer-length", "the lengths in the info block do not lead back to the first marker"
+        )
+    return Went(f"a marker at {at:#x}, behind it {stop - start} bytes and the info block")
+
+
+def names_fit(case: Case) -> Said:
+    """Signer's name and key id lie in front of the signature, and must fit too."""
+    info: TrailerInfo = case.found["info"]
+    assert case.place is not None
+    names, before = info.signer_len + info.key_id_len, case.place.start
+    if names >= before:
+        return Stop("EBADMSG", "trailer-length", f"name and key id take {names} bytes, {before} are there")
+    stop = case.image.end - len(MARKER) - INFO.size
+    case.place = _place(case, before - names, stop, info)
+    case.found["body"] = case.place.blob
+    return Went(f"{info.signer_len} bytes of name and {info.key_id_len} of key id in front of it")
+
+
+def done(case: Case) -> Said:
+    """The end of a walk in which nothing was found wrong."""
+    return Accept("the signature is good, by a key that this kernel holds")
+
+
+HEAD = (
+    Step("unpacking", compressed),
+    Step("load flags", flags),
+    Step("marker", marker),
+    Step("info block", info_block),
+)
+"""What every walk of a trailer at the end begins with."""
