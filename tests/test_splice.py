@@ -154,6 +154,27 @@ def test_extended_indices_become_small_again() -> None:
     assert table.content(index_of(removed, ".symtab_shndx")) == bytes(8)
 
 
+def test_a_far_section_leaves_with_its_symbol() -> None:
+    content = many(0xFF01, symbol_in=0xFF00, info=3)
+    table = ElfTable(remove_section(content, 0xFF00))
+    (symtab, extended) = (table.named(name)[0] for name in (b".symtab", b".symtab_shndx"))
+    assert (symtab.row.size, symtab.row.info, extended.row.size) == (24, 1, 4)
+
+
+def test_an_empty_section_inside_another_moves_with_it() -> None:
+    content = build([Sec("sig", b"s" * 8), Sec("data", b"d" * 8), Sec("empty")])
+    content = patched(content, 3, offset=ElfTable(content).rows[2].offset + 3)
+    rows = ElfTable(remove_section(content, 1)).rows
+    assert rows[2].offset - rows[1].offset == 3
+
+
+def test_an_empty_section_at_the_very_end_is_part_of_the_image() -> None:
+    content = build([Sec("a", b"1"), Sec("empty")]) + bytes(100)
+    content = patched(content, 2, offset=len(content) - 50)
+    after = insert_section(content, NOTE)
+    assert remove_section(after, 4) == content
+
+
 # --------------------------------------------------------------------------- refusals
 
 
@@ -252,6 +273,49 @@ def test_what_others_depend_on_is_not_removed(name: str) -> None:
     with pytest.raises(EditRefused) as caught:
         remove(content, index_of(content, name))
     assert caught.value.code == "section-in-use"
+
+
+def _poked(section: str, at: int, value: int) -> bytes:
+    """The toy file with a 2-byte value in the content of one section changed."""
+    content = toy()
+    at += ElfTable(content).rows[index_of(content, section)].offset
+    return content[:at] + value.to_bytes(2, "little") + content[at + 2 :]
+
+
+def test_numbers_inside_tables_are_checked() -> None:
+    _refuses(_poked(".symtab", 24 + 6, 9), "elf-symbols")  # there are sections 0 to 8
+    _refuses(_poked(".symtab", 24 + 6, 0xFFFF), "elf-symbols")
+    _refuses(_poked(".group", 4, 9), "elf-group")
+    far = many(0xFF01, symbol_in=0xFF00)
+    _refuses(patched(far, index_of(far, ".symtab_shndx"), size=4), "elf-symbols")
+
+
+def test_a_group_named_after_its_symbol_keeps_a_section() -> None:
+    content = toy(extra=[Sec("sig", b"s")])
+    with pytest.raises(EditRefused, match="named after its symbol"):
+        remove(patched(content, 1, info=3), index_of(content, "sig"))
+    with pytest.raises(EditRefused, match="member of group"):
+        group = ElfTable(content).rows[1].offset + 4
+        remove(content[:group] + b"\x05" + content[group + 1 :], index_of(content, "sig"))
+
+
+def test_inactive_section_headers_are_left_alone() -> None:
+    content = build([Sec("a", b"1"), Sec("sig", b"s"), Sec("b", b"2")])
+    content = patched(content, 3, type=0, offset=1 << 40)
+    after = insert_section(content, NOTE)
+    assert remove_section(after, 5) == content
+    assert ElfTable(remove_section(content, 2)).rows[2].offset == 1 << 40
+
+
+@pytest.mark.parametrize("size", [0, 3, 16, 40, 63])
+def test_a_cut_header_is_a_parse_error(size: int) -> None:
+    with pytest.raises(ParseError):
+        insert(toy()[:size], *NOTE)
+
+
+def test_a_name_table_without_nul_is_a_parse_error() -> None:
+    row = ElfTable(toy()).rows[-1]
+    _refuses(patched(toy(), 8, size=row.size - 1), "elf-names")
 
 
 def test_a_section_with_a_symbol_of_its_own_name_is_not_removed() -> None:

@@ -81,8 +81,8 @@ def _matches(content: bytes, table: ElfTable, gone: int, shoff: int) -> Numberin
 def _end(content: bytes, table: ElfTable, gone: int, shoff: int) -> int:
     """Where the image ended when the table at ``shoff`` was in use."""
     names = _row_at(content, table, shoff, table.shstrndx)
-    others = (row.end for i, row in enumerate(table.rows) if i not in (gone, table.shstrndx))
-    return max(*others, names.end, shoff + gone * table.layout.row.size)
+    others = [row.end for i, row in enumerate(table.rows) if row.in_file and i not in (gone, table.shstrndx)]
+    return max([*others, names.end, shoff + gone * table.layout.row.size])
 
 
 def _numbers(table: ElfTable, count: int, zero: Row) -> Numbering | None:

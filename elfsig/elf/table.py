@@ -95,6 +95,11 @@ class Row(NamedTuple):
     entsize: int
 
     @property
+    def in_file(self) -> bool:
+        """Whether the section is of a kind that has a place in the file: not NULL, not NOBITS."""
+        return self.type not in (SHT_NULL, SHT_NOBITS)
+
+    @property
     def file_size(self) -> int:
         """Bytes that the section takes up in the file: none for NULL and NOBITS."""
         return 0 if self.type in (SHT_NULL, SHT_NOBITS) else self.size
@@ -269,7 +274,7 @@ class ElfTable:
         """
         head = self.header
         ends = [16 + self.layout.header.size, head.shoff + len(self.rows) * self.layout.row.size]
-        ends += [row.end for row in self.rows if row.type not in (SHT_NULL, SHT_NOBITS)]
+        ends += [row.end for row in self.rows if row.in_file]
         ends.append(head.phoff + head.phnum * head.phentsize if head.phnum else 0)
         ends.append(self._segments_end())
         return min(max(ends), len(self._data))

@@ -16,6 +16,7 @@ from elfsig.errors import EditRefused
 
 _RELOCATIONS = {"SHT_REL", "SHT_RELA"}
 _NUMBERED = {"SHT_SYMTAB", "SHT_SYMTAB_SHNDX", "SHT_GROUP", *_RELOCATIONS}
+_NO_PLACE = {"SHT_NULL", "SHT_NOBITS"}
 _INFO_LINK = 0x40
 _RESERVED, _EXTENDED = 0xFF00, 0xFFFF
 _SECTION_SYMBOL = 3
@@ -79,12 +80,12 @@ class WitnessedFile:
             Seen(i, names[h["sh_name"] : names.find(0, h["sh_name"])], h, self._span(h))
             for i, h in enumerate(headers)
         ]
-        ends = [seen.header["sh_offset"] + len(seen.content) for seen in self.sections if seen.content]
-        end = max(elf["e_shoff"] + len(headers) * elf["e_shentsize"], *ends)
+        ends = [h["sh_offset"] + h["sh_size"] for h in headers if h["sh_type"] not in _NO_PLACE]
+        end = max([start + len(headers) * step, *ends])
         self.tail = self._view[end:]
 
     def _span(self, header: Mapping[str, Any]) -> memoryview:
-        if header["sh_type"] in ("SHT_NULL", "SHT_NOBITS"):
+        if header["sh_type"] in _NO_PLACE:
             return self._view[:0]
         return self._view[header["sh_offset"] : header["sh_offset"] + header["sh_size"]]
 

@@ -131,13 +131,14 @@ def toy(*, order: str = "<", extra: Sequence[Sec] = (), after: Sequence[Sec] = (
     )
 
 
-def many(count: int, *, symbol_in: int) -> bytes:
-    """``count`` sections and more, with one symbol in section ``symbol_in``."""
+def many(count: int, *, symbol_in: int, info: int = 0x10) -> bytes:
+    """``count`` sections and more, with one symbol (``info`` is its st_info) in section ``symbol_in``."""
     far = symbol_in >= 0xFF00
-    symbols = symbol(0, 0, 0) + symbol(1, 0x10, 0xFFFF if far else symbol_in)
+    symbols = symbol(0, 0, 0) + symbol(1, info, 0xFFFF if far else symbol_in)
+    local = 1 if info >> 4 else 2
     plain = [Sec(".d", b"d")] * count
     tables = [
-        Sec(".symtab", symbols, SHT_SYMTAB, 0, count + 2, 1, 8, 24),
+        Sec(".symtab", symbols, SHT_SYMTAB, 0, count + 2, local, 8, 24),
         Sec(".strtab", b"\0here\0", SHT_STRTAB),
     ]
     if far:
