@@ -52,7 +52,7 @@ def verify(*words: str | Path) -> Ran:
         ("amd64-6.1.ko", ["--trust", SIGNER], 1, "unsigned: no trace of a signature"),
         ("sig-len-huge", ["--trust", SIGNER], 1, "malformed: pkcs7: sig_len"),
         ("newline-lost", ["--trust", SIGNER], 1, "the kernel treats it as unsigned"),
-        ("byte-behind", ["--trust", SIGNER], 1, "malformed: unknown form: marker not at the end"),
+        ("byte-behind", ["--trust", SIGNER], 1, "malformed: pkcs7: marker not at the end"),
         ("signed-compressed", ["--trust", SIGNER], 1, "signed after compression"),
         ("id-type-unknown", ["--trust", SIGNER], 4, "unsupported: unknown form"),
         ("elf-cut", ["--trust", SIGNER], 1, "malformed: damaged ELF"),

@@ -436,7 +436,7 @@ GOOD = craft.cms(signer_info(RSA))
 
 BROKEN = {
     "cut by 10": (GOOD[:-10], 0, "bytes"),
-    "nothing": (b"", 0, "found the end"),
+    "nothing": (b"", 0, "is empty"),
     "one byte": (b"\x30", 0, "found the end"),
     "random": (b"\x8d\x51" * 200, 0, None),
     "outer SET": (b"\x31" + GOOD[1:], 0, "expected a SEQUENCE"),

@@ -147,8 +147,8 @@ def changed(**fields: Any) -> TrailerInfo:
     [
         (GOOD[:-1], INFO, 50, "256 bytes announced, 255 are there"),
         (GOOD + b"\0", INFO, 50, "256 bytes announced, 257 are there"),
-        (GOOD[:52], INFO, 50, "2 bytes where a length"),
-        (GOOD[:50], INFO, 50, "0 bytes where a length"),
+        (GOOD[:52], INFO, 50, "sig_len 2 leaves no room"),
+        (GOOD[:50], INFO, 50, "sig_len 0 leaves no room"),
         (GOOD[:40], INFO, 0, "take 50 bytes, there are 40"),
         (GOOD, changed(signer_len=31), 51, "announced"),
     ],

@@ -12,22 +12,88 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from elfsig.carriers.trailer import cut_out
+from elfsig.carriers.trailer import UNSIGNED, bytes_lie, cut_out, overlap
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.model import MagicInfo, Params, Place, PlaceKind, Remark
 
 MAGIC = b"This Is A Crypto Signed Module"
+CARRIER = "trailer:csm"
 _DIGITS = re.compile(rb"([0-9]{1,5}) *\Z")
-_WIDTH: dict[Literal["ascii", "u16"], int] = {"ascii": 5, "u16": 2}
+_LOOSE = re.compile(rb"([0-9]{0,4}) ")
+"""As that kernel read it: digits up to the first blank; what follows the blank it did not look at."""
+
+Style = Literal["ascii", "u16"]
+Plausible = Callable[[bytes], bool]
+WIDTH: dict[Style, int] = {"ascii": 5, "u16": 2}
+
+
+def _ascii(data: bytes, room: int, plausible: Plausible) -> int | None:
+    digits = _DIGITS.match(data[room - 5 : room]) if room >= 5 else None
+    return _fitting(digits, room)
+
+
+def _u16(data: bytes, room: int, plausible: Plausible) -> int | None:
+    size = int.from_bytes(data[room - 2 : room], "big") if room >= 2 else 0
+    sound = 0 < size <= room - 2 and plausible(data[room - 2 - size : room - 2])
+    return size if sound else None
+
+
+def _loose(data: bytes, room: int, plausible: Plausible) -> int | None:
+    return _fitting(_LOOSE.match(data[room - 5 : room]) if room >= 5 else None, room)
+
+
+def _fitting(digits: re.Match[bytes] | None, room: int) -> int | None:
+    size = int(digits[1] or b"0") if digits else None
+    return size if size is not None and size < room - 5 else None
+
+
+_LOOKS: tuple[tuple[Style, Callable[[bytes, int, Plausible], int | None]], ...] = (
+    ("ascii", _ascii),
+    ("u16", _u16),
+    ("ascii", _loose),
+)
+
+
+def _place(image: Image, stop: int, size: int, style: Style) -> Place:
+    """The place of a signature of ``size`` bytes that ends at ``stop``, where its length field starts."""
+    start, field = stop - size, image.data[stop : image.end - len(MAGIC)]
+    remarks = list(overlap(image, start))
+    if style == "ascii" and not _DIGITS.match(field):
+        text = f"length field {field!r} is not digits filled up with blanks; that kernel read {size}"
+        remarks.append(Remark("magic-length-odd", text, stop))
+    return Place(
+        "trailer", CARRIER, start, image.end, start, image.data[start:stop], MagicInfo(style, field),
+        remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _faulty(image: Image, room: int) -> Place:
+    """The magic behind no length that leads anywhere; kernels only knew the ASCII one."""
+    field = image.data[max(0, room - 5) : room]
+    digits = _DIGITS.match(field)
+    if image.end <= len(MAGIC) + 5:
+        text = f"{image.end} bytes in all, no more than the length field and the magic take{UNSIGNED}"
+    elif digits:
+        text = f"length {int(digits[1])} does not fit: {bytes_lie(room - 5)} before it"
+        text += "; that kernel answered ELIBBAD"
+    else:
+        binary = int.from_bytes(field[-2:], "big")
+        text = f"in front of the magic are neither decimal digits ({field!r}; that kernel answered ELIBBAD) "
+        text += f"nor the length of an IMA signature ({binary})"
+    fault = Remark("magic-length", text, max(0, room - 5))
+    unsigned = image.end <= len(MAGIC) + 5
+    return Place(
+        "trailer", CARRIER, room, image.end, room, b"", None, fault=fault, treated_as_unsigned=unsigned
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class MagicTrailer:
-    """Blob, length field, magic text. ``plausible`` tells a u16-style blob from any other bytes."""
+    """Blob, length field, magic text. ``plausible`` tells an IMA signature from any other bytes."""
 
-    plausible: Callable[[bytes], bool]
-    id: str = "trailer:csm"
+    plausible: Plausible
+    id: str = CARRIER
     kind: PlaceKind = "trailer"
     short_name: str = "~Crypto Signed~"
 
@@ -37,30 +103,11 @@ class MagicTrailer:
         if data[max(0, end - len(MAGIC)) : end] != MAGIC:
             return ()
         room = end - len(MAGIC)
-        for style, size in (("ascii", self._ascii(data, room)), ("u16", self._u16(data, room))):
+        for style, look in _LOOKS:
+            size = look(data, room, self.plausible)
             if size is not None:
-                width = _WIDTH["ascii" if style == "ascii" else "u16"]
-                return (self._place(image, room - width, size, "ascii" if style == "ascii" else "u16"),)
-        text = (
-            "the magic is there, and neither a decimal nor a binary length of a signature is in front of it"
-        )
-        fault = Remark("magic-length", f"{text}; the kernels of 2012 answered ELIBBAD", max(0, room - 5))
-        return (Place("trailer", self.id, room, end, room, b"", None, fault=fault),)
-
-    def _ascii(self, data: bytes, room: int) -> int | None:
-        digits = _DIGITS.match(data[max(0, room - 5) : room]) if room >= 5 else None
-        size = int(digits[1]) if digits else None
-        return size if size is not None and size < room - 5 else None
-
-    def _u16(self, data: bytes, room: int) -> int | None:
-        size = int.from_bytes(data[room - 2 : room], "big") if room >= 2 else 0
-        sound = 0 < size <= room - 2 and self.plausible(data[room - 2 - size : room - 2])
-        return size if sound else None
-
-    def _place(self, image: Image, stop: int, size: int, style: Literal["ascii", "u16"]) -> Place:
-        start, field = stop - size, image.data[stop : image.end - len(MAGIC)]
-        info = MagicInfo(style, field)
-        return Place("trailer", self.id, start, image.end, start, image.data[start:stop], info)
+                return (_place(image, room - WIDTH[style], size, style),)
+        return (_faulty(image, room),)
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, blob, length in the style of ``params``, magic. The engine plays no part."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elfsig.carriers.trailer import INFO, MARKER, cut_out, pack_info, unpack_info
+from elfsig.carriers.trailer import INFO, MARKER, cut_out, overlap, pack_info, unpack_info
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
-from elfsig.model import Params, Place, PlaceKind, TrailerInfo
+from elfsig.model import Params, Place, PlaceKind, Remark, TrailerInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class MarkerFirst:
     short_name: str = "~Module sig~rc1"
 
     def find(self, image: Image) -> Sequence[Place]:
-        """At most one place; only where the info block's lengths lead exactly back to the first marker."""
+        """At most one place; only where the info block's lengths lead exactly back to a marker."""
         stop = image.end - INFO.size
         if stop < len(MARKER):
             return ()
@@ -31,11 +31,18 @@ class MarkerFirst:
         if (info.algo, info.id_type) != (1, 1):
             return ()
         size = info.sig_len + info.signer_len + info.key_id_len
-        first = image.data.find(MARKER, 0, stop)
-        if first < 0 or first + len(MARKER) + size != stop:
+        start = stop - size
+        at = start - len(MARKER)
+        if at < 0 or image.data[at:start] != MARKER:
             return ()
-        start = first + len(MARKER)
-        return (Place("trailer", self.id, first, image.end, start, image.data[start:stop], info),)
+        fault, first = None, image.data.find(MARKER, 0, start)
+        if first != at:
+            text = (
+                "the content holds the marker too, and 3.7-rc1 took the first one for the signature's start"
+            )
+            fault = Remark("marker-inside", text, first)
+        blob, remarks = image.data[start:stop], tuple(overlap(image, at))
+        return (Place("trailer", self.id, at, image.end, start, blob, info, fault=fault, remarks=remarks),)
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, marker, blob, info block. Refused where the content holds a marker already: that

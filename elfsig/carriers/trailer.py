@@ -6,7 +6,7 @@ mod_verify_sig() (kernel/module_signing.c). Kernels look at nothing but the last
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
@@ -18,6 +18,9 @@ MARKER = b"~Module signature appended~\n"
 INFO = Struct(">BBBBB3sI")
 """algo, hash, id_type, signer_len, key_id_len (a byte each), 3 bytes of padding, be32 sig_len."""
 
+CARRIER = "trailer:modsig"
+EBADMSG = "; kernels answer EBADMSG"
+UNSIGNED = "; the kernel treats it as unsigned"
 ID_TYPES = {0: "PGP", 1: "X509", 2: "PKCS#7", 3: "Merkle"}
 
 
@@ -41,7 +44,7 @@ def unpack_info(block: bytes) -> TrailerInfo:
 class ModuleTrailer:
     """Blob, info block and marker behind the content (``~Module signature appended~``)."""
 
-    id: str = "trailer:modsig"
+    id: str = CARRIER
     kind: PlaceKind = "trailer"
     short_name: str = "~Module sig~"
 
@@ -50,30 +53,26 @@ class ModuleTrailer:
         end, data = image.end, image.data
         if data[max(0, end - len(MARKER)) : end] != MARKER:
             return ()
-        room = end - len(MARKER) - INFO.size
-        if room <= 0:
-            text = f"marker without room for the info block: {end} bytes in all; kernels answer EBADMSG"
-            unsigned = end <= len(MARKER)
-            if unsigned:
-                text = "the file is nothing but the marker; the kernel treats it as unsigned"
-            fault = Remark("trailer-truncated", text, max(0, end - len(MARKER)))
-            return (self._faulty(0, end, None, fault, unsigned),)
-        info = unpack_info(data[room : room + INFO.size])
-        size = info.sig_len + info.signer_len + info.key_id_len
-        # The name and key id are counted apart from sig_len; pkcs7 demands that both lengths are zero.
-        if info.id_type == 2:
-            size = info.sig_len
-        if size >= room:
-            text = f"sig_len {info.sig_len} does not fit: {room} bytes lie before the info block"
-            fault = Remark("trailer-length", text + "; kernels answer EBADMSG", room + 8)
-            return (self._faulty(room, end, info, fault, False),)
-        start = room - size
-        return (Place("trailer", self.id, start, end, start, data[start:room], info),)
+        return (self.before(image, end - len(MARKER), end),)
 
-    def _faulty(self, start: int, end: int, info: Params, fault: Remark, unsigned: bool) -> Place:
-        return Place(
-            "trailer", self.id, start, end, start, b"", info, fault=fault, treated_as_unsigned=unsigned
-        )
+    def before(self, image: Image, marker: int, end: int) -> Place:
+        """The trailer whose marker starts at ``marker``, as a place that ends at ``end``."""
+        room = marker - INFO.size
+        if room <= 0:
+            return _truncated(marker, end)
+        info = unpack_info(image.data[room:marker])
+        # The name and key id are counted apart from sig_len; pkcs7 demands that both lengths are zero.
+        names = 0 if info.id_type == 2 else info.signer_len + info.key_id_len
+        if info.sig_len >= room:
+            text = f"sig_len {info.sig_len} does not fit: {bytes_lie(room)} before the info block"
+            return _faulty(room, end, info, Remark("trailer-length", f"{text}{EBADMSG}", room + 8))
+        if info.sig_len + names >= room:
+            text = f"signer name ({info.signer_len} bytes) and key id ({info.key_id_len}) do not fit: "
+            text += f"{bytes_lie(room - info.sig_len)} before the signature"
+            return _faulty(room, end, info, Remark("trailer-names", f"{text}{EBADMSG}", room + 3))
+        start = room - info.sig_len - names
+        remarks = (*_odd_id_type(info, room), *overlap(image, start))
+        return Place("trailer", self.id, start, end, start, image.data[start:room], info, remarks=remarks)
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, blob, info block, marker. ``params.sig_len`` is computed from the blob."""
@@ -86,6 +85,11 @@ class ModuleTrailer:
         return cut_out(image, place)
 
 
+def bytes_lie(count: int) -> str:
+    """So many bytes, and their verb."""
+    return "1 byte lies" if count == 1 else f"{count} bytes lie"
+
+
 def cut_out(image: Image, place: Place) -> bytes:
     """The content without the bytes of ``place``. Raises EditRefused for a place with unclear bounds."""
     if place.fault is not None:
@@ -95,36 +99,33 @@ def cut_out(image: Image, place: Place) -> bytes:
     return image.data[: place.start] + image.data[place.end : image.end]
 
 
-TRACES = (
-    (MARKER[:-1], "trailer:modsig", "marker"),
-    (b"This Is A Crypto Signed Module", "trailer:csm", "magic"),
-)
-"""Texts that betray a trailer wherever they stand, the carrier they belong to, and what they are called."""
+def _faulty(start: int, end: int, info: Params, fault: Remark, unsigned: bool = False) -> Place:
+    return Place(
+        "trailer", CARRIER, start, end, start, b"", info, fault=fault, treated_as_unsigned=unsigned
+    )  # fmt: skip
 
 
-def displaced(image: Image) -> Place | None:
-    """Remains of a trailer whose marker is not at the very end, or lost its last byte; else None.
-
-    The marker counts only behind the end of the ELF image (in the whole content where there is none),
-    since programs that handle signatures contain it.
-    """
-    for text, carrier, name in TRACES:
-        at = image.data.rfind(text, image.elf_end, image.end)
-        if at >= 0:
-            fault = _displacement(image, at, text, name)
-            return Place(
-                "trailer", carrier, at, image.end, at, b"", None, fault=fault, treated_as_unsigned=True
-            )
-    return None
+def _truncated(marker: int, end: int) -> Place:
+    """A marker without anything to be a marker of."""
+    if not marker:
+        text = f"the file is nothing but the marker{UNSIGNED}"
+        return _faulty(0, end, None, Remark("trailer-truncated", text, marker), True)
+    text = f"{marker} bytes before the marker, which is not more than the info block takes"
+    return _faulty(0, end, None, Remark("trailer-truncated", f"{text}{EBADMSG}", marker))
 
 
-def _displacement(image: Image, at: int, text: bytes, name: str) -> Remark:
-    behind = image.end - at - len(text)
-    if not behind and name == "marker":
-        return Remark(
-            "marker-no-newline", "the marker has lost its last newline; the kernel treats it as unsigned", at
+def _odd_id_type(info: TrailerInfo, room: int) -> Iterator[Remark]:
+    if info.id_type not in ID_TYPES:
+        text = f"id_type {info.id_type} has no meaning to any kernel; they answer ENOPKG"
+        yield Remark("id-type-unknown", text, room + 2)
+
+
+def overlap(image: Image, start: int) -> Iterator[Remark]:
+    """A trailer that, by its own lengths, starts inside the ELF image: remarked, since it may yet verify."""
+    if image.elf is not None and start < image.elf_end:
+        text = "by its length the signature starts inside the ELF image"
+        yield Remark(
+            "trailer-overlaps-elf",
+            f"{text}, {image.elf_end - start} before its end at {image.elf_end:#x}",
+            start,
         )
-    if name == "marker" and image.data[at + len(text) : at + len(MARKER)] == b"\n":
-        behind -= 1
-    sentence = f"{name} not at the end: {behind} bytes follow it; the kernel treats it as unsigned"
-    return Remark("marker-not-at-end", sentence, at)

@@ -60,6 +60,8 @@ class Cms:
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """The signers of ``blob``, in order. Raises ParseError with the offset inside ``blob``."""
+        if not blob:
+            raise ParseError("the signature is empty (sig_len 0); kernels answer EBADMSG", offset=0)
         signatures = _from_skeleton(blob) or _signatures(read(blob), blob)
         fault = _nonzero(params, len(blob)) if isinstance(params, TrailerInfo) else None
         return [s._replace(fault=fault) for s in signatures] if fault else signatures
@@ -161,11 +163,14 @@ def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault:
     from elfsig.envelopes import cms_facts
     from elfsig.envelopes.cms_algorithms import BY_OID, hash_name
     from elfsig.envelopes.names import common_name
+    from elfsig.envelopes.primitives import odd_name
 
     signer = data.signers[number]
     known = BY_OID.get(signer.algorithm.oid)
     hash_, hash_text = hash_name(signer.digest.oid)
     algorithm = known.algorithm if known else None
+    name = common_name(signer.issuer) if signer.issuer else None
+    odd = odd_name((name or "").encode("utf-8", "surrogatepass"))
     return Signature(
         envelope="cms",
         algorithm=algorithm,
@@ -175,12 +180,16 @@ def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault:
         algorithm_text=known.name if known else signer.algorithm.oid,
         hash_text=hash_text,
         key_bits=8 * len(signer.value) or None if algorithm in ("rsa", "rsa-pss") else None,
-        signer=common_name(signer.issuer) if signer.issuer else None,
+        signer=name,
         key_id=signer.skid,
         serial=signer.serial,
         created=cms_facts.signing_time(signer),
         fault=fault,
-        remarks=(*shared, *cms_facts.signer_remarks(data, signer, known)),
+        remarks=(
+            *shared,
+            *cms_facts.signer_remarks(data, signer, known),
+            *([odd._replace(offset=signer.start)] if odd else []),
+        ),
         facts=cms_facts.facts(data, number),
         detail=Claim(
             signer.signed_der,

@@ -264,3 +264,14 @@ def weaknesses(signature: Signature, key: Key | None) -> Iterator[Remark]:
     if certificate and certificate.not_after < datetime.now(UTC).timestamp():
         when = datetime.fromtimestamp(certificate.not_after, UTC).date().isoformat()
         yield Remark("certificate-expired", f"certificate expired {when} (kernels do not look)")
+
+
+def odd_name(name: bytes) -> Remark | None:
+    """What is odd about a signer's name: it is printed raw by other tools, and can forge their lines."""
+    if any(byte < 0x20 or byte == 0x7F for byte in name):
+        return Remark("signer-control-characters", "the signer's name holds control characters", 0)
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return Remark("signer-not-utf8", "the signer's name is not UTF-8", 0)
+    return None

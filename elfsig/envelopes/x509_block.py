@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from elfsig.algorithms import HASH_BY_KERNEL, HASHES, hash_named
-from elfsig.envelopes.primitives import Match, Unsupported, digest_of, judge, try_digest
+from elfsig.envelopes.primitives import Match, Unsupported, digest_of, judge, odd_name, try_digest
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Key,
@@ -59,7 +59,8 @@ class X509Block:
         if ALGORITHMS.get(params.algo) != "rsa" or params.hash not in HASH_BY_KERNEL:
             return [_signature(name, key_id, body, params, len(blob))]  # ENOPKG before the body is looked at
         if len(body) <= _PREFIX:
-            raise ParseError(f"{len(body)} bytes where a length and an RSA value belong", offset=names)
+            text = f"sig_len {len(body)} leaves no room for a length of 2 bytes and an RSA value"
+            raise ParseError(f"{text}; kernels answer EBADMSG", offset=names)
         stated = int.from_bytes(body[:_PREFIX], "big")
         if stated != len(body) - _PREFIX:
             text = f"RSA value of {stated} bytes announced, {len(body) - _PREFIX} are there"
@@ -71,7 +72,7 @@ class X509Block:
         if signature.fault is not None:
             return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
         if signature.algorithm != "rsa":
-            text = f"{signature.algorithm_text}: kernels of this time verify RSA only (ENOPKG)"
+            text = f"algorithm {signature.algorithm_text}: kernels of this time verify RSA only (ENOPKG)"
             return Outcome(Verdict.UNSUPPORTED, text)
         if signature.hash is None:
             text = f"hash {signature.hash_text} cannot be checked here (kernels: ENOPKG)"
@@ -140,6 +141,8 @@ def _signature(name: bytes, key_id: bytes, value: bytes, params: TrailerInfo, be
     if params.hash == 8:
         text = "hash number 8 is RIPEMD-128 to kernels; modinfo prints sm3"
         remarks.append(Remark("hash-number", text, behind + 1))
+    if odd := odd_name(name):
+        remarks.append(odd)
     return Signature(
         envelope="x509-block",
         algorithm=algorithm,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from elfsig.carriers.trailer import displaced
+from elfsig.carriers.remains import behind_elf, remains
 from elfsig.elf.image import Image
 from elfsig.model import Format, Place, Remark
 from elfsig.registry import Registry
@@ -31,9 +32,11 @@ def find(image: Image, registry: Registry) -> list[Found]:
     """
     found: list[Found] = []
     view = image
-    while (place := _trailer(view, registry)) is not None:
+    while (place := _trailer(view, registry, not found)) is not None:
         if len(found) == MAX_TRAILERS:
             place = _too_many(place)
+        if found and place.fault is None:
+            place = replace(place, remarks=(*place.remarks, _inner(place)))
         found.append(Found(len(found), view, place, registry.claimants(place)))
         if place.fault is not None:
             break
@@ -45,13 +48,27 @@ def find(image: Image, registry: Registry) -> list[Found]:
     return found
 
 
-def _trailer(view: Image, registry: Registry) -> Place | None:
+def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
     """The trailer at the end of ``view``; failing that, displaced remains of one."""
     for carrier in registry.carriers:
         if carrier.kind == "trailer":
             for place in carrier.find(view):
                 return place
-    return displaced(view)
+    return remains(view, outermost)
+
+
+def _inner(place: Place) -> Remark:
+    text = "an inner trailer: kernels look at the outermost one only, and this is content to them"
+    return Remark("inner-trailer", text, place.start)
+
+
+def unclaimed(image: Image, found: Sequence[Found]) -> Remark | None:
+    """Bytes behind the ELF image that belong to none of the trailers in ``found``."""
+    trailers = [each for each in found if each.place.kind == "trailer"]
+    if not trailers:
+        return behind_elf(image)
+    last = trailers[-1]
+    return None if last.place.fault is not None else behind_elf(last.image.cut(last.place.start))
 
 
 def _too_many(place: Place) -> Place:

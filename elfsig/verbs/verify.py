@@ -9,6 +9,8 @@ from typing import NamedTuple
 from elfsig.carriers.trailer import MARKER
 from elfsig.coverage.gaps import gaps
 from elfsig.elf.image import Image
+from elfsig.elf.subject import not_module
+from elfsig.elf.table import MAGIC
 from elfsig.envelopes.primitives import weaknesses
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.evidence import Evidence
@@ -28,7 +30,7 @@ from elfsig.model import (
     Verdict,
 )
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found, anomalies, find
+from elfsig.verbs.find import Found, anomalies, find, unclaimed
 
 NO_KEYS = "no key source was given: name one with --trust"
 
@@ -76,12 +78,12 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
     ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
     Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
     """
-    image = Image(evidence.content)
-    found = find(image, question.registry)
+    image, found = _located(evidence, question.registry)
     if outside is not None:
         found = [outside(image, question.registry), *(replace(f, layer=f.layer + 1) for f in found)]
     findings = [f for each in found for f in findings_at(each, question)]
-    findings = _with_tail(evidence, findings)
+    if image.data is evidence.content:
+        findings = _with_tail(evidence, findings)
     oddities = anomalies(image, question.registry)
     findings = mark_effective(findings)
     effective = next((f for f in findings if f.effective), None)
@@ -95,7 +97,7 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
         elf=image.elf.summary() if image.elf else None,
         findings=tuple(findings),
         verdict=verdict,
-        warnings=(*reasons, *_file_warnings(image, evidence, bool(findings)), *oddities),
+        warnings=(*reasons, *_file_warnings(image, evidence, found, findings), *oddities),
     )
 
 
@@ -129,7 +131,8 @@ def _bare_finding(found: Found) -> Finding:
     """A place that is damaged, or that no format claims."""
     place, ids = found.place, [f.id for f in found.claimants]
     if place.fault is None:
-        fault = Remark("unclaimed", "no known format has a signature like this", place.start)
+        odd = next((r for r in place.remarks if r.code == "id-type-unknown"), None)
+        fault = odd or Remark("unclaimed", "no known format has a signature like this", place.start)
         verdict = Verdict.UNSUPPORTED
     else:
         fault, verdict = place.fault, Verdict.MALFORMED
@@ -144,7 +147,7 @@ def _bare_finding(found: Found) -> Finding:
         verdict,
         fault.text,
         None,
-        (fault, *place.remarks),
+        tuple(dict.fromkeys((fault, *place.remarks))),
     )
 
 
@@ -314,17 +317,44 @@ def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdic
     return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
 
 
-def _file_warnings(image: Image, evidence: Evidence, signed: bool) -> Iterator[Remark]:
+def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]]:
+    """What is looked at, and the places in it: the content; but of a compressed file that is no module, and
+    is signed as it stands (an initramfs, say), the file itself."""
+    if evidence.compression and evidence.tail_offset is not None and evidence.content[:4] != MAGIC:
+        image = Image(evidence.raw)
+        found = find(image, registry)
+        if found and found[-1].place.start == evidence.tail_offset and found[-1].place.fault is None:
+            return image, [replace(f, place=replace(f.place, where="file")) for f in found]
+    image = Image(evidence.content)
+    return image, find(image, registry)
+
+
+def _file_warnings(
+    image: Image, evidence: Evidence, found: Sequence[Found], findings: Sequence[Finding]
+) -> Iterator[Remark]:
     fault = image.elf_fault
     if fault is not None:
         yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
-    elif not image.is_elf and image.end:
-        what = "this is no module; the signature is over the whole file" if signed else "no ELF file"
-        yield Remark("not-elf", what, 0)
+    elif image.end:
+        yield from _not_module(image, any(f.verdict is not Verdict.MALFORMED for f in findings))
+    if (behind := unclaimed(image, found)) is not None:
+        yield behind
     tail = evidence.tail_offset
-    if tail is not None and MARKER[:-1] not in evidence.raw[tail:]:
+    if tail is not None and image.data is evidence.content and MARKER[:-1] not in evidence.raw[tail:]:
         size = len(evidence.raw) - tail
         yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
+
+
+def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
+    """What a signed file is, where it is no module; an unsigned one is no matter of ours."""
+    if not signed:
+        if not image.is_elf:
+            yield Remark("not-elf", "no ELF file", 0)
+    elif (what := not_module(image)) is not None:
+        code = "not-module" if image.is_elf else "not-elf"
+        yield Remark(
+            code, f"no module: {what}; the signature is over the whole file, as IMA and kexec have it", 0
+        )
 
 
 def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
