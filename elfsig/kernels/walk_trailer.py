@@ -7,7 +7,8 @@ kernel/module/signing.c) and of mod_check_sig() (kernel/module_signature.c).
 from __future__ import annotations
 
 from elfsig.carriers.marker_first import MarkerFirst
-from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, displaced, unpack_info
+from elfsig.carriers.remains import remains
+from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpack_info
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
 
@@ -40,9 +41,9 @@ def marker(case: Case) -> Said:
     image, carrier = case.image, ModuleTrailer().id
     if image.end > len(MARKER) and image.data[image.end - len(MARKER) : image.end] == MARKER:
         return Went(f"the file ends in the {len(MARKER)}-byte marker: there is a signature")
-    remains = displaced(image)
-    if remains is not None and remains.carrier == carrier and remains.fault is not None:
-        text = f"no marker at the very end: {remains.fault.text}"
+    left = remains(image)
+    if left is not None and left.carrier == carrier and left.fault is not None:
+        text = f"no marker at the very end: {left.fault.text}"
         return Stop(case.profile.unsigned, "displaced", text)
     if image.end == 0:
         return Stop("EINVAL", "empty", "the file is empty")
