@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": Row("elfsig.cli.verify", "What every signature is worth, given keys."),
     "sign": Row("elfsig.cli.sign", "Sign modules in any era's format."),
     "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
+    "convert": Row("elfsig.cli.convert", "From one era's signature to another's, verified first."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),

@@ -15,18 +15,29 @@ from elfsig.verbs.edit import Done, Output
 
 
 def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``; the callback gets one argument ``output``."""
+    """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
+    ``output``."""
 
     @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
     @click.option(
         "--output-dir", type=click.Path(), metavar="DIR", help="Write results under DIR; the tree is kept."
     )
     @click.option("--in-place", is_flag=True, help="Replace each file, atomically.")
+    @click.option("--dry-run", is_flag=True, help="Do everything but write.")
     @wraps(callback)
     def wrapped(
-        *args: Any, output_file: str | None, output_dir: str | None, in_place: bool, **more: Any
+        *args: Any,
+        output_file: str | None,
+        output_dir: str | None,
+        in_place: bool,
+        dry_run: bool,
+        **more: Any,
     ) -> Any:
-        return callback(*args, output=Output(output_file, output_dir, in_place), **more)
+        output = Output(output_file, output_dir, in_place, dry_run)
+        code = callback(*args, output=output, **more)
+        if dry_run:
+            complain("dry run: nothing was written")
+        return code
 
     return wrapped
 

@@ -20,12 +20,13 @@ from elfsig.cli.options import (
     paths_argument,
     trust_options,
 )
+from elfsig.cli.outside import outside_of
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings, complain
 from elfsig.cli.words import summary
 from elfsig.errors import ElfsigError, UsageError
-from elfsig.evidence import Entry, read
+from elfsig.evidence import Entry
 from elfsig.model import FileReport, Keyring
 from elfsig.registry import Registry
 from elfsig.verbs.verify import Outside, Question
@@ -123,17 +124,6 @@ def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
     from elfsig.trust.keyring import load
 
     return load(trust, keys)
-
-
-def outside_of(detached: str | None, modarg: str | None, single: bool) -> Outside | None:
-    """The signature given beside the one file that it is for. Raises UsageError, ReadError, ParseError."""
-    if detached is None and modarg is None:
-        return None
-    if not single or (detached is not None and modarg is not None):
-        raise UsageError("--detached and --modarg give the one signature of one file")
-    from elfsig.verbs.detached import from_argument, from_file
-
-    return from_argument(modarg) if modarg is not None else from_file(read(detached or "").content)
 
 
 class Style(NamedTuple):
