@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat as modes
 from contextlib import suppress
@@ -75,11 +76,11 @@ def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result
             _write_all(descriptor, data)
             remarks = _take_after(descriptor, model) if model else []
             os.fsync(descriptor)
+            if expect is not None and not _same(_status(target), expect):
+                raise WriteError("the file changed meanwhile; not replaced", code="changed-meanwhile")
+            os.replace(sibling, target)
         finally:
             os.close(descriptor)
-        if expect is not None and not _same(_status(target), expect):
-            raise WriteError("the file changed meanwhile; not replaced", code="changed-meanwhile")
-        os.replace(sibling, target)
     except BaseException:  # also when interrupted: nothing is left behind
         with suppress(OSError):
             os.unlink(sibling)
@@ -87,13 +88,46 @@ def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result
     return remarks
 
 
+TEMPORARY = ".elfsig-tmp"
+"""How the names of files end that are being written."""
+
+
 def _sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
-    """A new file beside the target, whose name no walk takes for a module."""
+    """A new file beside the target, whose name no walk takes for a module.
+
+    It is locked as long as it is open: see :func:`remove_leftovers`.
+    """
     short = os.fsdecode(os.fsencode(name)[:200])
     while True:
-        path = os.path.join(folder, f".{short}.{os.urandom(6).hex()}.elfsig-tmp")
+        path = os.path.join(folder, f".{short}.{os.urandom(6).hex()}{TEMPORARY}")
         with suppress(FileExistsError):
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), path
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with suppress(OSError):  # file systems without locks: then nobody removes it, either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            return descriptor, path
+
+
+def remove_leftovers(folder: str) -> int:
+    """Remove the half-written siblings that a killed run left in ``folder``; how many there were.
+
+    What a living process writes is locked, and stays.
+    """
+    with suppress(OSError), os.scandir(folder or ".") as found:
+        return sum(_abandoned(item.path) for item in list(found) if item.name.endswith(TEMPORARY))
+    return 0
+
+
+def _abandoned(path: str) -> bool:
+    """Remove one sibling, unless somebody holds its lock."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(descriptor)
+        return True
+    return False
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 import corpus
 from elfsig import registry
-from elfsig.atomic import write_atomic
+from elfsig.atomic import TEMPORARY, remove_leftovers, write_atomic
 from elfsig.errors import WriteError
 from elfsig.verbs.strip import strip
 from tests.support.cli import environment
@@ -149,6 +150,19 @@ def test_names_up_to_the_system_s_limit(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 252 + ".ko")
     write_atomic(str(path), NEW)
     assert path.read_bytes() == NEW
+
+
+def test_what_a_killed_run_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    abandoned, busy = tmp_path / f".a.ko.0123{TEMPORARY}", tmp_path / f".b.ko.4567{TEMPORARY}"
+    other = tmp_path / "c.ko"
+    for path in (abandoned, busy, other):
+        path.write_bytes(NEW)
+    (tmp_path / f".link{TEMPORARY}").symlink_to("c.ko")
+    with open(busy, "rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert remove_leftovers(str(tmp_path)) == 1
+    assert not abandoned.exists() and busy.exists() and other.exists()
+    assert remove_leftovers(str(tmp_path / "gone")) == 0
 
 
 def test_kills_at_any_moment_leave_every_file_whole(tmp_path: Path) -> None:

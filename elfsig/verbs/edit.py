@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from elfsig.atomic import sync_folder, write_atomic
+from elfsig.atomic import remove_leftovers, sync_folder, write_atomic
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
@@ -23,7 +23,8 @@ class Change(NamedTuple):
     ``suffix`` the content is no module but a file of its own, named like the module with this behind it.
     ``verbatim``: the content is the whole file as it is to be, not to be compressed. ``beside`` is a further
     file, (suffix, bytes), that goes next to the result. ``record`` is what is to be kept on it: plain JSON.
-    With ``error`` the file is refused, and nothing written.
+    With ``error`` the file is refused, and nothing written. ``leave``: the result is where it belongs, from
+    an earlier run.
     """
 
     content: bytes | None
@@ -35,6 +36,7 @@ class Change(NamedTuple):
     beside: tuple[str, bytes] | None = None
     record: Mapping[str, Any] | None = None
     error: Remark | None = None
+    leave: bool = False
 
 
 class Task(NamedTuple):
@@ -143,16 +145,18 @@ def edit(
 
 
 def _synced(results: Iterable[Done]) -> Iterator[Done]:
-    """Pass on ``results``; when they end, sync each directory once, which costs as much as a file."""
+    """Pass on ``results``; when they end, sync each directory once, which costs as much as a file, and rid
+    it of what a killed run left there."""
     folders: set[str] = set()
     try:
         for done in results:
-            if done.target is not None and done.error is None:
-                linked = os.path.islink(done.target)
-                folders.add(os.path.dirname(os.path.realpath(done.target) if linked else done.target))
+            if done.error is None:
+                where = done.target or done.path
+                folders.add(os.path.dirname(os.path.realpath(where) if os.path.islink(where) else where))
             yield done
     finally:
         for folder in folders:
+            remove_leftovers(folder)
             sync_folder(folder)
 
 
@@ -167,7 +171,7 @@ def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMI
     try:
         evidence = read(task.path, limit=limit)
         done = change(evidence)
-        idle = task.dry or done.error is not None
+        idle = task.dry or done.leave or done.error is not None
         target, written = (task.target, ()) if idle else _write(task, evidence, done)
     except ElfsigError as fault:
         error = Remark(fault.code, fault.text, fault.offset)
