@@ -19,6 +19,7 @@ COMMANDS = {
     "sign": Row("elfsig.cli.sign", "Sign modules in any era's format."),
     "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
     "convert": Row("elfsig.cli.convert", "From one era's signature to another's, verified first."),
+    "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
