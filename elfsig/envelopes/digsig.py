@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
@@ -39,6 +39,9 @@ V1 = Struct(">B4sBB8sB")
 V2 = Struct(">BB4sH")
 TYPE_BYTE = b"\x03"
 V1_HASHES = {0: "sha1", 1: "sha256"}
+V1_GUESSES = ("sha1", "sha256", "sha512", "sha384", "sha224")
+"""Hashes of a file that evmctl could use, whatever the header says; kernels never looked at its hash byte."""
+
 PLAUSIBLE_TIMES = range(0x3F00_0000, 0x8000_0000)
 """Mid 2003 to 2038: which of the two readings of a version 1 timestamp is taken."""
 
@@ -100,17 +103,23 @@ class Digsig:
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """One signature. Raises ParseError with the offset in ``blob``."""
-        shift = 1 if blob[:1] == TYPE_BYTE and params is None else 0
+        shift = 1 if blob[:1] == TYPE_BYTE else 0
         body = blob[shift:]
-        parser = _PARSERS.get(body[0] if body else -1)
+        version = body[0] if body else None
+        parser = _PARSERS.get(version) if version is not None else None
         if parser is None:
-            raise ParseError(
-                f"digsig version {body[0] if body else 'missing'}, expected 1 or 2", offset=shift
-            )
+            said = "an empty digsig" if version is None else f"digsig version {version}"
+            raise ParseError(f"{said}, version 1 or 2 expected", offset=shift)
         try:
-            return (parser(body),)
+            signature = parser(body)
         except ParseError as fault:
             raise ParseError(fault.text, offset=(fault.offset or 0) + shift, code=fault.code) from None
+        if shift and isinstance(params, MagicInfo):
+            text = (
+                "a type byte 03 stands before the digsig, as in files of their own; evmctl left it out here"
+            )
+            signature = signature._replace(remarks=(Remark("digsig-type-byte", text, 0), *signature.remarks))
+        return (signature,)
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Version 1: RSA only. Version 2: RSA or ECDSA, whichever the key is."""
@@ -141,22 +150,36 @@ def _parse_v1(blob: bytes) -> Signature:
         raise ParseError(f"digsig v1 with {count} numbers, expected 1", offset=15)
     if (bits + 7) // 8 != len(value):
         raise ParseError(f"number of {bits} bits in {len(value)} bytes", offset=V1.size)
-    if hash_number not in V1_HASHES:
-        raise ParseError(f"digsig v1 hash {hash_number}, expected 0 (SHA-1) or 1 (SHA-256)", offset=6)
     created, order = _timestamp(stamp)
     return Signature(
         envelope="digsig",
         algorithm="rsa" if algorithm == 0 else None,
         algorithm_text=None if algorithm == 0 else f"digsig algorithm {algorithm}",
-        hash=V1_HASHES[hash_number],
+        hash=V1_HASHES.get(hash_number),
+        hash_text=V1_HASHES.get(hash_number, f"digsig number {hash_number}"),
         value=value,
         key_ids=(("digsig1", key_id),),
         key_id=key_id,
         key_bits=bits,
         created=created,
-        facts={"digsig_version": 1, "timestamp_order": order, "hash_number": hash_number},
+        remarks=tuple(_v1_remarks(hash_number)),
+        facts={
+            "digsig_version": 1,
+            "timestamp_order": order,
+            "hash_number": hash_number,
+            "key_description": f"{int.from_bytes(key_id, 'big'):X}",
+        },
         detail=Parsed(1, blob[: V1.size]),
     )
+
+
+def _v1_remarks(hash_number: int) -> Iterator[Remark]:
+    """Whatever the file's hash is: signed is a SHA-1 over it and the header."""
+    if hash_number:
+        yield Remark("weak-hash", "digsig v1 signs a SHA-1 of the file's hash: collisions can be made")
+    if hash_number not in V1_HASHES:
+        text = f"hash {hash_number} is neither 0 (SHA-1) nor 1 (SHA-256); kernels do not look at this byte"
+        yield Remark("digsig-hash-byte", text, 6)
 
 
 def _timestamp(stamp: bytes) -> tuple[int, str]:
@@ -172,14 +195,13 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
     SHA-1 that does not match is followed by the other hashes."""
     if signature.algorithm is None:
         return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text} is none that kernels know")
-    names = [str(signature.hash)]
-    if signature.facts["hash_number"] == 0:
-        names += [name for name in ("sha256", "sha512", "sha384", "sha224") if name not in names]
+    stated = signature.hash
+    names = [stated] if stated == "sha256" else V1_GUESSES
     first: Outcome | None = None
     for name in names:
         outcome = judge(signature, keys, _v1_attempt(signature, message, name))
         if outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED):
-            return outcome if name == signature.hash else _with_quirk(outcome, name)
+            return outcome if name == stated else _with_quirk(outcome, signature, name)
         first = first or outcome
         if outcome.verdict is not Verdict.INVALID:
             break
@@ -187,8 +209,10 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
     return first
 
 
-def _with_quirk(outcome: Outcome, name: str) -> Outcome:
-    text = f"the hash byte says SHA-1 and the file hash is {name}, as evmctl before July 2013 left it"
+def _with_quirk(outcome: Outcome, signature: Signature, name: str) -> Outcome:
+    text = f"the hash byte says {signature.hash_text} and the file hash is {name}"
+    if signature.hash == "sha1":
+        text += ", as evmctl before July 2013 left it"
     return outcome._replace(remarks=(*outcome.remarks, Remark("digsig-hash-byte", text)))
 
 

@@ -1,10 +1,17 @@
-"""Envelope for what is recognised and cannot be read: bytes that no specification explains."""
+"""Envelope for what is recognised and cannot be checked: bytes that no specification explains.
+
+What the info block says of them is shown: where the signer's name and the key id end, and the numbers of
+the algorithms, as modinfo (libkmod-signature.c) reads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from elfsig.algorithms import HASH_BY_KERNEL
+from elfsig.envelopes.primitives import odd_name
+from elfsig.envelopes.x509_block import ALGORITHMS
 from elfsig.errors import SigningError
 from elfsig.model import (
     Keyring,
@@ -15,6 +22,7 @@ from elfsig.model import (
     Signature,
     Signer,
     SignOptions,
+    TrailerInfo,
     Verdict,
 )
 
@@ -26,8 +34,24 @@ class Opaque:
     id: str
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
-        """One signature without any field. Never raises."""
-        return (Signature(self.id, None, None, blob, algorithm_text="unknown"),)
+        """One signature: signer, key id and value as the info block parts them. Never raises."""
+        info = params if isinstance(params, TrailerInfo) else TrailerInfo()
+        name, rest = blob[: info.signer_len], blob[info.signer_len :]
+        key_id, value = rest[: info.key_id_len], rest[info.key_id_len :]
+        odd = odd_name(name)
+        row = HASH_BY_KERNEL.get(info.hash)
+        signature = Signature(
+            self.id,
+            None,
+            None,
+            value,
+            algorithm_text=ALGORITHMS.get(info.algo, f"number {info.algo}"),
+            hash_text=row.name if row else f"number {info.hash}",
+            signer=name.decode("utf-8", "backslashreplace") or None,
+            key_id=key_id or None,
+            remarks=(odd,) if odd else (),
+        )
+        return (signature,)
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Always UNSUPPORTED."""

@@ -16,8 +16,8 @@ from dataclasses import replace
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.errors import ParseError
 from elfsig.model import Key, Remark
-from elfsig.trust import builtin, decompress, openpgp
-from elfsig.trust.make import Material, Origin, key_from_parsed, material
+from elfsig.trust import builtin, decompress, merkle, openpgp
+from elfsig.trust.make import Material, MerkleRoot, Origin, key_from_parsed, material
 
 BZIMAGE_MAGIC, BZIMAGE_AT = b"HdrS", 0x202
 PAYLOAD_PROTOCOL = 0x208
@@ -61,23 +61,26 @@ def is_anything(data: bytes) -> bool:
 
 
 def read(data: bytes, origin: Origin) -> Material:
-    """The keys in a kernel image: of its certificates, and of an OpenPGP ring of the section eras.
+    """The keys in a kernel image: of its certificates, of an OpenPGP ring of the section eras, and the root
+    of its modules' hashes.
 
     Those of a list that the image itself delimits have the role builtin. Where there is such a list,
     certificates outside it (self tests, wireless regulation, a Secure Boot signer) are not vouched for by
     whoever vouches for the image. Raises ParseError.
     """
     best: list[Key] = []
+    roots: list[MerkleRoot] = []
     for content in contents(data):
+        roots += [root] if (root := merkle.from_image(content, origin)) else []
         keys = list(_keys(builtin.certificates(content), origin))
         if not any(key.role == BUILTIN for key in keys):
             keys += openpgp.scan(content, origin.source, origin.role or BUILTIN, origin.trusted)
         best = best or keys
         if any(key.role in (BUILTIN, origin.role) for key in keys):
-            return material(keys)
-    if not best:
+            return replace(material(keys), merkle_roots=tuple(roots))
+    if not best and not roots:
         raise ParseError("no certificate and no key ring in it", code="no-certificate")
-    return material(best)
+    return replace(material(best), merkle_roots=tuple(roots))
 
 
 def _keys(found: list[builtin.Found], origin: Origin) -> Iterator[Key]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
-from elfsig.trust import efi, ima, kernel_image, openpgp, pem
+from elfsig.trust import efi, ima, kernel_image, merkle, openpgp, pem
 from elfsig.trust.make import Material, MerkleRoot, Origin, RevokedHash, gather
 
 ROLES = ("builtin", "secondary", "machine", "platform", "revoked")
@@ -30,14 +30,15 @@ class Ring:
     """Keys to check against: an implementation of :class:`elfsig.model.Keyring`.
 
     ``keys`` are in the order in which they were given, trusted ones first. ``unusable`` are keys of
-    algorithms that cannot be checked here. A key that is revoked keeps its role but is not trusted.
+    algorithms that cannot be checked here. A key that is revoked keeps its role but is not trusted. Roots of
+    module hashes are among the keys, with ``public`` None.
     """
 
     def __init__(self, material: Material) -> None:
         self.revoked_hashes: frozenset[RevokedHash] = material.revoked_hashes
         self.merkle_roots: tuple[MerkleRoot, ...] = material.merkle_roots
         self.unusable: tuple[Key, ...] = material.unusable
-        keys = _each_once(_without_revoked(material))
+        keys = _each_once([*_without_revoked(material), *map(merkle.as_key, material.merkle_roots)])
         self._keys = tuple(sorted(keys, key=lambda key: not key.trusted))
         self._nameless: dict[str, tuple[Key, ...]] = {}
 
@@ -190,20 +191,11 @@ def _read_directory(path: Path, origin: Origin) -> Material:
 def read_argument(text: str, trusted: bool) -> Material:
     """The keys of one SRC of the command line, prefix included; not for pins. Raises KeySourceError."""
     if text.startswith(MERKLE):
-        return Material(merkle_roots=(_merkle_root(text),))
+        return Material(merkle_roots=(merkle.from_words(text, trusted),))
     prefix, colon, rest = text.partition(":")
     role = prefix if colon and prefix in ROLES else None
     path = rest if role else text
     return read_path(Path(path), Origin(path, role, trusted and role != efi.REVOKED))
-
-
-def _merkle_root(text: str) -> MerkleRoot:
-    found = re.fullmatch(r"merkle:([0-9a-fA-F]{64})/([0-9]{1,2})", text)
-    if found is None or int(found[2]) > 32:
-        raise KeySourceError(
-            f"{text}: expected merkle:HEX/LEVELS, 64 hex digits and at most 32 levels", code="merkle-root"
-        )
-    return MerkleRoot(bytes.fromhex(found[1]), int(found[2]), text)
 
 
 def pin_digest(text: str) -> str:

@@ -53,6 +53,7 @@ class MerkleRoot(NamedTuple):
     digest: bytes
     levels: int
     source: str
+    trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from elfsig.carriers.magic_trailer import MagicTrailer
 from elfsig.coverage.whole_file import WholeFile
 from elfsig.envelopes.digsig import Digsig, plausible
-from elfsig.model import Basis, Format, MagicInfo, Pair, Params
+from elfsig.errors import SigningError
+from elfsig.model import Basis, Format, MagicInfo, Pair, Params, SignOptions
+from elfsig_formats.choice import by_coverage
 
 CSM = MagicTrailer(plausible)
 """The carrier that both schemes with the magic of 2012 share."""
@@ -13,6 +17,14 @@ CSM = MagicTrailer(plausible)
 
 def _is_u16(params: Params) -> bool:
     return isinstance(params, MagicInfo) and params.style == "u16"
+
+
+def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -> Pair:
+    """One envelope reads and makes both versions; which one to make is the payload."""
+    if options.payload not in (None, "v1", "v2"):
+        text = f"crypto-digsig has no payload {options.payload!r}: choices are v1, v2"
+        raise SigningError(text, code="unknown-payload")
+    return by_coverage("crypto-digsig", pairs, options.coverage) if options.coverage else pairs[0]
 
 
 CRYPTO_DIGSIG = Format(
@@ -26,4 +38,5 @@ CRYPTO_DIGSIG = Format(
     aliases=("modsig",),
     selects=_is_u16,
     default_hash="sha1",
+    choose=_choose,
 )

@@ -1,0 +1,61 @@
+"""Roots of trees of module hashes: given in words, or read from a kernel image (proposal v5 of May 2026).
+
+A kernel built so keeps the root in the section ``.module_hashes`` of vmlinux: number of levels, u32 in the
+kernel's byte order, then 32 bytes of SHA-256. There is no key; the root stands in for one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from elfsig.elf.table import MAGIC, ElfTable
+from elfsig.envelopes.merkle import HASH_SIZE, MAX_LEVELS, merkle_id
+from elfsig.errors import KeySourceError, ParseError
+from elfsig.model import Key
+from elfsig.trust.make import MerkleRoot, Origin
+
+SECTION = b".module_hashes"
+_WORDS = re.compile(r"merkle:([0-9a-fA-F]{64})/([0-9]{1,2})")
+
+
+def from_words(text: str, trusted: bool = True) -> MerkleRoot:
+    """The root in ``merkle:HEX/LEVELS``. Raises KeySourceError."""
+    found = _WORDS.fullmatch(text)
+    if found is None or int(found[2]) > MAX_LEVELS:
+        raise KeySourceError(
+            f"{text}: expected merkle:HEX/LEVELS, 64 hex digits and at most {MAX_LEVELS} levels",
+            code="merkle-root",
+        )
+    return MerkleRoot(bytes.fromhex(found[1]), int(found[2]), text, trusted)
+
+
+def from_image(content: bytes, origin: Origin) -> MerkleRoot | None:
+    """The root in an unpacked vmlinux, None where there is none or it cannot be one. Never raises."""
+    if content[:4] != MAGIC or SECTION not in content:
+        return None
+    try:
+        table = ElfTable(content)
+        sections = table.named(SECTION)
+        data = table.content(sections[0].nr) if sections else b""
+    except ParseError:
+        return None
+    levels = int.from_bytes(data[:4], "big" if table.layout.order == ">" else "little")
+    if len(data) < 4 + HASH_SIZE or levels > MAX_LEVELS or not any(data[4 : 4 + HASH_SIZE]):
+        return None
+    return MerkleRoot(data[4 : 4 + HASH_SIZE], levels, origin.source, origin.trusted)
+
+
+def as_key(root: MerkleRoot) -> Key:
+    """The root in the form in which everything else is looked up; ``public`` is None."""
+    return Key(
+        public=None,
+        algorithm="merkle",
+        bits=8 * HASH_SIZE,
+        curve=None,
+        ids=frozenset({("merkle", merkle_id(root.levels, root.digest))}),
+        source=root.source,
+        role="builtin" if not root.source.startswith("merkle:") else "user",
+        trusted=root.trusted,
+        fingerprint=root.digest.hex(),
+        label=f"root of {root.levels} levels of module hashes",
+    )
