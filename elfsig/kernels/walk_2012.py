@@ -81,6 +81,7 @@ def _damaged(text: str) -> Stop:
 def _known(case: Case, each: SignaturePacket) -> Said:
     row = HASH_BY_OPENPGP.get(each.hash)
     algorithm = ALGORITHMS.get(each.algorithm)
+    case.claims["hash"] = row.name if row else f"hash {each.hash}"
     if algorithm is None or algorithm in case.profile.crypto.absent:
         return Stop(
             "ENOPKG", "unsupported-algorithm", f"public-key algorithm {each.algorithm} is not in this kernel"
@@ -89,7 +90,6 @@ def _known(case: Case, each: SignaturePacket) -> Said:
         name = row.name if row else f"number {each.hash}"
         return Stop("ENOPKG", "unsupported-hash", f"hash {name} is not in this kernel")
     case.found.update(hash=row.name, algorithm=algorithm)
-    case.claims["hash"] = row.name
     return Went(f"a signature of version {each.version}, {algorithm.upper()} with {row.name}")
 
 

@@ -139,6 +139,7 @@ def issued(
     skid: bool = True,
     serial: int = 0x66F54E1566A043CC,
     years: tuple[int, int] = (2020, 2120),
+    hash_name: str = "sha256",
 ) -> Identity:
     """A certificate for ``key``, self-signed or by ``issuer``."""
     entries = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
@@ -159,7 +160,7 @@ def issued(
     if skid:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     plain = hasattr(signer, "curve") or isinstance(signer, (rsa.RSAPrivateKey, dsa.DSAPrivateKey))
-    made = builder.sign(signer, hashes.SHA256() if plain else None)
+    made = builder.sign(signer, HASHES[hash_name][1] if plain else None)
     return Identity(key, made.public_bytes(serialization.Encoding.DER))
 
 

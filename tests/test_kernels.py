@@ -1,0 +1,548 @@
+"""What kernels answer: every measured verdict, the known answers of the section eras, and the tables."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from elfsig import evidence, registry
+from elfsig.carriers.detached import argument_place
+from elfsig.carriers.trailer import MARKER
+from elfsig.elf.image import Image
+from elfsig.elf.table import SHT_NOBITS, ElfTable
+from elfsig.envelopes.names import signer_name
+from elfsig.errors import UsageError
+from elfsig.kernels import config, modes
+from elfsig.kernels.catalogue import PROFILES, get
+from elfsig.kernels.elf_checks import fault
+from elfsig.kernels.errnos import ERRNOS
+from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_modes
+from elfsig.kernels.profile import Mode, Prediction, Profile
+from elfsig.kernels.select import for_module, for_release
+from elfsig.model import Basis
+from elfsig.trust.keyring import Ring, load
+from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
+from tests.support import elf, verdicts
+from tests.support.cms import Identity, attributes, cms, identity, issued, ring, signer_info
+from tests.support.vectors import ROOT, Vector, module, read, vector, vectors
+from tests.support.verdicts import FORGIVEN, INNER, MODULE, OTHER, ROWS, RSA, Row, signed, trailed
+
+REGISTRY = registry.load(plugins=False)
+MODES = (Mode(), Mode(lockdown=True), Mode(enforcing=True))
+COLUMNS = ("debian-6.1", "debian-6.12", "debian-7.2")
+
+
+def subject(content: bytes, keys: Ring | None, kernel: str | Profile) -> Subject:
+    profile = get(kernel) if isinstance(kernel, str) else kernel
+    return Subject(evidence.read(content), REGISTRY, keys, profile)
+
+
+def ask(content: bytes, keys: Ring | None, kernel: str | Profile, **mode: bool) -> Prediction:
+    return predict(subject(content, keys, kernel), Mode(**mode))
+
+
+# --------------------------------------------------------------------------- measured on booted kernels
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
+def test_measured_verdicts_of_debian(row: Row) -> None:
+    content = row.make()
+    for kernel, word in zip(COLUMNS, row.classes, strict=True):
+        answers = list(predict_modes(subject(content, row.ring(content), kernel), MODES))
+        inner = INNER.get(word, word)
+        forgiven = [None, "EPERM", "EKEYREJECTED"] if word in FORGIVEN else [inner] * 3
+        assert [each.errno for each in answers] == forgiven, kernel
+        assert {each.inner for each in answers} == {inner}, kernel
+        assert answers[0].taint == ("E" if word in FORGIVEN else None)
+        assert [each.accepted for each in answers] == [errno is None for errno in forgiven]
+        if row.log and word != "ok":
+            assert row.log in answers[2].log
+
+
+LINES = {
+    "unsigned": "Loading of unsigned module is rejected",
+    "crypto": "Loading of module with unsupported crypto is rejected",
+    "nokey": "Loading of module with unavailable key is rejected",
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "content"),
+    [("unsigned", MODULE), ("crypto", MODULE + MARKER), ("nokey", signed(OTHER))],
+)
+def test_the_log_tells_apart_what_the_errno_does_not(word: str, content: bytes) -> None:
+    keys = ring(RSA.certificate)
+    permissive, locked, enforcing = predict_modes(subject(content, keys, "debian-6.1"), MODES)
+    assert enforcing.message == LINES[word]
+    assert locked.message is not None and locked.message.startswith("Lockdown: ")
+    assert permissive.message is not None and permissive.message.endswith("tainting kernel")
+    both = ask(content, keys, "debian-6.1", enforcing=True, lockdown=True)
+    assert both.errno == "EKEYREJECTED"
+
+
+def test_a_wrong_signature_is_the_one_without_a_log_line() -> None:
+    answer = ask(verdicts.flipped(signed(), 90), ring(RSA.certificate), "debian-6.1", enforcing=True)
+    assert (answer.errno, answer.log) == ("EKEYREJECTED", ())
+
+
+@pytest.mark.parametrize("kind", ["mldsa44", "mldsa65", "mldsa87"])
+def test_ml_dsa(kind: str) -> None:
+    who, keys = identity(kind), ring(identity(kind).certificate)
+    for hash_name in ("sha512", "sha256"):
+        assert ask(signed(who, hash_name=hash_name), keys, "7.0", enforcing=True).accepted
+    assert ask(signed(who, hash_name="sha512", keyid=True), keys, "7.0", enforcing=True).accepted
+    attrs = signed(who, hash_name="sha512", attrs=attributes(MODULE, "sha512"))
+    answer = ask(attrs, keys, "7.0")
+    assert answer.errno == "EKEYREJECTED"
+    assert answer.log == ("PKCS7: Invalid module sig (has authattrs)",)
+    waiving = config.apply(get("7.0"), {"PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA": "y"}).profile
+    assert ask(attrs, keys, waiving, enforcing=True).accepted
+    assert ask(verdicts.flipped(signed(who), len(MODULE) + 200), keys, "7.0").errno is not None
+    assert ask(signed(who, hash_name="sha512"), keys, "6.12").inner == "ENOPKG"
+
+
+def test_the_compressed_module_is_judged_by_what_is_inside() -> None:
+    keys = ring(RSA.certificate)
+    assert ask(lzma.compress(signed()), keys, "debian-6.12", enforcing=True).accepted
+    behind = ask(gzip.compress(MODULE) + verdicts.info(9) + MARKER, keys, "debian-6.12")
+    assert (behind.errno, behind.fault) == ("EINVAL", "signed-after-compression")
+    assert ask(b"", keys, "debian-6.1").errno == "EINVAL"
+    assert ask(b"ab", keys, "debian-6.1", enforcing=True).inner == "ENODATA"
+
+
+# --------------------------------------------------------------------------- the original code's verdicts
+
+ORIGINAL = {
+    "fc2": "fc2",
+    "rhel4": "rhel4",
+    "rhel5": "rhel5",
+    "fc6": "fc6",
+    "rhel6": "rhel6-early",
+    "uek2": "uek2",
+    "uek2nb": "uek2-nobuildid",
+}
+
+
+@cache
+def vector_ring(*names: str) -> Ring:
+    return load([str(ROOT / name) for name in names])
+
+
+@pytest.mark.parametrize(
+    "entry", [pytest.param(v, id=v["id"]) for v in vectors() if v.get("original_kernels")]
+)
+def test_verdicts_of_the_original_code(entry: Vector) -> None:
+    content = module(entry)
+    for kernel, answers in entry["original_kernels"].items():
+        for mode, wanted in answers.items():
+            answer = ask(
+                content, vector_ring("keys/dsa1024.pub.gpg"), ORIGINAL[kernel], enforcing=mode == "enforcing"
+            )
+            loaded = "OK signed" if answer.fault == "ok" else "OK"
+            assert (answer.errno or loaded) == wanted, (kernel, mode, answer.reason)
+
+
+def test_later_rhel6_reads_sha2_and_calls_all_else_a_format_error() -> None:
+    sha2 = vector("note-sorted-amd64-dsa2048-sha256")
+    keys = vector_ring("keys/dsa2048.pub.gpg")
+    assert ask(module(sha2), keys, "rhel6-late", enforcing=True).accepted
+    assert ask(module(sha2), keys, "rhel6-early").errno == "ENOENT"
+    for name in ("note-sorted-amd64-sig-not-pgp", "note-sorted-amd64-sig-len"):
+        assert ask(module(vector(name)), keys, "rhel6-late").errno == "ELIBBAD"
+
+
+def test_the_tree_of_2003_compares_nothing() -> None:
+    for content in (module(vector("gkh-snap-i386-rsa-v4")), module(vector("rh-i386-bad-text")), MODULE):
+        assert ask(content, None, "gkh-2003", enforcing=True).accepted
+
+
+def test_no_kernel_looks_at_another_era_s_place() -> None:
+    keys = vector_ring("keys/dsa1024.pub.gpg")
+    note = module(vector("note-sorted-amd64-dsa"))
+    assert ask(note, keys, "debian-6.1", enforcing=True).inner == "ENODATA"
+    assert ask(signed(), keys, "rhel6-late", enforcing=True).errno == "EKEYREJECTED"
+    assert ask(note, keys, "rhel5", enforcing=True).fault == "unsigned"
+    answer = ask(trailed(cms(signer_info(RSA, note)), note), keys, "rhel6-early", enforcing=True)
+    assert answer.accepted and answer.place is not None and answer.place.kind == "note"
+
+
+def test_fips_panics_where_the_era_did() -> None:
+    keys = vector_ring("keys/dsa1024.pub.gpg")
+    bad = module(vector("rh-i386-bad-text"))
+    answer = ask(bad, keys, "rhel5", fips=True)
+    assert answer.panic and not answer.accepted and answer.errno is None
+    assert (
+        answer.message == "Kernel panic - not syncing: Module verification failed with error -1 in FIPS mode"
+    )
+    assert not ask(module(vector("rh-amd64-removed")), keys, "rhel5", fips=True).panic
+    assert ask(bad, keys, "fc6", fips=True).errno == "EKEYREJECTED"
+    modern = ask(signed(OTHER), ring(RSA.certificate), "6.12", fips=True)
+    assert modern.accepted and any("panics" in note for note in modern.notes)
+
+
+# --------------------------------------------------------------------------- the table that Oracle printed
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "errno", "words"),
+    [
+        ("note-sorted-amd64-dsa", "dsa1024", None, "trusts; nothing needs to be done"),
+        ("note-sorted-amd64-unknown-key", "dsa1024", "ENOKEY", "which this kernel does not trust"),
+        ("note-sorted-amd64-bad-text", "dsa1024", "EKEYREJECTED", "changed after signing"),
+        ("note-sorted-amd64-sig-len", "dsa1024", "EBADMSG", "damaged and cannot be read"),
+        ("note-sorted-amd64-note-type-101", "dsa1024", "ELIBBAD", "malformed"),
+    ],
+)
+def test_rows_of_howells_series(name: str, keys: str, errno: str | None, words: str) -> None:
+    content = module(vector(name))
+    for enforcing in (False, True):
+        answer = ask(content, vector_ring(f"keys/{keys}.pub.gpg"), "howells-2012", enforcing=enforcing)
+        assert (answer.errno, words in answer.advice) == (errno, True), answer.advice
+
+
+def test_howells_series_unsigned_and_what_it_cannot_compute() -> None:
+    removed = module(vector("note-sorted-amd64-removed"))
+    assert ask(removed, None, "howells-2012").accepted
+    answer = ask(removed, None, "howells-2012", enforcing=True)
+    assert (answer.errno, answer.message) == (
+        "EKEYREJECTED",
+        "An attempt to load unsigned module was rejected",
+    )
+    without = replace(
+        get("howells-2012"), crypto=replace(get("howells-2012").crypto, absent=frozenset({"sha1"}))
+    )
+    content = module(vector("note-sorted-amd64-dsa"))
+    answer = ask(content, vector_ring("keys/dsa1024.pub.gpg"), without)
+    assert answer.errno == "ENOPKG" and "sha1, which this kernel cannot compute" in answer.advice
+    at = content.index(b"module.sig\0") + 12
+    assert content[at] == 0x88  # an old-format signature packet; 0xb0 makes it a trust packet
+    none = ask(content[:at] + b"\xb0" + content[at + 1 :], None, "howells-2012")
+    assert (none.errno, none.fault) == ("ENOMSG", "no-packet")
+
+
+def test_howells_trailer_and_argument() -> None:
+    keys = vector_ring("keys/rsa2048.pub.gpg")
+    appended = module(vector("wholefile-2012-appended"))
+    assert ask(appended, keys, "howells-2012-trailer", enforcing=True).accepted
+    broken = appended[:100] + bytes([appended[100] ^ 1]) + appended[101:]
+    assert ask(broken, keys, "howells-2012-trailer").errno == "EKEYREJECTED"
+    assert ask(appended[:-1], keys, "howells-2012-trailer", enforcing=True).fault == "unsigned"
+    entry = vector("wholefile-2012-modsign-arg")
+    place = argument_place(Image(module(entry)), read(entry["argument"]).decode().strip())
+    asked = replace(subject(module(entry), keys, "howells-2012-modarg"), argument=place)
+    assert predict(asked, Mode(enforcing=True)).accepted
+
+
+def test_uek2_says_that_oracle_s_table_is_another_kernel_s() -> None:
+    assert any("EKEYEXPIRED" in note for note in get("uek2").notes)
+
+
+# --------------------------------------------------------------------------- the X.509 era
+
+
+def x509(
+    who: Identity = RSA,
+    content: bytes = MODULE,
+    *,
+    value: bytes | None = None,
+    size: int | None = None,
+    **change: Any,
+) -> bytes:
+    """A module as scripts/sign-file of 3.7 left it; fields of the info block may be changed."""
+    name = signer_name(who.parsed.subject.public_bytes()) or b""
+    if value is None:
+        value = who.private.sign(content, padding.PKCS1v15(), hashes.SHA256())
+    blob = name + who.skid + (len(value) if size is None else size).to_bytes(2, "big") + value
+    fields = {"id_type": 1, "algo": 1, "hash_": 4, "signer": len(name), "key_id": len(who.skid)} | change
+    return content + blob + verdicts.info(len(value) + 2, **fields) + MARKER
+
+
+ENOPKG_X509: tuple[dict[str, Any], ...] = (
+    {"algo": 0},
+    {"id_type": 0},
+    {"id_type": 2},
+    {"hash_": 8},
+    {"hash_": 200},
+)
+
+
+def test_the_x509_era() -> None:
+    keys = ring(RSA.certificate)
+    for kernel in ("3.7", "3.17", "rhel7"):
+        assert ask(x509(), keys, kernel, enforcing=True).accepted
+        unknown = ask(x509(OTHER), keys, kernel, enforcing=True)
+        assert (unknown.errno, unknown.accepted) == ("ENOKEY", False)
+        assert unknown.message is not None
+        assert unknown.message.startswith("Request for unknown module key 'rsa key 1: ")
+        assert ask(x509(OTHER), keys, kernel).accepted
+        assert ask(MODULE, keys, kernel, enforcing=True).errno == "ENOKEY"
+        assert ask(verdicts.flipped(x509(), 90), keys, kernel).errno == "EKEYREJECTED"
+        for change in ENOPKG_X509:
+            assert ask(x509(**change), keys, kernel).errno == "ENOPKG", change
+        for content in (x509(size=7), x509(value=bytes(256)), x509(value=b"short")):
+            assert ask(content, keys, kernel).errno == "EBADMSG"
+        assert ask(signed(), keys, kernel).errno == "ENOPKG"
+    assert ask(x509(), keys, "4.3").errno == "ENOPKG"
+    assert ask(x509(), keys, "5.4").accepted
+
+
+def test_rhel7_asks_the_blacklist_first() -> None:
+    keys = ring(RSA.certificate, revoked=[RSA.certificate])
+    assert ask(x509(), keys, "rhel7").errno == "EKEYREJECTED"
+    assert ask(x509(), keys, "3.17").accepted
+
+
+def test_expired_certificates_are_not_loaded_before_3_13() -> None:
+    old = issued(RSA.private, "old", years=(2001, 2003))
+    early = ask(x509(old), ring(old.certificate), "3.7")
+    assert early.inner == "ENOKEY" and "expired" in early.advice
+    assert ask(x509(old), ring(old.certificate), "3.13", enforcing=True).accepted
+
+
+def test_3_7_rc1_takes_the_first_marker() -> None:
+    whole = x509()
+    block, blob = whole[-40:-28], whole[len(MODULE) : -40]
+    keys = ring(RSA.certificate)
+    assert ask(MODULE + MARKER + blob + block, keys, "3.7-rc1", enforcing=True).accepted
+    assert ask(MODULE + MARKER + blob[1:] + block, keys, "3.7-rc1").errno == "EBADMSG"
+    assert ask(MODULE, keys, "3.7-rc1").accepted
+    assert ask(MODULE, keys, "3.7-rc1", enforcing=True).errno == "ENOKEY"
+
+
+# --------------------------------------------------------------------------- keyrings
+
+
+SECONDARY = ("4.7", "5.4", "5.18", "6.12", "debian-6.1", "fedora")
+
+
+@pytest.mark.parametrize(
+    ("role", "accepting"),
+    [
+        ("user", ("4.3", *SECONDARY)),
+        ("builtin", ("4.3", *SECONDARY)),
+        ("secondary", SECONDARY),
+        ("machine", ("5.18", "6.12", "debian-6.1", "fedora")),
+        (
+            "platform",
+            ("debian-6.1", "debian-6.12", "debian-7.2", "fedora", "rhel8", "rhel9", "ubuntu", "sles"),
+        ),
+    ],
+)
+def test_which_keyrings_count(role: str, accepting: tuple[str, ...]) -> None:
+    keys = Ring(Material((key_from_certificate(RSA.certificate, Origin("k.pem", role)),)))
+    asked = {*accepting, "4.3", *SECONDARY}
+    for kernel in asked:
+        answer = ask(signed(), keys, kernel, enforcing=True)
+        assert answer.accepted is (kernel in accepting), kernel
+        if not answer.accepted:
+            assert f"in the keyring {role}, which this kernel does not use" in answer.advice
+
+
+def test_keys_merely_tried_and_bare_keys() -> None:
+    assert ask(signed(), ring(tried=[RSA.certificate]), "6.12").inner == "ENOKEY"
+    bare = Ring(Material((key_from_public(RSA.private.public_key(), Origin("bare.pem")),)))
+    answer = ask(signed(), bare, "6.12", enforcing=True)
+    assert answer.accepted and any("bare key" in note for note in answer.notes)
+    assert ask(signed(OTHER), bare, "6.12").inner == "ENOKEY"
+
+
+def test_revoked_keys() -> None:
+    keys = ring(RSA.certificate, revoked=[RSA.certificate])
+    for kernel, errno in (
+        ("5.4", None),
+        ("5.13", "EKEYREJECTED"),
+        ("fedora", "EKEYREJECTED"),
+        ("debian-6.1", None),
+    ):
+        assert ask(signed(), keys, kernel).errno == errno, kernel
+
+
+def test_the_first_of_two_faults_decides() -> None:
+    """A wrong id_type is met before a non-zero field, that before a damaged PKCS#7, that before the key."""
+    keys = ring(RSA.certificate)
+    blob = verdicts.good(OTHER)
+    size = len(blob)
+    assert ask(trailed(blob, block=verdicts.info(size, 1, algo=1)), keys, "6.12").inner == "ENOPKG"
+    assert (
+        ask(trailed(bytes(size), block=verdicts.info(size, algo=1)), keys, "6.12").fault == "nonzero-params"
+    )
+    wrong = trailed(cms(signer_info(OTHER, MODULE, attrs=attributes(MODULE, "sha256")), content=MODULE))
+    assert ask(wrong, keys, "6.12").errno == "EBADMSG"
+
+
+# --------------------------------------------------------------------------- ELF checks
+
+
+def test_elf_checks_pass_what_the_original_code_passed() -> None:
+    for entry in vectors():
+        if entry["module"]["source"] == "file" and "removed" not in entry["id"]:
+            content = module(entry)
+            assert fault(content, "redhat") is None, entry["id"]
+            if ElfTable(content).header.machine in (
+                3,
+                62,
+            ):  # the toy objects of others have notes aligned to 1
+                assert fault(content, "series-2012") is None, entry["id"]
+
+
+def _broken() -> Iterator[tuple[str, bytes]]:
+    good = module(vector("note-sorted-amd64-dsa"))
+    table = ElfTable(good)
+    text, symtab = elf.index_of(good, ".text"), elf.index_of(good, ".symtab")
+    rela = next(nr for nr, row in enumerate(table.rows) if row.type == 4)
+    note = elf.index_of(good, ".note.module.sig")
+    bss = next(nr for nr, row in enumerate(table.rows) if row.type == SHT_NOBITS)
+    yield "program headers", elf.repatched(good, phnum=1, phoff=64, phentsize=56)
+    yield "section [0]: is not empty", elf.patched(good, 0, size=1)
+    yield "sh_link 999 names no section", elf.patched(good, text, link=999)
+    yield "lies in the ELF header or outside", elf.patched(good, bss, offset=1)
+    yield "reach into what follows", elf.patched(good, text, size=table.rows[text].size + 4096)
+    yield "names no section to relocate", elf.patched(good, rela, info=0)
+    yield "sh_entsize is", elf.patched(good, symtab, entsize=8)
+    yield "exactly one must be", elf.patched(good, symtab, type=1)
+    yield (
+        "a note's owner",
+        good[: table.rows[note].offset + 13] + b"\0" + good[table.rows[note].offset + 14 :],
+    )
+    yield "name lies outside of the name table", elf.patched(good, text, name=1 << 20)
+
+
+@pytest.mark.parametrize(("words", "content"), [pytest.param(w, c, id=w) for w, c in _broken()])
+def test_elf_faults_are_elibbad_in_every_mode(words: str, content: bytes) -> None:
+    for mode in (Mode(), Mode(enforcing=True)):
+        answer = predict(subject(content, vector_ring("keys/dsa1024.pub.gpg"), "rhel6-early"), mode)
+        assert answer.errno == "ELIBBAD", answer.reason
+        assert answer.message == "Module failed ELF checks"
+        assert words in answer.reason
+
+
+def test_the_entry_point_matters_to_rhel5_alone() -> None:
+    content = elf.repatched(module(vector("rh-amd64-dsa-v4")), entry=64)
+    assert ask(content, vector_ring("keys/dsa1024.pub.gpg"), "rhel5").errno == "ELIBBAD"
+    note = elf.repatched(module(vector("note-sorted-amd64-dsa")), entry=64)
+    assert ask(note, vector_ring("keys/dsa1024.pub.gpg"), "rhel6-early").accepted
+
+
+# --------------------------------------------------------------------------- releases, modes, configurations
+
+RELEASES = {
+    "6.1.0-54-amd64": "debian-6.1",
+    "6.1.0-18-cloud-amd64": "debian-6.1",
+    "6.12.43+deb13-amd64": "debian-6.12",
+    "7.2.13+deb14-cloud-amd64": "debian-7.2",
+    "5.10.0-35-amd64": "debian",
+    "2.6.32-431.el6": "rhel6-early",
+    "2.6.32-754.35.1.el6.x86_64": "rhel6-late",
+    "2.6.32-042stab061.2": "rhel6-early",
+    "2.6.39-400.17.1.el6uek": "uek2-nobuildid",
+    "2.6.18-398.el5": "rhel5",
+    "2.6.9-89.ELsmp": "rhel4",
+    "2.6.8-1.521": "fc2",
+    "2.6.10-1.771_FC2": "fc4",
+    "2.6.20-1.2948.fc6": "fc6",
+    "2.6.0-test6": "gkh-2003",
+    "3.10.0-1160.el7.x86_64": "rhel7",
+    "4.18.0-553.el8_10.x86_64": "rhel8",
+    "5.14.0-427.13.1.el9_4.x86_64": "rhel9",
+    "6.12.0-55.el10.x86_64": "rhel10",
+    "6.19.10-300.fc44.x86_64": "fedora",
+    "5.15.0-91-generic": "ubuntu-5.15",
+    "6.8.0-31-generic": "ubuntu",
+    "5.14.21-150500.55-default": "sles",
+    "4.4.103-6.38-default": "sles12",
+    "5.10.107-android13-4-00001": "android-gki",
+    "3.7.0-rc1": "3.7-rc1",
+    "3.8.0": "3.7",
+    "4.2.0": "3.17",
+    "5.3.1": "4.7",
+    "6.6.30": "5.18",
+    "6.8.1": "6.7",
+    "7.3.0": "7.0",
+}
+
+
+def test_releases() -> None:
+    assert {release: for_release(release).id for release in RELEASES} == RELEASES
+    for unknown in ("2.4.20", "2.6.32-300.el6uek", "3.2.0"):
+        with pytest.raises(UsageError):
+            for_release(unknown)
+
+
+def test_the_module_s_own_vermagic() -> None:
+    info = b"license=GPL\0vermagic=5.15.0-91-generic SMP mod_unload \0"
+    assert for_module(Image(elf.toy(extra=[elf.Sec(".modinfo", info)]))).id == "ubuntu-5.15"
+    with pytest.raises(UsageError, match="no vermagic"):
+        for_module(Image(MODULE))
+
+
+GRUB = """default=1
+# kernel /vmlinuz-0 module.sig_enforce=1
+title old
+    kernel /vmlinuz-1 ro enforcemodulesig
+title new
+    kernel /vmlinuz-2 ro fips=1 lockdown=integrity
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("ro quiet module.sig_enforce=1", Mode(enforcing=True)),
+        ("ro module.sig_enforce", Mode(enforcing=True)),
+        ("ro module.sig_enforce=0 lockdown=none", Mode()),
+        ("ro enforcemodulesig", Mode(enforcing=True)),
+        ("lockdown=confidentiality fips=1", Mode(lockdown=True, fips=True)),
+        ("xmodule.sig_enforce=1", Mode()),
+        (GRUB, Mode(lockdown=True, fips=True)),
+        ('GRUB_CMDLINE_LINUX="quiet module.sig_enforce=1"', Mode(enforcing=True)),
+        ("[0.0] Command line: ro\n[0.1] Kernel is locked down from EFI Secure Boot\n", Mode(lockdown=True)),
+        ("[    0.000000] Kernel command line: ro fips=1", Mode(fips=True)),
+    ],
+)
+def test_modes_from_text(text: str, mode: Mode) -> None:
+    assert modes.from_text(text) == mode
+
+
+def test_configurations() -> None:
+    options = config.parse(
+        "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_FORCE=y\n# CONFIG_CRYPTO_ECDSA is not set\n"
+    )
+    built = config.apply(get("6.12"), options)
+    assert built.mode == Mode(enforcing=True) and "ecdsa" in built.profile.crypto.absent
+    assert config.apply(get("rhel5"), options).mode == Mode()
+    off = config.apply(get("6.12"), config.parse("# CONFIG_MODULE_SIG is not set\n")).profile
+    assert ask(MODULE, None, off, enforcing=True).accepted
+    no_secondary = config.apply(get("6.12"), {"SECONDARY_TRUSTED_KEYRING": "n"}).profile
+    secondary = Ring(Material((key_from_certificate(RSA.certificate, Origin("k", "secondary")),)))
+    assert ask(signed(), secondary, no_secondary).inner == "ENOKEY"
+    no_sha512 = config.apply(get("6.12"), {"CRYPTO_SHA512": "n"}).profile
+    assert ask(signed(hash_name="sha512"), ring(RSA.certificate), no_sha512).inner == "ENOPKG"
+    image = b"...IKCFG_ST" + gzip.compress(b"CONFIG_MODULE_SIG_FORCE=y\n") + b"IKCFG_ED..."
+    assert config.parse(config.embedded(image) or "") == {"MODULE_SIG_FORCE": "y"}
+
+
+# --------------------------------------------------------------------------- the tables hold together
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_every_profile_answers_everything_in_words(profile: Profile) -> None:
+    assert profile.walk in WALKS and profile.source and profile.basis is not Basis.TOOL_HALF
+    contents = [MODULE, b"", b"text", signed(), signed(OTHER), x509(), MODULE + MARKER]
+    contents += [
+        module(vector(name)) for name in ("rh-amd64-dsa-v4", "note-sorted-amd64-dsa", "fc2-i386-dsa-v3")
+    ]
+    for content in contents:
+        for answer in predict_modes(subject(content, ring(RSA.certificate), profile), every_mode(profile)):
+            assert answer.reason and answer.advice.endswith(".") and answer.steps
+            assert "{" not in answer.advice and (answer.errno or "EPERM") in ERRNOS
+            assert (answer.errno is None) == (answer.accepted or answer.panic)
+            assert bool(answer.insmod) == bool(answer.errno)
+            assert [s.result for s in answer.steps[:-1]] == ["ok"] * (len(answer.steps) - 1)
