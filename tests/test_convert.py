@@ -1,0 +1,426 @@
+"""convert: every format to every other and back, each step judged by the other tool of its era."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import corpus
+from elfsig import compression
+from elfsig.elf.image import Image
+from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.errors import EditRefused, SigningError, UsageError
+from elfsig.evidence import Evidence, read
+from elfsig.model import Keyring, SignOptions, Verdict
+from elfsig.signers import open_signer
+from elfsig.trust.keyring import load
+from elfsig.verbs.convert import Conversion, Plan, Target, convert, look, options_for, plan, refusal
+from elfsig.verbs.convert_record import convert_file
+from elfsig.verbs.detached import from_argument
+from elfsig.verbs.find import find
+from elfsig.verbs.sign import sign
+from elfsig.verbs.strip import strip
+from tests.support.debian import debian_modules, debian_vmlinuz
+from tests.support.judges import REGISTRY, Judges, Signed, judges
+from tests.support.notes import Note
+from tests.support.openpgp import signer as throwaway
+from tests.support.run import run
+from tests.support.schema import lines, parsed, validate
+
+KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
+OTHER = corpus.KEYS / "other.cert.pem"
+FORMATS = [f.id for f in REGISTRY.formats if "sign" in f.capabilities]
+PLAIN = [sample.name for sample in corpus.select("unsigned") if sample.kept]
+MODULE = "amd64-6.1.ko"
+REAL = 50
+"""Real modules for each of four architectures."""
+
+
+@cache
+def signer(format_id: str) -> Any:
+    """DSA for the section eras, whose kernels read nothing else."""
+    return (
+        throwaway("dsa1024") if format_id in ("gkh", "redhat", "note") else open_signer(str(KEY), str(CERT))
+    )
+
+
+COVERAGES = {"gkh": "textdata", "redhat": "fileorder", "note": "sorted"}
+
+
+def target(format_id: str, **wish: Any) -> Target:
+    if format_id == "note":
+        wish.setdefault("coverage", "sorted")
+    options = SignOptions(created=1_000_000_000, **wish)
+    return Target(REGISTRY.get(format_id), signer(format_id), options)
+
+
+def rings() -> list[bytes]:
+    """The OpenPGP form of both keys."""
+    return [make_ring(signer("note"), "DSA", hash="sha1"), make_ring(signer("pkcs7"), "RSA")]
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    folder = tmp_path_factory.mktemp("trust")
+    for number, ring in enumerate(rings()):
+        (folder / str(number)).write_bytes(ring)
+    return load([str(folder), str(CERT)])
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judges]:
+    with judges(tmp_path_factory.mktemp("judges"), CERT, rings()) as made:
+        yield made
+
+
+def circuit(names: Sequence[str]) -> list[str]:
+    """A walk that goes from every name to every other exactly once, and ends where it began."""
+    left = {name: [other for other in names if other != name] for name in names}
+    path, stack = [], [names[0]]
+    while stack:
+        if left[stack[-1]]:
+            stack.append(left[stack[-1]].pop())
+        else:
+            path.append(stack.pop())
+    return path
+
+
+def converted(signed: Signed, how: Plan) -> Conversion:
+    evidence = Evidence("module.ko", signed.content, signed.content)
+    before = look(evidence, how)
+    assert refusal(before, how) is None, refusal(before, how)
+    return convert(evidence, before, how)
+
+
+def step(signed: Signed, to: str, trust: Keyring | None, **more: Any) -> Signed:
+    """``signed`` in the format ``to``; what it bears now must be valid under ``trust``."""
+    outside = None if signed.argument is None else from_argument(signed.argument)
+    done = converted(signed, plan([target(to)], REGISTRY, trust, outside=outside, **more))
+    assert [f.format for f in done.after.findings] == [to]
+    assert done.after.verdict is Verdict.VALID
+    argument = done.parts[0][1].decode() if done.parts else None
+    return Signed(done.content, argument)
+
+
+# --------------------------------------------------------------------------- every format to every other
+
+
+def test_the_walk_takes_every_pair_once() -> None:
+    path = circuit(FORMATS)
+    pairs = list(itertools.pairwise(path))
+    assert len(pairs) == len(set(pairs)) == len(FORMATS) * (len(FORMATS) - 1)
+    assert len(FORMATS) == 9
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_every_format_converts_to_every_other_and_back(name: str, trust: Keyring, bench: Judges) -> None:
+    original = corpus.content(name)
+    path = circuit(FORMATS)
+    signed = step(Signed(original), path[0], None, unverified=True)
+    for to in path[1:]:
+        signed = step(signed, to, trust)
+        assert bench.accept(to, signed, COVERAGES.get(to, "whole-file")), to
+        assert strip(signed.content, REGISTRY, everything=True).content == original
+
+
+@pytest.mark.parametrize("arch", ["amd64", "i386", "arm64", "s390x"])
+def test_real_modules_from_the_vendor_s_signature_and_on(
+    arch: str, trust: Keyring, bench: Judges, note: Note
+) -> None:
+    vendor = load([str(debian_vmlinuz(arch))])
+    chosen = random.Random(arch).sample(debian_modules(arch), REAL)
+    path = circuit(FORMATS)
+    for number, module in enumerate(chosen):
+        shipped = Signed(module.read_bytes())
+        bare = strip(shipped.content, REGISTRY).content
+        at = (number * 4 + len(arch)) % (len(path) - 3)
+        for to, keys in zip([*path[at : at + 4], "pkcs7"], [vendor, *[trust] * 4], strict=True):
+            shipped = step(shipped, to, keys)
+            assert bench.accept(to, shipped, COVERAGES.get(to, "whole-file")), (module, to)
+        assert strip(shipped.content, REGISTRY, everything=True).content == bare
+    note(f"convert: {REAL} real modules of {arch}, five conversions each, every one judged")
+
+
+# --------------------------------------------------------------------------- what is refused
+
+
+def signed_with(format_id: str, name: str = MODULE) -> bytes:
+    wish = target(format_id)
+    return sign(corpus.content(name), wish.format, wish.signer, wish.options, REGISTRY, stack=True).content
+
+
+def tried(content: bytes, to: str, keys: Keyring | None, **more: Any) -> str | None:
+    """The code of the refusal, None where the file may be converted."""
+    how = plan([target(to)], REGISTRY, keys, **more)
+    why = refusal(look(Evidence("a.ko", content, content), how), how)
+    return why.code if why else None
+
+
+def test_only_what_is_valid_is_converted(trust: Keyring) -> None:
+    signed = bytearray(signed_with("pkcs7"))
+    assert tried(bytes(signed), "x509", trust) is None
+    assert tried(bytes(signed), "x509", load([str(OTHER)])) == "not-valid"
+    assert tried(bytes(signed), "x509", load([], [str(CERT)])) == "not-valid"
+    assert tried(bytes(signed[:-1]), "x509", trust) == "not-valid"
+    assert tried(corpus.content(MODULE), "x509", trust) == "not-valid"
+    signed[1000] ^= 1
+    assert tried(bytes(signed), "x509", trust) == "not-valid"
+    assert tried(bytes(signed), "x509", trust, unverified=True) is None
+    with pytest.raises(UsageError, match="--trust SRC, or say --unverified"):
+        plan([target("x509")], REGISTRY, None)
+
+
+@pytest.mark.parametrize("sample", corpus.select("signed"), ids=lambda sample: str(sample.name))
+def test_every_signed_sample_converts_if_and_only_if_it_is_valid(
+    sample: corpus.Sample, trust: Keyring
+) -> None:
+    evidence = read(sample.data())
+    how = plan([target("x509")], REGISTRY, load([str(path) for path in corpus.certificates()]))
+    change = convert_file(evidence, how)
+    assert change.record is not None
+    validate({"target": None, "dry_run": False, **change.record})
+    assert (change.error is None) == (sample.verdict == "valid"), change.error
+    if change.error is None:
+        made = read(change.content or evidence.raw)
+        assert made.compression == evidence.compression
+        plain = strip(evidence.content, REGISTRY, everything=True).content
+        assert strip(made.content, REGISTRY, everything=True).content == plain
+
+
+def test_targets_that_contradict_each_other(trust: Keyring) -> None:
+    for targets in ([], [target("x509"), target("x509")], [target("x509"), target("gkh", engine="lief")]):
+        with pytest.raises(UsageError, match="each once"):
+            plan(targets, REGISTRY, trust)
+    formats = [REGISTRY.get(name) for name in ("note", "pkcs7")]
+    wish = SignOptions(coverage="sorted")
+    assert [options_for(f, wish, formats).coverage for f in formats] == ["sorted", None]
+    with pytest.raises(SigningError, match="none of the formats has a payload"):
+        options_for(formats[0], SignOptions(payload="v2"), formats)
+
+
+def test_a_result_that_is_not_proven_is_not_given_out(trust: Keyring) -> None:
+    how = plan([target("x509")], REGISTRY, trust)
+    signed = Signed(signed_with("pkcs7"))
+    foreign = plan(
+        [Target(REGISTRY.get("x509"), open_signer(*_paths("other")), SignOptions())], REGISTRY, trust
+    )
+    with pytest.raises(EditRefused, match="would be unknown-key"):
+        converted(signed, Plan(foreign.targets, REGISTRY, trust, how.own))
+
+
+def _paths(name: str) -> tuple[str, str]:
+    return str(corpus.KEYS / f"{name}.key.pem"), str(corpus.KEYS / f"{name}.cert.pem")
+
+
+# --------------------------------------------------------------------------- several signatures
+
+
+def formats_in(content: bytes) -> list[str]:
+    return [found.claimants[0].id for found in find(Image(content), REGISTRY)]
+
+
+def test_keep_adds_where_formats_can_live_together(trust: Keyring) -> None:
+    original = corpus.content(MODULE)
+    signed = Signed(signed_with("note"))
+    done = converted(signed, plan([target("pkcs7")], REGISTRY, trust, keep=True))
+    assert formats_in(done.content) == ["pkcs7", "note"] and not done.removed
+    assert done.content.startswith(signed.content)
+    again = converted(Signed(done.content), plan([target("x509")], REGISTRY, trust, keep=True))
+    assert formats_in(again.content) == ["x509", "pkcs7", "note"]
+    assert strip(again.content, REGISTRY, everything=True).content == original
+
+
+@pytest.mark.parametrize("section", ["note", "redhat", "gkh"])
+def test_keep_refuses_a_section_beneath_a_trailer(section: str, trust: Keyring) -> None:
+    with pytest.raises(EditRefused, match=f"leave out --keep .* --to {section} --to pkcs7") as caught:
+        converted(Signed(signed_with("pkcs7")), plan([target(section)], REGISTRY, trust, keep=True))
+    assert caught.value.code == "order"
+
+
+def test_keep_breaks_no_signature_that_stays(trust: Keyring) -> None:
+    inner = Signed(signed_with("note", "i386-2.6.18-el5.ko"))
+    with pytest.raises(EditRefused, match=r"the note signature .* would no longer match") as caught:
+        converted(inner, plan([target("redhat")], REGISTRY, trust, keep=True))
+    assert caught.value.code == "breaks-signature"
+
+
+def test_several_targets_are_made_in_the_order_in_which_they_hold(trust: Keyring) -> None:
+    signed = Signed(signed_with("x509"))
+    names = ["pkcs7", "note", "crypto-digsig", "redhat", "gkh"]
+    for shuffled in (names, names[::-1]):
+        done = converted(signed, plan([target(name) for name in shuffled], REGISTRY, trust))
+        assert formats_in(done.content) == ["pkcs7", "crypto-digsig", "note", "redhat", "gkh"]
+        assert {f.verdict for f in done.after.findings} == {Verdict.VALID}
+    assert strip(done.content, REGISTRY, everything=True).content == corpus.content(MODULE)
+
+
+# --------------------------------------------------------------------------- warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "warned"),
+    [("amd64-6.1.ko", "pkcs7", False), ("amd64-6.1.ko", "x509", True), ("amd64-3.10-el7.ko", "x509", False),
+     ("amd64-3.10-el7.ko", "pkcs7", True), ("amd64-2.6.32-el6.ko", "note", False),
+     ("ppc64-4.4.ko", "pkcs7", False), ("amd64-2.6.39-uek.ko", "note", False),
+     ("amd64-2.6.39-uek.ko", "redhat", True),
+     ("i386-2.6.18-el5.ko", "redhat", False), ("i386-2.6.5-fc2.ko", "gkh", False),
+     ("i386-2.6.5-fc2.ko", "redhat", True), ("amd64-6.1.ko", "crypto-digsig", True)],
+)  # fmt: skip
+def test_a_target_that_the_module_s_kernel_does_not_read_is_warned_of(
+    name: str, to: str, warned: bool, trust: Keyring
+) -> None:
+    start = "x509-rc1" if to != "x509-rc1" else "x509"
+    done = converted(Signed(signed_with(start, name)), plan([target(to)], REGISTRY, trust))
+    assert ("kernel-does-not-read" in [remark.code for remark in done.remarks]) is warned
+
+
+def test_a_new_signature_that_takes_in_more_is_warned_of(trust: Keyring) -> None:
+    def codes(start: str, to: str) -> list[str]:
+        done = converted(Signed(signed_with(start, "i386-2.6.5-fc2.ko")), plan([target(to)], REGISTRY, trust))
+        return [remark.code for remark in done.remarks]
+
+    assert "vouches-for-more" in codes("gkh", "pkcs7")
+    assert "vouches-for-more" not in codes("gkh", "gkh")
+    assert "vouches-for-more" not in codes("x509", "pkcs7")
+
+
+# --------------------------------------------------------------------------- the command
+
+KEYED = (f"--key={KEY}", f"--cert={CERT}")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Signed modules, plain and compressed; one by somebody else, one unsigned."""
+    root = tmp_path / "tree"
+    (root / "kernel").mkdir(parents=True)
+    for number, name in enumerate(PLAIN):
+        (root / f"kernel/{number}.ko").write_bytes(signed_with("pkcs7", name))
+    packed: dict[str, compression.Compression] = {"gz": "gzip", "xz": "xz", "zst": "zstd"}
+    for suffix, kind in packed.items():
+        (root / f"packed.ko.{suffix}").write_bytes(compression.pack(signed_with("pkcs7"), kind))
+    foreign = sign(
+        corpus.content(MODULE), REGISTRY.get("pkcs7"), open_signer(*_paths("other")), SignOptions(), REGISTRY
+    )
+    (root / "foreign.ko").write_bytes(foreign.content)
+    (root / "unsigned.ko").write_bytes(corpus.content(MODULE))
+    return root
+
+
+def test_a_tree_is_converted_in_place_with_a_record_of_every_file(tree: Path, tmp_path: Path) -> None:
+    before = {path: read(path) for path in sorted(tree.rglob("*.ko*"))}
+    log = tmp_path / "record"
+    ran = run("convert", tree, "--to=x509", *KEYED, "--trust", CERT, "--in-place", "--record", log)
+    assert ran.code == 1
+    records = {Path(each["path"]): each for each in lines(log.read_text())}
+    assert records.keys() == before.keys()
+    refused = {path.name for path, each in records.items() if each["action"] == "refused"}
+    assert refused == {"foreign.ko", "unsigned.ko"}
+    for path, record in records.items():
+        now, old = read(path), before[path]
+        assert record["before"]["sha256"] == old.sha256 and record["verdict"]
+        if path.name in refused:
+            assert now.raw == old.raw and record["after"] is None and record["target"] is None
+            continue
+        assert now.compression == old.compression and record["after"]["sha256"] == now.sha256
+        assert record["before"]["content_sha256"] == record["after"]["content_sha256"]
+        assert [each["format"] for each in record["after"]["signatures"]] == ["x509"]
+        assert [each["format"] for each in record["removed"]] == ["pkcs7"]
+        assert record["before"]["signatures"][0]["verdict"] == "valid" and not record["unverified"]
+    assert "foreign.ko: not converted: the pkcs7 signature is unknown-key" in ran.err
+    table = [line.split() for line in ran.out.splitlines()[-5:]]
+    assert ["pkcs7", "valid", "x509", str(len(before) - 2)] in table
+    assert ["-", "unsigned", "refused", "1"] in table
+
+
+def test_a_dry_run_writes_nothing_and_tells_all(tree: Path) -> None:
+    before = {path: path.read_bytes() for path in tree.rglob("*.ko*")}
+    ran = run("convert", tree, "--to=x509", *KEYED, "--unverified", "--dry-run", "--jsonl")
+    assert ran.code == 0 and "dry run: nothing was written" in ran.err
+    records = lines(ran.out)
+    assert len(records) == len(before)
+    assert all(each["dry_run"] and each["unverified"] and each["action"] == "converted" for each in records)
+    assert {each["verdict"] for each in records} == {"unchecked", "unsigned"}
+    assert {path: path.read_bytes() for path in tree.rglob("*.ko*")} == before
+    warned = [w["code"] for each in records for w in each["warnings"]]
+    assert warned.count("unverified") == len(records)
+    document = parsed(run("convert", tree, "--to=x509", *KEYED, "--trust", CERT, "--dry-run", "--json").out)
+    assert [each["action"] for each in document["files"]].count("refused") == 2
+
+
+def test_each_target_may_have_its_own_key(tmp_path: Path) -> None:
+    module, out, ring = (tmp_path / name for name in ("a.ko", "b.ko", "dsa.ring"))
+    module.write_bytes(signed_with("x509"))
+    dsa = tmp_path / "dsa.pem"
+    dsa.write_bytes(_pem(signer("note").private))
+    assert run("keys", "openpgp", dsa, "-o", ring, "--hash=sha1").code == 0
+    words: list[str | Path] = [
+        "convert",
+        module,
+        "--to=pkcs7",
+        "--to=note",
+        f"--key={KEY}",
+        f"--key={dsa}",
+        "--coverage=sorted",
+    ]
+    ran = run(*words, f"--cert={CERT}", "--trust", CERT, "-o", out)
+    assert ran.code == 0, ran.err
+    assert formats_in(out.read_bytes()) == ["pkcs7", "note"]
+    verified = lines(run("verify", out, "--trust", CERT, "--trust", ring, "--jsonl").out)[0]
+    assert [each["verdict"] for each in verified["signatures"]] == ["valid", "valid"]
+    assert (
+        "a certificate of none of the keys"
+        in run(*words, f"--cert={OTHER}", "--trust", CERT, "--dry-run").err
+    )
+    three = run(*words, f"--key={KEY}", "--trust", CERT, "--dry-run")
+    assert (three.code, "3 keys for 2 formats" in three.err) == (2, True)
+
+
+def _pem(private: Any) -> bytes:
+    from cryptography.hazmat.primitives import serialization as form
+
+    pem: bytes = private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return pem
+
+
+def test_a_module_argument_goes_beside_the_module_and_comes_back(tmp_path: Path) -> None:
+    module, out, ring = (tmp_path / name for name in ("a.ko", "b.ko", "rsa.ring"))
+    module.write_bytes(signed_with("pkcs7"))
+    ring.write_bytes(rings()[1])
+    assert run("convert", module, "--to=modarg-pgp", *KEYED, "--trust", CERT, "-o", out).code == 0
+    assert out.read_bytes() == corpus.content(MODULE)
+    argument = (tmp_path / "b.ko.modarg-pgp").read_text()
+    back: list[str | Path] = ["convert", out, "--to=pkcs7", *KEYED, "--trust", ring, "--in-place"]
+    assert run(*back, f"--modarg={argument}").code == 0
+    assert out.read_bytes() == module.read_bytes()
+    assert run(*back, "--modarg=modsign=1,0").code == 1
+
+
+def test_nothing_is_written_where_a_record_cannot_be_kept(tree: Path, tmp_path: Path) -> None:
+    log = tmp_path / "record"
+    log.write_text("an older one")
+    ran = run("convert", tree, "--to=x509", *KEYED, "--unverified", "--in-place", "--record", log)
+    assert ran.code == 1 and "no record can be kept" in ran.err
+    assert log.read_text() == "an older one"
+    assert formats_in((tree / "kernel/0.ko").read_bytes()) == ["pkcs7"]
+
+
+def test_files_that_cannot_be_read_have_a_record_too(tmp_path: Path) -> None:
+    ran = run("convert", tmp_path / "none.ko", "--to=x509", *KEYED, "--unverified", "--in-place", "--jsonl")
+    record = lines(ran.out)[0]
+    assert (ran.code, record["action"], record["error"]["code"]) == (5, "failed", "not-found")
+
+
+def test_what_bears_these_very_signatures_stays_as_it_is(tmp_path: Path) -> None:
+    module = tmp_path / "a.ko"
+    module.write_bytes(signed_with("pkcs7"))
+    before = module.stat()
+    ran = run("convert", module, "--to=pkcs7", *KEYED, "--trust", CERT, "--in-place")
+    assert (ran.code, module.stat().st_ino) == (0, before.st_ino)
+    assert "already" in ran.out
