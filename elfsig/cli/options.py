@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -12,7 +12,33 @@ from elfsig.compression import LIMIT_OPTION
 from elfsig.errors import UsageError
 from elfsig.evidence import LIMIT
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 Callback = Callable[..., Any]
+
+
+class FormatType(click.types.StringParamType):
+    """The id or alias of a format. Only completion looks it up: who uses it does that anyway."""
+
+    name = "ID"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Formats whose id begins so, each with its title."""
+        from click.shell_completion import CompletionItem
+
+        from elfsig.registry import load
+
+        return [
+            CompletionItem(each.id, help=each.title)
+            for each in load().formats
+            if each.id.startswith(incomplete)
+        ]
+
+
+format_type = FormatType()
 
 
 class Machine(NamedTuple):

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.cli.options import jobs_option, limit_option, paths_argument
+from elfsig.cli.options import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.output_options import output_options, report
+from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.cli.signing_options import KeyWords, jobs_for, key_options, making_options
 from elfsig.errors import UsageError
-from elfsig.evidence import Evidence
+from elfsig.evidence import Evidence, walk
 from elfsig.model import SignOptions
 from elfsig.verbs.edit import Change, Output, edit
 
+if TYPE_CHECKING:
+    from elfsig.jsonform import Json
+    from elfsig.verbs.already import Wish
+    from elfsig.verbs.journal import Journal
 
-class Existing(NamedTuple):
-    """What to do about a module that is signed already; neither: refuse it."""
-
-    replace: bool
-    stack: bool
+Work = Callable[[Evidence], Change]
 
 
 @click.command("sign", epilog="An encrypted key takes its passphrase from KBUILD_SIGN_PIN or the terminal.")
 @paths_argument()
-@click.option("--format", "format_id", required=True, metavar="ID", help="What to make; see elfsig formats.")
+@click.option(
+    "--format", "format_id", required=True, type=format_type, help="What to make; see elfsig formats."
+)
 @key_options
 @making_options
 @click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
 @click.option("--stack", is_flag=True, help="Sign on top of the signatures that are there.")
+@click.option(
+    "--report", "report_file", type=click.Path(), metavar="FILE",
+    help="Write what was done to FILE, as JSON; an interrupted run goes on from it.",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
 @jobs_option
 @limit_option
@@ -46,23 +55,66 @@ def command(
     format_id: str,
     key_words: KeyWords,
     options: SignOptions,
+    report_file: str | None,
     **how: Any,
 ) -> int:
     """Sign modules: plain, or inside their gzip, xz or zstd compression.
 
-    A module that is signed already is refused, unless --replace or --stack says what is meant.
+    In a directory, a module that bears such a signature by this key already is left alone (--force signs it
+    again), and signatures of others are replaced, exactly. A module that is named itself is refused
+    when it is signed, unless --replace or --stack says what is meant.
     """
+    from elfsig.verbs.already import wish
+    from elfsig.verbs.journal import asked
     from elfsig.verbs.sign import sign_file
 
     registry = settings.registry
     format_ = registry.get(format_id)
-    existing = Existing(how["replace"], how["stack"])
-    if all(existing):
+    replace, stack = how["replace"], how["stack"]
+    if replace and stack:
         raise UsageError("--replace and --stack exclude each other")
-    signers = key_words.signers([format_], options)
+    (signer,) = key_words.signers([format_], options, dry=output.dry)
+    named = {path for path in paths if not os.path.isdir(path)}
 
-    def change(evidence: Evidence) -> Change:
-        return sign_file(evidence, format_, signers[0], options, registry, **existing._asdict())
+    def make(evidence: Evidence) -> Change:
+        anew = replace or (evidence.path not in named and not stack)
+        return sign_file(evidence, format_, signer, options, registry, replace=anew, stack=stack)
 
-    jobs = jobs_for(jobs, signers)
-    return report(edit(paths, change, output, jobs=jobs, limit=limit), quiet)
+    work = make if options.force else _unless_done(make, wish(format_, signer, options, registry), stack)
+    journal = None
+    if report_file is not None:
+        asked_for = asked(format_.id, signer, options, output)
+        journal = _journal(report_file, asked_for, settings.argv, options.force, output.dry)
+        work = _journaled(work, journal)
+    results = edit(paths, work, output, jobs=jobs_for(jobs, [signer]), limit=limit)
+    kept = results if journal is None else journal.kept(results)
+    return report(watched(kept, total=lambda: sum(1 for _ in walk(paths))), quiet)
+
+
+def _unless_done(make: Work, wanted: Wish | None, stack: bool) -> Work:
+    """``make``, but for modules that bear the very signature already."""
+    from elfsig.verbs.already import is_done
+
+    def work(evidence: Evidence) -> Change:
+        if wanted is not None and is_done(evidence, wanted, beside_others=stack):
+            return Change(None, "unchanged", "signed like this by this key already")
+        return make(evidence)
+
+    return work
+
+
+def _journal(path: str, asked_for: Json, argv: Sequence[str], again: bool, dry: bool) -> Journal:
+    from elfsig.verbs.journal import Journal
+
+    if dry:
+        raise UsageError("--report and --dry-run exclude each other")
+    return Journal(path, asked_for, argv, again=again)
+
+
+def _journaled(make: Work, journal: Journal) -> Work:
+    """``make``, but for modules that an earlier run is done with; with a record of each."""
+
+    def work(evidence: Evidence) -> Change:
+        return journal.known(evidence) or journal.entry(evidence, make(evidence))
+
+    return work
