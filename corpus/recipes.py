@@ -16,7 +16,7 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-from corpus import throwaway
+from corpus import recipes_2012, throwaway
 
 MARKER: Final = b"~Module signature appended~\n"
 
@@ -26,6 +26,7 @@ HASHES: Final[dict[str, tuple[hashes.HashAlgorithm, str, int]]] = {
     "sha256": (hashes.SHA256(), "608648016503040201", 4),
     "sha384": (hashes.SHA384(), "608648016503040202", 5),
     "sha512": (hashes.SHA512(), "608648016503040203", 6),
+    "sha3_256": (hashes.SHA3_256(), "608648016503040208", 20),
 }
 """Name -> (algorithm, OID content in hex, number in the kernel's enum hash_algo)."""
 
@@ -101,13 +102,55 @@ def sign_pkcs7(data: bytes, key: str, hash_name: str, sid: str = "issuer") -> by
     return data + trailer(tlv(0x30, oid(SIGNED_DATA), tlv(0xA0, signed)))
 
 
-def sign_x509(data: bytes, key: str, hash_name: str) -> bytes:
-    """What the script ``sign-file`` of Linux 3.7 to 4.2 gives: name, key id, length, RSA value."""
+def sign_twice(data: bytes, key: str, second: str) -> bytes:
+    """Two SignerInfos in one CMS: two keys passed to ``openssl cms``, attached with ``sign-file -s``."""
+    signers = sorted(signer_info(name, data, "sha256", False) for name in (key, second))
+    algorithm = tlv(0x30, oid(HASHES["sha256"][1]))
+    signed = tlv(0x30, integer(1), tlv(0x31, algorithm), tlv(0x30, oid(DATA)), tlv(0x31, *signers))
+    return data + trailer(tlv(0x30, oid(SIGNED_DATA), tlv(0xA0, signed)))
+
+
+def sign_x509(data: bytes, key: str, hash_name: str, hex_name: str = "") -> bytes:
+    """What the script ``sign-file`` of Linux 3.7 to 4.2 gives: name, key id, length, RSA value.
+
+    ``hex_name`` replaces the signer's name, which no signature covers.
+    """
     subject = {a.rfc4514_attribute_name: str(a.value) for a in throwaway.certificate(key).subject}
-    name = f"{subject['O']}: {subject['CN']}".encode()
+    name = bytes.fromhex(hex_name) or f"{subject['O']}: {subject['CN']}".encode()
     key_id, value = throwaway.subject_key_id(key), raw_signature(key, data, hash_name)
     blob = name + key_id + struct.pack(">H", len(value)) + value
     return data + trailer(blob, 1, HASHES[hash_name][2], 1, len(name), len(key_id))
+
+
+def sign_x509_rc1(data: bytes, key: str, hash_name: str) -> bytes:
+    """What the first shell script ``sign-file``, of 3.7-rc1, gives: the marker comes first."""
+    signed = sign_x509(data, key, hash_name)
+    return data + MARKER + signed[len(data) : -len(MARKER)]
+
+
+def set_info(data: bytes, field: str, value: str) -> bytes:
+    """One field of the info block in front of the marker overwritten."""
+    at = len(data) - len(MARKER) - 12
+    place = {"algo": 0, "hash": 1, "id_type": 2, "signer_len": 3, "key_id_len": 4, "pad": 6, "sig_len": 8}[
+        field
+    ]
+    raw = int(value, 0).to_bytes(4 if field == "sig_len" else 1, "big")
+    return data[: at + place] + raw + data[at + place + len(raw) :]
+
+
+def sign_garbage(data: bytes, size: str, id_type: str = "2") -> bytes:
+    """A trailer around bytes that are nothing."""
+    return data + trailer((b"\x8d\x51" * int(size))[: int(size)], id_type=int(id_type))
+
+
+def sign_merkle(data: bytes, position: str, *siblings: str) -> bytes:
+    """A trailer around a Merkle proof."""
+    return data + trailer(recipes_2012.merkle(position, *siblings), id_type=3)
+
+
+def sign_whole(data: bytes, key: str, hash_name: str, hex_content: str) -> bytes:
+    """The trailer on something that is no module."""
+    return sign_pkcs7(bytes.fromhex(hex_content), key, hash_name)
 
 
 def compress(data: bytes, method: str) -> bytes:
@@ -150,7 +193,16 @@ def move_marker(data: bytes) -> bytes:
 
 RECIPES: Final[dict[str, Callable[..., bytes]]] = {
     "sign-pkcs7": sign_pkcs7,
+    "sign-twice": sign_twice,
     "sign-x509": sign_x509,
+    "sign-x509-rc1": sign_x509_rc1,
+    "sign-crypto-pgp": recipes_2012.sign_crypto_pgp,
+    "sign-crypto-digsig": recipes_2012.sign_crypto_digsig,
+    "sign-merkle": sign_merkle,
+    "sign-garbage": sign_garbage,
+    "sign-other-content": sign_whole,
+    "csm": recipes_2012.csm,
+    "set-info": set_info,
     "compress": compress,
     "append": append,
     "truncate": truncate,

@@ -57,7 +57,7 @@ def _place(image: Image, trace: Trace, at: int, code: str, text: str) -> Place:
         return Place(
             "trailer", trace.carrier, at, image.end, at, b"", None, fault=fault, treated_as_unsigned=True
         )
-    fault = Remark(code, f"{text}{UNSIGNED} (what lies before it is whole, from {inside.start:#x} on)", at)
+    fault = Remark(code, f"{text}{UNSIGNED}, though all before it is whole from {inside.start:#x} on", at)
     return Place(
         "trailer", CARRIER, inside.start, image.end, inside.blob_start, inside.blob, inside.params,
         fault=fault, remarks=inside.remarks, treated_as_unsigned=True,

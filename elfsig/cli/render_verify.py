@@ -68,7 +68,8 @@ def _bare(report: FileReport, color: bool) -> str:
 def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
     warnings = list(finding.warnings) + (list(report.warnings) if report else [])
     sentence = _sentence(finding)
-    notes = [text for text in remark_words(warnings) if text not in sentence]
+    others = (remark for remark in warnings if remark.text != finding.reason)
+    notes = [text for text in remark_words(others) if text not in sentence]
     tail = f"; warning: {'; '.join(notes)}" if notes else ""
     return f"{painted(finding.verdict, color)}: {sentence}{tail}"
 
@@ -76,13 +77,18 @@ def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
 def _sentence(finding: Finding) -> str:
     """What the word means here. Names that the file claims are called so."""
     if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and finding.reason:
-        return visible(f"{finding.format or 'unknown form'}: {finding.reason}")
+        return visible(f"{finding.format or 'unknown form'}: {_located(finding.reason, finding)}")
     key = key_words(finding.key) if finding.key else "any key given"
     text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
     reason = finding.reason
     # The plain reason of an untrusted one says what the sentence says.
     said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith("matches a key from")
     return f"{text}: {visible(reason)}" if reason and not said else text
+
+
+def _located(reason: str, finding: Finding) -> str:
+    """The reason, with the offset that a warning of the same text has."""
+    return next(iter(remark_words(w for w in finding.warnings if w.text == reason)), reason)
 
 
 def _what(finding: Finding) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from elfsig.carriers.remains import behind_elf, remains
+from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
 from elfsig.model import Format, Place, Remark
 from elfsig.registry import Registry
@@ -62,13 +62,13 @@ def _inner(place: Place) -> Remark:
     return Remark("inner-trailer", text, place.start)
 
 
-def unclaimed(image: Image, found: Sequence[Found]) -> Remark | None:
-    """Bytes behind the ELF image that belong to none of the trailers in ``found``."""
+def innermost(image: Image, found: Sequence[Found]) -> Image | None:
+    """``image`` without the trailers in ``found``; None where it is uncertain how far they reach."""
     trailers = [each for each in found if each.place.kind == "trailer"]
     if not trailers:
-        return behind_elf(image)
+        return image
     last = trailers[-1]
-    return None if last.place.fault is not None else behind_elf(last.image.cut(last.place.start))
+    return None if last.place.fault is not None else last.image.cut(last.place.start)
 
 
 def _too_many(place: Place) -> Place:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from elfsig.carriers.remains import behind_elf
 from elfsig.carriers.trailer import MARKER
 from elfsig.coverage.gaps import gaps
 from elfsig.elf.image import Image
@@ -30,7 +31,7 @@ from elfsig.model import (
     Verdict,
 )
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found, anomalies, find, unclaimed
+from elfsig.verbs.find import Found, anomalies, find, innermost
 
 NO_KEYS = "no key source was given: name one with --trust"
 
@@ -332,12 +333,13 @@ def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]
 def _file_warnings(
     image: Image, evidence: Evidence, found: Sequence[Found], findings: Sequence[Finding]
 ) -> Iterator[Remark]:
-    fault = image.elf_fault
+    fault, content = image.elf_fault, innermost(image, found)
     if fault is not None:
         yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
     elif image.end:
-        yield from _not_module(image, any(f.verdict is not Verdict.MALFORMED for f in findings))
-    if (behind := unclaimed(image, found)) is not None:
+        sound = any(f.verdict is not Verdict.MALFORMED for f in findings)
+        yield from _not_module(content or image, sound)
+    if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
     tail = evidence.tail_offset
     if tail is not None and image.data is evidence.content and MARKER[:-1] not in evidence.raw[tail:]:
