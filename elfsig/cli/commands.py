@@ -22,6 +22,8 @@ COMMANDS = {
     "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
+    "explain": Row("elfsig.cli.explain", "Why a kernel refuses a module, step by step, and what to do."),
+    "kernels": Row("elfsig.cli.kernels", "The kernels whose answers elfsig foretells."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
     "sign-file": Row("elfsig.cli.sign_file_command", "Drop-in for the kernel's scripts/sign-file."),
     "tour": Row("elfsig.cli.tour", "The main job, on sample modules that ship with elfsig."),

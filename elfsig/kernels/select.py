@@ -24,7 +24,7 @@ from elfsig.kernels.tables_trailers import MACHINE
 from elfsig.model import Basis
 
 AUTO = "auto"
-RELEASE = re.compile(r"\d+\.\d+")
+RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?(?:[-+.].*)?\Z")
 _BANNER = re.compile(rb"Linux version (\d[!-~]{1,128})")
 _DEBIAN_ARCH = (
     r"(?:amd64|arm64|armmp|armmp-lpae|686|686-pae|s390x|powerpc64le|loong64|riscv64|[45]kc-malta|octeon)"

@@ -1,0 +1,235 @@
+"""``verify --kernel``, ``explain``, ``kernels`` on the command line; --this-machine on made-up systems."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from elfsig.kernels.machine import EFIVARS, GLOBAL, SECURITY, SHIM
+from tests.support.cli import Ran, elfsig, validator
+from tests.support.cms import Identity, issued, private
+from tests.support.vectors import ROOT, module, vector
+from tests.support.verdicts import MODULE, OTHER, RSA, signed
+
+RELEASE = "6.1.0-54-amd64"
+X509_LIST = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+
+
+def pem(path: Path, who: Identity) -> Path:
+    path.write_bytes(who.parsed.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def ko(tmp_path: Path) -> Path:
+    path = tmp_path / "snd-dummy.ko"
+    path.write_bytes(signed())
+    return path
+
+
+# --------------------------------------------------------------------------- verify --kernel
+
+
+def test_exit_codes_answer_for_the_kernel_alone(ko: Path, tmp_path: Path) -> None:
+    trusted, other = pem(tmp_path / "a.pem", RSA), pem(tmp_path / "b.pem", OTHER)
+    assert elfsig("verify", ko, "--trust", trusted, "--kernel", "6.12", "--enforce").code == 0
+    refused = elfsig("verify", ko, "--trust", other, "--kernel", "6.12", "--enforce")
+    assert refused.code == 3
+    assert "kernel 6.12 (enforcing): refused, EKEYREJECTED (inside: ENOKEY)" in refused.out
+    assert "kernel log: Loading of module with unavailable key is rejected" in refused.out
+    assert "insmod: ERROR: could not insert module snd_dummy.ko: Key was rejected by service" in refused.out
+    assert "which this kernel does not trust" in refused.out
+    assert elfsig("verify", ko, "--trust", other, "--kernel", "6.12").code == 0
+    ko.write_bytes(MODULE)
+    assert elfsig("verify", ko, "--kernel", "6.12").code == 0
+    assert elfsig("verify", ko, "--kernel", "auto").code == 5
+    for wrong in (["--enforce"], ["--kernel", "9.9x"], ["--kernel", "6.12", "--all-modes", "--fips"]):
+        assert elfsig("verify", ko, *wrong).code == 2
+
+
+def test_the_kernel_object(ko: Path, tmp_path: Path) -> None:
+    other = pem(tmp_path / "b.pem", OTHER)
+    ran = elfsig("verify", ko, "--trust", other, "--kernel", "debian-6.1", "--all-modes", "--jsonl")
+    (found,) = ran.files()
+    kernel = found["kernel"]
+    assert [(m["enforcing"], m["lockdown"], m["errno"]) for m in kernel["modes"]] == [
+        (False, False, None),
+        (True, False, "EKEYREJECTED"),
+        (False, True, "EPERM"),
+    ]
+    assert (kernel["inner"], kernel["taint"], kernel["basis"]) == ("ENOKEY", "E", "booted")
+    assert (ran.code, found["verdict"], kernel["steps"][-1]["result"]) == (3, "unknown-key", "stop")
+
+
+def test_the_effective_signature_is_the_one_that_the_kernel_sees(tmp_path: Path) -> None:
+    note = module(vector("note-sorted-amd64-dsa"))
+    path = tmp_path / "m.ko"
+    path.write_bytes(signed(OTHER, note))
+    key, kernels = ROOT / "keys" / "dsa1024.pub.gpg", ("rhel6-early", "6.12", "rhel5")
+    files = [elfsig("verify", path, "--trust", key, "--kernel", k, "--jsonl").files()[0] for k in kernels]
+    effective = [[s["format"] for s in f["signatures"] if s["effective"]] for f in files]
+    assert effective == [["note"], ["pkcs7"], []]
+    assert [f["verdict"] for f in files][:2] == ["valid", "unknown-key"]
+    assert "kernel-sees-none" in [w["code"] for w in files[2]["warnings"]]
+
+
+def test_modes_and_configuration_from_files(ko: Path, tmp_path: Path) -> None:
+    line, built = tmp_path / "cmdline", tmp_path / "config.gz"
+    line.write_text("ro quiet lockdown=integrity")
+    built.write_bytes(gzip.compress(b"CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_FORCE=y\n"))
+    ran = elfsig("verify", ko, "--kernel", "6.12", "--cmdline", line, "--jsonl")
+    assert ran.files()[0]["kernel"]["errno"] == "EPERM"
+    ran = elfsig("verify", ko, "--kernel", RELEASE, "--config", built, "--jsonl")
+    assert ran.files()[0]["kernel"]["errno"] == "EKEYREJECTED"
+    assert elfsig("verify", ko, "--kernel", "6.12", "--config", line).code == 2
+
+
+# --------------------------------------------------------------------------- kernels, explain
+
+
+def test_kernels() -> None:
+    listed = elfsig("kernels")
+    assert listed.code == 0
+    for name in ("gkh-2003", "rhel4", "uek2-nobuildid", "howells-2012", "3.7", "7.0", "android-gki"):
+        assert f"\n{name} " in listed.out
+    assert "EKEYREJECTED" in elfsig("kernels", "6.1.0-54-amd64").out
+    document = json.loads(elfsig("kernels", "--json").out)
+    validator().validate(document)
+    assert len(document["kernels"]) > 40
+    assert elfsig("kernels", "nonsense").code == 2
+
+
+def test_explain_walks_the_steps(ko: Path, tmp_path: Path) -> None:
+    told = elfsig("explain", ko, "--kernel", "6.12", "--trust", pem(tmp_path / "b.pem", OTHER), "--enforce")
+    assert told.code == 3
+    steps = [line.split()[1] for line in told.out.splitlines() if line.strip()[:1].isdigit()]
+    assert steps[:4] == ["unpacking", "load", "marker", "info"]
+    assert "STOP" in told.out and 'EKEYREJECTED (129, "Key was rejected by service")' in told.out
+    assert "the reason inside is ENOKEY" in told.out
+    table = elfsig("explain", ko, "--kernel", "uek2")
+    assert "describes Howells' series instead" in table.out
+    assert elfsig("explain", tmp_path / "missing.ko", "--kernel", "6.12").code == 5
+
+
+# --------------------------------------------------------------------------- this machine
+
+
+def variable(root: Path, name: str, vendor: str, data: bytes) -> None:
+    path = root / EFIVARS / f"{name}-{vendor}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\7\0\0\0" + data)
+
+
+def signature_list(certificate: bytes) -> bytes:
+    """An EFI signature list with one certificate."""
+    entry = bytes(16) + certificate
+    size = (28 + len(entry)).to_bytes(4, "little")
+    return X509_LIST.bytes_le + size + bytes(4) + len(entry).to_bytes(4, "little") + entry
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A system that runs Debian's 6.1, enforcing, with Secure Boot on and one driver of DKMS."""
+    base = tmp_path / "system"
+    write(base / "proc/sys/kernel/osrelease", f"{RELEASE}\n")
+    write(base / "proc/cmdline", "ro quiet\n")
+    write(base / "sys/module/module/parameters/sig_enforce", "Y\n")
+    write(base / "sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+    write(base / f"boot/config-{RELEASE}", "CONFIG_MODULE_SIG=y\n")
+    write(base / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", signed())
+    write(base / f"lib/modules/{RELEASE}/modules.dep", "updates/dkms/snd-dummy.ko: kernel/soundcore.ko\n")
+    variable(base, "SecureBoot", GLOBAL, b"\1")
+    return base
+
+
+def explained(root: Path, name: str = "snd_dummy", *more: str) -> dict[str, Any]:
+    ran: Ran = elfsig("explain", name, "--root", root, "--json", *more)
+    document: dict[str, Any] = json.loads(ran.out)
+    validator().validate(document)
+    (about,), (found,) = document["system"]["modules"], document["files"]
+    return {"code": ran.code, **about, "kernel": found["kernel"]}
+
+
+def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -> None:
+    write(root / "var/lib/dkms/mok.key", "")
+    pem(write(root / "var/lib/dkms/mok.pub", ""), RSA)
+    found = explained(root)
+    assert (found["code"], found["kernel"]["errno"]) == (3, "EKEYREJECTED")
+    assert found["kernel"]["enforcing"] and found["kernel"]["lockdown"]
+    assert found["command"] == f"sudo mokutil --import {root}/var/lib/dkms/mok.pub"
+    assert found["path"].endswith("updates/dkms/snd-dummy.ko")
+
+
+def test_a_pending_enrolment_needs_a_reboot(root: Path) -> None:
+    variable(root, "MokNew", SHIM, signature_list(RSA.certificate))
+    found = explained(root)
+    assert found["command"] == "sudo systemctl reboot"
+    assert any("MokManager" in remark for remark in found["remarks"])
+
+
+def test_an_enrolled_key_is_trusted_only_while_secure_boot_is_on(root: Path) -> None:
+    variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
+    found = explained(root)
+    assert (found["code"], found["command"]) == (0, "sudo modprobe snd_dummy")
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    found = explained(root)
+    assert found["code"] == 3 and any("Secure Boot is off" in remark for remark in found["remarks"])
+
+
+def test_keys_of_the_firmware_and_revocations(root: Path) -> None:
+    variable(root, "db", SECURITY, signature_list(RSA.certificate))
+    assert explained(root)["code"] == 0
+    variable(root, "dbx", SECURITY, signature_list(RSA.certificate))
+    assert explained(root)["code"] == 0
+    assert explained(root, "snd_dummy", "--kernel", "5.15.0-91-generic")["kernel"]["errno"] == "EKEYREJECTED"
+
+
+def test_an_unsigned_module_is_to_be_signed_with_the_machine_s_key(root: Path) -> None:
+    path = write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
+    write(root / "var/lib/shim-signed/mok/MOK.priv", "")
+    pem(write(root / "var/lib/shim-signed/mok/MOK.der", ""), RSA)
+    words = explained(root)["command"].split()
+    assert words[:6] == ["sudo", "elfsig", "sign", "--format", "pkcs7", "--replace"]
+    assert words[-2:] == ["--in-place", str(path)]
+
+
+def test_proc_keys_and_the_initramfs(root: Path) -> None:
+    named = issued(private(), "named")
+    blob = signed(named, keyid=True)
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", blob)
+    short = named.skid.hex()[-8:]
+    line = f"1a2b3c4d I------ 1 perm 1f030000 0 0 asymmetri named: {named.skid.hex()}: X509.rsa {short} []\n"
+    write(root / "proc/keys", line)
+    entry = f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko\0".encode()
+    write(root / f"boot/initrd.img-{RELEASE}", b"early" * 99 + gzip.compress(b"0707010000" + entry))
+    remarks = " ".join(explained(root)["remarks"])
+    assert "a description, no proof" in remarks and "holds a copy of the module too" in remarks
+    write(root / f"boot/initrd.img-{RELEASE}", gzip.compress(b"0707010000 nothing"))
+    assert "holds no copy" in " ".join(explained(root)["remarks"])
+
+
+def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
+    assert elfsig("explain", "nothing-like-it", "--root", root).code == 5
+    (root / f"lib/modules/{RELEASE}/modules.dep").unlink()
+    found = explained(root)
+    assert any("depmod" in remark for remark in found["remarks"])
+    for name in ("proc/cmdline", "sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown"):
+        (root / name).unlink()
+    assert any("--all-modes" in remark for remark in explained(root)["remarks"])
+    (root / "proc/sys/kernel/osrelease").unlink()
+    assert explained(root)["path"].endswith("snd-dummy.ko")
+    assert elfsig("explain", "x", "--root", tmp_path / "nowhere").code == 2
+    told = elfsig("explain", "snd-dummy", "--root", root)
+    assert told.out.rstrip().splitlines()[-1].strip().startswith("sudo ")
