@@ -123,9 +123,8 @@ def _odd_id_type(info: TrailerInfo, room: int) -> Iterator[Remark]:
 def overlap(image: Image, start: int) -> Iterator[Remark]:
     """A trailer that, by its own lengths, starts inside the ELF image: remarked, since it may yet verify."""
     if image.elf is not None and start < image.elf_end:
-        text = "by its length the signature starts inside the ELF image"
-        yield Remark(
-            "trailer-overlaps-elf",
-            f"{text}, {image.elf_end - start} before its end at {image.elf_end:#x}",
-            start,
-        )
+        depth = image.elf_end - start
+        text = f"by its length the signature starts {depth} bytes inside the ELF image"
+        if depth == 1:
+            text = "by its length the signature starts with the last byte of the ELF image"
+        yield Remark("trailer-overlaps-elf", f"{text}, which ends at {image.elf_end:#x}", start)
