@@ -20,6 +20,7 @@ COMMANDS = {
     "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
     "convert": Row("elfsig.cli.convert", "From one era's signature to another's, verified first."),
     "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
+    "attach": Row("elfsig.cli.attach", "Put an existing signature on a module."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "explain": Row("elfsig.cli.explain", "Why a kernel refuses a module, step by step, and what to do."),

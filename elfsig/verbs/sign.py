@@ -72,7 +72,7 @@ def sign(
     # Where everything was removed there is nothing left to look for.
     present = [] if removed else find(image, registry)
     if present and not (stack or detached):
-        raise _already_signed(present)
+        raise already_signed(present)
     remarks = _look_at(image, format_)
     made = _make(image, format_, signer, options, remarks)
     result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
@@ -96,7 +96,8 @@ class _Made(NamedTuple):
         return self.pair.envelope.parse(self.blob, self.params)[0].hash
 
 
-def _already_signed(present: Sequence[Found]) -> EditRefused:
+def already_signed(present: Sequence[Found]) -> EditRefused:
+    """The refusal to sign what is signed, or what holds remains of a signature, already."""
     first = present[0]
     if first.place.fault is not None:
         text = f"there are remains of a signature: {first.place.fault.text}"
