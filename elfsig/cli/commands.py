@@ -19,6 +19,7 @@ COMMANDS = {
     "sign": Row("elfsig.cli.sign", "Sign modules in any era's format."),
     "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
     "convert": Row("elfsig.cli.convert", "From one era's signature to another's, verified first."),
+    "compare": Row("elfsig.cli.compare", "Whether two modules are the same but for signatures, and what differs."),
     "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
     "attach": Row("elfsig.cli.attach", "Put an existing signature on a module."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),

@@ -19,9 +19,12 @@ def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
     sys.stdout.write(dumps(body) + "\n")
 
 
-def write_files(settings: Settings, machine: Machine, lines: Iterable[str]) -> None:
-    """The machine form of many files: ``lines`` are the files' objects as JSON text, written as they come."""
-    for text in _document(settings, machine, lines) if machine.form == "json" else _lines(lines):
+def write_files(settings: Settings, machine: Machine, lines: Iterable[str], member: str = "files") -> None:
+    """The machine form of many files: ``lines`` are the files' objects as JSON text, written as they come.
+
+    ``member`` is what they are called in a document.
+    """
+    for text in _document(settings, machine, lines, member) if machine.form == "json" else _lines(lines):
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -30,10 +33,10 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
     return (line + "\n" for line in lines)
 
 
-def _document(settings: Settings, machine: Machine, lines: Iterable[str]) -> Iterator[str]:
+def _document(settings: Settings, machine: Machine, lines: Iterable[str], member: str) -> Iterator[str]:
     from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
 
-    yield '{"files": ['
+    yield f'{{"{member}": ['
     separator = "\n"
     for line in lines:
         yield separator + line

@@ -108,8 +108,13 @@ def spread_batches(
     return chain.from_iterable(run(work, batches, jobs, lost=lost))
 
 
-def collect(results: Iterable[Result], settings: Settings, machine: Machine) -> tuple[Counter[str], int]:
-    """Write every result as it comes; give back how many files got which word, and the exit code."""
+def collect(
+    results: Iterable[Result], settings: Settings, machine: Machine, member: str = "files"
+) -> tuple[Counter[str], int]:
+    """Write every result as it comes; give back how many files got which word, and the exit code.
+
+    ``member`` is what the results are called in a document.
+    """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
 
@@ -124,7 +129,7 @@ def collect(results: Iterable[Result], settings: Settings, machine: Machine) -> 
                 yield each.text
 
     if machine.wanted:
-        write_files(settings, machine, noted())
+        write_files(settings, machine, noted(), member)
     else:
         for text in noted():
             sys.stdout.write(text)

@@ -1,0 +1,145 @@
+"""Symbols and relocations of an ELF file in words: without table indices, so that two files can be compared.
+
+Layout: System V ABI, "Symbol Table" and "Relocation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from elfsig.elf.records import EM_MIPS, STT_SECTION
+from elfsig.elf.table import (
+    SHN_ABS,
+    SHN_COMMON,
+    SHN_UNDEF,
+    SHT_RELA,
+    SHT_SYMTAB,
+    ElfTable,
+    Section,
+)
+from elfsig.errors import ParseError
+
+SymbolRecord = tuple[str, str, int, int, int, int]
+"""Name (of undefined symbols), place, value, size, info, other."""
+Record = tuple[int, int, int | None, SymbolRecord]
+"""Offset, type, addend, symbol."""
+
+STT_FILE = 4
+
+PLACES = {SHN_UNDEF: "undefined", SHN_ABS: "absolute", SHN_COMMON: "common"}
+
+
+class Symbol(NamedTuple):
+    """A symbol. ``place`` is the name of its section, or undefined, absolute, common.
+
+    ``info`` and ``other`` are st_info and st_other. A section's symbol has that section's name.
+    """
+
+    name: str
+    place: str
+    value: int
+    size: int
+    info: int
+    other: int
+
+    @property
+    def is_section(self) -> bool:
+        return self.info & 15 == STT_SECTION
+
+    @property
+    def is_bookkeeping(self) -> bool:
+        """Of a section or a source file: linkers add and drop these as they please."""
+        return self.info & 15 in (STT_SECTION, STT_FILE)
+
+    @property
+    def record(self) -> SymbolRecord:
+        """What a loaded module keeps of it: the name only where it is to be looked up."""
+        return self._replace(name=self.name if self.place == PLACES[SHN_UNDEF] else "")
+
+
+class Relocation(NamedTuple):
+    """A relocation: at ``offset`` of its target section, of ``type``. REL sections have an addend of None,
+    since it stands in the target."""
+
+    offset: int
+    type: int
+    addend: int | None
+    symbol: Symbol
+
+    def __str__(self) -> str:
+        addend = "" if not self.addend else f"{self.addend:+#x}"
+        at = "" if self.symbol.is_section or not self.symbol.value else f" ({self.symbol.place})"
+        return f"type {self.type} {self.symbol.name or '(no symbol)'}{addend}{at}"
+
+    @property
+    def record(self) -> Record:
+        """What decides about the loaded module."""
+        return self.offset, self.type, self.addend, self.symbol.record
+
+
+def labels(table: ElfTable) -> list[str]:
+    """A name for each section that tells it from the others: equal names are counted."""
+    seen: dict[str, int] = {}
+    found = []
+    for section in table.sections:
+        count = seen[section.text] = seen.get(section.text, 0) + 1
+        found.append(section.text if count == 1 else f"{section.text} #{count}")
+    return found
+
+
+def symbols(table: ElfTable, nr: int, names: Sequence[str]) -> list[Symbol]:
+    """All symbols of symbol table ``nr``, the null symbol included; ``names`` from :func:`labels`.
+
+    Raises ParseError for a table or string table outside of the file.
+    """
+    content, link = table.content(nr), table.rows[nr].link
+    strings = table.content(link) if link < len(table.rows) else b""
+    entry, wide = table.layout.symbol, table.layout.bits == 64
+    found = []
+    for fields in entry.iter_unpack(memoryview(content)[: len(content) // entry.size * entry.size]):
+        if wide:
+            name, info, other, shndx, value, size = fields
+        else:
+            name, value, size, info, other, shndx = fields
+        place = PLACES.get(shndx) or (names[shndx] if shndx < len(names) else f"section {shndx:#x}")
+        text = place if info & 15 == STT_SECTION else _string(strings, name)
+        found.append(Symbol(text, place, value, size, info, other))
+    return found
+
+
+def _string(strings: bytes, start: int) -> str:
+    end = strings.find(0, start)
+    return strings[start : end if end >= 0 else None].decode("utf-8", "backslashreplace")
+
+
+def relocations(table: ElfTable, section: Section, known: Sequence[Symbol]) -> list[Relocation]:
+    """The relocations of a REL or RELA section against the symbols ``known``. Raises ParseError."""
+    layout, rela = table.layout, section.row.type == SHT_RELA
+    entry = layout.rela if rela else layout.rel
+    content = table.content(section.nr)
+    found = []
+    for fields in entry.iter_unpack(memoryview(content)[: len(content) // entry.size * entry.size]):
+        index, type_ = _split(table, fields[1])
+        if index >= len(known):
+            raise ParseError(
+                f"relocation of section [{section.nr}] {section.text} names symbol {index} of {len(known)}",
+                offset=section.row.offset,
+                code="elf-relocation",
+            )
+        found.append(Relocation(fields[0], type_, fields[2] if rela else None, known[index]))
+    return found
+
+
+def _split(table: ElfTable, info: int) -> tuple[int, int]:
+    """(symbol, type) of r_info; little-endian MIPS64 has them the other way round."""
+    if table.layout.bits == 32:
+        return info >> 8, info & 0xFF
+    if table.header.machine == EM_MIPS and table.layout.order == "<":
+        return info & 0xFFFFFFFF, info >> 32
+    return info >> 32, info & 0xFFFFFFFF
+
+
+def symbol_tables(table: ElfTable) -> list[int]:
+    """The sections of type SYMTAB."""
+    return [nr for nr, row in enumerate(table.rows) if row.type == SHT_SYMTAB]
