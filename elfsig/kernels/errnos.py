@@ -38,19 +38,12 @@ ERRNOS: Mapping[str, Errno] = {
     "EKEYREJECTED": Errno(129, "Key was rejected by service"),
 }
 
-_REWORDED: Mapping[Tool, Mapping[str, str]] = {
-    "kmod": {
-        "ENOEXEC": "Invalid module format",
-        "ENOENT": "Unknown symbol in module",
-        "EINVAL": "Invalid parameters",
-    },
-    "module-init-tools": {
-        "ENOEXEC": "Invalid module format",
-        "ENOENT": "Unknown symbol in module",
-        "EINVAL": "Invalid parameters",
-    },
+_REWORDED: Mapping[str, str] = {
+    "ENOEXEC": "Invalid module format",
+    "ENOENT": "Unknown symbol in module",
+    "EINVAL": "Invalid parameters",
 }
-"""Which errors insmod gives other words, as though they came from elsewhere."""
+"""Errors that insmod gives other words, as though they could only come from elsewhere."""
 
 _LINES: Mapping[Tool, str] = {
     "kmod": "insmod: ERROR: could not insert module {file}: {text}",
@@ -70,4 +63,4 @@ def sentence(name: str) -> str:
 
 def insmod_line(tool: Tool, file: str, name: str) -> str:
     """What insmod of that time prints when loading ``file`` returns errno ``name``."""
-    return _LINES[tool].format(file=file, text=_REWORDED[tool].get(name, sentence(name)))
+    return _LINES[tool].format(file=file, text=_REWORDED.get(name, sentence(name)))

@@ -56,7 +56,7 @@ def parse(case: Case) -> Said:
     except ParseError as fault:
         inner = "EINVAL" if "not signedData" in fault.text else "EBADMSG"
         return Stop(inner, "signature-damaged", f"the PKCS#7 cannot be parsed: {fault.text}")
-    refused = next(_refusals(case, data), None)
+    refused = next(_refusals(case, data, signatures), None)
     case.found["data"] = data
     case.found["signers"] = [Signer(p, s) for p, s in zip(data.signers, signatures, strict=True)]
     first = signatures[0]
@@ -68,29 +68,29 @@ def parse(case: Case) -> Said:
     return Went(text + (f"; {behind} bytes behind the PKCS#7 are ignored" if behind else ""))
 
 
-def _refusals(case: Case, data: SignedData) -> Iterator[Stop]:
+def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> Iterator[Stop]:
     if data.version not in (1, 3):
         log = ("PKCS7: Unsupported SignedData version",)
         yield Stop("EINVAL", "signature-form", f"SignedData version {data.version}, known are 1 and 3", log)
     if data.content_type not in (DATA, MS_INDIRECT_DATA):
         text = f"content type {data.content_type} instead of data"
         yield Stop("EINVAL", "signature-form", text, ("PKCS7: Unsupported data type N",))
-    for signer in data.signers:
-        yield from _signer_refusals(case, data, signer)
+    for signer, signature in zip(data.signers, signatures, strict=True):
+        yield from _signer_refusals(case, data, signer, signature)
     if len({s.signed is None for s in data.signers}) > 1:
         text = "some signers have signed attributes and some have not"
         yield Stop("ENOMEM", "signature-form", text)
 
 
-def _signer_refusals(case: Case, data: SignedData, signer: SignerInfo) -> Iterator[Stop]:
+def _signer_refusals(
+    case: Case, data: SignedData, signer: SignerInfo, signature: Signature
+) -> Iterator[Stop]:
     crypto = case.profile.crypto
     if signer.version not in (1, 3):
         yield Stop("EINVAL", "signature-form", f"SignerInfo version {signer.version}, known are 1 and 3")
     if (signer.version == 1) != (data.version == 1):
         text = f"SignerInfo version {signer.version} does not go with SignedData version {data.version}"
         yield Stop("EBADMSG", "signature-form", text, ("PKCS7: SignedData-SignerInfo version mismatch",))
-    index = data.signers.index(signer)
-    signature = Cms().parse(case.blob, None)[index]
     if signature.hash not in crypto.hashes:
         text = f"digest algorithm {signature.hash_text}: this kernel's parser does not know it"
         log = (f"PKCS7: Unknown OID: [..] {signer.digest.oid}", "Unsupported digest algo N")
