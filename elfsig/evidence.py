@@ -74,6 +74,11 @@ class Evidence:
 
         return sha256(self.raw).hexdigest()
 
+    @property
+    def holds_module(self) -> bool:
+        """False for a compressed file that is signed as it stands: an initramfs, a kernel's ``Image.gz``."""
+        return self.compression is None or self.content[:4] == MAGIC or self.path.endswith(MODULE_SUFFIXES)
+
     def packed(self, content: bytes) -> bytes:
         """``content`` in this file's compression, with settings that kernels can read."""
         return content if self.compression is None else pack(content, self.compression, self.raw)

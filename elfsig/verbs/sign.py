@@ -216,7 +216,10 @@ def sign_file(
     replace: bool = False,
     stack: bool = False,
 ) -> Change:
-    """What :func:`sign` makes of a file; inside its compression, where it has one."""
+    """What :func:`sign` makes of a file; inside its compression, where that holds a module."""
+    whole = not evidence.holds_module
+    if whole:
+        evidence = changed(evidence, content=evidence.raw, compression=None, tail_offset=None)
     behind = tail_of(evidence)
     if behind is not None and not replace:
         raise EditRefused(
@@ -232,4 +235,4 @@ def sign_file(
         return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
     if behind is None and result.content == evidence.content:
         return Change(None, "unchanged", "bears this very signature already", result.remarks)
-    return Change(result.content, "signed", text, result.remarks)
+    return Change(result.content, "signed", text, result.remarks, verbatim=whole)

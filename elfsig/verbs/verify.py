@@ -11,7 +11,6 @@ from elfsig.carriers.trailer import MARKER
 from elfsig.coverage.gaps import gaps
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
-from elfsig.elf.table import MAGIC
 from elfsig.envelopes.primitives import weaknesses
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.evidence import Evidence
@@ -321,7 +320,7 @@ def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdic
 def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]]:
     """What is looked at, and the places in it: the content; but of a compressed file that is no module, and
     is signed as it stands (an initramfs, say), the file itself."""
-    if evidence.compression and evidence.tail_offset is not None and evidence.content[:4] != MAGIC:
+    if evidence.tail_offset is not None and not evidence.holds_module:
         image = Image(evidence.raw)
         found = find(image, registry)
         if found and found[-1].place.start == evidence.tail_offset and found[-1].place.fault is None:
