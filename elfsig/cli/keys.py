@@ -1,4 +1,4 @@
-"""``elfsig keys``: what key sources hold, certificates out of them, and which key made a signature."""
+"""``elfsig keys``: what key sources hold, which key made a signature, and new keys."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ COMMANDS = {
     "list": ("elfsig.cli.keys_list", "What key sources hold."),
     "extract": ("elfsig.cli.keys_extract", "Write the certificates of key sources to files."),
     "openpgp": ("elfsig.cli.keys_openpgp", "Write the OpenPGP ring of a signing key."),
+    "generate": ("elfsig.cli.keys_generate", "Make a key pair for signing modules."),
+    "install": ("elfsig.cli.keys_install", "Copy the current key pair to where a package wants it."),
     "match": ("elfsig.cli.keys_match", "Which key made a file's signatures."),
 }
 """Sub-command, the module that has it as ``command``, its line in the help."""
@@ -39,7 +41,7 @@ def _help(rows: Iterable[tuple[str, tuple[str, str]]]) -> list[tuple[str, str]]:
 
 @click.group("keys", cls=KeysGroup)
 def command() -> None:
-    """Public keys: list them, extract them, find the one that made a signature.
+    """Keys: list them, extract them, find the one that made a signature, make new ones.
 
     A source is a certificate or public key (PEM, DER), an OpenPGP ring, a kernel image of any age and
     compression, an EFI signature list, an IMA key, or a directory of these; the kind is detected.

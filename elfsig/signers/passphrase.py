@@ -31,6 +31,20 @@ def ask(what: str) -> bytes:
         raise SigningError(f"{what}: no passphrase was given", code="no-passphrase") from None
 
 
+def choose(what: str) -> bytes:
+    """A new passphrase for ``what``: from ``KBUILD_SIGN_PIN``, else asked for twice. Raises SigningError."""
+    given = VARIABLE in os.environ
+    if not given and not _has_terminal():
+        text = f"a passphrase for {what}: set {VARIABLE}, there is no terminal to ask for one on"
+        raise SigningError(text, code="no-passphrase")
+    first = ask(what)
+    if not first:
+        raise SigningError(f"{what}: an empty passphrase protects nothing", code="no-passphrase")
+    if not given and ask(f"{what}, once more") != first:
+        raise SigningError(f"{what}: the two passphrases differ", code="no-passphrase")
+    return first
+
+
 def _has_terminal() -> bool:
     with suppress(OSError):
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))

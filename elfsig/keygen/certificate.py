@@ -1,0 +1,161 @@
+"""Self-signed certificates from a :class:`Genkey`, as ``openssl req -x509`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from elfsig.algorithms import HASHES
+from elfsig.envelopes import der
+from elfsig.errors import UsageError
+from elfsig.keygen.genkey import CODE_SIGNING, Genkey
+
+DAYS = 36500
+"""A hundred years, as kbuild has it: kernels do not look at dates."""
+
+_NS_COMMENT = "2.16.840.1.113730.1.13"
+_IA5 = 0x16
+
+_KEY_USAGE = {
+    "digitalSignature": "digital_signature", "nonRepudiation": "content_commitment",
+    "contentCommitment": "content_commitment", "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment", "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign", "cRLSign": "crl_sign", "encipherOnly": "encipher_only",
+    "decipherOnly": "decipher_only",
+}  # fmt: skip
+
+_EXTENDED = {
+    CODE_SIGNING: "1.3.6.1.5.5.7.3.3", "serverAuth": "1.3.6.1.5.5.7.3.1", "clientAuth": "1.3.6.1.5.5.7.3.2",
+    "emailProtection": "1.3.6.1.5.5.7.3.4", "timeStamping": "1.3.6.1.5.5.7.3.8",
+    "OCSPSigning": "1.3.6.1.5.5.7.3.9", "msCodeInd": "1.3.6.1.4.1.311.2.1.21",
+    "msCodeCom": "1.3.6.1.4.1.311.2.1.22", "anyExtendedKeyUsage": "2.5.29.37.0",
+}  # fmt: skip
+
+
+def self_signed(private: Any, genkey: Genkey, hash_name: str | None, *, days: int = DAYS) -> bytes:
+    """The DER of a certificate, version 3, serial number random, valid from now.
+
+    ``hash_name`` None is for algorithms that sign the message itself. Raises UsageError for a subject,
+    extension or hash that cannot be had.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    name, public = _name(genkey), private.public_key()
+    now = datetime.now(UTC).replace(microsecond=0)
+    builder = (
+        x509.CertificateBuilder(name, name, public, x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(min(now + timedelta(days=days), datetime(9999, 12, 31, tzinfo=UTC)))
+    )
+    for word, text in genkey.extensions:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        critical = parts[:1] == ["critical"]
+        extension = _BUILDERS[word](parts[critical:], public)
+        builder = builder if extension is None else builder.add_extension(extension, critical=critical)
+    try:
+        return builder.sign(private, _hash(hash_name)).public_bytes(Encoding.DER)
+    except (UnsupportedAlgorithm, ValueError, TypeError) as reason:
+        raise UsageError(f"no certificate can be made with {hash_name}: {reason}", code="hash") from None
+
+
+def _hash(name: str | None) -> Any:
+    from cryptography.hazmat.primitives import hashes
+
+    if name is None:
+        return None
+    known = getattr(hashes, HASHES[name].hashlib.upper(), None)
+    if known is None:
+        raise UsageError(f"no certificate can be signed with {name}", code="hash")
+    return known()
+
+
+def _name(genkey: Genkey) -> Any:
+    from cryptography import x509
+
+    if not genkey.subject:
+        raise UsageError("the certificate would have no name: signers are told apart by it", code="subject")
+    try:
+        fields = [x509.NameAttribute(x509.ObjectIdentifier(oid), text) for oid, text in genkey.subject]
+    except ValueError as reason:
+        raise UsageError(f"the certificate's name: {reason}", code="subject") from None
+    return x509.Name(fields)
+
+
+# --------------------------------------------------------------------------- extensions
+
+
+def _basic_constraints(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import BasicConstraints
+
+    words = dict(part.partition(":")[::2] for part in parts)
+    ca, length = words.pop("CA", "FALSE").upper(), words.pop("pathlen", None)
+    if words or ca not in ("TRUE", "FALSE") or (length is not None and not length.isdigit()):
+        raise _unknown("basicConstraints", parts)
+    return BasicConstraints(ca == "TRUE", int(length) if length and ca == "TRUE" else None)
+
+
+def _key_usage(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import KeyUsage
+
+    if not parts or any(part not in _KEY_USAGE for part in parts):
+        raise _unknown("keyUsage", parts)
+    wanted = {_KEY_USAGE[part] for part in parts}
+    try:
+        return KeyUsage(**{name: name in wanted for name in _KEY_USAGE.values()})
+    except ValueError as reason:
+        raise UsageError(f"keyUsage: {reason}", code="genkey") from None
+
+
+def _extended_key_usage(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import ExtendedKeyUsage, ObjectIdentifier
+
+    try:
+        return ExtendedKeyUsage([ObjectIdentifier(_EXTENDED.get(part, part)) for part in parts])
+    except ValueError:
+        raise _unknown("extendedKeyUsage", parts) from None
+
+
+def _subject_key_identifier(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import SubjectKeyIdentifier
+
+    if parts != ["hash"]:
+        raise _unknown("subjectKeyIdentifier", parts)
+    return SubjectKeyIdentifier.from_public_key(public)
+
+
+def _authority_key_identifier(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import AuthorityKeyIdentifier
+
+    if parts == ["keyid"]:
+        return None  # which OpenSSL 3 leaves out of a self-signed certificate: it says nothing there
+    if parts != ["keyid:always"]:
+        raise _unknown("authorityKeyIdentifier", parts)
+    return AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        _subject_key_identifier(["hash"], public)
+    )
+
+
+def _comment(parts: list[str], public: Any) -> Any:
+    from cryptography.x509 import ObjectIdentifier, UnrecognizedExtension
+
+    text = ", ".join(parts)
+    if not text.isascii():
+        raise _unknown("nsComment", parts)
+    return UnrecognizedExtension(ObjectIdentifier(_NS_COMMENT), der.encode(_IA5, text.encode()))
+
+
+_BUILDERS: Mapping[str, Callable[[list[str], Any], Any]] = {
+    "basicConstraints": _basic_constraints,
+    "keyUsage": _key_usage,
+    "extendedKeyUsage": _extended_key_usage,
+    "subjectKeyIdentifier": _subject_key_identifier,
+    "authorityKeyIdentifier": _authority_key_identifier,
+    "nsComment": _comment,
+}
+
+
+def _unknown(extension: str, parts: list[str]) -> UsageError:
+    return UsageError(f"{extension} = {', '.join(parts) or 'nothing'}: this is not known", code="genkey")

@@ -1,0 +1,84 @@
+"""Writing key material: new files that nobody else may read, whole or not at all, whatever the umask."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from elfsig.atomic import sync_folder
+from elfsig.errors import WriteError
+
+SECRET, PUBLIC = 0o600, 0o644
+FOLDER = 0o700
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without hard links answer (FAT, say)."""
+
+
+class Item(NamedTuple):
+    """One file to write: its name, content, mode, and what it is in words."""
+
+    name: str
+    data: bytes
+    mode: int
+    what: str
+
+
+def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> None:
+    """Write ``path`` with exactly ``mode``. A file (or link) that is there stays, unless ``replace``.
+
+    The content never lies in a file that others could open, and never half under its name: a sibling with
+    mode 0600 is written first. Raises WriteError; code ``exists`` where there is something already.
+    """
+    folder = os.path.dirname(path) or "."
+    sibling = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.urandom(6).hex()}.elfsig-new")
+    try:
+        descriptor = os.open(sibling, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                os.fchmod(stream.fileno(), mode)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _place(sibling, path, replace)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(sibling)
+    except FileExistsError:
+        raise WriteError(f"{path} is there already; --force replaces it", code="exists") from None
+    except OSError as reason:
+        raise WriteError(f"{path}: not written: {(reason.strerror or str(reason)).lower()}") from None
+    sync_folder(folder)
+
+
+def _place(sibling: str, path: str, replace: bool) -> None:
+    """Give the finished file its name. A link refuses a name that is taken, a rename does not."""
+    if not replace:
+        try:
+            os.link(sibling, path)
+            return
+        except OSError as reason:
+            if reason.errno not in _NO_LINKS:
+                raise
+        if os.path.lexists(path):
+            raise FileExistsError(path)
+    os.replace(sibling, path)
+
+
+def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[str]:
+    """Write every item below ``folder``, which is made where it is missing; the paths in order.
+
+    Where one of them is there already, nothing is written, unless ``replace``. Raises WriteError.
+    """
+    paths = [os.path.join(folder, item.name) for item in items]
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not replace:
+        raise WriteError(f"{there[0]} is there already; --force replaces it", code="exists")
+    try:
+        os.makedirs(folder or ".", exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"{folder}: {(reason.strerror or str(reason)).lower()}") from None
+    for path, item in zip(paths, items, strict=True):
+        write_new(path, item.data, item.mode, replace=replace)
+    return paths

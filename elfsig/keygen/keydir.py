@@ -1,0 +1,185 @@
+"""A directory of key pairs, one folder for each date and time, and ``current``, a link to the newest.
+
+The layout, and the names in it, are those that Arch's kernel packages have in ``certs-local``:
+``signing_key.pem`` (private key and certificate), ``signing_prv.pem``, ``signing_crt.crt`` (DER), and the
+hash and type of key as text in ``khash`` and ``ktype``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from elfsig.atomic import sync_folder
+from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
+from elfsig.keygen.files import FOLDER, Item, write_new
+from elfsig.keygen.kinds import Kind, kind_of
+
+CURRENT = "current"
+PAIR, PRIVATE, CERTIFICATE = "signing_key.pem", "signing_prv.pem", "signing_crt.crt"
+HASH, TYPE = "khash", "ktype"
+ALWAYS, NEVER = "always", "never"
+REFRESH = "7days"
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PERIOD = re.compile(
+    r"(\d+) *(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)", re.IGNORECASE
+)
+
+
+def period(text: str) -> int | None:
+    """Seconds that a key is used for: 7days, 24h, 0 for ``always``, None for ``never``. Raises UsageError."""
+    plain = text.strip().lower()
+    if plain in (ALWAYS, NEVER):
+        return 0 if plain == ALWAYS else None
+    found = _PERIOD.fullmatch(plain)
+    if found is None:
+        raise UsageError(f"--refresh {text!r}: say 7days, 24h, 30min, always or never", code="period")
+    return int(found[1]) * _UNITS[found[2][0]]
+
+
+class Current(NamedTuple):
+    """The pair that ``current`` leads to. ``made`` is when, in seconds since 1970."""
+
+    folder: str
+    kind: Kind | None
+    hash: str
+    made: int
+
+    @property
+    def pair(self) -> str:
+        """Absolute path of the file with both halves, in the folder itself: the link changes."""
+        return os.path.join(self.folder, PAIR)
+
+
+def current(keydir: str) -> Current | None:
+    """The newest pair, None where there is none yet. Raises ReadError where it is damaged."""
+    from elfsig.trust.certificate import parse
+    from elfsig.trust.make import load_spki
+
+    link = os.path.join(keydir, CURRENT)
+    if not os.path.lexists(link):
+        return None
+    folder = os.path.realpath(link)
+    parsed = parse(_content(os.path.join(folder, CERTIFICATE)))
+    _content(os.path.join(folder, PAIR))
+    hash_name = _content(os.path.join(folder, HASH)).decode("ascii", "replace").strip()
+    public = load_spki(parsed.spki)
+    kind = None if public is None else kind_of(public)
+    return Current(folder, kind, hash_name, parsed.certificate.not_before)
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(1 << 20)
+    except OSError as reason:
+        raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+
+
+def due(keydir: str, seconds: int | None, kind: Kind, hash_name: str, now: float | None = None) -> str | None:
+    """Why new keys are to be made, None where the present ones still serve."""
+    try:
+        there = current(keydir)
+    except ElfsigError as fault:
+        return f"the present keys cannot be used: {fault}"
+    if there is None:
+        return "there are no keys yet"
+    if seconds == 0:
+        return "new keys were asked for"
+    if (there.kind, there.hash) != (kind, hash_name):
+        old = there.kind.id if there.kind else "another kind"
+        return f"the present keys are {old} with {there.hash}, not {kind.id} with {hash_name}"
+    age = (time.time() if now is None else now) - there.made
+    if seconds is not None and age >= seconds:
+        return f"the present keys were made {datetime.fromtimestamp(there.made, UTC):%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def add(keydir: str, items: list[Item], now: float | None = None) -> str:
+    """Write ``items`` as a new folder and make it the current one; its absolute path. Raises WriteError.
+
+    The folder appears with all its files, and the link is switched after that: whoever looks meanwhile
+    sees the old pair or the new one.
+    """
+    stamp = datetime.fromtimestamp(time.time() if now is None else now).strftime("%Y%m%d-%H%M")
+    try:
+        os.makedirs(keydir, exist_ok=True)
+        fresh = tempfile.mkdtemp(prefix=".new-", dir=keydir)
+        try:
+            os.chmod(fresh, FOLDER)
+            for item in items:
+                write_new(os.path.join(fresh, item.name), item.data, item.mode)
+            folder = _named(fresh, keydir, stamp)
+        except BaseException:  # also when interrupted: nothing is left behind
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        _switch(keydir, os.path.basename(folder))
+    except OSError as reason:
+        raise WriteError(f"{keydir}: {(reason.strerror or str(reason)).lower()}") from None
+    return os.path.realpath(folder)
+
+
+def _named(fresh: str, keydir: str, stamp: str) -> str:
+    """Give the folder the first free name for this minute."""
+    for name in _names(stamp):
+        target = os.path.join(keydir, name)
+        if os.path.lexists(target):
+            continue
+        with suppress(FileExistsError, NotADirectoryError):
+            os.rename(fresh, target)
+            return target
+    raise AssertionError("there is always a next name")
+
+
+def _names(stamp: str) -> Iterator[str]:
+    yield stamp
+    number = 2
+    while True:
+        yield f"{stamp}-{number}"
+        number += 1
+
+
+def _switch(keydir: str, name: str) -> None:
+    """Let ``current`` lead to ``name``: a relative link, so that the whole may be moved."""
+    link = os.path.join(keydir, f".{CURRENT}.{os.urandom(6).hex()}")
+    os.symlink(name, link)
+    try:
+        os.replace(link, os.path.join(keydir, CURRENT))
+    except OSError:
+        os.unlink(link)
+        raise
+    sync_folder(keydir)
+
+
+def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
+    """Copy the current pair and its link to another directory; the folder there.
+
+    Modes are kept, the private key's included; ``public_only`` leaves it out. What is there already under
+    the same name is replaced file by file. Raises ReadError, WriteError.
+    """
+    there = current(keydir)
+    if there is None:
+        raise ReadError(f"{keydir}: there are no keys (elfsig keys generate makes some)", code="not-found")
+    name = os.path.basename(there.folder)
+    target = os.path.join(destination, name)
+    secret = (PAIR, PRIVATE) if public_only else ()
+    try:
+        os.makedirs(target, mode=FOLDER, exist_ok=True)
+        os.chmod(target, 0o755 if public_only else FOLDER)
+        for each in sorted(os.listdir(there.folder)):
+            source = os.path.join(there.folder, each)
+            if each not in secret and not each.startswith("."):
+                mode = os.stat(source).st_mode & 0o777
+                write_new(os.path.join(target, each), _content(source), mode, replace=True)
+        _switch(destination, name)
+    except OSError as reason:
+        raise WriteError(f"{destination}: {(reason.strerror or str(reason)).lower()}") from None
+    return target
