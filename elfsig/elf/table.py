@@ -33,12 +33,16 @@ MACHINES = {
 
 
 class Layout(NamedTuple):
-    """The struct formats of one class and byte order. ``order`` is struct's "<" or ">"."""
+    """The struct formats of one class and byte order. ``order`` is struct's "<" or ">".
+
+    ``span`` is of a section header's size and takes its type, offset and size alone.
+    """
 
     bits: int
     order: str
     header: Struct
     row: Struct
+    span: Struct
     symbol: Struct
     rel: Struct
     rela: Struct
@@ -47,11 +51,11 @@ class Layout(NamedTuple):
 
 def _layout(bits: int, order: str) -> Layout:
     if bits == 64:
-        formats = ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ", "QQ", "QQq")
+        formats = ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "4xI16xQQ24x", "IBBHQQ", "QQ", "QQq")
     else:
-        formats = ("HHIIIIIHHHHHH", "IIIIIIIIII", "IIIBBH", "II", "IIi")
-    header, row, symbol, rel, rela = (Struct(order + f) for f in formats)
-    return Layout(bits, order, header, row, symbol, rel, rela, bits // 8)
+        formats = ("HHIIIIIHHHHHH", "IIIIIIIIII", "4xI8xII16x", "IIIBBH", "II", "IIi")
+    header, row, span, symbol, rel, rela = (Struct(order + f) for f in formats)
+    return Layout(bits, order, header, row, span, symbol, rel, rela, bits // 8)
 
 
 LAYOUTS = {
@@ -144,13 +148,25 @@ class ElfTable:
             self.header = Header._make(layout.header.unpack_from(data, 16))
         except error:
             raise ParseError("ELF header is cut off", offset=len(data), code="elf-truncated") from None
-        self.rows = self._read_rows()
+        self._table = self._bounded_table()
         self.shstrndx = self._name_table_index()
 
-    def _read_rows(self) -> list[Row]:
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The section headers. Unpacked when they are asked for: most questions need one of them."""
+        return list(map(Row._make, self.layout.row.iter_unpack(self._table)))
+
+    @property
+    def _count(self) -> int:
+        return len(self._table) // self.layout.row.size
+
+    def _row(self, index: int) -> Row:
+        return Row._make(self.layout.row.unpack_from(self._table, index * self.layout.row.size))
+
+    def _bounded_table(self) -> memoryview:
         head, row, size = self.header, self.layout.row, len(self._data)
         if not head.shoff:
-            return []
+            return memoryview(b"")
         if head.shentsize != row.size:
             raise ParseError(
                 f"section header entries are {head.shentsize} bytes, expected {row.size}",
@@ -171,7 +187,7 @@ class ElfTable:
                 offset=self.field_offset("shnum"),
                 code="elf-truncated",
             )
-        return list(map(Row._make, row.iter_unpack(memoryview(self._data)[head.shoff : end])))
+        return memoryview(self._data)[head.shoff : end]
 
     def row_offset(self, index: int) -> int:
         """File offset of a section header, for error messages."""
@@ -193,11 +209,11 @@ class ElfTable:
 
     def _name_table_index(self) -> int:
         index = self.header.shstrndx
-        if index == SHN_XINDEX and self.rows:
-            index = self.rows[0].link
-        if self.rows and index >= len(self.rows):
+        if index == SHN_XINDEX and self._count:
+            index = self._row(0).link
+        if self._count and index >= self._count:
             raise ParseError(
-                f"e_shstrndx {index} names no section (there are {len(self.rows)})",
+                f"e_shstrndx {index} names no section (there are {self._count})",
                 offset=self.field_offset("shstrndx"),
                 code="elf-shstrndx",
             )
@@ -206,13 +222,13 @@ class ElfTable:
     @cached_property
     def names(self) -> bytes:
         """The section name string table, b"" where there is none. Raises ParseError."""
-        if not self.rows or self.shstrndx == SHN_UNDEF:
+        if not self._count or self.shstrndx == SHN_UNDEF:
             return b""
         blob = self.content(self.shstrndx)
         if blob and blob[-1]:
             raise ParseError(
                 f"section name table [{self.shstrndx}] does not end in NUL",
-                offset=self.rows[self.shstrndx].end,
+                offset=self._row(self.shstrndx).end,
                 code="elf-names",
             )
         return blob
@@ -255,7 +271,7 @@ class ElfTable:
 
     def content(self, index: int) -> bytes:
         """The bytes of a section (b"" for NOBITS). Raises ParseError when they lie outside the file."""
-        row = self.rows[index]
+        row = self._row(index)
         if row.type == SHT_NOBITS:
             return b""
         if row.offset + row.size > len(self._data):
@@ -273,8 +289,9 @@ class ElfTable:
         Never beyond the file: a section that claims more is taken to reach the file's end.
         """
         head = self.header
-        ends = [16 + self.layout.header.size, head.shoff + len(self.rows) * self.layout.row.size]
-        ends += [row.end for row in self.rows if row.in_file]
+        ends = [16 + self.layout.header.size, head.shoff + len(self._table)]
+        spans = self.layout.span.iter_unpack(self._table)
+        ends += [offset + size for kind, offset, size in spans if kind not in (SHT_NULL, SHT_NOBITS)]
         ends.append(head.phoff + head.phnum * head.phentsize if head.phnum else 0)
         ends.append(self._segments_end())
         return min(max(ends), len(self._data))
