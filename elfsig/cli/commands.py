@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": Row("elfsig.cli.compare", "Whether two modules are the same but for signatures, and what differs."),
     "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
     "attach": Row("elfsig.cli.attach", "Put an existing signature on a module."),
+    "audit": Row("elfsig.cli.audit", "The gate for CI: fail when a module is not signed as it should be."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
     "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
     "explain": Row("elfsig.cli.explain", "Why a kernel refuses a module, step by step, and what to do."),

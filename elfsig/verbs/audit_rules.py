@@ -1,0 +1,81 @@
+"""What an audit looks for: one row a rule. Their ids are part of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from elfsig.model import Verdict
+
+
+class Rule(NamedTuple):
+    """``title`` says what is wrong, ``help`` what it means and what to do.
+
+    ``refused``: a kernel that enforces signatures does not load such a module.
+    """
+
+    id: str
+    title: str
+    help: str
+    refused: bool = False
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with one file, by the id of its rule; ``offset`` in the content."""
+
+    rule: str
+    path: str
+    text: str
+    offset: int | None = None
+
+
+_ROWS = (
+    Rule("unsigned", "no signature",
+         "Never signed, or signed and then rewritten: strip, objcopy and dh_strip drop an appended signature "
+         "without a word. Sign as the last step.", True),
+    Rule("stripped", "lost what it had",
+         "No symbol table, without which kernels refuse a module (\"module has no symbols (stripped?)\"), or "
+         "no signature where the report of the signing run says that there was one.", True),
+    Rule("malformed", "remains of a signature, or a damaged file",
+         "The kernel treats it as unsigned or refuses it. Sign the original again.", True),
+    Rule("invalid", "the signature does not match",
+         "The content was changed after it was signed, or another key claims this name.", True),
+    Rule("other-key", "signed by another key",
+         "None of the keys that are vouched for made it.", True),
+    Rule("unsupported", "cannot be checked",
+         "An algorithm or a form that elfsig cannot check.", True),
+    Rule("not-a-signature", "proves nothing",
+         "What is there is no signature even when it is intact.", True),
+    Rule("stacked", "several signatures",
+         "Kernels look at one of them, the outermost trailer; whether that is the one meant is left to "
+         "chance. sign --replace leaves one."),
+    Rule("other-format", "another format than asked for", "convert makes the form that is wanted."),
+    Rule("other-hash", "another hash than asked for",
+         "A kernel that was built without this hash refuses the module."),
+    Rule("weak-hash", "a hash that should not be trusted today", "Sign again with SHA-256 or better."),
+    Rule("small-key", "a key below 2048 bits", "Sign again with a longer key."),
+    Rule("compression", "compressed so that kernels cannot read it",
+         "Recompress as the kernel does: xz --check=crc32 --lzma2=dict=1MiB, gzip -n, or zstd, one stream.",
+         True),
+    Rule("stale-ima", "a stale security.ima attribute",
+         "IMA appraisal refuses the file. evmctl ima_hash or ima_sign makes a new one."),
+    Rule("kernel", "refused by a simulated kernel", "explain tells why, step by step."),
+    Rule("missing", "not there", "Expected, and not among the files that were looked at."),
+    Rule("tainted", "counted as unsigned by the running kernel",
+         "It was loaded from another file, or before its key was enrolled."),
+    Rule("unreadable", "could not be read", "Nothing can be said of it."),
+)  # fmt: skip
+
+RULES: Mapping[str, Rule] = {row.id: row for row in _ROWS}
+
+BY_VERDICT: Mapping[Verdict, str] = {
+    Verdict.UNSIGNED: "unsigned",
+    Verdict.MALFORMED: "malformed",
+    Verdict.INVALID: "invalid",
+    Verdict.UNKNOWN_KEY: "other-key",
+    Verdict.UNTRUSTED: "other-key",
+    Verdict.UNCHECKED: "other-key",
+    Verdict.UNSUPPORTED: "unsupported",
+    Verdict.NOT_A_SIGNATURE: "not-a-signature",
+}
+"""The rule that a file's verdict breaks; ``valid`` breaks none."""
