@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elfsig.algorithms import HASHES as ALL_HASHES
 from elfsig.envelopes import cms_ber, cms_schema, der
 from elfsig.envelopes.cms import Cms, read
+from elfsig.envelopes.primitives import digest_info
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Outcome, Signature, SignOptions, TrailerInfo, Verdict
 from elfsig.signers.pem import load_signer
@@ -170,6 +173,30 @@ def test_hashes_that_cannot_be_computed(oid: str, name: str) -> None:
     (outcome,) = outcomes(blob)
     assert outcome.verdict is Verdict.UNSUPPORTED
     assert name in (outcome.reason or "")
+
+
+@pytest.mark.parametrize("name", ["sm3", "rmd160", "sha512-256", "sha512-224", "sha3-224"])
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+def test_hashes_that_the_library_does_not_sign_with(kind: str, name: str) -> None:
+    """RSA by plain arithmetic; ECDSA signs a number, whatever the name of the hash that gave it."""
+    row, who = ALL_HASHES[name], identity(kind)
+    state = row.new()
+    state.update(CONTENT)
+    digest, key = state.digest(), who.private
+    if kind == "rsa":
+        numbers = key.private_numbers()
+        content = digest_info(name, digest)
+        block = b"\0\1" + b"\xff" * (253 - len(content)) + b"\0" + content
+        number = pow(int.from_bytes(block, "big"), numbers.d, numbers.public_numbers.n)
+        value, oid = number.to_bytes(256, "big"), RSA_OID
+    else:
+        like = {20: hashes.SHA1(), 28: hashes.SHA224(), 32: hashes.SHA256()}[row.size]
+        value, oid = key.sign(digest, ec.ECDSA(utils.Prehashed(like))), "1.2.840.10045.2.1"
+    made = signer_info(
+        who, digest=craft.algorithm(row.oid), signature_algorithm=craft.algorithm(oid), value=value
+    )
+    assert words(craft.cms(made), who.certificate) == ["valid"]
+    assert words(craft.cms(made), who.certificate, content=b"else") == ["invalid"]
 
 
 # --------------------------------------------------------------------------- which key

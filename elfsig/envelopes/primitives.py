@@ -46,6 +46,15 @@ def prehashed(hash_name: str) -> Any:
     return Prehashed(known()) if known else None
 
 
+@lru_cache(maxsize=32)
+def _prehashed_like(hash_name: str) -> Any:
+    """Prehashed for DSA and ECDSA, which sign a number and not the hash's name: any hash of the same size."""
+    size = HASHES[hash_name].size
+    return prehashed(hash_name) or next(
+        (found for row in HASHES.values() if row.size == size and (found := prehashed(row.name))), None
+    )
+
+
 def try_digest(key: Key, algorithm: str, hash_name: str, digest: bytes, value: bytes) -> Match:
     """Check ``value`` over ``digest`` with RSA PKCS#1 v1.5, DSA or ECDSA (the latter two: DER r, s).
 
@@ -90,7 +99,8 @@ def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
     opened = open_padding(key, whole)
     if opened is None:
         return Match.FOREIGN
-    return Match.YES if scheme is None and opened == digest_info(hash_name, digest) else Match.NO
+    # The library refuses some hashes in RSA signatures, such as SM3, with the same error as a mismatch.
+    return Match.YES if opened == digest_info(hash_name, digest) else Match.NO
 
 
 def open_padding(key: Key, value: bytes) -> bytes | None:
@@ -132,7 +142,7 @@ def _try_der_pair(key: Key, value: bytes, *scheme: Any) -> Match:
 
 
 def _try_dsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
-    scheme = prehashed(hash_name)
+    scheme = _prehashed_like(hash_name)
     if scheme is None:
         raise Unsupported(f"DSA with {hash_name}")
     return _try_der_pair(key, value, digest, scheme)
@@ -141,7 +151,7 @@ def _try_dsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
 def _try_ecdsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 
-    scheme = prehashed(hash_name)
+    scheme = _prehashed_like(hash_name)
     if scheme is None:
         raise Unsupported(f"ECDSA with {hash_name}")
     return _try_der_pair(key, value, digest, ECDSA(scheme))
