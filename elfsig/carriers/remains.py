@@ -80,7 +80,7 @@ def _displaced(image: Image, trace: Trace) -> Place | None:
 
 
 def _what(behind: bytes) -> str:
-    kind = "zero byte" if not any(behind) else "byte"
+    kind = "byte" if behind.strip(b"\0") else "zero byte"
     return f"1 {kind} follows" if len(behind) == 1 else f"{len(behind)} {kind}s follow"
 
 
@@ -149,7 +149,7 @@ def behind_elf(image: Image) -> Remark | None:
     size = image.end - image.elf_end
     if image.elf is None or not size:
         return None
-    zero = " (all zero)" if not any(image.data[image.elf_end : image.end]) else ""
+    zero = "" if image.data[image.elf_end : image.end].strip(b"\0") else " (all zero)"
     text = f"{bytes_lie(size)} behind the ELF image{zero} and belong{'s' * (size == 1)} to no known signature"
     if _cms_type(image) is not None:
         text += "; a CMS starts there"
