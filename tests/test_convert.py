@@ -275,9 +275,22 @@ def test_several_targets_are_made_in_the_order_in_which_they_hold(trust: Keyring
 def test_a_target_that_the_module_s_kernel_does_not_read_is_warned_of(
     name: str, to: str, warned: bool, trust: Keyring
 ) -> None:
-    start = "x509-rc1" if to != "x509-rc1" else "x509"
-    done = converted(Signed(signed_with(start, name)), plan([target(to)], REGISTRY, trust))
+    wish = {"coverage": "fileorder-nobuildid"} if "uek" in name and to == "note" else {}
+    done = converted(Signed(signed_with("x509-rc1", name)), plan([target(to, **wish)], REGISTRY, trust))
     assert ("kernel-does-not-read" in [remark.code for remark in done.remarks]) is warned
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "wish", "said"),
+    [("amd64-2.6.39-uek.ko", "note", {"coverage": "sorted"}, "computes fileorder-nobuildid, not sorted"),
+     ("i386-2.6.18-el5.ko", "redhat", {"hash": "sha256", "force": True}, "knows no sha256"),
+     ("amd64-6.1.ko", "pkcs7", {"hash": "sha3-256"}, "knows no sha3-256")],
+)  # fmt: skip
+def test_so_is_a_coverage_or_hash_that_it_does_not_read(
+    name: str, to: str, wish: dict[str, Any], said: str, trust: Keyring
+) -> None:
+    done = converted(Signed(signed_with("x509-rc1", name)), plan([target(to, **wish)], REGISTRY, trust))
+    assert any(said in remark.text for remark in done.remarks)
 
 
 def test_a_new_signature_that_takes_in_more_is_warned_of(trust: Keyring) -> None:

@@ -141,10 +141,14 @@ def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: 
 
     if len(formats) != 1:
         raise UsageError("--ephemeral makes one key, for one format", code="keys")
+    if not options.force:
+        ephemeral.refuse_existing(path)
     signer = ephemeral.make(formats[0], options)
     public = ephemeral.public_half(formats[0], signer, options, path)
     if not dry:
-        ephemeral.write(path, public, force=options.force)
+        from elfsig.atomic import write_atomic
+
+        write_atomic(path, public)
     return signer
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from elfsig.elf import modinfo
+from elfsig.coverage.catalogue import SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.evidence import Evidence
-from elfsig.kernels.readers import not_read
 from elfsig.model import (
     FileReport,
     Finding,
@@ -150,7 +149,7 @@ def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
     else:
         stripped = strip(content, how.registry, everything=True, engine=how.engine)
         content, removed = stripped.content, (*_outermost(evidence, behind), *stripped.removed)
-    remarks = list(_forewarned(Image(content), before, how))
+    remarks = list(_forewarned(before))
     made: list[tuple[Format, SignResult]] = []
     parts: list[tuple[str, bytes]] = []
     for target in how.targets:
@@ -161,6 +160,7 @@ def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
             parts.append((target.format.id, result.content))
         else:
             content = result.content
+    remarks += _unread(Image(content), made)
     after = _proven(before, Evidence(evidence.path, content, content), tuple(parts), how)
     return Conversion(
         before, after, content, tuple(parts), removed, tuple(made), tuple(dict.fromkeys(remarks))
@@ -183,14 +183,29 @@ def _check_order(content: bytes, how: Plan) -> None:
             raise EditRefused(text, offset=found.place.start, code="order")
 
 
-def _forewarned(image: Image, before: FileReport, how: Plan) -> Iterator[Remark]:
-    """What the user should know before relying on the result."""
+def _forewarned(before: FileReport) -> Iterator[Remark]:
     if before.verdict is not Verdict.VALID:
         yield Remark("unverified", f"converted although the module was {before.verdict}")
-    vermagic = modinfo.value(image, b"vermagic")
-    for target in how.targets:
-        if remark := not_read(target.format, vermagic):
-            yield remark
+
+
+def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
+    """Where the kernel that the module's vermagic names does not read what was made of it."""
+    from elfsig.kernels.select import for_module
+
+    try:
+        kernel = for_module(image)
+    except UsageError:  # no vermagic, or a kernel that nothing is known of
+        return
+    for format_, result in made:
+        text = None
+        if format_.id != kernel.look.format:
+            text = f"looks for {kernel.look.format} only, not for {format_.id}"
+        elif result.coverage != (coverage := SIGNED_AS.get(kernel.look.coverage, kernel.look.coverage)):
+            text = f"computes {coverage}, not {result.coverage}"
+        elif result.hash not in kernel.crypto.hashes - kernel.crypto.absent:
+            text = f"knows no {result.hash} here"
+        if text is not None:
+            yield Remark("kernel-does-not-read", f"the module was built for {kernel.title}, which {text}")
 
 
 def _widened(before: FileReport, made: SignResult) -> Iterator[Remark]:
