@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
 
+from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.model import Carrier, Format, Place
 
@@ -63,11 +64,33 @@ class Registry:
 
     def claimants(self, place: Place) -> tuple[Format, ...]:
         """The formats that call ``place`` theirs, in probing order."""
-        return tuple(
-            f
-            for f in self.formats
-            if any(c.id == place.carrier for c in (f.carrier, *f.also)) and f.selects(place.params)
-        )
+        return tuple(f for f in self._by_carrier.get(place.carrier, ()) if f.selects(place.params))
+
+    @cached_property
+    def _by_carrier(self) -> dict[str, tuple[Format, ...]]:
+        return {
+            c.id: tuple(f for f in self.formats if c.id in (f.carrier.id, *(a.id for a in f.also)))
+            for c in self.carriers
+        }
+
+    @cached_property
+    def trailers(self) -> tuple[Carrier, ...]:
+        """The carriers that lie behind the ELF image, in probing order."""
+        return tuple(c for c in self.carriers if c.kind == "trailer")
+
+    @cached_property
+    def sections(self) -> tuple[Carrier, ...]:
+        """The carriers that are sections or notes, in probing order."""
+        return tuple(c for c in self.carriers if c.kind in ("section", "note"))
+
+    def sections_of(self, image: Image) -> tuple[Carrier, ...]:
+        """Those of :attr:`sections` whose name occurs in ``image``: seldom any."""
+        names = image.elf.names if image.elf else b""
+        return tuple(c for c, name in self._section_names if name in names)
+
+    @cached_property
+    def _section_names(self) -> tuple[tuple[Carrier, bytes], ...]:
+        return tuple((c, c.short_name.encode()) for c in self.sections)
 
 
 def _declared() -> bool:

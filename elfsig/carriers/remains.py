@@ -40,11 +40,13 @@ def remains(image: Image, outermost: bool = True) -> Place | None:
     Never raises. The place has a fault; its blob is the signature where that can still be made out. Without
     any marker there is something to find only where no trailer lies outside (``outermost``).
     """
+    if image.elf is not None and image.elf_end >= image.end:
+        return None
     for trace in TRACES:
         place = _displaced(image, trace) or _cut_marker(image, trace)
         if place is not None:
             return place
-    if not outermost or image.elf is None or image.elf_end >= image.end:
+    if not outermost or image.elf is None:
         return None
     return _lost_marker(image) or _bare_cms(image)
 

@@ -45,7 +45,7 @@ class Image:
             return fault
         return table
 
-    @property
+    @cached_property
     def elf(self) -> ElfTable | None:
         """The section table; None where this is no ELF file or its table is damaged (see elf_fault)."""
         parsed = self._whole._parsed
@@ -57,8 +57,11 @@ class Image:
         parsed = self._whole._parsed
         return parsed if isinstance(parsed, ParseError) else None
 
-    @property
+    @cached_property
     def elf_end(self) -> int:
         """Where the ELF image ends, 0 where there is none."""
         table = self.elf
-        return min(table.end, self.end) if table else 0
+        if table is None:
+            return 0
+        # In today's layout the section header table comes last, and no section has to be looked at.
+        return self.end if table.table_end >= self.end else min(table.end, self.end)

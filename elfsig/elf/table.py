@@ -8,6 +8,7 @@ section 0) is followed. Nothing here insists on a relocatable file: that is the 
 from __future__ import annotations
 
 from functools import cached_property
+from operator import add
 from struct import Struct, error
 from typing import NamedTuple
 
@@ -282,6 +283,11 @@ class ElfTable:
             )
         return self._data[row.offset : row.offset + row.size]
 
+    @property
+    def table_end(self) -> int:
+        """File offset behind the section header table, 0 where there is none."""
+        return self.header.shoff + len(self._table)
+
     @cached_property
     def end(self) -> int:
         """Where the ELF image ends: behind its last section, section header or program header.
@@ -289,9 +295,11 @@ class ElfTable:
         Never beyond the file: a section that claims more is taken to reach the file's end.
         """
         head = self.header
-        ends = [16 + self.layout.header.size, head.shoff + len(self._table)]
-        spans = self.layout.span.iter_unpack(self._table)
-        ends += [offset + size for kind, offset, size in spans if kind not in (SHT_NULL, SHT_NOBITS)]
+        ends = [16 + self.layout.header.size, self.table_end]
+        spans = tuple(zip(*self.layout.span.iter_unpack(self._table), strict=True)) or ((), (), ())
+        # Most tables end behind all that any section claims: then nobody need ask which of them have bytes.
+        if max(map(add, spans[1], spans[2]), default=0) > self.table_end:
+            ends += [o + s for kind, o, s in zip(*spans, strict=True) if kind not in (SHT_NULL, SHT_NOBITS)]
         ends.append(head.phoff + head.phnum * head.phentsize if head.phnum else 0)
         ends.append(self._segments_end())
         return min(max(ends), len(self._data))

@@ -41,19 +41,17 @@ def find(image: Image, registry: Registry) -> list[Found]:
         if place.fault is not None:
             break
         view = view.cut(place.start)
-    for carrier in registry.carriers:
-        if carrier.kind in ("section", "note"):
-            for place in carrier.find(view):
-                found.append(Found(len(found), view, place, registry.claimants(place)))
+    for carrier in registry.sections_of(view):
+        for place in carrier.find(view):
+            found.append(Found(len(found), view, place, registry.claimants(place)))
     return found
 
 
 def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
     """The trailer at the end of ``view``; failing that, displaced remains of one."""
-    for carrier in registry.carriers:
-        if carrier.kind == "trailer":
-            for place in carrier.find(view):
-                return place
+    for carrier in registry.trailers:
+        for place in carrier.find(view):
+            return place
     return remains(view, outermost)
 
 
@@ -79,7 +77,7 @@ def _too_many(place: Place) -> Place:
 def anomalies(image: Image, registry: Registry) -> list[Remark]:
     """What looks like a signature and is none to any kernel, such as a section of the wrong type."""
     remarks: list[Remark] = []
-    for carrier in registry.carriers:
+    for carrier in registry.sections_of(image):
         if look := getattr(carrier, "anomalies", None):
             remarks += look(image)
     return remarks
