@@ -12,7 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elfsig.api import formats, keyring, list_signatures, sign, strip, verify
+    from elfsig.api import (
+        attach,
+        compare,
+        convert,
+        coverage,
+        formats,
+        keyring,
+        list_signatures,
+        sign,
+        strip,
+        verify,
+    )
     from elfsig.errors import (
         EditRefused,
         ElfsigError,
@@ -47,6 +58,10 @@ __all__ = [
     "SigningError",
     "UsageError",
     "Verdict",
+    "attach",
+    "compare",
+    "convert",
+    "coverage",
     "formats",
     "keyring",
     "list_signatures",
@@ -58,7 +73,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "elfsig.api": ("formats", "keyring", "list_signatures", "sign", "strip", "verify"),
+    "elfsig.api": (
+        "attach", "compare", "convert", "coverage", "formats", "keyring", "list_signatures", "sign", "strip",
+        "verify",
+    ),
     "elfsig.errors": (
         "EditRefused", "ElfsigError", "KeySourceError", "ParseError", "ReadError", "SigningError",
         "UsageError",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from elfsig.errors import UsageError
+from elfsig.errors import EditRefused, UsageError
 from elfsig.evidence import LIMIT, Source, read
 from elfsig.model import FileReport, Finding, Format, Keyring, PacketSigner, Signer, SignOptions
 from elfsig.registry import Registry, load
@@ -19,6 +19,12 @@ from elfsig.verbs.sign import sign as _sign
 from elfsig.verbs.strip import StripResult
 from elfsig.verbs.strip import strip as _strip
 from elfsig.verbs.verify import Outside, Question, examine
+
+if TYPE_CHECKING:
+    from elfsig.verbs.attach import Attached
+    from elfsig.verbs.compare import Comparison
+    from elfsig.verbs.convert import Conversion
+    from elfsig.verbs.cover import Cover
 
 KeySources = Keyring | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -134,3 +140,100 @@ def strip(
     """
     content = read(source, limit=limit).content
     return _strip(content, registry or load(), format_id=format_id, everything=everything)
+
+
+def convert(
+    source: Source,
+    to: str,
+    signer: Signer | PacketSigner,
+    options: SignOptions | None = None,
+    *,
+    trust: KeySources = (),
+    unverified: bool = False,
+    keep: bool = False,
+    detached: Source | None = None,
+    modarg: str | None = None,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> Conversion:
+    """``source`` with a signature in the format ``to`` instead of those that it bears.
+
+    The old one must be valid under ``trust`` (see :func:`verify`), unless ``unverified``. ``keep`` adds
+    instead of replacing. The result holds the decompressed content, both reports, what was removed, and
+    remarks, such as that the module's kernel does not read this format. Raises ReadError, KeySourceError,
+    UsageError, SigningError, EditRefused (not valid; another signature would no longer match).
+    """
+    from elfsig.verbs.convert import Target, look, plan, refusal
+    from elfsig.verbs.convert import convert as _convert
+
+    known = registry or load()
+    target = Target(known.get(to), signer, options or SignOptions())
+    outside = _outside(detached, modarg, limit)
+    how = plan([target], known, keyring(trust), unverified=unverified, keep=keep, outside=outside)
+    evidence = read(source, limit=limit)
+    before = look(evidence, how)
+    if (why := refusal(before, how)) is not None:
+        raise EditRefused(why.text, offset=why.offset, code=why.code)
+    return _convert(evidence, before, how)
+
+
+def attach(
+    source: Source,
+    signature: Source,
+    trust: KeySources = (),
+    *,
+    format_id: str | None = None,
+    layer: int | None = None,
+    replace: bool = False,
+    stack: bool = False,
+    force: bool = False,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> Attached:
+    """The decompressed content of ``source`` with an existing signature on it.
+
+    ``signature`` is a signed module (all that it bears is taken, innermost first, unless ``format_id`` or
+    ``layer`` choose), or a signature in a file of its own. With ``trust`` it must be valid here. Raises
+    ReadError, KeySourceError, ParseError, UsageError, EditRefused.
+    """
+    from elfsig.verbs.attach import attach as _attach
+    from elfsig.verbs.attach import taken
+
+    known, keys = registry or load(), keyring(trust)
+    content, data = read(source, limit=limit).content, read(signature, limit=limit).content
+    parts = taken(content, data, known, keys, format_id=format_id, layer=layer, replace=replace)
+    return _attach(content, parts, known, keys, replace=replace, stack=stack, force=force)
+
+
+def compare(a: Source, b: Source, *, registry: Registry | None = None, limit: int = LIMIT) -> Comparison:
+    """Whether two files are the same module under each coverage, what differs, and a conclusion in words.
+
+    Raises ReadError.
+    """
+    from elfsig.verbs.compare import compare as _compare
+
+    return _compare(read(a, limit=limit), read(b, limit=limit), registry or load())
+
+
+def coverage(
+    source: Source,
+    trust: KeySources = (),
+    keys: KeySources = (),
+    *,
+    coverage_id: str | None = None,
+    detached: Source | None = None,
+    modarg: str | None = None,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> list[Cover]:
+    """Which bytes each signature of ``source`` protects, one map for each, outermost first.
+
+    Keys tell which of several coverages a signature has. ``coverage_id`` draws the map of this one, also
+    for an unsigned file. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed ``modarg``.
+    """
+    from elfsig.elf.image import Image
+    from elfsig.verbs.cover import covers
+
+    question = Question(registry or load(), keyring(trust, keys))
+    outside = _outside(detached, modarg, limit)
+    return covers(Image(read(source, limit=limit).content), question, coverage_id, outside)

@@ -16,7 +16,7 @@ from elfsig.verbs.edit import Change, Output, edit, tail_of
 if TYPE_CHECKING:
     from elfsig.model import Keyring
     from elfsig.registry import Registry
-    from elfsig.verbs.attach import Attached, Part
+    from elfsig.verbs.attach import Attached
 
 
 @click.command("attach")
@@ -69,34 +69,16 @@ def _change(
     layer: int | None,
     **how: Any,
 ) -> Change:
-    from elfsig.verbs.attach import attach, parts_in
+    from elfsig.verbs.attach import attach, taken
 
     behind = tail_of(evidence)
     if behind is not None and not how["replace"]:
         text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
         raise EditRefused(text, offset=len(behind), code="already-signed")
-    parts = parts_in(data, registry, format_id=format_id, layer=layer)
-    parts = parts or [_part(evidence.content, data, registry, keys, format_id, how)]
+    choice = {"format_id": format_id, "layer": layer, "replace": how["replace"], "engine": how["engine"]}
+    parts = taken(evidence.content, data, registry, keys, **choice)
     done = attach(evidence.content, parts, registry, keys, **how)
     return Change(done.content, "attached", _text(done), done.remarks)
-
-
-def _part(
-    content: bytes,
-    data: bytes,
-    registry: Registry,
-    keys: Keyring | None,
-    format_id: str | None,
-    how: dict[str, Any],
-) -> Part:
-    """The signature in a file of its own, as the format that it is meant for."""
-    from elfsig.verbs.attach import candidates, chosen
-    from elfsig.verbs.strip import strip
-
-    found = candidates(data, registry, format_id)
-    if len(found) > 1 and how["replace"]:
-        content = strip(content, registry, everything=True).content
-    return chosen(content, found, registry, keys, engine=how["engine"])
 
 
 def _text(done: Attached) -> str:

@@ -228,6 +228,30 @@ def _judged(
     return best, remarks
 
 
+def taken(
+    content: bytes,
+    data: bytes,
+    registry: Registry,
+    keys: Keyring | None = None,
+    *,
+    format_id: str | None = None,
+    layer: int | None = None,
+    replace: bool = False,
+    engine: str = "exact",
+) -> list[Part]:
+    """The signatures in ``data``, a signed module or a signature in a file of its own, that are meant for
+    ``content``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
+
+    ``replace``: what ``content`` bears will be removed. Raises ParseError, EditRefused, UsageError.
+    """
+    if parts := parts_in(data, registry, format_id=format_id, layer=layer):
+        return parts
+    found = candidates(data, registry, format_id)
+    if len(found) > 1 and replace:
+        content = strip(content, registry, everything=True, engine=engine).content
+    return [chosen(content, found, registry, keys, engine=engine)]
+
+
 def chosen(
     content: bytes, found: Sequence[Part], registry: Registry, keys: Keyring | None, *, engine: str = "exact"
 ) -> Part:
