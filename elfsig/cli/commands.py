@@ -29,6 +29,7 @@ COMMANDS = {
     "kernels": Row("elfsig.cli.kernels", "The kernels whose answers elfsig foretells."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),
     "sign-file": Row("elfsig.cli.sign_file_command", "Drop-in for the kernel's scripts/sign-file."),
+    "dkms": Row("elfsig.cli.dkms", "Let DKMS sign what it builds, and sign again what it has built."),
     "tour": Row("elfsig.cli.tour", "The main job, on sample modules that ship with elfsig."),
     "schema": Row("elfsig.cli.schema", "The JSON Schema of the machine-readable output."),
 }  # fmt: skip

@@ -21,6 +21,9 @@ TOOLS = {
     "apt-get": "apt",
     "bzip2": "bzip2",
     "cert-to-efi-sig-list": "efitools",
+    "dkms": "dkms",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "dpkg-deb": "dpkg",
     "evmctl": "ima-evm-utils",
     "gcc": "gcc",
@@ -29,6 +32,7 @@ TOOLS = {
     "gpgv": "gpgv",
     "gzip": "gzip",
     "ld": "binutils",
+    "ldd": "libc-bin",
     "lz4": "lz4",
     "lzop": "lzop",
     "modinfo": "kmod",
@@ -36,6 +40,7 @@ TOOLS = {
     "objcopy": "binutils",
     "objdump": "binutils",
     "openssl": "openssl",
+    "perl": "perl-base",
     "pkcs11-tool": "opensc",
     "qemu-system-x86_64": "qemu-system-x86",
     "readelf": "binutils",
@@ -43,6 +48,7 @@ TOOLS = {
     "sign-file": KBUILD,
     "softhsm2-util": "softhsm2",
     "strip": "binutils",
+    "unshare": "util-linux",
     "xargs": "findutils",
     "xz": "xz-utils",
     "zstd": "zstd",
@@ -64,8 +70,13 @@ TOOLS = {
 }
 """Program -> Debian package. A package that is needed by a new test is added here and nowhere else."""
 
+HEADERS = "linux-headers"
+"""Stands for the kernel headers metapackage of the machine's architecture."""
+
 FILES = {
+    "kernel-headers": (HEADERS, ()),
     "ovmf": ("ovmf", ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
+    "pkcs11-spy.so": ("opensc-pkcs11", ("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11-spy.so")),
     "softhsm2.so": ("softhsm2", ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so")),
 }
 """Things that are no programs: name -> (Debian package, where to look)."""
@@ -79,10 +90,18 @@ def _sign_file() -> str | None:
     return str(found[0]) if found else None
 
 
+def kernel_headers() -> str | None:
+    """The build directory of installed kernel headers that modules can be built against."""
+    found = sorted(Path("/lib/modules").glob("*/build/scripts/mod/modpost"))
+    return str(found[-1].parents[2]) if found else None
+
+
 def locate(name: str) -> str | None:
     """Path of a program of TOOLS or a file of FILES, None where this machine has it not."""
     if name == "sign-file":
         return _sign_file()
+    if name == "kernel-headers":
+        return kernel_headers()
     if name in FILES:
         return next((p for p in FILES[name][1] if Path(p).exists()), None)
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -116,10 +135,15 @@ def _depends(package: str, pattern: str) -> str | None:
     return found[1] if found else None
 
 
+def headers_package() -> str:
+    """The kernel headers metapackage of this machine's architecture."""
+    native = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+    return f"linux-headers-{FLAVOURS.get(native, native)}"
+
+
 def kbuild_package() -> str | None:
     """The linux-kbuild package that the kernel headers metapackage of this release leads to."""
-    native = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
-    headers = _depends(f"linux-headers-{FLAVOURS.get(native, native)}", r"linux-headers-\S+")
+    headers = _depends(headers_package(), r"linux-headers-\S+")
     return _depends(headers, r"linux-kbuild-\S+") if headers else None
 
 
@@ -137,6 +161,8 @@ def install(packages: Iterable[str]) -> list[str]:
         wanted.remove(KBUILD)
         wanted += [found] if (found := kbuild_package()) else []
         problems += [] if found else [f"{KBUILD}: no kernel headers metapackage leads to one"]
+    if HEADERS in wanted:
+        wanted[wanted.index(HEADERS)] = headers_package()
     together = _apt_install(wanted)
     if together is not None:
         problems += [f"{each}: {why}" for each in wanted if (why := _apt_install([each])) is not None]

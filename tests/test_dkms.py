@@ -1,0 +1,164 @@
+"""DKMS for real: it builds a module of ours against Debian's headers and signs it through elfsig."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import corpus
+from elfsig.errors import UsageError, WriteError
+from elfsig.verbs import dkms
+from tests.support.run import run
+from tests.support.system_dkms import MODULE, Sandbox, sandbox
+from tests.support.tools import need
+
+KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
+OTHER_KEY, OTHER_CERT = corpus.KEYS / "other.key.pem", corpus.KEYS / "other.cert.pem"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    return sandbox(tmp_path)
+
+
+def modinfo(path: Path, field: str) -> str:
+    shown = subprocess.run([need("modinfo"), "-F", field, path], capture_output=True, text=True, check=True)
+    return shown.stdout.strip()
+
+
+def verified(path: Path, certificate: Path = CERT) -> bool:
+    return run("verify", path, "--trust", certificate, "--require", "pkcs7").code == 0
+
+
+# --------------------------------------------------------------------------- for real
+
+
+def test_dkms_signs_every_module_through_elfsig(box: Sandbox) -> None:
+    box.run("elfsig", "dkms", "setup", "--key", KEY, "--cert", CERT)
+    said = box.dkms("build")
+    assert "Signing module" in said and f"Signing key: {KEY}" in said
+    assert "elfsig-sign-file" in said and "won't be signed" not in said
+    assert verified(box.built())
+    assert modinfo(box.built(), "signer") == "THROW-AWAY test key signer"
+
+
+@pytest.mark.parametrize("suffix", ["", ".xz", ".zst"])
+def test_the_hook_signs_inside_the_compression(suffix: str, box: Sandbox) -> None:
+    # DKMS compresses as the kernel's own modules are.
+    (box.root / "installed" / box.kernel / "modules.dep").write_text(f"kernel/fs/ext4/ext4.ko{suffix}:\n")
+    own = f"mok_signing_key={OTHER_KEY}\nmok_certificate={OTHER_CERT}\n"
+    (box.etc / "framework.conf.d" / "key.conf").write_text(own)
+    box.run("elfsig", "dkms", "setup", "--module", MODULE, "--key", KEY, "--cert", CERT, "--hash", "sha512")
+    assert (box.etc / f"{MODULE}.conf").is_symlink()
+    assert "Running the post_build script" in box.dkms("build")
+    assert box.built().name == f"elfsig_hello.ko{suffix}"
+    assert verified(box.built()) and modinfo(box.built(), "sig_hashalgo") == "sha512"
+
+
+def test_a_failing_hook_is_no_silent_one(box: Sandbox) -> None:
+    key = box.root / "key.pem"
+    key.write_bytes(KEY.read_bytes())
+    box.run("elfsig", "dkms", "setup", "--module", MODULE, "--key", key, "--cert", CERT)
+    key.unlink()
+    said = box.dkms("build")
+    assert f"elfsig: {key}: no such file" in said
+
+
+def test_resign_after_a_change_of_keys(box: Sandbox) -> None:
+    box.run("elfsig", "dkms", "setup", "--key", OTHER_KEY, "--cert", OTHER_CERT)
+    box.dkms("install")
+    assert verified(box.built(), OTHER_CERT) and verified(box.installed(), OTHER_CERT)
+    box.run("elfsig", "dkms", "setup", "--key", KEY, "--cert", CERT)
+    before = box.installed().read_bytes()
+    box.run("elfsig", "dkms", "resign", "--dry-run")
+    assert box.installed().read_bytes() == before
+    said = box.run("elfsig", "dkms", "resign")
+    assert "next: update-initramfs" in said
+    assert verified(box.built()) and verified(box.installed())
+    assert box.built().read_bytes() == box.installed().read_bytes()
+    status = box.dkms("status")
+    assert "installed" in status and "WARNING" not in status
+    assert "signed like this by this key already" in box.run("elfsig", "dkms", "resign", MODULE)
+    assert "no such module" in box.run("elfsig", "dkms", "resign", "nonesuch", code=2)
+
+
+# --------------------------------------------------------------------------- configuration
+
+
+@pytest.fixture
+def wish(tmp_path: Path) -> dkms.Wish:
+    return dkms.Wish("/keys/my key.pem", "/keys/mok.der", "/usr/bin/elfsig-sign-file", "/usr/bin/elfsig")
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_setup_is_idempotent_and_taken_back(tmp_path: Path, wish: dkms.Wish) -> None:
+    conf = tmp_path / "etc/dkms"
+    conf.mkdir(parents=True)
+    (conf / "framework.conf").write_text("# as it came\n")
+    before = tree(tmp_path)
+    for each in (wish, wish._replace(modules=("nvidia", "zfs"))):
+        assert dkms.setup(tmp_path, each) == dkms.setup(tmp_path, each)
+    settings = dkms.settings(tmp_path)
+    assert settings["mok_signing_key"] == "/keys/my key.pem"
+    assert settings["sign_file"] == "/usr/bin/elfsig-sign-file"
+    assert (conf / "nvidia.conf").resolve() == (conf / "elfsig-sign.conf").resolve()
+    assert len(dkms.remove(tmp_path)) == 5
+    assert tree(tmp_path) == before
+
+
+def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Wish) -> None:
+    conf = tmp_path / "etc/dkms"
+    conf.mkdir(parents=True)
+    (conf / "nvidia.conf").write_text("STRIP=no\n")
+    hooked = wish._replace(modules=("nvidia",))
+    with pytest.raises(WriteError, match="is there already"):
+        dkms.setup(tmp_path, hooked)
+    assert (conf / "nvidia.conf").read_text() == "STRIP=no\n"
+    dkms.setup(tmp_path, hooked, force=True)
+    assert (conf / "nvidia.conf").is_symlink()
+    with pytest.raises(UsageError, match="no name"):
+        dkms.setup(tmp_path, wish._replace(modules=("../evil",)))
+
+
+def test_the_hook_s_path_leads_out_of_any_dkms_tree(tmp_path: Path, wish: dkms.Wish) -> None:
+    conf = tmp_path / "etc/dkms"
+    for text, ups in (("", 6), ('dkms_tree="/srv/a/b/dkms"\n', 7)):
+        conf.mkdir(parents=True, exist_ok=True)
+        (conf / "framework.conf").write_text(text)
+        dkms.setup(tmp_path, wish._replace(modules=("x",)))
+        line = (conf / "x.conf").read_text().splitlines()[-1]
+        assert line == f'POST_BUILD="{"../" * ups}etc/dkms/elfsig-sign.sh $kernelver $arch"'
+
+
+@pytest.mark.parametrize(
+    ("key", "cert", "said"),
+    [
+        (KEY, OTHER_CERT, "does not belong to the key"),
+        ("/nonesuch", CERT, "no such file"),
+        (KEY, None, "--key and --cert"),
+    ],
+)
+def test_what_would_fail_in_every_build_fails_at_once(
+    key: str, cert: str | None, said: str, tmp_path: Path
+) -> None:
+    words = ["--key", key, *(["--cert", cert] if cert else [])]
+    ran = run("dkms", "setup", "--root", tmp_path, *words)
+    assert ran.code in (1, 2) and said in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_are_read_as_dkms_reads_them() -> None:
+    text = 'a="b c"  # comment\nexport d=e\n f=\'g\'\nh=i j\nbroken="\n#k=l\n'
+    assert dict(dkms.assignments(text)) == {"a": "b c", "d": "e", "f": "g"}
+
+
+def test_the_hash_is_that_of_the_kernel_s_configuration(tmp_path: Path) -> None:
+    assert dkms.kernel_hash(tmp_path, "6.1.0") == "sha256"
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/config-6.1.0").write_text('CONFIG_MODULE_SIG_HASH="sha512"\n')
+    assert dkms.kernel_hash(tmp_path, "6.1.0") == "sha512"
