@@ -38,11 +38,18 @@ def real_kernels() -> list[str]:
             problems.append(f"kernel package for {arch}: {reason}")
         else:
             print(f"{arch}: {found.package} {found.version}", file=sys.stderr)
-    try:
-        kernels.fetch("amd64", kernels.CLOUD, "cloud")
-    except kernels.FetchError as reason:
-        print(f"{kernels.CLOUD} is not to be had, its tests are skipped: {reason}", file=sys.stderr)
+    _fetch_if_there("cloud", package=kernels.CLOUD)
+    for name, meta in kernels.BOOTABLE.items():
+        _fetch_if_there(name, meta=meta)
     return problems
+
+
+def _fetch_if_there(name: str, package: str | None = None, meta: str | None = None) -> None:
+    """A package that the mirrors may have dropped: then the tests that need it are skipped."""
+    try:
+        kernels.fetch("amd64", package, name, meta)
+    except kernels.FetchError as reason:
+        print(f"{package or meta} is not to be had, its tests are skipped: {reason}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,6 +23,9 @@ ARCHES = ("amd64", "i386", "arm64", "s390x")
 CLOUD = "linux-image-6.1.0-56-cloud-amd64"
 """The package that the known-answer vectors named ``-real`` were cut from (version 6.1.192-2)."""
 
+BOOTABLE = {"boot-6.1": "linux-image-cloud-amd64", "boot-6.12": "linux-image-6.12-cloud-amd64"}
+"""Kernels that judge modules in an emulator: name in the cache -> metapackage (Debian 12, amd64)."""
+
 HOOKS = ("APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "DPkg::Post-Invoke")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -115,9 +118,12 @@ class AptRoot:
         except FetchError as reason:
             print(f"{reason} (going on with what is there)", file=sys.stderr)
 
-    def image_package(self) -> str:
-        """The kernel package that the metapackage of this architecture stands for. Raises FetchError."""
-        meta = f"linux-image-{FLAVOURS[self.arch]}"
+    def image_package(self, meta: str | None = None) -> str:
+        """The kernel package that a metapackage stands for, by default this architecture's own one.
+
+        Raises FetchError.
+        """
+        meta = meta or f"linux-image-{FLAVOURS[self.arch]}"
         shown = self.run("apt-cache", "--no-all-versions", "show", meta)
         found = re.search(r"^Depends:.*?(linux-image-\d\S*)", shown, re.MULTILINE)
         if not found:
@@ -147,8 +153,8 @@ def updated_root(arch: str) -> AptRoot:
     return apt
 
 
-def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacked:
-    """Download and unpack a kernel package (by default what the metapackage stands for) into the cache.
+def fetch(arch: str, package: str | None = None, name: str = "image", meta: str | None = None) -> Unpacked:
+    """Download and unpack a kernel package (by default what ``meta`` stands for) into the cache.
 
     What is already there in the version that apt would give is left as it is, and any version is better
     than none while the mirror does not answer. Raises FetchError.
@@ -156,7 +162,7 @@ def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacke
     known = cached(arch, name)
     apt = updated_root(arch)
     try:
-        package = package or apt.image_package()
+        package = package or apt.image_package(meta)
         version = apt.version(package)
     except FetchError:
         if known:
@@ -165,7 +171,8 @@ def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacke
     if known and (known.package, known.version) == (package, version):
         return known
     root = cache_dir() / "kernels" / arch / f"{package}_{version.replace(':', '%3a')}"
-    unpack(apt, package, root)
+    if not root.is_dir():
+        unpack(apt, package, root)
     found = Unpacked(arch, package, version, str(root.relative_to(cache_dir())))
     _record(arch, name).write_text(json.dumps(asdict(found), indent=1))
     return found

@@ -1,0 +1,194 @@
+"""The matrix before a kernel: what elfsig foretells, what the kernel answers, and where they differ."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from elfsig import evidence
+from elfsig.compression import Compression
+from elfsig.evidence import Evidence
+from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.policy import Subject, predict
+from elfsig.kernels.profile import Mode, Prediction, Profile
+from elfsig.kernels.select import for_release
+from elfsig.model import Key
+from elfsig.trust.keyring import Ring, read_path
+from elfsig.trust.make import Material, Origin, RevokedHash, gather, key_from_certificate
+from elfsig.verbs.strip import strip
+from tests.oracle import firmware, machine
+from tests.oracle.cases import COMPRESSIONS, REGISTRY, Case, file_name, matrix, revoked, revoked_file, trusted
+from tests.oracle.machine import Answer, Report
+from tests.support.kernels import Unpacked
+
+SAMPLE = "cordic"
+"""A module of every Debian kernel that needs no other one and does nothing when it is loaded."""
+
+HASHES = ("sha512_generic", "sha3_generic")
+"""Hashes that some of Debian's kernels have as modules: loaded first, as udev and initramfs do."""
+
+MODES: Mapping[str, Mode] = {
+    "permissive": Mode(),
+    "lockdown": Mode(lockdown=True),
+    "enforcing": Mode(enforcing=True, lockdown=True),
+}
+RARE = re.compile(r".*tainting kernel|Lockdown: ")
+"""Lines that a kernel prints once, or not again for a while."""
+
+SPOKEN = re.compile(
+    r"(Loading of|Lockdown:|PKCS7:|PKCS#7|module:|Unsupported|Module hash|.*: module verification failed) "
+)
+"""How lines of the signature check begin. What else is logged concerns the ELF file, or the emulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a kernel did not do as foretold."""
+
+    case: str
+    mode: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.case} ({self.mode}): {self.text}"
+
+
+class Judge:
+    """One kernel package. ``report`` boots it, once."""
+
+    def __init__(self, package: Unpacked) -> None:
+        self.package = package
+        self.kernel = package.vmlinuz()
+        self.original = self._module(SAMPLE)
+        shipped = evidence.read(self.original)
+        as_shipped = Case("as Debian ships it", shipped.raw, unpack=shipped.compression)
+        base = strip(shipped.content, REGISTRY).content
+        self.cases = [as_shipped, *matrix(base)]
+        self.blacklist = [revoked_file(base), base + b"revoked"]
+
+    def _module(self, name: str) -> Path:
+        return next(p for p in self.package.modules() if p.name.partition(".")[0] == name)
+
+    @cached_property
+    def release(self) -> str:
+        return self.kernel.name.removeprefix("vmlinuz-")
+
+    @cached_property
+    def profile(self) -> Profile:
+        return for_release(self.release)
+
+    @cached_property
+    def ring(self) -> Ring:
+        """All keys as elfsig is given them: the kernel image for what is compiled in, db and dbx."""
+        db, dbx = Origin("db", "platform"), Origin("dbx", "revoked", False)
+        keys: list[Key] = [key_from_certificate(who.certificate, db) for who in trusted()]
+        keys.append(key_from_certificate(revoked().certificate, dbx))
+        hashes = frozenset(RevokedHash("bin", "sha256", hashlib.sha256(c).digest()) for c in self.blacklist)
+        image = read_path(self.kernel, Origin(str(self.kernel)))
+        return Ring(gather([image, Material(tuple(keys), revoked_hashes=hashes)]))
+
+    @cached_property
+    def report(self) -> Report:
+        """What the kernel answered. Raises BootFailed."""
+        names = [file_name(number, case, self.unpacks) for number, case in enumerate(self.cases)]
+        files = {name: self._as_given(case) for name, case in zip(names, self.cases, strict=True)}
+        hashes = [hashlib.sha256(content).digest() for content in self.blacklist]
+        dbx = firmware.signature_list(firmware.SHA256, hashes)
+        dbx += firmware.signature_list(firmware.X509, [revoked().certificate])
+        booted = machine.Machine(self.kernel, [who.certificate for who in trusted()], dbx, self._hashes())
+        with tempfile.TemporaryDirectory(prefix="oracle") as folder:
+            return machine.run(booted, files, Path(folder))
+
+    @cached_property
+    def unpacks(self) -> Compression | None:
+        """How modules are compressed that this kernel unpacks itself (/sys/module/compression)."""
+        config = next(self.package.path.glob("boot/config-*")).read_text()
+        if "CONFIG_MODULE_DECOMPRESS=y" not in config:
+            return None
+        return next(each for each in COMPRESSIONS if f"CONFIG_MODULE_COMPRESS_{each.upper()}=y" in config)
+
+    def _as_given(self, case: Case) -> bytes:
+        """What the kernel does not unpack itself, the loading tool does, as far as it can."""
+        if case.unpack is None or case.unpack == self.unpacks:
+            return case.content
+        found = evidence.read(case.content)
+        return found.content if found.tail_offset is None else b""
+
+    def _hashes(self) -> dict[str, bytes]:
+        found = (p for p in self.package.modules() if p.name.partition(".")[0] in HASHES)
+        return {p.name.partition(".")[0]: evidence.read(p).content for p in found}
+
+    # ----------------------------------------------------------------------- both sides
+
+    def foretold(self, case: Case, mode: str) -> Prediction:
+        subject = Subject(_named(case.content), REGISTRY, self.ring, self.profile)
+        return predict(subject, MODES[mode])
+
+    def answer(self, number: int, mode: str) -> Answer:
+        return self.report.answers[mode][file_name(number, self.cases[number], self.unpacks)]
+
+    def differences(self) -> Iterator[Difference]:
+        for number, case in enumerate(self.cases):
+            for mode in machine.MODES:
+                for text in differ(case, self.foretold(case, mode), self.answer(number, mode)):
+                    yield Difference(case.name, mode, text)
+
+    def keys_differ(self) -> Iterator[str]:
+        """Keys of db that the kernel holds, and should not, or the other way round."""
+        keys = KernelKeys(self.ring, self.profile)
+        held = "\n".join(self.report.keys)
+        for key in self.ring.keys:
+            if key.role != "platform" or key.certificate is None or key.certificate.skid is None:
+                continue
+            there, expected = key.certificate.skid.hex() in held, key not in keys.refused
+            if there != expected:
+                yield f"{key.label}: loaded {there}, foretold {expected} ({keys.refused.get(key)})"
+
+
+def _named(content: bytes) -> Evidence:
+    return replace(evidence.read(content), path=f"{SAMPLE}.ko")
+
+
+def differ(case: Case, foretold: Prediction, answer: Answer) -> Iterator[str]:
+    """In words, each difference between what was foretold and what came."""
+    expected = foretold.errno if not foretold.accepted or case.loads else "ENOEXEC"
+    if answer.errno != expected:
+        yield f"errno {answer.errno}, foretold {expected} ({foretold.reason})"
+    if answer.taint is not None and answer.taint != (foretold.taint or ""):
+        yield f"taint {answer.taint!r}, foretold {foretold.taint!r}"
+    patterns = [_pattern(line) for line in foretold.log]
+    for line, pattern in zip(foretold.log, patterns, strict=True):
+        if not RARE.match(line) and not any(pattern.fullmatch(said) for said in answer.log):
+            yield f"the line {line!r} is missing in {answer.log}"
+    for said in answer.log:
+        if SPOKEN.match(said) and not any(pattern.fullmatch(said) for pattern in patterns):
+            yield f"the line {said!r} was not foretold"
+
+
+def _pattern(line: str) -> re.Pattern[str]:
+    """What a foretold line looks like: numbers of the kernel's own are left open in it."""
+    text = re.escape(line).replace(r"\[\.\.\]", r"\[[^\]]*\]")
+    return re.compile(re.sub(r"\bN\b", r"\\d+", text))
+
+
+def table(judges: Sequence[Judge]) -> Iterator[str]:
+    """The answers as a table in Markdown: a case in each row, for each kernel its three errnos."""
+    heads = [judge.release for judge in judges]
+    yield "| case | " + " | ".join(heads) + " |"
+    yield "|---" * (len(heads) + 1) + "|"
+    rows: dict[str, list[str]] = {}
+    for judge in judges:
+        for number, case in enumerate(judge.cases):
+            errnos = [judge.answer(number, mode) for mode in machine.MODES]
+            rows.setdefault(case.name, []).append(", ".join(_word(answer) for answer in errnos))
+    for name, cells in rows.items():
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _word(answer: Answer) -> str:
+    return answer.errno or ("loads, " + answer.taint if answer.taint else "loads")

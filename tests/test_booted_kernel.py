@@ -1,0 +1,118 @@
+"""Debian's own kernels, booted in an emulator, as judges of what elfsig foretells.
+
+Each boots once with every certificate of the matrix in UEFI's db, and answers for every file in three
+modes. ``python -m tests.oracle`` prints the answers as a table.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from elfsig.trust.efi import is_list, read
+from elfsig.trust.make import Origin
+from tests.oracle import firmware, initramfs, machine
+from tests.oracle.judge import SAMPLE, Judge
+from tests.support.cms import identity
+from tests.support.kernels import BOOTABLE, cached
+from tests.support.notes import Note
+from tests.support.tools import need
+
+pytestmark = pytest.mark.booted
+
+
+def judge(name: str) -> Judge:
+    """The judge of a kernel in the cache; skips where it, or what it takes to boot it, is missing."""
+    package = cached("amd64", name)
+    if package is None:
+        pytest.skip(f"gone: {BOOTABLE[name]} is not to be had, or was not fetched (python -m tests.setup)")
+    for tool in ("qemu-system-x86_64", "perl", "ldd", "ovmf"):
+        need(tool)
+    return Judge(package)
+
+
+@pytest.mark.parametrize("name", BOOTABLE)
+def test_the_kernel_answers_as_foretold(name: str, note: Note) -> None:
+    asked = judge(name)
+    report = asked.report
+    assert report.release == asked.release
+    assert report.compression == (asked.unpacks or "")
+    assert report.modes == {
+        "permissive": ("none", "N"), "lockdown": ("integrity", "N"), "enforcing": ("integrity", "Y")
+    }  # fmt: skip
+    assert not any(report.before.values())
+    assert len(asked.cases) >= 25
+    assert [str(each) for each in asked.differences()] == []
+    assert list(asked.keys_differ()) == []
+    _the_matrix_is_no_formality(asked)
+    note(f"{report.release}: {len(asked.cases)} files in {len(report.modes)} modes, {report.seconds:.0f} s")
+
+
+def _the_matrix_is_no_formality(asked: Judge) -> None:
+    """Every class of answer is in it, and whatever elfsig made of the module loads into the kernel."""
+    answers = asked.report.answers
+    errnos = {answer.errno for each in answers.values() for answer in each.values()}
+    assert errnos >= {None, "EKEYREJECTED", "EBADMSG", "EPERM", "ENOEXEC", "EINVAL"}
+    assert {answer.taint for answer in answers["permissive"].values()} == {None, "", "E"}
+    assert any("tainting kernel" in line for a in answers["permissive"].values() for line in a.log)
+    for number, case in enumerate(asked.cases):
+        if "converted to pkcs7" in case.name or "pkcs7 on top of" in case.name:
+            assert asked.answer(number, "enforcing").errno is None, case.name
+
+
+# --------------------------------------------------------------------------- the machinery itself
+
+
+def _report(*lines: str, count: int | None = None) -> str:
+    total = sum(sum(line.encode()) + 10 for line in lines)
+    end = f"end\t{len(lines) if count is None else count}\t{total}"
+    return "\r\n".join(["\x1b[2Jfirmware says hello", "begin", *lines, end, ""])
+
+
+LINES = (
+    "release\t7.0", "compression\txz", "key\tasymmetri x", "before\tsha3\t0", "mode\tenforcing\tnone\tY",
+    "answer\t0001\t0", f"loaded\t{SAMPLE}\tOE\t0", "answer\t0002\t129", "log\tLoading of\ttabs is rejected",
+)  # fmt: skip
+
+
+def test_a_report_is_whole_or_none_at_all() -> None:
+    report = machine.parse(_report(*LINES))
+    assert report is not None and (report.release, report.keys) == ("7.0", ["asymmetri x"])
+    answers = report.answers["enforcing"]
+    assert answers["0001"] == machine.Answer(None, (), "OE")
+    assert answers["0002"] == machine.Answer("EKEYREJECTED", ("Loading of\ttabs is rejected",), None)
+    assert machine.parse(_report(*LINES, count=8)) is None
+    assert machine.parse(_report(*LINES).replace("129", "128")) is None
+    assert machine.parse(_report(*LINES).partition("end")[0]) is None
+    stuck = (*LINES[:-3], f"loaded\t{SAMPLE}\t\t11")
+    with pytest.raises(machine.BootFailed, match="could not be removed"):
+        machine.parse(_report(*stuck))
+
+
+def test_the_store_holds_what_elfsig_reads_from_it() -> None:
+    empty = bytearray(4096)
+    struct.pack_into("<H", empty, 0x30, 72)
+    struct.pack_into("<I", empty, 72 + 16, 4000)
+    certificate = identity().certificate
+    hashes = firmware.signature_list(firmware.SHA256, [b"h" * 32])
+    whole = firmware.store(bytes(empty), [certificate], hashes)
+    db, dbx = (whole.index(n.encode("utf-16-le") + b"\0\0") for n in ("db", "dbx"))
+    found = whole[db + 6 : db + 6 + 44 + len(certificate)]
+    assert is_list(found) and len(read(found, Origin("db")).keys) == 1
+    assert whole[dbx + 8 :].startswith(hashes)
+    again = firmware.store(whole, [certificate])
+    assert again.startswith(whole[: dbx + 8 + len(hashes)]) and again.count(certificate) == 2
+    with pytest.raises(AssertionError, match="too many"):
+        firmware.store(bytes(empty), [certificate] * 9)
+
+
+def test_an_initramfs_is_an_archive(tmp_path: Path) -> None:
+    archive = initramfs.Archive()
+    archive.file("/a/b/file", b"content")
+    archive.folder("a/b")
+    archive.device("dev/console", 5, 1)
+    data = archive.to_bytes()
+    assert data.count(b"070701") == 5 and data.count(b"a/b\0") == 1 and len(data) % 4 == 0
+    assert b"a/b/file\0\0content\0" + b"070701" in data
