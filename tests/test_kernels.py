@@ -111,7 +111,16 @@ def test_ml_dsa(kind: str) -> None:
 
 def test_the_compressed_module_is_judged_by_what_is_inside() -> None:
     keys = ring(RSA.certificate)
-    assert ask(lzma.compress(signed()), keys, "debian-6.12", enforcing=True).accepted
+    packed = lzma.compress(signed(), check=lzma.CHECK_CRC32)
+    assert ask(packed, keys, "debian-6.12", enforcing=True).accepted
+    crc64 = ask(lzma.compress(signed()), keys, "debian-6.12")
+    assert (crc64.errno, crc64.fault) == ("EINVAL", "compressed-unreadable")
+    assert ask(lzma.compress(signed()), keys, "debian-6.1", enforcing=True).accepted
+    streams = lzma.compress(signed()[:99], check=lzma.CHECK_CRC32) + packed
+    assert ask(streams, keys, "debian-6.12").inner == "ENODATA"
+    trailed_twice = packed + verdicts.info(9) + MARKER
+    assert ask(trailed_twice, keys, "debian-6.12", enforcing=True).accepted
+    assert ask(trailed_twice, keys, "debian-6.1").errno == "EINVAL"
     behind = ask(gzip.compress(MODULE) + verdicts.info(9) + MARKER, keys, "debian-6.12")
     assert (behind.errno, behind.fault) == ("EINVAL", "signed-after-compression")
     assert ask(b"", keys, "debian-6.1").errno == "EINVAL"

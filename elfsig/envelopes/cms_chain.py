@@ -39,16 +39,21 @@ _TBS = (
     der.Part("subjectUniqueID", (0x82,), optional=True),
     der.Part("extensions", (0xA3,), optional=True),
 )
-_SKID, _BASIC_CONSTRAINTS = "2.5.29.14", "2.5.29.19"
+_SKID, _BASIC_CONSTRAINTS, _AKID = "2.5.29.14", "2.5.29.19", "2.5.29.35"
+_DIRECTORY_NAME = 0xA4
 
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """What is needed of an X.509 certificate (RFC 5280, 4.1): its names, its key, who signed it."""
+    """What is needed of an X.509 certificate (RFC 5280, 4.1): its names, its key, who signed it.
+
+    ``authority`` are the ids by which its authorityKeyIdentifier names the issuer's key.
+    """
 
     issuer: bytes
     subject: bytes
     ids: tuple[KeyId, ...]
+    authority: tuple[KeyId, ...]
     key: Key
     signed: Statement
     is_ca: bool
@@ -70,6 +75,7 @@ def read_embedded(data: bytes) -> Embedded | None:
         kind = public_kind(public := load_der_public_key(spki))
         signed = _statement(data, outer)
         extensions = _extensions(data, tbs.get("extensions"))
+        authority = tuple(_authority(extensions.get(_AKID)))
     except (ParseError, ValueError, TypeError, UnsupportedAlgorithm, Unsupported):
         return None
     if kind is None:
@@ -89,7 +95,21 @@ def read_embedded(data: bytes) -> Embedded | None:
     )
     is_ca = b"\x01\x01\xff" in extensions.get(_BASIC_CONSTRAINTS, b"")
     ids = tuple(_ids(data, tbs, extensions))
-    return Embedded(_bytes(data, tbs["issuer"]), subject, ids, key, signed, is_ca)
+    return Embedded(_bytes(data, tbs["issuer"]), subject, ids, authority, key, signed, is_ca)
+
+
+def _authority(data: bytes | None) -> Iterator[KeyId]:
+    """Of an AuthorityKeyIdentifier (RFC 5280, 4.2.1.1): key id, issuer with serial. Raises ParseError."""
+    if data is None:
+        return
+    parts = {each.tag: each for each in der.children(data, der.read(data, 0, len(data)))}
+    if key_id := parts.get(0x80):
+        yield "skid", data[key_id.body : key_id.end]
+    names, serial = parts.get(0xA1), parts.get(0x82)
+    for name in der.children(data, names) if names and serial else ():
+        if name.tag == _DIRECTORY_NAME and serial:
+            number = magnitude(int.from_bytes(data[serial.body : serial.end], "big", signed=True))
+            yield "issuer-serial", data[name.body : name.end] + b"|" + number
 
 
 def _ids(data: bytes, tbs: dict[str, der.Node], extensions: dict[str, bytes]) -> Iterator[KeyId]:

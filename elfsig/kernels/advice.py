@@ -45,6 +45,8 @@ WORDS: Mapping[str, str] = {
     "empty": "The file is empty.",
     "signed-after-compression": "The file was compressed first and signed afterwards, so nobody finds the"
     " signature. Decompress it, cut off what lies behind, sign, and compress again.",
+    "compressed-unreadable": "The file is compressed in a way that tools unpack and this kernel does not."
+    " Decompress it and compress it again with xz --check=crc32. {consequence}",
     "compressed-damaged": "The compressed file has something behind its end and cannot be unpacked. Get it"
     " again.",
 }

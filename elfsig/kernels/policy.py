@@ -45,7 +45,9 @@ PANIC_CRYPTO = (
     " cryptographic algorithm"
 )
 LOADER = "modprobe"
-BEFORE_SIGNATURE = frozenset({"elf", "not-elf", "empty", "signed-after-compression", "compressed-damaged"})
+BEFORE_SIGNATURE = frozenset({
+    "elf", "not-elf", "empty", "signed-after-compression", "compressed-damaged", "compressed-unreadable",
+})  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
 SCOPE = "what comes behind the signature check (vermagic, symbols, ELF errors) is not foreseen"
 

@@ -27,6 +27,11 @@ def fault(raw: bytes, kind: Compression | None) -> Remark | None:
     return None if kind is None else _FAULTS[kind](raw)
 
 
+def first_only(raw: bytes, kind: Compression) -> bool:
+    """Whether several streams follow each other in the file: a kernel takes the first one for the module."""
+    return _FOLLOW[kind](raw)
+
+
 def _unreadable(text: str, offset: int) -> Remark:
     return Remark("kernel-unreadable", f"{text}: kernels that unpack modules themselves refuse it", offset)
 
@@ -81,7 +86,7 @@ def _streams_follow(raw: bytes) -> bool:
         decoder.decompress(raw)
     except lzma.LZMAError:
         return False
-    return bool(decoder.unused_data.lstrip(b"\0"))
+    return decoder.unused_data.lstrip(b"\0").startswith(XZ_MAGIC)
 
 
 def _gzip(raw: bytes) -> Remark | None:
@@ -132,4 +137,10 @@ _FAULTS: Final[Mapping[Compression, Callable[[bytes], Remark | None]]] = {
     "gzip": _gzip,
     "xz": _xz,
     "zstd": _zstd,
+}
+
+_FOLLOW: Final[Mapping[Compression, Callable[[bytes], bool]]] = {
+    "gzip": _members_follow,
+    "xz": _streams_follow,
+    "zstd": _frames_follow,
 }

@@ -93,7 +93,7 @@ def _signer_refusals(
         yield Stop("EBADMSG", "signature-form", text, ("PKCS7: SignedData-SignerInfo version mismatch",))
     if signature.hash not in crypto.hashes:
         text = f"digest algorithm {signature.hash_text}: this kernel's parser does not know it"
-        log = (f"PKCS7: Unknown OID: [..] {signer.digest.oid}", "Unsupported digest algo N")
+        log = (f"PKCS7: Unknown OID: [..] {signer.digest.oid}", "Unsupported digest algo: N")
         yield Stop("ENOPKG", "unsupported-hash", text, log)
     known = BY_OID.get(signer.algorithm.oid)
     if not _parsable(known, crypto):
@@ -102,7 +102,7 @@ def _signer_refusals(
 
 def _unknown_algorithm(known: SignatureAlgorithm | None, oid: str) -> Stop:
     text = f"signature algorithm {known.name if known else oid}: this kernel's parser does not know it"
-    log: tuple[str, ...] = ("Unsupported pkey algo N",)
+    log: tuple[str, ...] = ("Unsupported pkey algo: N",)
     if known is not None and known.algorithm == "rsa":
         text += "; for RSA only plain rsaEncryption will do"
     else:
@@ -306,12 +306,13 @@ def _along_chain(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | str 
             return _settle(case, found[0], good, link.name)
         if link.issuer == link.subject:
             return "root"
-        above = next((c for c in pool if c.subject == link.issuer and c is not link), None)
+        above = next((c for c in pool if set(c.ids) & set(link.authority) and c is not link), None)
         if above is None:
             break
         link, below = above, link
     assert link is not None
-    issuers = [key for key in held if key.certificate and key.certificate.subject == link.issuer]
+    # The issuer is looked for by authorityKeyIdentifier alone: its name plays no part.
+    issuers = named(held, link.authority)
     if not issuers:
         return "open"
     case.found["how"] = f"made by {link.name}, whose embedded certificate was issued by"

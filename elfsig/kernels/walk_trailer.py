@@ -9,6 +9,7 @@ from __future__ import annotations
 from elfsig.carriers.marker_first import MarkerFirst
 from elfsig.carriers.remains import remains
 from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpack_info
+from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
 
@@ -21,14 +22,31 @@ def compressed(case: Case) -> Said:
     evidence = case.evidence
     if evidence.compression is None:
         return Went("the file is not compressed")
+    by_kernel = case.profile.compressed == "kernel"
+    if by_kernel and evidence.compression == "xz":
+        return _unpacked_by_kernel(case)
     tail = evidence.tail_offset
     if tail is not None:
         if evidence.raw.rfind(MARKER[:-1], tail) >= 0:
             text = "it was signed after compression: the trailer lies behind the compressed stream"
             return Stop("EINVAL", "signed-after-compression", text + ", where nobody unpacks it")
         return Stop("EINVAL", "compressed-damaged", "bytes follow the compressed stream")
-    who = "the kernel, or the loading tool," if case.profile.compressed == "kernel" else "the loading tool"
+    who = "the kernel, or the loading tool," if by_kernel else "the loading tool"
     return Went(f"{who} unpacks the {evidence.compression}; the signature is looked for inside")
+
+
+def _unpacked_by_kernel(case: Case) -> Said:
+    """What Linux 6.12 was seen to do with xz: it reads one stream, and not what lies behind it."""
+    raw = case.evidence.raw
+    if first_only(raw, "xz"):
+        text = "the kernel unpacks the first of several xz streams and nothing more"
+        return Stop(case.profile.unsigned, "compressed-unreadable", text)
+    if (why := fault(raw, "xz")) is not None:
+        return Stop("EINVAL", "compressed-unreadable", why.text)
+    if case.evidence.tail_offset is not None:
+        case.notes.append("a loading tool that unpacks the file itself refuses it (EINVAL)")
+        return Went("the kernel unpacks the xz, passes over what lies behind it, and looks inside")
+    return Went("the kernel, or the loading tool, unpacks the xz; the signature is looked for inside")
 
 
 def flags(case: Case) -> Said:

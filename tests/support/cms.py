@@ -137,11 +137,12 @@ def issued(
     organisation: str | None = None,
     ca: bool = True,
     skid: bool = True,
+    authority: bool = True,
     serial: int = 0x66F54E1566A043CC,
     years: tuple[int, int] = (2020, 2120),
     hash_name: str = "sha256",
 ) -> Identity:
-    """A certificate for ``key``, self-signed or by ``issuer``."""
+    """A certificate for ``key``, self-signed or by ``issuer``, which ``authority`` names by its key id."""
     entries = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
     if organisation:
         entries.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
@@ -159,6 +160,9 @@ def issued(
     )
     if skid:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    if issuer and authority:
+        named = x509.AuthorityKeyIdentifier(issuer.skid, None, None)
+        builder = builder.add_extension(named, False)
     plain = hasattr(signer, "curve") or isinstance(signer, (rsa.RSAPrivateKey, dsa.DSAPrivateKey))
     made = builder.sign(signer, HASHES[hash_name][1] if plain else None)
     return Identity(key, made.public_bytes(serialization.Encoding.DER))

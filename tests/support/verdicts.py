@@ -131,7 +131,7 @@ def _keys() -> Iterator[Row]:
     digests = {"md5": OLD, "sha1": OK, "sha224": OK, "sha384": OK, "sha512": OK}
     digests |= dict.fromkeys(("sha3-256", "sha3-384", "sha3-512"), NEW)
     for name, classes in digests.items():
-        log = None if classes is OK else "Unsupported digest algo N"
+        log = None if classes is OK else "Unsupported digest algo: N"
         yield Row(f"RSA-2048, {name}", partial(signed, hash_name=name), classes, log=log)
     small = identity("rsa1024")
     yield Row("RSA-1024, SHA-256", lambda: signed(small), OK, (small,))
@@ -143,8 +143,8 @@ def _keys() -> Iterator[Row]:
     yield Row("ECDSA P-384, SHA3-384", partial(signed, p384(), hash_name="sha3-384"), NEW, (p384(),))
     yield Row("ECDSA P-521", lambda: signed(p521, hash_name="sha512"), ("nokey", "ok", "ok"), (p521,))
     ed = identity("ed25519")
-    yield Row("Ed25519", lambda: signed(ed, hash_name="sha512"), CRYPTO, (ed,), "Unsupported pkey algo N")
-    yield Row("RSA-PSS, SHA-256", _pss, CRYPTO, log="Unsupported pkey algo N")
+    yield Row("Ed25519", lambda: signed(ed, hash_name="sha512"), CRYPTO, (ed,), "Unsupported pkey algo: N")
+    yield Row("RSA-PSS, SHA-256", _pss, CRYPTO, log="Unsupported pkey algo: N")
     yield Row("key the kernel does not hold", lambda: signed(OTHER), NOKEY)
     yield Row("same, by subjectKeyIdentifier", lambda: signed(OTHER, keyid=True), NOKEY)
     wrong = tlv(0x80, bytes(20))
@@ -298,7 +298,9 @@ def _shapes() -> Iterator[Row]:
         yield Row(name, partial(trailed, cms(mine, **more)), classes, log=log)
     for arc in ("11", "5"):
         made = partial(signed, signature_algorithm=algorithm(f"1.2.840.113549.1.1.{arc}", NULL))
-        yield Row(f"signatureAlgorithm 1.2.840.113549.1.1.{arc}", made, CRYPTO, log="Unsupported pkey algo N")
+        yield Row(
+            f"signatureAlgorithm 1.2.840.113549.1.1.{arc}", made, CRYPTO, log="Unsupported pkey algo: N"
+        )
     twice = {
         "both trusted": (RSA, RSA, OK),
         "outer unknown": (RSA, OTHER, NOKEY),
