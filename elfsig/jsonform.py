@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,17 @@ def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
     if reproducible:
         return {"tool": "elfsig", "version": None, "time": None, "argv": None}
     now = time_text(datetime.now(UTC).timestamp())
-    return {"tool": "elfsig", "version": __version__, "time": now, "argv": [readable(a) for a in argv]}
+    return {
+        "tool": "elfsig",
+        "version": __version__,
+        "time": now,
+        "argv": [_without_pin(readable(a)) for a in argv],
+    }
+
+
+def _without_pin(word: str) -> str:
+    """A PIN in a token's URI is in no record."""
+    return re.sub(r"(pin-value=)[^&]*", r"\1...", word) if "pkcs11:" in word.lower() else word
 
 
 def readable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -12,6 +12,9 @@ from elfsig.algorithms import hash_named
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
+
+if TYPE_CHECKING:
+    from elfsig.signers.outside import PublicHalf
 
 Callback = Callable[..., Any]
 
@@ -51,11 +54,14 @@ _PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_create
 
 
 class KeyWords(NamedTuple):
-    """What was said of keys: ``--key`` and ``--cert``, or where the public half of an ephemeral key goes."""
+    """What was said of keys: ``--key`` and ``--cert``, where the public half of an ephemeral key goes, or the
+    program that signs. ``at_a_time`` bounds the operations of a token or program."""
 
     keys: tuple[str, ...]
     certs: tuple[str, ...]
     ephemeral: str | None
+    command: str | None = None
+    at_a_time: int = 1
 
     def signers(
         self, formats: Sequence[Format], options: SignOptions, *, dry: bool = False
@@ -67,33 +73,84 @@ class KeyWords(NamedTuple):
         """
         if self.ephemeral is not None:
             return [_ephemeral(self.ephemeral, formats, options, dry)]
+        if self.command is not None:
+            return [self._bounded(_program(self.command, self.certs))] * len(formats)
         if len(self.keys) not in (1, len(formats)):
             text = f"{len(self.keys)} keys for {len(formats)} formats: give one for all, or one for each"
             raise UsageError(text, code="keys")
-        opened = _opened(self.keys, self.certs)
+        opened = [self._bounded(signer) for signer in _opened(self.keys, self.certs)]
         return opened * len(formats) if len(opened) == 1 else opened
+
+    def _bounded(self, signer: Signer | PacketSigner) -> Signer | PacketSigner:
+        if hasattr(signer, "jobs"):
+            signer.jobs = self.at_a_time
+        return signer
 
 
 def key_options(callback: Callback) -> Callback:
-    """Adds ``--key --cert --ephemeral``; the callback gets one argument ``key_words``."""
+    """Adds ``--key --cert --ephemeral --signer-command --token-jobs``; the callback gets one argument
+    ``key_words``."""
 
-    @click.option("--key", "keys", multiple=True, metavar="KEY", help="Private key: file, or gpg:KEYID.")
     @click.option(
-        "--cert", "certs", multiple=True, metavar="CERT", help="Its certificate, if not in the same file."
+        "--key", "keys", multiple=True, metavar="KEY", help="Private key: file, pkcs11: URI, or gpg:KEYID."
     )
+    @click.option(
+        "--cert", "certs", multiple=True, metavar="CERT", help="Its certificate, if not in the same place."
+    )
+    @click.option(
+        "--signer-command", "program", metavar="CMD",
+        help="Have CMD sign: digest on stdin, {hash} in its words, signature on stdout. Needs --cert.",
+    )  # fmt: skip
+    @click.option(
+        "--token-jobs", "at_a_time", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
+        help="Operations at a time of a token or CMD.",
+    )  # fmt: skip
     @click.option(
         "--ephemeral", type=click.Path(), metavar="FILE",
         help="Make a key for this run alone; its certificate or public key goes to FILE.",
     )  # fmt: skip
     @wraps(callback)
     def wrapped(
-        *args: Any, keys: tuple[str, ...], certs: tuple[str, ...], ephemeral: str | None, **more: Any
+        *args: Any,
+        keys: tuple[str, ...],
+        certs: tuple[str, ...],
+        ephemeral: str | None,
+        program: str | None,
+        at_a_time: int,
+        **more: Any,
     ) -> Any:
-        if bool(keys) == (ephemeral is not None) or (ephemeral is not None and certs):
-            raise UsageError("say who signs: --key (and --cert), or --ephemeral", code="keys")
-        return callback(*args, key_words=KeyWords(keys, certs, ephemeral), **more)
+        ways = (bool(keys), ephemeral is not None, program is not None, *map(bool, map(more.get, LATER)))
+        if sum(ways) != 1 or (ephemeral is not None and certs):
+            text = (
+                "say who signs, in one way: --key (and --cert), --ephemeral, or --signer-command with --cert"
+            )
+            raise UsageError(text, code="keys")
+        words = KeyWords(keys, certs, ephemeral, program, at_a_time)
+        return callback(*args, key_words=words, **more)
 
     return wrapped
+
+
+LATER = ("prepare", "attach")
+"""Arguments of commands by which somebody else signs, elsewhere and later."""
+
+
+def _program(command: str, certs: tuple[str, ...]) -> Signer:
+    from elfsig.signers.command import CommandSigner
+
+    signer = CommandSigner(command, public_half(certs))
+    _warned(signer, certs[0])
+    return signer
+
+
+def public_half(certs: tuple[str, ...]) -> PublicHalf:
+    """The public half of a key that is elsewhere: ``--cert``, once. Raises UsageError, SigningError."""
+    from elfsig.signers import read_file
+    from elfsig.signers.outside import read_public
+
+    if len(certs) != 1:
+        raise UsageError("a key that is elsewhere needs its certificate: --cert, once", code="keys")
+    return read_public(read_file(certs[0]), certs[0])
 
 
 def _opened(keys: tuple[str, ...], certs: tuple[str, ...]) -> list[Signer | PacketSigner]:
@@ -131,7 +188,7 @@ def _with_its_certificate(
 
 def _warned(signer: Signer | PacketSigner, name: str) -> Signer | PacketSigner:
     for remark in getattr(signer, "remarks", ()):
-        complain(remark.text, name, word="warning: ")
+        complain(remark.text, getattr(signer, "name", name), word="warning: ")
     return signer
 
 
@@ -153,5 +210,16 @@ def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: 
 
 
 def jobs_for(jobs: int, signers: Sequence[Signer | PacketSigner]) -> int:
-    """One at a time unless told otherwise, where an agent may ask for a passphrase."""
-    return jobs or (0 if all(isinstance(signer, Signer) for signer in signers) else 1)
+    """How many files to work on at a time.
+
+    Where an agent may ask for a passphrase, one unless told otherwise; with a token or a program, never more
+    than ``--token-jobs``.
+    """
+    bounds: list[int] = [signer.jobs for signer in signers if hasattr(signer, "jobs")]
+    if not bounds:
+        return jobs or (0 if all(isinstance(signer, Signer) for signer in signers) else 1)
+    allowed = min([*bounds, jobs or bounds[0]])
+    for signer in signers:
+        if allowed > 1 and hasattr(signer, "release"):
+            signer.release()
+    return allowed

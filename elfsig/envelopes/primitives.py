@@ -119,6 +119,13 @@ def digest_info(hash_name: str, digest: bytes) -> bytes:
     return b"\x30" + bytes([len(inner)]) + inner
 
 
+def pkcs1_block(content: bytes, size: int) -> bytes | None:
+    """PKCS#1 v1.5 type 1 padding (RFC 8017, 9.2) in ``size`` bytes; None where ``content`` does not fit."""
+    if len(content) + 11 > size:
+        return None
+    return b"\0\1" + b"\xff" * (size - len(content) - 3) + b"\0" + content
+
+
 def encode_oid(dotted: str) -> bytes:
     """DER of an object identifier, tag and length included (X.690 8.19)."""
     first, second, *rest = map(int, dotted.split("."))

@@ -69,5 +69,13 @@ def _open_gpg(
     return signer
 
 
-SCHEMES: dict[str, Opener] = {"gpg": _open_gpg, "gpg1": _open_gpg}
+def _open_token(
+    key: str, cert: str | None, read: Callable[[str], bytes], ask: Callable[[str], bytes]
+) -> Signer | PacketSigner:
+    from elfsig.signers.pkcs11 import open_token
+
+    return open_token(key, cert, read, ask)
+
+
+SCHEMES: dict[str, Opener] = {"gpg": _open_gpg, "gpg1": _open_gpg, "pkcs11": _open_token}
 """Prefixes of ``--key`` before a colon."""

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from elfsig.envelopes.primitives import MESSAGE_ALGORITHMS, digest_info, prehashed, public_kind
+from elfsig.envelopes.primitives import (
+    MESSAGE_ALGORITHMS,
+    digest_info,
+    pkcs1_block,
+    prehashed,
+    public_kind,
+)
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 
@@ -46,7 +52,7 @@ class FileSigner:
         scheme = prehashed(hash_name)
         if self.algorithm == "rsa":
             if scheme is None:
-                return self.sign_block(_padded(digest_info(hash_name, digest), (self.key_bits + 7) // 8))
+                return self.sign_block(padded_digest(digest, hash_name, self.key_bits))
             return self._checked(digest, PKCS1v15(), scheme)
         if scheme is None or self.algorithm not in ("dsa", "ecdsa"):
             raise SigningError(f"{self.algorithm} cannot sign a digest of {hash_name}")
@@ -89,11 +95,12 @@ class FileSigner:
         return value
 
 
-def _padded(content: bytes, size: int) -> bytes:
-    """PKCS#1 v1.5 type 1 (RFC 8017, 9.2). Raises SigningError for a key that is too small."""
-    if len(content) + 11 > size:
+def padded_digest(digest: bytes, hash_name: str, bits: int) -> bytes:
+    """The block that an RSA key of ``bits`` signs for a digest. Raises SigningError if it is too small."""
+    block = pkcs1_block(digest_info(hash_name, digest), (bits + 7) // 8)
+    if block is None:
         raise SigningError("the key is too small for this hash")
-    return b"\0\1" + b"\xff" * (size - len(content) - 3) + b"\0" + content
+    return block
 
 
 def load_signer(
@@ -116,7 +123,7 @@ def load_signer(
         raise SigningError(f"{key_name}: a {type(private).__name__} makes no signatures", code="not-a-key")
     source, name = (key, key_name) if cert is None else (cert, cert_name)
     certificate = _certificate(source, public, name, required=cert is not None)
-    remarks = tuple(_validity(certificate)) if certificate else ()
+    remarks = tuple(validity(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
 
 
@@ -155,7 +162,7 @@ def _loaded(
 # --------------------------------------------------------------------------- the certificate
 
 
-def _certificates(data: bytes, name: str) -> Iterator[bytes]:
+def certificates(data: bytes, name: str) -> Iterator[bytes]:
     """The DER certificates in PEM blocks, or the one that ``data`` is."""
     if b"-----BEGIN " not in data:
         yield data
@@ -174,7 +181,7 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
     if not required and b"-----BEGIN " not in data:
         return None
     seen = 0
-    for each in _certificates(data, name):
+    for each in certificates(data, name):
         try:
             parsed = parse(each)
         except ParseError as fault:
@@ -189,7 +196,7 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
     return None
 
 
-def _validity(certificate: Certificate) -> Iterator[Remark]:
+def validity(certificate: Certificate) -> Iterator[Remark]:
     now = time.time()
     for wrong, code, when, text in (
         (certificate.not_after < now, "certificate-expired", certificate.not_after, "expired"),

@@ -1,0 +1,62 @@
+"""A program as signer (``--signer-command``): for key management services that have a tool and no library."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+
+from elfsig.errors import SigningError
+from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
+from elfsig.signers.patience import waiting_for
+
+TIMEOUT = 300
+"""Seconds for one signature; whoever has to confirm it on a device has that long."""
+
+
+class CommandSigner(OutsideSigner):
+    """Runs ``command`` for every signature. Implements model.Signer; every value is checked.
+
+    The program gets the bytes to sign on standard input: a digest, or for ML-DSA and EdDSA the message.
+    {hash}, {algorithm}, {kind} (digest, message, block) and {hex} (the bytes in hexadecimal) are put into its
+    words; ELFSIG_HASH, ELFSIG_ALGORITHM and ELFSIG_KIND say the same. It prints the signature: raw,
+    hexadecimal or base64. No shell is involved.
+    """
+
+    def __init__(self, command: str, half: PublicHalf) -> None:
+        super().__init__("--signer-command", half)
+        try:
+            self.words = shlex.split(command)
+        except ValueError as reason:
+            raise SigningError(f"--signer-command: {reason}", code="signer-command") from None
+        if not self.words:
+            raise SigningError("--signer-command is empty", code="signer-command")
+
+    def ask(self, request: Request) -> bytes:
+        """What the program prints. Raises SigningError where it fails, with the last that it said."""
+        facts = {"hash": request.hash or "", "algorithm": self.algorithm, "kind": request.kind}
+        environment = {**os.environ, **{f"ELFSIG_{name.upper()}": value for name, value in facts.items()}}
+        words = [_filled(word, {**facts, "hex": request.data.hex()}) for word in self.words]
+        try:
+            with waiting_for(f"{self.words[0]} to sign"):
+                done = subprocess.run(
+                    words, input=request.data, capture_output=True, env=environment, timeout=TIMEOUT
+                )
+        except OSError as reason:
+            raise _failed(f"{self.words[0]}: {(reason.strerror or str(reason)).lower()}") from None
+        except subprocess.TimeoutExpired:
+            raise _failed(f"{self.words[0]} gave no signature within {TIMEOUT} seconds") from None
+        if done.returncode:
+            said = " / ".join(done.stderr.decode("utf-8", "replace").split("\n")[-4:]).strip(" /")
+            raise _failed(f"{self.words[0]} ended with {done.returncode}" + (f": {said}" if said else ""))
+        return done.stdout
+
+
+def _filled(word: str, facts: dict[str, str]) -> str:
+    for name, value in facts.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _failed(text: str) -> SigningError:
+    return SigningError(f"--signer-command: {text}", code="signer-command")

@@ -1,0 +1,144 @@
+"""Logins: one for each token and process, however many keys of it are used."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elfsig.errors import SigningError
+from elfsig.model import Remark
+from elfsig.signers.patience import waiting_for
+from elfsig.signers.pkcs11_module import explained, find_token, load
+from elfsig.signers.pkcs11_uri import Uri
+
+if TYPE_CHECKING:
+    from pkcs11 import Session, Token
+
+PinSource = Callable[["Token"], tuple[Any, list[Remark]]]
+"""(PIN, remarks) for a token; None logs in nowhere."""
+
+
+@dataclass(slots=True, eq=False)
+class _Keeper:
+    """The session that is logged in, and how many others live by it."""
+
+    library: Any
+    session: Session
+    pin: Any
+    users: int = 0
+
+
+_Where = tuple[int, str, int]
+_KEEPERS: dict[_Where, _Keeper] = {}
+"""By process, library and slot."""
+
+
+class Entry(NamedTuple):
+    """A session on a token. ``pin`` is what it was opened with, ``where`` names its login."""
+
+    where: _Where
+    session: Session
+    pin: Any
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may be used: sessions are not those of a process that was started since."""
+        return self.where in _KEEPERS and self.where[0] == os.getpid()
+
+
+_turns: list[int] = []
+"""The descriptor of a file whose lock goes round among the processes that were started since."""
+
+
+def take_turns() -> None:
+    """Before processes are started: let them log in one after the other.
+
+    Libraries that keep tokens in files (measured: SoftHSM 2.6) lose sight of them when several log in.
+    """
+    if not _turns:
+        import tempfile
+
+        with tempfile.TemporaryFile() as stream:
+            _turns.append(os.dup(stream.fileno()))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Within it no other process of ours logs in. Locks of fcntl's kind belong to processes, not to files."""
+    for descriptor in _turns:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        for descriptor in _turns:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def enter(uri: Uri, pin: PinSource) -> Entry:
+    """A session on the token that ``uri`` means, logged in. A wrong PIN is not tried twice.
+
+    Raises SigningError.
+    """
+    import pkcs11
+
+    with _alone():
+        library = load(uri)
+        try:
+            return _entered(library, uri, pin)
+        except pkcs11.PKCS11Error as reason:
+            raise SigningError(f"{uri.visible}: {explained(reason)}", code="token-login") from None
+        finally:
+            _finish(library)
+
+
+def _entered(library: Any, uri: Uri, pin: PinSource) -> Entry:
+    token = find_token(library, uri)
+    where = (os.getpid(), library.so, token.slot.slot_id)
+    remarks: list[Remark] = []
+    if where not in _KEEPERS:
+        secret, remarks = pin(token)
+        with waiting_for(f"the token ({uri.visible}) to let us in"):
+            _KEEPERS[where] = _Keeper(library, token.open(user_pin=secret), secret)
+    keeper = _KEEPERS[where]
+    keeper.users += 1
+    try:
+        return Entry(where, token.open(), keeper.pin, tuple(remarks))
+    except BaseException:
+        _one_less(where)
+        raise
+
+
+def leave(entry: Entry) -> None:
+    """Close a session; the last one logs out and lets the library go. A token that is gone needs neither."""
+    import pkcs11
+
+    if entry.alive:
+        with suppress(pkcs11.PKCS11Error):
+            entry.session.close()
+        _one_less(entry.where)
+
+
+def _one_less(where: _Where) -> None:
+    import pkcs11
+
+    keeper = _KEEPERS[where]
+    keeper.users -= 1
+    if not keeper.users:
+        del _KEEPERS[where]
+        with suppress(pkcs11.PKCS11Error):
+            keeper.session.close()
+        _finish(keeper.library)
+
+
+def _finish(library: Any) -> None:
+    """Let a library go that nobody is logged in with: started processes must find it as if never loaded."""
+    import pkcs11
+
+    if not any(keeper.library is library for keeper in _KEEPERS.values()):
+        with suppress(pkcs11.PKCS11Error):
+            library.finalize()

@@ -1,0 +1,367 @@
+"""Keys in tokens, for real: SoftHSM2 through PKCS#11, every value judged by OpenSSL or GnuPG."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+import corpus
+from elfsig.errors import SigningError
+from elfsig.model import Signer
+from elfsig.signers import open_signer, pkcs11_module, pkcs11_session
+from elfsig.signers.pkcs11 import TokenSigner
+from elfsig.signers.pkcs11_uri import parse
+from tests.support.cli import Ran, elfsig
+from tests.support.cms import identity, issued, private
+from tests.support.notes import Note
+from tests.support.softhsm import PIN, SoftHsm, make
+from tests.support.tools import need
+
+MODULE = corpus.SAMPLES / "amd64-6.1.ko"
+KINDS = ("rsa", "p256", "p384", "p521", "dsa")
+TOKEN = "Glacier & Sons; 7"
+
+
+@pytest.fixture(scope="module")
+def hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """A token with a key of every kind, each with certificate and public key, and further odd ones."""
+    store = make(tmp_path_factory.mktemp("hsm"))
+    store.token(TOKEN)
+    folder = store.folder
+    for number, kind in enumerate(KINDS, 1):
+        key, certificate = identity(kind).pem()
+        (folder / f"{kind}.key").write_bytes(key)
+        (folder / f"{kind}.pem").write_bytes(certificate)
+        (folder / f"{kind}.der").write_bytes(identity(kind).certificate)
+        store.load(TOKEN, folder / f"{kind}.key", kind, number)
+        store.certify(TOKEN, folder / f"{kind}.der", kind, number)
+    store.generate(TOKEN, "inside", "rsa:2048", 0x20)
+    return store
+
+
+@pytest.fixture
+def settled(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm]:
+    """For tests in this process: the environment set, and whatever was opened let go."""
+    for name, value in hsm.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KBUILD_SIGN_PIN", PIN)
+    yield hsm
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    path = tmp_path / "m.ko"
+    assert elfsig("strip", "--all", "-o", path, MODULE).code == 0
+    return path
+
+
+def sign(hsm: SoftHsm, *arguments: str | Path, pin: str | None = PIN) -> Ran:
+    env = {**hsm.environment, "PKCS11_MODULE_PATH": "", **({"KBUILD_SIGN_PIN": pin} if pin else {})}
+    return elfsig("sign", *arguments, env=env)
+
+
+def opened(hsm: SoftHsm, label: str, cert: str | None = None) -> TokenSigner:
+    signer = open_signer(hsm.uri(TOKEN, label), cert)
+    assert isinstance(signer, TokenSigner)
+    return signer
+
+
+# --------------------------------------------------------------------------- signing
+
+
+@pytest.mark.parametrize("hash_name", ["sha256", "sha512"])
+@pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "p521"])
+def test_cms_as_openssl_judges_it(
+    kind: str, hash_name: str, hsm: SoftHsm, module: Path, tmp_path: Path
+) -> None:
+    """The certificate comes from the token. P-256 with SHA-512: the digest is longer than the order."""
+    signed = tmp_path / "signed.ko"
+    ran = sign(
+        hsm, "--format", "pkcs7", "--hash", hash_name, "--key", hsm.uri(TOKEN, kind), "-o", signed, module
+    )
+    assert (ran.code, ran.err) == (0, "")
+    blob = tmp_path / "blob"
+    blob.write_bytes(signed.read_bytes()[module.stat().st_size : -40])
+    subprocess.run(
+        [need("openssl"), "cms", "-verify", "-binary", "-inform", "DER", "-in", blob, "-content", module,
+         "-certfile", hsm.folder / f"{kind}.pem", "-noverify", "-out", "/dev/null"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("format_", "kind", "more"),
+    [
+        ("x509", "rsa", ()),
+        ("crypto-pgp", "rsa", ()),
+        ("redhat", "dsa", ()),
+        ("crypto-digsig", "rsa", ("--payload", "v1")),
+        ("gkh", "rsa", ("--payload", "raw-rsa")),
+    ],
+)
+def test_the_other_eras(
+    format_: str, kind: str, more: tuple[str, ...], hsm: SoftHsm, module: Path, tmp_path: Path
+) -> None:
+    """The same bytes as with the key in a file, where the signature is not random; else a valid one."""
+    signed, plain = tmp_path / "signed.ko", tmp_path / "plain.ko"
+    how = ("--format", format_, "--created", "1100000000", *more)
+    pem = tmp_path / "k.pem"
+    pem.write_bytes(b"".join(identity(kind).pem()))
+    assert sign(hsm, *how, "--key", hsm.uri(TOKEN, kind), "-o", signed, module).code == 0
+    assert sign(hsm, *how, "--key", pem, "-o", plain, module).code == 0
+    if kind == "rsa":
+        assert signed.read_bytes() == plain.read_bytes()
+    ring = tmp_path / "k.gpg"
+    trust = hsm.folder / f"{kind}.pem"
+    if format_ in ("redhat", "crypto-pgp"):
+        assert elfsig("keys", "openpgp", pem, "-o", ring, "--hash", "sha1").code == 0
+        trust = ring
+    assert elfsig("verify", "--trust", trust, "--require", format_, signed).code == 0
+
+
+def test_certificate_from_a_file(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
+    """As with keys in a KMS: the key is there, the certificate is here. That of another key is refused."""
+    spki = serialization.load_der_public_key(hsm.public(TOKEN, 0x20))
+    signer = private("rsa")
+    builder = x509.CertificateBuilder(
+        identity().parsed.subject, identity().parsed.subject, spki, 77,  # type: ignore[arg-type]  # an RSA key
+        identity().parsed.not_valid_before_utc, identity().parsed.not_valid_after_utc,
+    )  # fmt: skip
+    certificate = tmp_path / "inside.pem"
+    made = builder.sign(signer, hashes.SHA256())
+    certificate.write_bytes(identity("p256").pem()[1] + made.public_bytes(serialization.Encoding.PEM))
+    how = ("--format", "pkcs7", "--key", hsm.uri(TOKEN, "inside"), "-o", tmp_path / "signed.ko", module)
+    bare = sign(hsm, *how)
+    assert bare.code == 1 and "give the one of this key with --cert" in bare.err
+    other = sign(hsm, *how, "--cert", hsm.folder / "p256.pem")
+    assert other.code == 1 and "no certificate of the key" in other.err
+    assert sign(hsm, *how, "--cert", certificate).code == 0
+    single = tmp_path / "single.der"
+    single.write_bytes(made.public_bytes(serialization.Encoding.DER))
+    assert elfsig("verify", "--trust", single, tmp_path / "signed.ko").code == 0
+
+
+def test_certificate_by_uri(settled: SoftHsm) -> None:
+    signer = opened(
+        settled, "rsa", f"pkcs11:token={TOKEN.replace(';', '%3B').replace('&', '%26')};object=rsa"
+    )
+    assert signer.certificate is not None and signer.certificate.der == identity("rsa").certificate
+    signer.release()
+
+
+def test_sign_file_takes_a_uri(hsm: SoftHsm, module: Path) -> None:
+    ran = elfsig(
+        "sign-file", "sha256", hsm.uri(TOKEN, "rsa"), hsm.folder / "rsa.pem", module,
+        env={**hsm.environment, "KBUILD_SIGN_PIN": PIN},
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert elfsig("verify", "--trust", hsm.folder / "rsa.pem", module).code == 0
+
+
+def test_raw_blocks(settled: SoftHsm) -> None:
+    """Any block below the modulus, to the private exponent; other keys have none."""
+    signer = opened(settled, "rsa")
+    block = b"\0\1" + b"\xff" * 100 + b"\0" + b"m" * 153
+    numbers = private("rsa").private_numbers()
+    expected = pow(int.from_bytes(block, "big"), numbers.d, numbers.public_numbers.n)
+    assert int.from_bytes(signer.sign_block(block), "big") == expected
+    assert isinstance(signer, Signer)
+    signer.release()
+    curve = opened(settled, "p256")
+    with pytest.raises(SigningError, match="no padded blocks"):
+        curve.sign_block(block)
+    curve.release()
+
+
+# --------------------------------------------------------------------------- logins
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_logins_and_operations_are_bounded(
+    jobs: int, hsm: SoftHsm, module: Path, tmp_path: Path, note: Note
+) -> None:
+    """One login for all files; with --token-jobs one for each process, besides the one that looks at the key.
+
+    Counted by a library that stands between and writes down every call.
+    """
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    content = module.read_bytes()
+    for number in range(40):
+        (tree / f"m{number}.ko").write_bytes(content)
+    log = tmp_path / "calls"
+    env = {"PKCS11SPY": hsm.module, "PKCS11SPY_OUTPUT": str(log), "KBUILD_SIGN_PIN": PIN, **hsm.environment}
+    uri = hsm.uri(TOKEN, "rsa").replace(hsm.module, need("pkcs11-spy.so"))
+    more = ("--token-jobs", str(jobs), "-j", "8")
+    ran = elfsig("sign", "--format", "pkcs7", "--key", uri, *more, "--in-place", tree, env=env)
+    assert ran.code == 0, ran.err
+    calls = re.findall(r"^\d+: (C_\w+)$", log.read_text(errors="replace"), re.MULTILINE)
+    count = {name: calls.count(name) for name in ("C_Initialize", "C_Login", "C_SignInit")}
+    assert count["C_SignInit"] == 40
+    assert count["C_Login"] == count["C_Initialize"] <= (1 if jobs == 1 else jobs + 1)
+    note(f"tokens: 40 files, --token-jobs {jobs}: {count['C_Login']} logins")
+    assert elfsig("verify", "--trust", hsm.folder / "rsa.pem", tree).code == 0
+
+
+def test_pins(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
+    """From a file, from the URI (with a warning), from the environment; never waited for, never shown."""
+    pin_file = tmp_path / "pin"
+    pin_file.write_text(PIN + "\n")
+    pin_file.chmod(0o600)
+    signed = tmp_path / "s.ko"
+
+    def run(*query: str, pin: str | None = None) -> Ran:
+        signed.unlink(missing_ok=True)
+        return sign(
+            hsm, "--format", "pkcs7", "--key", hsm.uri(TOKEN, "rsa", *query), "-o", signed, module, pin=pin
+        )
+
+    assert (run(f"pin-source=file:{pin_file}").code, signed.exists()) == (0, True)
+    pin_file.chmod(0o644)
+    assert "can be read by others" in run(f"pin-source={pin_file}").err
+    shown = run(f"pin-value={PIN}")
+    assert shown.code == 0 and "pin-source" in shown.err and PIN not in shown.out + shown.err
+    none = run()
+    assert none.code == 1 and "there is no terminal" in none.err and not signed.exists()
+    wrong = run(pin="4321")
+    assert wrong.code == 1 and "wrong PIN" in wrong.err and "4321" not in wrong.err
+    missing = run("pin-source=file:/nowhere")
+    assert missing.code == 1 and "/nowhere" in missing.err
+    program = run("pin-source=%7Ccat")
+    assert program.code == 1 and "programs are not run" in program.err
+    assert run(pin=PIN).code == 0
+
+
+def test_a_wrong_pin_is_tried_once(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
+    """Three wrong ones lock many a token: forty files must not be forty attempts."""
+    log = tmp_path / "calls"
+    env = {
+        "PKCS11SPY": hsm.module,
+        "PKCS11SPY_OUTPUT": str(log),
+        "KBUILD_SIGN_PIN": "0000",
+        **hsm.environment,
+    }
+    uri = hsm.uri(TOKEN, "rsa").replace(hsm.module, need("pkcs11-spy.so"))
+    ran = elfsig(
+        "sign", "--format", "pkcs7", "--key", uri, "--token-jobs", "4", "--in-place", module, env=env
+    )
+    assert ran.code == 1
+    assert re.findall(r"^\d+: C_Login$", log.read_text(errors="replace"), re.MULTILINE) == [
+        next(line for line in log.read_text(errors="replace").splitlines() if line.endswith(": C_Login"))
+    ]
+
+
+# --------------------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("pkcs11:token=none;object=rsa", ("no such token", "Glacier & Sons; 7")),
+        (
+            "pkcs11:token=Glacier%20%26%20Sons%3B%207;object=gone",
+            ("no such private key", "object=p384;id=%03"),
+        ),
+        ("pkcs11:token=Glacier%20%26%20Sons%3B%207", ("6 keys fit", "object=inside;id=%20")),
+        ("pkcs11:token=Glacier%20%26%20Sons%3B%207;id=%ff", ("no such private key",)),
+        ("pkcs11:serial=1;object=rsa", ("no such token",)),
+        ("pkcs11:object=rsa;flavour=x", ("unknown attribute 'flavour'",)),
+    ],
+)
+def test_what_is_not_there(uri: str, words: tuple[str, ...], settled: SoftHsm) -> None:
+    with pytest.raises(SigningError) as caught:
+        open_signer(f"{uri}?module-path={settled.module}")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_two_tokens_fit(settled: SoftHsm) -> None:
+    settled.token("second")
+    with pytest.raises(SigningError, match="2 tokens fit"):
+        open_signer(f"pkcs11:object=rsa?module-path={settled.module}")
+
+
+def test_which_library(settled: SoftHsm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in pkcs11_module.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    folder = str(Path(settled.module).parent)
+    named = parse(f"pkcs11:?module-name=softhsm2&module-path={folder}")
+    assert pkcs11_module.module_path(named) == settled.module
+    monkeypatch.setattr(pkcs11_module, "FOLDERS", (str(tmp_path),))
+    with pytest.raises(SigningError, match="which PKCS#11 library"):
+        pkcs11_module.module_path(parse("pkcs11:object=k"))
+    with pytest.raises(SigningError, match="was not found"):
+        pkcs11_module.module_path(parse("pkcs11:?module-name=none"))
+    monkeypatch.setenv("PKCS11_MODULE_PATH", settled.module)
+    assert pkcs11_module.module_path(parse("pkcs11:object=k")) == settled.module
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    with pytest.raises(SigningError, match="no PKCS#11 library"):
+        open_signer(f"pkcs11:object=k?module-path={broken}")
+
+
+def test_certificate_that_belongs_to_no_key_here(settled: SoftHsm, tmp_path: Path) -> None:
+    stranger = tmp_path / "c.pem"
+    stranger.write_bytes(issued(private("rsa", 9)).pem()[1])
+    with pytest.raises(SigningError, match="no certificate of the key") as caught:
+        opened(settled, "rsa", str(stranger))
+    assert caught.value.code == "certificate-of-other"
+
+
+# --------------------------------------------------------------------------- URIs
+
+
+def test_uri() -> None:
+    uri = parse("pkcs11:token=A%20b%3B;id=%01%fe;type=private?pin-value=12%2634&module-path=/x.so&x-more=1")
+    assert uri.path == {"token": "A b;", "id": "01fe", "type": "private"}
+    assert uri.id == b"\x01\xfe"
+    assert uri.query == {"pin-value": "12&34", "module-path": "/x.so"}
+    assert uri.visible == "pkcs11:token=A%20b%3B;id=%01%FE;type=private"
+    assert parse("PKCS11:").path == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pkcs11:token", "pkcs11:token=a;token=b", "pkcs11:token=%f", "pkcs11:token=%ff", "pkcs11:type=any",
+     "pkcs11:slot-id=x", "pkcs11:?pin-value=12&pin-source=file:x", "pkcs11:=x", "other:token=a"],
+)  # fmt: skip
+def test_uris_that_are_refused(text: str) -> None:
+    with pytest.raises(SigningError) as caught:
+        parse(text)
+    assert caught.value.code == "pkcs11-uri" and "12" not in str(caught.value).replace("7512", "")
+
+
+def test_two_keys_of_one_token_share_a_login(settled: SoftHsm, tmp_path: Path, module: Path) -> None:
+    """In one process, and also where a key is opened once for each certificate; the last one logs out."""
+    first, second = opened(settled, "rsa"), opened(settled, "p256")
+    first.release()
+    second.sign_digest(b"d" * 32, "sha256")
+    first.sign_digest(b"d" * 32, "sha256")
+    first.release()
+    second.release()
+    assert pkcs11_session._KEEPERS == {}
+    keys = [word for kind in ("dsa", "rsa") for word in ("--key", settled.uri(TOKEN, kind))]
+    formats = ("--to", "redhat", "--to", "pkcs7")
+    certs = ("--cert", settled.folder / "rsa.pem")
+    result = tmp_path / "both.ko"
+    ran = elfsig(
+        "convert", *formats, *keys, *certs, "--unverified", "-o", result, module,
+        env={**settled.environment, "KBUILD_SIGN_PIN": PIN},
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert elfsig("verify", "--trust", settled.folder / "rsa.pem", "--require", "pkcs7", result).code == 0
+
+
+def test_no_pin_in_a_record(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
+    uri = hsm.uri(TOKEN, "rsa", f"pin-value={PIN}")
+    ran = elfsig(
+        "convert", "--to", "pkcs7", "--key", uri, "--unverified", "--json", "-o", tmp_path / "c.ko", module,
+        env=hsm.environment,
+    )  # fmt: skip
+    assert ran.code == 0 and f"pin-value={PIN}" not in ran.out + ran.err and "pin-value=..." in ran.out
