@@ -23,10 +23,12 @@ from elfsig.trust.keyring import load
 from elfsig.verbs.convert import Conversion, Plan, Target, convert, look, options_for, plan, refusal
 from elfsig.verbs.convert_record import convert_file
 from elfsig.verbs.detached import from_argument
+from elfsig.verbs.digest import streams
 from elfsig.verbs.find import find
 from elfsig.verbs.sign import sign
 from elfsig.verbs.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz
+from tests.support.gnupg import home
 from tests.support.judges import REGISTRY, Judges, Signed, judges
 from tests.support.notes import Note
 from tests.support.openpgp import signer as throwaway
@@ -437,3 +439,59 @@ def test_what_bears_these_very_signatures_stays_as_it_is(tmp_path: Path) -> None
     ran = run("convert", module, "--to=pkcs7", *KEYED, "--trust", CERT, "--in-place")
     assert (ran.code, module.stat().st_ino) == (0, before.st_ino)
     assert "already" in ran.out
+
+
+# --------------------------------------------------------------------------- other engines, signers, files
+
+
+@pytest.mark.parametrize("format_id", ["gkh", "redhat", "note"])
+@pytest.mark.parametrize("name", ["amd64-6.1.ko", "s390x-6.1.ko", "i386-6.1.ko"])
+def test_the_other_engine_converts_there_and_back(name: str, format_id: str, trust: Keyring) -> None:
+    signed = Signed(signed_with("pkcs7", name))
+    there = converted(signed, plan([target(format_id, engine="lief")], REGISTRY, trust))
+    assert [f.verdict for f in there.after.findings] == [Verdict.VALID]
+    assert "laid-out-anew" in [remark.code for remark in there.remarks]
+    back = converted(Signed(there.content), plan([target("pkcs7")], REGISTRY, trust))
+    for coverage in ("textdata", "fileorder", "sorted"):
+        old, new = (_stream(content, coverage) for content in (corpus.content(name), back.content))
+        assert old == new
+
+
+def _stream(content: bytes, coverage: str) -> bytes:
+    message = streams(Image(content), REGISTRY, coverage)[0].message
+    assert message is not None
+    return message.to_bytes()
+
+
+def test_gnupg_signs_conversions_and_encrypts_digests(
+    tmp_path: Path, trust: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, out, ring = (tmp_path / name for name in ("a.ko", "b.ko", "ring"))
+    module.write_bytes(signed_with("pkcs7"))
+    with home("gpg") as gnupg:
+        gnupg.generate("converter", "rsa2048", "sign")
+        gnupg.add_subkey("converter", "rsa2048", "encr")
+        ring.write_bytes(gnupg.run("--export", "converter"))
+        monkeypatch.setenv("GNUPGHOME", str(gnupg.path))
+        key = f"gpg:{gnupg.fingerprint('converter')}"
+        ran = run("convert", module, "--to=crypto-pgp", "--key", key, "--trust", CERT, "-o", out, "--jsonl")
+        record = lines(ran.out)[0]
+        assert (ran.code, record["after"]["signatures"][0]["verdict"]) == (0, "unchecked")
+        assert run("verify", out, "--trust", ring).code == 0
+        words = ("--to=gkh", "--payload=encrypted-digest", "--key", key, "--trust", CERT)
+        assert run("convert", module, *words, "-o", out).code == 0
+        assert run("verify", out, "--trust", ring).code == 1
+        assert strip(out.read_bytes(), REGISTRY).content == corpus.content(MODULE)
+
+
+def test_what_was_signed_after_compression_is_put_right_on_request(tmp_path: Path, trust: Keyring) -> None:
+    module, out = tmp_path / "a.ko.xz", tmp_path / "b.ko.xz"
+    packed = compression.pack(corpus.content(MODULE), "xz")
+    module.write_bytes(sign(packed, REGISTRY.get("pkcs7"), signer("pkcs7"), SignOptions(), REGISTRY).content)
+    words = ("convert", module, "--to=pkcs7", *KEYED, "-o", out)
+    assert run(*words, "--trust", CERT).code == 1 and not out.exists()
+    assert run(*words, "--unverified", "--keep").code == 1 and not out.exists()
+    ran = run(*words, "--unverified", "--jsonl")
+    assert ran.code == 0
+    assert [each["name"] for each in lines(ran.out)[0]["removed"]] == ["behind the compressed stream"]
+    assert read(out).content == signed_with("pkcs7") and read(out).tail_offset is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.cli.options import limit_option
+from elfsig.cli.options import format_type, limit_option
 from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--from", "source", required=True, metavar="SIGNED|PART", type=click.Path(),
     help="A signed module, or a signature in a file of its own.",
 )  # fmt: skip
-@click.option("--format", "format_id", metavar="ID", help="Which signature; what a part is meant to be.")
+@click.option("--format", "format_id", type=format_type, help="Which signature; what a part is meant to be.")
 @click.option(
     "--layer", type=click.IntRange(min=0), metavar="N", help="Which signature, counted from outside."
 )

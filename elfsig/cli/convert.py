@@ -11,7 +11,14 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.legacy_options import legacy_options
-from elfsig.cli.options import Machine, jobs_option, limit_option, machine_options, paths_argument
+from elfsig.cli.options import (
+    Machine,
+    format_type,
+    jobs_option,
+    limit_option,
+    machine_options,
+    paths_argument,
+)
 from elfsig.cli.output import write_files
 from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
@@ -29,7 +36,9 @@ if TYPE_CHECKING:
 
 @click.command("convert")
 @paths_argument()
-@click.option("--to", "ids", multiple=True, required=True, metavar="ID", help="Format to make; repeatable.")
+@click.option(
+    "--to", "ids", multiple=True, required=True, type=format_type, help="Format to make; repeatable."
+)
 @key_options
 @click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: whose work to convert.")
 @click.option("--unverified", is_flag=True, help="Convert what is not valid, too; the record says so.")
