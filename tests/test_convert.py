@@ -18,8 +18,10 @@ from elfsig.envelopes.openpgp_make import make_ring
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import Keyring, SignOptions, Verdict
+from elfsig.registry import Registry
 from elfsig.signers import open_signer
 from elfsig.trust.keyring import load
+from elfsig.verbs.attach import attach, parts_in
 from elfsig.verbs.convert import Conversion, Plan, Target, convert, look, options_for, plan, refusal
 from elfsig.verbs.convert_record import convert_file
 from elfsig.verbs.detached import from_argument
@@ -495,3 +497,18 @@ def test_what_was_signed_after_compression_is_put_right_on_request(tmp_path: Pat
     assert ran.code == 0
     assert [each["name"] for each in lines(ran.out)[0]["removed"]] == ["behind the compressed stream"]
     assert read(out).content == signed_with("pkcs7") and read(out).tail_offset is None
+
+
+def test_formats_of_third_parties_take_part_without_code_of_their_own(trust: Keyring) -> None:
+    from tests.plugin_package.elfsig_seal import SEAL
+
+    registry = Registry([*REGISTRY.formats, SEAL])
+    seal = Target(SEAL, signer("pkcs7"), SignOptions())
+    signed = Signed(signed_with("note"))
+    for wish in (seal, target("redhat"), seal, target("pkcs7")):
+        done = converted(signed, plan([wish], registry, trust))
+        assert [(f.format, f.verdict) for f in done.after.findings] == [(wish.format.id, Verdict.VALID)]
+        signed = Signed(done.content)
+    assert signed.content == signed_with("pkcs7")
+    part = attach(corpus.content(MODULE), parts_in(done.content, registry), registry, trust)
+    assert part.content == signed.content
