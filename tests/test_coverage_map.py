@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import corpus
 from elfsig.cli.render_coverage import scale, share
@@ -97,6 +99,21 @@ def test_the_strongest_kind_wins() -> None:
     assert draw(image, message, overlapping, ()).kind(5) is Kind.VERBATIM
     assert draw(image, None, overlapping, ()).kind(5) is Kind.SIGNATURE
     assert draw(image, None, None, ()).kind(5) is Kind.OPEN
+
+
+NOTED = made(build(TINY), "note", "sorted").content
+
+
+@given(st.lists(st.tuples(st.integers(0, len(NOTED) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_damaged_modules_have_whole_maps_too(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(NOTED)
+    for at, value in changes:
+        content[at] = value
+    for coverage in (None, "textdata", "sorted-2012"):
+        for cover in covers(Image(bytes(content)), UNKEYED, coverage):
+            assert sum(cover.kinds.counts().values()) == len(content)
+            assert sum(part.end - part.start for part in cover.parts) == len(content)
 
 
 # --------------------------------------------------------------------------- how the coverage is known

@@ -174,7 +174,9 @@ def _by_section(message: Message, image: Image) -> dict[str, list[bytes]]:
     """What each section gives to the message; equal names are counted."""
     from elfsig.elf.symbols import labels
 
-    names = labels(image.elf) if image.elf else []
+    if image.elf is None or all(piece.section is None for piece in message.pieces):
+        return {}
+    names = labels(image.elf)
     found: dict[str, list[bytes]] = {}
     for piece, chunk in zip(message.pieces, message.chunks(), strict=True):
         if piece.section is not None:

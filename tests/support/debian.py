@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kernels import CLOUD, Unpacked, cached
+from tests.support.kernels import CLOUD, OLDER, Unpacked, cached
 
 SETUP = "python -m tests.setup"
 
@@ -42,3 +42,18 @@ def cloud_modules() -> list[Path]:
     if found is None:
         pytest.skip(f"gone: {CLOUD} is no longer on the mirrors, or was not fetched ({SETUP})")
     return list(_modules(found.root, found))
+
+
+def rebuilt_modules() -> list[tuple[Path, Path]]:
+    """(earlier, later): modules of two builds of Debian's cloud kernel, paired by path; skips without."""
+    old, new = cached("amd64", "older"), cached("amd64", "cloud")
+    if old is None or new is None:
+        gone = OLDER if old is None else CLOUD
+        pytest.skip(f"gone: {gone} is no longer on the mirrors, or was not fetched ({SETUP})")
+    later = {_below(path): path for path in _modules(new.root, new)}
+    return [(path, later[_below(path)]) for path in _modules(old.root, old) if _below(path) in later]
+
+
+def _below(path: Path) -> tuple[str, ...]:
+    """The part of a module's path that two kernels have in common."""
+    return path.parts[path.parts.index("modules") + 2 :]

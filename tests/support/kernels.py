@@ -23,6 +23,9 @@ ARCHES = ("amd64", "i386", "arm64", "s390x")
 CLOUD = "linux-image-6.1.0-56-cloud-amd64"
 """The package that the known-answer vectors named ``-real`` were cut from (version 6.1.192-2)."""
 
+OLDER = "linux-image-6.1.0-54-cloud-amd64"
+"""An earlier build of the same modules, to compare with those of CLOUD."""
+
 BOOTABLE = {"boot-6.1": "linux-image-cloud-amd64", "boot-6.12": "linux-image-6.12-cloud-amd64"}
 """Kernels that judge modules in an emulator: name in the cache -> metapackage (Debian 12, amd64)."""
 
