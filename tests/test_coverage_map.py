@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.support import vectors
 from tests.support.run import run
 from tests.support.schema import parsed
 from tests.support.signed import CERT, REGISTRY, made, question
-from tests.support.toy_objects import build
+from tests.support.toy_objects import Part, Relocation, build
 from tests.test_prove import TINY
 
 NOTE = vectors.ROOT / "modules" / "note-sorted-amd64-dsa.ko"
@@ -159,6 +160,17 @@ def test_text_of_a_valid_note() -> None:
     text = next(line for line in rest if "]  .text " in line)
     assert re.search(r"\[ 1\]  \.text +40 +62 +100 % +- +- +- +-  40 of 64", text)
     assert "\x1b[34m#" in run("coverage", NOTE, "--color=always").out
+
+
+def test_what_the_coverage_remarks_on_is_said(tmp_path: Path) -> None:
+    """Relocations for debug data: kernels of fileorder tested uninitialised memory for these."""
+    debug = Part(".debug_info", bytes(16), flags=0, relocations=(Relocation(0, 1, 1),))
+    path = tmp_path / "debug.ko"
+    path.write_bytes(made(build(replace(TINY, parts=(*TINY.parts, debug))), "redhat", "fileorder").content)
+    words = "their answer depended on what the heap held"
+    assert words in run("coverage", path).out and words in run("coverage", path, "--html", "-").out
+    [told] = parsed(run("coverage", path, "--json").out)["maps"]
+    assert [each["code"] for each in told["warnings"]] == ["heap-dependent-kernels"]
 
 
 def test_json_agrees_with_the_map() -> None:

@@ -12,6 +12,7 @@ from elfsig import __version__
 from elfsig.cli import coverage_svg
 from elfsig.cli.render_coverage import MEANINGS, heading, proof_lines, share
 from elfsig.cli.settings import visible
+from elfsig.cli.words import remark_words
 from elfsig.elf.image import Image
 from elfsig.evidence import Evidence
 from elfsig.model import Verdict
@@ -81,11 +82,12 @@ def _section(cover: Cover, proof: Proof | None) -> str:
 def _warnings(cover: Cover) -> Iterator[str]:
     """What keeps the map from being a promise."""
     finding = cover.finding
-    if finding is None or finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED):
-        return
-    reason = f": {finding.reason}" if finding.reason else ""
-    text = f"This signature is {finding.verdict.value}{reason}. What it covers is its claim."
-    yield f'<p class="warning">{escape(visible(text))}</p>'
+    if finding is not None and finding.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
+        reason = f": {finding.reason}" if finding.reason else ""
+        text = f"This signature is {finding.verdict.value}{reason}. What it covers is its claim."
+        yield f'<p class="warning">{escape(visible(text))}</p>'
+    for words in remark_words(cover.message.remarks if cover.message else ()):
+        yield f'<p class="warning">Warning: {escape(words)}</p>'
 
 
 def _bar(counts: Mapping[Kind, int], size: int) -> str:

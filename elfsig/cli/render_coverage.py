@@ -7,8 +7,8 @@ from typing import Any
 
 from elfsig.cli.settings import visible
 from elfsig.cli.table import aligned
-from elfsig.cli.words import algorithm_words, plural
-from elfsig.jsonform import carrier_object
+from elfsig.cli.words import algorithm_words, plural, remark_words
+from elfsig.jsonform import carrier_object, remark_object
 from elfsig.verbs.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.cover import Basis, Cover
 from elfsig.verbs.prove import Proof, Trial
@@ -68,6 +68,7 @@ def text(cover: Cover, proof: Proof | None, color: bool) -> Iterator[str]:
     yield from strip(cover.kinds, color)
     yield ""
     yield aligned([*_totals(cover.kinds)], "  ")
+    yield from (f"  warning: {words}" for words in remark_words(cover.message.remarks))
     yield ""
     yield aligned([*_table(cover.parts)], "  ")
     if proof is not None:
@@ -184,6 +185,7 @@ def map_object(cover: Cover, proof: Proof | None) -> dict[str, Any]:
         "basis": cover.basis.value,
         "others": list(cover.others),
         "error": None if known else cover.fault,
+        "warnings": [remark_object(each) for each in cover.message.remarks] if cover.message else [],
         "bytes": _object(cover.kinds.counts()) if known else None,
         "parts": [_part_object(part) for part in cover.parts] if known else [],
         "ranges": _ranges(cover.kinds) if known else None,
