@@ -196,6 +196,47 @@ def test_an_internal_error_at_one_file_does_not_hide_the_others(
         run("verify", signed)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["list", "{}", "{good}"], 5),
+        (["show", "{}", "{good}"], 5),
+        (["verify", "{}", "{good}"], 5),
+        (["digest", "{}"], 5),
+        (["coverage", "{}"], 5),
+        (["compare", "{good}", "{}"], 5),
+        (["keys", "match", "{}", str(SIGNER)], 5),
+        (["strip", "{}", "{good}", "--dry-run"], 5),
+        (["attach", "{good}", "--from", "{}", "-o", "{out}"], 5),
+        (["verify", "{good}", "--trust", "{}"], 2),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_a_file_that_may_not_be_read_is_told_apart_from_wrong_usage(
+    words: list[str], code: int, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret.ko"
+    secret.write_bytes(signed.read_bytes())
+    for module in (os, io):
+        monkeypatch.setattr(module, "open", _guarded(module.open, str(secret)))
+    monkeypatch.setattr(os, "access", lambda path, *more, **named: os.fspath(path) != str(secret))
+    ran = run(*(word.format(secret, good=signed, out=tmp_path / "out") for word in words))
+    assert ran.code == code
+    assert f"{secret}: permission denied\n" in ran.err
+    assert "{good}" not in words[2:] or str(signed) in ran.out
+
+
+def _guarded(opened: Callable[..., Any], secret: str) -> Callable[..., Any]:
+    """``opened``, for somebody who may not read the file ``secret``; root may read all."""
+
+    def guarded(path: Any, *more: Any, **named: Any) -> Any:
+        if not isinstance(path, int) and os.fspath(path) == secret:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *more, **named)
+
+    return guarded
+
+
 # --------------------------------------------------------------------------- options for all
 
 

@@ -336,7 +336,7 @@ def test_directories(tmp_path: Path) -> None:
     assert [k.source for k in load([f"machine:{tmp_path}"]).keys] == [name]
 
 
-@pytest.mark.parametrize("bad", ["missing", "fifo", "/dev/null", "empty"])
+@pytest.mark.parametrize("bad", ["missing", "fifo", "/dev/null", "empty", "with\0nul"])
 def test_unreadable_sources(tmp_path: Path, bad: str) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "empty").touch()

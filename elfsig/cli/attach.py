@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.cli.options import format_type, limit_option
+from elfsig.cli.options import format_type, limit_option, path_type
 from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command("attach")
-@click.argument("path", metavar="FILE", type=click.Path())
+@click.argument("path", metavar="FILE", type=path_type)
 @click.option(
-    "--from", "source", required=True, metavar="SIGNED|PART", type=click.Path(),
+    "--from", "source", required=True, metavar="SIGNED|PART", type=path_type,
     help="A signed module, or a signature in a file of its own.",
 )  # fmt: skip
 @click.option("--format", "format_id", type=format_type, help="Which signature; what a part is meant to be.")

@@ -17,6 +17,7 @@ from elfsig.cli.options import (
     jobs_option,
     json_option,
     limit_option,
+    path_type,
     paths_argument,
     trust_options,
 )
@@ -49,7 +50,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             "--expect", metavar="WHAT", help="What must be there: a number, modules.order, a report of sign."
         ),
         click.option(
-            "--loaded", type=click.Path(), metavar="FILE",
+            "--loaded", type=path_type, metavar="FILE",
             help="Only modules in use, as /proc/modules lists them; enforcement is assumed.",
         ),
         click.option("--ignore", multiple=True, type=click.Choice(list(RULES)), help="Leave this rule out."),
@@ -63,8 +64,8 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @paths_argument()
 @trust_options
 @demands
-@click.option("--junit", type=click.Path(), metavar="FILE", help="Also write JUnit XML.")
-@click.option("--sarif", type=click.Path(), metavar="FILE", help="Also write SARIF 2.1.0.")
+@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML.")
+@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0.")
 @json_option
 @all_option
 @jobs_option

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from elfsig.cli import exit_codes
-from elfsig.cli.options import Machine, jobs_option, limit_option, machine_options
+from elfsig.cli.options import Machine, jobs_option, limit_option, machine_options, path_type
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect
 from elfsig.cli.settings import Settings, complain, visible
@@ -44,8 +44,8 @@ class Asked(NamedTuple):
 
 
 @click.command("compare")
-@click.argument("a", metavar="A", type=click.Path())
-@click.argument("b", metavar="B", type=click.Path())
+@click.argument("a", metavar="A", type=path_type)
+@click.argument("b", metavar="B", type=path_type)
 @click.option("--coverage", metavar="C", help="Ask only whether the two are the same under this coverage.")
 @machine_options
 @jobs_option

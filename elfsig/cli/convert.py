@@ -17,6 +17,7 @@ from elfsig.cli.options import (
     jobs_option,
     limit_option,
     machine_options,
+    path_type,
     paths_argument,
 )
 from elfsig.cli.output import write_files
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
 @click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: whose work to convert.")
 @click.option("--unverified", is_flag=True, help="Convert what is not valid, too; the record says so.")
 @click.option("--keep", is_flag=True, help="Add to the signatures that are there instead of replacing them.")
-@click.option("--detached", metavar="FILE", type=click.Path(), help="The old signature is in this file.")
+@click.option("--detached", metavar="FILE", type=path_type, help="The old signature is in this file.")
 @click.option(
     "--modarg", metavar="STRING", help="The old signature is in this module argument (modsign=...)."
 )
 @making_options
 @legacy_options
-@click.option("--record", "record_file", type=click.Path(), metavar="FILE", help="Write the records to FILE.")
+@click.option("--record", "record_file", type=path_type, metavar="FILE", help="Write the records to FILE.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
 @machine_options
 @jobs_option

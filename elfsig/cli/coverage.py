@@ -11,7 +11,7 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.legacy_options import Variants, legacy_options
-from elfsig.cli.options import Machine, json_option, limit_option, trust_options
+from elfsig.cli.options import Machine, json_option, limit_option, path_type, trust_options
 from elfsig.cli.output import write_document
 from elfsig.cli.outside import outside_of
 from elfsig.cli.progress import watched
@@ -22,7 +22,7 @@ from elfsig.errors import UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import Verdict
 from elfsig.verbs.cover import Cover, covers
-from elfsig.verbs.prove import Proof, chosen, every, prover
+from elfsig.verbs.prove import Proof, chosen, every, prove, prover
 from elfsig.verbs.verify import Outside, Question
 
 RANDOM = 32
@@ -46,20 +46,23 @@ class Wish(NamedTuple):
 
 
 @click.command("coverage", cls=CoverageCommand)
-@click.argument("path", metavar="FILE", type=click.Path())
+@click.argument("path", metavar="FILE", type=path_type)
 @trust_options
 @click.option(
     "--coverage", metavar="C", help="The map under this coverage, also of a file without signature."
 )
 @click.option(
-    "--prove", metavar="[=N|=all]", help="Change bytes in memory and verify again: N random ones, or all."
+    "--prove",
+    "prove_wish",
+    metavar="[=N|=all]",
+    help="Change bytes in memory and verify again: N random ones, or all.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), metavar="N", help="Which random bytes: as an earlier run."
 )
-@click.option("--html", type=click.Path(), metavar="F", help="Write a page with the picture; - is stdout.")
-@click.option("--svg", type=click.Path(), metavar="F", help="Write the picture alone; - is stdout.")
-@click.option("--detached", metavar="FILE", type=click.Path(), help="The signature is in this file.")
+@click.option("--html", type=path_type, metavar="F", help="Write a page with the picture; - is stdout.")
+@click.option("--svg", type=path_type, metavar="F", help="Write the picture alone; - is stdout.")
+@click.option("--detached", metavar="FILE", type=path_type, help="The signature is in this file.")
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @legacy_options
 @json_option
@@ -71,7 +74,7 @@ def command(
     trust: tuple[str, ...],
     keys: tuple[str, ...],
     coverage: str | None,
-    prove: str | None,
+    prove_wish: str | None,
     seed: int | None,
     html: str | None,
     svg: str | None,
@@ -93,7 +96,7 @@ def command(
     The map is drawn from the very bytes that are hashed. Offsets are in the decompressed file. With --trust
     the coverage that the signature has is established; --prove demonstrates the map byte by byte.
     """
-    wish = _wish(prove, seed)
+    wish = _wish(prove_wish, seed)
     question = Question(variants(settings.registry), keyring(trust, keys))
     outside = outside_of(detached, modarg, single=True)
     evidence = read(path, limit=limit)
@@ -122,10 +125,7 @@ def _proof(cover: Cover, question: Question, outside: Outside | None, wish: Wish
         return None
     changes = every(cover, wish.seed) if wish.extra is None else chosen(cover, wish.seed, wish.extra)
     work = prover(cover, question, outside)
-    proof = Proof(wish.seed, work.keyed)
-    for trial in watched(work.trials(changes), "bytes"):
-        proof.add(trial)
-    return proof
+    return prove(work, watched(changes, "bytes"), wish.seed)
 
 
 def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof | None]) -> None:

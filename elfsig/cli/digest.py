@@ -10,7 +10,7 @@ import click
 
 from elfsig.algorithms import Hash, hash_named
 from elfsig.cli import exit_codes
-from elfsig.cli.options import Machine, json_option, limit_option
+from elfsig.cli.options import Machine, json_option, limit_option, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.table import aligned
@@ -25,11 +25,11 @@ HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 
 
 @click.command("digest")
-@click.argument("path", metavar="FILE", type=click.Path())
+@click.argument("path", metavar="FILE", type=path_type)
 @click.option("--coverage", metavar="C", help="Only this coverage; without it, all that apply.")
 @click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Which hash.")
 @click.option("--layer", type=int, metavar="N", help="The signature to leave out, counted from the outside.")
-@click.option("-o", "output", type=click.Path(), metavar="STREAM", help="Write the bytes there; - is stdout.")
+@click.option("-o", "output", type=path_type, metavar="STREAM", help="Write the bytes there; - is stdout.")
 @json_option
 @limit_option
 @click.pass_obj

@@ -9,7 +9,14 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.kernel_options import KernelWish, kernel_options, question_of
-from elfsig.cli.options import Machine, limit_option, machine_options, paths_argument, trust_options
+from elfsig.cli.options import (
+    Machine,
+    limit_option,
+    machine_options,
+    path_type,
+    paths_argument,
+    trust_options,
+)
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -26,9 +33,7 @@ if TYPE_CHECKING:
 @kernel_options
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @click.option("--this-machine", is_flag=True, help="Ask the running kernel's case: NAME is a module's name.")
-@click.option(
-    "--root", metavar="DIR", type=click.Path(), help="As --this-machine, for a system mounted at DIR."
-)
+@click.option("--root", metavar="DIR", type=path_type, help="As --this-machine, for a system mounted at DIR.")
 @machine_options
 @limit_option
 @click.pass_obj

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from elfsig.cli.options import path_type
 from elfsig.errors import KeySourceError, UsageError
 from elfsig.registry import Registry
 
@@ -40,9 +41,9 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--fips", is_flag=True, help="It runs in FIPS mode.")
     @click.option("--all-modes", is_flag=True, help="Every mode that matters for this kernel.")
     @click.option(
-        "--cmdline", metavar="FILE", type=click.Path(), help="Modes from a command line, grub.conf or dmesg."
+        "--cmdline", metavar="FILE", type=path_type, help="Modes from a command line, grub.conf or dmesg."
     )
-    @click.option("--config", metavar="FILE", type=click.Path(), help="How it was built (/boot/config-*).")
+    @click.option("--config", metavar="FILE", type=path_type, help="How it was built (/boot/config-*).")
     @wraps(callback)
     def wrapped(
         *args: Any,

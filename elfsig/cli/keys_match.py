@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elfsig.cli.options import Machine, json_option
+from elfsig.cli.options import Machine, json_option, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, visible
 
@@ -18,7 +18,7 @@ BY_MATHEMATICS, BY_ID_ONLY, NO_MATCH, NOTHING_SIGNED = 0, 4, 4, 1
 
 
 @click.command("match")
-@click.argument("path", metavar="FILE", type=click.Path())
+@click.argument("path", metavar="FILE", type=path_type)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @json_option
 @click.pass_obj

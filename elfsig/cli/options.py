@@ -40,6 +40,10 @@ class FormatType(click.types.StringParamType):
 
 format_type = FormatType()
 
+path_type = click.Path(readable=False)
+"""A path as it was typed. Whether it can be read is found out by who reads it: by default click ends the
+whole run, as wrong usage, for one file among many that may not be read."""
+
 
 class Machine(NamedTuple):
     """What ``--json``, ``--jsonl`` and ``--reproducible`` ask for; ``form`` is None for people's text."""
@@ -82,7 +86,7 @@ def json_option(callback: Callback) -> Callback:
 
 def paths_argument(metavar: str = "PATH...") -> Callable[[Callback], Callback]:
     """One or more paths of the file system, as str (undecodable bytes escaped by PEP 383)."""
-    return click.argument("paths", nargs=-1, required=True, metavar=metavar, type=click.Path())
+    return click.argument("paths", nargs=-1, required=True, metavar=metavar, type=path_type)
 
 
 def jobs_option(callback: Callback) -> Callback:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from elfsig.cli import exit_codes, render_show
-from elfsig.cli.options import Machine, limit_option, machine_options, paths_argument
+from elfsig.cli.options import Machine, limit_option, machine_options, path_type, paths_argument
 from elfsig.cli.reading import Result, collect, entries, finish, report_on
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -33,9 +33,7 @@ class Look(NamedTuple):
 @click.option("-0", "--null", "nul", is_flag=True, help="NUL instead of newline, FIELD=VALUE.")
 @click.option("--asn1", is_flag=True, help="The ASN.1 of signatures, in the look of openssl asn1parse.")
 @click.option("--packets", is_flag=True, help="The OpenPGP packets, in the look of gpg --list-packets.")
-@click.option(
-    "--extract", "folder", type=click.Path(), metavar="DIR", help="Write every part to a file in DIR."
-)
+@click.option("--extract", "folder", type=path_type, metavar="DIR", help="Write every part to a file in DIR.")
 @click.option("--force", is_flag=True, help="With --extract: replace files that are there.")
 @limit_option
 @click.pass_obj

@@ -17,6 +17,7 @@ from elfsig.cli.options import (
     jobs_option,
     limit_option,
     machine_options,
+    path_type,
     paths_argument,
     trust_options,
 )
@@ -39,9 +40,7 @@ if TYPE_CHECKING:
 @paths_argument()
 @trust_options
 @click.option("--require", metavar="FORMAT", help="Only a valid signature of this format will do.")
-@click.option(
-    "--detached", metavar="FILE", type=click.Path(), help="The signature is in this file (.p7s...)."
-)
+@click.option("--detached", metavar="FILE", type=path_type, help="The signature is in this file (.p7s...).")
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @legacy_options
 @kernel_options

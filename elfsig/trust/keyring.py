@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.evidence import read_error
 from elfsig.model import Key, KeyId, Remark
 from elfsig.trust import efi, ima, kernel_image, merkle, openpgp, pem
 from elfsig.trust.make import Material, MerkleRoot, Origin, RevokedHash, gather
@@ -149,18 +150,23 @@ def read_source(data: bytes, origin: Origin, *, in_directory: bool = False) -> M
 
 def read_path(path: Path, origin: Origin) -> Material:
     """The keys of a file or of all files below a directory. Raises KeySourceError."""
+    if "\0" in str(path):
+        raise KeySourceError(
+            f"{origin.source}: no such file: the name holds a NUL", code="key-source-unreadable"
+        )
     try:
         if path.is_dir():
             return _read_directory(path, origin)
         return read_source(_content(path), _with_role(origin, path))
     except OSError as reason:
-        raise KeySourceError(f"{origin.source}: {reason.strerror}", code="key-source-unreadable") from None
+        text = read_error(reason).text
+        raise KeySourceError(f"{origin.source}: {text}", code="key-source-unreadable") from None
 
 
 def _content(path: Path) -> bytes:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise KeySourceError(f"{path}: not a regular file", code="key-source-unreadable")
+        raise KeySourceError(f"{path}: is no regular file", code="key-source-unreadable")
     if about.st_size > MAX_SOURCE:
         raise KeySourceError(f"{path}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
     return path.read_bytes()
