@@ -111,13 +111,13 @@ def command(
     return _code(found, proofs, wish is not None)
 
 
-def _wish(prove: str | None, seed: int | None) -> Wish | None:
-    if prove is None:
+def _wish(wanted: str | None, seed: int | None) -> Wish | None:
+    if wanted is None:
         return None
     number = secrets.randbits(32) if seed is None else seed
-    if prove != "all" and not prove.isdecimal():
-        raise UsageError(f"--prove={prove}: a number of bytes, or all")
-    return Wish(None if prove == "all" else int(prove), number)
+    if wanted != "all" and not wanted.isdecimal():
+        raise UsageError(f"--prove={wanted}: a number of bytes, or all")
+    return Wish(None if wanted == "all" else int(wanted), number)
 
 
 def _proof(cover: Cover, question: Question, outside: Outside | None, wish: Wish | None) -> Proof | None:

@@ -14,7 +14,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Finding, Format, Message, Place, Verdict
 from elfsig.registry import Registry
-from elfsig.verbs.bytemap import Kind, Map, Part, draw, parts
+from elfsig.verbs.bytemap import Map, Part, draw, parts
 from elfsig.verbs.digest import coverages, streams
 from elfsig.verbs.find import Found, find
 from elfsig.verbs.verify import NoKeys, Outside, Question, decisive, findings_at
@@ -167,6 +167,3 @@ def _trailer_name(found: Found, registry: Registry) -> str:
     if found.claimants:
         return f"{found.claimants[0].id} signature"
     return next((c.short_name for c in registry.carriers if c.id == found.place.carrier), found.place.carrier)
-
-
-__all__ = ["Basis", "Cover", "Kind", "covers", "is_good"]

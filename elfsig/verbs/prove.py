@@ -9,7 +9,7 @@ nothing about the map; they are counted.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -188,11 +188,9 @@ def every(cover: Cover, seed: int) -> list[tuple[int, int]]:
     return [(offset, dice.randrange(1, 256)) for offset in range(size)]
 
 
-def prove(
-    prover: Prover, changes: Sequence[tuple[int, int]], seed: int, trials: Iterable[Trial] | None = None
-) -> Proof:
-    """Make all ``changes`` (``trials`` are they, where the caller wants to watch) and add up."""
+def prove(prover: Prover, changes: Iterable[tuple[int, int]], seed: int) -> Proof:
+    """Make all ``changes``, which ``seed`` has chosen, and add up."""
     proof = Proof(seed, prover.keyed)
-    for trial in prover.trials(changes) if trials is None else trials:
+    for trial in prover.trials(changes):
         proof.add(trial)
     return proof
