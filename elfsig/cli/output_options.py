@@ -11,12 +11,13 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.settings import complain, visible
+from elfsig.errors import UsageError
 from elfsig.verbs.edit import Done, Output
 
 
 def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
-    ``output``."""
+    ``output``. A command's own ``prepare`` is a directory for results like ``--output-dir``."""
 
     @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
     @click.option(
@@ -33,7 +34,12 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         dry_run: bool,
         **more: Any,
     ) -> Any:
-        output = Output(output_file, output_dir, in_place, dry_run)
+        elsewhere = more.get("prepare")
+        if elsewhere is not None and (output_file, output_dir, in_place) != (None, None, False):
+            raise UsageError(
+                "--prepare writes to its own directory: leave out the other output", code="output"
+            )
+        output = Output(output_file, elsewhere or output_dir, in_place, dry_run)
         code = callback(*args, output=output, **more)
         if dry_run:
             complain("dry run: nothing was written")

@@ -28,13 +28,23 @@ Work = Callable[[Evidence], Change]
 
 @click.command("sign", epilog="An encrypted key takes its passphrase from KBUILD_SIGN_PIN or the terminal.")
 @paths_argument()
-@click.option(
-    "--format", "format_id", required=True, type=format_type, help="What to make; see elfsig formats."
-)
+@click.option("--format", "format_id", type=format_type, help="What to make; see elfsig formats.")
 @key_options
 @making_options
 @click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
 @click.option("--stack", is_flag=True, help="Sign on top of the signatures that are there.")
+@click.option(
+    "--prepare", type=click.Path(), metavar="DIR",
+    help="Sign nothing: write to DIR what a service is to sign. Needs --cert.",
+)  # fmt: skip
+@click.option(
+    "--prepare-as", "form", type=click.Choice(["digest", "bytes"]), default="digest",
+    help="In --prepare: the digest to sign, or the bytes that the service hashes.",
+)  # fmt: skip
+@click.option(
+    "--attach", type=click.Path(), metavar="DIR",
+    help="Take signatures from DIR: raw values, or whole ones (.p7s), named like the modules.",
+)  # fmt: skip
 @click.option(
     "--report", "report_file", type=click.Path(), metavar="FILE",
     help="Write what was done to FILE, as JSON; an interrupted run goes on from it.",
@@ -52,10 +62,12 @@ def command(
     jobs: int,
     limit: int,
     quiet: bool,
-    format_id: str,
+    format_id: str | None,
     key_words: KeyWords,
     options: SignOptions,
     report_file: str | None,
+    prepare: str | None,
+    attach: str | None,
     **how: Any,
 ) -> int:
     """Sign modules: plain, or inside their gzip, xz or zstd compression.
@@ -69,10 +81,19 @@ def command(
     from elfsig.verbs.sign import sign_file
 
     registry = settings.registry
-    format_ = registry.get(format_id)
     replace, stack = how["replace"], how["stack"]
     if replace and stack:
         raise UsageError("--replace and --stack exclude each other")
+    if prepare is not None or attach is not None:
+        from elfsig.cli.sign_elsewhere import Job, run
+
+        if report_file is not None:
+            raise UsageError("--report is for signing here")
+        words = (format_id, key_words, options, replace, stack, jobs, limit, quiet)
+        return run(Job(paths, output, registry, *words), prepare, attach, how["form"])
+    if format_id is None:
+        raise click.UsageError("Missing option '--format'.")
+    format_ = registry.get(format_id)
     (signer,) = key_words.signers([format_], options, dry=output.dry)
     named = {path for path in paths if not os.path.isdir(path)}
 

@@ -1,0 +1,116 @@
+"""``elfsig sign --prepare`` and ``--attach``: signing by a service that elfsig does not talk to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from elfsig.cli.output_options import report
+from elfsig.cli.signing_options import KeyWords, public_half
+from elfsig.errors import UsageError
+from elfsig.evidence import Evidence
+from elfsig.model import SignOptions
+from elfsig.registry import Registry
+from elfsig.verbs.edit import Change, Output, edit
+
+if TYPE_CHECKING:
+    from elfsig.verbs.already import Wish
+    from elfsig.verbs.answer import Answers
+    from elfsig.verbs.prepare import Form
+
+
+class Job(NamedTuple):
+    """What both halves of such a signing share: the command line's words."""
+
+    paths: Sequence[str]
+    output: Output
+    registry: Registry
+    format_id: str | None
+    key_words: KeyWords
+    options: SignOptions
+    replace: bool
+    stack: bool
+    jobs: int
+    limit: int
+    quiet: bool
+
+    def anew(self, path: str) -> bool:
+        """Whether what is there is replaced: in directories unless told to stack, else if told to."""
+        return self.replace or (path not in self.paths and not self.stack)
+
+
+def run(job: Job, to_prepare: str | None, to_attach: str | None, form: Form) -> int:
+    """The one of the two that is asked for; the exit code."""
+    if to_prepare is not None:
+        return prepare(job, to_prepare, form)
+    return attach(job, to_attach or "")
+
+
+def prepare(job: Job, folder: str, form: Form) -> int:
+    """Write what is to be signed, and the manifest, to ``folder``. Raises UsageError, SigningError."""
+    from elfsig.verbs.prepare import Manifest, prepare_file
+
+    if job.format_id is None:
+        raise UsageError("--prepare needs --format", code="format")
+    format_ = job.registry.get(job.format_id)
+    half = public_half(job.key_words.certs)
+    options = job.options
+    if options.created is None:
+        options = options._replace(created=int(time.time()))
+
+    def change(evidence: Evidence) -> Change:
+        how = {"replace": job.anew(evidence.path), "stack": job.stack}
+        return prepare_file(evidence, format_, half, options, job.registry, form=form, **how)
+
+    manifest = Manifest(folder, format_, half, options)
+    results = edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit)
+    return report(manifest.kept(results) if not job.output.dry else results, job.quiet)
+
+
+def attach(job: Job, folder: str) -> int:
+    """Put the signatures in ``folder`` onto the modules. Raises UsageError, SigningError."""
+    from elfsig.verbs.already import is_done
+    from elfsig.verbs.answer import answer_file
+
+    answers = _answers(job, folder)
+    wanted = _wish(answers, job)
+
+    def change(evidence: Evidence) -> Change:
+        if wanted is not None and is_done(evidence, wanted, beside_others=job.stack):
+            return Change(None, "unchanged", "signed like this by this key already")
+        how = {"replace": job.anew(evidence.path), "stack": job.stack}
+        return answer_file(evidence, answers, job.registry, **how)
+
+    return report(edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit), job.quiet)
+
+
+def _answers(job: Job, folder: str) -> Answers:
+    """By the manifest, where there is one; else by the options alone."""
+    from elfsig.verbs.answer import Answers
+    from elfsig.verbs.prepare import read_manifest
+
+    if not os.path.isdir(folder):
+        raise UsageError(f"{folder}: no such directory of signatures", code="no-answers")
+    order = read_manifest(folder)
+    half = public_half(job.key_words.certs) if job.key_words.certs else order.half if order else None
+    if order is not None:
+        format_ = job.registry.get(order.format)
+        if job.format_id is not None and job.registry.get(job.format_id) is not format_:
+            raise UsageError(f"the manifest in {folder} is for {format_.id}, not {job.format_id}")
+        force = job.options.force or order.options.force
+        return Answers(folder, format_, order.options._replace(force=force), half, order, job.paths)
+    if job.format_id is None:
+        raise UsageError(f"there is no manifest in {folder}: say what the signatures are with --format")
+    return Answers(folder, job.registry.get(job.format_id), job.options, half, None, job.paths)
+
+
+def _wish(answers: Answers, job: Job) -> Wish | None:
+    from elfsig.signers.deferred import Replayer
+    from elfsig.verbs.already import wish
+
+    if answers.half is None or answers.options.force:
+        return None
+    signer = Replayer(answers.folder, answers.half, b"")
+    return wish(answers.format, signer, answers.options, job.registry)
