@@ -14,6 +14,7 @@ COMMANDS = {
     "generate": ("elfsig.cli.keys_generate", "Make a key pair for signing modules."),
     "install": ("elfsig.cli.keys_install", "Copy the current key pair to where a package wants it."),
     "match": ("elfsig.cli.keys_match", "Which key made a file's signatures."),
+    "recover": ("elfsig.cli.keys_recover", "The public key behind two RSA signatures."),
 }
 """Sub-command, the module that has it as ``command``, its line in the help."""
 

@@ -241,6 +241,8 @@ def _matched(hits: Sequence[Key]) -> Outcome:
         return Outcome(Verdict.UNTRUSTED, f"matches, but {revoked.source} revokes this key", revoked)
     if key.trusted:
         return Outcome(Verdict.VALID, None, key)
+    if key.role == "recovered":
+        return Outcome(Verdict.UNTRUSTED, f"{key.label}; who that is, is not established", key)
     return Outcome(Verdict.UNTRUSTED, f"matches a key from {key.source}, which nobody vouched for", key)
 
 

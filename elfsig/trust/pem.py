@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from elfsig.envelopes import der
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.model import Key
+from elfsig.model import Key, Remark
 from elfsig.trust.certificate import BIT_STRING, element
 from elfsig.trust.make import (
     PRIVATE_KEY,
@@ -29,6 +30,12 @@ BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1---
 BEGIN = re.compile(rb"^-----BEGIN (?!PGP )[A-Z0-9 ]+-----", re.MULTILINE)
 TEXT_LIMIT = 1 << 16
 """A PEM file may have text in front of its first block; this is how far it is looked for."""
+
+RECOVERED = "recovered, not published"
+SIGNER_OF = "same signer as "
+NAMES_SHOWN = 8
+_RECOVERED = re.compile(rb"^# %b$" % RECOVERED.encode(), re.MULTILINE)
+_SIGNER_OF = re.compile(rb"^# %b(.+)$" % SIGNER_OF.encode(), re.MULTILINE)
 
 
 def is_pem(data: bytes) -> bool:
@@ -46,8 +53,41 @@ def is_der(data: bytes) -> bool:
 
 
 def read_pem(data: bytes, origin: Origin) -> Material:
-    """The keys of every PEM block. Raises ParseError, and KeySourceError for a private key."""
-    return material(key for block in BLOCK.finditer(data) for key in _block(block, origin))
+    """The keys of every PEM block. Raises ParseError, and KeySourceError for a private key.
+
+    One that text in front of it calls recovered has the role recovered and is never trusted.
+    """
+    return material(_keys(data, origin))
+
+
+def _keys(data: bytes, origin: Origin) -> Iterator[Key]:
+    behind = 0
+    for block in BLOCK.finditer(data):
+        text = data[behind : block.start()]
+        for key in _block(block, origin):
+            yield _as_recovered(key, text) if _RECOVERED.search(text) else key
+        behind = block.end()
+
+
+def recovered_text(names: Iterable[str], facts: Iterable[str] = ()) -> bytes:
+    """The text in front of the PEM block of a key that was computed from the signatures in these files."""
+    lines = [f"# {RECOVERED}", *(f"# {SIGNER_OF}{_one_line(name)}" for name in names)]
+    lines += [f"# {fact}" for fact in facts]
+    lines.append("# Nobody vouches for this key: it was computed from the signatures that it verifies.")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def _one_line(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def _as_recovered(key: Key, text: bytes) -> Key:
+    """The key as what it is: a name for whoever signed certain files."""
+    names = [name.decode(errors="replace") for name in _SIGNER_OF.findall(text)]
+    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+    label = SIGNER_OF + ", ".join([*names[:NAMES_SHOWN], *more]) if names else RECOVERED
+    remark = Remark("key-recovered", "the key was recovered from signatures: who holds it is not known")
+    return replace(key, role="recovered", trusted=False, label=label, remarks=(*key.remarks, remark))
 
 
 def _block(block: re.Match[bytes], origin: Origin) -> Iterator[Key]:

@@ -1,0 +1,240 @@
+"""The public key behind two RSA signatures, from the signatures alone.
+
+A PKCS#1 v1.5 signature ``s`` by the key (n, e) over a message whose padded form (RFC 8017, 9.2) is ``em``
+means that n divides ``s**e - em``. With two of them n divides the greatest common divisor, which is nearly
+always n times a small number. What is found is proven: both signatures must verify under it.
+
+The numbers are e times as long as the modulus, 268 million bits for RSA-4096 and the usual exponent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, islice
+from typing import Any, NamedTuple
+
+from elfsig.algorithms import HASHES
+from elfsig.envelopes.primitives import Unsupported, digest_info, digest_of, pkcs1_block
+from elfsig.envelopes.statement import stream_digest
+from elfsig.errors import UsageError
+from elfsig.model import Message, Signature
+
+EXPONENTS = (3, 5, 17, 41, 257, 65537)
+"""Tried in this order, and all but the last cost nothing. GnuPG 1 began at 41, PGP at 17."""
+
+PLAIN_LIMIT = 1 << 21
+"""Bits of the numbers up to which Python's own arithmetic is used: some ten seconds, and growing with the
+square. GMP takes about a minute for 268 million."""
+
+MAX_PAIRS = 10
+"""Pairs that are tried at most: each may take minutes, and the first one is usually the answer."""
+
+MIN_BITS = 512
+_SMALL = 1 << 16
+_WORD = 8
+
+
+class Body(NamedTuple):
+    """What the padding of a signature holds, if it is over this: ``how`` says over what."""
+
+    how: str
+    content: bytes
+
+
+class Equation(NamedTuple):
+    """``value**e`` is congruent to the padded form of one of ``bodies``, modulo the unknown key."""
+
+    value: bytes
+    bodies: tuple[Body, ...]
+
+    @property
+    def number(self) -> int:
+        return int.from_bytes(self.value)
+
+
+class Solution(NamedTuple):
+    """An RSA public key."""
+
+    modulus: int
+    exponent: int
+
+
+# --------------------------------------------------------------------------- from signatures to equations
+
+
+def equation(signature: Signature, message: Message) -> Equation | None:
+    """The equation of a signature over ``message``; None where it is no RSA PKCS#1 v1.5 signature that can
+    be computed here."""
+    read = _BODIES.get(signature.envelope)
+    if read is None or signature.algorithm != "rsa" or len(signature.value) * 8 < MIN_BITS:
+        return None
+    try:
+        bodies = tuple(read(signature, message))
+    except (Unsupported, KeyError):
+        return None
+    return Equation(signature.value, bodies) if bodies else None
+
+
+def _cms(signature: Signature, message: Message) -> Iterator[Body]:
+    """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message is then."""
+    signed = signature.detail.signed_der
+    stream = message if signed is None else signed
+    how = message.coverage if signed is None else "signed attributes"
+    name = signature.hash or ""
+    yield Body(how, digest_info(name, stream_digest(stream, name)))
+
+
+def _plain(signature: Signature, message: Message) -> Iterator[Body]:
+    name = signature.hash or "sha1"
+    yield Body(message.coverage, digest_info(name, digest_of(message, name)))
+
+
+def _openpgp(signature: Signature, message: Message) -> Iterator[Body]:
+    """RFC 4880, 5.2.4. Where the packet's 16 bits of the hash say otherwise, it is not over this message."""
+    packet, name = signature.detail, signature.hash or ""
+    digest = digest_of(message, name, packet.completion)
+    if packet.left16 == digest[:2]:
+        yield Body(message.coverage, digest_info(name, digest))
+
+
+def _digsig(signature: Signature, message: Message) -> Iterator[Body]:
+    """Version 2 is an ordinary signature; version 1 (lib/digsig.c) has SHA-1 without a DigestInfo over the
+    digest and the header, and old signers left the hash's number at 0 whatever they had used."""
+    if signature.detail.version == 2:
+        yield from _plain(signature, message)
+        return
+    names = [signature.hash or "sha1"]
+    if signature.facts["hash_number"] == 0:
+        names += ["sha256", "sha512"]
+    for name in names:
+        inner = HASHES["sha1"].new()
+        inner.update(digest_of(message, name) + signature.detail.header)
+        yield Body(f"{message.coverage}, {name}", inner.digest())
+
+
+_BODIES: Mapping[str, Callable[[Signature, Message], Iterator[Body]]] = {
+    "cms": _cms,
+    "x509-block": _plain,
+    "openpgp": _openpgp,
+    "digsig": _digsig,
+    "raw-rsa": _plain,
+}
+
+
+# --------------------------------------------------------------------------- arithmetic
+
+
+class Arithmetic(NamedTuple):
+    """``number`` makes the integers, ``gcd`` is their greatest common divisor, ``limit`` how many bits."""
+
+    number: Callable[[int], Any]
+    gcd: Callable[[Any, Any], Any]
+    limit: int | None
+
+
+def arithmetic() -> Arithmetic:
+    """GMP's where gmpy2 is installed, else Python's own."""
+    try:
+        import gmpy2
+    except ImportError:
+        return Arithmetic(int, math.gcd, PLAIN_LIMIT)
+    return Arithmetic(gmpy2.mpz, gmpy2.gcd, None)
+
+
+Tell = Callable[[str], None]
+
+
+def recover(
+    equations: Sequence[Equation], exponents: Sequence[int], tell: Tell, by: Arithmetic
+) -> Solution | None:
+    """The key that made at least two of ``equations``; None where no two are by one key.
+
+    Pairs are tried in order, each with every exponent. ``tell`` gets a line before what takes long. Raises
+    UsageError where the numbers are too long for ``by``.
+    """
+    for exponent in exponents:
+        for first, second in islice(combinations(equations, 2), MAX_PAIRS):
+            for pair in _same_way(first, second):
+                for size in _sizes(first, second):
+                    found = _from_pair(first, second, pair, size, exponent, tell, by)
+                    if found is not None:
+                        return found
+    return None
+
+
+def _same_way(first: Equation, second: Equation) -> Iterator[tuple[bytes, bytes]]:
+    """What the two signatures may be over: as many ways as the longer list has, not every mixture."""
+    ways = max(len(first.bodies), len(second.bodies))
+    for way in range(ways):
+        a, b = (each.bodies[min(way, len(each.bodies) - 1)] for each in (first, second))
+        yield a.content, b.content
+
+
+def _sizes(first: Equation, second: Equation) -> list[int]:
+    """Bytes that the modulus may have: values may be shorter, since OpenPGP and IMA drop zeros in front."""
+    longest = max(len(first.value.lstrip(b"\0")), len(second.value.lstrip(b"\0")))
+    return list(dict.fromkeys((-(-longest // _WORD) * _WORD, longest)))
+
+
+def _from_pair(
+    first: Equation,
+    second: Equation,
+    bodies: tuple[bytes, bytes],
+    size: int,
+    exponent: int,
+    tell: Tell,
+    by: Arithmetic,
+) -> Solution | None:
+    padded = [pkcs1_block(body, size) for body in bodies]
+    if first.number == second.number or None in padded:
+        return None
+    bits = size * 8 * exponent
+    _check_length(bits, size, exponent, by)
+    if bits > PLAIN_LIMIT:
+        tell(f"RSA-{size * 8}, exponent {exponent}: numbers of {bits // 1_000_000} million bits")
+    pairs = [(each.number, int.from_bytes(p)) for each, p in zip((first, second), padded, strict=True) if p]
+    left, right = (by.number(value) ** exponent - em for value, em in pairs)
+    modulus = _without_small_factors(int(by.gcd(left, right)))
+    if not (size - 1) * 8 < modulus.bit_length() <= size * 8:
+        return None
+    holds = all(value < modulus and pow(value, exponent, modulus) == em for value, em in pairs)
+    return Solution(modulus, exponent) if holds else None
+
+
+def _check_length(bits: int, size: int, exponent: int, by: Arithmetic) -> None:
+    if by.limit is None or bits <= by.limit:
+        return
+    raise UsageError(
+        f"RSA-{size * 8} with the exponent {exponent} takes numbers of {bits // 1_000_000} million bits,"
+        f" for which Python's own arithmetic would need hours: install gmpy2 (pip install 'elfsig[recover]')",
+        code="needs-gmpy2",
+    )
+
+
+def _without_small_factors(number: int) -> int:
+    """``number`` without its prime factors below 65536, which no modulus has."""
+    product = math.gcd(number, _small_primes())
+    while product > 1:
+        number //= product
+        product = math.gcd(number, product)
+    return number
+
+
+def _small_primes() -> int:
+    """The product of the primes below 65536."""
+    sieve = bytearray([1]) * _SMALL
+    for n in range(2, math.isqrt(_SMALL) + 1):
+        if sieve[n]:
+            sieve[n * n :: n] = bytes(len(range(n * n, _SMALL, n)))
+    return math.prod(n for n in range(2, _SMALL) if sieve[n])
+
+
+def made_by(each: Equation, found: Solution) -> bool:
+    """Whether the signature verifies under the recovered key."""
+    opened = pow(each.number, found.exponent, found.modulus)
+    size = (found.modulus.bit_length() + 7) // 8
+    blocks = (pkcs1_block(body.content, size) for body in each.bodies)
+    return each.number < found.modulus and any(
+        block is not None and int.from_bytes(block) == opened for block in blocks
+    )
