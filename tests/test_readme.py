@@ -1,4 +1,4 @@
-"""README.md shows commands and options that exist, and names the formats as the registry does."""
+"""README.md and docs/ show commands and options that exist, and name the formats as the registry does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from elfsig.cli.commands import COMMANDS
 from tests.support.cli import CHECKOUT, elfsig
 
 README = (CHECKOUT / "README.md").read_text()
-BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
+
+
+def blocks(text: str) -> list[str]:
+    """What stands between fences."""
+    return re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks(README)
 LINES = sorted(
     {
         line.split("#")[0].strip()
-        for block in BLOCKS
+        for document in DOCUMENTS
+        for block in blocks(document.read_text())
         for line in block.replace("\\\n", " ").splitlines()
         if re.match(r"elfsig [a-z]", line)
     }
@@ -26,7 +35,7 @@ LINES = sorted(
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_command_line_of_the_readme_exists(line: str) -> None:
+def test_command_line_of_the_documents_exists(line: str) -> None:
     verb = line.split()[1]
     assert verb in COMMANDS
     words = [word for word in line.split()[2:] if re.fullmatch(r"[a-z]+", word)]
@@ -53,7 +62,7 @@ def test_format_table_names_the_registry() -> None:
     assert named == {each.id for each in registry.load(plugins=False).formats}
 
 
-@pytest.mark.parametrize("path", sorted(CHECKOUT.glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_into_the_checkout_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
-        assert (CHECKOUT / target).exists(), target
+        assert (path.parent / target).exists(), target
