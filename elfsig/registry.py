@@ -74,6 +74,11 @@ class Registry:
         }
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """What each carrier, by its id, is called in a listing."""
+        return {c.id: c.short_name for c in self.carriers}
+
+    @cached_property
     def trailers(self) -> tuple[Carrier, ...]:
         """The carriers that lie behind the ELF image, in probing order."""
         return tuple(c for c in self.carriers if c.kind == "trailer")

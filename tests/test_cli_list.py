@@ -113,6 +113,29 @@ def test_several_files_have_their_path_in_front_of_every_line(put: Maker, tmp_pa
     assert run("list", "-H", plain).out == f"{plain}: unsigned\n"
 
 
+@pytest.mark.parametrize(
+    ("sample", "name"),
+    [("amd64.pkcs7", "~Module sig~"), ("el7.x509-rc1", "~Module sig~rc1"),
+     ("amd64.crypto-pgp", "~Crypto Signed~"), ("magic-length-huge", "~Crypto Signed~"),
+     ("marker-lost", "~Module sig~")],
+)  # fmt: skip
+def test_a_trailer_goes_by_its_markers_short_name(sample: str, name: str, put: Maker) -> None:
+    path = put(sample)
+    assert run("list", "-H", path).out.startswith(f"{path}: [ -] {name:<17} TRAILER ")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"", "an empty file"), (b"\x7fELF", "a damaged ELF file"), (b"text", "no ELF file"),
+     (corpus.content("elf-cut"), "a damaged ELF file")],
+)  # fmt: skip
+def test_the_heading_says_what_a_file_is(content: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_bytes(content)
+    ran = run("list", path)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, f"There are 0 signatures in {kind}.")
+
+
 def test_a_directory_is_walked_in_order_and_links_lead_nowhere(put: Maker, tmp_path: Path) -> None:
     paths = [put("amd64.pkcs7", f"lib/{name}") for name in ("b/one.ko", "a/two.ko", "c.ko.extra")]
     os.symlink("/", tmp_path / "lib" / "loop")
@@ -141,13 +164,17 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(put: Maker, tmp_path: 
     ("word", "names"),
     [
         ("unsigned", ["plain"]),
-        ("signed", ["cms", "old"]),
+        ("signed", ["cms", "note", "old"]),
         ("malformed", ["broken"]),
         ("pkcs7", ["broken", "cms"]),
-        ("uek", []),
+        ("uek", ["note"]),
         ("x509", ["old"]),
         ("sha256", ["cms", "old"]),
         ("trailer", ["broken", "cms", "old"]),
+        ("TRAILER", ["broken", "cms", "old"]),
+        ("NOTE", ["note"]),
+        (".note.Module.sig", ["note"]),
+        ("section", []),
     ],
 )
 def test_only(word: str, names: list[str], put: Maker, tmp_path: Path) -> None:
@@ -155,6 +182,7 @@ def test_only(word: str, names: list[str], put: Maker, tmp_path: Path) -> None:
     put("el7.x509", "old.ko")
     put("amd64-6.1.ko", "plain.ko")
     put("sig-len-huge", "broken.ko")
+    (tmp_path / "note.ko").write_bytes(NOTE.read_bytes())
     shown = run("list", "--only", word, tmp_path).out
     assert sorted(Path(line.split(": ")[0]).stem for line in shown.splitlines()) == names
 
@@ -176,7 +204,7 @@ def test_json_has_the_place_of_every_signature(put: Maker) -> None:
 def examined(path: Path) -> tuple[str, ...]:
     """The lines that a full look at the file gives."""
     report = examine(read(path), Question(registry.load(plugins=False), check=False))
-    return tuple(render_list.tree_lines(report, ""))
+    return tuple(render_list.tree_lines(report, registry.load(plugins=False).names))
 
 
 def glanced(templates: Templates[render_list.Parts], path: Path) -> tuple[str, ...] | None:
@@ -195,7 +223,7 @@ def taught(*paths: Path) -> Templates[render_list.Parts]:
         evidence = read(path)
         report = examine(evidence, Question(known, check=False))
         if report.findings:
-            templates.learn(report, evidence, render_list.parts(report.findings[0]))
+            templates.learn(report, evidence, render_list.parts(report.findings[0], known.names))
     return templates
 
 
@@ -237,6 +265,19 @@ def test_a_glance_sees_no_inner_trailer_away(tmp_path: Path) -> None:
     path.write_bytes(data[: plain - len(MARKER)] + MARKER + data[plain:])
     assert glanced(templates, path) is None
     assert len(examined(path)) == 2
+
+
+def test_no_glance_where_a_third_party_has_trailers_of_its_own(tmp_path: Path) -> None:
+    from tests.plugin_package.elfsig_seal import SEAL
+
+    path = tmp_path / "everyday.ko"
+    path.write_bytes(corpus.content("amd64.pkcs7"))
+    evidence, known = read(path), registry.load(plugins=False)
+    report = examine(evidence, Question(known, check=False))
+    for formats, quick in ((known.formats, True), ((*known.formats, SEAL), False)):
+        templates = Templates[str](registry.Registry(formats))
+        templates.learn(report, evidence, "seen")
+        assert (templates.look(str(path)) is not None) is quick
 
 
 def test_a_glance_sees_no_signature_section_away(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def command(
     """List the signatures of files, one line each; directories are walked for modules.
 
     Nothing is checked: see verify. WORD may be signed, unsigned, malformed, the id of a format, a hash, an
-    algorithm, or a kind of carrier (section, note, trailer).
+    algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
     """
     registry = settings.registry
     if sections and (machine.wanted or only):
@@ -112,6 +112,7 @@ class Lister:
 
     def __init__(self, look: Look, question: Question, limit: int) -> None:
         self.look, self.question, self.limit = look, question, limit
+        self.names = question.registry.names
         self.templates = Templates[render_list.Parts](question.registry)
         self.quick = not (look.machine.wanted or look.single or look.only)
 
@@ -144,7 +145,7 @@ class Lister:
         evidence, report = report_on(entry, self.question, self.limit)
         word = render_list.kind_of(report)
         if self.quick and evidence is not None and word == "signed":
-            self.templates.learn(report, evidence, render_list.parts(report.findings[0]))
+            self.templates.learn(report, evidence, render_list.parts(report.findings[0], self.names))
         code = exit_codes.UNREADABLE if report.verdict is None else exit_codes.GOOD
         return finish(report, self._text(report), word, code)
 
@@ -156,8 +157,8 @@ class Lister:
         if report.error is not None:
             return ""
         if self.look.single and self.look.only is None:
-            return render_list.one_file(report)
-        lines = render_list.tree_lines(report, self._prefix(report.path), self.look.only)
+            return render_list.one_file(report, self.names)
+        lines = render_list.tree_lines(report, self.names, self._prefix(report.path), self.look.only)
         return "".join(f"{line}\n" for line in lines)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from elfsig.cli.settings import visible
 from elfsig.cli.words import plural, remark_words, type_word
-from elfsig.model import FileReport, Finding, MagicInfo, Place, Verdict
+from elfsig.model import FileReport, Finding, Verdict
 
-NAMES = {"trailer:modsig": "~Module sig~", "trailer:x509-rc1": "~Module sig~"}
+Names = Mapping[str, str]
+"""What carriers are called, by their ids: Registry.names."""
+
 NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
 LEGEND = """Key to columns:
@@ -35,27 +37,20 @@ class Parts(NamedTuple):
     tail: str
 
 
-def parts(finding: Finding) -> Parts:
+def parts(finding: Finding, names: Names) -> Parts:
     """What stands before the address, and what behind the offset."""
     place = finding.place
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
-    name = visible(place.section) if place.section is not None else short_name(place)
+    name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
     size = f"{place.end - place.start:06x}"
     return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(finding)}")
 
 
-def line(finding: Finding, bits: int = 64) -> str:
+def line(finding: Finding, names: Names, bits: int = 64) -> str:
     """One signature, in readelf's columns. The address of a section in a module is 0, a trailer has none."""
-    lead, tail = parts(finding)
+    lead, tail = parts(finding, names)
     address = NO_ADDRESS[bits] if finding.place.index is None else "0" * len(NO_ADDRESS[bits])
     return f"{lead} {address} {finding.place.start:06x} {tail}"
-
-
-def short_name(place: Place) -> str:
-    """The Name column of a place that is no section."""
-    if place.carrier in NAMES:
-        return NAMES[place.carrier]
-    return "Crypto Signed" if isinstance(place.params, MagicInfo) else place.carrier.partition(":")[2]
 
 
 def _claims(finding: Finding) -> str:
@@ -72,12 +67,23 @@ def _claims(finding: Finding) -> str:
     return _columns(format_, hash_, key.hex() if key else "-", signer)
 
 
-def one_file(report: FileReport) -> str:
+def _kind(report: FileReport) -> str:
+    """What the file is, as far as signatures go."""
+    codes = {warning.code for warning in report.warnings}
+    if report.elf is not None:
+        return f"an ELF{report.elf.bits} {report.elf.type} file for {report.elf.machine}"
+    return (
+        "an empty file"
+        if "empty" in codes
+        else "a damaged ELF file"
+        if "elf-damaged" in codes
+        else "no ELF file"
+    )
+
+
+def one_file(report: FileReport, names: Names) -> str:
     """The listing of a single file: heading, lines, legend."""
-    elf = report.elf
-    kind = "no ELF file"
-    if elf is not None:
-        kind = f"an ELF{elf.bits} {elf.type} file for {elf.machine}"
+    elf, kind = report.elf, _kind(report)
     packed = f", {report.compression} compressed" if report.compression else ""
     count = len(report.findings)
     verb = "is" if count == 1 else "are"
@@ -85,7 +91,7 @@ def one_file(report: FileReport) -> str:
     bits = elf.bits if elf else 64
     if count:
         lines += ["", "Signatures:", heading(bits)]
-        lines += [f"  {line(each, bits)}" for each in report.findings]
+        lines += [f"  {line(each, names, bits)}" for each in report.findings]
     notes = remark_words(report.warnings)
     if not count and report.verdict is not None:
         lines.append(report.verdict.value)
@@ -95,14 +101,14 @@ def one_file(report: FileReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tree_lines(report: FileReport, prefix: str, only: str | None = None) -> Iterator[str]:
+def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | None = None) -> Iterator[str]:
     """One line for each signature, else one for the file. ``prefix`` leads each (the path, or nothing)."""
     if report.error is not None:
         return
     bits = report.elf.bits if report.elf else 64
     for each in report.findings:
         if only is None or only in words_of(each):
-            yield f"{prefix}{line(each, bits)}"
+            yield f"{prefix}{line(each, names, bits)}"
     if not report.findings and report.verdict is not None and only in (None, report.verdict.value):
         why = "; ".join(remark_words(report.warnings))
         yield f"{prefix}{report.verdict.value}{': ' if why else ''}{why}"
@@ -111,7 +117,12 @@ def tree_lines(report: FileReport, prefix: str, only: str | None = None) -> Iter
 def words_of(finding: Finding) -> set[str]:
     """What ``--only`` can pick a signature by."""
     signature, place = finding.signature, finding.place
-    words = {place.kind, type_word(place).lower(), finding.format or "unclaimed"}
+    words = {
+        place.kind,
+        type_word(place).lower(),
+        (place.section or "").lower(),
+        finding.format or "unclaimed",
+    }
     words.add("malformed" if finding.verdict is Verdict.MALFORMED else "signed")
     if signature is not None:
         words |= {word for word in (signature.hash, signature.algorithm, signature.envelope) if word}

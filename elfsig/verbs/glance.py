@@ -27,6 +27,9 @@ WINDOW = 1 << 10
 """Further in than this before the trailer, no inner trailer's marker can lie and yet count."""
 
 MARKER_TEXTS = (b"ignature appended~", b"Crypto Signed Module")
+MARKED = frozenset({"trailer:modsig", "trailer:modsig-rc1", "trailer:csm"})
+"""The carriers whose inner trailers these texts give away, or the zeros at the end of a section table."""
+
 OPAQUE = ("cms", "x509-block")
 """Envelopes that hold the value as an octet string: nothing but the value depends on what is in it."""
 
@@ -56,13 +59,17 @@ class Templates(Generic[T]):
 
     def __init__(self, registry: Registry) -> None:
         self._known: list[Template[T]] = []
+        self._blind = any(c.id not in MARKED for c in registry.trailers)
         self._sections = tuple(
             c.short_name.encode() for c in registry.carriers if c.kind in ("section", "note")
         )
 
     def learn(self, report: FileReport, evidence: Evidence, made: T) -> None:
-        """Remember the trailer of an everyday module that was examined."""
-        template = _template(report, evidence.content, made)
+        """Remember the trailer of an everyday module that was examined.
+
+        None, where a third party's trailers may lie further in: nobody here knows what they look like.
+        """
+        template = None if self._blind else _template(report, evidence.content, made)
         if template is not None:
             self._known = [template, *self._known[: MAX_TEMPLATES - 1]]
 
