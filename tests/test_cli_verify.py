@@ -68,6 +68,15 @@ def test_word_sentence_and_exit_code(
     assert (ran.code, ran.err, len(ran.out.splitlines())) == (code, "", 1)
 
 
+@pytest.mark.parametrize(
+    ("sample", "cert", "once"),
+    [("amd64.pkcs7", OTHER, "none of the keys given"), ("content-changed", SIGNER, "key signer"),
+     ("x509-content-changed", SIGNER, "key signer")],
+)  # fmt: skip
+def test_no_line_says_a_thing_twice(sample: str, cert: Path, once: str, put: Maker) -> None:
+    assert verify(put(sample), "--trust", cert).out.count(once) == 1
+
+
 def test_the_key_that_matched_and_its_source_are_named(put: Maker) -> None:
     out = verify(put("amd64.pkcs7"), "--trust", SIGNER, "--trust", OTHER).out
     assert "THROW-AWAY test key signer" in out and f"(from {SIGNER})" in out and "other" not in out

@@ -240,6 +240,15 @@ def test_a_damaged_header_is_refused_with_its_offset(what: str) -> None:
     _refuses(repatched(toy(), **fields), code)
 
 
+@pytest.mark.parametrize("size", [4, 6, 15, 16, 63])
+def test_a_header_that_is_cut_off_is_told_from_no_header(size: int) -> None:
+    with pytest.raises(ParseError, match="ELF header is cut off") as refused:
+        ElfTable(toy()[:size])
+    assert (refused.value.code, refused.value.offset) == ("elf-truncated", size)
+    with pytest.raises(ParseError, match="no magic"):
+        ElfTable(toy()[:3])
+
+
 def test_a_count_of_zero_is_read_from_section_0() -> None:
     content = repatched(toy(), shnum=0)
     _refuses(content, "no-section-table")

@@ -58,7 +58,7 @@ class SectionCarrier:
             Remark(
                 "wrong-section-type",
                 f"section [{s.nr}] {self.name} has type {s.row.type}, not {self._type_text()}: "
-                "kernels see no signature in it",
+                "kernels see no signature in it and treat the module as unsigned",
                 table.row_offset(s.nr),
             )
             for s in (self._named(table) if table else ())

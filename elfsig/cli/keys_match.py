@@ -10,6 +10,7 @@ import click
 from elfsig.cli.options import Machine, json_option, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, visible
+from elfsig.model import Verdict
 
 if TYPE_CHECKING:
     from elfsig.verbs.keys import Match
@@ -72,4 +73,6 @@ def _words(each: Match) -> str:
         )
     if each.by == "id":
         return f"{form}: by id only {keys}: {visible(each.finding.reason or 'not checked')}"
+    if each.finding.verdict is Verdict.UNKNOWN_KEY:
+        return f"{form}: {visible(each.finding.reason or 'no key given is the one')}"
     return f"{form}: no key given is the one: {visible(each.finding.reason or each.finding.verdict.value)}"

@@ -19,6 +19,9 @@ SENTENCES = {
     Verdict.UNCHECKED: "{what} by {claim}: no key source was given",
 }
 
+SAID = ("matches a key from", "none of the keys given is the one")
+"""How reasons begin that say what the sentence says."""
+
 BARE = {
     Verdict.UNSIGNED: "no trace of a signature",
     Verdict.MALFORMED: "damaged",
@@ -81,8 +84,7 @@ def _sentence(finding: Finding) -> str:
     key = key_words(finding.key) if finding.key else "any key given"
     text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
     reason = finding.reason
-    # The plain reason of an untrusted one says what the sentence says.
-    said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith("matches a key from")
+    said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
     return f"{text}: {visible(reason)}" if reason and not said else text
 
 

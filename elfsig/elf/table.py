@@ -137,8 +137,10 @@ class ElfTable:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        if len(data) < 16 or data[:4] != MAGIC:
+        if data[:4] != MAGIC:
             raise ParseError("not an ELF file: no magic", offset=0, code="not-elf")
+        if len(data) < 16:
+            raise ParseError("ELF header is cut off", offset=len(data), code="elf-truncated")
         layout = LAYOUTS.get((data[4], data[5]))
         if layout is None:
             raise ParseError(

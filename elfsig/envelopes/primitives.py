@@ -249,10 +249,10 @@ def _matched(hits: Sequence[Key]) -> Outcome:
 def _mismatch(signature: Signature, key: Key, named: bool) -> str:
     inside = _hash_inside(signature, key)
     if inside not in (None, signature.hash):
-        return f"{key.label} opens the signature's padding, and inside is a digest of {inside}"
+        return f"the key opens the signature's padding, and inside is a digest of {inside}"
     if named:
-        return f"{key.label} has this key id, and it does not match: the content or the signature was changed"
-    return f"{key.label} opens the signature's padding, and the digest inside is another one"
+        return "the content or the signature was changed, or another key has the same id"
+    return "the key opens the signature's padding, and the digest inside is another one"
 
 
 def _hash_inside(signature: Signature, key: Key) -> str | None:
