@@ -46,7 +46,9 @@ def verdict(outcome: Outcome) -> str:
     if outcome.passed:
         return f"passed: {plural(outcome.files, 'module')}"
     concerned = len({fault.path for fault in outcome.faults})
-    return f"FAILED: {plural(len(outcome.faults), 'fault')} in {concerned} of {outcome.files} modules"
+    return (
+        f"FAILED: {plural(len(outcome.faults), 'fault')} in {concerned} of {plural(outcome.files, 'module')}"
+    )
 
 
 def would_be_refused(outcome: Outcome, in_use: int) -> str:

@@ -31,8 +31,8 @@ class Fault(NamedTuple):
 
 _ROWS = (
     Rule("unsigned", "no signature",
-         "Never signed, or signed and then rewritten: strip, objcopy and dh_strip drop an appended signature "
-         "without a word. Sign as the last step.", True),
+         "Never signed, or signed and then rewritten: strip, objcopy and packaging tools drop an appended "
+         "signature without a word. Sign as the last step.", True),
     Rule("stripped", "lost what it had",
          "No symbol table, without which kernels refuse a module (\"module has no symbols (stripped?)\"), or "
          "no signature where the report of the signing run says that there was one.", True),
