@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from elfsig.keygen.certificate import self_signed
 from elfsig.keygen.files import write_new
 from elfsig.keygen.kinds import KINDS, kind_named, make_private
 from elfsig.verbs.generate import Wish, decide, make
-from tests.support.cli import Ran, elfsig
+from tests.support.cli import Ran, elfsig, environment
+from tests.support.terminal import typed
 from tests.support.tools import need
 
 MODULE = corpus.SAMPLES / "amd64-6.1.ko"
@@ -497,3 +499,21 @@ def test_a_name_that_is_taken_meanwhile(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(Exception, match="already"):
         write_new(str(tmp_path / "k"), b"2", 0o600)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("k", b"1")]
+
+
+@pytest.mark.parametrize(("second", "code"), [(b"one", 0), (b"two", 1)])
+def test_passphrase_at_the_terminal(second: bytes, code: int, tmp_path: Path) -> None:
+    """Asked for twice; nothing is written where the two differ."""
+    env = environment()
+    env.pop("KBUILD_SIGN_PIN", None)
+    words = [sys.executable, "-m", "elfsig", "keys", "generate", "-o", "k", *FAST, "--passphrase"]
+    got, text = typed(words, [(b"for k: ", b"one"), (b"once more: ", second)], env, tmp_path)
+    assert got == code and (tmp_path / "k.key").exists() is not bool(code)
+    assert "differ" in text if code else "new p256 key pair" in text
+
+
+def test_the_name_in_a_ring_is_the_common_name(tmp_path: Path) -> None:
+    config = tmp_path / "x509.genkey"
+    config.write_text(UBUNTU)
+    assert generate(tmp_path, "-o", "k", "--genkey", config, "--type", "rsa2048", "--openpgp").code == 0
+    assert "Secure Boot Signing" in elfsig("keys", "list", tmp_path / "k.gpg").out

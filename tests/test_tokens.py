@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from elfsig.model import Signer
 from elfsig.signers import open_signer, pkcs11_module, pkcs11_session
 from elfsig.signers.pkcs11 import TokenSigner
 from elfsig.signers.pkcs11_uri import parse
-from tests.support.cli import Ran, elfsig
+from tests.support.cli import Ran, elfsig, environment
 from tests.support.cms import identity, issued, private
 from tests.support.notes import Note
 from tests.support.softhsm import PIN, SoftHsm, make
+from tests.support.terminal import typed
 from tests.support.tools import need
 
 MODULE = corpus.SAMPLES / "amd64-6.1.ko"
@@ -365,3 +367,15 @@ def test_no_pin_in_a_record(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
         env=hsm.environment,
     )  # fmt: skip
     assert ran.code == 0 and f"pin-value={PIN}" not in ran.out + ran.err and "pin-value=..." in ran.out
+
+
+@pytest.mark.parametrize(("pin", "code"), [(PIN, 0), ("9999", 1)])
+def test_pin_at_the_terminal(pin: str, code: int, hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
+    """Asked for once, with the key's name; not echoed."""
+    words: list[str | Path] = [sys.executable, "-m", "elfsig", "sign", "--format", "pkcs7", "--in-place"]
+    env = environment(hsm.environment)
+    env.pop("KBUILD_SIGN_PIN", None)
+    asked = (b"object=rsa;type=private: ", pin.encode())
+    got, text = typed([*words, "--key", hsm.uri(TOKEN, "rsa"), module], [asked], env, tmp_path)
+    assert got == code and f": {pin}" not in text and text.count("object=rsa;type=private: ") == 1 + code
+    assert ("signature made" if not code else "wrong PIN") in text

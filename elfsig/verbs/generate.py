@@ -10,7 +10,7 @@ from elfsig.errors import UsageError
 from elfsig.keygen import keydir
 from elfsig.keygen.certificate import DAYS, self_signed
 from elfsig.keygen.files import PUBLIC, SECRET, Item
-from elfsig.keygen.genkey import KERNEL, Genkey
+from elfsig.keygen.genkey import KERNEL, NAME_OIDS, Genkey
 from elfsig.keygen.kinds import DEFAULT, KINDS, Kind, kind_named, make_private
 from elfsig.keygen.target import Target
 
@@ -99,7 +99,7 @@ def _ring(private: Any, wish: Wish) -> bytes:
             f"kernels read no OpenPGP signatures by {algorithm}: take rsa or dsa", code="key-type"
         )
     signer = FileSigner(private, public, algorithm, bits, None)
-    name = wish.genkey.subject[-1][1] if wish.genkey.subject else None
+    name = dict(wish.genkey.subject).get(NAME_OIDS["CN"])
     return public_ring(signer, user_id=name, key_created=wish.key_created, hash=wish.hash)
 
 

@@ -55,6 +55,7 @@ TOOLS = {
     "rpm2cpio": "rpm2cpio",
     "rpmbuild": "rpm",
     "setfattr": "attr",
+    "setsid": "util-linux",
     "sign-file": KBUILD,
     "softhsm2-util": "softhsm2",
     "strip": "binutils",
