@@ -94,6 +94,20 @@ def test_inner_layers_have_lines_of_their_own(put: Maker) -> None:
     assert first.startswith(f"{path}: valid: pkcs7") and second.startswith(f"{path}: layer 1: valid: x509")
 
 
+@pytest.mark.parametrize(
+    ("sample", "code", "text"),
+    [("amd64.pkcs7-two", "other-signer", "another signer of the same pkcs7: unknown-key"),
+     ("amd64.stacked", "other-layer", "layer 1, pkcs7: valid")],
+)  # fmt: skip
+def test_signatures_that_do_not_decide_give_the_file_a_warning(
+    sample: str, code: str, text: str, put: Maker
+) -> None:
+    [file] = lines(verify(put(sample), "--trust", SIGNER, "--jsonl").out)
+    assert [(w["code"], w["text"]) for w in file["warnings"]] == [(code, text)]
+    assert text not in verify(put(sample), "--trust", SIGNER).out
+    assert not lines(run("list", "--jsonl", put(sample)).out)[0]["warnings"]
+
+
 def test_require_is_met_by_a_valid_signature_of_that_format_only(put: Maker) -> None:
     path = put("amd64.pkcs7")
     assert verify(path, "--trust", SIGNER, "--require", "cms").code == 0

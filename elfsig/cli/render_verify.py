@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from elfsig.cli.settings import visible
 from elfsig.cli.words import algorithm_words, key_words, painted, remark_words
 from elfsig.model import FileReport, Finding, Verdict
+from elfsig.verbs.effective import OTHER_LAYER, OTHER_SIGNER
 
 SENTENCES = {
     Verdict.VALID: "{what} matches {key}",
@@ -69,7 +70,9 @@ def _bare(report: FileReport, color: bool) -> str:
 
 
 def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
-    warnings = list(finding.warnings) + (list(report.warnings) if report else [])
+    # Signatures that do not decide have lines of their own.
+    of_file = [w for w in report.warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)] if report else []
+    warnings = [*finding.warnings, *of_file]
     sentence = _sentence(finding)
     others = (remark for remark in warnings if remark.text != finding.reason)
     notes = [text for text in remark_words(others) if text not in sentence]
@@ -80,12 +83,21 @@ def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
 def _sentence(finding: Finding) -> str:
     """What the word means here. Names that the file claims are called so."""
     if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and finding.reason:
-        return visible(f"{finding.format or 'unknown form'}: {_located(finding.reason, finding)}")
+        text = f"{_section(finding)}{_located(finding.reason, finding)}"
+        return visible(f"{finding.format or 'unknown form'}: {text}")
     key = key_words(finding.key) if finding.key else "any key given"
     text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
     reason = finding.reason
     said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
     return f"{text}: {visible(reason)}" if reason and not said else text
+
+
+def _section(finding: Finding) -> str:
+    """The section that holds the signature, unless the reason names it."""
+    place = finding.place
+    if place.section is None or place.section in (finding.reason or ""):
+        return ""
+    return f"section [{place.index}] {place.section}: "
 
 
 def _located(reason: str, finding: Finding) -> str:

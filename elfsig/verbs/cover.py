@@ -16,8 +16,9 @@ from elfsig.model import Coverage, Finding, Format, Message, Place, Verdict
 from elfsig.registry import Registry
 from elfsig.verbs.bytemap import Map, Part, draw, parts
 from elfsig.verbs.digest import coverages, streams
+from elfsig.verbs.effective import decisive
 from elfsig.verbs.find import Found, find
-from elfsig.verbs.verify import NoKeys, Outside, Question, decisive, findings_at
+from elfsig.verbs.verify import NoKeys, Outside, Question, findings_at
 
 
 class Basis(StrEnum):

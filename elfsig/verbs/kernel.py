@@ -16,7 +16,7 @@ from elfsig.kernels.select import Chosen, for_module
 from elfsig.model import FileReport, Finding, Remark
 from elfsig.registry import Registry
 from elfsig.trust.keyring import Ring
-from elfsig.verbs.verify import decisive
+from elfsig.verbs.effective import OTHER_LAYER, OTHER_SIGNER, beside, decisive
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,10 @@ def with_kernel(report: FileReport, asked: Asked) -> FileReport:
     findings = _looked_at(report.findings, asked.predictions[0])
     effective = next((f for f in findings if f.effective), None)
     warnings = report.warnings
-    if effective is None and report.findings:
+    if effective is not None:
+        kept = [w for w in warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
+        warnings = (*beside(findings, effective), *kept)
+    elif report.findings:
         text = f"{asked.profile.id} looks at none of the signatures in this file"
         warnings = (*warnings, Remark("kernel-sees-none", text))
     return report._replace(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from elfsig.carriers.remains import behind_elf
 from elfsig.carriers.trailer import MARKER
 from elfsig.coverage.gaps import gaps
+from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
 from elfsig.envelopes.primitives import weaknesses
@@ -27,10 +28,15 @@ from elfsig.model import (
     Place,
     Remark,
     Signature,
+    SignOptions,
     Verdict,
 )
 from elfsig.registry import Registry
+from elfsig.verbs.effective import beside, mark_effective
 from elfsig.verbs.find import Found, anomalies, find, innermost
+
+UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
+"""What a format's advice on signing says that is as true of a signature that is there already."""
 
 NO_KEYS = "no key source was given: name one with --trust"
 
@@ -88,6 +94,7 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
     findings = mark_effective(findings)
     effective = next((f for f in findings if f.effective), None)
     verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
+    others = beside(findings, effective) if effective and question.check else ()
     return FileReport(
         path=evidence.path,
         size=len(evidence.raw),
@@ -97,7 +104,7 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
         elf=image.elf.summary() if image.elf else None,
         findings=tuple(findings),
         verdict=verdict,
-        warnings=(*reasons, *_file_warnings(image, evidence, found, findings), *oddities),
+        warnings=(*reasons, *others, *_file_warnings(image, evidence, found, findings), *oddities),
     )
 
 
@@ -248,6 +255,7 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
     if outcome.key is not None:
         warnings += outcome.key.remarks
     if message is not None and _is_good(checked):
+        warnings += _unread(checked, found.image)
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
     return Finding(
         checked.format.id,
@@ -264,6 +272,17 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
     )
 
 
+def _unread(checked: Checked, image: Image) -> Iterator[Remark]:
+    """What the format says of signatures that match and that kernels of its time did not read."""
+    signature, advise = checked.signature, checked.format.advise
+    if signature is None or signature.algorithm is None or advise is None:
+        return
+    made = SignOptions(hash=signature.hash, payload=checked.pair.payload, force=True)
+    for remark in advise(signature.algorithm, made, modinfo.value(image, b"vermagic")):
+        if remark.code in UNREAD:
+            yield remark
+
+
 def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
     """What an envelope remarked, with offsets in the content instead of in its blob."""
     for remark in remarks:
@@ -272,39 +291,6 @@ def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
 
 
 # --------------------------------------------------------------------------- the file
-
-
-def mark_effective(findings: Sequence[Finding]) -> list[Finding]:
-    """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
-    if not findings:
-        return []
-    outermost = [f for f in findings if f.layer == min(f.layer for f in findings)]
-    decides = decisive(outermost)
-    return [f._replace(effective=f is decides) for f in findings]
-
-
-RANK = (
-    Verdict.VALID,
-    Verdict.UNTRUSTED,
-    Verdict.INVALID,
-    Verdict.MALFORMED,
-    Verdict.UNCHECKED,
-    Verdict.UNKNOWN_KEY,
-    Verdict.UNSUPPORTED,
-    Verdict.NOT_A_SIGNATURE,
-)
-
-
-def decisive(signers: Sequence[Finding]) -> Finding:
-    """Of several signers in one blob: a mismatch under a vouched-for key sinks it, else one valid suffices.
-
-    pkcs7_validate_trust() (crypto/asymmetric_keys/pkcs7_trust.c) stops at the first bad signature by a
-    key that it trusts.
-    """
-    for each in signers:
-        if each.verdict is Verdict.INVALID and each.key is not None and each.key.trusted:
-            return each
-    return min(signers, key=lambda f: RANK.index(f.verdict))
 
 
 def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdict, tuple[Remark, ...]]:

@@ -1,0 +1,55 @@
+"""effective: of the signatures of one file, the one that decides, and what the others say beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from elfsig.model import Finding, Remark, Verdict
+
+OTHER_SIGNER, OTHER_LAYER = "other-signer", "other-layer"
+"""Codes of a file's warnings about signatures that do not decide."""
+
+RANK = (
+    Verdict.VALID,
+    Verdict.UNTRUSTED,
+    Verdict.INVALID,
+    Verdict.MALFORMED,
+    Verdict.UNCHECKED,
+    Verdict.UNKNOWN_KEY,
+    Verdict.UNSUPPORTED,
+    Verdict.NOT_A_SIGNATURE,
+)
+"""Which of several signers decides, where none is wrong under a key that is vouched for."""
+
+
+def mark_effective(findings: Sequence[Finding]) -> list[Finding]:
+    """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
+    if not findings:
+        return []
+    outermost = [f for f in findings if f.layer == min(f.layer for f in findings)]
+    decides = decisive(outermost)
+    return [f._replace(effective=f is decides) for f in findings]
+
+
+def decisive(signers: Sequence[Finding]) -> Finding:
+    """Of several signers in one blob: a mismatch under a vouched-for key sinks it, else one valid suffices.
+
+    pkcs7_validate_trust() (crypto/asymmetric_keys/pkcs7_trust.c) stops at the first bad signature by a
+    key that it trusts.
+    """
+    for each in signers:
+        if each.verdict is Verdict.INVALID and each.key is not None and each.key.trusted:
+            return each
+    return min(signers, key=lambda f: RANK.index(f.verdict))
+
+
+def beside(findings: Iterable[Finding], effective: Finding) -> Iterator[Remark]:
+    """What the signatures that do not decide are worth: the file's word says nothing of them."""
+    for each in findings:
+        if each is effective:
+            continue
+        said = f"{each.format or 'unknown form'}: {each.verdict.value}"
+        if each.blob == effective.blob:
+            yield Remark(OTHER_SIGNER, f"another signer of the same {said}", each.place.start)
+        else:
+            yield Remark(OTHER_LAYER, f"layer {each.layer}, {said}", each.place.start)
