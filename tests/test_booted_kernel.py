@@ -13,8 +13,8 @@ import pytest
 
 from elfsig.trust.efi import is_list, read
 from elfsig.trust.make import Origin
-from tests.oracle import firmware, initramfs, machine
-from tests.oracle.judge import SAMPLE, Judge
+from tests.oracle import build, firmware, initramfs, machine
+from tests.oracle.judge import SAMPLE, Judge, debian, small
 from tests.support.cms import identity
 from tests.support.kernels import BOOTABLE, cached
 from tests.support.notes import Note
@@ -30,7 +30,7 @@ def judge(name: str) -> Judge:
         pytest.skip(f"gone: {BOOTABLE[name]} is not to be had, or was not fetched (python -m tests.setup)")
     for tool in ("qemu-system-x86_64", "perl", "ldd", "ovmf"):
         need(tool)
-    return Judge(package)
+    return debian(package)
 
 
 @pytest.mark.parametrize("name", BOOTABLE)
@@ -48,6 +48,20 @@ def test_the_kernel_answers_as_foretold(name: str, note: Note) -> None:
     assert list(asked.keys_differ()) == []
     _the_matrix_is_no_formality(asked)
     note(f"{report.release}: {len(asked.cases)} files in {len(report.modes)} modes, {report.seconds:.0f} s")
+
+
+def test_a_kernel_with_every_algorithm_answers_as_foretold(note: Note) -> None:
+    if not (build.folder() / build.IMAGE).exists():
+        pytest.skip("opt-in: build a kernel with ML-DSA first (python -m tests.oracle.build)")
+    need("qemu-system-x86_64")
+    asked = small(build.folder())
+    assert [str(each) for each in asked.differences()] == []
+    assert list(asked.keys_differ()) == []
+    good = [
+        n for n, case in enumerate(asked.cases) if case.name.startswith("mldsa") and " with sha" in case.name
+    ]
+    assert [asked.answer(number, "enforcing").errno for number in good] == ["ENOEXEC"] * 12
+    note(f"{asked.report.release}: {len(asked.cases)} files, {asked.report.seconds:.0f} s")
 
 
 def _the_matrix_is_no_formality(asked: Judge) -> None:

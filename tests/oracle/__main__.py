@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from tests.oracle.judge import Judge, table
+from tests.oracle import build
+from tests.oracle.judge import debian, small, table
 from tests.support.kernels import BOOTABLE, cached
 
 
 def main() -> int:
     """Print the table; 0 where every answer was foretold."""
-    judges = [Judge(found) for name in BOOTABLE if (found := cached("amd64", name)) is not None]
-    for line in table(judges):
-        print(line)
+    judges = [debian(found) for name in BOOTABLE if (found := cached("amd64", name)) is not None]
+    built = [small(build.folder())] if (build.folder() / build.IMAGE).exists() else []
+    for group in (judges, built):
+        print(*table(group), "", sep="\n")
+    judges += built
     wrong = [
         f"{j.release}: {text}" for j in judges for text in (*map(str, j.differences()), *j.keys_differ())
     ]

@@ -248,6 +248,23 @@ def _recipes() -> Iterator[Case]:
             yield Case(f"toy: {row.name}", row.make(), False)
 
 
+def algorithms(known: Mapping[str, Identity]) -> Iterator[Case]:
+    """Every algorithm with the keys ``known``, over a toy module."""
+    base = verdicts.MODULE
+    yield Case("not signed", base, False)
+    for kind, who in known.items():
+        for hash_name in ("sha256", "sha384", "sha512", "sha3-384"):
+            yield Case(f"{kind} with {hash_name}", signed(who, base, hash_name), False)
+        plain = signed(who, base, "sha512")
+        yield Case(f"{kind} by subjectKeyIdentifier", signed(who, base, "sha512", keyid=True), False)
+        yield Case(f"{kind} of elfsig's own", plain if kind == "ed25519" else made(base, who=who), False)
+        yield Case(f"{kind}, a bit of the module changed", flipped(plain, 90), False)
+        yield Case(f"{kind}, a bit of the value changed", flipped(plain, len(plain) - 60), False)
+        attrs = attributes(base, "sha512")
+        yield Case(f"{kind} with signed attributes", signed(who, base, "sha512", attrs=attrs), False)
+        yield Case(f"{kind}, unknown key", signed(identity(kind), base, "sha512"), False)
+
+
 def trusted() -> list[Identity]:
     """Whose certificates are in db: of the matrix, and of the recipes."""
     recipes = [who for row in verdicts.ROWS for who in row.trusted]

@@ -13,17 +13,28 @@ from pathlib import Path
 from elfsig import evidence
 from elfsig.compression import Compression
 from elfsig.evidence import Evidence
+from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
-from elfsig.kernels.select import for_release
+from elfsig.kernels.select import for_release, read_image
 from elfsig.model import Key
 from elfsig.trust.keyring import Ring, read_path
 from elfsig.trust.make import Material, Origin, RevokedHash, gather, key_from_certificate
 from elfsig.verbs.strip import strip
-from tests.oracle import firmware, machine
-from tests.oracle.cases import COMPRESSIONS, REGISTRY, Case, file_name, matrix, revoked, revoked_file, trusted
-from tests.oracle.machine import Answer, Report
+from tests.oracle import build, firmware, machine
+from tests.oracle.cases import (
+    COMPRESSIONS,
+    REGISTRY,
+    Case,
+    algorithms,
+    file_name,
+    matrix,
+    revoked,
+    revoked_file,
+    trusted,
+)
+from tests.oracle.machine import Answer, Machine, Report
 from tests.support.kernels import Unpacked
 
 SAMPLE = "cordic"
@@ -58,59 +69,27 @@ class Difference:
         return f"{self.case} ({self.mode}): {self.text}"
 
 
+@dataclass(frozen=True)
 class Judge:
-    """One kernel package. ``report`` boots it, once."""
+    """A kernel and the files that it is asked about. ``ring`` are its keys as elfsig is given them;
+    ``unpacks`` is how modules are compressed that it unpacks itself. ``report`` boots it, once."""
 
-    def __init__(self, package: Unpacked) -> None:
-        self.package = package
-        self.kernel = package.vmlinuz()
-        self.original = self._module(SAMPLE)
-        shipped = evidence.read(self.original)
-        as_shipped = Case("as Debian ships it", shipped.raw, unpack=shipped.compression)
-        base = strip(shipped.content, REGISTRY).content
-        self.cases = [as_shipped, *matrix(base)]
-        self.blacklist = [revoked_file(base), base + b"revoked"]
-
-    def _module(self, name: str) -> Path:
-        return next(p for p in self.package.modules() if p.name.partition(".")[0] == name)
-
-    @cached_property
-    def release(self) -> str:
-        return self.kernel.name.removeprefix("vmlinuz-")
-
-    @cached_property
-    def profile(self) -> Profile:
-        return for_release(self.release)
-
-    @cached_property
-    def ring(self) -> Ring:
-        """All keys as elfsig is given them: the kernel image for what is compiled in, db and dbx."""
-        db, dbx = Origin("db", "platform"), Origin("dbx", "revoked", False)
-        keys: list[Key] = [key_from_certificate(who.certificate, db) for who in trusted()]
-        keys.append(key_from_certificate(revoked().certificate, dbx))
-        hashes = frozenset(RevokedHash("bin", "sha256", hashlib.sha256(c).digest()) for c in self.blacklist)
-        image = read_path(self.kernel, Origin(str(self.kernel)))
-        return Ring(gather([image, Material(tuple(keys), revoked_hashes=hashes)]))
+    release: str
+    profile: Profile
+    ring: Ring
+    cases: Sequence[Case]
+    machine: Machine
+    unpacks: Compression | None = None
 
     @cached_property
     def report(self) -> Report:
         """What the kernel answered. Raises BootFailed."""
-        names = [file_name(number, case, self.unpacks) for number, case in enumerate(self.cases)]
-        files = {name: self._as_given(case) for name, case in zip(names, self.cases, strict=True)}
-        hashes = [hashlib.sha256(content).digest() for content in self.blacklist]
-        dbx = firmware.signature_list(firmware.SHA256, hashes)
-        dbx += firmware.signature_list(firmware.X509, [revoked().certificate])
-        booted = machine.Machine(self.kernel, [who.certificate for who in trusted()], dbx, self._hashes())
+        files = {self._name(number): self._as_given(case) for number, case in enumerate(self.cases)}
         with tempfile.TemporaryDirectory(prefix="oracle") as folder:
-            return machine.run(booted, files, Path(folder))
+            return machine.run(self.machine, files, Path(folder))
 
-    @cached_property
-    def unpacks(self) -> Compression | None:
-        """How modules are compressed that this kernel unpacks itself (/sys/module/compression)."""
-        config = next(self.package.path.glob("boot/config-*")).read_text()
-        if "CONFIG_MODULE_DECOMPRESS=y" not in config:
-            return None
-        return next(each for each in COMPRESSIONS if f"CONFIG_MODULE_COMPRESS_{each.upper()}=y" in config)
+    def _name(self, number: int) -> str:
+        return file_name(number, self.cases[number], self.unpacks)
 
     def _as_given(self, case: Case) -> bytes:
         """What the kernel does not unpack itself, the loading tool does, as far as it can."""
@@ -119,10 +98,6 @@ class Judge:
         found = evidence.read(case.content)
         return found.content if found.tail_offset is None else b""
 
-    def _hashes(self) -> dict[str, bytes]:
-        found = (p for p in self.package.modules() if p.name.partition(".")[0] in HASHES)
-        return {p.name.partition(".")[0]: evidence.read(p).content for p in found}
-
     # ----------------------------------------------------------------------- both sides
 
     def foretold(self, case: Case, mode: str) -> Prediction:
@@ -130,7 +105,7 @@ class Judge:
         return predict(subject, MODES[mode])
 
     def answer(self, number: int, mode: str) -> Answer:
-        return self.report.answers[mode][file_name(number, self.cases[number], self.unpacks)]
+        return self.report.answers[mode][self._name(number)]
 
     def differences(self) -> Iterator[Difference]:
         for number, case in enumerate(self.cases):
@@ -139,15 +114,72 @@ class Judge:
                     yield Difference(case.name, mode, text)
 
     def keys_differ(self) -> Iterator[str]:
-        """Keys of db that the kernel holds, and should not, or the other way round."""
+        """Certificates that the kernel holds, and should not, or the other way round."""
         keys = KernelKeys(self.ring, self.profile)
         held = "\n".join(self.report.keys)
         for key in self.ring.keys:
-            if key.role != "platform" or key.certificate is None or key.certificate.skid is None:
+            if key.role == "revoked" or key.certificate is None or key.certificate.skid is None:
+                continue
+            if key.role == "embedded":
                 continue
             there, expected = key.certificate.skid.hex() in held, key not in keys.refused
             if there != expected:
                 yield f"{key.label}: loaded {there}, foretold {expected} ({keys.refused.get(key)})"
+
+
+# --------------------------------------------------------------------------- which kernels
+
+
+def debian(package: Unpacked) -> Judge:
+    """A kernel of Debian's with the certificates of the matrix in UEFI's db, and some things in dbx."""
+    kernel = package.vmlinuz()
+    release = kernel.name.removeprefix("vmlinuz-")
+    modules = {path.name.partition(".")[0]: path for path in package.modules()}
+    shipped = evidence.read(modules[SAMPLE])
+    base = strip(shipped.content, REGISTRY).content
+    blacklist = [revoked_file(base), base + b"revoked"]
+    cases = [Case("as Debian ships it", shipped.raw, unpack=shipped.compression), *matrix(base)]
+    hashes = {name: evidence.read(modules[name]).content for name in HASHES if name in modules}
+    config = next(package.path.glob("boot/config-*")).read_text()
+    db = [who.certificate for who in trusted()]
+    booted = Machine(kernel, db, _dbx(blacklist), hashes)
+    return Judge(release, for_release(release), _ring(kernel, blacklist), cases, booted, _unpacks(config))
+
+
+def _dbx(blacklist: Sequence[bytes]) -> bytes:
+    hashes = [hashlib.sha256(content).digest() for content in blacklist]
+    lists = firmware.signature_list(firmware.SHA256, hashes)
+    return lists + firmware.signature_list(firmware.X509, [revoked().certificate])
+
+
+def _ring(kernel: Path, blacklist: Sequence[bytes]) -> Ring:
+    """All keys as elfsig is given them: the kernel image for what is compiled in, db and dbx."""
+    db, dbx = Origin("db", "platform"), Origin("dbx", "revoked", False)
+    keys: list[Key] = [key_from_certificate(who.certificate, db) for who in trusted()]
+    keys.append(key_from_certificate(revoked().certificate, dbx))
+    hashes = frozenset(RevokedHash("bin", "sha256", hashlib.sha256(c).digest()) for c in blacklist)
+    image = read_path(kernel, Origin(str(kernel)))
+    return Ring(gather([image, Material(tuple(keys), revoked_hashes=hashes)]))
+
+
+def _unpacks(config: str) -> Compression | None:
+    """How modules are compressed that a kernel unpacks itself, as /sys/module/compression says."""
+    if "CONFIG_MODULE_DECOMPRESS=y" not in config:
+        return None
+    return next(each for each in COMPRESSIONS if f"CONFIG_MODULE_COMPRESS_{each.upper()}=y" in config)
+
+
+def small(folder: Path) -> Judge:
+    """The kernel that :mod:`tests.oracle.build` left in ``folder``; it loads no module of another one."""
+    kernel = folder / build.IMAGE
+    image = read_image(kernel.read_bytes())
+    assert image is not None and image.config is not None
+    built = configs.apply(for_release(image.release), configs.parse(image.config))
+    ring = Ring(read_path(kernel, Origin(str(kernel))))
+    return Judge(image.release, built.profile, ring, [*algorithms(build.trusted(folder))], Machine(kernel))
+
+
+# --------------------------------------------------------------------------- the comparison
 
 
 def _named(content: bytes) -> Evidence:
