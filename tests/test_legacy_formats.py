@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import corpus
 from elfsig import evidence, registry
 from elfsig.algorithms import HASHES
 from elfsig.elf.edit import insert_section
@@ -30,6 +32,7 @@ from elfsig_formats.redhat import REDHAT
 from elfsig_formats.variants import searching
 from tests.support.gnupg import Home, home
 from tests.support.openpgp import Keys, message, signer
+from tests.support.run import run
 from tests.support.vectors import ROOT
 from tests.support.vectors import read as vector_file
 
@@ -136,6 +139,55 @@ def test_redhat_refuses_what_its_kernels_do_not_read() -> None:
 def test_note_warns_that_no_kernel_reads_rsa() -> None:
     result = signed(unsigned(), "note", "rsa1024", coverage="sorted")
     assert "no-kernel-reads-it" in [remark.code for remark in result.remarks]
+
+
+@pytest.mark.parametrize(
+    ("hash_name", "vermagic", "code"),
+    [
+        ("sha1", UEK, None),
+        ("sha256", EL6, "few-kernels-read-it"),
+        ("sha256", UEK, "no-kernel-reads-it"),
+        ("rmd160", EL6, "no-kernel-reads-it"),
+    ],
+)
+def test_note_says_which_hashes_its_kernels_read(hash_name: str, vermagic: str, code: str | None) -> None:
+    assert NOTE.advise is not None
+    said = NOTE.advise("dsa", SignOptions(hash=hash_name), vermagic)
+    assert [remark.code for remark in said] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("format_id", "kind", "wish", "code"),
+    [
+        ("redhat", "rsa1024", {"force": True}, "no-kernel-reads-it"),
+        ("redhat", "dsa1024", {"force": True, "hash": "sha256"}, "no-kernel-reads-it"),
+        ("gkh", "rsa1024", {"force": True, "hash": "sha512"}, "no-kernel-reads-it"),
+        ("note", "rsa1024", {"coverage": "sorted"}, "no-kernel-reads-it"),
+        ("note", "dsa1024", {"coverage": "sorted", "hash": "sha256"}, "few-kernels-read-it"),
+        ("note", "dsa1024", {"coverage": "sorted"}, None),
+        ("redhat", "dsa1024", {}, None),
+    ],
+)
+def test_verify_says_what_matches_and_was_not_read_by_kernels(
+    format_id: str, kind: str, wish: Wishes, code: str | None
+) -> None:
+    found = only(signed(unsigned(), format_id, kind, **wish).content)
+    assert found.verdict is Verdict.VALID
+    assert [each for each in codes(found) if each.endswith("-it")] == ([code] if code else [])
+
+
+def test_which_of_two_coverages_was_meant_is_not_told_without_a_build_id() -> None:
+    with_build_id = corpus.content("amd64-2.6.39-uek.ko")
+    for content, coverage, ambiguous in (
+        (unsigned(), "fileorder", True),
+        (unsigned(), "fileorder-nobuildid", True),
+        (unsigned(), "sorted", False),
+        (with_build_id, "fileorder", False),
+        (with_build_id, "fileorder-nobuildid", False),
+    ):
+        found = only(signed(content, "note", coverage=coverage).content)
+        assert ("coverage-ambiguous" in codes(found)) == ambiguous
+    assert "coverage-ambiguous" not in codes(only(signed(unsigned(), "redhat").content))
 
 
 @pytest.mark.parametrize(
@@ -250,6 +302,26 @@ def test_junk_is_malformed_and_names_the_offset(name: str, blob: bytes) -> None:
     offsets = [warning.offset for warning in found.warnings if warning.offset is not None]
     assert all(found.place.start <= offset <= found.place.end for offset in offsets)
     assert offsets
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "blob", "said"),
+    [
+        (".module_sig", SHT_PROGBITS, b"\x80junk", "redhat: section [19] .module_sig: OpenPGP packet type 0"),
+        ("module_sig", SHT_PROGBITS, b"\x88\x02\x04", "gkh: section [19] module_sig: "),
+        (".note.module.sig", SHT_NOTE, b"abc", "note: section [19] .note.module.sig: 3 bytes are no note"),
+        (".module_sig", SHT_PROGBITS, b"", "redhat: section [19] .module_sig is empty (at 0x"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_section_and_offset(
+    tmp_path: Path, name: str, type_: int, blob: bytes, said: str
+) -> None:
+    path = tmp_path / "m.ko"
+    path.write_bytes(inserted(unsigned(), name, blob, type_))
+    ran = run("verify", path)
+    assert ran.code == 1
+    assert f"m.ko: malformed: {said}" in ran.out
+    assert "(at 0x" in ran.out
 
 
 def test_old_and_new_signatures_live_side_by_side() -> None:

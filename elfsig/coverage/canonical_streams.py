@@ -158,7 +158,16 @@ def file_order(image: Image, place: Place | None, coverage: str, build_id: bool)
     writer = _Writer(view, Numbering(numbers), emitted)
     stream = writer.write()
     stream.remarks += [*_left_out(view, emitted), *_unnumbered(writer)]
+    if place is not None and place.kind == "note":
+        stream.remarks += _either(view)
     return stream.message(coverage)
+
+
+def _either(view: SectionView) -> Iterator[Remark]:
+    """Notes are signed with and without the build id; where there is none, nothing tells which was meant."""
+    if all(section.name != BUILD_ID for section in view.sections):
+        text = "fileorder and fileorder-nobuildid are the same here: there is no build id"
+        yield Remark("coverage-ambiguous", text)
 
 
 def _in_file_order(view: SectionView, build_id: bool) -> Iterator[Section]:

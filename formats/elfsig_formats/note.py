@@ -13,6 +13,7 @@ from elfsig.model import Basis, Format, Pair, Params, Remark, SectionInfo, SignO
 from elfsig_formats.choice import by_coverage
 
 NAME = ".note.module.sig"
+SHA2 = frozenset({"sha224", "sha256", "sha384", "sha512"})
 OWNER, NOTE_TYPE, ALIGN = b"module.sig", 100, 4
 
 BY_VERMAGIC = (("uek", "fileorder-nobuildid"), (".el6", "sorted"))
@@ -38,10 +39,18 @@ def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -
 
 
 def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Sequence[Remark]:
-    if algorithm != "rsa":
-        return ()
-    text = "RHEL 6 and UEK2 read DSA only; no released kernel is known to read an RSA signature in a note"
-    return (Remark("no-kernel-reads-it", text),)
+    """Which kernels read it: DSA with SHA-1 all of them, with SHA-2 the last ones of RHEL 6."""
+    hash_name = options.hash or "sha1"
+    if algorithm != "dsa":
+        text = "RHEL 6 and UEK2 read DSA only; no released kernel is known to read an RSA signature in a note"
+        return (Remark("no-kernel-reads-it", text),)
+    if hash_name in SHA2 and "uek" not in (vermagic or ""):
+        text = f"{hash_name} is read by the last kernels of RHEL 6 only: those up to 6.5 and UEK2 read SHA-1"
+        return (Remark("few-kernels-read-it", text),)
+    if hash_name != "sha1":
+        text = f"no released kernel for this module is known to read {hash_name} in a note: they read SHA-1"
+        return (Remark("no-kernel-reads-it", text),)
+    return ()
 
 
 NOTE = Format(
