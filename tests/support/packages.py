@@ -59,6 +59,7 @@ TOOLS = {
     "sign-file": KBUILD,
     "softhsm2-util": "softhsm2",
     "strip": "binutils",
+    "uname": "coreutils",
     "unshare": "util-linux",
     "xargs": "findutils",
     "xz": "xz-utils",
