@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from elfsig.model import SignOptions
 from elfsig.verbs.edit import Change, Output, edit
 
 if TYPE_CHECKING:
+    from elfsig.cli.sign_job import Job
     from elfsig.jsonform import Json
     from elfsig.verbs.already import Wish
     from elfsig.verbs.journal import Journal
@@ -76,40 +76,48 @@ def command(
     again), and signatures of others are replaced, exactly. A module that is named itself is refused
     when it is signed, unless --replace or --stack says what is meant.
     """
+    from elfsig.cli.sign_job import Job
+
+    replace, stack = how["replace"], how["stack"]
+    if replace and stack:
+        raise UsageError("--replace and --stack exclude each other")
+    words = (format_id, key_words, options, replace, stack, jobs, limit, quiet)
+    job = Job(paths, output, settings.registry, *words)
+    if prepare is None and attach is None:
+        return _sign(job, report_file, settings.argv)
+    if report_file is not None:
+        raise UsageError("--report is for signing here")
+    from elfsig.cli.sign_elsewhere import run
+
+    return run(job, prepare, attach, how["form"])
+
+
+def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
+    """Sign with a key that is at hand; the exit code."""
     from elfsig.verbs.already import wish
     from elfsig.verbs.journal import asked
     from elfsig.verbs.sign import sign_file
 
-    registry = settings.registry
-    replace, stack = how["replace"], how["stack"]
-    if replace and stack:
-        raise UsageError("--replace and --stack exclude each other")
-    if prepare is not None or attach is not None:
-        from elfsig.cli.sign_elsewhere import Job, run
-
-        if report_file is not None:
-            raise UsageError("--report is for signing here")
-        words = (format_id, key_words, options, replace, stack, jobs, limit, quiet)
-        return run(Job(paths, output, registry, *words), prepare, attach, how["form"])
-    if format_id is None:
+    if job.format_id is None:
         raise click.UsageError("Missing option '--format'.")
-    format_ = registry.get(format_id)
-    (signer,) = key_words.signers([format_], options, dry=output.dry)
-    named = {path for path in paths if not os.path.isdir(path)}
+    format_, options, output = job.registry.get(job.format_id), job.options, job.output
+    (signer,) = job.key_words.signers([format_], options, dry=output.dry)
+
+    existing = job.existing()
 
     def make(evidence: Evidence) -> Change:
-        anew = replace or (evidence.path not in named and not stack)
-        return sign_file(evidence, format_, signer, options, registry, replace=anew, stack=stack)
+        return sign_file(evidence, format_, signer, options, job.registry, **existing(evidence.path))
 
-    work = make if options.force else _unless_done(make, wish(format_, signer, options, registry), stack)
+    wanted = None if options.force else wish(format_, signer, options, job.registry)
+    work = _unless_done(make, wanted, job.stack)
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
-        journal = _journal(report_file, asked_for, settings.argv, options.force, output.dry)
+        journal = _journal(report_file, asked_for, argv, options.force, output.dry)
         work = _journaled(work, journal)
-    results = edit(paths, work, output, jobs=jobs_for(jobs, [signer]), limit=limit)
+    results = edit(job.paths, work, output, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
     kept = results if journal is None else journal.kept(results)
-    return report(watched(kept, total=lambda: sum(1 for _ in walk(paths))), quiet)
+    return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
 
 
 def _unless_done(make: Work, wanted: Wish | None, stack: bool) -> Work:

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from elfsig.cli.output_options import report
-from elfsig.cli.signing_options import KeyWords, public_half
+from elfsig.cli.signing_options import public_half
 from elfsig.errors import UsageError
 from elfsig.evidence import Evidence
-from elfsig.model import SignOptions
-from elfsig.registry import Registry
-from elfsig.verbs.edit import Change, Output, edit
+from elfsig.verbs.edit import Change, edit
 
 if TYPE_CHECKING:
+    from elfsig.cli.sign_job import Job
     from elfsig.verbs.already import Wish
     from elfsig.verbs.answer import Answers
     from elfsig.verbs.prepare import Form
-
-
-class Job(NamedTuple):
-    """What both halves of such a signing share: the command line's words."""
-
-    paths: Sequence[str]
-    output: Output
-    registry: Registry
-    format_id: str | None
-    key_words: KeyWords
-    options: SignOptions
-    replace: bool
-    stack: bool
-    jobs: int
-    limit: int
-    quiet: bool
-
-    def anew(self, path: str) -> bool:
-        """Whether what is there is replaced: in directories unless told to stack, else if told to."""
-        return self.replace or (path not in self.paths and not self.stack)
 
 
 def run(job: Job, to_prepare: str | None, to_attach: str | None, form: Form) -> int:
@@ -60,8 +38,10 @@ def prepare(job: Job, folder: str, form: Form) -> int:
     if options.created is None:
         options = options._replace(created=int(time.time()))
 
+    existing = job.existing()
+
     def change(evidence: Evidence) -> Change:
-        how = {"replace": job.anew(evidence.path), "stack": job.stack}
+        how = existing(evidence.path)
         return prepare_file(evidence, format_, half, options, job.registry, form=form, **how)
 
     manifest = Manifest(folder, format_, half, options)
@@ -77,11 +57,12 @@ def attach(job: Job, folder: str) -> int:
     answers = _answers(job, folder)
     wanted = _wish(answers, job)
 
+    existing = job.existing()
+
     def change(evidence: Evidence) -> Change:
         if wanted is not None and is_done(evidence, wanted, beside_others=job.stack):
             return Change(None, "unchanged", "signed like this by this key already")
-        how = {"replace": job.anew(evidence.path), "stack": job.stack}
-        return answer_file(evidence, answers, job.registry, **how)
+        return answer_file(evidence, answers, job.registry, **existing(evidence.path))
 
     return report(edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit), job.quiet)
 
