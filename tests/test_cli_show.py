@@ -199,6 +199,14 @@ def test_json_has_the_facts(put: Maker) -> None:
     assert signature["carrier"]["params"]["id_type"] == 2
 
 
+def test_a_nul_in_a_name_passes_for_no_field_of_its_own(put: Maker) -> None:
+    path = put("x509-control-name")
+    ran = run("show", "-0", "-F", "signer", path)
+    assert ran.out == "\x1b[31mevil\nsigner:        poser\\x00\t\0"
+    pairs = run("show", "-0", path).out.split("\0")
+    assert all("=" in pair for pair in pairs[:-1]) and not pairs[-1]
+
+
 def test_an_unknown_field_is_nothing_as_with_modinfo(put: Maker) -> None:
     ran = run("show", "-F", "nonesuch", put("amd64.pkcs7"))
     assert (ran.code, ran.out) == (0, "")

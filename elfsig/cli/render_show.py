@@ -107,8 +107,9 @@ def picked(report: FileReport, field: str | None, nul: bool) -> str:
     """``-F`` and ``-0`` as modinfo has them: only the values of one field, or NUL-separated pairs."""
     pairs = [pair for block in blocks(report) for pair in block if field in (None, pair[0])]
     if nul:
-        # Exact bytes: NUL keeps the fields apart whatever they hold.
-        return "".join(f"{value}\0" if field else f"{name}={value}\0" for name, value in pairs)
+        # Exact, but for a NUL in a value: what comes behind it would pass for the next field.
+        exact = ((name, value.replace("\0", "\\x00")) for name, value in pairs)
+        return "".join(f"{value}\0" if field else f"{name}={value}\0" for name, value in exact)
     return "".join(f"{_printable(value)}\n" for _, value in pairs)
 
 
