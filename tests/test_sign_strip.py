@@ -338,6 +338,25 @@ def test_outputs_that_make_no_sense(tree: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_a_file_goes_into_no_directory_that_is_not_there(tmp_path: Path) -> None:
+    ran = elfsig("sign", corpus.SAMPLES / MODULE, "--format=pkcs7", *KEYED, "-o", tmp_path / "typo" / "x.ko")
+    assert ran.code == 1 and "not written: no such file or directory" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("hash_name", "code", "said"),
+    [("sha256", 0, ""), ("md5", 0, "warning: --hash md5: collisions can be made"),
+     ("sha1", 0, "warning: --hash sha1: collisions"), ("md17", 2, "unknown hash 'md17'")],
+)  # fmt: skip
+def test_a_weak_hash_is_named_and_an_unknown_one_is_wrong_usage(
+    hash_name: str, code: int, said: str, tmp_path: Path
+) -> None:
+    options = ("--format=pkcs7", *KEYED, "--hash", hash_name, "-o", tmp_path / "x.ko")
+    ran = elfsig("sign", corpus.SAMPLES / MODULE, *options)
+    assert ran.code == code and said in ran.err and bool(ran.err) == bool(said)
+
+
 def test_a_module_argument_is_a_file_of_its_own(tmp_path: Path) -> None:
     module = tmp_path / "a.ko"
     module.write_bytes(corpus.content(MODULE))

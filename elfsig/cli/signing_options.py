@@ -43,11 +43,23 @@ def making_options(callback: Callback) -> Callback:
     @wraps(callback)
     def wrapped(*args: Any, hash_name: str | None, packet_version: str, **more: Any) -> Any:
         named = {name: more.pop(name) for name in _PLAIN}
-        hash_ = hash_named(hash_name).name if hash_name else None
-        options = SignOptions(hash=hash_, packet_version=int(packet_version), **named)
+        options = SignOptions(hash=_hash(hash_name), packet_version=int(packet_version), **named)
         return callback(*args, options=options, **more)
 
     return wrapped
+
+
+def _hash(wish: str | None) -> str | None:
+    """elfsig's name of the hash that was asked for, with a warning where it is weak. Raises UsageError."""
+    if wish is None:
+        return None
+    try:
+        found = hash_named(wish)
+    except SigningError as reason:
+        raise UsageError(reason.text, code=reason.code) from None
+    if found.weak:
+        complain(f"--hash {found.name}: {found.weak}", word="warning: ")
+    return found.name
 
 
 _PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_created", "engine", "force")

@@ -198,7 +198,8 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
         return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat, sync=False)
     target = task.target if task.named else task.target + done.suffix
     _refuse_input(task.path, target)
-    _make_folder(target)
+    if not task.named:
+        _make_folder(target)
     like = None if done.suffix else task.path
     _write_beside(target, done)
     return target, write_atomic(target, _raw(evidence, done), like=like, sync=False)
