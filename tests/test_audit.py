@@ -268,6 +268,7 @@ def test_loaded(tree: Path) -> None:
     (fault,) = faults(tree, "--loaded", proc_modules(tree, "a", taints="OE"))
     assert fault["rule"] == "tainted" and fault["path"] == f"{tree}/a.ko"
     assert audit(tree, "--loaded", tree / "a.ko").code == 2
+    assert audit(tree, "--loaded", proc_modules(tree)).code == 5
 
 
 # --------------------------------------------------------------------------- for CI systems

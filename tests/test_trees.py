@@ -261,12 +261,13 @@ def _let_through(words: list[str]) -> float:
     return time.monotonic() - started
 
 
-def _killed(words: list[str], after: float) -> bool:
-    """Kill a run with all its processes; False where it was over before."""
+def _killed(words: list[str], after: float, alone: bool) -> bool:
+    """Kill a run, ``alone`` or with all its processes; False where it was over before. Processes that are
+    left alone finish the file that they are at."""
     pid = _started(words)
     time.sleep(after)
     try:
-        os.killpg(pid, signal.SIGKILL)
+        (os.kill if alone else os.killpg)(pid, signal.SIGKILL)
     except ProcessLookupError:  # not yet the head of its group
         os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
@@ -285,7 +286,8 @@ def test_kills_at_random_moments_lose_nothing(tmp_path: Path, note: Note) -> Non
     length = _let_through([*words, "--hash=sha256"])
     dice, kills, mixed = random.Random(7), 0, 0
     for turn in range(3 * KILLS):
-        kills += _killed([*words, f"--hash=sha{(512, 256)[turn % 2]}"], dice.uniform(0, length))
+        wish = [*words, f"--hash=sha{(512, 256)[turn % 2]}"]
+        kills += _killed(wish, dice.uniform(0, length), alone=dice.random() < 0.3)
         mixed += len({_hash_of(root / name, content) for name, content in originals.items()}) > 1
         if kills == KILLS:
             break

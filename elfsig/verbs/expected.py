@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from elfsig.errors import UsageError
+from elfsig.errors import ReadError, UsageError
 from elfsig.evidence import read
 from elfsig.kernels.names import module_name
 from elfsig.model import Verdict
@@ -113,8 +113,10 @@ _LINE = re.compile(r"(?P<name>\S+) \d+ \S+ \S+ (Live|Loading|Unloading) \S+(?: \
 def loaded(path: str) -> tuple[Loaded, ...]:
     """The modules in use, from /proc/modules or a copy of it. Raises UsageError, ReadError."""
     lines = read(path).content.decode("utf-8", "replace").splitlines()
+    if not lines:
+        raise ReadError(f"{path}: no module is in use", code="nothing-found")
     matches = [_LINE.fullmatch(line.strip()) for line in lines]
-    if not lines or None in matches:
+    if None in matches:
         raise UsageError(f"{path}: not in the form of /proc/modules")
     return tuple(Loaded(m["name"].replace("-", "_"), m["taints"] or "") for m in matches if m)
 
