@@ -10,19 +10,10 @@ from typing import Any, NamedTuple
 from elfsig.envelopes import der
 from elfsig.envelopes.cms_types import magnitude
 from elfsig.envelopes.names import signer_name
+from elfsig.envelopes.primitives import public_kind
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
 from elfsig.trust.certificate import Parsed, element, parse
-
-ALGORITHMS = {
-    "RSAPublicKey": "rsa", "DSAPublicKey": "dsa", "ECPublicKey": "ecdsa", "Ed25519PublicKey": "ed25519",
-    "Ed448PublicKey": "ed448", "MLDSA44PublicKey": "mldsa44", "MLDSA65PublicKey": "mldsa65",
-    "MLDSA87PublicKey": "mldsa87",
-}  # fmt: skip
-"""Class names of the cryptography library's public keys."""
-
-FIXED_BITS = {"ed25519": 256, "ed448": 456, "mldsa44": 10496, "mldsa65": 15616, "mldsa87": 20736}
-"""Sizes of encoded public keys, for algorithms that have one size only."""
 
 PRIVATE_KEY = "holds a private key; give the certificate or the public key instead"
 
@@ -95,11 +86,10 @@ def describe(public: Any) -> tuple[str, int, str | None]:
 
     Raises KeySourceError for a kind of key that makes no signatures (X25519, say).
     """
-    algorithm = ALGORITHMS.get(type(public).__name__)
-    if algorithm is None:
+    kind = public_kind(public)
+    if kind is None:
         raise KeySourceError(f"a {type(public).__name__} makes no signatures", code="key-algorithm")
-    bits = FIXED_BITS.get(algorithm) or public.key_size
-    return algorithm, bits, public.curve.name if algorithm == "ecdsa" else None
+    return kind
 
 
 def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
@@ -154,7 +144,7 @@ def load_spki(spki: bytes) -> Any | None:
         public = load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
-    return public if type(public).__name__ in ALGORITHMS else None
+    return None if public_kind(public) is None else public
 
 
 def key_from_public(
