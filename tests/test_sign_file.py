@@ -198,6 +198,18 @@ def test_failures_name_the_file(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == USAGE.format(name="tool")
 
 
+def test_a_module_is_a_regular_file_and_a_signature_may_come_through_a_pipe(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(here / "fifo")
+    assert status(["sha256", "k", "c", "fifo"], "sign-file") == 1
+    assert capsys.readouterr().err == "sign-file: fifo: is no regular file\n"
+    assert status(["-d", "sha256", "k", "c", "m"], "sign-file") == 0
+    with subprocess.Popen(["cp", "m.p7s", "fifo"]):
+        assert status(["-s", "fifo", "sha256", "c", "m"], "sign-file") == 0
+    assert (here / "m.p7s").read_bytes() in (here / "m").read_bytes()
+
+
 def test_passphrase(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     key = private().private_bytes(
         Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"secret")

@@ -7,6 +7,7 @@ are those of the kernel's tool: 2 for a wrong command line, 1 for every failure.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,12 +88,15 @@ def run(order: Order) -> None:
         write_atomic(order.dest or order.module, _with_trailer(module, blob))
 
 
-def _read(path: str) -> bytes:
-    """The file as it lies there. Raises ElfsigError that names it."""
+def _read(path: str, *, pipes: bool = False) -> bytes:
+    """The file as it lies there; with ``pipes`` whatever comes. Raises ElfsigError that names it."""
     from elfsig.errors import ReadError
 
+    wait = 0 if pipes else os.O_NONBLOCK
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait)) as stream:
+            if not pipes and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise ReadError(f"{path}: is no regular file")
             return stream.read()
     except OSError as reason:
         raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
@@ -132,7 +136,7 @@ def _foreign(path: str) -> bytes:
     from elfsig.envelopes.cms import read
     from elfsig.errors import ParseError
 
-    blob = _read(path)
+    blob = _read(path, pipes=True)
     try:
         read(blob)
     except ParseError as fault:
