@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig import evidence, registry
+from elfsig.coverage.whole_file import WholeFile
+from elfsig.elf.image import Image
+from elfsig.envelopes.cms import Cms
 from elfsig.envelopes.primitives import digest_info, pkcs1_block
 from elfsig.errors import UsageError, VerificationError
 from elfsig.evidence import Evidence
@@ -26,7 +29,7 @@ from elfsig.signers.pem import FileSigner
 from elfsig.trust import recover as arithmetic
 from elfsig.trust.certificate import parse
 from elfsig.trust.keyring import load
-from elfsig.trust.recover import EXPONENTS, PLAIN_LIMIT, Arithmetic, Body, Equation, made_by, recover
+from elfsig.trust.recover import EXPONENTS, PLAIN, Body, Equation, equation, made_by, recover
 from elfsig.verbs.recover import Recovered, recover_key
 from elfsig.verbs.sign import sign
 from elfsig.verbs.verify import Question, examine
@@ -39,7 +42,6 @@ from tests.support.verdicts import trailed
 
 REGISTRY = registry.load(plugins=False)
 CREATED = 1_700_000_000
-PLAIN = Arithmetic(int, math.gcd, PLAIN_LIMIT)
 FIRST = elf.toy()
 SECOND = FIRST.replace(b"T" * 40, b"U" * 40)
 THIRD = FIRST.replace(b"T" * 40, b"V" * 40)
@@ -131,7 +133,10 @@ def test_signed_attributes_do_not_need_the_content() -> None:
         ((made(FIRST, "pkcs7", cubic()),) * 2, "here are 1"),
         ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic(2))), "no two of the signatures"),
         ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic())[:-50]), "here are 1"),
-        ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic()).replace(b"U", b"W")), "no two"),
+        (
+            (made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic()).replace(b"U" * 40, b"W" * 40)),
+            "no two",
+        ),
     ],
 )
 def test_what_gives_no_key(contents: tuple[bytes, ...], words: str) -> None:
@@ -178,7 +183,7 @@ def test_any_exponent(exponent: int) -> None:
 def test_gmp_and_python_agree() -> None:
     pytest.importorskip("gmpy2", reason="needs gmpy2: pip install elfsig[recover]")
     modulus, found = equations(641)
-    assert arithmetic.arithmetic().limit is None
+    assert arithmetic.arithmetic() is not PLAIN
     assert recover(found, (641,), lambda text: None, arithmetic.arithmetic()) == (modulus, 641)
 
 
@@ -194,9 +199,19 @@ def test_what_is_over_one_of_several_messages() -> None:
     assert recover(widened, (17,), lambda text: None, PLAIN) == (modulus, 17)
 
 
+def test_values_of_absurd_size_are_passed_over() -> None:
+    [signature] = Cms().parse(cms(signer_info(cubic(), FIRST)), None)
+    message = WholeFile().message(Image(FIRST), None)
+    assert equation(signature, message) is not None
+    for size in (0, 8, 1 << 20):
+        assert equation(signature._replace(value=b"v" * size), message) is None
+    with pytest.raises(UsageError, match="million bits"):
+        recover(equations(17)[1], (1 << 30,), lambda text: None, arithmetic.arithmetic())
+
+
 def test_without_gmp_long_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gmpy2", None)
-    assert arithmetic.arithmetic() == PLAIN
+    assert arithmetic.arithmetic() is PLAIN
     files = [file(made(c, "pkcs7", cubic(1))) for c in (FIRST, SECOND)]
     assert recover_key(files, REGISTRY, lambda text: None).exponent == 3
     with pytest.raises(UsageError, match=r"install gmpy2 \(pip install 'elfsig\[recover\]'\)"):
@@ -220,7 +235,9 @@ def test_it_never_vouches_for_what_it_made(prefix: str, tmp_path: Path) -> None:
     assert report.verdict is Verdict.UNTRUSTED
     assert report.findings[0].reason == "same signer as 0.ko, 1.ko; who that is, is not established"
     assert "key-recovered" in {remark.code for remark in report.findings[0].warnings}
-    broken = examine(file(made(THIRD, "pkcs7", cubic()).replace(b"V", b"W")), Question(REGISTRY, ring))
+    broken = examine(
+        file(made(THIRD, "pkcs7", cubic()).replace(b"V" * 40, b"W" * 40)), Question(REGISTRY, ring)
+    )
     assert broken.verdict is Verdict.INVALID
 
 

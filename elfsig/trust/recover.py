@@ -30,7 +30,10 @@ square. GMP takes about a minute for 268 million."""
 MAX_PAIRS = 10
 """Pairs that are tried at most: each may take minutes, and the first one is usually the answer."""
 
-MIN_BITS = 512
+GMP_LIMIT = 1 << 31
+"""Bits: twice RSA-16384 with the usual exponent, a gigabyte of memory or two."""
+
+MIN_BITS, MAX_BITS = 512, 16384
 _SMALL = 1 << 16
 _WORD = 8
 
@@ -67,7 +70,8 @@ def equation(signature: Signature, message: Message) -> Equation | None:
     """The equation of a signature over ``message``; None where it is no RSA PKCS#1 v1.5 signature that can
     be computed here."""
     read = _BODIES.get(signature.envelope)
-    if read is None or signature.algorithm != "rsa" or len(signature.value) * 8 < MIN_BITS:
+    bits = len(signature.value) * 8
+    if read is None or signature.algorithm != "rsa" or not MIN_BITS <= bits <= MAX_BITS:
         return None
     try:
         bodies = tuple(read(signature, message))
@@ -126,11 +130,21 @@ _BODIES: Mapping[str, Callable[[Signature, Message], Iterator[Body]]] = {
 
 
 class Arithmetic(NamedTuple):
-    """``number`` makes the integers, ``gcd`` is their greatest common divisor, ``limit`` how many bits."""
+    """``number`` makes the integers, ``gcd`` is their greatest common divisor. They may have ``limit`` bits;
+    ``beyond`` says what is to be done about longer ones."""
 
     number: Callable[[int], Any]
     gcd: Callable[[Any, Any], Any]
-    limit: int | None
+    limit: int
+    beyond: str
+
+
+PLAIN = Arithmetic(
+    int,
+    math.gcd,
+    PLAIN_LIMIT,
+    "for which Python's own arithmetic would need hours: install gmpy2 (pip install 'elfsig[recover]')",
+)
 
 
 def arithmetic() -> Arithmetic:
@@ -138,8 +152,8 @@ def arithmetic() -> Arithmetic:
     try:
         import gmpy2
     except ImportError:
-        return Arithmetic(int, math.gcd, PLAIN_LIMIT)
-    return Arithmetic(gmpy2.mpz, gmpy2.gcd, None)
+        return PLAIN
+    return Arithmetic(gmpy2.mpz, gmpy2.gcd, GMP_LIMIT, "which are too long")
 
 
 Tell = Callable[[str], None]
@@ -203,13 +217,11 @@ def _from_pair(
 
 
 def _check_length(bits: int, size: int, exponent: int, by: Arithmetic) -> None:
-    if by.limit is None or bits <= by.limit:
-        return
-    raise UsageError(
-        f"RSA-{size * 8} with the exponent {exponent} takes numbers of {bits // 1_000_000} million bits,"
-        f" for which Python's own arithmetic would need hours: install gmpy2 (pip install 'elfsig[recover]')",
-        code="needs-gmpy2",
-    )
+    if bits > by.limit:
+        length = f"numbers of {bits // 1_000_000} million bits"
+        raise UsageError(
+            f"RSA-{size * 8} with the exponent {exponent} takes {length}, {by.beyond}", code="needs-gmpy2"
+        )
 
 
 def _without_small_factors(number: int) -> int:
