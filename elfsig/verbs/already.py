@@ -63,9 +63,10 @@ def is_done(evidence: Evidence, wanted: Wish, *, beside_others: bool = False) ->
 
     It has to be the only one, unless ``beside_others``.
     """
-    if evidence.tail_offset is not None:
+    image = Image(evidence.content)
+    if evidence.tail_offset is not None or not wanted.format.carrier.find(image):
         return False
-    found = find(Image(evidence.content), wanted.registry)
+    found = find(image, wanted.registry)
     if not beside_others and len(found) != 1:
         return False
     return any(_is_wanted(each, wanted) for each in found)
