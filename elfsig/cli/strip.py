@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from elfsig.cli.options import jobs_option, limit_option, paths_argument
+from elfsig.cli.options import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.evidence import Evidence
@@ -15,7 +15,7 @@ from elfsig.verbs.edit import Change, Output, edit
 
 @click.command("strip")
 @paths_argument()
-@click.option("--format", "format_id", metavar="ID", help="Remove the signature of this format only.")
+@click.option("--format", "format_id", type=format_type, help="Remove the signature of this format only.")
 @click.option("--all", "everything", is_flag=True, help="Remove every signature, not only the last one made.")
 @click.option("--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF.")
 @click.option("--force", is_flag=True, help="Go on where a signature that stays would no longer match.")

@@ -14,6 +14,7 @@ from elfsig.cli.legacy_options import Variants, legacy_options
 from elfsig.cli.options import (
     Machine,
     all_option,
+    format_type,
     jobs_option,
     limit_option,
     machine_options,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 @click.command("verify")
 @paths_argument()
 @trust_options
-@click.option("--require", metavar="FORMAT", help="Only a valid signature of this format will do.")
+@click.option(
+    "--require", type=format_type, metavar="FORMAT", help="Only a valid signature of this format will do."
+)
 @click.option("--detached", metavar="FILE", type=path_type, help="The signature is in this file (.p7s...).")
 @click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
 @legacy_options
