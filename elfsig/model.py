@@ -370,6 +370,7 @@ class SignOptions(NamedTuple):
 
     ``hash`` is elfsig's hash name (sha256, sha3-384...). ``keyid``: name the signer by subject key id
     (``sign-file -k``). ``payload``: gkh's openpgp, raw-rsa, encrypted-digest; digsig's v1, v2.
+    ``kernel``: the elfsig.kernels.profile.Profile it is for; what that does not read is remarked.
     ``created``: signing time in seconds since 1970. ``key_created``: creation time that gives a PEM key
     its OpenPGP key id. ``force``: go on where the format would refuse for the user's good.
     """
@@ -385,6 +386,7 @@ class SignOptions(NamedTuple):
     force: bool = False
     digest_null: bool = False
     engine: str = "exact"
+    kernel: Any = None
 
 
 # --------------------------------------------------------------------------- envelopes

@@ -19,7 +19,7 @@ COMMANDS = {
     "sign": Row("elfsig.cli.sign", "Sign modules in any era's format."),
     "strip": Row("elfsig.cli.strip", "Remove signatures, exactly the bytes that signing added."),
     "convert": Row("elfsig.cli.convert", "From one era's signature to another's, verified first."),
-    "compare": Row("elfsig.cli.compare", "Whether two modules are the same but for signatures, and what differs."),
+    "compare": Row("elfsig.cli.compare", "Are two modules the same but for signatures? What differs?"),
     "coverage": Row("elfsig.cli.coverage", "Which bytes each signature protects and which not, as a map."),
     "attach": Row("elfsig.cli.attach", "Put an existing signature on a module."),
     "audit": Row("elfsig.cli.audit", "The gate for CI: fail when a module is not signed as it should be."),

@@ -25,6 +25,10 @@ def making_options(callback: Callback) -> Callback:
     @click.option("--hash", "hash_name", metavar="HASH", help="Digest, such as sha256.")
     @click.option("--coverage", metavar="ID", help="What is signed, where the format leaves a choice.")
     @click.option(
+        "--for-kernel", metavar="K",
+        help="Choose hash and coverage for this kernel: id, release, image, configuration.",
+    )  # fmt: skip
+    @click.option(
         "--payload", metavar="NAME",
         help="gkh: openpgp, raw-rsa, encrypted-digest. crypto-digsig: v1, v2.",
     )  # fmt: skip
@@ -41,9 +45,13 @@ def making_options(callback: Callback) -> Callback:
     )
     @click.option("--force", is_flag=True, help="Go on where elfsig would refuse for your good.")
     @wraps(callback)
-    def wrapped(*args: Any, hash_name: str | None, packet_version: str, **more: Any) -> Any:
+    def wrapped(
+        *args: Any, hash_name: str | None, packet_version: str, for_kernel: str | None, **more: Any
+    ) -> Any:
         named = {name: more.pop(name) for name in _PLAIN}
         options = SignOptions(hash=_hash(hash_name), packet_version=int(packet_version), **named)
+        if for_kernel is not None:
+            options = _meant_for(options, for_kernel)
         return callback(*args, options=options, **more)
 
     return wrapped
@@ -60,6 +68,14 @@ def _hash(wish: str | None) -> str | None:
     if found.weak:
         complain(f"--hash {found.name}: {found.weak}", word="warning: ")
     return found.name
+
+
+def _meant_for(options: SignOptions, kernel: str) -> SignOptions:
+    """``options`` for a kernel: what that does not settle is chosen for each format (kernels.suits)."""
+    from elfsig.keygen.target import target
+
+    found = target(kernel)
+    return options._replace(kernel=found.profile, hash=options.hash or found.hash)
 
 
 _PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_created", "engine", "force")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from elfsig.coverage.catalogue import SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.evidence import Evidence
@@ -199,19 +198,14 @@ def _forewarned(before: FileReport) -> Iterator[Remark]:
 def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
     """Where the kernel that the module's vermagic names does not read what was made of it."""
     from elfsig.kernels.select import for_module
+    from elfsig.kernels.suits import unread
 
     try:
         kernel = for_module(image)
     except UsageError:  # no vermagic, or a kernel that nothing is known of
         return
     for format_, result in made:
-        text = None
-        if format_.id != kernel.look.format:
-            text = f"looks for {kernel.look.format} only, not for {format_.id}"
-        elif result.coverage != (coverage := SIGNED_AS.get(kernel.look.coverage, kernel.look.coverage)):
-            text = f"computes {coverage}, not {result.coverage}"
-        elif result.hash not in kernel.crypto.hashes - kernel.crypto.absent:
-            text = f"knows no {result.hash} here"
+        text = unread(kernel, format_.id, result.coverage, result.hash)
         if text is not None:
             yield Remark("kernel-does-not-read", f"the module was built for {kernel.title}, which {text}")
 

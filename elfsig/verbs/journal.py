@@ -30,7 +30,7 @@ def asked(format_id: str, signer: Signer | PacketSigner, options: SignOptions, o
     return {
         "format": format_id,
         "key": _name(signer),
-        "options": plain(options._asdict()),
+        "options": plain(options._asdict()) | {"kernel": getattr(options.kernel, "id", None)},
         "output": output.directory or output.file or "in place",
     }
 

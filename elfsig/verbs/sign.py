@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from dataclasses import replace as changed
 from typing import Any, NamedTuple, cast
@@ -137,6 +137,10 @@ def _make(
     """The new signature, and what the carrier has to say beside it."""
     asks = format_.choose is not None or format_.advise is not None
     vermagic = modinfo.value(image, b"vermagic") if asks else None
+    if options.kernel is not None:
+        from elfsig.kernels.suits import suited
+
+        options = suited(options, format_.id)
     pair = choose_pair(format_, options, vermagic)
     if format_.advise is not None:
         remarks += format_.advise(signer.algorithm, options, vermagic)
@@ -147,10 +151,21 @@ def _make(
         payload=options.payload or pair.payload,
         coverage=pair.coverage.id,
     )
+    remarks += _unread(format_, filled)
     blob, params = pair.envelope.create(message, signer, filled)
     if format_.wrap is not None:
         params = format_.wrap(params, signer.algorithm, filled)
     return _Made(pair, message, blob, params)
+
+
+def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
+    """Where the kernel that the signature is for will not read it."""
+    if options.kernel is None:
+        return
+    from elfsig.kernels.suits import unread
+
+    if text := unread(options.kernel, format_.id, options.coverage, options.hash):
+        yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")
 
 
 def choose_pair(format_: Format, options: SignOptions, vermagic: str | None) -> Pair:

@@ -1,0 +1,43 @@
+"""Does a kernel read what was made: ``--for-kernel``, and the warning of ``convert``."""
+
+from __future__ import annotations
+
+from elfsig.coverage.catalogue import SIGNED_AS
+from elfsig.kernels.profile import Profile
+from elfsig.model import SignOptions
+
+PREFERRED = ("sha256", "sha512", "sha384", "sha224", "sha1")
+"""For kernels that are given certificates: the first that is not weak and not slow to verify."""
+
+PREFERRED_BY_SECTIONS = ("sha1", "sha256", "sha512")
+"""For the kernels that hold an OpenPGP ring: what all of them read comes first."""
+
+
+def unread(kernel: Profile, format_id: str, coverage: str | None, hash_name: str | None) -> str | None:
+    """What ``kernel`` does instead of reading such a signature; None where it reads it."""
+    if format_id != kernel.look.format:
+        return f"looks for {kernel.look.format} only, not for {format_id}"
+    if coverage != (own := signed_for(kernel)):
+        return f"computes {own}, not {coverage}"
+    if hash_name not in kernel.crypto.hashes - kernel.crypto.absent:
+        return f"knows no {hash_name} here"
+    return None
+
+
+def signed_for(kernel: Profile) -> str:
+    """The coverage that a signing tool computes for ``kernel``."""
+    return SIGNED_AS.get(kernel.look.coverage, kernel.look.coverage)
+
+
+def suited(options: SignOptions, format_id: str) -> SignOptions:
+    """``options`` with what they leave open chosen for ``options.kernel``: its coverage, a hash it knows.
+
+    Nothing is chosen for a format that this kernel does not look for.
+    """
+    kernel: Profile | None = options.kernel
+    if kernel is None or format_id != kernel.look.format:
+        return options
+    known = kernel.crypto.hashes - kernel.crypto.absent
+    order = PREFERRED if kernel.look.coverage == "whole-file" else PREFERRED_BY_SECTIONS
+    hash_name = options.hash or next((name for name in order if name in known), None)
+    return options._replace(hash=hash_name, coverage=options.coverage or signed_for(kernel))
