@@ -189,7 +189,7 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
     if task.target is None:
         if done.suffix:
             raise EditRefused(
-                f"the result is no module, so it cannot be written in place: use -o ({done.word})",
+                "the result is no module, so it cannot be written in place: use -o or --output-dir",
                 code="not-in-place",
             )
         if done.content is None:

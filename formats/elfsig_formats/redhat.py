@@ -24,9 +24,9 @@ def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Seque
     """Refuses what no kernel of this format reads, unless forced."""
     wrong = []
     if algorithm != "dsa":
-        wrong.append(f"{algorithm} key")
+        wrong.append(algorithm.upper())
     if options.hash not in (None, "sha1"):
-        wrong.append(str(options.hash))
+        wrong.append(str(options.hash).upper())
     if not wrong:
         return ()
     text = f"{READS}, not {' and '.join(wrong)}"
