@@ -71,7 +71,7 @@ def test_the_lief_engine_passes_the_witness_on_hundreds(
     assert counted["edited"] >= 500
 
 
-DAMAGED = {"amd64": (0.02, 0.12), "i386": (0, 0), "arm64": (0.05, 0.2), "s390x": (1, 1)}
+DAMAGED = {"amd64": (0.02, 0.12), "i386": (0, 0.01), "arm64": (0.05, 0.2), "s390x": (1, 1)}
 """What share of modules loses relocations when LIEF 1.0 adds a section as its documentation shows it; README
 gives the figures."""
 
