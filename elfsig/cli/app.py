@@ -5,12 +5,10 @@ A command's callback returns its exit code (None is 0) and raises ElfsigError fo
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO
 
@@ -18,6 +16,7 @@ import click
 
 from elfsig import __version__
 from elfsig.cli.commands import COMMANDS
+from elfsig.cli.lazy import TableGroup
 from elfsig.cli.settings import COLORS, DEBUG, Settings, complain
 from elfsig.errors import ElfsigError
 
@@ -50,24 +49,10 @@ def globals_first(args: Sequence[str]) -> list[str]:
     return front + rest
 
 
-class LazyGroup(click.Group):
-    """Sub-commands come from the table and are imported when they are run."""
+class Program(TableGroup):
+    """The top: besides its commands, the way out for all of them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        row = COMMANDS.get(cmd_name)
-        if row is None:
-            return None
-        command: click.Command = import_module(row.module).command
-        gc.freeze()
-        gc.enable()
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+    table = COMMANDS
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -133,7 +118,7 @@ def forgiving(stream: TextIO) -> None:
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
     context_settings={"help_option_names": ["--help"], "max_content_width": 110},
     epilog="Exit codes: 0 valid or done, 1 not valid or refused, 2 usage, 3 the simulated kernel refuses, "
     "4 no verdict, 5 unreadable or nothing to look at.",

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Row(NamedTuple):
-    """``module`` exposes the click command as ``command``; ``help`` is its line in ``elfsig --help``."""
-
-    module: str
-    help: str
-
+from elfsig.cli.lazy import Row
 
 COMMANDS = {
     "list": Row("elfsig.cli.list_", "Where signatures lie, in the look of readelf -SW."),

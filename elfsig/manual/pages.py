@@ -12,6 +12,7 @@ import click
 from elfsig import __version__
 from elfsig.cli.app import elfsig as program
 from elfsig.cli.commands import COMMANDS
+from elfsig.cli.examples import EXAMPLES
 
 NAME: Final = "elfsig"
 
@@ -72,6 +73,11 @@ def _first_line(command: click.Command) -> str:
 # --------------------------------------------------------------------------- one page
 
 
+def _examples(page: Page) -> list[str]:
+    lines = EXAMPLES.get(" ".join(page.words), ())
+    return [".SH EXAMPLES", ".nf", *map(escaped, lines), ".fi"] if lines else []
+
+
 def render(page: Page, names: list[str]) -> str:
     """The source of one page; ``names`` are those of all pages."""
     title = page.name.upper()
@@ -83,6 +89,7 @@ def render(page: Page, names: list[str]) -> str:
     lines += _options(page)
     if page.words and page.command.epilog:
         lines += [".SH NOTES", *_paragraphs(page.command.epilog)]
+    lines += _examples(page)
     lines += [".SH EXIT STATUS", *_list(EXIT_STATUS)]
     lines += [".SH ENVIRONMENT", *_list(ENVIRONMENT)]
     lines += [".SH SEE ALSO", *_references(page, names)]

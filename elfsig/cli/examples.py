@@ -1,0 +1,93 @@
+"""One table of examples: ``--help`` shows them, and the tests hold their options against the commands."""
+
+from __future__ import annotations
+
+HEADING = "Examples:"
+
+EXAMPLES = {
+    "list": (
+        "elfsig list nvme.ko.xz",
+        "elfsig list /lib/modules/6.1.0-54-amd64 --only unsigned",
+        "elfsig list --sections old.ko | grep 'sig.*NOTE'",
+    ),
+    "show": (
+        "elfsig show nvme.ko.xz",
+        "elfsig show -F sig_hashalgo nvme.ko",
+        "elfsig show --extract parts/ nvme.ko",
+    ),
+    "verify": (
+        "elfsig verify driver.ko --trust mok.der",
+        "elfsig verify /mnt/lib/modules/6.1.0-54-amd64 --trust /mnt/boot/vmlinuz-6.1.0-54-amd64",
+        "elfsig verify old.ko --trust rhel5.gpg --kernel rhel5 --enforce",
+    ),
+    "sign": (
+        "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o signed.ko",
+        "elfsig sign build/ --format pkcs7 --key mok.key --cert mok.der --in-place",
+        "elfsig sign old.ko --format note --key gpg:01FEBB0A1B945187 --coverage sorted -o signed.ko",
+    ),
+    "strip": (
+        "elfsig strip signed.ko -o plain.ko",
+        "elfsig strip tree/ --all --output-dir plain/",
+    ),
+    "convert": (
+        "elfsig convert el6/ --to pkcs7 --trust rhel6.gpg --key mok.key --cert mok.der --output-dir new/",
+        "elfsig convert driver.ko --to pkcs7 --trust old.der --key mok.key --cert mok.der --dry-run",
+    ),
+    "attach": (
+        "elfsig attach rebuilt.ko --from vendor.ko --trust vendor.der -o signed.ko",
+        "elfsig attach driver.ko --from driver.ko.p7s -o signed.ko",
+    ),
+    "digest": (
+        "elfsig digest driver.ko",
+        "elfsig digest driver.ko --coverage sorted --hash sha256",
+        "elfsig digest driver.ko --coverage sorted -o stream.bin",
+    ),
+    "compare": (
+        "elfsig compare original.ko rebuilt.ko",
+        "elfsig compare package/lib/modules server/lib/modules --json",
+    ),
+    "coverage": (
+        "elfsig coverage old.ko",
+        "elfsig coverage old.ko --html map.html",
+        "elfsig coverage old.ko --prove --trust rhel5.gpg",
+    ),
+    "explain": (
+        "elfsig explain driver.ko --kernel 6.1.0-54-amd64 --trust mok.der --enforce",
+        "elfsig explain nvidia --this-machine",
+    ),
+    "audit": (
+        "elfsig audit /lib/modules/6.1.0-54-amd64 --trust /boot/vmlinuz-6.1.0-54-amd64",
+        "elfsig audit build/ --trust mok.der --hash sha512 --format pkcs7",
+    ),
+    "dkms": ("elfsig dkms setup --help", "elfsig dkms resign --help"),
+    "formats": ("elfsig formats", "elfsig formats --json"),
+    "kernels": ("elfsig kernels", "elfsig kernels rhel5"),
+    "schema": ("elfsig schema > elfsig.schema.json",),
+    "tour": ("elfsig tour",),
+    "sign-file": ("elfsig sign-file sha256 signing_key.pem signing_key.x509 driver.ko",),
+    "keys": (
+        "elfsig keys list /boot/vmlinuz-6.1.0-54-amd64",
+        "elfsig keys match driver.ko mok.der /boot/vmlinuz-6.1.0-54-amd64",
+    ),
+    "keys list": ("elfsig keys list /boot/vmlinuz-6.1.0-54-amd64 db.esl mok.der",),
+    "keys extract": ("elfsig keys extract /boot/vmlinuz-6.1.0-54-amd64 -o certs/",),
+    "keys match": ("elfsig keys match driver.ko one.der two.der three.der",),
+    "keys generate": (
+        "elfsig keys generate -o keys/",
+        "elfsig keys generate -o keys/ --codesigning",
+    ),
+    "keys install": ("elfsig keys install /etc/keys",),
+    "keys openpgp": ("elfsig keys openpgp dsa.pem -o ring.gpg",),
+    "keys recover": ("elfsig keys recover one.ko two.ko -o recovered.pem",),
+}
+"""By the command's full name; each line is a whole command line."""
+
+
+def with_examples(name: str, epilog: str | None) -> str | None:
+    """A command's epilog with its examples behind it, as click is to print them."""
+    lines = EXAMPLES.get(name, ())
+    if not lines or HEADING in (epilog or ""):
+        return epilog
+    # \b keeps click from joining the lines.
+    block = f"\b\n{HEADING}\n" + "\n".join(f"  {line}" for line in lines)
+    return f"{epilog}\n\n{block}" if epilog else block

@@ -1,0 +1,50 @@
+"""Groups of commands that come from a table: nothing is imported but the command that is run."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
+
+import click
+
+
+class Row(NamedTuple):
+    """``module`` exposes the click command as ``command``; ``help`` is its line in the group's help."""
+
+    module: str
+    help: str
+
+
+class TableGroup(click.Group):
+    """A group whose sub-commands are the rows of ``table``, listed in its order."""
+
+    table: ClassVar[Mapping[str, Row]]
+    path: ClassVar[tuple[str, ...]] = ()
+    """The words that lead to the group, without the program's name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        row = self.table.get(cmd_name)
+        if row is None:
+            return None
+        command: click.Command = import_module(row.module).command
+        gc.freeze()
+        gc.enable()
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command as click finds it, with its examples where its help is asked for."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and name is not None and "--help" in rest:
+            from elfsig.cli.examples import with_examples
+
+            command.epilog = with_examples(" ".join((*self.path, name)), command.epilog)
+        return name, command, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.help) for name, row in self.table.items()])
