@@ -95,7 +95,7 @@ def test_force_signs_again(tree: Path) -> None:
     assert all(path.stat().st_mtime_ns != before[path] for path in files(tree))
 
 
-@pytest.mark.parametrize("options", [("--hash=sha512",), ("--keyid",)])
+@pytest.mark.parametrize("options", [("--hash=sha512",), ("--keyid",), ("--hash=sha384", "--for-kernel=6.1")])
 def test_another_wish_is_another_signature(options: tuple[str, ...], tree: Path) -> None:
     sign("--in-place", tree)
     assert sign("--in-place", tree, *options).out.count("signature made") == 7

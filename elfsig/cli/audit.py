@@ -23,9 +23,10 @@ from elfsig.cli.options import (
 )
 from elfsig.cli.output import write_document
 from elfsig.cli.progress import watched
+from elfsig.cli.reading import report_on
 from elfsig.cli.settings import Settings
-from elfsig.errors import ElfsigError, ReadError, UsageError
-from elfsig.evidence import Entry, read, walk
+from elfsig.errors import ReadError, UsageError
+from elfsig.evidence import Entry, walk
 from elfsig.model import Remark
 from elfsig.verbs.audit_rules import RULES
 
@@ -155,12 +156,10 @@ def _worker(gate: Gate, limit: int) -> Callable[[Entry], Audited]:
     from elfsig.verbs.audit import audit, unreadable
 
     def work(entry: Entry) -> Audited:
-        try:
-            if entry.error is not None:
-                raise entry.error
-            return audit(read(entry.path, limit=limit), gate)
-        except ElfsigError as fault:
-            return unreadable(entry.path, Remark(fault.code, fault.text, fault.offset))
+        evidence, report = report_on(entry, gate.question, limit)
+        if evidence is None:
+            return unreadable(entry.path, report.error or Remark("unreadable", "could not be read"))
+        return audit(evidence, report, gate)
 
     return work
 

@@ -68,18 +68,30 @@ def setup(
         return 0
     if key is None or cert is None:
         raise UsageError("give --key and --cert")
+    if cert.startswith("pkcs11:"):
+        raise UsageError("DKMS wants the certificate in a file: --cert FILE (the key may be in a token)")
     if hash_name and not modules:
         raise UsageError(
             "--hash goes with --module: else DKMS takes the hash from the kernel's configuration"
         )
     _try_out(key, cert)
-    key, cert = (word if word.startswith("pkcs11:") else os.path.abspath(word) for word in (key, cert))
+    key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
     chosen = hash_named(hash_name).name if hash_name else None
     wish = dkms.Wish(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
-    complain(f"next: mokutil --import {cert} (DER; once), then elfsig dkms resign for what is built already")
+    complain(
+        f"next: mokutil --import {_enrollable(cert)}, once; elfsig dkms resign for what is built already"
+    )
     return 0
+
+
+def _enrollable(cert: str) -> str:
+    """The certificate as mokutil takes it: DER. How to come by that where it is PEM."""
+    with open(cert, "rb") as stream:
+        if stream.read(1) == b"\x30":
+            return cert
+    return f"MOK.der (made by openssl x509 -in {cert} -outform DER -out MOK.der)"
 
 
 def _try_out(key: str, cert: str) -> None:

@@ -10,6 +10,7 @@ from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.evidence import Evidence
+from elfsig.kernels.suits import suited
 from elfsig.model import Finding, Format, Keyring, PacketSigner, Signer, SignOptions, Verdict
 from elfsig.registry import Registry
 from elfsig.verbs.find import Found, find
@@ -39,7 +40,7 @@ def wish(
     if format_.carrier.kind == "detached":
         return None
     keys = _ring(signer, options)
-    return None if keys is None else Wish(format_, options, keys, registry)
+    return None if keys is None else Wish(format_, suited(options, format_.id), keys, registry)
 
 
 def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None:

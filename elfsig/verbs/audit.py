@@ -16,7 +16,7 @@ from elfsig.model import FileReport, Finding, Remark, Verdict
 from elfsig.verbs import ima_xattr
 from elfsig.verbs.audit_rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.kernel import KernelQuestion, ask
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.verify import Question
 
 COPIED = ("weak-hash", "small-key")
 """Rules that are remarks on a signature already."""
@@ -53,9 +53,8 @@ class Audited(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-def audit(evidence: Evidence, gate: Gate) -> Audited:
-    """One file against the gate. Never raises for what is in it."""
-    report = examine(evidence, gate.question)
+def audit(evidence: Evidence, report: FileReport, gate: Gate) -> Audited:
+    """One file and what was found out about it against the gate. Never raises for what is in it."""
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
