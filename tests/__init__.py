@@ -1,1 +1,1 @@
-"""The test suite of elfsig. ``python3 bootstrap.py test`` sets everything up and runs it."""
+"""The test suite of elfsig. ``python3 tests/bootstrap.py test`` sets everything up and runs it."""

@@ -1,4 +1,4 @@
-"""README.md and docs/ show commands and options that exist, and name the formats as the registry does."""
+"""README.md and elfsig/manual/ show commands and options that exist, and name the formats as the registry does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elfsig.cli.commands import COMMANDS
 from tests.support.cli import CHECKOUT, elfsig
 
 README = (CHECKOUT / "README.md").read_text()
-DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
+DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("elfsig/manual/*.md")])
 
 
 def blocks(text: str) -> list[str]:
@@ -46,11 +46,11 @@ def test_command_line_of_the_documents_exists(line: str) -> None:
 
 def test_the_two_commands_for_a_fresh_clone_come_first() -> None:
     assert [block.strip() for block in BLOCKS[:2]] == [
-        "python3 bootstrap.py tour",
-        "python3 bootstrap.py test",
+        "python3 tests/bootstrap.py tour",
+        "python3 tests/bootstrap.py test",
     ]
     ran = subprocess.run(
-        [sys.executable, CHECKOUT / "bootstrap.py", "--help"], capture_output=True, text=True
+        [sys.executable, CHECKOUT / "tests" / "bootstrap.py", "--help"], capture_output=True, text=True
     )
     assert "{tour,test}" in ran.stdout
 

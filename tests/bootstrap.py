@@ -1,4 +1,4 @@
-"""From a fresh clone to a working elfsig: ``python3 bootstrap.py tour`` or ``python3 bootstrap.py test``.
+"""From a fresh clone to a working elfsig: ``python3 tests/bootstrap.py tour``, or ``test`` in its place.
 
 Needs only Python 3.11 and the standard library. Everything goes into the virtual environment ``.venv`` of
 this checkout; as root on Debian, ``test`` also installs the outside programs that the tests compare with.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent
+CHECKOUT = Path(__file__).resolve().parent.parent
 VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
