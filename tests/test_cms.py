@@ -136,6 +136,7 @@ def test_rsa_pss(name: str, salt: int) -> None:
     assert words(blob, content=b"else") == ["invalid"]
     assert words(blob, OTHER.certificate) == ["unknown-key"]
     assert read(blob).encoding == "DER"
+    assert "no-kernel-reads-it" in codes(blob)
 
 
 UNSUPPORTED = {
@@ -418,6 +419,7 @@ def test_odd_shapes(name: str) -> None:
     faults = {s.fault.code for s in parsed(blob) if s.fault}
     if shape.verdict == "malformed":
         assert faults == {shape.code}
+        assert all(s.fault.offset is not None for s in parsed(blob) if s.fault)
     else:
         assert not faults
         assert shape.code is None or shape.code in codes(blob)

@@ -166,6 +166,17 @@ def test_argument_is_written_and_read(module: Path) -> None:
     assert module.read_bytes() == MODULE
 
 
+def test_argument_is_listed_and_shown_beside_its_module(module: Path) -> None:
+    argument = f"modsign={len(PACKET)},{PACKET.hex()}"
+    listed = run("list", module, "--modarg", argument)
+    assert (listed.code, "[ -] modsign=          DETACHED" in listed.out) == (0, True)
+    assert run("show", module, "--modarg", argument, "-F", "format").out == "modarg-pgp\n"
+    assert ":signature packet: algo 1" in run("show", module, "--modarg", argument, "--packets").out
+    for more in (("list", "--sections"), ("show", "--extract", str(module.parent))):
+        assert run(*more, module, "--modarg", argument).code == 2
+    assert run("list", module, module, "--modarg", argument).code == 2
+
+
 @pytest.mark.parametrize(
     ("argument", "offset"),
     [

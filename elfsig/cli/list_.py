@@ -9,6 +9,7 @@ import click
 
 from elfsig.cli import exit_codes, render_list
 from elfsig.cli.options import Machine, all_option, jobs_option, limit_option, machine_options, paths_argument
+from elfsig.cli.outside import outside_of, outside_options
 from elfsig.cli.reading import BATCH, Result, collect, entries, finish, report_on, spread_batches
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
@@ -17,7 +18,7 @@ from elfsig.evidence import Entry, read
 from elfsig.model import FileReport
 from elfsig.registry import Registry
 from elfsig.verbs.glance import Templates
-from elfsig.verbs.verify import Question
+from elfsig.verbs.verify import Outside, Question
 
 
 class Look(NamedTuple):
@@ -41,6 +42,7 @@ class Look(NamedTuple):
     "--only", metavar="WORD", help="Only what has this word: signed, unsigned, malformed, a format..."
 )
 @click.option("--sections", is_flag=True, help="All sections, and which signatures cover each.")
+@outside_options
 @jobs_option
 @limit_option
 @click.pass_obj
@@ -52,6 +54,8 @@ def command(
     with_path: bool | None,
     only: str | None,
     sections: bool,
+    detached: str | None,
+    modarg: str | None,
     jobs: int,
     limit: int,
 ) -> int:
@@ -61,16 +65,17 @@ def command(
     algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
     """
     registry = settings.registry
-    if sections and (machine.wanted or only):
-        raise UsageError("--sections is for people, and for all sections")
+    if sections and (machine.wanted or only or detached or modarg):
+        raise UsageError("--sections is for people, for all sections, and for what is in the file")
     found, single = entries(paths, all_files)
+    outside = outside_of(detached, modarg, single)
     look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if look.with_path:
         look = look._replace(single=False)
     question = Question(registry, None, machine.wanted, False)
     if sections:
         return _sections(found, look, registry, limit)
-    lister = Lister(look, question, limit)
+    lister = Lister(look, question, limit, outside)
     results = spread_batches(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
     counts, code = collect(results, settings, machine)
     if not single:
@@ -110,11 +115,11 @@ def _sections(found: Iterable[Entry], look: Look, registry: Registry, limit: int
 class Lister:
     """The work on a batch of files; it remembers trailers, so that most files need not be read in full."""
 
-    def __init__(self, look: Look, question: Question, limit: int) -> None:
-        self.look, self.question, self.limit = look, question, limit
+    def __init__(self, look: Look, question: Question, limit: int, outside: Outside | None = None) -> None:
+        self.look, self.question, self.limit, self.outside = look, question, limit, outside
         self.names = question.registry.names
         self.templates = Templates[render_list.Parts](question.registry)
-        self.quick = not (look.machine.wanted or look.single or look.only)
+        self.quick = not (look.machine.wanted or look.single or look.only or outside)
 
     def __call__(self, batch: Sequence[Entry]) -> list[Result]:
         """One result for each file, but one for all neighbours that a glance was enough for."""
@@ -142,7 +147,7 @@ class Lister:
         return f"{visible(path)}: " if self.look.with_path else ""
 
     def _examine(self, entry: Entry) -> Result:
-        evidence, report = report_on(entry, self.question, self.limit)
+        evidence, report = report_on(entry, self.question, self.limit, self.outside)
         word = render_list.kind_of(report)
         if self.quick and evidence is not None and word == "signed":
             self.templates.learn(report, evidence, render_list.parts(report.findings[0], self.names))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import click
+
+from elfsig.cli.options import path_type
 from elfsig.errors import UsageError
 
 if TYPE_CHECKING:
     from elfsig.verbs.verify import Outside
+
+
+def outside_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--detached FILE`` and ``--modarg STRING``."""
+    text = "The signature is in this module argument (modsign=...)."
+    with_argument = click.option("--modarg", metavar="STRING", help=text)(command)
+    text = "The signature is in this file (.p7s...)."
+    return click.option("--detached", metavar="FILE", type=path_type, help=text)(with_argument)
 
 
 def outside_of(detached: str | None, modarg: str | None, single: bool) -> Outside | None:

@@ -8,6 +8,7 @@ import click
 
 from elfsig.cli import exit_codes, render_show
 from elfsig.cli.options import Machine, limit_option, machine_options, path_type, paths_argument
+from elfsig.cli.outside import outside_of, outside_options
 from elfsig.cli.reading import Result, collect, entries, finish, report_on
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -35,6 +36,7 @@ class Look(NamedTuple):
 @click.option("--packets", is_flag=True, help="The OpenPGP packets, in the look of gpg --list-packets.")
 @click.option("--extract", "folder", type=path_type, metavar="DIR", help="Write every part to a file in DIR.")
 @click.option("--force", is_flag=True, help="With --extract: replace files that are there.")
+@outside_options
 @limit_option
 @click.pass_obj
 def command(
@@ -44,6 +46,8 @@ def command(
     machine: Machine,
     folder: str | None,
     force: bool,
+    detached: str | None,
+    modarg: str | None,
     limit: int,
     **look: bool | str | None,
 ) -> int:
@@ -53,8 +57,11 @@ def command(
     """
     wish = Look(**look)  # type: ignore[arg-type]  # click's options are named as the fields
     _check(machine, wish, folder)
+    if folder is not None and (detached or modarg):
+        raise UsageError("--extract takes apart what is in the file, and not --detached or --modarg")
     question = Question(settings.registry, None, machine.wanted, False)
-    found, _ = entries(paths, False)
+    found, single = entries(paths, False)
+    outside = outside_of(detached, modarg, single)
     if folder is not None:
         from elfsig.cli.show_parts import extract
 
@@ -64,7 +71,7 @@ def command(
 
     def work(entry: Entry) -> Result:
         nonlocal first
-        report = report_on(entry, question, limit).report
+        report = report_on(entry, question, limit, outside).report
         text = dumps(file_object(report)) if machine.wanted else _text(report, wish)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))

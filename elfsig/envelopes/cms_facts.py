@@ -95,10 +95,11 @@ def fault(data: SignedData) -> Remark | None:
 
 def _faults(data: SignedData) -> Iterator[Remark]:
     if data.version not in (1, 3):
-        yield Remark("signed-data-version", f"SignedData version {data.version}; kernels answer EINVAL")
+        text = f"SignedData version {data.version}; kernels answer EINVAL"
+        yield Remark("signed-data-version", text, 0)
     if data.content is not None:
         text = f"the content is embedded ({len(data.content)} bytes); kernels answer EBADMSG"
-        yield Remark("embedded-content", text)
+        yield Remark("embedded-content", text, 0)
     for number, signer in enumerate(data.signers, 1):
         yield from _signer_faults(data, signer, f"signer {number}: " if len(data.signers) > 1 else "")
     if len({s.signed is None for s in data.signers}) > 1:
@@ -106,7 +107,7 @@ def _faults(data: SignedData) -> Iterator[Remark]:
         yield Remark("attributes-differ", text, data.signers[0].start)
     if data.content_type != DATA:
         text = f"content type {data.content_type} instead of data; kernels answer EINVAL"
-        yield Remark("content-type", text)
+        yield Remark("content-type", text, 0)
 
 
 def _signer_faults(data: SignedData, signer: SignerInfo, who: str) -> Iterator[Remark]:
@@ -160,6 +161,10 @@ def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
             yield Remark("digest-not-listed", text, signer.start)
 
 
+UNREAD = frozenset({"rsa-pss", "ed25519", "ed448"})
+"""What kernels' pkcs7_sig_note_pkey_algo() has no case for, and elfsig can verify all the same."""
+
+
 def signer_remarks(
     data: SignedData, signer: SignerInfo, known: SignatureAlgorithm | None
 ) -> Iterator[Remark]:
@@ -169,6 +174,9 @@ def signer_remarks(
         if known and known.algorithm in ("mldsa44", "mldsa65", "mldsa87"):
             text += " unless built with PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA"
         yield Remark("signed-attributes", text, signer.start)
+    if known and known.algorithm in UNREAD:
+        text = f"signatureAlgorithm {known.name}: no released kernel reads it, they answer ENOPKG"
+        yield Remark("no-kernel-reads-it", text, signer.start)
     if known and known.algorithm == "rsa" and known.hash:
         text = f"signatureAlgorithm {known.name}; kernels know plain rsaEncryption only and answer ENOPKG"
         yield Remark("combined-algorithm", text, signer.start)
