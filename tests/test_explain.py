@@ -53,6 +53,17 @@ def test_exit_codes_answer_for_the_kernel_alone(ko: Path, tmp_path: Path) -> Non
         assert elfsig("verify", ko, *wrong).code == 2
 
 
+def test_what_is_no_module_gets_past_the_signature_check_and_no_further(ko: Path) -> None:
+    """A kernel refuses it behind that check: nothing about signatures, but not a file that loads."""
+    note = "note: it comes past the signature check and no further: no sound ELF file"
+    assert "note: " not in elfsig("verify", ko, "--kernel", "6.12").out
+    for content in (b"text", MODULE[:70]):
+        ko.write_bytes(content)
+        assert note in elfsig("verify", ko, "--kernel", "6.12").out
+        assert note in elfsig("explain", ko, "--kernel", "6.12").out
+        assert note not in elfsig("verify", ko, "--kernel", "6.12", "--enforce").out
+
+
 def test_the_kernel_object(ko: Path, tmp_path: Path) -> None:
     other = pem(tmp_path / "b.pem", OTHER)
     ran = elfsig("verify", ko, "--trust", other, "--kernel", "debian-6.1", "--all-modes", "--jsonl")

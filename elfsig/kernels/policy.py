@@ -50,6 +50,7 @@ BEFORE_SIGNATURE = frozenset({
 })  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
 SCOPE = "what comes behind the signature check (vermagic, symbols, ELF errors) is not foreseen"
+UNSOUND = "it comes past the signature check and no further: no sound ELF file, which is ENOEXEC to kernels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
         steps=steps,
         place=case.place,
         panic=panic,
-        notes=(*case.notes, *_mode_notes(case, end)),
+        notes=(*case.notes, *_mode_notes(case, end), *_elf_notes(case, reply)),
     )
 
 
@@ -174,6 +175,12 @@ def _panics(case: Case, end: Stop | Accept, reply: Reply) -> bool:
     if end.fault in BEFORE_SIGNATURE:
         return False
     return end.inner != UNSIGNED or reply.errno is not None
+
+
+def _elf_notes(case: Case, reply: Reply) -> Iterator[str]:
+    """What is wrong with a file that the signature check lets through, as far as that is foreseen."""
+    if reply.errno is None and (case.image.elf_fault is not None or not case.image.is_elf):
+        yield UNSOUND
 
 
 def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
