@@ -94,6 +94,9 @@ def test_match(tmp_path: Path) -> None:
     wrong = next(k for k in keys if str(k) != match["keys"][0]["source"])
     ran = elfsig("keys", "match", good, wrong)
     assert ran.code == 4 and "none of the keys given is the one that made it" in ran.out
+    changed.write_bytes(corpus.content("sig-len-huge"))
+    ran = elfsig("keys", "match", changed, *keys)
+    assert ran.code == 1 and "pkcs7: malformed: sig_len " in ran.out
     unsigned = corpus.SAMPLES / "amd64-6.1.ko"
     ran = elfsig("keys", "match", unsigned, *keys)
     assert ran.code == 1 and "no signature" in ran.out

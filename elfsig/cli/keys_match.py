@@ -27,7 +27,8 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     """Say which key in SRC made each signature of FILE: by mathematics, or by its id only.
 
     The sources are tried, not trusted. Exit code 0 when the outermost signature was made by one of the
-    keys, 1 when there is none or a key's id is claimed and the mathematics says no, 4 when no key fits.
+    keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
+    no key fits.
     """
     from elfsig.evidence import read
     from elfsig.jsonform import finding_object
@@ -55,7 +56,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
 
 
 def _code(found: Sequence[Match]) -> int:
-    if not found or found[0].contradicted:
+    if not found or found[0].contradicted or found[0].finding.verdict is Verdict.MALFORMED:
         return NOTHING_SIGNED
     if found[0].by == "mathematics":
         return BY_MATHEMATICS
@@ -67,6 +68,8 @@ def _words(each: Match) -> str:
     keys = ", ".join(f'"{visible(key.label)}" ({visible(key.source)})' for key in each.keys)
     if each.by == "mathematics":
         return f"{form}: made by {keys}"
+    if each.finding.verdict is Verdict.MALFORMED:
+        return f"{form}: malformed: {visible(each.finding.reason or 'remains of a signature')}"
     if each.contradicted:
         return (
             f"{form}: the id is that of {keys}, the mathematics says no: {visible(each.finding.reason or '')}"

@@ -20,9 +20,11 @@ from elfsig.verbs.verify import Question
 
 def dumped(report: FileReport, *, asn1: bool, packets: bool) -> str:
     """The signatures of a file element by element, each under a line that names it."""
-    return "".join(
-        f"{line}\n" for finding in _blobs(report) for line in _dump(report, finding, asn1, packets)
-    )
+    found = [line for finding in _blobs(report) for line in _dump(report, finding, asn1, packets)]
+    if not found:
+        what = "no signature's bytes" if report.findings else "no signature"
+        complain(f"{what}, nothing to take apart", report.path, word="note: ")
+    return "".join(f"{line}\n" for line in found)
 
 
 def _blobs(report: FileReport) -> Iterator[Finding]:
