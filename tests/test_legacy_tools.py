@@ -87,6 +87,30 @@ def test_linking_again_keeps_what_does_not_depend_on_order(work: Path, format_id
 
 
 @each_wish
+def test_linking_that_moves_sections_breaks_all_that_goes_by_file_order(
+    work: Path, format_id: str, coverage: str
+) -> None:
+    """An assembler puts .data in front of .rodata, the linker behind it: only ``sorted`` does not mind."""
+    source, again = work.with_suffix(".s"), work.with_suffix(".again.ko")
+    source.write_text('.text\nnop\n.data\n.quad 1\n.section .rodata,"a"\n.quad 2\n')
+    run(AS, "-o", work, source)
+    wish = SignOptions(coverage=coverage)
+    made = sign(work.read_bytes(), REGISTRY.get(format_id), signer("dsa1024"), wish, REGISTRY)
+    work.write_bytes(made.content)
+    run(LD, "-r", "-o", again, work)
+    wanted = Verdict.VALID if coverage == "sorted" else Verdict.INVALID
+    assert (verdict(work.read_bytes()), verdict(again.read_bytes())) == (Verdict.VALID, wanted)
+
+
+@each_wish
+def test_without_symbols_only_text_and_data_still_match(work: Path, format_id: str, coverage: str) -> None:
+    """``strip -s`` takes the symbols, and with them the relocations, and the module loads no more."""
+    work.write_bytes(signed(format_id, coverage))
+    run("strip", "-s", work)
+    assert verdict(work.read_bytes()) is (Verdict.VALID if format_id == "gkh" else Verdict.INVALID)
+
+
+@each_wish
 def test_removing_the_section_leaves_an_unsigned_module(work: Path, format_id: str, coverage: str) -> None:
     work.write_bytes(signed(format_id, coverage))
     name = {"gkh": "module_sig", "redhat": ".module_sig", "note": ".note.module.sig"}[format_id]
