@@ -218,6 +218,20 @@ def test_wishes_that_gkh_cannot_fulfil(wish: Wishes, text: str) -> None:
         signed(unsigned(), "gkh", **wish)
 
 
+@pytest.mark.parametrize(
+    ("format_id", "name", "warned"),
+    [("gkh", ".module_sig", False), ("gkh", "module-sig", True), ("redhat", "module_sig", True)],
+)
+def test_a_section_name_that_nobody_looks_for_is_said(format_id: str, name: str, warned: bool) -> None:
+    result = signed(unsigned(), format_id, section_name=name)
+    assert ("section-name" in [remark.code for remark in result.remarks]) == warned
+
+
+def test_a_trailer_has_no_section_name() -> None:
+    with pytest.raises(SigningError, match="no section"):
+        signed(unsigned(), "crypto-pgp", "rsa1024", section_name="x")
+
+
 def test_raw_rsa_takes_rsa_keys_only() -> None:
     with pytest.raises(SigningError, match="RSA key"):
         signed(unsigned(), "gkh", "dsa1024", payload="raw-rsa")

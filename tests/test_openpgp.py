@@ -141,6 +141,15 @@ def test_made_signatures_verify(kind: str, version: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_version_2_is_read_as_version_3(kind: str) -> None:
+    """PGP 2 wrote such; the version byte is not hashed."""
+    packet = read_packet(made(kind, 3), 0)
+    blob = write_packet(packet.tag, b"\x02" + packet.body[1:])
+    assert OPENPGP.parse(blob, None)[0].facts["packet_version"] == 2
+    assert verify(blob, ring(kind)).verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_changed_content_is_invalid_and_the_16_bits_say_so(kind: str) -> None:
     outcome = verify(made(kind), ring(kind), CONTENT + b"!")
     assert outcome.verdict is Verdict.INVALID

@@ -73,7 +73,7 @@ def sign(
     present = [] if removed else find(image, registry)
     if present and not (stack or detached):
         raise already_signed(present)
-    remarks = _look_at(image, format_)
+    remarks = [*_look_at(image, format_), *_section_name(format_, options.section_name)]
     made = _make(image, format_, signer, options, remarks)
     result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
     if not detached:
@@ -81,6 +81,21 @@ def sign(
         remarks += check_remaining(present, Image(result), registry, force=options.force)
     size = len(result) if detached else len(result) - len(content)
     return SignResult(result, made.pair.coverage.id, made.hash, size, detached, removed, tuple(remarks))
+
+
+def _section_name(format_: Format, name: str | None) -> list[Remark]:
+    """What comes of a section name of the user's own. Raises SigningError where there is no section."""
+    if name is None:
+        return []
+    if format_.carrier.kind not in ("section", "note"):
+        raise SigningError(
+            f"{format_.id} signatures lie in no section that could be named", code="section-name"
+        )
+    known = [carrier.short_name for carrier in (format_.carrier, *format_.also)]
+    if name in known:
+        return []
+    text = f"no kernel looks for a section {name}, nor does elfsig: {format_.id} is looked for in"
+    return [Remark("section-name", f"{text} {' and '.join(known)}")]
 
 
 class _Made(NamedTuple):
