@@ -13,7 +13,6 @@ import corpus
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import Keyring, SignOptions, TrailerInfo, Verdict
-from elfsig.signers import open_signer
 from elfsig.trust.keyring import load
 from elfsig.verbs.attach import Attached, attach, candidates, chosen, parts_in
 from elfsig.verbs.find import find
@@ -22,8 +21,8 @@ from elfsig.verbs.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
-from tests.support.openpgp import signer as throwaway
 from tests.support.run import run
+from tests.support.signed import era_signer as signer
 from tests.support.tools import need
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
@@ -32,12 +31,6 @@ MODULE = "amd64-6.1.ko"
 PLAIN = corpus.content(MODULE)
 SIGNABLE = [f.id for f in REGISTRY.formats if "sign" in f.capabilities and f.carrier.kind != "detached"]
 PACKETS = ("gkh", "redhat", "note", "crypto-pgp")
-
-
-def signer(format_id: str) -> Any:
-    return (
-        throwaway("dsa1024") if format_id in ("gkh", "redhat", "note") else open_signer(str(KEY), str(CERT))
-    )
 
 
 def signed(format_id: str, content: bytes = PLAIN, **wish: Any) -> bytes:

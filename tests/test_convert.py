@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,9 @@ from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY, Judges, Signed, judges
 from tests.support.notes import Note
-from tests.support.openpgp import signer as throwaway
 from tests.support.run import run
 from tests.support.schema import lines, parsed, validate
+from tests.support.signed import era_signer as signer
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
 OTHER = corpus.KEYS / "other.cert.pem"
@@ -44,14 +43,6 @@ PLAIN = [sample.name for sample in corpus.select("unsigned") if sample.kept]
 MODULE = "amd64-6.1.ko"
 REAL = 50
 """Real modules for each of four architectures."""
-
-
-@cache
-def signer(format_id: str) -> Any:
-    """DSA for the section eras, whose kernels read nothing else."""
-    return (
-        throwaway("dsa1024") if format_id in ("gkh", "redhat", "note") else open_signer(str(KEY), str(CERT))
-    )
 
 
 COVERAGES = {"gkh": "textdata", "redhat": "fileorder", "note": "sorted"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
 import pytest
 
@@ -13,16 +12,11 @@ from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2, Text
 from elfsig.coverage.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.model import Coverage, Message, Place
-from tests.support.vectors import Vector, module, read, vector, vectors
+from tests.support.vectors import Vector, each, module, read, vector, vectors
 
 COVERAGES: dict[str, Coverage] = {
     c.id: c for c in (TEXTDATA, FILEORDER, FILEORDER_NOBUILDID, SORTED, WholeFile())
 }
-
-
-def each(entries: Iterable[Vector]) -> pytest.MarkDecorator:
-    """One test for each of ``entries``."""
-    return pytest.mark.parametrize("entry", [pytest.param(v, id=v["id"]) for v in entries])
 
 
 def place_of(entry: Vector, data: bytes) -> Place | None:

@@ -6,7 +6,6 @@ import gzip
 import lzma
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -28,11 +27,11 @@ from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_m
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import for_module, for_release
 from elfsig.model import Basis
-from elfsig.trust.keyring import Ring, load
+from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
 from tests.support import elf, verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, ring, signer_info
-from tests.support.vectors import ROOT, Vector, module, read, vector, vectors
+from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 from tests.support.verdicts import FORGIVEN, INNER, MODULE, OTHER, ROWS, RSA, Row, signed, trailed
 
 REGISTRY = registry.load(plugins=False)
@@ -140,20 +139,13 @@ ORIGINAL = {
 }
 
 
-@cache
-def vector_ring(*names: str) -> Ring:
-    return load([str(ROOT / name) for name in names])
-
-
-@pytest.mark.parametrize(
-    "entry", [pytest.param(v, id=v["id"]) for v in vectors() if v.get("original_kernels")]
-)
+@each(v for v in vectors() if v.get("original_kernels"))
 def test_verdicts_of_the_original_code(entry: Vector) -> None:
     content = module(entry)
     for kernel, answers in entry["original_kernels"].items():
         for mode, wanted in answers.items():
             answer = ask(
-                content, vector_ring("keys/dsa1024.pub.gpg"), ORIGINAL[kernel], enforcing=mode == "enforcing"
+                content, key_ring("keys/dsa1024.pub.gpg"), ORIGINAL[kernel], enforcing=mode == "enforcing"
             )
             loaded = "OK signed" if answer.fault == "ok" else "OK"
             assert (answer.errno or loaded) == wanted, (kernel, mode, answer.reason)
@@ -161,7 +153,7 @@ def test_verdicts_of_the_original_code(entry: Vector) -> None:
 
 def test_later_rhel6_reads_sha2_and_calls_all_else_a_format_error() -> None:
     sha2 = vector("note-sorted-amd64-dsa2048-sha256")
-    keys = vector_ring("keys/dsa2048.pub.gpg")
+    keys = key_ring("keys/dsa2048.pub.gpg")
     assert ask(module(sha2), keys, "rhel6-late", enforcing=True).accepted
     assert ask(module(sha2), keys, "rhel6-early").errno == "ENOENT"
     for name in ("note-sorted-amd64-sig-not-pgp", "note-sorted-amd64-sig-len"):
@@ -174,7 +166,7 @@ def test_the_tree_of_2003_compares_nothing() -> None:
 
 
 def test_no_kernel_looks_at_another_era_s_place() -> None:
-    keys = vector_ring("keys/dsa1024.pub.gpg")
+    keys = key_ring("keys/dsa1024.pub.gpg")
     note = module(vector("note-sorted-amd64-dsa"))
     assert ask(note, keys, "debian-6.1", enforcing=True).inner == "ENODATA"
     assert ask(signed(), keys, "rhel6-late", enforcing=True).errno == "EKEYREJECTED"
@@ -184,7 +176,7 @@ def test_no_kernel_looks_at_another_era_s_place() -> None:
 
 
 def test_fips_panics_where_the_era_did() -> None:
-    keys = vector_ring("keys/dsa1024.pub.gpg")
+    keys = key_ring("keys/dsa1024.pub.gpg")
     bad = module(vector("rh-i386-bad-text"))
     answer = ask(bad, keys, "rhel5", fips=True)
     assert answer.panic and not answer.accepted and answer.errno is None
@@ -213,7 +205,7 @@ def test_fips_panics_where_the_era_did() -> None:
 def test_rows_of_howells_series(name: str, keys: str, errno: str | None, words: str) -> None:
     content = module(vector(name))
     for enforcing in (False, True):
-        answer = ask(content, vector_ring(f"keys/{keys}.pub.gpg"), "howells-2012", enforcing=enforcing)
+        answer = ask(content, key_ring(f"keys/{keys}.pub.gpg"), "howells-2012", enforcing=enforcing)
         assert (answer.errno, words in answer.advice) == (errno, True), answer.advice
 
 
@@ -229,7 +221,7 @@ def test_howells_series_unsigned_and_what_it_cannot_compute() -> None:
         get("howells-2012"), crypto=replace(get("howells-2012").crypto, absent=frozenset({"sha1"}))
     )
     content = module(vector("note-sorted-amd64-dsa"))
-    answer = ask(content, vector_ring("keys/dsa1024.pub.gpg"), without)
+    answer = ask(content, key_ring("keys/dsa1024.pub.gpg"), without)
     assert answer.errno == "ENOPKG" and "sha1, which this kernel cannot compute" in answer.advice
     at = content.index(b"module.sig\0") + 12
     assert content[at] == 0x88  # an old-format signature packet; 0xb0 makes it a trust packet
@@ -238,7 +230,7 @@ def test_howells_series_unsigned_and_what_it_cannot_compute() -> None:
 
 
 def test_howells_trailer_and_argument() -> None:
-    keys = vector_ring("keys/rsa2048.pub.gpg")
+    keys = key_ring("keys/rsa2048.pub.gpg")
     appended = module(vector("wholefile-2012-appended"))
     assert ask(appended, keys, "howells-2012-trailer", enforcing=True).accepted
     broken = appended[:100] + bytes([appended[100] ^ 1]) + appended[101:]
@@ -427,7 +419,7 @@ def _broken() -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize(("words", "content"), [pytest.param(w, c, id=w) for w, c in _broken()])
 def test_elf_faults_are_elibbad_in_every_mode(words: str, content: bytes) -> None:
     for mode in (Mode(), Mode(enforcing=True)):
-        answer = predict(subject(content, vector_ring("keys/dsa1024.pub.gpg"), "rhel6-early"), mode)
+        answer = predict(subject(content, key_ring("keys/dsa1024.pub.gpg"), "rhel6-early"), mode)
         assert answer.errno == "ELIBBAD", answer.reason
         assert answer.message == "Module failed ELF checks"
         assert words in answer.reason
@@ -435,9 +427,9 @@ def test_elf_faults_are_elibbad_in_every_mode(words: str, content: bytes) -> Non
 
 def test_the_entry_point_matters_to_rhel5_alone() -> None:
     content = elf.repatched(module(vector("rh-amd64-dsa-v4")), entry=64)
-    assert ask(content, vector_ring("keys/dsa1024.pub.gpg"), "rhel5").errno == "ELIBBAD"
+    assert ask(content, key_ring("keys/dsa1024.pub.gpg"), "rhel5").errno == "ELIBBAD"
     note = elf.repatched(module(vector("note-sorted-amd64-dsa")), entry=64)
-    assert ask(note, vector_ring("keys/dsa1024.pub.gpg"), "rhel6-early").accepted
+    assert ask(note, key_ring("keys/dsa1024.pub.gpg"), "rhel6-early").accepted
 
 
 # --------------------------------------------------------------------------- releases, modes, configurations

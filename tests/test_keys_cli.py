@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import corpus
-from tests.support.cli import Ran, elfsig, validator
+from tests.support.cli import elfsig
 from tests.support.keysources import bzimage, certificate, certificate_list, ec_key, rsa_key, spki, unpacked
 from tests.support.keysources import pem as armour
+from tests.support.schema import parsed
 from tests.support.tools import need
 
 ONE, TWO = certificate("one"), certificate("two", ec_key())
 SIGNER, OTHER, CURVE = (corpus.KEYS / f"{name}.cert.pem" for name in ("signer", "other", "curve"))
-
-
-def document(ran: Ran) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ran.out)
-    validator().validate(found)
-    return found
 
 
 @pytest.fixture
@@ -45,7 +38,7 @@ def test_list(image: Path) -> None:
         "valid:       2020-01-02T03:04:05Z",
     ):
         assert word in ran.out
-    keys = document(elfsig("keys", "list", "--json", image))["keys"]
+    keys = parsed(elfsig("keys", "list", "--json", image).out)["keys"]
     assert [(k["role"], k["algorithm"], k["certificate"]["serial"]) for k in keys] == [
         ("builtin", "rsa", "2a0f"),
         ("builtin", "ecdsa", "2a0f"),
@@ -86,9 +79,9 @@ def test_match(tmp_path: Path) -> None:
     keys = [SIGNER, OTHER, CURVE]
     ran = elfsig("keys", "match", good, *keys)
     assert ran.code == 0 and "made by" in ran.out
-    [match] = document(elfsig("keys", "match", "--json", good, *keys))["matches"]
+    [match] = parsed(elfsig("keys", "match", "--json", good, *keys).out)["matches"]
     assert (match["by"], match["contradicted"], len(match["keys"])) == ("mathematics", False, 1)
-    [match] = document(elfsig("keys", "match", "--json", changed, *keys))["matches"]
+    [match] = parsed(elfsig("keys", "match", "--json", changed, *keys).out)["matches"]
     assert (match["by"], match["contradicted"]) == ("id", True)
     assert elfsig("keys", "match", changed, *keys).code == 1
     wrong = next(k for k in keys if str(k) != match["keys"][0]["source"])

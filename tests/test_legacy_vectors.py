@@ -5,37 +5,24 @@ Under the stated key ring: the vector's key, for ``unknown-key`` the ring that l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
-
-import pytest
+from collections.abc import Sequence
 
 from elfsig import evidence, registry
 from elfsig.carriers.detached import argument_place
 from elfsig.elf.image import Image
 from elfsig.model import Finding, SectionInfo, SignOptions, Verdict
-from elfsig.trust.keyring import Ring, load
+from elfsig.trust.keyring import Ring
 from elfsig.verbs.find import Found
 from elfsig.verbs.verify import Question, examine, findings_at
 from elfsig_formats.variants import lenient
-from tests.support.vectors import ROOT, Vector, module, read, vector, vectors
+from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 
 REGISTRY = registry.load(plugins=False)
 
 
-def each(entries: Iterable[Vector]) -> pytest.MarkDecorator:
-    """One test for each of ``entries``."""
-    return pytest.mark.parametrize("entry", [pytest.param(v, id=v["id"]) for v in entries])
-
-
-@cache
-def ring(*names: str) -> Ring:
-    return load([str(ROOT / name) for name in names])
-
-
 def ring_of(entry: Vector) -> Ring:
     known = entry["expected"] not in ("unknown-key", "unsigned")
-    return ring(entry["key"] if known else "keys/dsa1024.pub.gpg")
+    return key_ring(entry["key"] if known else "keys/dsa1024.pub.gpg")
 
 
 def findings(entry: Vector, keys: Ring) -> tuple[Sequence[Finding], Verdict | None]:
@@ -64,7 +51,7 @@ def test_the_expected_verdict_format_and_coverage(entry: Vector) -> None:
 
 @each(v for v in vectors() if v["expected"] == "unknown-key")
 def test_the_missing_key_makes_them_valid(entry: Vector) -> None:
-    assert findings(entry, ring(entry["key"]))[1] is Verdict.VALID
+    assert findings(entry, key_ring(entry["key"]))[1] is Verdict.VALID
 
 
 @each(v for v in vectors() if "openpgp" in v and v["expected"] == "valid")
@@ -79,14 +66,14 @@ def test_what_the_packet_says(entry: Vector) -> None:
 
 
 def test_an_invalid_note_says_that_all_three_coverages_were_tried() -> None:
-    given, _ = findings(vector("note-sorted-amd64-bad-text"), ring("keys/dsa1024.pub.gpg"))
+    given, _ = findings(vector("note-sorted-amd64-bad-text"), key_ring("keys/dsa1024.pub.gpg"))
     assert "sorted, fileorder, fileorder-nobuildid" in (given[0].reason or "")
 
 
 @each(v for v in vectors() if v["id"].endswith("sig-len"))
 def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
     """The packet's length was enlarged, as GnuPG tolerates it, and nothing else."""
-    question = Question(REGISTRY.changed(lenient), ring("keys/dsa1024.pub.gpg"))
+    question = Question(REGISTRY.changed(lenient), key_ring("keys/dsa1024.pub.gpg"))
     report = examine(evidence.read(module(entry)), question)
     assert report.verdict is Verdict.VALID
     (warning,) = (w for w in report.findings[0].warnings if w.code == "length-past-end")
@@ -95,7 +82,7 @@ def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
 
 @each(v for v in vectors() if v["format"] == "note" and v["expected"] == "valid")
 def test_without_the_key_the_packet_s_16_bits_tell_the_coverage(entry: Vector) -> None:
-    given, verdict = findings(entry, ring("keys/unknown.pub.gpg"))
+    given, verdict = findings(entry, key_ring("keys/unknown.pub.gpg"))
     (text,) = (w.text for w in given[0].warnings if w.code == "hash16-fits")
     assert verdict is Verdict.UNKNOWN_KEY
     assert f"fit {entry['coverage']}," in text

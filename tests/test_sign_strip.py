@@ -24,7 +24,6 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import SignOptions
-from elfsig.signers import open_signer
 from elfsig.verbs.edit import Change, Done, Output, edit
 from elfsig.verbs.find import find
 from elfsig.verbs.sign import SignResult, sign, sign_file
@@ -32,6 +31,7 @@ from elfsig.verbs.strip import StripResult, strip, strip_file
 from tests.support.cli import elfsig
 from tests.support.debian import debian_modules
 from tests.support.openpgp import signer as throwaway
+from tests.support.signed import era_signer, signer
 from tests.support.tools import need
 
 REGISTRY = registry.load(plugins=False)
@@ -42,21 +42,22 @@ SIGNING = [f.id for f in REGISTRY.formats if "sign" in f.capabilities and f.carr
 MODULE = "amd64-6.1.ko"
 
 
-@cache
-def x509_signer() -> Any:
-    return open_signer(str(KEY), str(CERT))
-
-
 def make(
     content: bytes, format_id: str, *, replace: bool = False, stack: bool = False, **wish: Any
 ) -> SignResult:
     """Sign with the throw-away keys, whatever kernels of the format's time would say."""
-    openpgp = format_id in ("redhat", "gkh", "note")
-    signer = throwaway("dsa1024") if openpgp else x509_signer()
     if format_id == "note":
         wish.setdefault("coverage", "sorted")
     options = SignOptions(created=1, **{"force": True, **wish})
-    return sign(content, REGISTRY.get(format_id), signer, options, REGISTRY, replace=replace, stack=stack)
+    return sign(
+        content,
+        REGISTRY.get(format_id),
+        era_signer(format_id),
+        options,
+        REGISTRY,
+        replace=replace,
+        stack=stack,
+    )
 
 
 def ids(content: bytes) -> list[str]:
@@ -245,7 +246,7 @@ def run(paths: Sequence[Path], output: Output, strip_all: bool = False) -> list[
     def change(evidence: Evidence) -> Change:
         if strip_all:
             return strip_file(evidence, REGISTRY, everything=True)
-        return sign_file(evidence, REGISTRY.get("pkcs7"), x509_signer(), SignOptions(), REGISTRY)
+        return sign_file(evidence, REGISTRY.get("pkcs7"), signer(), SignOptions(), REGISTRY)
 
     return list(edit([str(path) for path in paths], change, output))
 
@@ -388,6 +389,6 @@ def test_a_signature_behind_the_compression_is_removed_exactly(tmp_path: Path) -
 def test_replace_puts_the_signature_inside_the_compression() -> None:
     packed = compression.pack(corpus.content(MODULE), "zstd")
     evidence = read(make(packed, "pkcs7").content)
-    change = sign_file(evidence, REGISTRY.get("pkcs7"), x509_signer(), SignOptions(), REGISTRY, replace=True)
+    change = sign_file(evidence, REGISTRY.get("pkcs7"), signer(), SignOptions(), REGISTRY, replace=True)
     assert change.content is not None and ids(change.content) == ["pkcs7"]
     assert read(evidence.packed(change.content)).tail_offset is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
+from elfsig.trust.keyring import Ring, load
 from tests.support.debian import cloud_modules
 from tests.support.kernels import CLOUD
 
@@ -33,9 +34,20 @@ def vectors() -> Sequence[Vector]:
     return found
 
 
+def each(entries: Iterable[Vector]) -> pytest.MarkDecorator:
+    """One test for each of ``entries``."""
+    return pytest.mark.parametrize("entry", [pytest.param(v, id=v["id"]) for v in entries])
+
+
 def vector(name: str) -> Vector:
     """The vector of this id."""
     return next(v for v in vectors() if v["id"] == name)
+
+
+@cache
+def key_ring(*names: str) -> Ring:
+    """The vectors' keys of these names, vouched for."""
+    return load([str(ROOT / name) for name in names])
 
 
 def read(name: str) -> bytes:
