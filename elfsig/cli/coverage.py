@@ -13,7 +13,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.legacy_options import Variants, legacy_options
 from elfsig.cli.options import Machine, json_option, limit_option, path_type, trust_options
 from elfsig.cli.output import write_document
-from elfsig.cli.outside import outside_of
+from elfsig.cli.outside import outside_of, outside_options
 from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings, visible
 from elfsig.cli.verify import keyring
@@ -62,8 +62,7 @@ class Wish(NamedTuple):
 )
 @click.option("--html", type=path_type, metavar="F", help="Write a page with the picture; - is stdout.")
 @click.option("--svg", type=path_type, metavar="F", help="Write the picture alone; - is stdout.")
-@click.option("--detached", metavar="FILE", type=path_type, help="The signature is in this file.")
-@click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
+@outside_options
 @legacy_options
 @json_option
 @limit_option

@@ -18,11 +18,10 @@ from elfsig.cli.options import (
     jobs_option,
     limit_option,
     machine_options,
-    path_type,
     paths_argument,
     trust_options,
 )
-from elfsig.cli.outside import outside_of
+from elfsig.cli.outside import outside_of, outside_options
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings, complain
@@ -43,8 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--require", type=format_type, metavar="FORMAT", help="Only a valid signature of this format will do."
 )
-@click.option("--detached", metavar="FILE", type=path_type, help="The signature is in this file (.p7s...).")
-@click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
+@outside_options
 @legacy_options
 @kernel_options
 @machine_options
