@@ -78,6 +78,7 @@ def plain(value: Any) -> Any:
 
 
 def remark_object(remark: Remark) -> Json:
+    """An entry of ``warnings``, and an ``error``."""
     return {"code": remark.code, "text": remark.text, "offset": remark.offset}
 
 

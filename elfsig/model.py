@@ -63,6 +63,7 @@ class ByteRange(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Length of the range in bytes."""
         return self.end - self.start
 
 
@@ -144,7 +145,9 @@ class Carrier(Protocol):
         ...
 
     @property
-    def kind(self) -> PlaceKind: ...
+    def kind(self) -> PlaceKind:
+        """What sort of place it is: it decides where in a stack a signature lies."""
+        ...
 
     @property
     def short_name(self) -> str:
@@ -199,7 +202,9 @@ Piece = FileRange | Derived
 class Hasher(Protocol):
     """Anything that bytes can be fed to, such as a hashlib object."""
 
-    def update(self, data: Any, /) -> object: ...
+    def update(self, data: Any, /) -> object:
+        """Take in the next bytes-like object."""
+        ...
 
 
 class Message(NamedTuple):
@@ -240,7 +245,9 @@ class Coverage(Protocol):
     """Which bytes a signature signs. Implementations are immutable and do no I/O."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique name, for example ``fileorder``: part of the interface."""
+        ...
 
     def message(self, image: Image, place: Place | None) -> Message:
         """The stream over ``image``, leaving out ``place`` (None: nothing is attached yet).
@@ -302,7 +309,9 @@ class Keyring(Protocol):
     """Keys to check against. ``elfsig.trust.keyring`` makes them from sources."""
 
     @property
-    def keys(self) -> Sequence[Key]: ...
+    def keys(self) -> Sequence[Key]:
+        """Every key, trusted ones first."""
+        ...
 
     def find(self, key_id: KeyId) -> Sequence[Key]:
         """Keys that bear this id, trusted ones first."""
@@ -326,13 +335,19 @@ class Signer(Protocol):
         ...
 
     @property
-    def key_bits(self) -> int: ...
+    def key_bits(self) -> int:
+        """Size of the key: of the modulus, of the curve's field."""
+        ...
 
     @property
-    def public(self) -> Any: ...
+    def public(self) -> Any:
+        """The public half, as the cryptography library has it."""
+        ...
 
     @property
-    def certificate(self) -> Certificate | None: ...
+    def certificate(self) -> Certificate | None:
+        """The certificate that belongs to the key; None where the key came without."""
+        ...
 
     def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
         """RSA: PKCS#1 v1.5 with DigestInfo, modulus-sized. DSA, ECDSA: DER SEQUENCE of r and s."""
@@ -351,10 +366,14 @@ class PacketSigner(Protocol):
     """A signer that hands out whole OpenPGP packets and no raw values: GnuPG."""
 
     @property
-    def algorithm(self) -> str: ...
+    def algorithm(self) -> str:
+        """rsa or dsa: what kernels read in OpenPGP signatures."""
+        ...
 
     @property
-    def key_bits(self) -> int: ...
+    def key_bits(self) -> int:
+        """Size of the key, as GnuPG gives it."""
+        ...
 
     def sign_packet(self, stream: bytes, hash_name: str, options: SignOptions) -> bytes:
         """A binary detached OpenPGP signature over ``stream``."""
@@ -437,7 +456,9 @@ class Envelope(Protocol):
     """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do)."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique name, for example ``cms``: part of the interface."""
+        ...
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """At least one signature, or ParseError with the offset inside ``blob``."""

@@ -53,6 +53,7 @@ class Machine(NamedTuple):
 
     @property
     def wanted(self) -> bool:
+        """Whether the answer is for a machine."""
         return self.form is not None
 
 

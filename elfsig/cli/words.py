@@ -41,6 +41,7 @@ def painted(verdict: Verdict, color: bool) -> str:
 
 
 def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

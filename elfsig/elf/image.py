@@ -32,6 +32,7 @@ class Image:
 
     @property
     def is_elf(self) -> bool:
+        """Whether the content begins as an ELF file does; see elf_fault for whether it is a sound one."""
         return self.data[:4] == MAGIC
 
     @cached_property

@@ -197,6 +197,7 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
 
 
 def validity(certificate: Certificate) -> Iterator[Remark]:
+    """Remarks on a certificate that has expired, or is not valid yet, by this machine's clock."""
     now = time.time()
     for wrong, code, when, text in (
         (certificate.not_after < now, "certificate-expired", certificate.not_after, "expired"),
