@@ -22,7 +22,8 @@ SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 def lines(outcome: Outcome, color: bool) -> Iterator[str]:
     """The broken rules with their files, the table of signers, and the word."""
     for rule, faults in outcome.by_rule().items():
-        head = f"{rule}: {plural(len(faults), 'module')}, {RULES[rule].title}"
+        concerned = len({each.path for each in faults})
+        head = f"{rule}: {plural(concerned, 'module')}, {RULES[rule].title}"
         yield f"\x1b[1;31m{head}\x1b[0m" if color else head
         yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
         yield f"  -> {RULES[rule].help}"
