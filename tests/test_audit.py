@@ -234,6 +234,9 @@ def test_expect_what_was_signed(tree: Path, tmp_path: Path) -> None:
     subprocess.run([need("strip"), "--strip-debug", tree / "b.ko"], check=True)
     (tree / "c.ko").unlink()
     assert rules(tree, "--expect", report) == {"unsigned", "stripped", "missing"}
+    subprocess.run([need("strip"), "--strip-all", tree / "b.ko"], check=True)
+    said = audit(tree, "--expect", report).out
+    assert "\nstripped: 1 module, " in said and said.count(f"{tree}/b.ko: ") == 3
     report.write_text("{}")
     assert audit(tree, "--expect", report).code == 2
 
@@ -328,6 +331,12 @@ def test_what_cannot_be_read_is_a_fault_of_its_own(tree: Path) -> None:
     ran = audit(tree)
     assert ran.code == 5 and "unreadable: 1 module" in ran.out
     assert audit(tree / "nonesuch").code == 5
+
+
+def test_a_hash_that_there_is_not_is_wrong_usage(tree: Path) -> None:
+    for words in (("audit", tree, "--trust", CERT), ("dkms", "resign", "--root", tree)):
+        ran = run(*words, "--hash", "md17")
+        assert ran.code == 2 and "unknown hash 'md17'" in ran.err
 
 
 def test_an_audit_needs_somebody_to_vouch_for(tree: Path) -> None:

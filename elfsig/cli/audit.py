@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.algorithms import hash_named
 from elfsig.cli import exit_codes
 from elfsig.cli.options import (
     Machine,
     all_option,
     format_type,
+    hash_wished,
     jobs_option,
     json_option,
     limit_option,
@@ -125,7 +125,7 @@ def exit_code(done: Outcome) -> int:
 
 
 def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
-    """Raises UsageError, KeySourceError, SigningError for unknown names."""
+    """Raises UsageError, KeySourceError for unknown names."""
     from elfsig.cli.verify import keyring
     from elfsig.verbs.audit import Gate
     from elfsig.verbs.verify import Question
@@ -136,7 +136,7 @@ def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
         raise UsageError("an audit needs to know whose signatures count: --trust SRC", code="trust")
     return Gate(
         Question(registry, keyring(trust, keys)),
-        frozenset(hash_named(name).name for name in demand["hashes"]),
+        frozenset(hash_wished(name).name for name in demand["hashes"]),
         frozenset(registry.get(name).id for name in demand["formats"]),
         tuple(_kernels(settings, demand)),
         frozenset(demand["ignore"]),

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from elfsig.algorithms import Hash, hash_named
+from elfsig.algorithms import Hash
 from elfsig.cli import exit_codes
-from elfsig.cli.options import Machine, json_option, limit_option, path_type
+from elfsig.cli.options import Machine, hash_wished, json_option, limit_option, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.table import aligned
 from elfsig.coverage.catalogue import SIGNED_AS
 from elfsig.elf.image import Image
-from elfsig.errors import SigningError, UsageError
+from elfsig.errors import UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import Message
 from elfsig.verbs.digest import Stream, chosen, streams
@@ -68,10 +68,10 @@ def command(
 
 def _hash(name: str) -> Hash:
     """The hash of this name. Raises UsageError also where this Python has no implementation of it."""
+    hash_ = hash_wished(name)
     try:
-        hash_ = hash_named(name)
         hash_.new()
-    except (SigningError, ValueError) as reason:
+    except ValueError as reason:
         raise UsageError(str(reason), code="unknown-hash") from None
     return hash_
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.algorithms import hash_named
+from elfsig.cli.options import hash_wished
 from elfsig.cli.output_options import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
@@ -76,7 +77,7 @@ def setup(
         )
     _try_out(key, cert)
     key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
-    chosen = hash_named(hash_name).name if hash_name else None
+    chosen = hash_wished(hash_name).name if hash_name else None
     wish = dkms.Wish(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
@@ -141,11 +142,11 @@ def resign(
     """
     from elfsig.verbs import dkms
 
+    chosen = hash_wished(hash_name).name if hash_name else None
     found = dkms.built(root, modules, kernels)
     if not found:
         complain("DKMS has built nothing here (dkms status)")
         return 0
-    chosen = hash_named(hash_name).name if hash_name else None
 
     def every() -> Iterator[Done]:
         for kernel, group in dkms.by_kernel(found).items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from elfsig.cli.options import hash_wished
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
 
@@ -135,7 +136,8 @@ def _decided(
     from elfsig.keygen import kconfig
     from elfsig.verbs.generate import decide
 
-    type_name, said = how["type_name"], _hash(how["hash_name"]) or genkey.hash
+    type_name = how["type_name"]
+    said = hash_wished(how["hash_name"]).name if how["hash_name"] else genkey.hash
     return decide(
         type_name,
         said,
@@ -170,16 +172,6 @@ def _check(how: dict[str, Any], folder: str | None) -> None:
         raise UsageError("--refresh is for --key-dir", code="refresh")
     if how["use_for"] and not how["configs"]:
         raise UsageError("--use-for is for --kernel-config", code="use-for")
-
-
-def _hash(name: str | None) -> str | None:
-    from elfsig.algorithms import hash_named
-    from elfsig.errors import SigningError
-
-    try:
-        return hash_named(name).name if name else None
-    except SigningError as reason:
-        raise UsageError(str(reason), code="unknown-hash") from None
 
 
 def _genkey(how: dict[str, Any], like: Like) -> Genkey:

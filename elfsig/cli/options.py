@@ -15,6 +15,8 @@ from elfsig.evidence import LIMIT
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from elfsig.algorithms import Hash
+
 Callback = Callable[..., Any]
 
 
@@ -43,6 +45,17 @@ format_type = FormatType()
 path_type = click.Path(readable=False)
 """A path as it was typed. Whether it can be read is found out by who reads it: by default click ends the
 whole run, as wrong usage, for one file among many that may not be read."""
+
+
+def hash_wished(name: str) -> Hash:
+    """The hash that an option names. Raises UsageError naming the known ones."""
+    from elfsig.algorithms import hash_named
+    from elfsig.errors import SigningError
+
+    try:
+        return hash_named(name)
+    except SigningError as reason:
+        raise UsageError(reason.text, code=reason.code) from None
 
 
 class Machine(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from elfsig.algorithms import hash_named
+from elfsig.cli.options import hash_wished
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -61,10 +61,7 @@ def _hash(wish: str | None) -> str | None:
     """elfsig's name of the hash that was asked for, with a warning where it is weak. Raises UsageError."""
     if wish is None:
         return None
-    try:
-        found = hash_named(wish)
-    except SigningError as reason:
-        raise UsageError(reason.text, code=reason.code) from None
+    found = hash_wished(wish)
     if found.weak:
         complain(f"--hash {found.name}: {found.weak}", word="warning: ")
     return found.name
