@@ -108,9 +108,6 @@ _OTHER_HASHES = {
     "1.3.36.3.2.3": "rmd256",
 }
 
-ML_DSA_SIZES = {"mldsa44": 2420, "mldsa65": 3309, "mldsa87": 4627}
-"""Bytes of an ML-DSA signature (FIPS 204, table 2)."""
-
 
 def hash_name(oid: str) -> tuple[str | None, str]:
     """(elfsig's hash name or None, the name to show) of a digest algorithm's OID."""

@@ -15,7 +15,7 @@ from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, Trust
 from elfsig.kernels.tables_distros import ANDROID_GKI
 
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
-IKCONFIG_START, IKCONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
+IKCONFIG_START = b"IKCFG_ST"
 MAX_CONFIG = 16 << 20
 
 Options = Mapping[str, str]

@@ -42,11 +42,6 @@ class Uri(NamedTuple):
         ]
         return f"{SCHEME}:" + ";".join(parts)
 
-    def without_object(self, **more: str) -> Uri:
-        """The same place, for another object: ``type`` and ``object`` as in ``more``."""
-        path = {name: value for name, value in self.path.items() if name not in ("type", "object", "id")}
-        return self._replace(path={**path, **more}, id=None)
-
 
 def parse(text: str) -> Uri:
     """The URI in ``text``. Raises SigningError, never showing a PIN.
