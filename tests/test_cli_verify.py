@@ -237,6 +237,9 @@ def test_what_is_no_signature_is_not_taken_for_one(put: Maker, tmp_path: Path) -
     (tmp_path / "garbage").write_bytes(b"\x00" * 64)
     ran = verify(put("amd64-6.1.ko"), "--detached", tmp_path / "garbage", "--trust", SIGNER)
     assert ran.code in (1, 4) and ": valid" not in ran.out
+    (tmp_path / "garbage").write_bytes(b"")
+    ran = verify(put("amd64-6.1.ko"), "--detached", tmp_path / "garbage", "--trust", SIGNER)
+    assert ran.code == 1 and "malformed: unknown form: the signature's file is empty\n" in ran.out
 
 
 @pytest.mark.parametrize(

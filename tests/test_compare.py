@@ -450,7 +450,7 @@ def test_exit_codes(change: object, options: Sequence[str], code: int, tmp_path:
 def test_text_of_a_pair(tmp_path: Path) -> None:
     put(tmp_path, a_ko=PLAIN, b_ko=changed_relocation(PLAIN, 0, symbol=2))
     out = run("compare", tmp_path / "a.ko", tmp_path / "b.ko").out
-    assert f"A: {tmp_path}/a.ko: {len(PLAIN)} bytes, unsigned\n" in out
+    assert f"A: {tmp_path}/a.ko: {len(PLAIN)} bytes, no signature\n" in out
     assert "\nrelocations: the same under textdata, but the relocations differ" in out
     assert "\ntextdata " in out and "  same\n" in out and "  different: .rela.text\n" in out
     assert "  relocation  .rela.text  changed  at 0x4: type 2 printk-0x4 -> type 2 init-0x4 (.text)\n" in out

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
-from elfsig.model import Params, Place, PlaceKind
+from elfsig.model import Params, Place, PlaceKind, Remark
 
 _ARGUMENT = re.compile(rb"modsign=([0-9]{1,5}),([0-9A-Fa-f]*)(?= |\Z)")
 DETACHED_FILE = "detached:file"
@@ -60,7 +60,8 @@ def argument_place(image: Image, argument: str) -> Place:
 
 def file_place(image: Image, blob: bytes) -> Place:
     """A signature that somebody keeps in a file of its own (.p7s, .pgp, .sig)."""
-    return _outside(image, DETACHED_FILE, blob)
+    place = _outside(image, DETACHED_FILE, blob)
+    return place if blob else replace(place, fault=Remark("empty-signature", "the signature's file is empty"))
 
 
 def _outside(image: Image, carrier: str, blob: bytes) -> Place:

@@ -131,7 +131,7 @@ def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof
     from elfsig.cli.render_coverage import text
 
     if not found:
-        click.echo(f"{visible(path)}: no trace of a signature: nothing is protected")
+        click.echo(f"{visible(path)}: no signature found: nothing is protected")
     for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
         lines = text(cover, proof, settings.colored(sys.stdout))
         click.echo(f"{'' if not number else chr(10)}{visible(path)}: " + "\n".join(lines))

@@ -72,7 +72,7 @@ def document(evidence: Evidence, covers: Sequence[Cover]) -> str:
         body.append(f'<g transform="translate(0 {y + 20})">{drawn}</g>')
         y += height + 40
     if not covers:
-        words = f"{visible(evidence.path)}: no trace of a signature: nothing is protected"
+        words = f"{visible(evidence.path)}: no signature found: nothing is protected"
         body.append(f'<text class="heading" x="{LEFT}" y="{y + 12}">{escape(words)}</text>')
         y += 30
     width = LEFT + WIDTH + RIGHT

@@ -46,7 +46,7 @@ def _side(name: str, part: Part) -> str:
     signers = [f"{each.format or 'unknown'} signature{_by(each.signature)}" for each in part.findings]
     size = plural(len(part.evidence.raw), "byte")
     packed = f" {part.evidence.compression}" if part.evidence.compression else ""
-    return f"{name}: {visible(part.evidence.path)}: {size}{packed}, {', '.join(signers) or 'unsigned'}"
+    return f"{name}: {visible(part.evidence.path)}: {size}{packed}, {', '.join(signers) or 'no signature'}"
 
 
 def _by(signature: Any) -> str:
