@@ -116,6 +116,17 @@ def test_a_module_that_is_named_is_refused_as_ever(tree: Path) -> None:
     sign("--in-place", tree, by=OTHER)
     refused = sign("--in-place", tree / MODULES[0])
     assert refused.code == 1 and "already signed: pkcs7" in refused.err
+    sign("--in-place", tree)
+    assert sign("--in-place", tree / MODULES[0]).code == 1
+
+
+def test_a_module_that_is_named_is_stacked_on_whoever_signed_it(tree: Path) -> None:
+    sign("--in-place", tree)
+    once = (tree / MODULES[0]).read_bytes()
+    assert sign("--in-place", "--stack", tree / MODULES[0]).code == 0
+    assert len(find(Image(read(tree / MODULES[0]).content), REGISTRY)) == 2
+    assert elfsig("strip", "--in-place", tree / MODULES[0]).code == 0
+    assert (tree / MODULES[0]).read_bytes() == once
 
 
 def test_stacking_is_done_once(tree: Path) -> None:

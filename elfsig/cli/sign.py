@@ -109,7 +109,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
         return sign_file(evidence, format_, signer, options, job.registry, **existing(evidence.path))
 
     wanted = None if options.force else wish(format_, signer, options, job.registry)
-    work = _unless_done(make, wanted, job.stack)
+    work = _unless_done(make, wanted, job)
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
@@ -120,12 +120,15 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
 
 
-def _unless_done(make: Work, wanted: Wish | None, stack: bool) -> Work:
-    """``make``, but for modules that bear the very signature already."""
+def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
+    """``make``, but for modules in directories that bear the very signature already."""
     from elfsig.verbs.already import is_done
 
+    named = frozenset(job.paths)
+
     def work(evidence: Evidence) -> Change:
-        if wanted is not None and is_done(evidence, wanted, beside_others=stack):
+        found = wanted if evidence.path not in named else None
+        if found is not None and is_done(evidence, found, beside_others=job.stack):
             return Change(None, "unchanged", "signed like this by this key already")
         return make(evidence)
 
