@@ -268,6 +268,12 @@ def test_loaded(tree: Path) -> None:
     assert ran.code == 1 and "idle.ko" not in ran.out
     assert ran.out.endswith("1 of 2 modules in use would be refused if signatures were enforced\n")
     assert rules(tree, "--loaded", proc_modules(tree, "a", "gone")) == {"missing"}
+    ended = audit(tree, "--loaded", proc_modules(tree, "a", "gone", "snd_pcm", taints="OE")).out.splitlines()
+    assert ended[-2:] == [
+        "FAILED: 5 faults in 2 of 2 modules; not all that was expected is there",
+        "1 of 3 modules in use would be refused if signatures were enforced; "
+        "of 1 there is no file here to tell by",
+    ]
     (fault,) = faults(tree, "--loaded", proc_modules(tree, "a", taints="OE"))
     assert fault["rule"] == "tainted" and fault["path"] == f"{tree}/a.ko"
     assert audit(tree, "--loaded", tree / "a.ko").code == 2

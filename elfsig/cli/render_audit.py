@@ -12,6 +12,7 @@ from elfsig.cli.settings import visible
 from elfsig.cli.table import aligned
 from elfsig.cli.words import plural
 from elfsig.jsonform import Json, readable
+from elfsig.kernels.names import module_name
 from elfsig.verbs.audit import Audited, Outcome
 from elfsig.verbs.audit_rules import RULES, Fault
 
@@ -46,16 +47,23 @@ def signers(outcome: Outcome) -> str:
 def verdict(outcome: Outcome) -> str:
     if outcome.passed:
         return f"passed: {plural(outcome.files, 'module')}"
-    concerned = len({fault.path for fault in outcome.faults})
-    return (
-        f"FAILED: {plural(len(outcome.faults), 'fault')} in {concerned} of {plural(outcome.files, 'module')}"
-    )
+    missing = {fault.path for fault in outcome.faults if fault.rule == "missing"}
+    concerned = len({fault.path for fault in outcome.faults} - missing)
+    rest = "; not all that was expected is there" if missing else ""
+    faults, modules = plural(len(outcome.faults), "fault"), plural(outcome.files, "module")
+    return f"FAILED: {faults} in {concerned} of {modules}{rest}"
 
 
 def would_be_refused(outcome: Outcome, in_use: int) -> str:
-    """The answer to an administrator's question before enforcement is switched on."""
-    refused = {fault.path for fault in outcome.faults if RULES[fault.rule].refused or fault.rule == "kernel"}
-    return f"{len(refused)} of {in_use} modules in use would be refused if signatures were enforced"
+    """The answer to an administrator's question before enforcement is switched on. A module in use of which
+    there is no file, or none that can be read, is counted as neither."""
+    named = {rule: {module_name(f.path) for f in faults} for rule, faults in outcome.by_rule().items()}
+    refused = set().union(
+        *(names for rule, names in named.items() if RULES[rule].refused or rule == "kernel")
+    )
+    open_ = (named.get("missing", set()) | named.get("unreadable", set())) - refused
+    rest = f"; of {len(open_)} there is no file here to tell by" if open_ else ""
+    return f"{len(refused)} of {in_use} modules in use would be refused if signatures were enforced{rest}"
 
 
 # --------------------------------------------------------------------------- JSON
@@ -85,7 +93,8 @@ def _fault_object(fault: Fault) -> Json:
 
 
 def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
-    """One test case a module, named by its path; what is wrong with it is its failure."""
+    """One test case a module, named by its path; what is wrong with it is its failure. Names are escaped, as
+    XML 1.0 cannot hold them all."""
     from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
     by_path: dict[str, list[Fault]] = {each.path: [] for each in results}
@@ -96,20 +105,15 @@ def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
     suites = Element("testsuites", counts)
     suite = SubElement(suites, "testsuite", {"name": "elfsig audit", **counts})
     for path, faults in by_path.items():
-        folder, name = os.path.split(_plain(path))
+        folder, name = os.path.split(visible(path))
         case = SubElement(suite, "testcase", {"classname": folder.replace("/", ".") or ".", "name": name})
         if faults:
-            attributes = {"type": faults[0].rule, "message": _plain(faults[0].text)}
+            attributes = {"type": faults[0].rule, "message": visible(faults[0].text)}
             failure = SubElement(case, "failure", attributes)
-            failure.text = "\n".join(f"{f.rule}: {_plain(f.text)}\n{RULES[f.rule].help}" for f in faults)
+            failure.text = "\n".join(f"{f.rule}: {visible(f.text)}\n{RULES[f.rule].help}" for f in faults)
     indent(suites)
     body: bytes = tostring(suites, encoding="utf-8")
     return b'<?xml version="1.0" encoding="utf-8"?>\n' + body + b"\n"
-
-
-def _plain(text: str) -> str:
-    """``text`` as XML 1.0 can hold it."""
-    return visible(text)
 
 
 # --------------------------------------------------------------------------- SARIF
