@@ -16,7 +16,7 @@ COMMANDS = {
     "attach": Row("elfsig.cli.attach", "Put an existing signature on a module."),
     "audit": Row("elfsig.cli.audit", "The gate for CI: fail when a module is not signed as it should be."),
     "digest": Row("elfsig.cli.digest", "The digest of what each coverage takes in, or its exact bytes."),
-    "keys": Row("elfsig.cli.keys", "Public keys: list them, extract them, find the one that signed."),
+    "keys": Row("elfsig.cli.keys", "Make key pairs; list and extract public keys, find the one that signed."),
     "explain": Row("elfsig.cli.explain", "Why a kernel refuses a module, step by step, and what to do."),
     "kernels": Row("elfsig.cli.kernels", "The kernels whose answers elfsig foretells."),
     "formats": Row("elfsig.cli.formats", "The signature formats that elfsig knows."),

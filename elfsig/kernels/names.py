@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-_SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
+SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
 
 
 def module_name(path: str) -> str:
     """``drivers/snd-pcm.ko.xz`` is the module ``snd_pcm``."""
-    return _SUFFIX.sub("", os.path.basename(path)).replace("-", "_") or "module"
+    return SUFFIX.sub("", os.path.basename(path)).replace("-", "_") or "module"

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from elfsig.atomic import write_atomic
 from elfsig.errors import UsageError, WriteError
+from elfsig.kernels.names import SUFFIX
 
 CONFIG: Final = "etc/dkms"
 FRAMEWORK: Final = f"{CONFIG}/framework.conf.d/elfsig.conf"
@@ -29,7 +30,6 @@ MOK_CERTIFICATE: Final = f"{TREE}/mok.pub"
 """DKMS's own defaults, outside of Ubuntu."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
-_SUFFIX: Final = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
 _MARK: Final = "# Written by elfsig dkms setup."
 
@@ -214,7 +214,7 @@ def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -
     copies: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(tree.glob("*/*/*/*/module/*.ko*")):
         module, version, kernel = path.relative_to(tree).parts[:3]
-        if _is_link(tree, path) or not _SUFFIX.search(path.name):
+        if _is_link(tree, path) or not SUFFIX.search(path.name):
             continue
         if names and not {module, f"{module}/{version}"} & names:
             continue
@@ -222,7 +222,7 @@ def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -
             continue
         if kernel not in copies:
             copies[kernel] = _by_name(install / kernel)
-        same = copies[kernel].get(_SUFFIX.sub("", path.name), [])
+        same = copies[kernel].get(SUFFIX.sub("", path.name), [])
         found.append(Built(module, version, kernel, path, tuple(same)))
     there = {each.module for each in found} | {f"{each.module}/{each.version}" for each in found}
     if missing := sorted(names - there):
@@ -241,8 +241,8 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     for base, _, names in os.walk(folder):
         for name in names:
             path = Path(base, name)
-            if _SUFFIX.search(name) and not path.is_symlink():
-                found.setdefault(_SUFFIX.sub("", name), []).append(path)
+            if SUFFIX.search(name) and not path.is_symlink():
+                found.setdefault(SUFFIX.sub("", name), []).append(path)
     return found
 
 
