@@ -25,7 +25,7 @@ from elfsig.kernels.elf_checks import fault
 from elfsig.kernels.errnos import ERRNOS
 from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_modes
 from elfsig.kernels.profile import Mode, Prediction, Profile
-from elfsig.kernels.select import for_module, for_release
+from elfsig.kernels.select import choose, for_module, for_release
 from elfsig.model import Basis
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
@@ -439,7 +439,7 @@ RELEASES = {
     "6.1.0-18-cloud-amd64": "debian-6.1",
     "6.12.43+deb13-amd64": "debian-6.12",
     "7.2.13+deb14-cloud-amd64": "debian-7.2",
-    "5.10.0-35-amd64": "debian",
+    "5.10.0-35-amd64": "debian-5.4",
     "2.6.32-431.el6": "rhel6-early",
     "2.6.32-754.35.1.el6.x86_64": "rhel6-late",
     "2.6.32-042stab061.2": "rhel6-early",
@@ -456,9 +456,11 @@ RELEASES = {
     "6.12.0-55.el10.x86_64": "rhel10",
     "6.19.10-300.fc44.x86_64": "fedora",
     "5.15.0-91-generic": "ubuntu-5.15",
-    "6.8.0-31-generic": "ubuntu",
-    "5.14.21-150500.55-default": "sles",
-    "4.4.103-6.38-default": "sles12",
+    "6.8.0-31-generic": "ubuntu-6.7",
+    "6.17.0-14-generic": "ubuntu",
+    "5.14.21-150500.55-default": "sles-5.13",
+    "4.4.103-6.38-default": "sles-4.3",
+    "3.12.74-60.64.40-default": "sles12",
     "5.10.107-android13-4-00001": "android-gki",
     "3.7.0-rc1": "3.7-rc1",
     "3.8.0": "3.7",
@@ -475,6 +477,26 @@ def test_releases() -> None:
     for unknown in ("2.4.20", "2.6.32-300.el6uek", "3.2.0"):
         with pytest.raises(UsageError):
             for_release(unknown)
+
+
+def test_what_a_release_chose_can_be_asked_for_by_its_id() -> None:
+    for release, name in RELEASES.items():
+        assert choose(name).profile == for_release(release)
+    for wrong in ("debian-3.7", "debian-", "mageia-6.12"):
+        with pytest.raises(UsageError):
+            choose(wrong)
+
+
+def test_without_keys_no_kernel_is_said_to_distrust_one() -> None:
+    answer = predict(subject(signed(), None, get("6.12")), Mode(enforcing=True))
+    assert answer.fault == "unknown-key" and "no keys were given" in answer.advice
+    assert "does not trust" not in answer.advice
+
+
+def test_a_key_in_the_wrong_keyring_is_told_what_to_do() -> None:
+    platform = Ring(Material((key_from_certificate(RSA.certificate, Origin("k", "platform")),)))
+    answer = ask(signed(), platform, "6.12", enforcing=True)
+    assert "in the keyring platform" in answer.advice and "elfsig sign --format pkcs7" in answer.advice
 
 
 def test_the_module_s_own_vermagic() -> None:

@@ -11,6 +11,7 @@ from elfsig.cli.options import Machine, json_option
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings
 from elfsig.cli.table import aligned
+from elfsig.errors import UsageError
 
 HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "Releases")
 
@@ -29,8 +30,10 @@ def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
     recalled.
     """
     from elfsig.kernels.catalogue import PROFILES
-    from elfsig.kernels.select import choose
+    from elfsig.kernels.select import AUTO, choose
 
+    if kernel == AUTO:
+        raise UsageError("auto needs a module: elfsig explain FILE --kernel auto")
     chosen = [choose(kernel).profile] if kernel is not None else list(PROFILES.values())
     rows = [row for row in chosen if row is not None]
     if machine.wanted:

@@ -13,8 +13,7 @@ WORDS: Mapping[str, str] = {
     "unsigned": "The module has no signature that this kernel looks for. {consequence} {sign}",
     "displaced": "There are remains of a signature, but not where this kernel looks: something changed the"
     " end of the file after it was signed. {consequence} {sign}",
-    "unknown-key": "The module is signed by {signer}, which this kernel does not trust."
-    " {consequence} {enrol}",
+    "unknown-key": "The module is signed by {signer}, {untrusted} {consequence} {enrol}",
     "mismatch": "The module or its signature was changed after signing: the key is the right one, the"
     " contents are not. {consequence} Get the module again from where it came from, or sign it anew. {sign}",
     "revoked": "The key, or this very file, is on a list of revoked ones: it must not be loaded any more."
@@ -50,7 +49,13 @@ WORDS: Mapping[str, str] = {
     "compressed-damaged": "The compressed file has something behind its end and cannot be unpacked. Get it"
     " again.",
 }
-"""By fault. ``consequence``, ``sign`` and ``enrol`` are the sentences below."""
+"""By fault. ``consequence``, ``sign``, ``untrusted`` and ``enrol`` are the sentences below."""
+
+UNTRUSTED = "which this kernel does not trust."
+NO_KEYS = (
+    "and no keys were given, so this is the answer of a kernel that does not have that one: name what it"
+    " holds with --trust (its image, a certificate, a key ring)."
+)
 
 LOADED = "This kernel loads it all the same, and notes the taint {taint} for the module."
 LOADED_QUIETLY = "This kernel loads it all the same."
@@ -66,6 +71,7 @@ def advise(case: Case, end: Stop | Accept, reply: Reply, panic: bool) -> str:
     text = WORDS[end.fault].format(
         consequence=PANICKED if panic else _consequence(reply),
         sign=_sign(case),
+        untrusted=UNTRUSTED if case.keys.given else NO_KEYS,
         enrol=_enrol(case),
         signer=_signer(case),
         hash=case.claims.get("hash", "a hash"),
@@ -95,19 +101,18 @@ def _signer(case: Case) -> str:
 def _enrol(case: Case) -> str:
     """Where the key would have to be, and whether one that was given is merely in the wrong place."""
     roles = frozenset().union(*case.profile.trust.rings)
+    sign = (
+        f"sign the module with a key that this kernel has (elfsig sign --format {case.profile.look.format})"
+    )
     for key in case.keys.elsewhere(roles, case.found.get("ids", ())):
-        return _misplaced(case, key, roles)
+        return f"{_misplaced(case, key, roles)} To have the module accepted, {sign}."
     if "machine" in roles or "platform" in roles:
         how = "enrol its certificate as a machine owner key (mokutil --import FILE, then reboot)"
     elif "secondary" in roles:
         how = "build the kernel with its certificate, or add that to the secondary keyring"
     else:
         how = "build the kernel with its public key"
-    known = "" if case.keys.given else "If you know whose key it is, name it with --trust. "
-    sign = (
-        f"sign the module with a key that this kernel has (elfsig sign --format {case.profile.look.format})"
-    )
-    return f"{known}To have it accepted, {how}, or {sign}."
+    return f"To have it accepted, {how}, or {sign}."
 
 
 def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:

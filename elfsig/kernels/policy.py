@@ -5,6 +5,7 @@ The walk is the kernel's own order, so a module with two faults gets the code th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -146,7 +147,7 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
         taint=None if reply.errno or panic else reply.taint,
         message=message or (own[-1] if own else None),
         log=log,
-        insmod=insmod_line(profile.tool, f"{name}.ko", errno) if errno else None,
+        insmod=insmod_line(profile.tool, os.path.basename(case.evidence.path), errno) if errno else None,
         reason=steps[-1].text,
         advice=advise(case, end, reply, panic),
         basis=profile.basis,

@@ -62,24 +62,38 @@ def _fixed(name: str) -> Callable[[str], Profile]:
 def _patched(
     name: str, trust: Trust, exact: Mapping[str, str] = MappingProxyType({})
 ) -> Callable[[str], Profile]:
-    """The distribution's own row where ``exact`` has one; else mainline's row with its keyrings."""
+    """The distribution's own row where ``exact`` has one; else mainline's row with its keyrings.
+
+    It is chosen by a release or by the id of a mainline row; its own id is made of both names.
+    """
 
     def choose(release: str) -> Profile:
-        row = _mainline(release)
+        row = PROFILES.get(release) or _mainline(release)
         if row.id in exact:
             return PROFILES[exact[row.id]]
         if row.walk != "cms":
             return row
         title = f"{name}, {row.title}"
         return replace(
-            row, id=name, title=title, trust=trust, basis=Basis.RECALLED, notes=(*row.notes, RETRY),
+            row, id=f"{name.lower()}-{row.id}", title=title, trust=trust, basis=Basis.RECALLED,
+            notes=(*row.notes, RETRY),
             source=f"mainline {row.id}; what the distribution adds is recalled",
         )  # fmt: skip
 
     return choose
 
 
-_DEBIAN = Trust((MACHINE, PLATFORM), revoked_files=True)
+PATCHED: Mapping[str, Callable[[str], Profile]] = {
+    "fedora": _patched("Fedora", WITH_PLATFORM, {"6.12": "fedora"}),
+    "sles": _patched("SLES", WITH_PLATFORM),
+    "debian": _patched(
+        "Debian", Trust((MACHINE, PLATFORM), revoked_files=True), {"6.12": "debian-6.12", "7.0": "debian-7.2"}
+    ),
+    "ubuntu": _patched(
+        "Ubuntu", WITH_PLATFORM, {"5.4": "ubuntu-5.4", "5.13": "ubuntu-5.15", "6.12": "ubuntu"}
+    ),
+}
+"""Distributions whose releases follow mainline, for those without a row: ``debian-5.4`` is such an id."""
 
 RULES: tuple[tuple[str, Callable[[str], Profile]], ...] = (
     (r"2\.6\.39-.*uek", _fixed("uek2-nobuildid")),
@@ -95,14 +109,14 @@ RULES: tuple[tuple[str, Callable[[str], Profile]], ...] = (
     (r"5\.14\.0-.*\.el9", _fixed("rhel9")),
     (r"6\.12\.0-.*\.el10", _fixed("rhel10")),
     (r".*-android\d+-", _fixed("android-gki")),
-    (r"\d+\.\d+\.\d+.*\.fc\d+", _patched("fedora", WITH_PLATFORM, {"6.12": "fedora"})),
-    (r"(?:3\.12|4\.4)\.\d+-.*-default", _fixed("sles12")),
-    (r"\d+\.\d+\.\d+-.*-(?:default|preempt|azure)$", _patched("sles", WITH_PLATFORM)),
+    (r"\d+\.\d+\.\d+.*\.fc\d+", PATCHED["fedora"]),
+    (r"3\.12\.\d+-.*-default", _fixed("sles12")),
+    (r"\d+\.\d+\.\d+-.*-(?:default|preempt|azure)$", PATCHED["sles"]),
     (r"6\.1\.\d+-\d+(?:-[a-z]+)*-" + _DEBIAN_ARCH, _fixed("debian-6.1")),
     (r"\d+\.\d+(?:\.\d+)?(?:-\d+|\+deb\d+\w*|\+bpo\d*|-\d+\.bpo\.\d+)+(?:-[a-z]+)*-" + _DEBIAN_ARCH + r"\b",
-     _patched("debian", _DEBIAN, {"6.12": "debian-6.12", "7.0": "debian-7.2"})),
+     PATCHED["debian"]),
     (r"\d+\.\d+\.\d+-\d+-(?:generic|lowlatency|aws|azure|gcp|oracle|kvm|oem|raspi|nvidia|ibm)",
-     _patched("ubuntu", WITH_PLATFORM, {"5.4": "ubuntu-5.4", "5.13": "ubuntu-5.15"})),
+     PATCHED["ubuntu"]),
 )  # fmt: skip
 """What a release looks like, and how its profile is chosen; the first that fits counts."""
 
@@ -169,6 +183,9 @@ def choose(text: str) -> Chosen:
         return Chosen(get(text))
     if RELEASE.match(text) and not os.path.isfile(text):
         return Chosen(for_release(text), release=text)
+    distribution, _, row = text.partition("-")
+    if distribution in PATCHED and row in PROFILES and PROFILES[row].walk == "cms":
+        return Chosen(PATCHED[distribution](row))
     if not os.path.isfile(text):
         get(text)
     image = read_image(read(text).content)

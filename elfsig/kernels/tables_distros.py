@@ -39,11 +39,11 @@ RHEL7 = replace(
 SLES12 = replace(
     V3_17,
     id="sles12",
-    title="SUSE Linux Enterprise 12",
-    releases="3.12.*-default, 4.4.*-default",
+    title="SUSE Linux Enterprise 12 and its SP1",
+    releases="3.12.*-default",
     trust=Trust((frozenset({"builtin", "secondary", "machine", "platform"}),), revoked_keys=True),
     basis=Basis.RECALLED,
-    source="SUSE's signing tools read, its kernels recalled; SP2 and later (4.4, 4.12) read PKCS#7 like 4.7",
+    source="SUSE's signing tools read, its kernels recalled; SP2 and later (4.4, 4.12) read PKCS#7",
 )
 
 DEBIAN_6_1 = replace(
@@ -132,12 +132,13 @@ UBUNTU_5_15 = replace(
 )  # fmt: skip
 
 UBUNTU = replace(
-    V6_12, id="ubuntu", title="Ubuntu 24.04 and later", releases="6.8.0-*-generic and later",
+    V6_12, id="ubuntu", title="Ubuntu, Linux 6.12 and later", releases="6.14.0-*-generic and later",
     trust=WITH_PLATFORM, basis=Basis.RECALLED, source="mainline " + PATCHED, notes=(*V5_18.notes, RETRY),
 )  # fmt: skip
 
 SLES = replace(
-    V5_18, id="sles", title="SUSE Linux Enterprise 15", releases="4.12.14-*-default to 6.4.0-*-default",
+    V5_18, id="sles", title="SUSE Linux Enterprise 15",
+    releases="4.12.14-*-default to 6.4.0-*-default",
     trust=WITH_PLATFORM, basis=Basis.RECALLED, source="mainline " + PATCHED,
     notes=(*V5_18.notes, RETRY,
            "with CONFIG_CHECK_CODESIGN_EKU a key must be meant for signing code: that is not foreseen"),
