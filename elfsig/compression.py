@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Literal, NamedTuple
 
 from elfsig.errors import ReadError
@@ -24,6 +25,10 @@ MAGICS: tuple[tuple[bytes, Compression], ...] = (
 )
 
 _CHUNK = 1 << 16
+_PART = 1 << 16
+"""Most that a decoder gives at once. Larger blocks make malloc keep even huge buffers on its heap, where one
+that grows is copied: the content would be in memory twice."""
+
 _XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
 _ZSTD_BLOCK = 1 << 17
@@ -44,12 +49,12 @@ def detect(raw: bytes) -> Compression | None:
     return next((name for magic, name in MAGICS if raw.startswith(magic)), None)
 
 
-def unpack(raw: bytes, kind: Compression, limit: int) -> Unpacked:
-    """The content of all streams that follow each other from offset 0 on, at most ``limit`` bytes.
+def unpack(raw: bytes, kind: Compression, limit: int, start: int = 0) -> Unpacked:
+    """The content of all streams that follow each other from offset ``start`` on, at most ``limit`` bytes.
 
     Raises ReadError: decompression-limit, or decompression-damaged with the offset in ``raw``.
     """
-    return _UNPACKERS[kind](raw, limit)
+    return _UNPACKERS[kind](raw, limit, start)
 
 
 def first_bytes(head: bytes, kind: Compression) -> bytes:
@@ -91,60 +96,73 @@ def _damaged(kind: str, why: str, offset: int) -> ReadError:
 # --------------------------------------------------------------------------- gzip and xz
 
 
-def _unpack_gzip(raw: bytes, limit: int) -> Unpacked:
+class _Decoding(NamedTuple):
+    """How streams of one kind are decoded. ``rest`` gives the input that a decoder hands back for now, None
+    where it keeps that itself; it raises ``fault`` for damage."""
+
+    kind: str
+    magic: bytes
+    begin: Callable[[], Any]
+    rest: Callable[[Any], bytes | None]
+    fault: type[Exception]
+
+
+def _unpack_gzip(raw: bytes, limit: int, start: int) -> Unpacked:
     import zlib
 
-    def start() -> Any:
+    def begin() -> Any:
         return zlib.decompressobj(31)
 
     def rest(decoder: Any) -> bytes:
         return bytes(decoder.unconsumed_tail)
 
-    return _unpack_streams(raw, limit, "gzip", GZIP_MAGIC, start, rest, zlib.error)
+    return _unpack_streams(raw, limit, start, _Decoding("gzip", GZIP_MAGIC, begin, rest, zlib.error))
 
 
-def _unpack_xz(raw: bytes, limit: int) -> Unpacked:
+def _unpack_xz(raw: bytes, limit: int, start: int) -> Unpacked:
     import lzma
 
-    def start() -> Any:
+    def begin() -> Any:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
-    return _unpack_streams(raw, limit, "xz", XZ_MAGIC, start, lambda _: b"", lzma.LZMAError)
+    def rest(decoder: Any) -> bytes | None:
+        return b"" if decoder.needs_input else None
+
+    return _unpack_streams(raw, limit, start, _Decoding("xz", XZ_MAGIC, begin, rest, lzma.LZMAError))
 
 
-def _unpack_streams(
-    raw: bytes,
-    limit: int,
-    kind: str,
-    magic: bytes,
-    start: Callable[[], Any],
-    rest: Callable[[Any], bytes],
-    fault: type[Exception],
-) -> Unpacked:
-    """Streams one behind the other. The input goes in by chunks: what a decoder hands back unused is
-    copied each time, which would make many small streams quadratic."""
-    parts: list[bytes] = []
-    room, at = limit + 1, 0
-    while raw.startswith(magic, at):
-        decoder, fed, chunk = start(), at, b""
-        while not decoder.eof:
-            if not chunk:
-                chunk = raw[fed : fed + _CHUNK]
-                fed += len(chunk)
-            try:
-                part = decoder.decompress(chunk, room)
-            except fault as why:
-                raise _decoder_error(kind, str(why), limit, fed - len(chunk)) from None
-            parts.append(part)
-            room -= len(part)
-            if room <= 0:
-                raise _over(limit)
-            chunk = rest(decoder)
-            if not decoder.eof and not chunk and fed >= len(raw):
-                raise _damaged(kind, "it ends early, the file is cut off", len(raw))
-        at = fed - len(decoder.unused_data)
-        at = _behind_padding(raw, at) if kind == "xz" else at
-    return Unpacked(b"".join(parts), at)
+def _unpack_streams(raw: bytes, limit: int, start: int, how: _Decoding) -> Unpacked:
+    """Streams one behind the other. The content is gathered in one buffer, and given without a copy."""
+    content = BytesIO()
+    at = start
+    while raw.startswith(how.magic, at):
+        at = _unpack_stream(raw, at, limit, how, content)
+        at = _behind_padding(raw, at) if how.kind == "xz" else at
+    return Unpacked(content.getvalue(), at)
+
+
+def _unpack_stream(raw: bytes, at: int, limit: int, how: _Decoding, content: BytesIO) -> int:
+    """Decode the stream at ``at`` onto ``content``; where it ends. The input goes in by chunks: what a
+    decoder hands back unused is copied each time, which would make many small streams quadratic."""
+    decoder, fed, chunk = how.begin(), at, b""
+    last = at
+    while not decoder.eof:
+        rest = how.rest(decoder)
+        chunk = rest or b""
+        if rest == b"":
+            chunk = raw[fed : fed + _CHUNK]
+            fed += len(chunk)
+        last = fed - len(chunk) if chunk else last
+        try:
+            part = decoder.decompress(chunk, min(_PART, limit + 1 - content.tell()))
+        except how.fault as why:
+            raise _decoder_error(how.kind, str(why), limit, last) from None
+        if content.tell() + len(part) > limit:
+            raise _over(limit)
+        content.write(part)
+        if not (part or chunk or decoder.eof):
+            raise _damaged(how.kind, "it ends early, the file is cut off", len(raw))
+    return fed - len(decoder.unused_data)
 
 
 def _decoder_error(kind: str, why: str, limit: int, offset: int) -> ReadError:
@@ -165,14 +183,14 @@ def _behind_padding(raw: bytes, at: int) -> int:
 # --------------------------------------------------------------------------- zstd
 
 
-def _unpack_zstd(raw: bytes, limit: int) -> Unpacked:
+def _unpack_zstd(raw: bytes, limit: int, start: int) -> Unpacked:
     """Frame after frame (RFC 8878, 3.1.1). The block headers tell where a frame ends and how much it can
     give at most, before anything is allocated."""
     import zstandard
 
     decoder = zstandard.ZstdDecompressor()
     parts: list[bytes] = []
-    room, at = limit, 0
+    room, at = limit, start
     view = memoryview(raw)
     while raw.startswith(ZSTD_MAGIC, at):
         end, most = _zstd_frame(raw, at)
@@ -191,7 +209,7 @@ def _unpack_zstd(raw: bytes, limit: int) -> Unpacked:
         parts.append(part)
         room -= len(part)
         at = end
-    return Unpacked(b"".join(parts), at)
+    return Unpacked(parts[0] if len(parts) == 1 else b"".join(parts), at)
 
 
 def _unpack_zstd_start(head: bytes) -> bytes:
@@ -281,12 +299,12 @@ def _zstd_level(original: bytes) -> int:
     files clearly smaller than the default 3."""
     import zstandard
 
-    plain = _unpack_zstd(original, sys.maxsize).content
+    plain = _unpack_zstd(original, sys.maxsize, 0).content
     fast = zstandard.ZstdCompressor(level=_ZSTD_LEVELS[0]).compress(plain)
     return _ZSTD_LEVELS[len(original) < 0.96 * len(fast)]
 
 
-_UNPACKERS: dict[Compression, Callable[[bytes, int], Unpacked]] = {
+_UNPACKERS: dict[Compression, Callable[[bytes, int, int], Unpacked]] = {
     "gzip": _unpack_gzip,
     "xz": _unpack_xz,
     "zstd": _unpack_zstd,

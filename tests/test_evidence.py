@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,32 @@ def test_the_tools_open_what_is_packed(kind: Compression, tmp_path: Path) -> Non
     path.write_bytes(compression.pack(CONTENT, kind))
     ran = subprocess.run([need(kind), "-dc", path], capture_output=True, check=True)
     assert ran.stdout == CONTENT
+
+
+@by_kind
+def test_large_content_is_in_memory_once(kind: Compression) -> None:
+    size = 16 << 20
+    packed = compression.pack(os.urandom(1 << 16) * (size >> 16), kind)
+    tracemalloc.start()
+    try:
+        found = compression.unpack(packed, kind, size)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
+    assert len(found.content) == size and found.end == len(packed)
+
+
+@by_kind
+@pytest.mark.parametrize("size", [1 << 16, (1 << 16) + 1, 1 << 20])
+def test_content_of_exactly_the_limit_is_taken(kind: Compression, size: int) -> None:
+    packed = compression.pack(bytes(size), kind)
+    assert compression.unpack(packed, kind, size).content == bytes(size)
+    with pytest.raises(ReadError, match="decompresses to more than"):
+        compression.unpack(packed, kind, size - 1)
+    with pytest.raises(ReadError):
+        compression.unpack(packed[:-1], kind, size)
+    behind = compression.unpack(b"junk" + packed + b"tail", kind, size, 4)
+    assert (len(behind.content), behind.end) == (size, 4 + len(packed))
 
 
 def test_xz_is_packed_as_kernels_read_it(tmp_path: Path) -> None:

@@ -41,16 +41,22 @@ def bound(size: int, limit: int = LIMIT) -> int:
     return min(limit, FLOOR + RATIO * size)
 
 
-def _shared(kind: Compression) -> Callable[[bytes, int], Content]:
+def _shared(kind: Compression) -> Callable[[bytes, int, int], Content]:
     """The decompressor that modules have too; streams that follow each other count as one."""
 
-    def unpack(data: bytes, limit: int) -> Content:
+    def unpack(data: bytes, limit: int, start: int) -> Content:
         try:
-            return Content(*compression.unpack(data, kind, limit))
+            content, end = compression.unpack(data, kind, limit, start)
+            return Content(content, end - start)
         except ReadError as reason:
             raise ParseError(reason.text, offset=reason.offset, code=reason.code) from None
 
     return unpack
+
+
+def _alone(decoder: Callable[[bytes, int], Content]) -> Callable[[bytes, int, int], Content]:
+    """A decompressor of streams that begin at offset 0, for those that begin elsewhere too."""
+    return lambda data, limit, start: decoder(data[start:] if start else data, limit)
 
 
 def _checked(out: bytes, limit: int) -> bytes:
@@ -172,30 +178,30 @@ def _lzo_block(block: bytes, size: int, at: int) -> bytes:
 
 
 class Method(NamedTuple):
-    """A compression: what its streams start with, and ``unpack(data, limit)``."""
+    """A compression: what its streams start with, and ``unpack(data, limit, start)``."""
 
     name: str
     magic: re.Pattern[bytes]
-    unpack: Callable[[bytes, int], Content]
+    unpack: Callable[[bytes, int, int], Content]
 
 
-def _method(name: str, magic: bytes, unpack: Callable[[bytes, int], Content]) -> Method:
+def _method(name: str, magic: bytes, unpack: Callable[[bytes, int, int], Content]) -> Method:
     return Method(name, re.compile(magic, re.DOTALL), unpack)
 
 
 METHODS = (
     _method("gzip", rb"\x1f\x8b\x08", _shared("gzip")),
-    _method("bzip2", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", _bzip2),
+    _method("bzip2", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", _alone(_bzip2)),
     _method("xz", rb"\xfd7zXZ\0", _shared("xz")),
-    _method("lzo", rb"\x89LZO\0\r\n\x1a\n", _lzo),
-    _method("lz4", rb"\x02\x21\x4c\x18", _lz4_legacy),
-    _method("lz4-frame", rb"\x04\x22\x4d\x18", _lz4_frame),
+    _method("lzo", rb"\x89LZO\0\r\n\x1a\n", _alone(_lzo)),
+    _method("lz4", rb"\x02\x21\x4c\x18", _alone(_lz4_legacy)),
+    _method("lz4-frame", rb"\x04\x22\x4d\x18", _alone(_lz4_frame)),
     _method("zstd", rb"\x28\xb5\x2f\xfd", _shared("zstd")),
     # 5d: lc=3 lp=0 pb=2; dictionary a power of two from 64 KiB; size unknown or below 4 GiB
     _method(
         "lzma",
         rb"\x5d\0\0[\x01-\x80]\0(?:\xff{8}|.{4}\0{4})|\x5d\0\0\0[\x01-\x40](?:\xff{8}|.{4}\0{4})",
-        _lzma,
+        _alone(_lzma),
     ),
 )
 
@@ -205,13 +211,13 @@ def method_at(data: bytes, at: int = 0) -> Method | None:
     return next((m for m in METHODS if m.magic.match(data, at)), None)
 
 
-def unpack(data: bytes, method: Method, limit: int = LIMIT) -> Content:
-    """Decompress a stream from the start of ``data``; bytes behind it are passed over.
+def unpack(data: bytes, method: Method, limit: int = LIMIT, start: int = 0) -> Content:
+    """Decompress a stream from offset ``start`` of ``data`` on; bytes behind it are passed over.
 
     Raises ParseError for damaged or cut off data, and when more than :func:`bound` would come out.
     """
     try:
-        return method.unpack(data, bound(len(data), limit))
+        return method.unpack(data, bound(len(data) - start, limit), start)
     except (OSError, EOFError, lzma.LZMAError, ValueError, IndexError, struct.error) as reason:
         raise ParseError(f"{method.name}: {reason}", code="compressed-damaged") from None
 

@@ -121,27 +121,27 @@ class _Unpacker:
         if not depth:
             yield data
         elif is_bzimage(data):
-            yield from self._payload(_bzimage_payload(data), depth)
+            yield from self._payload(data, *_bzimage_payload(data), depth)
         elif data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC:
             start, size = struct.unpack("<II", data[8:16].ljust(8, b"\0"))
-            yield from self._payload(data[start : start + size], depth)
+            yield from self._payload(data, start, start + size, depth)
         elif decompress.method_at(data):
-            yield from self._payload(data, depth)
+            yield from self._payload(data, 0, len(data), depth)
         else:
             yield _without_secure_boot_signature(data)
             if not is_vmlinux(data):
                 yield from self._search(data, depth)
 
-    def _payload(self, payload: bytes, depth: int) -> Iterator[bytes]:
-        """What a payload unpacks to that should be one compressed stream from its start."""
-        method = decompress.method_at(payload)
-        found = self._unpack(payload, method) if method else None
+    def _payload(self, data: bytes, start: int, end: int, depth: int) -> Iterator[bytes]:
+        """What the payload ``start:end`` unpacks to, which should be one compressed stream from its start."""
+        method = decompress.method_at(data, start)
+        found = self._unpack(data, method, start) if method else None
         if found is not None:
             yield from self.contents(found.data, depth - 1)
-        elif method is None and payload.startswith(ELF_MAGIC):
-            yield payload
+        elif method is None and data.startswith(ELF_MAGIC, start):
+            yield data[start:end]
         else:
-            yield from self._search(payload, depth)
+            yield from self._search(data[start:end], depth)
 
     def _search(self, data: bytes, depth: int) -> Iterator[bytes]:
         """What every compressed stream inside ``data`` unpacks to."""
@@ -151,30 +151,30 @@ class _Unpacker:
                 continue
             if not self.attempts:
                 return
-            found = self._unpack(data[at:], method)
+            found = self._unpack(data, method, at)
             if found is not None:
                 resume = at + found.used
                 yield from self.contents(found.data, depth - 1)
 
-    def _unpack(self, data: bytes, method: decompress.Method) -> decompress.Content | None:
-        """The stream at the start of ``data``, None where it is damaged or there is no room for it."""
+    def _unpack(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
+        """The stream at offset ``start``, None where it is damaged or there is no room for it."""
         self.attempts -= 1
         try:
-            found = decompress.unpack(data, method, self.room)
+            found = decompress.unpack(data, method, self.room, start)
         except ParseError:
             return None
         self.room -= len(found.data)
         return found
 
 
-def _bzimage_payload(data: bytes) -> bytes:
-    """The compressed kernel: by the header's fields, else everything behind the setup sectors."""
+def _bzimage_payload(data: bytes) -> tuple[int, int]:
+    """Where the compressed kernel is: by the header's fields, else everything behind the setup sectors."""
     start = ((data[0x1F1] or 4) + 1) * 512
     if int.from_bytes(data[0x206:0x208], "little") >= PAYLOAD_PROTOCOL and len(data) >= 0x250:
         offset, size = struct.unpack_from("<II", data, 0x248)
         if size and start + offset + size <= len(data):
-            return data[start + offset : start + offset + size]
-    return data[start:]
+            return start + offset, start + offset + size
+    return start, len(data)
 
 
 def _without_secure_boot_signature(data: bytes) -> bytes:
