@@ -157,8 +157,9 @@ def test_passphrase_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert passphrase.ask("key") == "geheim ü".encode()
 
 
-def test_without_terminal_it_fails_and_does_not_wait(tmp_path: Path) -> None:
-    script = "from elfsig.signers.passphrase import ask; ask('k.pem')"
+@pytest.mark.parametrize(("name", "what"), [("k.pem", "passphrase"), ("pkcs11:token=T", "PIN")])
+def test_without_terminal_it_fails_and_does_not_wait(name: str, what: str) -> None:
+    script = f"from elfsig.signers.passphrase import ask; ask({name!r})"
     environ = {k: v for k, v in os.environ.items() if k != passphrase.VARIABLE}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     found = subprocess.run(
@@ -170,4 +171,4 @@ def test_without_terminal_it_fails_and_does_not_wait(tmp_path: Path) -> None:
         timeout=30,
         check=False,
     )
-    assert b"k.pem is encrypted: set KBUILD_SIGN_PIN" in found.stderr
+    assert f"{name} wants a {what}: set KBUILD_SIGN_PIN" in found.stderr.decode()

@@ -129,6 +129,15 @@ def test_a_module_that_is_named_is_stacked_on_whoever_signed_it(tree: Path) -> N
     assert (tree / MODULES[0]).read_bytes() == once
 
 
+def test_a_missing_certificate_is_told_once(tree: Path) -> None:
+    before = contents(tree)
+    for format_id in ("pkcs7", "x509"):
+        ran = run("sign", f"--format={format_id}", MINE[0], "--in-place", tree)
+        said = f"elfsig: {format_id} names its signer by certificate: give the one of this key with --cert\n"
+        assert (ran.code, ran.err) == (1, said)
+    assert contents(tree) == before
+
+
 def test_stacking_is_done_once(tree: Path) -> None:
     sign("--in-place", tree, by=OTHER)
     for _ in range(2):

@@ -104,7 +104,10 @@ class KeyWords(NamedTuple):
             text = f"{len(self.keys)} keys for {len(formats)} formats: give one for all, or one for each"
             raise UsageError(text, code="keys")
         opened = [self._bounded(signer) for signer in _opened(self.keys, self.certs)]
-        return opened * len(formats) if len(opened) == 1 else opened
+        each = opened * len(formats) if len(opened) == 1 else opened
+        for format_, signer in zip(formats, each, strict=True):
+            _refuse_nameless(format_, signer)
+        return each
 
     def _bounded(self, signer: Signer | PacketSigner) -> Signer | PacketSigner:
         if hasattr(signer, "jobs"):
@@ -158,6 +161,18 @@ def key_options(callback: Callback) -> Callback:
 
 LATER = ("prepare", "attach")
 """Arguments of commands by which somebody else signs, elsewhere and later."""
+
+
+def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
+    """Raises SigningError, once and not for every file, where a certificate is wanted that is not there."""
+    from elfsig.keygen.target import CERTIFIED
+
+    if format_.id not in CERTIFIED or getattr(signer, "certificate", None) is not None:
+        return
+    what = "give the one of this key with --cert"
+    if not isinstance(signer, Signer):
+        what = "a key of GnuPG's has none"
+    raise SigningError(f"{format_.id} names its signer by certificate: {what}", code="no-certificate")
 
 
 def _program(command: str, certs: tuple[str, ...]) -> Signer:

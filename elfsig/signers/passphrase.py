@@ -12,7 +12,7 @@ VARIABLE = "KBUILD_SIGN_PIN"
 
 
 def ask(what: str) -> bytes:
-    """The passphrase for ``what``, a key's name as the user gave it.
+    """The passphrase for ``what``, a key's name as the user gave it; the PIN where that is a pkcs11: URI.
 
     ``KBUILD_SIGN_PIN`` decides where it is set. A prompt appears on the controlling terminal; where there is
     none this raises SigningError instead of waiting for anybody.
@@ -20,15 +20,16 @@ def ask(what: str) -> bytes:
     given = os.environb.get(VARIABLE.encode())
     if given is not None:
         return given
+    secret = "PIN" if what.startswith("pkcs11:") else "passphrase"
     if not _has_terminal():
-        text = f"{what} is encrypted: set {VARIABLE}, there is no terminal to ask for the passphrase on"
+        text = f"{what} wants a {secret}: set {VARIABLE}, there is no terminal to ask for it on"
         raise SigningError(text, code="no-passphrase")
     from getpass import getpass
 
     try:
-        return getpass(f"Passphrase for {what}: ").encode()
+        return getpass(f"{secret[0].upper()}{secret[1:]} for {what}: ").encode()
     except (EOFError, KeyboardInterrupt):
-        raise SigningError(f"{what}: no passphrase was given", code="no-passphrase") from None
+        raise SigningError(f"{what}: no {secret} was given", code="no-passphrase") from None
 
 
 def choose(what: str) -> bytes:
