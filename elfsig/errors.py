@@ -63,6 +63,13 @@ class SigningError(ElfsigError):
     default_code = "cannot-sign"
 
 
+class KeyFileError(SigningError):
+    """The file of a key or certificate is missing or cannot be read: wrong usage, as for key sources."""
+
+    exit_code = 2
+    default_code = "no-key-file"
+
+
 class EditRefused(ElfsigError):
     """An edit would change, or could not be proven not to change, something else. Nothing was written."""
 

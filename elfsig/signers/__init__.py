@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from elfsig.errors import SigningError
+from elfsig.errors import KeyFileError, SigningError
 from elfsig.model import PacketSigner, Signer
 
 MAX_KEY_FILE = 1 << 20
@@ -12,16 +12,14 @@ MAX_KEY_FILE = 1 << 20
 
 
 def read_file(path: str) -> bytes:
-    """The content of a key or certificate file. Raises SigningError that names it."""
+    """The content of a key or certificate file. Raises KeyFileError that names it."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_KEY_FILE + 1)
     except OSError as reason:
-        raise SigningError(
-            f"{path}: {(reason.strerror or str(reason)).lower()}", code="no-key-file"
-        ) from None
+        raise KeyFileError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
     if len(data) > MAX_KEY_FILE:
-        raise SigningError(f"{path}: too large for a key or certificate", code="no-key-file")
+        raise KeyFileError(f"{path}: too large for a key or certificate")
     return data
 
 
