@@ -468,6 +468,13 @@ def test_periods(text: str, seconds: int | None) -> None:
     assert keydir.period(text) == seconds
 
 
+def test_a_link_that_cannot_be_switched_leaves_no_keys_behind(tmp_path: Path) -> None:
+    (tmp_path / "current").mkdir()
+    ran = elfsig("keys", "generate", "--key-dir", tmp_path, "--type", "p256")
+    assert (ran.code, ran.err) == (1, f"elfsig: {tmp_path}/current: is a directory\n")
+    assert os.listdir(tmp_path) == ["current"]
+
+
 def test_names_in_one_minute(tmp_path: Path) -> None:
     names = [Path(keydir.add(str(tmp_path), [], now=0)).name for _ in range(3)]
     assert names == [names[0], f"{names[0]}-2", f"{names[0]}-3"]

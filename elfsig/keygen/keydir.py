@@ -121,9 +121,13 @@ def add(keydir: str, items: list[Item], now: float | None = None) -> str:
         except BaseException:  # also when interrupted: nothing is left behind
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        _switch(keydir, os.path.basename(folder))
+        try:
+            _switch(keydir, os.path.basename(folder))
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     except OSError as reason:
-        raise WriteError(f"{keydir}: {(reason.strerror or str(reason)).lower()}") from None
+        raise _told(reason, keydir) from None
     return os.path.realpath(folder)
 
 
@@ -159,6 +163,12 @@ def _switch(keydir: str, name: str) -> None:
     sync_folder(keydir)
 
 
+def _told(reason: OSError, folder: str) -> WriteError:
+    """``reason`` in words, of the file in its way where that is known."""
+    where = reason.filename2 or reason.filename or folder
+    return WriteError(f"{where}: {(reason.strerror or str(reason)).lower()}")
+
+
 def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
     """Copy the current pair and its link to another directory; the folder there.
 
@@ -181,5 +191,5 @@ def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
                 write_new(os.path.join(target, each), _content(source), mode, replace=True)
         _switch(destination, name)
     except OSError as reason:
-        raise WriteError(f"{destination}: {(reason.strerror or str(reason)).lower()}") from None
+        raise _told(reason, destination) from None
     return target
