@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,11 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from elfsig.kernels.machine import EFIVARS, GLOBAL, SECURITY, SHIM
+from elfsig import registry
+from elfsig.kernels.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
+from elfsig.kernels.select import Chosen
+from elfsig.verbs import explain
+from elfsig.verbs.kernel import KernelQuestion
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, issued, private
 from tests.support.vectors import ROOT, module, vector
@@ -216,6 +221,37 @@ def test_an_unsigned_module_is_to_be_signed_with_the_machine_s_key(root: Path) -
     assert words[-2:] == ["--in-place", str(path)]
 
 
+def test_where_no_key_is_one_is_made_and_then_it_is_found(root: Path) -> None:
+    path = write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
+    command = explained(root)["command"]
+    assert command == f"sudo elfsig keys generate --codesigning -o {root}/root/mok"
+    (root / "root").mkdir()
+    assert elfsig(*command.split()[2:]).code == 0
+    sign = explained(root)["command"]
+    assert sign.endswith(f"--cert {root}/root/mok.der --in-place {path}")
+    assert elfsig(*sign.split()[2:]).code == 0
+    assert explained(root)["command"] == f"sudo mokutil --import {root}/root/mok.der"
+
+
+def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ubuntu's kernel image and its MOK directory are the superuser's alone."""
+    image = write(root / f"boot/vmlinuz-{RELEASE}", b"")
+    look, access = Path.is_file, os.access
+
+    def is_file(path: Path) -> bool:
+        if "shim-signed" in path.parts:
+            raise PermissionError
+        return look(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != image and access(path, mode))
+    machine = Machine(root)
+    asking = explain.question(machine, KernelQuestion(Chosen(None), registry.load()))
+    found = explain.explain(machine, asking, "snd_dummy")
+    assert found.command == f"sudo elfsig explain --root {root} snd_dummy"
+    assert sum("by the superuser only" in remark for remark in found.remarks) == 2
+
+
 def test_proc_keys_and_the_initramfs(root: Path) -> None:
     named = issued(private(), "named")
     blob = signed(named, keyid=True)
@@ -242,5 +278,7 @@ def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
     (root / "proc/sys/kernel/osrelease").unlink()
     assert explained(root)["path"].endswith("snd-dummy.ko")
     assert elfsig("explain", "x", "--root", tmp_path / "nowhere").code == 2
+    hinted = elfsig("explain", "snd-dummy")
+    assert hinted.code == 5 and "--this-machine or --root DIR" in hinted.err
     told = elfsig("explain", "snd-dummy", "--root", root)
     assert told.out.rstrip().splitlines()[-1].strip().startswith("sudo ")

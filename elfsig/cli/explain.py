@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from elfsig.cli.options import (
 )
 from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings
-from elfsig.errors import UsageError
+from elfsig.errors import ReadError, UsageError
 from elfsig.evidence import Entry
 from elfsig.verbs.verify import Question
 
@@ -63,8 +64,17 @@ def command(
         return run(settings, paths, trust, keys, wish, root or "/", machine)
     question = question_of(wish, settings.registry, trust, keys, modarg)
     found, _ = entries(paths, False)
-    _, code = collect(spread(worker(settings, question, machine, limit), found, 1), settings, machine)
+    named = map(_hinted, found)
+    _, code = collect(spread(worker(settings, question, machine, limit), named, 1), settings, machine)
     return code
+
+
+def _hinted(entry: Entry) -> Entry:
+    """A file that is not there may be a module's name, for which a system has to be named."""
+    if entry.error is None or entry.error.code != "not-found" or os.sep in entry.path:
+        return entry
+    text = "no such file; where it is a module's name, add --this-machine or --root DIR"
+    return entry._replace(error=ReadError(text, code="not-found"))
 
 
 def worker(

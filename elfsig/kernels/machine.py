@@ -7,6 +7,7 @@ written, and what cannot be read is said.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 OWN_KEYS = (
     ("var/lib/shim-signed/mok/MOK.priv", "var/lib/shim-signed/mok/MOK.der"),
     ("var/lib/dkms/mok.key", "var/lib/dkms/mok.pub"),
+    ("root/mok.key", "root/mok.der"),
 )
-"""Where DKMS keeps the key that it signs with: private key and certificate."""
+"""Private key and certificate: where DKMS keeps those that it signs with, and where :data:`NEW_KEY` goes."""
+NEW_KEY = "root/mok"
 INITRAMFS = ("boot/initrd.img-{}", "boot/initramfs-{}.img", "boot/initrd-{}", "lib/modules/{}/initramfs.img")
 PREFERRED = ("updates", "extra", "weak-updates", "kernel")
 _CPIO_NAME = rb"lib/modules/[^\0]{1,200}/%s\.ko(?:\.gz|\.xz|\.zst)?\0"
@@ -39,10 +42,14 @@ _CPIO_NAME = rb"lib/modules/[^\0]{1,200}/%s\.ko(?:\.gz|\.xz|\.zst)?\0"
 
 @dataclass
 class Machine:
-    """The system below ``root``; ``remarks`` collects what could not be read and what was noticed."""
+    """The system below ``root``; ``remarks`` collects what could not be read and what was noticed.
+
+    ``denied``: something that decides may only be read by the superuser.
+    """
 
     root: Path
     remarks: list[str] = field(default_factory=list)
+    denied: bool = False
 
     def _path(self, name: str) -> Path:
         return self.root / name
@@ -59,6 +66,17 @@ class Machine:
             if reason.code != "not-found":
                 self.remarks.append(f"{self._path(name)} cannot be read: {reason.text}")
             return None
+
+    def _is_file(self, path: Path) -> bool:
+        try:
+            return path.is_file()
+        except PermissionError:
+            self._deny(path)
+            return False
+
+    def _deny(self, path: Path) -> None:
+        self.denied = True
+        self.remarks.append(f"{path} can be looked at by the superuser only")
 
     # ----------------------------------------------------------------- kernel
 
@@ -78,7 +96,7 @@ class Machine:
         """The kernel's image in /boot, or beside its modules."""
         names = [f"boot/vmlinuz-{self.release}", f"boot/vmlinux-{self.release}"]
         names += [f"{d}/{self.release}/vmlinuz" for d in MODULE_DIRS]
-        return next((self._path(n) for n in names if self._path(n).is_file()), None)
+        return next((self._path(n) for n in names if self._is_file(self._path(n))), None)
 
     def options(self) -> configs.Options | None:
         """The kernel's build configuration; None where there is none."""
@@ -144,7 +162,7 @@ class Machine:
         from elfsig.trust.kernel_image import contents
 
         files = (self._path(each.format(self.release)) for each in INITRAMFS)
-        path = next((each for each in files if each.is_file()), None)
+        path = next((each for each in files if self._is_file(each)), None)
         if path is None:
             return "no initramfs of this kernel was found"
         try:
@@ -183,6 +201,9 @@ class Machine:
     def _source(self, path: Path | None, what: str, role: str | None) -> Iterator[Material]:
         if path is None:
             return
+        if not os.access(path, os.R_OK):
+            self._deny(path)
+            return
         try:
             yield read_path(path, Origin(str(path), role, role != "revoked"))
         except ElfsigError as reason:
@@ -191,7 +212,7 @@ class Machine:
 
     def _variable(self, name: str, vendor: str) -> Path | None:
         found = (self._path(f"{EFIVARS}/{name}-{vendor}"), self._path(f"{MOKVARS}/{name}"))
-        return next((each for each in found if each.is_file()), None)
+        return next((each for each in found if self._is_file(each)), None)
 
     @cached_property
     def secure_boot(self) -> bool:
@@ -205,8 +226,9 @@ class Machine:
         return path is not None and self._has(path, ids)
 
     def own(self, ids: set[KeyId]) -> tuple[Path, Path] | None:
-        """DKMS's key pair on this system: the one with one of these ids, else the first there is."""
-        pairs = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS if self._path(cert).is_file()]
+        """The signing key pair on this system: the one with one of these ids, else the first there is."""
+        every = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS]
+        pairs = [pair for pair in every if self._is_file(pair[1])]
         return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
 
     def holds(self, path: Path, ids: set[KeyId]) -> bool:

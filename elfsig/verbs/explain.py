@@ -12,7 +12,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.evidence import MODULE_SUFFIXES, Evidence, read
 from elfsig.kernels import config as configs
-from elfsig.kernels.machine import Machine
+from elfsig.kernels.machine import NEW_KEY, Machine
 from elfsig.kernels.names import module_name
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import KeyId
@@ -56,14 +56,16 @@ def explain(machine: Machine, asking: KernelQuestion, name: str) -> OnMachine:
     evidence = read(str(path))
     asked = ask(evidence, asking)
     ids = _ids(evidence, asking.registry)
-    remarks = [f"module {path}", f"kernel {machine.release}", *machine.remarks]
+    command = next_command(machine, asked, path, ids)
+    remarks = [f"module {path}", f"kernel {machine.release}"]
     remarks.append(machine.initramfs(module_name(str(path))))
     remarks += [machine.loaded(key.hex()) for kind, key in sorted(ids) if kind == "skid"]
     if machine.pending(ids):
         remarks.append(
             "the key waits for its enrolment: reboot, and confirm it in the blue MokManager screen"
         )
-    return OnMachine(evidence, asked, tuple(dict.fromkeys(remarks)), next_command(machine, asked, path, ids))
+    remarks[2:2] = machine.remarks
+    return OnMachine(evidence, asked, tuple(dict.fromkeys(remarks)), command)
 
 
 def _ids(evidence: Evidence, registry: Registry) -> set[KeyId]:
@@ -84,12 +86,18 @@ def next_command(machine: Machine, asked: Asked, path: Path, ids: set[KeyId]) ->
     if prediction.fault == "ok":
         return f"sudo modprobe {module_name(str(path))}"
     own = machine.own(ids)
+    if machine.denied:
+        where = ["--this-machine"] if machine.root == Path("/") else ["--root", str(machine.root)]
+        return shlex.join(["sudo", "elfsig", "explain", *where, module_name(str(path))])
     if prediction.fault == "unknown-key":
         if machine.pending(ids):
             return "sudo systemctl reboot"
         if own is not None and machine.holds(own[1], ids):
             return f"sudo mokutil --import {shlex.quote(str(own[1]))}"
-    key, certificate = own or (Path("MOK.priv"), Path("MOK.der"))
+    if own is None and {"machine", "platform"} & frozenset().union(*asked.profile.trust.rings):
+        name = str(machine.root / NEW_KEY)
+        return shlex.join(["sudo", "elfsig", "keys", "generate", "--codesigning", "-o", name])
+    key, certificate = own or (Path("signing_key.pem"), Path("signing_key.x509"))
     words = ["sudo", "elfsig", "sign", "--format", asked.profile.look.format, "--replace"]
     words += ["--key", str(key), "--cert", str(certificate), "--in-place", str(path)]
     return shlex.join(words)
