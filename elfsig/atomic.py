@@ -43,7 +43,9 @@ def write_atomic(
         if sync:
             sync_folder(os.path.dirname(target))
     except OSError as reason:
-        raise WriteError(f"not written: {(reason.strerror or str(reason)).lower()}") from None
+        fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+        fault.path = path
+        raise fault from None
     if current is not None and current.st_nlink > 1:
         remarks.append(
             Remark("hard-link", f"{current.st_nlink - 1} other name(s) of this file keep the old content")

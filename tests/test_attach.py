@@ -227,7 +227,10 @@ def test_the_command_s_exit_codes_and_layers(tmp_path: Path) -> None:
     assert one.code == 0 and out.read_bytes() == signed("x509")
     assert run("attach", module, "--from", source, "--trust", OTHER, "-o", out).code == 1
     assert out.read_bytes() == signed("x509")
-    assert run("attach", module, "--from", source, "--layer=7", "-o", out).code == 1
+    missing = run("attach", module, "--from", source, "--layer=7", "-o", out)
+    assert missing.code == 1 and f"a.ko: {source}: no such signature in it" in missing.err
+    nothing = run("attach", module, "--from", module, "-o", out)
+    assert nothing.code == 1 and f"a.ko: {module}: neither a signed module nor" in nothing.err
     assert run("attach", module, "--from", tmp_path / "none", "-o", out).code == 5
     assert run("attach", module, "--from", source).code == 2
 

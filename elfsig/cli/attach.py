@@ -9,7 +9,7 @@ import click
 from elfsig.cli.options import format_type, limit_option, path_type
 from elfsig.cli.output_options import output_options, report
 from elfsig.cli.settings import Settings
-from elfsig.errors import EditRefused
+from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.verbs.edit import Change, Output, edit, tail_of
 
@@ -48,13 +48,19 @@ def command(
     or a whole trailer.
     """
     from elfsig.cli.verify import keyring
+    from elfsig.verbs.attach import OF_THE_SOURCE
 
     registry = settings.registry
     keys = keyring(how.pop("trust"), ())
     data = read(source, limit=limit).content
 
     def change(evidence: Evidence) -> Change:
-        return _change(evidence, data, registry, keys, **how)
+        try:
+            return _change(evidence, data, registry, keys, **how)
+        except (ParseError, UsageError) as fault:
+            if fault.code in OF_THE_SOURCE:
+                fault.text = f"{source}: {fault.text}"
+            raise
 
     return report(edit([path], change, output, jobs=1, limit=limit), quiet)
 

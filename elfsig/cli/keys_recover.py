@@ -93,7 +93,7 @@ def _tell(text: str) -> None:
 
 def _lines(found: Recovered, output: str | None) -> Iterator[str]:
     key = found.key
-    where = f" written to {visible(output)}" if output is not None else ""
+    where = f", written to {visible(output)}" if output is not None else ""
     yield f"recovered an RSA-{key.bits} public key, exponent {found.exponent}{where}"
     yield f"  fingerprint: SHA256:{key.fingerprint}"
     for claim in found.made:

@@ -159,8 +159,13 @@ def read_path(path: Path, origin: Origin) -> Material:
             return _read_directory(path, origin)
         return read_source(_content(path), _with_role(origin, path))
     except OSError as reason:
-        text = read_error(reason).text
+        text = read_error(reason).text + _about_prefixes(origin.source)
         raise KeySourceError(f"{origin.source}: {text}", code="key-source-unreadable") from None
+
+
+def _about_prefixes(source: str) -> str:
+    """Which prefixes there are, for a source that begins like a prefixed one."""
+    return f"; keyrings are {', '.join(f'{role}:' for role in ROLES)}" if re.match(r"[a-z]+:", source) else ""
 
 
 def _content(path: Path) -> bytes:

@@ -69,6 +69,10 @@ class Attached:
 # --------------------------------------------------------------------------- where signatures come from
 
 
+OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
+"""Codes of errors that are about the file from which a signature is taken."""
+
+
 def parts_in(
     source: bytes, registry: Registry, *, format_id: str | None = None, layer: int | None = None
 ) -> list[Part]:
@@ -88,14 +92,16 @@ def parts_in(
     ]
     if not chosen:
         there = ", ".join(f"{found.layer}: {name_of(found)}" for found in everything)
-        raise UsageError(f"no such signature there; there are {there}", code="no-such-signature")
+        raise UsageError(f"no such signature in it; there are {there}", code="no-such-signature")
     return [_part(found, wanted, registry) for found in reversed(chosen)]
 
 
 def _part(found: Found, wanted: str | None, registry: Registry) -> Part:
     place = found.place
     if place.fault is not None:
-        raise EditRefused(f"a damaged signature: {place.fault.text}", offset=place.fault.offset)
+        raise EditRefused(
+            f"the signature to be attached is damaged: {place.fault.text}", offset=place.fault.offset
+        )
     claimed = [f for f in found.claimants if wanted in (None, f.id)]
     return Part(claimed[0] if claimed else None, registry.carrier(place), place.blob, place.params)
 
@@ -115,7 +121,9 @@ def candidates(data: bytes, registry: Registry, format_id: str | None = None) ->
     found = [part for format_ in formats for part in _readings(format_, blob)]
     if not found:
         what = f"no {format_id} signature" if format_id else "no signature of a known form"
-        raise ParseError(f"neither a signed module nor a signature in a file of its own: {what}", offset=0)
+        raise ParseError(
+            f"neither a signed module nor a signature in a file of its own: {what}", code="no-part"
+        )
     return found
 
 

@@ -121,12 +121,17 @@ def refusal(before: FileReport, how: Plan) -> Remark | None:
         return None
     effective = next((f for f in before.findings if f.effective), None)
     if effective is None:
-        return Remark(
-            "not-valid", f"not converted: {before.verdict}, nothing vouches for it; sign it instead"
-        )
+        return Remark("not-valid", f"not converted: {_unvouched(before)}")
     why = f": {effective.reason}" if effective.reason else ""
     text = f"not converted: the {effective.format or 'unknown'} signature is {effective.verdict}{why}"
     return Remark("not-valid", f"{text}; --unverified goes on all the same")
+
+
+def _unvouched(before: FileReport) -> str:
+    """What keeps a file without signatures from being converted, and what to do instead."""
+    if before.verdict is Verdict.UNSIGNED:
+        return "unsigned, nothing vouches for it; sign it instead"
+    return "; ".join((str(before.verdict), *(remark.text for remark in before.warnings)))
 
 
 def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:

@@ -363,7 +363,7 @@ def _layout(a: Side, b: Side) -> Iterator[Difference]:
     for field in ("addr", "offset", "entsize"):
         moved = sum(getattr(a.sections[n].row, field) != getattr(b.sections[n].row, field) for n in common)
         if moved:
-            yield Difference("layout", f"{moved} sections", "changed", Weight.LAYOUT, field)
+            yield Difference("layout", f"{moved} section{'s' * (moved > 1)}", "changed", Weight.LAYOUT, field)
     for name in common:
         if a.has_meaning(name) and b.has_meaning(name) and _bytes(a, name) != _bytes(b, name):
             sizes = (a.sections[name].row.size, b.sections[name].row.size)

@@ -129,13 +129,19 @@ def recover_key(
     """
     found = [claim for evidence in files for claim in claims(evidence, registry)]
     if len(_distinct(found)) < 2:
-        text = f"two different RSA signatures by one key are needed, here are {len(_distinct(found))}"
-        raise VerificationError(text, code="too-few-signatures")
+        raise VerificationError(_too_few(found), code="too-few-signatures")
     by = arithmetic()
     for group in _groups(found):
         if (key := recover(_distinct(group), exponents, tell, by)) is not None:
             return _recovered(key, found)
     raise VerificationError("no two of the signatures are by one RSA key", code="not-one-key")
+
+
+def _too_few(found: Sequence[Claim]) -> str:
+    text = f"two different RSA signatures by one key are needed, here are {len(_distinct(found))}"
+    if len(found) > 1:
+        text += f": {len(found)} bear the same value, since they sign the same content"
+    return text
 
 
 def _recovered(numbers: Solution, found: Sequence[Claim]) -> Recovered:

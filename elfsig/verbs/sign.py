@@ -61,7 +61,7 @@ def sign(
     ``stack`` (added on top). Raises EditRefused, SigningError, ParseError.
     """
     if "sign" not in format_.capabilities:
-        why = format_.why_unsupported or "it can be looked at only"
+        why = format_.why_unsupported or "elfsig only reads them"
         raise SigningError(f"{format_.id} signatures cannot be made: {why}", code="cannot-sign")
     removed: tuple[Removed, ...] = ()
     detached = format_.carrier.kind == "detached"
