@@ -222,9 +222,10 @@ def test_expect(tree: Path, tmp_path: Path) -> None:
     order.write_text("kernel/a.o\nkernel/c.o\n")
     (tree / "c.ko").rename(tree / "c.ko.xz")
     assert audit(tree, "--expect", order).code == 0
-    for wrong in ("", "a list\nof things\n"):
+    for wrong in ("", "a list\nof things\n", '{"edits": 5}'):
         order.write_text(wrong)
-        assert audit(tree, "--expect", order).code == 2
+        ran = audit(tree, "--expect", order)
+        assert ran.code == 2 and "report of sign" in ran.err and "'int'" not in ran.err
 
 
 def test_expect_what_was_signed(tree: Path, tmp_path: Path) -> None:

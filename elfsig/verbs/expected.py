@@ -85,8 +85,8 @@ def _of_report(source: str, data: bytes) -> Expected:
     try:
         edits = [each for each in loads(data)["edits"] if each["error"] is None]
         paths = tuple(_path_of(each) for each in edits)
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as reason:
-        raise UsageError(f"{source}: no report of sign: {reason}") from None
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        raise UsageError(f"{source}: no report of sign") from None
     return Expected(source, paths, frozenset(paths))
 
 
