@@ -1,4 +1,4 @@
-"""README.md and elfsig/manual/ show commands and options that exist, and name the formats as the registry does."""
+"""README.md and elfsig/manual/ show what exists: commands, options, and all formats and verdicts there are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from elfsig import registry
 from elfsig.cli.commands import COMMANDS
+from elfsig.model import Verdict
 from tests.support.cli import CHECKOUT, elfsig
 
 README = (CHECKOUT / "README.md").read_text()
@@ -60,6 +61,17 @@ def test_format_table_names_the_registry() -> None:
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)}
     assert named == {each.id for each in registry.load(plugins=False).formats}
+
+
+def test_verdict_table_names_every_verdict() -> None:
+    rows = README.split("| word | means |")[1].split("\n\n")[0].splitlines()
+    named = {
+        word
+        for row in rows
+        if row.startswith("| `")
+        for word in re.findall(r"`([a-z-]+)`", row.split("|")[1])
+    }
+    assert named == {verdict.value for verdict in Verdict}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
