@@ -70,9 +70,8 @@ class Subject:
 
 def predict(subject: Subject, mode: Mode = PERMISSIVE) -> Prediction:
     """What the kernel of ``subject.profile`` answers in ``mode``. Never raises for what is in the file."""
-    case = _case(subject, mode)
-    steps, end = _walk(case)
-    return _answer(case, steps, end)
+    (answer,) = predict_modes(subject, (mode,))
+    return answer
 
 
 def every_mode(profile: Profile) -> tuple[Mode, ...]:
