@@ -351,6 +351,12 @@ def test_an_audit_needs_somebody_to_vouch_for(tree: Path) -> None:
     assert ran.code == 2 and "--trust" in ran.err
 
 
+@pytest.mark.parametrize("option", ["--junit", "--sarif"])
+def test_what_cannot_be_written_is_named(option: str, tree: Path) -> None:
+    ran = audit(tree, option, tree / "gone" / "x")
+    assert (ran.code, ran.err) == (1, f"elfsig: {tree}/gone/x: not written: no such file or directory\n")
+
+
 def test_names_of_any_bytes(tree: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(tree) + b"/\xff\x1b[2J.ko")
     Path(odd).write_bytes(PLAIN)

@@ -1,4 +1,4 @@
-"""README.md and elfsig/manual/ show what exists: commands, options, and all formats and verdicts there are."""
+"""README.md and elfsig/manual/ show what exists: commands, options, and all formats and verdicts."""
 
 from __future__ import annotations
 

@@ -194,6 +194,8 @@ def test_expired_certificate_is_said(here: Path, capsys: pytest.CaptureFixture[s
 def test_failures_name_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["sha256", "k", "c", "none"], "sign-file") == 1
     assert capsys.readouterr().err == "sign-file: none: no such file or directory\n"
+    assert status(["sha256", "k", "c", "m", "none/m"], "sign-file") == 1
+    assert capsys.readouterr().err == "sign-file: none/m: not written: no such file or directory\n"
     assert status([], "tool") == 2
     assert capsys.readouterr().err == USAGE.format(name="tool")
 

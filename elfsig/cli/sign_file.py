@@ -164,7 +164,7 @@ def status(words: Sequence[str], name: str) -> int:
     try:
         run(order)
     except ElfsigError as fault:
-        _say(str(fault))
+        _say(f"{fault.path}: {fault}" if fault.path else str(fault))
         return 1
     except KeyboardInterrupt:
         return 1
