@@ -15,13 +15,13 @@ from elfsig.cli.options import (
     format_type,
     hash_wished,
     jobs_option,
-    json_option,
     limit_option,
+    machine_options,
     path_type,
     paths_argument,
     trust_options,
 )
-from elfsig.cli.output import write_document
+from elfsig.cli.output import line_of, write_document, write_files
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import report_on
 from elfsig.cli.settings import Settings
@@ -67,7 +67,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @demands
 @click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML.")
 @click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0.")
-@json_option
+@machine_options
 @all_option
 @jobs_option
 @limit_option
@@ -114,7 +114,7 @@ def command(
         more += in_use_faults(in_use, results)
     done = outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
     _write_files(done, results, junit, sarif)
-    _tell(settings, machine, done, in_use)
+    _tell(settings, machine, done, results, in_use)
     return exit_code(done)
 
 
@@ -195,9 +195,19 @@ def _write_files(done: Outcome, results: Sequence[Audited], junit: str | None, s
         write_atomic(sarif, dumps(render_audit.sarif(done)).encode("ascii") + b"\n")
 
 
-def _tell(settings: Settings, machine: Machine, done: Outcome, in_use: Sequence[Loaded] | None) -> None:
+def _tell(
+    settings: Settings,
+    machine: Machine,
+    done: Outcome,
+    results: Sequence[Audited],
+    in_use: Sequence[Loaded] | None,
+) -> None:
     from elfsig.cli import render_audit
 
+    if machine.form == "jsonl":
+        objects = render_audit.file_objects(done, results)
+        write_files(settings, machine, (line_of(**each) for each in objects))
+        return
     if machine.wanted:
         write_document(settings, machine, audit=render_audit.audit_object(done))
         return

@@ -11,7 +11,7 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.legacy_options import Variants, legacy_options
-from elfsig.cli.options import Machine, json_option, limit_option, path_type, trust_options
+from elfsig.cli.options import Machine, limit_option, machine_options, path_type, trust_options
 from elfsig.cli.output import write_document
 from elfsig.cli.outside import outside_of, outside_options
 from elfsig.cli.progress import watched
@@ -64,7 +64,7 @@ class Wish(NamedTuple):
 @click.option("--svg", type=path_type, metavar="F", help="Write the picture alone; - is stdout.")
 @outside_options
 @legacy_options
-@json_option
+@machine_options
 @limit_option
 @click.pass_obj
 def command(

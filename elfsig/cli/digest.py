@@ -10,7 +10,7 @@ import click
 
 from elfsig.algorithms import Hash
 from elfsig.cli import exit_codes
-from elfsig.cli.options import Machine, hash_wished, json_option, limit_option, path_type
+from elfsig.cli.options import Machine, hash_wished, limit_option, machine_options, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.table import aligned
@@ -30,7 +30,7 @@ HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 @click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Which hash.")
 @click.option("--layer", type=int, metavar="N", help="The signature to leave out, counted from the outside.")
 @click.option("-o", "output", type=path_type, metavar="STREAM", help="Write the bytes there; - is stdout.")
-@json_option
+@machine_options
 @limit_option
 @click.pass_obj
 def command(

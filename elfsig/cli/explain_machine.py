@@ -10,11 +10,11 @@ import click
 from elfsig.cli import exit_codes
 from elfsig.cli.kernel_options import KernelWish, question_of
 from elfsig.cli.options import Machine
-from elfsig.cli.output import write_document
+from elfsig.cli.output import line_of, write_document, write_files
 from elfsig.cli.render_kernel import told
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, UsageError
-from elfsig.jsonform import Json, file_object
+from elfsig.jsonform import Json, dumps, file_object
 from elfsig.kernels.machine import Machine as System
 from elfsig.verbs.explain import OnMachine, explain, question
 from elfsig.verbs.kernel import KernelQuestion, with_kernel
@@ -72,4 +72,8 @@ def _document(
     modules: list[Json] = [
         {"path": each.evidence.path, "command": each.command, "remarks": list(each.remarks)} for each in found
     ]
-    write_document(settings, machine, files=files, system={"release": system.release, "modules": modules})
+    about: Json = {"release": system.release, "modules": modules}
+    if machine.form == "json":
+        write_document(settings, machine, files=files, system=about)
+    else:
+        write_files(settings, machine, [*map(dumps, files), line_of(system=about)])

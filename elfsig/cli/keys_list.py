@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from elfsig.cli.options import Machine, json_option
-from elfsig.cli.output import write_document
+from elfsig.cli.options import Machine, machine_options
+from elfsig.cli.output import line_of, write_document, write_files
 from elfsig.cli.settings import Settings, visible
-from elfsig.jsonform import time_text
+from elfsig.jsonform import Json, time_text
 from elfsig.model import Key
 
 
 @click.command("list")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@json_option
+@machine_options
 @click.pass_obj
 def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> None:
     """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
@@ -31,12 +31,20 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
         hashes = [
             {"kind": h.kind, "hash": h.hash, "digest": h.digest.hex()} for h in sorted(ring.revoked_hashes)
         ]
-        write_document(settings, machine, keys=[key_object(key) for key in keys], revoked_hashes=hashes)
+        _write(settings, machine, [key_object(key) for key in keys], hashes)
         return
     for key in keys:
         click.echo("\n".join(_lines(key)))
     if ring.revoked_hashes:
         click.echo(f"{len(ring.revoked_hashes)} revoked hashes")
+
+
+def _write(settings: Settings, machine: Machine, keys: Sequence[Json], hashes: Sequence[Json]) -> None:
+    """One document, or a line for each key and each revoked hash."""
+    if machine.form == "json":
+        write_document(settings, machine, keys=keys, revoked_hashes=hashes)
+    else:
+        write_files(settings, machine, (line_of(**each) for each in (*keys, *hashes)))
 
 
 def _lines(key: Key) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elfsig.cli.options import Machine, json_option, path_type
+from elfsig.cli.options import Machine, machine_options, path_type
 from elfsig.cli.output import write_document
 from elfsig.cli.settings import Settings, visible
 from elfsig.model import Verdict
@@ -21,7 +21,7 @@ BY_MATHEMATICS, BY_ID_ONLY, NO_MATCH, NOTHING_SIGNED = 0, 4, 4, 1
 @click.command("match")
 @click.argument("path", metavar="FILE", type=path_type)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@json_option
+@machine_options
 @click.pass_obj
 def command(settings: Settings, machine: Machine, path: str, sources: Sequence[str]) -> int:
     """Say which key in SRC made each signature of FILE: by mathematics, or by its id only.

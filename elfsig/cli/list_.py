@@ -65,8 +65,8 @@ def command(
     algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
     """
     registry = settings.registry
-    if sections and (machine.wanted or only or detached or modarg):
-        raise UsageError("--sections is for people, for all sections, and for what is in the file")
+    if sections and (only or detached or modarg):
+        raise UsageError("--sections is for all sections, and for what is in the file")
     found, single = entries(paths, all_files)
     outside = outside_of(detached, modarg, single)
     look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
@@ -74,7 +74,7 @@ def command(
         look = look._replace(single=False)
     question = Question(registry, None, machine.wanted, False)
     if sections:
-        return _sections(found, look, registry, limit)
+        return _sections(found, look, settings, limit)
     lister = Lister(look, question, limit, outside)
     results = spread_batches(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
     counts, code = collect(results, settings, machine)
@@ -91,25 +91,28 @@ def _word(only: str | None, registry: Registry) -> str | None:
     return alias.get(only, only.lower())
 
 
-def _sections(found: Iterable[Entry], look: Look, registry: Registry, limit: int) -> int:
+def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int) -> int:
     """``--sections``: the section table of every file. Gives the exit code."""
-    from elfsig.cli.render_sections import text
+    from elfsig.cli.render_sections import sections_object, text
     from elfsig.elf.image import Image
+    from elfsig.jsonform import dumps
     from elfsig.verbs.sections import reaches
 
-    codes = set()
-    for entry in found:
+    def work(entry: Entry) -> Result:
         try:
             if entry.error is not None:
                 raise entry.error
             image = Image(read(entry.path, limit=limit).content)
         except ReadError as fault:
-            complain(str(fault), entry.path)
-            codes.add(fault.exit_code)
-            continue
+            line = dumps(sections_object(entry.path, fault)) if look.machine.wanted else ""
+            return Result(entry.path, line, "", fault.exit_code, str(fault))
+        covered = reaches(image, settings.registry)
+        if look.machine.wanted:
+            return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
         prefix = f"{visible(entry.path)}: " if look.with_path else ""
-        click.echo(text(image, reaches(image, registry), prefix), nl=False)
-    return exit_codes.combined(codes)
+        return Result(entry.path, text(image, covered, prefix), "", exit_codes.GOOD)
+
+    return collect(map(work, found), settings, look.machine)[1]
 
 
 class Lister:

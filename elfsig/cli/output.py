@@ -11,12 +11,21 @@ from elfsig.cli.settings import Settings
 
 
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
-    """One JSON document: ``body`` with ``schema_version`` and ``run`` beside it."""
+    """``body`` with ``schema_version`` and ``run`` beside it as one JSON document; as the line about the one
+    file that was asked about, without ``run``."""
     from elfsig.jsonform import SCHEMA_VERSION, dumps, run_record
 
     body["schema_version"] = SCHEMA_VERSION
-    body["run"] = run_record(settings.argv, machine.reproducible)
+    if machine.form == "json":
+        body["run"] = run_record(settings.argv, machine.reproducible)
     sys.stdout.write(dumps(body) + "\n")
+
+
+def line_of(**body: Any) -> str:
+    """``body`` with ``schema_version`` beside it: a line of ``--jsonl``."""
+    from elfsig.jsonform import SCHEMA_VERSION, dumps
+
+    return dumps({**body, "schema_version": SCHEMA_VERSION})
 
 
 def write_files(settings: Settings, machine: Machine, lines: Iterable[str], member: str = "files") -> None:

@@ -13,7 +13,7 @@ from elfsig.cli.table import aligned
 from elfsig.cli.words import plural
 from elfsig.jsonform import Json, readable
 from elfsig.kernels.names import module_name
-from elfsig.verbs.audit import Audited, Outcome
+from elfsig.verbs.audit import Audited, Outcome, SignerRow
 from elfsig.verbs.audit_rules import RULES, Fault
 
 HEADINGS: Final = ("Modules", "Verdict", "Format", "Algorithm", "Key", "Signer")
@@ -75,18 +75,34 @@ def audit_object(outcome: Outcome) -> Json:
         "passed": outcome.passed,
         "files": outcome.files,
         "faults": [_fault_object(each) for each in outcome.faults],
-        "signers": [
-            {**{name: value or None for name, value in row._asdict().items()}, "files": count}
-            for row, count in outcome.signers
-        ],
+        "signers": [{**_signer_object(row), "files": count} for row, count in outcome.signers],
     }
 
 
+def file_objects(outcome: Outcome, results: Sequence[Audited]) -> Iterator[Json]:
+    """What is said of each file, those that are missing last: the lines of ``--jsonl``."""
+    faults: dict[str, list[Fault]] = {each.path: [] for each in results}
+    for fault in outcome.faults:
+        faults.setdefault(fault.path, []).append(fault)
+    signers = {each.path: each.signer for each in results if each.verdict is not None}
+    for path, found in faults.items():
+        signer = _signer_object(signers[path]) if path in signers else None
+        yield {**_path_object(path), "signer": signer, "faults": [_fault_object(each) for each in found]}
+
+
+def _signer_object(row: SignerRow) -> Json:
+    return {name: value or None for name, value in row._asdict().items()}
+
+
+def _path_object(path: str) -> Json:
+    name = os.fsencode(path)
+    hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
+    return {"path": readable(path), **hexed}
+
+
 def _fault_object(fault: Fault) -> Json:
-    name = os.fsencode(fault.path)
-    hexed = {"path_hex": name.hex()} if readable(fault.path).encode() != name else {}
     text = readable(fault.text)
-    return {"rule": fault.rule, "path": readable(fault.path), "text": text, "offset": fault.offset, **hexed}
+    return {"rule": fault.rule, "text": text, "offset": fault.offset, **_path_object(fault.path)}
 
 
 # --------------------------------------------------------------------------- JUnit XML

@@ -1,13 +1,17 @@
-"""The text of ``list --sections``: the section table as ``readelf -SW`` has it, and who covers what."""
+"""What ``list --sections`` says: the section table as ``readelf -SW`` has it, and who covers what."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from elfsig.cli.settings import visible
 from elfsig.cli.words import SECTION_TYPES
 from elfsig.elf.image import Image
 from elfsig.elf.table import ElfTable, Section
+from elfsig.errors import ReadError
+from elfsig.jsonform import SCHEMA_VERSION, Json, readable, remark_object
+from elfsig.model import Remark
 from elfsig.verbs.sections import Reach
 
 FLAGS = "WAX?MSILOGTC"
@@ -53,6 +57,34 @@ def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
     if not prefix:
         lines += ["", _legend(reaches)]
     return "\n".join(lines) + "\n"
+
+
+def sections_object(path: str, found: Image | ReadError, reaches: Sequence[Reach] = ()) -> Json:
+    """One file's object: an entry of ``files``, and a line of ``--jsonl``. ``found``: its image, or why there
+    is none."""
+    table = found.elf if isinstance(found, Image) else None
+    name = os.fsencode(path)
+    hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": readable(path),
+        **hexed,
+        "sections": [_section_object(each) for each in table.sections] if table else [],
+        "reaches": [{**each._asdict(), "sections": sorted(each.sections)} for each in reaches],
+        "error": None if table else _error_object(found),
+    }
+
+
+def _section_object(section: Section) -> Json:
+    row = section.row._asdict()
+    return {**row, "nr": section.nr, "name": section.text, "type_name": SECTION_TYPES.get(section.row.type)}
+
+
+def _error_object(found: Image | ReadError) -> Json:
+    fault = found if isinstance(found, ReadError) else found.elf_fault
+    if fault is None:
+        return remark_object(Remark("not-elf", "this is no ELF file", 0))
+    return remark_object(Remark(fault.code, fault.text, fault.offset))
 
 
 def _opening(table: ElfTable) -> list[str]:
