@@ -54,6 +54,10 @@ def test_exit_codes_answer_for_the_kernel_alone(ko: Path, tmp_path: Path) -> Non
     ko.write_bytes(MODULE)
     assert elfsig("verify", ko, "--kernel", "6.12").code == 0
     assert elfsig("verify", ko, "--kernel", "auto").code == 5
+    locked = elfsig("verify", ko, "--kernel", "rhel5", "--lockdown")
+    assert locked.code == 0 and "note: this kernel knows no lockdown" in locked.out
+    absent = elfsig("verify", ko, "--kernel", tmp_path / "vmlinuz")
+    assert absent.code == 2 and "vmlinuz: no such kernel image" in absent.err
     for wrong in (["--enforce"], ["--kernel", "9.9x"], ["--kernel", "6.12", "--all-modes", "--fips"]):
         assert elfsig("verify", ko, *wrong).code == 2
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elfsig.cli.settings import visible
 from elfsig.cli.table import aligned
 from elfsig.kernels.errnos import number, sentence
-from elfsig.kernels.policy import UNSOUND
+from elfsig.kernels.policy import SCOPE
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.model import Basis
 from elfsig.verbs.kernel import Asked
@@ -50,8 +50,7 @@ def brief(path: str, asked: Asked) -> Iterator[str]:
             yield f"{head}:   {visible(first.insmod)}"
         if first.errno or first.inner or first.panic:
             yield f"{head}:   {visible(first.advice)}"
-    if UNSOUND in first.notes:
-        yield f"{head}:   note: {UNSOUND}"
+    yield from (f"{head}:   note: {visible(text)}" for text in first.notes if text != SCOPE)
     yield f"{head}:   basis: {BASES[first.basis]}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from elfsig.algorithms import HASHES
 from elfsig.kernels.profile import Reply
 from elfsig.kernels.walk import Accept, Case, Stop
 from elfsig.model import Key
@@ -75,9 +76,16 @@ def advise(case: Case, end: Stop | Accept, reply: Reply, panic: bool) -> str:
         enrol=_enrol(case),
         signer=_signer(case),
         hash=case.claims.get("hash", "a hash"),
-        hashes=", ".join(sorted(case.profile.crypto.hashes - case.profile.crypto.absent)),
+        hashes=_hashes(case),
     )
     return " ".join(text.split())
+
+
+def _hashes(case: Case) -> str:
+    """What this kernel computes; weak hashes only where it has no other."""
+    able = case.profile.crypto.hashes - case.profile.crypto.absent
+    strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
+    return ", ".join(sorted(strong or able))
 
 
 def _consequence(reply: Reply) -> str:

@@ -187,6 +187,8 @@ def choose(text: str) -> Chosen:
     if distribution in PATCHED and row in PROFILES and PROFILES[row].walk == "cms":
         return Chosen(PATCHED[distribution](row))
     if not os.path.isfile(text):
+        if os.sep in text:
+            raise UsageError(f"{text}: no such kernel image", code="unknown-kernel")
         get(text)
     image = read_image(read(text).content)
     if image is None:

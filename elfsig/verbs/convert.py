@@ -24,9 +24,9 @@ from elfsig.model import (
     SignOptions,
     Verdict,
 )
+from elfsig.places import find
 from elfsig.registry import Registry
 from elfsig.verbs.edit import tail_of
-from elfsig.verbs.find import find
 from elfsig.verbs.own_key import own_ring
 from elfsig.verbs.sign import SignResult, sign
 from elfsig.verbs.strip import Removed, strip
@@ -131,7 +131,8 @@ def _unvouched(before: FileReport) -> str:
     """What keeps a file without signatures from being converted, and what to do instead."""
     if before.verdict is Verdict.UNSIGNED:
         return "unsigned, nothing vouches for it; sign it instead"
-    return "; ".join((str(before.verdict), *(remark.text for remark in before.warnings)))
+    why = "; ".join(remark.text for remark in before.warnings)
+    return f"{before.verdict}: {why}" if why else str(before.verdict)
 
 
 def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
