@@ -13,9 +13,9 @@ import corpus
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import Keyring, SignOptions, TrailerInfo, Verdict
+from elfsig.places import find
 from elfsig.trust.keyring import load
 from elfsig.verbs.attach import Attached, attach, candidates, chosen, parts_in
-from elfsig.verbs.find import find
 from elfsig.verbs.sign import sign
 from elfsig.verbs.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz

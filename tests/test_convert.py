@@ -17,6 +17,7 @@ from elfsig.envelopes.openpgp_make import make_ring
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import Keyring, SignOptions, Verdict
+from elfsig.places import find
 from elfsig.registry import Registry
 from elfsig.signers import open_signer
 from elfsig.trust.keyring import load
@@ -25,7 +26,6 @@ from elfsig.verbs.convert import Conversion, Plan, Target, convert, look, option
 from elfsig.verbs.convert_record import convert_file
 from elfsig.verbs.detached import from_argument
 from elfsig.verbs.digest import streams
-from elfsig.verbs.find import find
 from elfsig.verbs.sign import sign
 from elfsig.verbs.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz

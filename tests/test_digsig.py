@@ -22,11 +22,11 @@ from elfsig.elf.image import Image
 from elfsig.envelopes.digsig import Digsig, key_blob, key_id_v1
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import MagicInfo, Signature, SignOptions, TrailerInfo, Verdict
+from elfsig.places import find
 from elfsig.registry import load
 from elfsig.signers.pem import FileSigner
 from elfsig.trust.keyring import Ring, read_source
 from elfsig.trust.make import Material, Origin, key_from_public
-from elfsig.verbs.find import find
 from elfsig.verbs.sign import sign
 from elfsig.verbs.strip import strip
 from tests.support.cms import identity, issued

@@ -11,8 +11,8 @@ from elfsig import evidence, registry
 from elfsig.carriers.detached import argument_place
 from elfsig.elf.image import Image
 from elfsig.model import Finding, SectionInfo, SignOptions, Verdict
+from elfsig.places import Found
 from elfsig.trust.keyring import Ring
-from elfsig.verbs.find import Found
 from elfsig.verbs.verify import Question, examine, findings_at
 from elfsig_formats.variants import lenient
 from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors

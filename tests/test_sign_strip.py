@@ -24,8 +24,8 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
 from elfsig.evidence import Evidence, read
 from elfsig.model import SignOptions
+from elfsig.places import find
 from elfsig.verbs.edit import Change, Done, Output, edit
-from elfsig.verbs.find import find
 from elfsig.verbs.sign import SignResult, sign, sign_file
 from elfsig.verbs.strip import StripResult, strip, strip_file
 from tests.support.cli import elfsig

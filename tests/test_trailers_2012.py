@@ -20,9 +20,9 @@ from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp_make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions
+from elfsig.places import find
 from elfsig.registry import load
 from elfsig.signers import open_signer
-from elfsig.verbs.find import find
 from elfsig.verbs.sign import sign
 from elfsig.verbs.strip import strip
 from tests.support.elf import Sec, build, repatched

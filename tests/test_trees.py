@@ -22,7 +22,7 @@ from elfsig.cli import progress
 from elfsig.cli.app import elfsig as group
 from elfsig.elf.image import Image
 from elfsig.evidence import read
-from elfsig.verbs.find import find
+from elfsig.places import find
 from elfsig.verbs.strip import strip
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.notes import Note

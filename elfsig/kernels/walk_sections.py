@@ -18,6 +18,7 @@ from elfsig.kernels.keys import nameless
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went, compute
 from elfsig.kernels.walk_trailer import compressed, done
 from elfsig.model import Key, Place
+from elfsig.places import find as find_all
 
 DSA = 17
 KSIGN_UNKNOWN = ("ksign: module signed with unknown public key", "- signature keyid: {key_id} ver={version}")
@@ -65,8 +66,6 @@ def _faulty(case: Case, place: Place) -> Said:
 
 def _others(case: Case, carrier: str) -> str:
     """What else of signatures there is, which this kernel does not look at."""
-    from elfsig.verbs.find import find as find_all
-
     found = [f for f in find_all(case.image, case.registry) if f.place.carrier != carrier]
     texts = dict.fromkeys(
         f.place.section or f"{f.claimants[0].id if f.claimants else ''} trailer".strip() for f in found

@@ -12,6 +12,7 @@ from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpac
 from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
+from elfsig.places import find
 
 NOT_PKCS7 = "{who}not signed with expected PKCS#7 message"
 NONZERO = "{who}PKCS#7 signature info has unexpected non-zero params"
@@ -74,8 +75,6 @@ def marker(case: Case) -> Said:
 
 def _others(case: Case) -> list[str]:
     """What else of signatures there is in the file, for people."""
-    from elfsig.verbs.find import find
-
     names = [
         (f.claimants[0].id if f.claimants else "an unknown form") + f" in {_where(f.place)}"
         for f in find(case.image, case.registry)

@@ -12,8 +12,8 @@ from elfsig.errors import ElfsigError
 from elfsig.evidence import Evidence
 from elfsig.kernels.suits import suited
 from elfsig.model import Finding, Format, Keyring, PacketSigner, Signer, SignOptions, Verdict
+from elfsig.places import Found, find
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.own_key import own_ring
 from elfsig.verbs.sign import choose_pair
 from elfsig.verbs.verify import Question, findings_at

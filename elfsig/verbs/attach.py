@@ -22,9 +22,9 @@ from elfsig.model import (
     TrailerInfo,
     Verdict,
 )
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.coexist import check_remaining, name_of
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.sign import already_signed
 from elfsig.verbs.strip import Removed, strip
 from elfsig.verbs.verify import Question, examine

@@ -10,8 +10,8 @@ from elfsig.coverage.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError
 from elfsig.model import Coverage, Message, Remark
+from elfsig.places import Found, find
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found, find
 
 
 def check_remaining(

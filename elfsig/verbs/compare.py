@@ -14,10 +14,10 @@ from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.evidence import Evidence
 from elfsig.model import Coverage, Finding, Message, Remark
+from elfsig.places import find
 from elfsig.registry import Registry
 from elfsig.verbs.digest import coverages
 from elfsig.verbs.elfdiff import Difference, Side, Weight, compare_elf, first_difference
-from elfsig.verbs.find import find
 from elfsig.verbs.strip import strip
 from elfsig.verbs.verify import Question, examine
 

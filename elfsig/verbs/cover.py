@@ -13,11 +13,11 @@ from elfsig.coverage.catalogue import SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Finding, Format, Message, Place, Verdict
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.bytemap import Map, Part, draw, parts
 from elfsig.verbs.digest import coverages, streams
 from elfsig.verbs.effective import decisive
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.verify import NoKeys, Outside, Question, findings_at
 
 

@@ -6,8 +6,8 @@ from elfsig.carriers.detached import argument_place, file_place
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Envelope, Format, Place
+from elfsig.places import Found
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found
 from elfsig.verbs.verify import Outside
 
 

@@ -9,8 +9,8 @@ from elfsig.coverage.catalogue import COVERAGES, SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Coverage, Message, Place
+from elfsig.places import Found, find
 from elfsig.registry import Registry
-from elfsig.verbs.find import Found, find
 
 _SECTIONS = ("section", "note")
 

@@ -16,9 +16,9 @@ from elfsig.kernels.machine import NEW_KEY, Machine
 from elfsig.kernels.names import module_name
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import KeyId
+from elfsig.places import find
 from elfsig.registry import Registry
 from elfsig.trust.make import Material
-from elfsig.verbs.find import find
 from elfsig.verbs.kernel import Asked, KernelQuestion, ask
 
 

@@ -9,9 +9,9 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, ParseError
 from elfsig.evidence import Evidence
 from elfsig.model import Envelope, Remark, Signature
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.attach import TYPE_BYTE
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.strip import strip
 
 SUFFIXES: Final = {

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Coverage, Message
+from elfsig.places import Found, find
 from elfsig.verbs.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.coexist import digest_of
 from elfsig.verbs.cover import Cover, is_good
 from elfsig.verbs.digest import coverages
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.verify import Outside, Question, findings_at
 
 SMALL = 1 << 18

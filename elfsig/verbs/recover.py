@@ -12,11 +12,11 @@ from elfsig.envelopes.openpgp_keys import key_body, key_id_of
 from elfsig.errors import ParseError, VerificationError
 from elfsig.evidence import Evidence
 from elfsig.model import Key, KeyId, Signature
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.trust.make import Origin, key_from_public
 from elfsig.trust.pem import recovered_text
 from elfsig.trust.recover import EXPONENTS, Equation, Solution, Tell, arithmetic, equation, made_by, recover
-from elfsig.verbs.find import Found, find
 
 SPAN = 30 * 86400
 """How many seconds in front of a signature its OpenPGP key's creation is looked for: it is part of the

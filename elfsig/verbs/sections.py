@@ -8,8 +8,8 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_NULL
 from elfsig.errors import ParseError
 from elfsig.model import ByteRange, Derived, Message
+from elfsig.places import find
 from elfsig.registry import Registry
-from elfsig.verbs.find import find
 
 
 class Reach(NamedTuple):

@@ -24,10 +24,10 @@ from elfsig.model import (
     Signer,
     SignOptions,
 )
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.coexist import check_remaining, digest_of, name_of
 from elfsig.verbs.edit import Change, tail_of
-from elfsig.verbs.find import Found, find
 from elfsig.verbs.strip import Removed, strip
 
 

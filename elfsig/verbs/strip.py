@@ -9,10 +9,10 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.evidence import Evidence
 from elfsig.model import Remark
+from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.coexist import check_remaining, name_of
 from elfsig.verbs.edit import Change, tail_of
-from elfsig.verbs.find import Found, find
 
 
 class Removed(NamedTuple):

@@ -31,9 +31,9 @@ from elfsig.model import (
     SignOptions,
     Verdict,
 )
+from elfsig.places import Found, anomalies, find, innermost
 from elfsig.registry import Registry
 from elfsig.verbs.effective import beside, mark_effective
-from elfsig.verbs.find import Found, anomalies, find, innermost
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
 """What a format's advice on signing says that is as true of a signature that is there already."""

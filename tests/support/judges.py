@@ -11,9 +11,9 @@ from typing import NamedTuple
 from elfsig import registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.elf.image import Image
+from elfsig.places import Found, find
 from elfsig.verbs.detached import from_argument
 from elfsig.verbs.digest import streams
-from elfsig.verbs.find import Found, find
 from tests.support.gnupg import Home, home
 from tests.support.tools import need
 

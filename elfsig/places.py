@@ -1,4 +1,4 @@
-"""find: every place of a file where a signature lies, from the outside in, and who claims it."""
+"""Every place of a file where a signature lies, from the outside in, and who claims it."""
 
 from __future__ import annotations
 
