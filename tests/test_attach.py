@@ -235,6 +235,37 @@ def test_the_command_s_exit_codes_and_layers(tmp_path: Path) -> None:
     assert run("attach", module, "--from", source).code == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (PLAIN[:100], "elf-damaged", "attached to although it is a damaged ELF file: "),
+        (b"text", "not-elf", "attached to although it is no ELF file, hence no module"),
+    ],
+)
+def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_path: Path) -> None:
+    once = signed("pkcs7")
+    source, target, out = (tmp_path / name for name in ("signed.ko", "target.ko", "out.ko"))
+    source.write_bytes(signed("pkcs7", once))
+    target.write_bytes(content)
+    found = attach(content, parts_in(source.read_bytes(), REGISTRY), REGISTRY)
+    assert [remark.code for remark in found.remarks] == [code, "unchecked"]
+    ran = run("attach", target, "--from", source, "-o", out)
+    assert ran.code == 0 and f"{target}: warning: {said}" in ran.err
+    assert out.read_bytes() == found.content
+    with pytest.raises((EditRefused, ParseError)) as caught:
+        attach(content, parts_in(signed("redhat"), REGISTRY), REGISTRY)
+    assert caught.value.code != "not-found-again"
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    source, target, out = (tmp_path / name for name in ("signed.ko", "empty.ko", "out.ko"))
+    source.write_bytes(signed("pkcs7"))
+    target.touch()
+    ran = run("attach", target, "--from", source, "-o", out)
+    assert (ran.code, out.exists()) == (1, False)
+    assert ran.err.startswith(f"elfsig: {target}: the file is empty")
+
+
 def test_info_blocks_that_lie_move_as_they_are() -> None:
     blob = outermost(signed("pkcs7"))
     odd = TrailerInfo(id_type=2, pad=b"\0\0\1", hash=4)

@@ -25,7 +25,7 @@ from elfsig.model import (
 from elfsig.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.coexist import check_remaining, name_of
-from elfsig.verbs.sign import already_signed
+from elfsig.verbs.sign import already_signed, look_at
 from elfsig.verbs.strip import Removed, strip
 from elfsig.verbs.verify import Question, examine
 
@@ -192,9 +192,12 @@ def attach(
     present = find(image, registry)
     if present and not stack:
         raise already_signed(present)
+    looked = [remark for part in parts for remark in look_at(image, part.carrier, part.name, "attached to")]
     for part in parts:
         content = _with(Image(content), part, engine)
-    remarks = check_remaining(present, Image(content), registry, force=force)
+    remarks = tuple(
+        dict.fromkeys([*looked, *check_remaining(present, Image(content), registry, force=force)])
+    )
     if keys is None:
         unchecked = Remark("unchecked", "not verified: no key source was given (--trust)")
         return Attached(content, tuple(parts), None, None, removed, (*remarks, unchecked))

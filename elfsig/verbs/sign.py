@@ -73,7 +73,7 @@ def sign(
     present = [] if removed else find(image, registry)
     if present and not (stack or detached):
         raise already_signed(present)
-    remarks = [*_look_at(image, format_), *_section_name(format_, options.section_name)]
+    remarks = [*look_at(image, format_.carrier, format_.id), *_section_name(format_, options.section_name)]
     made = _make(image, format_, signer, options, remarks)
     result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
     if not detached:
@@ -124,22 +124,23 @@ def already_signed(present: Sequence[Found]) -> EditRefused:
     )
 
 
-def _look_at(image: Image, format_: Format) -> list[Remark]:
-    """Refuse what cannot carry such a signature, and say what kernels would not load anyway."""
+def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> list[Remark]:
+    """Refuse what cannot carry a signature of this name, and say what kernels would not load anyway. ``done``
+    is what is about to be done to the file. Raises EditRefused, ParseError."""
     if not image.end:
         raise EditRefused("the file is empty", offset=0, code="empty")
     if image.is_elf and image.elf_fault is None:
         return []
     fault = image.elf_fault
-    if format_.carrier.kind in ("section", "note"):
+    if carrier.kind in ("section", "note"):
         if fault is not None:
             raise fault
-        raise EditRefused(f"no ELF file: {format_.id} signatures lie in a section", offset=0, code="not-elf")
+        raise EditRefused(f"no ELF file: {name} signatures lie in a section", offset=0, code="not-elf")
     if fault is not None:
         return [
-            Remark("elf-damaged", f"signed although it is a damaged ELF file: {fault.text}", fault.offset)
+            Remark("elf-damaged", f"{done} although it is a damaged ELF file: {fault.text}", fault.offset)
         ]
-    return [Remark("not-elf", "signed although it is no ELF file, hence no module", 0)]
+    return [Remark("not-elf", f"{done} although it is no ELF file, hence no module", 0)]
 
 
 def _make(
