@@ -257,6 +257,16 @@ def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_
     assert caught.value.code != "not-found-again"
 
 
+def test_packets_for_a_damaged_file_are_tried_as_every_format(tmp_path: Path) -> None:
+    """The formats that lie in sections cannot be: that does not end the search."""
+    from elfsig.envelopes.openpgp_make import make_ring
+
+    (tmp_path / "ring").write_bytes(make_ring(signer("crypto-pgp"), "signer", hash="sha1"))
+    cut = PLAIN[:100]
+    found = put(cut, outermost(signed("crypto-pgp", cut)), load([str(tmp_path)]))
+    assert (found.format, found.verdict) == ("crypto-pgp", Verdict.VALID)
+
+
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     source, target, out = (tmp_path / name for name in ("signed.ko", "empty.ko", "out.ko"))
     source.write_bytes(signed("pkcs7"))

@@ -274,7 +274,7 @@ def chosen(
     for part in found if keys is not None else ():
         try:
             done = attach(content, [part], registry, keys, stack=True, engine=engine)
-        except EditRefused:
+        except (EditRefused, ParseError):
             continue
         if done.format == part.name:
             fitting.append(part)
