@@ -254,6 +254,7 @@ def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest
     found = explain.explain(machine, asking, "snd_dummy")
     assert found.command == f"sudo elfsig explain --root {root} snd_dummy"
     assert sum("by the superuser only" in remark for remark in found.remarks) == 2
+    assert "no keys were given" in found.asked.predictions[0].advice
 
 
 def test_proc_keys_and_the_initramfs(root: Path) -> None:

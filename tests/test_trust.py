@@ -291,6 +291,17 @@ def write(path: Path, data: bytes) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("text", ["", "builtin:", "revoked:"])
+def test_no_name_is_not_the_current_directory(text: str) -> None:
+    with pytest.raises(KeySourceError, match="no file is named"):
+        load([text])
+
+
+def test_an_unknown_prefix_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(KeySourceError, match="no such file; keyrings are builtin:, secondary:"):
+        load(["shim:nothing.der"])
+
+
 @pytest.mark.parametrize("role", ["builtin", "secondary", "machine", "platform"])
 def test_prefixes_name_the_keyring(tmp_path: Path, role: str) -> None:
     [key] = load([f"{role}:{write(tmp_path / 'c.der', CERT)}"]).keys

@@ -206,6 +206,8 @@ def read_argument(text: str, trusted: bool) -> Material:
     prefix, colon, rest = text.partition(":")
     role = prefix if colon and prefix in ROLES else None
     path = rest if role else text
+    if not path:
+        raise KeySourceError(f"{text!r}: no file is named", code="key-source-unreadable")
     return read_path(Path(path), Origin(path, role, trusted and role != efi.REVOKED))
 
 

@@ -40,7 +40,9 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     chosen = said.chosen if said.chosen.profile else Chosen(for_release(machine.release))
     options = machine.options() if said.options is None else said.options
     mode = configs.merged([machine.mode(), said.mode])
-    return replace(said, chosen=chosen, ring=machine.ring(given), options=options, mode=mode)
+    held = machine.ring(given)
+    ring = held if held.keys or held.revoked_hashes else None
+    return replace(said, chosen=chosen, ring=ring, options=options, mode=mode)
 
 
 def locate(machine: Machine, name: str) -> Path:
