@@ -174,7 +174,8 @@ def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMI
         idle = task.dry or done.leave or done.error is not None
         target, written = (task.target, ()) if idle else _write(task, evidence, done)
     except ElfsigError as fault:
-        error = Remark(fault.code, fault.text, fault.offset)
+        where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
+        error = Remark(fault.code, where + fault.text, fault.offset)
         # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
         code = fault.exit_code if fault.exit_code == 5 else 1
         return Done(task.path, task.target, "failed", "", (), error, code)
@@ -227,10 +228,11 @@ def _refuse_input(path: str, target: str) -> None:
 
 
 def _make_folder(target: str) -> None:
+    folder = os.path.dirname(target) or "."
     try:
-        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
     except OSError as reason:
-        raise WriteError(f"not written: no directory for it: {(reason.strerror or '').lower()}") from None
+        raise WriteError(f"not written: no directory {folder}: {(reason.strerror or '').lower()}") from None
 
 
 # --------------------------------------------------------------------------- signed after compression
