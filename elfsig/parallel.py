@@ -40,20 +40,25 @@ def jobs_wanted(jobs: int) -> int:
 
 
 def run(
-    work: Callable[[T], R], items: Iterable[T], jobs: int = 0, *, lost: Callable[[T, str], R] | None = None
+    work: Callable[[T], R],
+    items: Iterable[T],
+    jobs: int = 0,
+    *,
+    lost: Callable[[T, str], R] | None = None,
+    few: int = FEW,
 ) -> Iterator[R]:
     """``work(item)`` for every item, results in the order of the items.
 
     A process that dies costs the one item that it was at: its result is ``lost(item, how it died)``;
-    without ``lost``, ElfsigError is raised. What ``work`` raises is raised here. With one job, few items,
-    or in a process with threads (which must not be forked), all is done in this process.
+    without ``lost``, ElfsigError is raised. What ``work`` raises is raised here. With one job, at most
+    ``few`` items, or in a process with threads (which must not be forked), all is done in this process.
     """
     jobs = jobs_wanted(jobs)
     supply = iter(items)
     if jobs > 1 and threading.active_count() == 1:
-        first = list(islice(supply, FEW + 1))
+        first = list(islice(supply, few + 1))
         supply = chain(first, supply)
-        if len(first) > FEW:
+        if len(first) > few:
             return _Pool(work, lost or _give_up, jobs).run(supply)
     return map(work, supply)
 

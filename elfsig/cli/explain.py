@@ -18,7 +18,7 @@ from elfsig.cli.options import (
     paths_argument,
     trust_options,
 )
-from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
+from elfsig.cli.reading import Result, collect, entries, finish, report_on
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.evidence import Entry
@@ -65,7 +65,7 @@ def command(
     question = question_of(wish, settings.registry, trust, keys, modarg)
     found, _ = entries(paths, False)
     named = map(_hinted, found)
-    _, code = collect(spread(worker(settings, question, machine, limit), named, 1), settings, machine)
+    _, code = collect(map(worker(settings, question, machine, limit), named), settings, machine)
     return code
 
 

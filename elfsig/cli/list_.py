@@ -10,7 +10,7 @@ import click
 from elfsig.cli import exit_codes, render_list
 from elfsig.cli.options import Machine, all_option, jobs_option, limit_option, machine_options, paths_argument
 from elfsig.cli.outside import outside_of, outside_options
-from elfsig.cli.reading import BATCH, Result, collect, entries, finish, report_on, spread_batches
+from elfsig.cli.reading import BATCH, Result, collect, entries, finish, report_on, spread
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
 from elfsig.errors import ReadError, UsageError
@@ -76,7 +76,7 @@ def command(
     if sections:
         return _sections(found, look, settings, limit)
     lister = Lister(look, question, limit, outside)
-    results = spread_batches(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
+    results = spread(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
     counts, code = collect(results, settings, machine)
     if not single:
         complain(summary(counts))

@@ -70,42 +70,37 @@ def finish(report: FileReport, text: str, word: str, code: int) -> Result:
     return Result(report.path, text, word, code, complaint)
 
 
-def spread(work: Callable[[Entry], Result], entries: Iterable[Entry], jobs: int) -> Iterator[Result]:
-    """``work`` on every entry, in several processes where that pays; results in the order of the entries.
+BATCH = 16
+"""Files that go to a process together, once there are many: handing over takes time, too."""
+
+
+def spread(
+    work: Callable[[Sequence[Entry]], list[Result]], entries: Iterable[Entry], jobs: int, most: int = BATCH
+) -> Iterator[Result]:
+    """``work`` on all entries, in batches of at most ``most``, in several processes where that pays; results
+    in the order of the entries.
 
     ``work`` is told of a process that died at an entry by an entry with an error.
     """
-    if jobs == 1:
-        return map(work, entries)
     from elfsig.parallel import run
-
-    def lost(entry: Entry, how: str) -> Result:
-        return work(entry._replace(error=ReadError(f"no result: {how}", code="process-died")))
-
-    return run(work, entries, jobs, lost=lost)
-
-
-BATCH = 16
-"""Files that go to a process together when a glance at each will mostly do."""
-
-
-def spread_batches(
-    work: Callable[[Sequence[Entry]], list[Result]], entries: Iterable[Entry], jobs: int, size: int = BATCH
-) -> Iterator[Result]:
-    """:func:`spread` for work that takes less time than it takes to hand it to another process: ``size``
-    files at once."""
 
     def lost(batch: Sequence[Entry], how: str) -> list[Result]:
-        fault = ReadError(f"no result: {how}", code="process-died")
-        return work([entry._replace(error=fault) for entry in batch])
+        if len(batch) > 1:  # one of them did it: each in turn, and never in this process
+            return list(chain.from_iterable(run(work, [[each] for each in batch], 2, lost=lost, few=0)))
+        return work([batch[0]._replace(error=ReadError(f"no result: {how}", code="process-died"))])
 
-    supply = iter(entries)
-    batches = iter(lambda: list(islice(supply, size)), [])
+    batches = _batches(entries, most)
     if jobs == 1:
         return chain.from_iterable(map(work, batches))
-    from elfsig.parallel import run
-
     return chain.from_iterable(run(work, batches, jobs, lost=lost))
+
+
+def _batches(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
+    """Single ones first, so that few are shared out evenly; more at once as they go on coming."""
+    supply, given = iter(entries), 0
+    while batch := list(islice(supply, min(most, 1 + given // 32))):
+        given += len(batch)
+        yield batch
 
 
 def collect(

@@ -12,6 +12,7 @@ import os
 from stat import S_ISREG
 from typing import Generic, NamedTuple, TypeVar
 
+from elfsig.carriers.trailer import INFO
 from elfsig.elf.table import LAYOUTS, MAGIC, SHN_LORESERVE, SHT_NOBITS, Header, Row
 from elfsig.evidence import Evidence
 from elfsig.model import FileReport
@@ -79,7 +80,16 @@ class Templates(Generic[T]):
         Never raises: what cannot be read is None, too.
         """
         ends = _ends(path) if self._known else None
-        if ends is None or ends.head[:4] != MAGIC:
+        return None if ends is None else self._known_by(ends)
+
+    def look_at(self, content: bytes) -> tuple[T, int, int] | None:
+        """As :meth:`look`, at a content that has been read."""
+        if not self._known or len(content) <= HEAD:
+            return None
+        return self._known_by(Ends(content[:HEAD], content[-TAIL:], len(content)))
+
+    def _known_by(self, ends: Ends) -> tuple[T, int, int] | None:
+        if ends.head[:4] != MAGIC:
             return None
         known = self._match(ends.tail)
         if known is None:
@@ -156,5 +166,6 @@ def everyday(ends: Ends, end: int, sections: tuple[bytes, ...]) -> bool:
         return False
     inner = tail[max(0, end - base - WINDOW) : end - base]
     # An info block without a marker behind it, as 3.7-rc1 had them, would be the last bytes here.
-    clean = inner.endswith(bytes(8)) and not any(text in inner for text in MARKER_TEXTS)
+    info = inner[-INFO.size :]
+    clean = (info[0], info[2]) != (1, 1) and not any(text in inner for text in MARKER_TEXTS)
     return clean and not any(name in names for name in sections)

@@ -1,0 +1,82 @@
+"""The short way of ``verify`` over a tree says what the full look says, and never calls more valid."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+import corpus
+from elfsig.evidence import read
+from elfsig.model import Verdict
+from elfsig.verbs.again import Again
+from elfsig.verbs.verify import examine
+from tests.support.cli import elfsig
+from tests.support.signed import CERT, REGISTRY, made, question
+
+FORMATS = ("pkcs7", "x509")
+FLIPS = 400
+
+
+def signed(name: str, format_id: str = "pkcs7") -> bytes:
+    return made(corpus.content(name), format_id, "whole-file").content
+
+
+def learned(format_id: str) -> Again[str]:
+    again = Again[str](REGISTRY)
+    evidence = read(signed("amd64-6.1.ko", format_id))
+    again.learn(examine(evidence, question()), evidence, "valid")
+    return again
+
+
+@pytest.mark.parametrize("format_id", FORMATS)
+def test_a_like_signature_is_known_again(format_id: str) -> None:
+    again = learned(format_id)
+    for name in ("i386-6.1.ko", "arm64-6.1.ko", "s390x-6.1.ko"):
+        assert again.check(read(signed(name, format_id))) == "valid"
+    assert again.check(read(corpus.content("arm64-6.1.ko"))) is None
+
+
+@pytest.mark.parametrize("format_id", FORMATS)
+def test_whatever_is_flipped_is_left_to_the_full_look(format_id: str) -> None:
+    again, content = learned(format_id), signed("arm64-6.1.ko", format_id)
+    rng = random.Random(7)
+    places = [*range(len(content) - 700, len(content)), *rng.sample(range(len(content)), FLIPS)]
+    for at in places:
+        changed = bytearray(content)
+        changed[at] ^= 1 << rng.randrange(8)
+        assert again.check(read(bytes(changed))) is None, at
+
+
+def test_nothing_is_learned_from_what_is_not_valid() -> None:
+    again = Again[str](REGISTRY)
+    bad = bytearray(signed("amd64-6.1.ko"))
+    bad[100] ^= 1
+    for content in (bytes(bad), corpus.content("amd64-6.1.ko"), signed("amd64-6.1.ko") + b"\0"):
+        evidence = read(content)
+        report = examine(evidence, question())
+        assert report.verdict is not Verdict.VALID
+        again.learn(report, evidence, "valid")
+    assert again.check(read(signed("i386-6.1.ko"))) is None
+
+
+def test_a_tree_is_told_of_as_its_files_are(tmp_path: Path) -> None:
+    good = [signed(name) for name in ("amd64-6.1.ko", "i386-6.1.ko", "arm64-6.1.ko", "s390x-6.1.ko")]
+    odd = {
+        "content": good[0][:200] + b"!" + good[0][201:],
+        "value": good[1][:-60] + bytes([good[1][-60] ^ 1]) + good[1][-59:],
+        "twice": made(good[2], "pkcs7", "whole-file", stack=True).content,
+        "section": made(made(corpus.content("amd64-6.1.ko"), "redhat", "fileorder").content, "pkcs7",
+                        "whole-file", stack=True).content,
+        "cut": good[3][:-1],
+        "plain": corpus.content("i386-6.1.ko"),
+    }  # fmt: skip
+    for number in range(60):
+        (tmp_path / f"{number:02}.ko").write_bytes(good[number % 4])
+    for name, content in odd.items():
+        (tmp_path / f"30-{name}.ko").write_bytes(content)
+    whole = elfsig("verify", "--trust", CERT, tmp_path).out
+    apart = "".join(elfsig("verify", "--trust", CERT, path).out for path in sorted(tmp_path.iterdir()))
+    assert whole == apart
+    assert whole.count(": valid: ") == 60 + 2 + 2  # both layers of "twice" and of "section"
