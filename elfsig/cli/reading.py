@@ -82,6 +82,9 @@ def spread(
 
     ``work`` is told of a process that died at an entry by an entry with an error.
     """
+    batches = _batches(entries, most)
+    if jobs == 1:
+        return chain.from_iterable(map(work, batches))
     from elfsig.parallel import run
 
     def lost(batch: Sequence[Entry], how: str) -> list[Result]:
@@ -89,9 +92,6 @@ def spread(
             return list(chain.from_iterable(run(work, [[each] for each in batch], 2, lost=lost, few=0)))
         return work([batch[0]._replace(error=ReadError(f"no result: {how}", code="process-died"))])
 
-    batches = _batches(entries, most)
-    if jobs == 1:
-        return chain.from_iterable(map(work, batches))
     return chain.from_iterable(run(work, batches, jobs, lost=lost))
 
 

@@ -10,7 +10,6 @@ v1.5 or ECDSA signature over the hash of the message. In files of their own both
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,9 +78,15 @@ def _mpi(number: int) -> bytes:
     return number.bit_length().to_bytes(2, "big") + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
+def _sha1(data: bytes) -> bytes:
+    state = HASHES["sha1"].new()
+    state.update(data)
+    return bytes(state.digest())
+
+
 def key_id_v1(public: Any) -> bytes:
     """Bytes 12 to 19 of the SHA-1 over :func:`key_blob`."""
-    return hashlib.sha1(key_blob(public), usedforsecurity=False).digest()[12:20]
+    return _sha1(key_blob(public))[12:20]
 
 
 def key_id_v2(public: Any) -> bytes:
@@ -92,7 +97,7 @@ def key_id_v2(public: Any) -> bytes:
         bits = public.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     else:
         bits = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    return hashlib.sha1(bits, usedforsecurity=False).digest()[-4:]
+    return _sha1(bits)[-4:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ def _v1_attempt(signature: Signature, message: Message, hash_name: str) -> Calla
 
 
 def _v1_digest(file_hash: bytes, header: bytes) -> bytes:
-    return hashlib.sha1(file_hash + header, usedforsecurity=False).digest()
+    return _sha1(file_hash + header)
 
 
 def _make_v1(message: Message, signer: Signer, options: SignOptions) -> bytes:

@@ -8,7 +8,6 @@ number of levels can check. A root is given as a key with the id ("merkle", u32 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,11 +81,13 @@ def merkle_id(levels: int, root: bytes) -> bytes:
 
 def walk(message: Message, position: int, siblings: bytes) -> bytes:
     """The root that a proof leads to, 32 bytes."""
-    leaf = hashlib.sha256(b"\x01" + position.to_bytes(4, "big"))
+    from hashlib import sha256
+
+    leaf = sha256(b"\x01" + position.to_bytes(4, "big"))
     message.feed(leaf)
     node = leaf.digest()
     for level in range(len(siblings) // HASH_SIZE):
         sibling = siblings[level * HASH_SIZE : (level + 1) * HASH_SIZE]
         pair = sibling + node if position >> level & 1 else node + sibling
-        node = hashlib.sha256(b"\x02" + pair).digest()
+        node = sha256(b"\x02" + pair).digest()
     return node
