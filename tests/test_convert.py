@@ -228,6 +228,10 @@ def test_keep_adds_where_formats_can_live_together(trust: Keyring) -> None:
     assert done.content.startswith(signed.content)
     again = converted(Signed(done.content), plan([target("x509")], REGISTRY, trust, keep=True))
     assert formats_in(again.content) == ["x509", "pkcs7", "note"]
+    assert [len([r for r in each.remarks if r.code == "stacked-trailers"]) for each in (done, again)] == [
+        0,
+        1,
+    ]
     assert strip(again.content, REGISTRY, everything=True).content == original
 
 

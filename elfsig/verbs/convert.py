@@ -167,7 +167,7 @@ def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
             content = result.content
     remarks += _unread(Image(content), made)
     after = _proven(before, Evidence(evidence.path, content, content), tuple(parts), how)
-    remarks += _relaid(before, after)
+    remarks += [*_relaid(before, after), *_stacked(after)]
     return Conversion(
         before, after, content, tuple(parts), removed, tuple(made), tuple(dict.fromkeys(remarks))
     )
@@ -187,6 +187,13 @@ def _check_order(content: bytes, how: Plan) -> None:
                 f"before it: leave out --keep and convert to both, --to {new} --to {name}"
             )
             raise EditRefused(text, offset=found.place.start, code="order")
+
+
+def _stacked(after: FileReport) -> Iterator[Remark]:
+    """With ``--keep``: two trailers, of which no kernel looks at the inner one."""
+    if sum(finding.place.kind == "trailer" for finding in after.findings) > 1:
+        text = "two trailers, one on the other: kernels look at the outermost one only"
+        yield Remark("stacked-trailers", text)
 
 
 def _relaid(before: FileReport, after: FileReport) -> Iterator[Remark]:
