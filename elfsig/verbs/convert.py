@@ -191,7 +191,7 @@ def _check_order(content: bytes, how: Plan) -> None:
 
 def _stacked(after: FileReport) -> Iterator[Remark]:
     """With ``--keep``: two trailers, of which no kernel looks at the inner one."""
-    if sum(finding.place.kind == "trailer" for finding in after.findings) > 1:
+    if len({finding.layer for finding in after.findings if finding.place.kind == "trailer"}) > 1:
         text = "two trailers, one on the other: kernels look at the outermost one only"
         yield Remark("stacked-trailers", text)
 
