@@ -346,7 +346,7 @@ SHAPES = {
         lambda: with_params("1.2.840.113549.1.1.11", NULL), "valid", "combined-algorithm"
     ),
     "sha1WithRSAEncryption over SHA-256": Shape(
-        lambda: with_params("1.2.840.113549.1.1.5", NULL), "valid", "hash-mismatch"
+        lambda: with_params("1.2.840.113549.1.1.5", NULL), "unsupported", "hash-mismatch"
     ),
     "strange parameters": Shape(lambda: with_params(RSA_OID, tlv(4, b"x")), "valid", "algorithm-parameters"),
     "value with a leading zero": Shape(

@@ -80,7 +80,7 @@ def test_a_changed_byte_of_the_content_is_never_valid(arch: str, note: Note) -> 
 IGNORED = {
     "digest-not-listed": "SignedData.digestAlgorithms, which kernels skip",
     "algorithm-parameters": "parameters of an algorithm, which kernels skip",
-    "combined-algorithm": "rsaEncryption turned into another RSA identifier, which kernels refuse as unknown",
+    "combined-algorithm": "rsaEncryption turned into sha256WithRSAEncryption, which only kernels refuse",
 }
 """The anomalies under which a changed CMS may still be valid: each is named in a warning."""
 
@@ -117,12 +117,13 @@ def test_a_changed_byte_of_signature_or_trailer_is_valid_only_where_kernels_igno
         f"{arch}: {tried} changes to signatures and trailers; still valid with a warning are those to bytes "
         f"{sorted(survivors)} of the CMS: {'; '.join(reasons)}"
     )
-    # The OID of SHA-256 in digestAlgorithms, the last byte of rsaEncryption, and the tag of its parameters.
+    # The OID of SHA-256 in digestAlgorithms, and the tag of the parameters of rsaEncryption. By one change of
+    # all, which chance may try, that OID becomes the one that says the same and names the hash as well.
     data = sample(arch)[0].read_bytes()
     start = len(data) - trailer_size(data)
     oid = data.index(bytes.fromhex("608648016503040201"), start) - start
     rsa = data.index(bytes.fromhex("2a864886f70d0101010500"), start) - start
-    assert set(survivors) == {*range(oid, oid + 9), rsa + 8, rsa + 9}
+    assert set(survivors) - {rsa + 8} == {*range(oid, oid + 9), rsa + 9}
 
 
 @pytest.mark.parametrize(("format_id", "step"), [("pkcs7", 7), ("x509", 40)])

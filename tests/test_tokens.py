@@ -234,7 +234,7 @@ def test_pins(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
     wrong = run(pin="4321")
     assert wrong.code == 1 and "wrong PIN" in wrong.err and "4321" not in wrong.err
     missing = run("pin-source=file:/nowhere")
-    assert missing.code == 1 and "/nowhere" in missing.err
+    assert missing.code == 2 and "/nowhere" in missing.err
     program = run("pin-source=%7Ccat")
     assert program.code == 1 and "programs are not run" in program.err
     assert run(pin=PIN).code == 0

@@ -12,6 +12,11 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     """The outcome for a signature that Cms.parse gave; see model.Envelope. Never raises."""
     if signature.fault is not None:
         return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
+    contradiction = next((r for r in signature.remarks if r.code == "hash-mismatch"), None)
+    if contradiction is not None and signature.algorithm == "rsa":
+        # Kernels read no RSA identifier that names a hash; in one of ECDSA they do not look at it.
+        text = f"{contradiction.text}: one hash contradicts the other"
+        return Outcome(Verdict.UNSUPPORTED, text)
     claim: Claim = signature.detail
     try:
         statement = Statement(
