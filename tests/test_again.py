@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import corpus
+from elfsig import evidence
+from elfsig.compression import Compression, pack, unpack
 from elfsig.evidence import read
 from elfsig.model import Verdict
 from elfsig.verbs.again import Again
 from elfsig.verbs.verify import examine
 from tests.support.cli import elfsig
+from tests.support.run import run
 from tests.support.signed import CERT, REGISTRY, made, question
 
 FORMATS = ("pkcs7", "x509")
@@ -80,3 +84,22 @@ def test_a_tree_is_told_of_as_its_files_are(tmp_path: Path) -> None:
     apart = "".join(elfsig("verify", "--trust", CERT, path).out for path in sorted(tmp_path.iterdir()))
     assert whole == apart
     assert whole.count(": valid: ") == 60 + 2 + 2  # both layers of "twice" and of "section"
+
+
+def test_every_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Compression | None] = {
+        "plain.ko": None, "one.ko.xz": "xz", "two.ko.xz": "xz", "three.ko.gz": "gzip",
+    }  # fmt: skip
+    content = signed("amd64-6.1.ko")
+    for name, kind in names.items():
+        (tmp_path / name).write_bytes(pack(content, kind) if kind else content)
+    unpacked: list[int] = []
+
+    def counting(raw: bytes, *args: Any) -> Any:
+        unpacked.append(len(raw))
+        return unpack(raw, *args)
+
+    monkeypatch.setattr(evidence, "unpack", counting)
+    ran = run("verify", "-j", "1", "--trust", CERT, tmp_path)
+    assert ran.code == 0 and ran.out.count(": valid: ") == len(names)
+    assert len(unpacked) == len(names) - 1

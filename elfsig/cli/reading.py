@@ -47,13 +47,20 @@ class Examined(NamedTuple):
 
 
 def report_on(
-    entry: Entry, question: Question, limit: int = LIMIT, outside: Outside | None = None
+    entry: Entry,
+    question: Question,
+    limit: int = LIMIT,
+    outside: Outside | None = None,
+    evidence: Evidence | None = None,
 ) -> Examined:
-    """Everything about one file of a walk; a file that cannot be read has a report too."""
+    """Everything about one file of a walk; a file that cannot be read has a report too.
+
+    ``evidence`` is what was read of it already; None: it is read here.
+    """
     if entry.error is not None:
         return Examined(None, failed(entry.path, entry.error))
     try:
-        evidence = read(entry.path, limit=limit)
+        evidence = evidence or read(entry.path, limit=limit)
         return Examined(evidence, examine(evidence, question, outside))
     except ElfsigError as fault:
         return Examined(None, failed(entry.path, fault))

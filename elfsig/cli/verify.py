@@ -27,7 +27,7 @@ from elfsig.cli.reading import Result, collect, entries, finish, report_on, spre
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.cli.words import summary
 from elfsig.errors import ElfsigError, ReadError, UsageError
-from elfsig.evidence import Entry, read
+from elfsig.evidence import Entry, Evidence, read
 from elfsig.model import FileReport, Keyring
 from elfsig.registry import Registry
 from elfsig.verbs.again import Again
@@ -142,9 +142,10 @@ def _worker(
     quick = not style.machine.wanted and outside is None
 
     def work(entry: Entry) -> Result:
-        if quick and (like := _like(entry, again, limit)) is not None:
+        taken = _taken(entry, limit) if quick else None
+        if taken is not None and (like := _like(entry, taken, again)) is not None:
             return like
-        evidence, report = report_on(entry, question, limit, outside)
+        evidence, report = report_on(entry, question, limit, outside, taken)
         word = "unreadable" if report.verdict is None else report.verdict.value
         text = _text(report, style)
         result = finish(report, text, word, exit_codes.of_report(report, style.require))
@@ -155,14 +156,17 @@ def _worker(
     return work
 
 
-def _like(entry: Entry, again: Again[Result], limit: int) -> Result | None:
-    """The result for a file whose signature is like one before, but for the path that leads each line."""
-    if entry.error is not None:
-        return None
+def _taken(entry: Entry, limit: int) -> Evidence | None:
+    """What the file holds; None where it cannot be read, of which the full look tells."""
     try:
-        made = again.check(read(entry.path, limit=limit))
+        return read(entry.path, limit=limit) if entry.error is None else None
     except ReadError:
-        return None  # the full look tells of it
+        return None
+
+
+def _like(entry: Entry, evidence: Evidence, again: Again[Result]) -> Result | None:
+    """The result for a file whose signature is like one before, but for the path that leads each line."""
+    made = again.check(evidence)
     if made is None:
         return None
     told = made.text.replace(f"{visible(made.path)}: ", f"{visible(entry.path)}: ", 1)
