@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from elfsig._version import __version__
+
 if TYPE_CHECKING:
     from elfsig.api import (
         attach,
@@ -33,12 +35,11 @@ if TYPE_CHECKING:
         SigningError,
         UsageError,
     )
-    from elfsig.evidence import Evidence
-    from elfsig.evidence import read as open
     from elfsig.model import FileReport, Finding, Format, Key, Place, Remark, Signature, SignOptions, Verdict
+    from elfsig.opened.evidence import Evidence
+    from elfsig.opened.evidence import read as open
     from elfsig.signers import open_signer
 
-__version__ = "0.1.0"
 
 __all__ = [
     "EditRefused",
@@ -58,6 +59,7 @@ __all__ = [
     "SigningError",
     "UsageError",
     "Verdict",
+    "__version__",
     "attach",
     "compare",
     "convert",
@@ -81,14 +83,14 @@ _HOMES = {
         "EditRefused", "ElfsigError", "KeySourceError", "ParseError", "ReadError", "SigningError",
         "UsageError",
     ),
-    "elfsig.evidence": ("Evidence",),
+    "elfsig.opened.evidence": ("Evidence",),
     "elfsig.model": (
         "FileReport", "Finding", "Format", "Key", "Place", "Remark", "Signature", "SignOptions", "Verdict",
     ),
     "elfsig.signers": ("open_signer",),
 }  # fmt: skip
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names}
-_WHERE["open"] = ("elfsig.evidence", "read")
+_WHERE["open"] = ("elfsig.opened.evidence", "read")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from elfsig.errors import EditRefused, UsageError
-from elfsig.evidence import LIMIT, Source, read
 from elfsig.model import FileReport, Finding, Format, Keyring, PacketSigner, Signer, SignOptions
+from elfsig.opened.evidence import LIMIT, Source, read
 from elfsig.registry import Registry, load
-from elfsig.verbs.sign import SignResult
-from elfsig.verbs.sign import sign as _sign
-from elfsig.verbs.strip import StripResult
-from elfsig.verbs.strip import strip as _strip
-from elfsig.verbs.verify import Outside, Question, examine
+from elfsig.verbs.edit.sign import SignResult
+from elfsig.verbs.edit.sign import sign as _sign
+from elfsig.verbs.edit.strip import StripResult
+from elfsig.verbs.edit.strip import strip as _strip
+from elfsig.verbs.verify.examine import Outside, Question, examine
 
 if TYPE_CHECKING:
-    from elfsig.verbs.attach import Attached
-    from elfsig.verbs.compare import Comparison
-    from elfsig.verbs.convert import Conversion
-    from elfsig.verbs.cover import Cover
+    from elfsig.verbs.edit.attach import Attached
+    from elfsig.verbs.edit.convert import Conversion
+    from elfsig.verbs.inspect.compare import Comparison
+    from elfsig.verbs.inspect.cover import Cover
 
 KeySources = Keyring | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -69,7 +69,7 @@ def verify(
 def _outside(detached: Source | None, modarg: str | None, limit: int) -> Outside | None:
     if detached is not None and modarg is not None:
         raise UsageError("one signature at a time: detached or modarg")
-    from elfsig.verbs.detached import from_argument, from_file
+    from elfsig.verbs.verify.detached import from_argument, from_file
 
     if detached is not None:
         return from_file(read(detached, limit=limit).content)
@@ -163,8 +163,8 @@ def convert(
     remarks, such as that the module's kernel does not read this format. Raises ReadError, KeySourceError,
     UsageError, SigningError, EditRefused (not valid; another signature would no longer match).
     """
-    from elfsig.verbs.convert import Target, look, plan, refusal
-    from elfsig.verbs.convert import convert as _convert
+    from elfsig.verbs.edit.convert import Target, look, plan, refusal
+    from elfsig.verbs.edit.convert import convert as _convert
 
     known = registry or load()
     target = Target(known.get(to), signer, options or SignOptions())
@@ -196,8 +196,8 @@ def attach(
     ``layer`` choose), or a signature in a file of its own. With ``trust`` it must be valid here. Raises
     ReadError, KeySourceError, ParseError, UsageError, EditRefused.
     """
-    from elfsig.verbs.attach import attach as _attach
-    from elfsig.verbs.attach import taken
+    from elfsig.verbs.edit.attach import attach as _attach
+    from elfsig.verbs.edit.attach import taken
 
     known, keys = registry or load(), keyring(trust)
     content, data = read(source, limit=limit).content, read(signature, limit=limit).content
@@ -210,7 +210,7 @@ def compare(a: Source, b: Source, *, registry: Registry | None = None, limit: in
 
     Raises ReadError.
     """
-    from elfsig.verbs.compare import compare as _compare
+    from elfsig.verbs.inspect.compare import compare as _compare
 
     return _compare(read(a, limit=limit), read(b, limit=limit), registry or load())
 
@@ -232,7 +232,7 @@ def coverage(
     for an unsigned file. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed ``modarg``.
     """
     from elfsig.elf.image import Image
-    from elfsig.verbs.cover import covers
+    from elfsig.verbs.inspect.cover import covers
 
     question = Question(registry or load(), keyring(trust, keys))
     outside = _outside(detached, modarg, limit)

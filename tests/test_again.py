@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 import corpus
-from elfsig import evidence
-from elfsig.compression import Compression, pack, unpack
-from elfsig.evidence import read
+from elfsig.batch.like_verified import Again
 from elfsig.model import Verdict
-from elfsig.verbs.again import Again
-from elfsig.verbs.verify import examine
+from elfsig.opened import evidence
+from elfsig.opened.compression import Compression, pack, unpack
+from elfsig.opened.evidence import read
+from elfsig.verbs.verify.examine import examine
 from tests.support.cli import elfsig
 from tests.support.run import run
 from tests.support.signed import CERT, REGISTRY, made, question

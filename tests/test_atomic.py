@@ -18,9 +18,9 @@ import pytest
 
 import corpus
 from elfsig import registry
-from elfsig.atomic import TEMPORARY, remove_leftovers, write_atomic
 from elfsig.errors import WriteError
-from elfsig.verbs.strip import strip
+from elfsig.opened.atomic import TEMPORARY, remove_leftovers, write_atomic
+from elfsig.verbs.edit.strip import strip
 from tests.support.cli import environment
 
 OLD, NEW = b"old content", b"the new content, which is longer"

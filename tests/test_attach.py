@@ -13,11 +13,11 @@ import corpus
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import Keyring, SignOptions, TrailerInfo, Verdict
-from elfsig.places import find
+from elfsig.opened.places import find
 from elfsig.trust.keyring import load
-from elfsig.verbs.attach import Attached, attach, candidates, chosen, parts_in
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit.attach import Attached, attach, candidates, chosen, parts_in
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
@@ -42,7 +42,7 @@ def signed(format_id: str, content: bytes = PLAIN, **wish: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def trust(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
-    from elfsig.envelopes.openpgp_make import make_ring
+    from elfsig.envelopes.openpgp.make import make_ring
 
     folder = tmp_path_factory.mktemp("trust")
     for kind in ("note", "pkcs7"):
@@ -259,7 +259,7 @@ def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_
 
 def test_packets_for_a_damaged_file_are_tried_as_every_format(tmp_path: Path) -> None:
     """The formats that lie in sections cannot be: that does not end the search."""
-    from elfsig.envelopes.openpgp_make import make_ring
+    from elfsig.envelopes.openpgp.make import make_ring
 
     (tmp_path / "ring").write_bytes(make_ring(signer("crypto-pgp"), "signer", hash="sha1"))
     cut = PLAIN[:100]

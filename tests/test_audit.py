@@ -17,10 +17,10 @@ import pytest
 import zstandard
 
 import corpus
-from elfsig import compression
-from elfsig.compression import Compression
 from elfsig.kernels import unpacking
-from elfsig.verbs.audit_rules import BY_VERDICT, RULES
+from elfsig.opened import compression
+from elfsig.opened.compression import Compression
+from elfsig.verbs.audit.rules import BY_VERDICT, RULES
 from tests.support.cli import Ran, elfsig
 from tests.support.debian import debian_kernel, debian_vmlinuz
 from tests.support.run import run

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 import corpus
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
 from elfsig.trust.openpgp import read
-from elfsig.verbs.sign import sign
+from elfsig.verbs.edit.sign import sign
 from tests.support import authentic
 from tests.support.notes import Note
 from tests.support.openpgp import signer

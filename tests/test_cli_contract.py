@@ -21,9 +21,9 @@ from elfsig import __version__, registry
 from elfsig.cli import progress
 from elfsig.cli.app import elfsig as group
 from elfsig.cli.app import globals_first
-from elfsig.cli.commands import COMMANDS
+from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.settings import Settings, visible
-from elfsig.verbs.verify import examine
+from elfsig.verbs.verify.examine import examine
 from tests.support.cli import environment
 from tests.support.run import run
 from tests.support.schema import lines, parsed, validate
@@ -100,7 +100,7 @@ def test_help_imports_no_command_and_list_nothing_heavy(signed: Path) -> None:
     loaded = "print(*sorted(sys.modules))"
     started = f"import sys, elfsig.cli\ntry: elfsig.cli.main({{}})\nexcept SystemExit: pass\n{loaded}"
     after_help = python(started.format("['--help']")).split()
-    assert not {row.module for row in COMMANDS.values()} & set(after_help)
+    assert not {f"elfsig.cli.commands.{row.module}" for row in COMMANDS.values()} & set(after_help)
     assert not {"elfsig.verbs", "elfsig_formats", "cryptography", "hashlib"} & set(after_help)
     after_list = python(started.format(f"['--no-plugins', 'list', {str(signed)!r}]")).split()
     assert not set(HEAVY) & set(after_list)
@@ -166,7 +166,7 @@ def test_no_trace_whatever_happens(
     def fail(*_: object) -> None:
         raise reason
 
-    monkeypatch.setattr("elfsig.cli.formats.formats_object", fail)
+    monkeypatch.setattr("elfsig.cli.commands.formats.formats_object", fail)
     ran = run("formats", "--json")
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.startswith(said) and len(ran.err.splitlines()) == bool(said)

@@ -12,10 +12,10 @@ import pytest
 
 import corpus
 from elfsig import registry
-from elfsig.cli import render_list
-from elfsig.evidence import read
-from elfsig.verbs.glance import Templates
-from elfsig.verbs.verify import Question, examine
+from elfsig.batch.like_trailers import Templates
+from elfsig.cli.render import list_ as render_list
+from elfsig.opened.evidence import read
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support.run import run
 from tests.support.schema import lines, parsed
 from tests.support.tools import need

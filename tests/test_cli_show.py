@@ -13,7 +13,7 @@ import corpus
 from corpus import throwaway
 from corpus.recipes import MARKER
 from elfsig.carriers.trailer import INFO
-from elfsig.cli.modinfo import hex_lines, labelled
+from elfsig.cli.render.modinfo import hex_lines, labelled
 from tests.support.debian import debian_modules
 from tests.support.run import run
 from tests.support.schema import parsed

@@ -10,7 +10,7 @@ import pytest
 
 import corpus
 from elfsig.cli import exit_codes
-from elfsig.cli.words import PAINT
+from elfsig.cli.render.words import PAINT
 from elfsig.model import FileReport, Verdict
 from tests.support import vectors
 from tests.support.cli import Ran

@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfsig.algorithms import HASHES as ALL_HASHES
-from elfsig.envelopes import cms_ber, cms_schema, der
-from elfsig.envelopes.cms import Cms, read
-from elfsig.envelopes.primitives import digest_info
+from elfsig.crypto import der
+from elfsig.crypto.checks import digest_info
+from elfsig.crypto.hashes import HASHES as ALL_HASHES
+from elfsig.envelopes.cms import ber as cms_ber
+from elfsig.envelopes.cms import schema as cms_schema
+from elfsig.envelopes.cms.envelope import Cms, read
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Outcome, Signature, SignOptions, TrailerInfo, Verdict
 from elfsig.signers.pem import load_signer

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
+from elfsig.elf.diff import Difference, Weight, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHF_ALLOC, SHT_RELA, ElfTable
-from elfsig.evidence import read
-from elfsig.verbs.compare import Comparison, Conclusion, compare
-from elfsig.verbs.elfdiff import Difference, Weight, first_difference
-from elfsig.verbs.strip import strip
+from elfsig.opened.evidence import read
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
 from tests.support.debian import debian_modules, rebuilt_modules
 from tests.support.elf import index_of, patched, repatched, toy, with_shared_names
 from tests.support.notes import Note

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 
 import corpus
-from elfsig import compression
 from elfsig.elf.image import Image
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused, SigningError, UsageError
-from elfsig.evidence import Evidence, read
 from elfsig.model import Keyring, SignOptions, Verdict
-from elfsig.places import find
+from elfsig.opened import compression
+from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.places import find
 from elfsig.registry import Registry
 from elfsig.signers import open_signer
 from elfsig.trust.keyring import load
-from elfsig.verbs.attach import attach, parts_in
-from elfsig.verbs.convert import Conversion, Plan, Target, convert, look, options_for, plan, refusal
-from elfsig.verbs.convert_record import convert_file
-from elfsig.verbs.detached import from_argument
-from elfsig.verbs.digest import streams
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit.attach import attach, parts_in
+from elfsig.verbs.edit.convert import Conversion, Plan, Target, convert, look, options_for, plan, refusal
+from elfsig.verbs.edit.convert_record import convert_file
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.inspect.digest import streams
+from elfsig.verbs.verify.detached import from_argument
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY, Judges, Signed, judges

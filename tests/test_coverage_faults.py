@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from elfsig.coverage import relocations
-from elfsig.coverage.canonical import FILEORDER, SORTED, SORTED_2012
-from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003
+from elfsig.coverages import relocations
+from elfsig.coverages.canonical import FILEORDER, SORTED, SORTED_2012
+from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Derived, Place

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
-from elfsig.cli.render_coverage import scale, share
+from elfsig.cli.render.coverage import scale, share
 from elfsig.elf.image import Image
-from elfsig.evidence import read
 from elfsig.model import Place
-from elfsig.verbs.bytemap import Kind, Map, Run, draw
-from elfsig.verbs.cover import Basis, Cover, covers
-from elfsig.verbs.verify import Question
+from elfsig.opened.evidence import read
+from elfsig.verbs.inspect.bytemap import Kind, Map, Run, draw
+from elfsig.verbs.inspect.cover import Basis, Cover, covers
+from elfsig.verbs.verify.examine import Question
 from tests.support import vectors
 from tests.support.run import run
 from tests.support.schema import parsed

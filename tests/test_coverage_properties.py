@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfsig.coverage import relocations
-from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
-from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
+from elfsig.coverages import relocations
+from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
+from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Derived, FileRange, Message

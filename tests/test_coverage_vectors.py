@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
-from elfsig.coverage import relocations
-from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
-from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2, TextData
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages import relocations
+from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
+from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2, TextData
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.model import Coverage, Message, Place
 from tests.support.vectors import Vector, each, module, read, vector, vectors

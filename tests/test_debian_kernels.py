@@ -12,10 +12,10 @@ import pytest
 from corpus import KEYS
 from elfsig import registry
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
-from elfsig.evidence import read
 from elfsig.model import Verdict
+from elfsig.opened.evidence import read
 from elfsig.trust import keyring
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support.cli import elfsig
 from tests.support.debian import debian_kernel, debian_modules, debian_vmlinuz
 from tests.support.kernels import ARCHES

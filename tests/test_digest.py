@@ -14,7 +14,7 @@ from elfsig.carriers.trailer import MARKER
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.registry import load
-from elfsig.verbs.digest import chosen, streams
+from elfsig.verbs.inspect.digest import chosen, streams
 from tests.support.cli import environment, validator
 from tests.support.run import run
 from tests.support.vectors import ROOT, read, vector, vectors

@@ -22,13 +22,13 @@ from elfsig.elf.image import Image
 from elfsig.envelopes.digsig import Digsig, key_blob, key_id_v1
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import MagicInfo, Signature, SignOptions, TrailerInfo, Verdict
-from elfsig.places import find
+from elfsig.opened.places import find
 from elfsig.registry import load
 from elfsig.signers.pem import FileSigner
 from elfsig.trust.keyring import Ring, read_source
 from elfsig.trust.make import Material, Origin, key_from_public
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
 from tests.support.cms import identity, issued
 from tests.support.openpgp import message
 from tests.support.run import run
@@ -154,7 +154,7 @@ def test_what_is_not_made() -> None:
 def test_key_id_of_a_certificate_comes_from_its_skid() -> None:
     who = identity()
     key = FileSigner(who.private, who.private.public_key(), "rsa", 2048, None)
-    from elfsig.trust.certificate import parse
+    from elfsig.crypto.certificate import parse
 
     certified = FileSigner(key.private, key.public, "rsa", 2048, parse(who.certificate).certificate)
     blob, _ = ENVELOPE.create(message(MODULE), certified, SignOptions(payload="v2"))

@@ -9,7 +9,7 @@ import pytest
 
 import corpus
 from elfsig.errors import UsageError, WriteError
-from elfsig.verbs import dkms
+from elfsig.host import dkms
 from tests.support.run import run
 from tests.support.system_dkms import MODULE, Sandbox, sandbox
 from tests.support.tools import need

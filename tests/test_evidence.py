@@ -19,11 +19,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfsig import compression, evidence
 from elfsig.carriers.trailer import MARKER
-from elfsig.compression import Compression
 from elfsig.errors import ReadError
-from elfsig.evidence import Entry, read, walk
+from elfsig.opened import compression, evidence
+from elfsig.opened.compression import Compression
+from elfsig.opened.evidence import read
+from elfsig.opened.walk import Entry, walk
 from tests.support.tools import need
 
 CONTENT = b"\x7fELF" + os.urandom(3000) + bytes(200_000)

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from elfsig.cli.app import elfsig as program
-from elfsig.cli.commands import COMMANDS
+from elfsig.cli.command_table import COMMANDS
+from elfsig.cli.commands.keys.group import COMMANDS as KEYS
 from elfsig.cli.examples import EXAMPLES
-from elfsig.cli.keys import COMMANDS as KEYS
 from tests.support.cli import elfsig
 
 NAMES = [*COMMANDS, *(f"keys {name}" for name in KEYS)]

@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from elfsig import registry
-from elfsig.kernels.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
+from elfsig.host import explain
+from elfsig.host.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
 from elfsig.kernels.select import Chosen
-from elfsig.verbs import explain
-from elfsig.verbs.kernel import KernelQuestion
+from elfsig.verbs.verify.kernel import KernelQuestion
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, issued, private
 from tests.support.vectors import ROOT, module, vector

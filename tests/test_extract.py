@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 import corpus
 from elfsig.carriers.trailer import MARKER
-from elfsig.envelopes import asn1_dump, packet_dump
-from elfsig.envelopes.openpgp_make import make_ring
-from elfsig.evidence import read
+from elfsig.envelopes.cms import dump as asn1_dump
+from elfsig.envelopes.openpgp import dump as packet_dump
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions
+from elfsig.opened.evidence import read
 from elfsig.signers import open_signer
-from elfsig.verbs.extract import pieces
-from elfsig.verbs.sign import sign
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.inspect.extract import pieces
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
 from tests.support.openpgp import signer as throwaway

@@ -11,7 +11,7 @@ import corpus
 from elfsig.errors import SigningError
 from elfsig.kernels.select import choose
 from elfsig.model import SignOptions
-from elfsig.verbs.sign import SignResult, sign
+from elfsig.verbs.edit.sign import SignResult, sign
 from tests.support.cli import elfsig
 from tests.support.signed import CERT, KEY, REGISTRY, signer
 

@@ -14,7 +14,7 @@ import pytest
 
 import corpus
 from elfsig import registry
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Carrier, Coverage, Envelope, Format

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from elfsig.cli.app import elfsig
 from elfsig.envelopes.encrypted_digest import EncryptedDigest, open_with
-from elfsig.envelopes.openpgp import OpenPgp
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.envelope import OpenPgp
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import SigningError
 from elfsig.model import SignOptions, Verdict
 from elfsig.signers.gpg import GpgSigner, parse_key
 from elfsig.trust.openpgp import read
-from elfsig.verbs.openpgp_ring import public_ring
+from elfsig.verbs.keys.openpgp_ring import public_ring
 from tests.support.gnupg import Home, home
 from tests.support.openpgp import Keys, message, signer
 from tests.support.vectors import ROOT, vector

@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.carriers.detached import argument_place
 from elfsig.carriers.trailer import MARKER
+from elfsig.crypto.names import signer_name
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, ElfTable
-from elfsig.envelopes.names import signer_name
 from elfsig.errors import UsageError
 from elfsig.kernels import config, modes
 from elfsig.kernels.catalogue import PROFILES, get
@@ -27,6 +27,7 @@ from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_m
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import choose, for_module, for_release
 from elfsig.model import Basis
+from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
 from tests.support import elf, verdicts

@@ -19,7 +19,7 @@ from elfsig.keygen import genkey, kconfig, keydir
 from elfsig.keygen.certificate import self_signed
 from elfsig.keygen.files import write_new
 from elfsig.keygen.kinds import KINDS, kind_named, make_private
-from elfsig.verbs.generate import Wish, decide, make
+from elfsig.verbs.keys.generate import Wish, decide, make
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.terminal import typed
 from tests.support.tools import need

@@ -17,22 +17,23 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from elfsig import evidence, registry
-from elfsig.coverage.whole_file import WholeFile
+from elfsig import registry
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.crypto.certificate import parse
+from elfsig.crypto.checks import digest_info, pkcs1_block
 from elfsig.elf.image import Image
-from elfsig.envelopes.cms import Cms
-from elfsig.envelopes.primitives import digest_info, pkcs1_block
+from elfsig.envelopes.cms.envelope import Cms
 from elfsig.errors import UsageError, VerificationError
-from elfsig.evidence import Evidence
 from elfsig.model import SignOptions, Verdict
+from elfsig.opened import evidence
+from elfsig.opened.evidence import Evidence
 from elfsig.signers.pem import FileSigner
 from elfsig.trust import recover as arithmetic
-from elfsig.trust.certificate import parse
 from elfsig.trust.keyring import load
 from elfsig.trust.recover import EXPONENTS, PLAIN, Body, Equation, equation, made_by, recover
-from elfsig.verbs.recover import Recovered, recover_key
-from elfsig.verbs.sign import sign
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.keys.recover import Recovered, recover_key
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support import elf
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, attributes, cms, issued, signer_info

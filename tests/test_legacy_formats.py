@@ -9,23 +9,24 @@ from typing import Any
 import pytest
 
 import corpus
-from elfsig import evidence, registry
-from elfsig.algorithms import HASHES
+from elfsig import registry
+from elfsig.crypto.hashes import HASHES
 from elfsig.elf.edit import insert_section
 from elfsig.elf.guard import Wish
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_NOTE, SHT_PROGBITS
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
 from elfsig.errors import EditRefused, ParseError, SigningError
 from elfsig.model import FileReport, Finding, Pair, SignOptions, Verdict
+from elfsig.opened import evidence
 from elfsig.signers.gpg import GpgSigner
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_public
 from elfsig.trust.openpgp import read
-from elfsig.verbs.sign import SignResult, choose_pair, sign
-from elfsig.verbs.strip import strip
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.edit.sign import SignResult, choose_pair, sign
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.verify.examine import Question, examine
 from elfsig_formats.gkh import GKH
 from elfsig_formats.note import NOTE
 from elfsig_formats.redhat import REDHAT

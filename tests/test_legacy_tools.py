@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.cli.app import elfsig
 from elfsig.elf.image import Image
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions, Verdict
+from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
 from elfsig.trust.openpgp import read
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support.gnupg import home
 from tests.support.openpgp import private_key, signer
 from tests.support.tools import need

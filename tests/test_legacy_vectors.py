@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.carriers.detached import argument_place
 from elfsig.elf.image import Image
 from elfsig.model import Finding, SectionInfo, SignOptions, Verdict
-from elfsig.places import Found
+from elfsig.opened import evidence
+from elfsig.opened.places import Found
 from elfsig.trust.keyring import Ring
-from elfsig.verbs.verify import Question, examine, findings_at
+from elfsig.verbs.verify.examine import Question, examine, findings_at
 from elfsig_formats.variants import lenient
 from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 

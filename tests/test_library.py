@@ -88,7 +88,7 @@ def test_convert_verifies_first() -> None:
 
 
 def test_convert_from_and_to_signatures_that_lie_elsewhere(tmp_path: Path) -> None:
-    from elfsig.envelopes.openpgp_make import make_ring
+    from elfsig.envelopes.openpgp.make import make_ring
 
     ring = tmp_path / "ring"
     ring.write_bytes(make_ring(signer(), "Test"))
@@ -136,7 +136,7 @@ def test_coverage_gives_a_map_for_each_signature() -> None:
     assert asked.found is None and asked.coverage == "textdata"
 
 
-@pytest.mark.parametrize("first", ["elfsig", "elfsig.coverage.whole_file", "elfsig.api"])
+@pytest.mark.parametrize("first", ["elfsig", "elfsig.coverages.whole_file", "elfsig.api"])
 def test_coverage_is_a_verb_whatever_was_imported_before(first: str, tmp_path: Path) -> None:
     module = tmp_path / "a.ko"
     module.write_bytes(SIGNED)

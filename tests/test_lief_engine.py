@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from corpus.oldlayout import rewrite
 from elfsig.carriers.section import SectionCarrier
-from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
-from elfsig.coverage.textdata import TEXTDATA
+from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
+from elfsig.coverages.textdata import TEXTDATA
 from elfsig.elf import lief_engine
 from elfsig.elf.edit import insert_section, remove_section
 from elfsig.elf.guard import Wish

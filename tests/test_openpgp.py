@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfsig.envelopes import der
-from elfsig.envelopes.openpgp import OpenPgp
-from elfsig.envelopes.openpgp_keys import PublicKeyPacket, crc24, dearmour, key_id_of, read_public_key
-from elfsig.envelopes.openpgp_make import make_ring
-from elfsig.envelopes.openpgp_packets import (
+from elfsig.crypto import der
+from elfsig.envelopes.openpgp.envelope import OpenPgp
+from elfsig.envelopes.openpgp.keys import PublicKeyPacket, crc24, dearmour, key_id_of, read_public_key
+from elfsig.envelopes.openpgp.make import make_ring
+from elfsig.envelopes.openpgp.packets import (
     PUBLIC_SUBKEY,
     SIGNATURE,
     mpi,

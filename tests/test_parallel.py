@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError
-from elfsig.parallel import run
 from tests.support.cli import environment
 
 
@@ -102,7 +102,7 @@ def test_with_threads_nothing_is_forked() -> None:
 def test_an_interrupt_ends_it_and_the_item_at_hand_is_finished() -> None:
     code = """
 import os, time
-from elfsig.parallel import run
+from elfsig.batch.workers import run
 def work(n):
     time.sleep(0.05)
     os.write(2, b"%d\\n" % n)

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
-from elfsig.coverage.catalogue import COVERAGES
+from elfsig.coverages.catalogue import COVERAGES
 from elfsig.elf.image import Image
 from elfsig.errors import ReadError, UsageError
-from elfsig.evidence import read
 from elfsig.model import Verdict
+from elfsig.opened.evidence import read
 from elfsig.trust import keyring
-from elfsig.verbs.bytemap import Kind, Map, Run
-from elfsig.verbs.cover import Cover, covers
-from elfsig.verbs.prove import SMALL, Proof, chosen, every, prove, prover
-from elfsig.verbs.verify import Outside, Question
+from elfsig.verbs.inspect.bytemap import Kind, Map, Run
+from elfsig.verbs.inspect.cover import Cover, covers
+from elfsig.verbs.inspect.prove import SMALL, Proof, chosen, every, prove, prover
+from elfsig.verbs.verify.examine import Outside, Question
 from tests.support import vectors
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.notes import Note

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elfsig import registry
-from elfsig.cli.commands import COMMANDS
+from elfsig.cli.command_table import COMMANDS
 from elfsig.model import Verdict
 from tests.support.cli import CHECKOUT, elfsig
 

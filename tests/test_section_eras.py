@@ -11,19 +11,20 @@ from typing import NamedTuple
 import pytest
 
 import corpus
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
 from elfsig.elf.image import Image
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions, Verdict
+from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
 from elfsig.trust.openpgp import read
-from elfsig.verbs.digest import streams
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.inspect.digest import streams
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support.debian import debian_modules
 from tests.support.gnupg import Home, home
 from tests.support.kernels import ARCHES

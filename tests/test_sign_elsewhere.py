@@ -20,8 +20,8 @@ from elfsig.errors import SigningError, UsageError
 from elfsig.signers import outside, patience
 from elfsig.signers.command import CommandSigner
 from elfsig.signers.outside import Request, checked, public_half, read_public
-from elfsig.verbs.answer import name_below
-from elfsig.verbs.prepare import read_manifest
+from elfsig.verbs.remote.complete import name_below
+from elfsig.verbs.remote.prepare import read_manifest
 from tests.support.cli import Ran, elfsig
 from tests.support.cms import identity, private
 from tests.support.tools import need

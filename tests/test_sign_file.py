@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from elfsig.cli.app import elfsig
-from elfsig.cli.sign_file import USAGE, status
-from elfsig.envelopes.cms import read
+from elfsig.cli.commands.sign_file import USAGE, status
+from elfsig.envelopes.cms.envelope import read
 from tests.support import cms as craft
 from tests.support.cms import identity, private
 from tests.support.tools import need
@@ -260,7 +260,17 @@ def test_sub_command_is_the_same(here: Path) -> None:
 
 def test_executable(here: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-X", "importtime", "-m", "elfsig.cli.sign_file", "sha256", "k", "c", "m"]
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "elfsig.cli.commands.sign_file",
+        "sha256",
+        "k",
+        "c",
+        "m",
+    ]
     found = subprocess.run(command, env=environ, capture_output=True, check=True, text=True)
     loaded = {line.rsplit("|", 1)[-1].strip() for line in found.stderr.splitlines()}
     assert not loaded & {"click", "lief", "elftools", "numpy", "pyasn1", "cryptography.x509"}

@@ -17,17 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
-from elfsig import compression, registry
+from elfsig import registry
+from elfsig.batch.edit import Output, edit
 from elfsig.carriers.trailer import MARKER
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
-from elfsig.evidence import Evidence, read
 from elfsig.model import SignOptions
-from elfsig.places import find
-from elfsig.verbs.edit import Change, Done, Output, edit
-from elfsig.verbs.sign import SignResult, sign, sign_file
-from elfsig.verbs.strip import StripResult, strip, strip_file
+from elfsig.opened import compression
+from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.places import find
+from elfsig.verbs.edit.change import Change, Done
+from elfsig.verbs.edit.sign import SignResult, sign, sign_file
+from elfsig.verbs.edit.strip import StripResult, strip, strip_file
 from tests.support.cli import elfsig
 from tests.support.debian import debian_modules
 from tests.support.openpgp import signer as throwaway

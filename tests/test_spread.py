@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from elfsig.cli.reading import Result, spread
-from elfsig.evidence import Entry
+from elfsig.opened.walk import Entry
 
 PARENT = os.getpid()
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 import corpus
 from corpus import build
+from elfsig.cli import tour_steps as tour
+from elfsig.cli.commands.tour import command
 from elfsig.cli.settings import Settings
-from elfsig.cli.tour import command
-from elfsig.verbs import tour
 from tests.support.cli import elfsig, environment
 
 

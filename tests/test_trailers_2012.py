@@ -17,14 +17,14 @@ import corpus
 from corpus.recipes import MARKER, raw_signature, sign_pkcs7, sign_x509_rc1, trailer
 from corpus.recipes_2012 import MAGIC, WHEN, openpgp, sign_crypto_digsig, sign_crypto_pgp
 from elfsig.elf.image import Image
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions
-from elfsig.places import find
+from elfsig.opened.places import find
 from elfsig.registry import load
 from elfsig.signers import open_signer
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
 from tests.support.elf import Sec, build, repatched
 from tests.support.gnupg import Home, home
 from tests.support.run import run

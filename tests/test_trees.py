@@ -17,13 +17,14 @@ from typing import NoReturn
 import pytest
 
 import corpus
-from elfsig import compression, registry
+from elfsig import registry
 from elfsig.cli import progress
 from elfsig.cli.app import elfsig as group
 from elfsig.elf.image import Image
-from elfsig.evidence import read
-from elfsig.places import find
-from elfsig.verbs.strip import strip
+from elfsig.opened import compression
+from elfsig.opened.evidence import read
+from elfsig.opened.places import find
+from elfsig.verbs.edit.strip import strip
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.notes import Note
 from tests.support.run import run

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, x25519
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elfsig.crypto import certificate as certificates
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
-from elfsig.trust import certificate as certificates
 from elfsig.trust import efi, ima, make, pem
 from elfsig.trust.keyring import SOURCES, Ring, fingerprints, load, read_source
 from elfsig.trust.make import Material, Origin

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
 from elfsig.trust import builtin, decompress, kernel_image

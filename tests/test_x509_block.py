@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfsig.carriers.trailer import ModuleTrailer
+from elfsig.crypto.names import signer_name
 from elfsig.elf.image import Image
-from elfsig.envelopes.names import signer_name
 from elfsig.envelopes.x509_block import X509Block
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Outcome, Signature, SignOptions, TrailerInfo, Verdict

@@ -14,8 +14,8 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from elfsig import __version__
-from elfsig.cli.commands import COMMANDS
+from elfsig._version import __version__
+from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.lazy import TableGroup
 from elfsig.cli.settings import COLORS, DEBUG, Settings, complain
 from elfsig.errors import ElfsigError

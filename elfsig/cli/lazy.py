@@ -9,9 +9,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import click
 
+COMMANDS = "elfsig.cli.commands"
+"""The package of the modules that the rows name."""
+
 
 class Row(NamedTuple):
-    """``module`` exposes the click command as ``command``; ``help`` is its line in the group's help."""
+    """``module``, below :data:`COMMANDS`, exposes the click command as ``command``.
+
+    ``help`` is its line in the group's help.
+    """
 
     module: str
     help: str
@@ -31,7 +37,7 @@ class TableGroup(click.Group):
         row = self.table.get(cmd_name)
         if row is None:
             return None
-        command: click.Command = import_module(row.module).command
+        command: click.Command = import_module(f"{COMMANDS}.{row.module}").command
         gc.freeze()
         gc.enable()
         return command

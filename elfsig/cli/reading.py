@@ -14,14 +14,15 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from elfsig.cli import exit_codes
-from elfsig.cli.options import Machine
-from elfsig.cli.output import write_files
+from elfsig.cli.options.common import Machine
+from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import DEBUG, Settings, complain
-from elfsig.cli.words import remark_words
 from elfsig.errors import ElfsigError, ReadError
-from elfsig.evidence import LIMIT, Entry, Evidence, read, walk
 from elfsig.model import FileReport
-from elfsig.verbs.verify import Outside, Question, examine, failed
+from elfsig.opened.evidence import LIMIT, Evidence, read
+from elfsig.opened.walk import Entry, walk
+from elfsig.verbs.verify.examine import Outside, Question, examine, failed
 
 
 class Result(NamedTuple):
@@ -92,7 +93,7 @@ def spread(
     batches = _batches(entries, most)
     if jobs == 1:
         return chain.from_iterable(map(work, batches))
-    from elfsig.parallel import run
+    from elfsig.batch.workers import run
 
     def lost(batch: Sequence[Entry], how: str) -> list[Result]:
         if len(batch) > 1:  # one of them did it: each in turn, and never in this process

@@ -12,8 +12,8 @@ from operator import add
 from struct import Struct, error
 from typing import NamedTuple
 
+from elfsig.elf.words import ByteRange, ElfSummary
 from elfsig.errors import ParseError
-from elfsig.model import ByteRange, ElfSummary
 
 MAGIC = b"\x7fELF"
 LONGEST_NAME = 4096

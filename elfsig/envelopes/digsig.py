@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
 
-from elfsig.algorithms import HASH_BY_KERNEL, HASHES, hash_named
-from elfsig.envelopes.primitives import Match, Unsupported, digest_of, judge, open_padding, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, judge, open_padding, try_digest
+from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Key,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from elfsig.envelopes.primitives import digest_of
+from elfsig.crypto.checks import digest_of
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Keyring,
@@ -27,7 +27,7 @@ from elfsig.model import (
 )
 
 if TYPE_CHECKING:
-    from elfsig.envelopes.openpgp_packets import Packet
+    from elfsig.envelopes.openpgp.packets import Packet
 
 _SESSION_NUMBERS: Final[Mapping[int, int]] = {1: 1, 2: 1, 16: 2}
 """How many numbers an encrypted session key has: RSA one, Elgamal two."""
@@ -49,7 +49,7 @@ class EncryptedDigest:
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """One entry for the message. Raises ParseError for anything else."""
-        from elfsig.envelopes.openpgp_packets import ALGORITHM_NAMES, ALGORITHMS, SEIPD
+        from elfsig.envelopes.openpgp.packets import ALGORITHM_NAMES, ALGORITHMS, SEIPD
 
         recipients, data = _message(blob)
         first = recipients[0]
@@ -121,7 +121,7 @@ def open_with(signature: Signature, message: Message, decrypt: Callable[[bytes],
 
 def _message(blob: bytes) -> tuple[list[Packet], Packet]:
     """(session key packets, the encrypted data). Nothing may follow it."""
-    from elfsig.envelopes.openpgp_packets import PKESK, SED, SEIPD, read_packet
+    from elfsig.envelopes.openpgp.packets import PKESK, SED, SEIPD, read_packet
 
     recipients: list[Packet] = []
     packet = read_packet(blob, 0)
@@ -140,7 +140,7 @@ def _message(blob: bytes) -> tuple[list[Packet], Packet]:
 
 def _session_key(packet: Packet) -> tuple[bytes, int]:
     """(key id, algorithm) of a session key packet (RFC 4880 5.1)."""
-    from elfsig.envelopes.openpgp_packets import byte_at, read_mpis, take
+    from elfsig.envelopes.openpgp.packets import byte_at, read_mpis, take
 
     body, base = packet.body, packet.body_start
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elfsig.algorithms import HASH_BY_KERNEL
-from elfsig.envelopes.primitives import odd_name
+from elfsig.crypto.checks import odd_name
+from elfsig.crypto.hashes import HASH_BY_KERNEL
 from elfsig.envelopes.x509_block import ALGORITHMS
 from elfsig.errors import SigningError
 from elfsig.model import (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from elfsig.envelopes.primitives import Match, digest_info, digest_of, judge
+from elfsig.crypto.checks import Match, digest_info, digest_of, judge
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Key,

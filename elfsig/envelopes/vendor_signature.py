@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Keyring,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from elfsig.algorithms import HASH_BY_KERNEL, HASHES, hash_named
-from elfsig.envelopes.primitives import Match, Unsupported, digest_of, judge, odd_name, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, judge, odd_name, try_digest
+from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import (
     Key,
@@ -113,7 +113,7 @@ class X509Block:
 
 def _names(signer: Signer) -> tuple[bytes, bytes]:
     """Signer name and subject key id of the signer's certificate. Raises SigningError, as sign-file did."""
-    from elfsig.envelopes.names import signer_name
+    from elfsig.crypto.names import signer_name
 
     if signer.certificate is None:
         raise SigningError("x509 names its signer by certificate: give the one of this key with --cert")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from elfsig.algorithms import HASHES
+from elfsig.crypto.hashes import HASHES
 from elfsig.kernels.profile import Reply
 from elfsig.kernels.walk import Accept, Case, Stop
 from elfsig.model import Key

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from elfsig.envelopes import der
-from elfsig.envelopes.cms_algorithms import BY_OID, SignatureAlgorithm
+from elfsig.crypto import der
+from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
 from elfsig.errors import ParseError
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key, KeyId

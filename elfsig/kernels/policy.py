@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from elfsig.elf.image import Image
-from elfsig.evidence import Evidence
 from elfsig.kernels import walk_2012, walk_cms, walk_sections, walk_x509
 from elfsig.kernels.advice import advise
 from elfsig.kernels.errnos import insmod_line, number
@@ -19,6 +18,7 @@ from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profile, Reply, Walked
 from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
 from elfsig.model import Place
+from elfsig.opened.evidence import Evidence
 from elfsig.registry import Registry
 from elfsig.trust.keyring import Ring
 

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from elfsig.elf.image import Image
 from elfsig.elf.modinfo import value
 from elfsig.errors import UsageError
-from elfsig.evidence import read
 from elfsig.kernels import config as configs
 from elfsig.kernels.catalogue import ALIASES, PROFILES, get, mainline
 from elfsig.kernels.profile import Profile, Trust
 from elfsig.kernels.tables_distros import PLATFORM, RETRY, WITH_PLATFORM
 from elfsig.kernels.tables_trailers import MACHINE
 from elfsig.model import Basis
+from elfsig.opened.evidence import read
 
 AUTO = "auto"
 RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?(?:[-+.].*)?\Z")

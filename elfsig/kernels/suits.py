@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfsig.coverage.catalogue import SIGNED_AS
+from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.kernels.profile import Profile
 from elfsig.model import SignOptions
 

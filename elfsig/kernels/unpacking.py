@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from elfsig.compression import GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Compression, gzip_header
 from elfsig.model import Remark
+from elfsig.opened.compression import GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Compression, gzip_header
 
 XZ_CHECKS: Final = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
 XZ_READABLE: Final = (0, 1)

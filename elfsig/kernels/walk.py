@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
-from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
+from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
-from elfsig.evidence import Evidence
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.profile import Mode, Profile
 from elfsig.model import Coverage, Key, Message, Place
+from elfsig.opened.evidence import Evidence
 from elfsig.registry import Registry
 
 COVERAGES: Mapping[str, Coverage] = {

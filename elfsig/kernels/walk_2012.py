@@ -7,11 +7,11 @@ the file, then in the module's arguments.
 
 from __future__ import annotations
 
-from elfsig.algorithms import HASH_BY_OPENPGP
 from elfsig.carriers.magic_trailer import MAGIC
-from elfsig.envelopes.openpgp import OpenPgp
-from elfsig.envelopes.openpgp_packets import SIGNATURE, SignaturePacket, read_packets, read_signature
-from elfsig.envelopes.primitives import Match, digest_of, open_padding, try_digest
+from elfsig.crypto.checks import Match, digest_of, open_padding, try_digest
+from elfsig.crypto.hashes import HASH_BY_OPENPGP
+from elfsig.envelopes.openpgp.envelope import OpenPgp
+from elfsig.envelopes.openpgp.packets import SIGNATURE, SignaturePacket, read_packets, read_signature
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import nameless
 from elfsig.kernels.walk import Case, Said, Step, Stop, Went, compute
@@ -132,7 +132,7 @@ def value(case: Case) -> Said:
 
 
 def _holds(each: Key, name: str, hashed: bytes, signature_value: bytes) -> bool:
-    from elfsig.envelopes.openpgp_make import hash_for
+    from elfsig.envelopes.openpgp.make import hash_for
 
     return (
         try_digest(each, each.algorithm, hash_for(each.algorithm, name), hashed, signature_value) is Match.YES

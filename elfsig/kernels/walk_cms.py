@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from elfsig.envelopes.cms import Cms, read
-from elfsig.envelopes.cms_algorithms import BY_OID, SignatureAlgorithm
-from elfsig.envelopes.cms_chain import Embedded, read_embedded
-from elfsig.envelopes.cms_types import DATA, SignedData, SignerInfo
-from elfsig.envelopes.primitives import Match, Unsupported
-from elfsig.envelopes.statement import Statement, stream_digest
+from elfsig.crypto.checks import Match, Unsupported
+from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
+from elfsig.envelopes.cms.chain import Embedded, read_embedded
+from elfsig.envelopes.cms.envelope import Cms, read
+from elfsig.envelopes.cms.statement import Statement, stream_digest
+from elfsig.envelopes.cms.types import DATA, SignedData, SignerInfo
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import named, nameless
 from elfsig.kernels.profile import Crypto

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elfsig.algorithms import HASH_BY_OPENPGP
-from elfsig.envelopes.openpgp_packets import SIGNATURE, SignaturePacket, read_packets, read_signature
-from elfsig.envelopes.primitives import digest_of
+from elfsig.crypto.checks import digest_of
+from elfsig.crypto.hashes import HASH_BY_OPENPGP
+from elfsig.envelopes.openpgp.packets import SIGNATURE, SignaturePacket, read_packets, read_signature
 from elfsig.errors import ParseError
 from elfsig.kernels.elf_checks import fault
 from elfsig.kernels.keys import nameless
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went, compute
 from elfsig.kernels.walk_trailer import compressed, done
 from elfsig.model import Key, Place
-from elfsig.places import find as find_all
+from elfsig.opened.places import find as find_all
 
 DSA = 17
 KSIGN_UNKNOWN = ("ksign: module signed with unknown public key", "- signature keyid: {key_id} ver={version}")

@@ -12,7 +12,7 @@ from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpac
 from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
-from elfsig.places import find
+from elfsig.opened.places import find
 
 NOT_PKCS7 = "{who}not signed with expected PKCS#7 message"
 NONZERO = "{who}PKCS#7 signature info has unexpected non-zero params"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from elfsig.algorithms import HASHES
-from elfsig.envelopes import der
+from elfsig.crypto import der
+from elfsig.crypto.hashes import HASHES
 from elfsig.errors import UsageError
 from elfsig.keygen.genkey import CODE_SIGNING, Genkey
 

@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from elfsig.atomic import sync_folder
 from elfsig.errors import WriteError
+from elfsig.opened.atomic import sync_folder
 
 SECRET, PUBLIC = 0o600, 0o644
 FOLDER = 0o700

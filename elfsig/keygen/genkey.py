@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from elfsig.algorithms import hash_named
+from elfsig.crypto.hashes import hash_named
 from elfsig.errors import SigningError, UsageError
 
 Sections = Mapping[str, Mapping[str, str]]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from elfsig.algorithms import HASHES
+from elfsig.crypto.hashes import HASHES
 from elfsig.errors import ReadError, UsageError
 from elfsig.keygen.kinds import BY_CONFIG, Kind
 

@@ -17,10 +17,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from elfsig.atomic import sync_folder
 from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
 from elfsig.keygen.files import FOLDER, Item, write_new
 from elfsig.keygen.kinds import Kind, kind_of
+from elfsig.opened.atomic import sync_folder
 
 CURRENT = "current"
 PAIR, PRIVATE, CERTIFICATE = "signing_key.pem", "signing_prv.pem", "signing_crt.crt"
@@ -61,7 +61,7 @@ class Current(NamedTuple):
 
 def current(keydir: str) -> Current | None:
     """The newest pair, None where there is none yet. Raises ReadError where it is damaged."""
-    from elfsig.trust.certificate import parse
+    from elfsig.crypto.certificate import parse
     from elfsig.trust.make import load_spki
 
     link = os.path.join(keydir, CURRENT)

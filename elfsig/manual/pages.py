@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 import click
 
-from elfsig import __version__
+from elfsig._version import __version__
 from elfsig.cli.app import elfsig as program
-from elfsig.cli.commands import COMMANDS
+from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.examples import EXAMPLES
 
 NAME: Final = "elfsig"

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from elfsig.algorithms import HASHES
-from elfsig.envelopes.openpgp_packets import ALGORITHM_NAMES, ALGORITHMS
+from elfsig.crypto.hashes import HASHES
+from elfsig.envelopes.openpgp.packets import ALGORITHM_NAMES, ALGORITHMS
 from elfsig.errors import SigningError
 from elfsig.model import SignOptions
 

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from elfsig.algorithms import HASHES
-from elfsig.envelopes import der
-from elfsig.envelopes.primitives import MESSAGE_ALGORITHMS, prehashed, public_kind
+from elfsig.crypto import der
+from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed, public_kind
+from elfsig.crypto.hashes import HASHES
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 from elfsig.signers.pem import certificates, padded_digest, validity
@@ -49,7 +49,7 @@ def public_half(public: Any, certificate: Certificate | None = None, name: str =
 
 def from_certificates(data: bytes, name: str) -> Iterator[PublicHalf]:
     """The certificates in a PEM file, or the one that a DER file is. Raises SigningError."""
-    from elfsig.trust.certificate import parse
+    from elfsig.crypto.certificate import parse
     from elfsig.trust.make import load_spki
 
     for each in certificates(data, name):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from elfsig.envelopes.primitives import (
+from elfsig.crypto.checks import (
     MESSAGE_ALGORITHMS,
     digest_info,
     pkcs1_block,
@@ -175,7 +175,7 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
 
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
     """The certificate of ``public`` in ``data``. Raises SigningError if there are only those of others."""
-    from elfsig.trust.certificate import parse
+    from elfsig.crypto.certificate import parse
     from elfsig.trust.make import load_spki
 
     if not required and b"-----BEGIN " not in data:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from elfsig.envelopes import der
-from elfsig.envelopes.primitives import encode_oid
+from elfsig.crypto import der
+from elfsig.crypto.checks import encode_oid
 from elfsig.errors import ParseError, SigningError
 from elfsig.signers.outside import PublicHalf, from_certificates, public_half
 from elfsig.signers.pkcs11_uri import SCHEME, Uri, parse

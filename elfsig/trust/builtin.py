@@ -14,10 +14,10 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from elfsig.crypto.certificate import Parsed, parse
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.elf.table import SHT_SYMTAB, ElfTable
 from elfsig.errors import ParseError
-from elfsig.trust.certificate import Parsed, parse
 
 START = re.compile(rb"\x30\x82..\x30[\x81\x82]", re.DOTALL)
 ZEROS = re.compile(rb"\0*")

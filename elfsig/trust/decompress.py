@@ -13,9 +13,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from elfsig import compression
-from elfsig.compression import Compression
 from elfsig.errors import ParseError, ReadError
+from elfsig.opened import compression
+from elfsig.opened.compression import Compression
 
 LIMIT = 1 << 30
 RATIO, FLOOR = 64, 64 << 20

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.evidence import read_error
 from elfsig.model import Key, KeyId, Remark
+from elfsig.opened.evidence import read_error
 from elfsig.trust import efi, ima, kernel_image, merkle, openpgp, pem
 from elfsig.trust.make import Material, MerkleRoot, Origin, RevokedHash, gather
 
@@ -99,7 +99,7 @@ def _hash_revoked(key: Key, revoked: frozenset[RevokedHash]) -> bool:
     """Whether the certificate is revoked by the hash of its TBSCertificate."""
     if key.certificate is None or not revoked:
         return False
-    from elfsig.trust.certificate import parse
+    from elfsig.crypto.certificate import parse
 
     tbs = parse(key.certificate.der).tbs
     names = {each.hash for each in revoked if each.kind == "tbs"}

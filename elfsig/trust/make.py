@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from elfsig.envelopes import der
-from elfsig.envelopes.cms_types import magnitude
-from elfsig.envelopes.names import signer_name
-from elfsig.envelopes.primitives import public_kind
+from elfsig.crypto import der
+from elfsig.crypto.certificate import Parsed, element, parse
+from elfsig.crypto.checks import public_kind
+from elfsig.crypto.names import signer_name
+from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
-from elfsig.trust.certificate import Parsed, element, parse
 
 PRIVATE_KEY = "holds a private key; give the certificate or the public key instead"
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from elfsig.envelopes import der
-from elfsig.envelopes.openpgp_keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
-from elfsig.envelopes.openpgp_packets import (
+from elfsig.crypto import der
+from elfsig.crypto.certificate import BIT_STRING
+from elfsig.crypto.checks import encode_oid
+from elfsig.envelopes.openpgp.keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
+from elfsig.envelopes.openpgp.packets import (
     PUBLIC_KEY,
     PUBLIC_SUBKEY,
     SECRET_KEY,
@@ -25,10 +27,8 @@ from elfsig.envelopes.openpgp_packets import (
     read_packets,
     read_signature,
 )
-from elfsig.envelopes.primitives import encode_oid
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Remark
-from elfsig.trust.certificate import BIT_STRING
 from elfsig.trust.make import PRIVATE_KEY, Material, Origin, key_from_public, material
 
 KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28

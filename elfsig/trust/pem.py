@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from elfsig.envelopes import der
+from elfsig.crypto import der
+from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Remark
-from elfsig.trust.certificate import BIT_STRING, element
 from elfsig.trust.make import (
     PRIVATE_KEY,
     Material,

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
-from elfsig.algorithms import HASHES
-from elfsig.envelopes.primitives import Unsupported, digest_info, digest_of, pkcs1_block
-from elfsig.envelopes.statement import stream_digest
+from elfsig.crypto.checks import Unsupported, digest_info, digest_of, pkcs1_block
+from elfsig.crypto.hashes import HASHES
+from elfsig.envelopes.cms.statement import stream_digest
 from elfsig.errors import UsageError
 from elfsig.model import Message, Signature
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elfsig.carriers.magic_trailer import MagicTrailer
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.envelopes.digsig import Digsig, plausible
 from elfsig.errors import SigningError
 from elfsig.model import Basis, Format, MagicInfo, Pair, Params, SignOptions

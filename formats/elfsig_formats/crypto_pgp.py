@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elfsig.coverage.whole_file import WholeFile
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.model import Basis, Format, MagicInfo, Pair, Params, SignOptions
 from elfsig_formats.crypto_digsig import CSM
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elfsig.carriers.section import SectionCarrier
-from elfsig.coverage.textdata import TEXTDATA, TEXTDATA_2003
+from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003
 from elfsig.elf.table import SHF_ALLOC, SHF_WRITE, SHT_PROGBITS
 from elfsig.envelopes.encrypted_digest import PROVES_NOTHING, EncryptedDigest
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.envelopes.raw_rsa import RawRsa
 from elfsig.errors import SigningError
 from elfsig.model import Basis, Format, Pair, Params, Remark, SectionInfo, SignOptions

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elfsig.carriers.detached import ModuleArgument
-from elfsig.coverage.whole_file import WholeFile
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.model import Basis, Format, Pair
 
 MODARG_PGP = Format(

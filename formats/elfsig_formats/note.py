@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elfsig.carriers.note import NoteCarrier
-from elfsig.coverage.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
+from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
 from elfsig.elf.table import SHT_NOTE
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.errors import SigningError
 from elfsig.model import Basis, Format, Pair, Params, Remark, SectionInfo, SignOptions
 from elfsig_formats.choice import by_coverage

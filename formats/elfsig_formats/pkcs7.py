@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elfsig.carriers.trailer import ModuleTrailer
-from elfsig.coverage.whole_file import WholeFile
-from elfsig.envelopes.cms import Cms
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.envelopes.cms.envelope import Cms
 from elfsig.model import Basis, Format, Pair, Params, TrailerInfo
 
 

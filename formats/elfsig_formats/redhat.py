@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elfsig.carriers.section import SectionCarrier
-from elfsig.coverage.canonical import FILEORDER
+from elfsig.coverages.canonical import FILEORDER
 from elfsig.elf.table import SHF_ALLOC, SHF_WRITE, SHT_PROGBITS
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.errors import SigningError
 from elfsig.model import Basis, Format, Pair, Params, Remark, SectionInfo, SignOptions
 

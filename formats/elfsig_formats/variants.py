@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from elfsig.envelopes.encrypted_digest import EncryptedDigest
-from elfsig.envelopes.openpgp import OpenPgp
+from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.envelopes.raw_rsa import RawRsa
 from elfsig.model import Envelope, Format
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elfsig.carriers.section import SectionCarrier
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.envelopes.vendor_signature import WHY, VendorSignature
 from elfsig.model import Basis, Format, Pair
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elfsig.carriers.marker_first import MarkerFirst
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.whole_file import WholeFile
 from elfsig.envelopes.x509_block import X509Block
 from elfsig.model import Basis, Format, Pair
 

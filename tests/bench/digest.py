@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from elfsig.carriers.trailer import ModuleTrailer
-from elfsig.coverage.canonical import FILEORDER, SORTED, SORTED_2012
+from elfsig.coverages.canonical import FILEORDER, SORTED, SORTED_2012
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_REL, SHT_RELA
 from elfsig.model import Coverage

@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.carriers.trailer import MARKER
-from elfsig.compression import Compression, pack
+from elfsig.crypto.certificate import parse
 from elfsig.model import SignOptions
+from elfsig.opened import evidence
+from elfsig.opened.compression import Compression, pack
 from elfsig.signers.pem import FileSigner
-from elfsig.trust.certificate import parse
 from elfsig.trust.make import describe
-from elfsig.verbs import convert as conversion
-from elfsig.verbs.own_key import own_ring
-from elfsig.verbs.sign import sign
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit import convert as conversion
+from elfsig.verbs.edit.own_key import own_ring
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.edit.strip import strip
 from tests.oracle.machine import COMPRESSED
 from tests.support import verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, private, signer_info

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from elfsig import evidence
-from elfsig.compression import Compression
-from elfsig.evidence import Evidence
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import for_release, read_image
 from elfsig.model import Key
+from elfsig.opened import evidence
+from elfsig.opened.compression import Compression
+from elfsig.opened.evidence import Evidence
 from elfsig.trust.keyring import Ring, read_path
 from elfsig.trust.make import Material, Origin, RevokedHash, gather, key_from_certificate
-from elfsig.verbs.strip import strip
+from elfsig.verbs.edit.strip import strip
 from tests.oracle import build, firmware, machine
 from tests.oracle.cases import (
     COMPRESSIONS,

@@ -12,15 +12,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from elfsig import evidence, registry
+from elfsig import registry
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, Finding, SectionInfo, Verdict
+from elfsig.opened import evidence
+from elfsig.opened.walk import walk
 from elfsig.trust.keyring import Ring, load
 from elfsig.trust.make import Material
-from elfsig.verbs.digest import coverages
-from elfsig.verbs.strip import strip
-from elfsig.verbs.verify import Question, examine
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.inspect.digest import coverages
+from elfsig.verbs.verify.examine import Question, examine
 
 DIRECTORY, KEYS = "ELFSIG_AUTHENTIC", "ELFSIG_AUTHENTIC_KEYS"
 REGISTRY = registry.load(plugins=False)
@@ -47,7 +49,7 @@ def asked() -> tuple[list[str], Ring] | None:
 
 def modules(folder: str) -> list[str]:
     """Every module in ``folder``, at any depth, compressed or not; sorted."""
-    return sorted(entry.path for entry in evidence.walk([folder]) if entry.error is None)
+    return sorted(entry.path for entry in walk([folder]) if entry.error is None)
 
 
 def check(paths: Iterable[str], keys: Ring) -> Iterator[Checked]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from elfsig import registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.elf.image import Image
-from elfsig.places import Found, find
-from elfsig.verbs.detached import from_argument
-from elfsig.verbs.digest import streams
+from elfsig.opened.places import Found, find
+from elfsig.verbs.inspect.digest import streams
+from elfsig.verbs.verify.detached import from_argument
 from tests.support.gnupg import Home, home
 from tests.support.tools import need
 

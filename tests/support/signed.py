@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import corpus
 from elfsig import registry
-from elfsig.envelopes.openpgp_make import make_ring
+from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import Keyring, SignOptions
 from elfsig.signers import open_signer
 from elfsig.trust import keyring
-from elfsig.verbs.detached import from_argument
-from elfsig.verbs.sign import sign
-from elfsig.verbs.verify import Outside, Question
+from elfsig.verbs.edit.sign import sign
+from elfsig.verbs.verify.detached import from_argument
+from elfsig.verbs.verify.examine import Outside, Question
 from tests.support.openpgp import signer as throwaway
 
 REGISTRY = registry.load(plugins=False)

@@ -29,7 +29,7 @@ def executables(folder: Path) -> Path:
     """A directory with ``elfsig`` and ``elfsig-sign-file`` of this checkout, as an installation has them."""
     folder.mkdir(exist_ok=True)
     paths = shlex.quote(environment()["PYTHONPATH"])
-    for name, module in (("elfsig", "elfsig"), ("elfsig-sign-file", "elfsig.cli.sign_file")):
+    for name, module in (("elfsig", "elfsig"), ("elfsig-sign-file", "elfsig.cli.commands.sign_file")):
         script = folder / name
         run = f"exec {shlex.quote(sys.executable)} -m {module}"
         script.write_text(f'#!/bin/sh\nPYTHONPATH={paths} {run} "$@"\n')

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from elfsig.coverage.whole_file import WholeFile
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.crypto.checks import Match, digest_of, judge, try_digest
 from elfsig.elf.image import Image
 from elfsig.envelopes.digsig import raw_signer
-from elfsig.envelopes.primitives import Match, digest_of, judge, try_digest
 from elfsig.errors import ParseError
 from elfsig.model import (
     Basis,

@@ -1,0 +1,1 @@
+"""Many files at once: worker processes, journals, and short ways for signatures that are alike."""

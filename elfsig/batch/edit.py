@@ -1,0 +1,199 @@
+"""What the editing verbs share: many files in; each is changed or left alone, and written whole or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elfsig.batch.workers import run
+from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
+from elfsig.model import Remark
+from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
+from elfsig.opened.evidence import LIMIT, Evidence, read
+from elfsig.opened.walk import Entry, walk
+from elfsig.verbs.edit.change import Change, Done
+
+
+class Task(NamedTuple):
+    """One file and where its result goes: ``target`` None is in place. ``named``: the user named that file
+    itself. ``error``: there is nothing to do. ``dry``: nothing is to be written."""
+
+    path: str
+    target: str | None
+    error: Remark | None = None
+    code: int = 0
+    named: bool = False
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go: exactly one of a file (for one input), a directory (tree kept), in place.
+
+    ``dry``: nothing is written; then none of the three is needed.
+    """
+
+    file: str | None = None
+    directory: str | None = None
+    in_place: bool = False
+    dry: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dry and (self.file, self.directory, self.in_place) == (None, None, False):
+            return
+        if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
+            raise UsageError(
+                "say where the result goes: one of -o FILE, --output-dir DIR, --in-place", code="output"
+            )
+
+    def tasks(self, paths: Sequence[str], entries: Iterable[Entry]) -> Iterator[Task]:
+        """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""
+        if self.file is not None:
+            if len(paths) != 1 or os.path.isdir(paths[0]):
+                raise UsageError("-o FILE takes one module; use --output-dir for several", code="output")
+        elif self.directory is not None:
+            _refuse_inside(self.directory, paths)
+        return self._tasks(entries)
+
+    def _tasks(self, entries: Iterable[Entry]) -> Iterator[Task]:
+        taken: dict[str, str] = {}
+        for entry in entries:
+            if entry.error is not None:
+                fault = entry.error
+                yield Task(entry.path, None, Remark(fault.code, fault.text, fault.offset), fault.exit_code)
+                continue
+            target = self._target(entry)
+            first = taken.setdefault(target, entry.path) if target is not None else entry.path
+            if first != entry.path:
+                text = f"its result would take the place of that of {first}"
+                yield Task(entry.path, target, Remark("same-target", text), 1)
+            else:
+                yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
+
+    def _target(self, entry: Entry) -> str | None:
+        if self.directory is None:
+            return self.file
+        below = os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
+        return os.path.join(self.directory, below)
+
+
+def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
+    """Results must not turn up in the walk that they come from."""
+    inside = os.path.realpath(directory)
+    for root in filter(os.path.isdir, paths):
+        if os.path.commonpath([inside, os.path.realpath(root)]) == os.path.realpath(root):
+            raise UsageError(f"--output-dir lies inside {root}, which is read", code="output")
+
+
+def edit(
+    paths: Sequence[str],
+    change: Callable[[Evidence], Change],
+    output: Output,
+    *,
+    jobs: int = 0,
+    limit: int = LIMIT,
+) -> Iterator[Done]:
+    """Apply ``change`` to every file meant by ``paths``, in parallel, and go on after errors.
+
+    ``change`` gets a file and raises ElfsigError where it refuses. Results come in the order of the files.
+    """
+    tasks = output.tasks(paths, walk(paths))
+
+    def work(task: Task) -> Done:
+        return edit_one(task, change, limit)
+
+    results = run(work, tasks, jobs, lost=_lost)
+    return results if output.dry else _synced(results)
+
+
+def _synced(results: Iterable[Done]) -> Iterator[Done]:
+    """Pass on ``results``; when they end, sync each directory once, which costs as much as a file, and rid
+    it of what a killed run left there."""
+    folders: set[str] = set()
+    try:
+        for done in results:
+            if done.error is None:
+                where = done.target or done.path
+                folders.add(os.path.dirname(os.path.realpath(where) if os.path.islink(where) else where))
+            yield done
+    finally:
+        for folder in folders:
+            remove_leftovers(folder)
+            sync_folder(folder)
+
+
+def _lost(task: Task, how: str) -> Done:
+    return Done(task.path, task.target, "failed", "", (), Remark("process-died", how), 1)
+
+
+def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMIT) -> Done:
+    """Read, change, write: one file. Never raises for what is wrong with it."""
+    if task.error is not None:
+        return Done(task.path, task.target, "failed", "", (), task.error, task.code)
+    try:
+        evidence = read(task.path, limit=limit)
+        done = change(evidence)
+        idle = task.dry or done.leave or done.error is not None
+        target, written = (task.target, ()) if idle else _write(task, evidence, done)
+    except ElfsigError as fault:
+        where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
+        error = Remark(fault.code, where + fault.text, fault.offset)
+        # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
+        code = fault.exit_code if fault.exit_code == 5 else 1
+        return Done(task.path, task.target, "failed", "", (), error, code)
+    remarks = (*done.remarks, *written)
+    return Done(
+        task.path, target, done.word, done.text, remarks, done.error, int(done.error is not None), done.record
+    )
+
+
+def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
+    """Write the result: (where it is, None where nothing had to be written; remarks)."""
+    if task.target is None:
+        if done.suffix:
+            raise EditRefused(
+                "the result is no module, so it cannot be written in place: use -o or --output-dir",
+                code="not-in-place",
+            )
+        if done.content is None:
+            return None, ()
+        _write_beside(task.path, done)
+        return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat, sync=False)
+    target = task.target if task.named else task.target + done.suffix
+    _refuse_input(task.path, target)
+    if not task.named:
+        _make_folder(target)
+    like = None if done.suffix else task.path
+    _write_beside(target, done)
+    return target, write_atomic(target, _raw(evidence, done), like=like, sync=False)
+
+
+def _write_beside(target: str, done: Change) -> None:
+    """The further file first: the module without it would be half of the result."""
+    if done.beside is not None:
+        suffix, data = done.beside
+        write_atomic(target + suffix, data)
+
+
+def _raw(evidence: Evidence, done: Change) -> bytes:
+    """The bytes to write. A file that stays as it is stays so to the byte, compression included."""
+    if done.content is None:
+        return evidence.raw
+    return done.content if done.verbatim or done.suffix else evidence.packed(done.content)
+
+
+def _refuse_input(path: str, target: str) -> None:
+    if os.path.exists(target) and os.path.samefile(path, target):
+        raise EditRefused(
+            "the output is the input: --in-place says that this is meant", code="output-is-input"
+        )
+
+
+def _make_folder(target: str) -> None:
+    folder = os.path.dirname(target) or "."
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"not written: no directory {folder}: {(reason.strerror or '').lower()}") from None

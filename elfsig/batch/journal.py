@@ -1,0 +1,192 @@
+"""journal: the report of a run that signs many files, from which an interrupted run goes on.
+
+While the run lasts, each file's result is a line of ``FILE.partial``, written at once. When it ends, all
+results become one document, ``FILE``, and the lines go. A run that finds either of them believes what they
+say of a file as long as the file is, by its SHA-256, what they say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any, Final
+
+from elfsig.batch.edit import Output
+from elfsig.errors import ReadError, UsageError, WriteError
+from elfsig.model import PacketSigner, Signer, SignOptions
+from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, plain, readable, remark_object, run_record
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import Evidence, read
+from elfsig.verbs.edit.change import Change, Done
+
+SUFFIX: Final = ".partial"
+LIMIT: Final = 1 << 28
+"""Bytes of a report that is gone on from."""
+
+
+def asked(format_id: str, signer: Signer | PacketSigner, options: SignOptions, output: Output) -> Json:
+    """What a run is to do, as plain JSON: results of a run that was asked something else do not count."""
+    return {
+        "format": format_id,
+        "key": _name(signer),
+        "options": plain(options._asdict()) | {"kernel": getattr(options.kernel, "id", None)},
+        "output": output.directory or output.file or "in place",
+    }
+
+
+def _name(signer: Signer | PacketSigner) -> str:
+    """SHA-256 of the certificate or of the public key; of a key in GnuPG, its fingerprint."""
+    if not isinstance(signer, Signer):
+        return str(plain(getattr(signer, "fingerprint", b"")))
+    if signer.certificate is not None:
+        return sha256(signer.certificate.der).hexdigest()
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return sha256(signer.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+class Journal:
+    """One run's report. ``again``: only interrupted runs are gone on from, finished ones do not count.
+
+    Raises UsageError for a ``path`` that holds something else; ReadError.
+    """
+
+    def __init__(self, path: str, asked: Json, argv: Sequence[str] = (), *, again: bool = False) -> None:
+        self.path, self.asked, self.argv = path, asked, argv
+        finished = self._finished()
+        earlier = (*([] if again else finished), *self._unfinished())
+        self._earlier = {_key(each): each for each in earlier}
+
+    def known(self, evidence: Evidence) -> Change | None:
+        """What an earlier run made of this file, where its result still stands; else None."""
+        earlier = self._earlier.get(_key(_path_members(evidence.path)))
+        if earlier is None or earlier["after"] is None:
+            return None
+        wanted, target = earlier["after"]["sha256"], earlier["target"]
+        if target is None:
+            stands = evidence.sha256 == wanted
+        else:
+            stands = evidence.sha256 == earlier["before"]["sha256"] and _sha256_of(target) == wanted
+        text = "done by an earlier run, as its report says"
+        return Change(None, "unchanged", text, record=earlier, leave=True) if stands else None
+
+    def entry(self, evidence: Evidence, change: Change) -> Change:
+        """``change`` packed for its file, with its record: what the file was and what it is now."""
+        before = {"size": evidence.size, "sha256": evidence.sha256}
+        raw = None
+        if change.content is not None:
+            direct = change.verbatim or change.suffix
+            raw = change.content if direct else evidence.packed(change.content)
+        after = before if raw is None else {"size": len(raw), "sha256": sha256(raw).hexdigest()}
+        record = {
+            **_path_members(evidence.path),
+            "action": change.word,
+            "text": change.text,
+            "compression": evidence.compression,
+            "before": before,
+            "after": after,
+        }
+        return change._replace(content=raw, verbatim=True, record=record)
+
+    def kept(self, results: Iterable[Done]) -> Iterator[Done]:
+        """``results`` unchanged; meanwhile each becomes a line, and in the end all become the document."""
+        entries: list[Json] = []
+        partial = self.path + SUFFIX
+        try:
+            with open(partial, "a", encoding="ascii") as stream:
+                stream.write(f"\n{dumps({'asked': self.asked})}\n")
+                for done in results:
+                    entries.append(_completed(done))
+                    stream.write(dumps(entries[-1]) + "\n")
+                    stream.flush()
+                    yield done
+        except OSError as reason:
+            text = f"{partial}: no report can be kept: {(reason.strerror or str(reason)).lower()}"
+            raise WriteError(text, code="report") from None
+        self._finish(entries)
+
+    def _finish(self, entries: list[Json]) -> None:
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "run": run_record(self.argv),
+            "asked": self.asked,
+            "edits": entries,
+        }
+        write_atomic(self.path, dumps(document).encode("ascii") + b"\n")
+        with suppress(OSError):
+            os.unlink(self.path + SUFFIX)
+
+    # ------------------------------------------------------------------ what there is
+
+    def _finished(self) -> list[Json]:
+        """The results in the document of an earlier run that was asked the same."""
+        data = _content(self.path)
+        if data is None:
+            return []
+        document = _json(data)
+        if not isinstance(document, dict) or not {"asked", "edits"} <= document.keys():
+            raise UsageError(f"{self.path}: is there, and is no report of signing", code="report")
+        return list(document["edits"]) if document["asked"] == self.asked else []
+
+    def _unfinished(self) -> Iterator[Json]:
+        """The results that interrupted runs left: behind the line that says what was asked. The last line of
+        a run may be cut off."""
+        counts = False
+        for line in (_content(self.path + SUFFIX) or b"").split(b"\n"):
+            entry = _json(line)
+            if isinstance(entry, dict) and "asked" in entry:
+                counts = entry["asked"] == self.asked
+            elif isinstance(entry, dict) and counts and "path" in entry:
+                yield entry
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    """By which a file is found again, whatever bytes its name has."""
+    return str(entry.get("path_hex") or os.fsencode(entry["path"]).hex())
+
+
+def _path_members(path: str) -> Json:
+    name = os.fsencode(path)
+    text = name.decode("utf-8", "backslashreplace")
+    return {"path": text, **({"path_hex": name.hex()} if text.encode() != name else {})}
+
+
+def _completed(done: Done) -> Json:
+    """The entry of a file, also of one that could not be read or written."""
+    known = done.record if done.record is not None and done.error is None else None
+    entry = dict(known) if known is not None else _failed(done)
+    if "target" not in entry:
+        in_place = done.target in (None, done.path)
+        entry["target"] = None if in_place else readable(done.target or "")
+    entry["warnings"] = [remark_object(each) for each in done.remarks]
+    entry["error"] = remark_object(done.error) if done.error else None
+    return entry
+
+
+def _failed(done: Done) -> Json:
+    nothing = dict.fromkeys(("compression", "before", "after", "target"))
+    return {**_path_members(done.path), "action": "failed", "text": "", **nothing}
+
+
+def _content(path: str) -> bytes | None:
+    if not os.path.lexists(path):
+        return None
+    return read(path, limit=LIMIT).content
+
+
+def _json(data: bytes) -> Any:
+    from json import JSONDecodeError, loads
+
+    try:
+        return loads(data)
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _sha256_of(path: str) -> str | None:
+    try:
+        return read(path).sha256
+    except ReadError:
+        return None

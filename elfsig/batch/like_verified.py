@@ -1,0 +1,78 @@
+"""again: the everyday module whose signature is like one that was verified before, and whose value matches.
+
+Like: the trailer is byte for byte the same but for the value (see :mod:`like_trailers`), so it is by the
+same key, of the same hash, and all that could be remarked on it was remarked on that one. What is left
+is to hash the content and to hold the value against that key. Whatever does not match, or is different in
+any way, is left to :mod:`elfsig.verbs.verify.examine`: nothing is ever refused here.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, TypeVar
+
+from elfsig.batch.like_trailers import Templates
+from elfsig.model import FileReport, Finding, Key, Verdict
+from elfsig.opened.evidence import Evidence
+from elfsig.registry import Registry
+
+T = TypeVar("T")
+
+
+class Known(NamedTuple, Generic[T]):
+    """The key that matched, what its values sign, their size in bytes, and what the caller made of it."""
+
+    key: Key
+    algorithm: str
+    hash: str
+    value_size: int
+    value_behind: int
+    made: T
+
+
+class Again(Generic[T]):
+    """The signatures verified so far. ``T`` is whatever the caller makes of one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._templates = Templates[Known[T]](registry)
+
+    def learn(self, report: FileReport, evidence: Evidence, made: T) -> None:
+        """Remember the signature of an everyday module, if it matched a key over the plain content."""
+        finding = report.findings[0] if len(report.findings) == 1 else None
+        if finding is None or finding.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
+            return
+        signature, key = finding.signature, finding.key
+        if signature is None or key is None or not _is_over_content(finding):
+            return
+        behind = len(evidence.content) - finding.place.blob_start - len(finding.place.blob)
+        known = Known(key, str(signature.algorithm), str(signature.hash), len(signature.value), behind, made)
+        self._templates.learn(report, evidence, known)
+
+    def check(self, evidence: Evidence) -> T | None:
+        """What was made of a signature like this one, which matches too; None where it takes a full look."""
+        from elfsig.crypto.checks import Match, try_digest
+        from elfsig.crypto.hashes import HASHES
+
+        content = evidence.content
+        seen = self._templates.look_at(content) if evidence.compression is None else None
+        if seen is None:
+            return None
+        known, start, _ = seen
+        state = HASHES[known.hash].new()
+        state.update(memoryview(content)[:start])
+        end = len(content) - known.value_behind
+        value = content[end - known.value_size : end]
+        match = try_digest(known.key, known.algorithm, known.hash, state.digest(), value)
+        return known.made if match is Match.YES else None
+
+
+def _is_over_content(finding: Finding) -> bool:
+    """Does the value sign the hash of the content itself, and not that of attributes or of itself?"""
+    signature = finding.signature
+    return (
+        signature is not None
+        and finding.coverage == "whole-file"
+        and signature.algorithm in ("rsa", "ecdsa")
+        and signature.hash is not None
+        and signature.facts.get("signed_attributes") is None
+        and not signature.facts.get("certificates")
+    )

@@ -1,0 +1,97 @@
+"""already: whether a module bears the very signature that is about to be made, so that trees can be signed
+again and only what is new, changed or someone else's takes time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.errors import ElfsigError
+from elfsig.kernels.suits import suited
+from elfsig.model import Finding, Format, Keyring, PacketSigner, Signer, SignOptions, Verdict
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.own_key import own_ring
+from elfsig.verbs.edit.sign import choose_pair
+from elfsig.verbs.verify.examine import Question, findings_at
+
+OWN_HASH: Final = frozenset({"ed25519", "ed448", "mldsa44", "mldsa65", "mldsa87"})
+"""Algorithms that bring a hash of their own: a format's default says nothing about theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The signature that is wanted, and the public half of the key that would make it."""
+
+    format: Format
+    options: SignOptions
+    keys: Keyring
+    registry: Registry
+
+
+def wish(
+    format_: Format, signer: Signer | PacketSigner, options: SignOptions, registry: Registry
+) -> Wish | None:
+    """What to compare modules with; None where that cannot be told: the signature is no part of the file, or
+    the key does not show its public half."""
+    if format_.carrier.kind == "detached":
+        return None
+    keys = _ring(signer, options)
+    return None if keys is None else Wish(format_, suited(options, format_.id), keys, registry)
+
+
+def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None:
+    if isinstance(signer, Signer):
+        return own_ring([signer], options.key_created)
+    from elfsig.signers.gpg import GpgSigner
+
+    if not isinstance(signer, GpgSigner):
+        return None
+    from elfsig.trust.keyring import Ring, read_source
+    from elfsig.trust.make import Origin
+
+    try:
+        return Ring(read_source(signer.export(), Origin("the signing key")))
+    except ElfsigError:  # GnuPG says what is wrong when it is to sign
+        return None
+
+
+def is_done(evidence: Evidence, wanted: Wish, *, beside_others: bool = False) -> bool:
+    """Whether the file bears the signature that is wanted: in its format, good, by this key, made as asked.
+
+    It has to be the only one, unless ``beside_others``.
+    """
+    image = Image(evidence.content)
+    if evidence.tail_offset is not None or not wanted.format.carrier.find(image):
+        return False
+    found = find(image, wanted.registry)
+    if not beside_others and len(found) != 1:
+        return False
+    return any(_is_wanted(each, wanted) for each in found)
+
+
+def _is_wanted(found: Found, wanted: Wish) -> bool:
+    if found.place.fault is not None or wanted.format not in found.claimants:
+        return False
+    findings = list(findings_at(found, Question(wanted.registry, wanted.keys)))
+    return len(findings) == 1 and _as_asked(findings[0], found.image, wanted)
+
+
+def _as_asked(finding: Finding, image: Image, wanted: Wish) -> bool:
+    signature, options = finding.signature, wanted.options
+    if finding.verdict is not Verdict.VALID or finding.format != wanted.format.id or signature is None:
+        return False
+    vermagic = modinfo.value(image, b"vermagic") if wanted.format.choose is not None else None
+    pair = choose_pair(wanted.format, options, vermagic)
+    hash_ = options.hash or (None if signature.algorithm in OWN_HASH else wanted.format.default_hash)
+    form = signature.facts.get("signer_form")
+    return (
+        finding.coverage == pair.coverage.id
+        and signature.envelope == pair.envelope.id
+        and hash_ in (None, signature.hash)
+        and (form is None or (form == "skid") is options.keyid)
+        and options.section_name in (None, finding.place.section)
+    )

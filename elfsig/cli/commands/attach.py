@@ -1,0 +1,95 @@
+"""``elfsig attach``: an existing signature on a module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elfsig.batch.edit import Output, edit
+from elfsig.cli.options.common import format_type, limit_option, path_type
+from elfsig.cli.options.output import output_options, report
+from elfsig.cli.settings import Settings
+from elfsig.errors import EditRefused, ParseError, UsageError
+from elfsig.opened.evidence import Evidence, read
+from elfsig.verbs.edit.change import Change, tail_of
+
+if TYPE_CHECKING:
+    from elfsig.model import Keyring
+    from elfsig.registry import Registry
+    from elfsig.verbs.edit.attach import Attached
+
+
+@click.command("attach")
+@click.argument("path", metavar="FILE", type=path_type)
+@click.option(
+    "--from", "source", required=True, metavar="SIGNED|PART", type=path_type,
+    help="A signed module, or a signature in a file of its own.",
+)  # fmt: skip
+@click.option("--format", "format_id", type=format_type, help="Which signature; what a part is meant to be.")
+@click.option(
+    "--layer", type=click.IntRange(min=0), metavar="N", help="Which signature, counted from outside."
+)
+@click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: it must be valid then.")
+@click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
+@click.option("--stack", is_flag=True, help="Put it on top of the signatures that are there.")
+@click.option("--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF.")
+@click.option("--force", is_flag=True, help="Go on where it does not verify, or breaks another signature.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@limit_option
+@output_options
+@click.pass_obj
+def command(
+    settings: Settings, /, path: str, source: str, output: Output, limit: int, quiet: bool, **how: Any
+) -> int:
+    """Put an existing signature on FILE: a vendor's on your rebuild, or a detached one on its module.
+
+    Of a signed module all signatures are taken, innermost first, unless --format or --layer says which. A
+    part is a CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, .digsig), a module argument,
+    or a whole trailer.
+    """
+    from elfsig.cli.commands.verify import keyring
+    from elfsig.verbs.edit.attach import OF_THE_SOURCE
+
+    registry = settings.registry
+    keys = keyring(how.pop("trust"), ())
+    data = read(source, limit=limit).content
+
+    def change(evidence: Evidence) -> Change:
+        try:
+            return _change(evidence, data, registry, keys, **how)
+        except (ParseError, UsageError) as fault:
+            if fault.code in OF_THE_SOURCE:
+                fault.text = f"{source}: {fault.text}"
+            raise
+
+    return report(edit([path], change, output, jobs=1, limit=limit), quiet)
+
+
+def _change(
+    evidence: Evidence,
+    data: bytes,
+    registry: Registry,
+    keys: Keyring | None,
+    *,
+    format_id: str | None,
+    layer: int | None,
+    **how: Any,
+) -> Change:
+    from elfsig.verbs.edit.attach import attach, taken
+
+    behind = tail_of(evidence)
+    if behind is not None and not how["replace"]:
+        text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
+        raise EditRefused(text, offset=len(behind), code="already-signed")
+    choice = {"format_id": format_id, "layer": layer, "replace": how["replace"], "engine": how["engine"]}
+    parts = taken(evidence.content, data, registry, keys, **choice)
+    done = attach(evidence.content, parts, registry, keys, **how)
+    return Change(done.content, "attached", _text(done), done.remarks)
+
+
+def _text(done: Attached) -> str:
+    made = ", ".join(f"{part.name} signature ({len(part.blob)} bytes)" for part in done.parts)
+    worth = f", {done.verdict}" if done.verdict is not None else ""
+    instead = ", instead of " + ", ".join(map(str, done.removed)) if done.removed else ""
+    return f"attached {made}{worth}{instead}"

@@ -1,0 +1,217 @@
+"""``elfsig audit``: the gate for CI, and for administrators before enforcement is switched on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import (
+    Machine,
+    all_option,
+    format_type,
+    hash_wished,
+    jobs_option,
+    limit_option,
+    machine_options,
+    path_type,
+    paths_argument,
+    trust_options,
+)
+from elfsig.cli.progress import watched
+from elfsig.cli.reading import report_on
+from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.settings import Settings
+from elfsig.errors import ReadError, UsageError
+from elfsig.model import Remark
+from elfsig.opened.walk import Entry, walk
+from elfsig.verbs.audit.rules import RULES
+
+if TYPE_CHECKING:
+    from elfsig.verbs.audit.audit import Audited, Gate, Outcome
+    from elfsig.verbs.audit.expected import Loaded
+    from elfsig.verbs.verify.kernel import KernelQuestion
+
+
+def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say what a module has to be."""
+    options = (
+        click.option("--hash", "hashes", multiple=True, metavar="HASH", help="Only this digest; repeatable."),
+        click.option(
+            "--format", "formats", multiple=True, type=format_type, help="Only this format; repeatable."
+        ),
+        click.option(
+            "--kernel", "kernels", multiple=True, metavar="KERNEL",
+            help="This kernel must load it: an id, a release, auto, an image; repeatable.",
+        ),
+        click.option(
+            "--expect", metavar="WHAT", help="What must be there: a number, modules.order, a report of sign."
+        ),
+        click.option(
+            "--loaded", type=path_type, metavar="FILE",
+            help="Only modules in use, as /proc/modules lists them; enforcement is assumed.",
+        ),
+        click.option("--ignore", multiple=True, type=click.Choice(list(RULES)), help="Leave this rule out."),
+    )  # fmt: skip
+    for option in reversed(options):
+        callback = option(callback)
+    return callback
+
+
+@click.command("audit")
+@paths_argument()
+@trust_options
+@demands
+@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML.")
+@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0.")
+@machine_options
+@all_option
+@jobs_option
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    paths: tuple[str, ...],
+    machine: Machine,
+    all_files: bool,
+    jobs: int,
+    limit: int,
+    junit: str | None,
+    sarif: str | None,
+    **demand: Any,
+) -> int:
+    """Fail when a module is not signed as it should be.
+
+    Found are modules that are unsigned, stripped, malformed, signed twice or by a key that nobody vouches
+    for, by a weak hash, compressed so that kernels cannot read them, or with a stale security.ima; and
+    those that are missing. Ends with 0 when there is nothing to find fault with, with 3 when a kernel's
+    refusal is all there is, else with 1; with 5 when a file could not be read.
+    """
+    from elfsig.batch.workers import run
+    from elfsig.verbs.audit.audit import outcome, unreadable
+    from elfsig.verbs.audit.expected import expected
+
+    gate = _gate(settings, demand)
+    wanted = None if demand["expect"] is None else expected(demand["expect"])
+    in_use = _in_use(demand["loaded"])
+    work = _worker(gate, limit)
+
+    def lost(entry: Entry, how: str) -> Audited:
+        return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
+
+    found = _chosen(walk(paths, all_files), in_use)
+    results = list(watched(run(work, found, jobs, lost=lost)))
+    if not results and in_use is None:
+        raise ReadError("nothing to look at", code="nothing-found")
+    more = [] if wanted is None else wanted.faults(results)
+    if in_use is not None:
+        from elfsig.verbs.audit.expected import in_use_faults
+
+        more += in_use_faults(in_use, results)
+    done = outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
+    _write_files(done, results, junit, sarif)
+    _tell(settings, machine, done, results, in_use)
+    return exit_code(done)
+
+
+def exit_code(done: Outcome) -> int:
+    """1 for faults, 3 where kernels' refusals are all, 5 where a file could not be read, 0 for none."""
+    codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE}
+    return exit_codes.combined(codes.get(fault.rule, exit_codes.BAD) for fault in done.faults)
+
+
+def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
+    """Raises UsageError, KeySourceError for unknown names."""
+    from elfsig.cli.commands.verify import keyring
+    from elfsig.verbs.audit.audit import Gate
+    from elfsig.verbs.verify.examine import Question
+
+    registry = settings.registry
+    trust, keys = demand["trust"], demand["keys"]
+    if not trust:
+        raise UsageError("an audit needs to know whose signatures count: --trust SRC", code="trust")
+    return Gate(
+        Question(registry, keyring(trust, keys)),
+        frozenset(hash_wished(name).name for name in demand["hashes"]),
+        frozenset(registry.get(name).id for name in demand["formats"]),
+        tuple(_kernels(settings, demand)),
+        frozenset(demand["ignore"]),
+    )
+
+
+def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuestion]:
+    from elfsig.cli.options.kernel import KernelWish, question_of
+
+    enforce = demand["loaded"] is not None
+    for kernel in demand["kernels"]:
+        wish = KernelWish(kernel, enforce=enforce)
+        yield question_of(wish, settings.registry, demand["trust"], demand["keys"])
+
+
+def _worker(gate: Gate, limit: int) -> Callable[[Entry], Audited]:
+    from elfsig.verbs.audit.audit import audit, unreadable
+
+    def work(entry: Entry) -> Audited:
+        evidence, report = report_on(entry, gate.question, limit)
+        if evidence is None:
+            return unreadable(entry.path, report.error or Remark("unreadable", "could not be read"))
+        return audit(evidence, report, gate)
+
+    return work
+
+
+def _in_use(path: str | None) -> tuple[Loaded, ...] | None:
+    from elfsig.verbs.audit.expected import loaded
+
+    return None if path is None else loaded(path)
+
+
+def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterator[Entry]:
+    """All entries, or those of modules in use; errors always."""
+    if in_use is None:
+        yield from entries
+        return
+    from elfsig.kernels.names import module_name
+
+    names = {module.name for module in in_use}
+    for entry in entries:
+        if entry.error is not None or module_name(entry.path) in names:
+            yield entry
+
+
+def _write_files(done: Outcome, results: Sequence[Audited], junit: str | None, sarif: str | None) -> None:
+    from elfsig.cli.render import audit as render_audit
+    from elfsig.opened.atomic import write_atomic
+
+    if junit is not None:
+        write_atomic(junit, render_audit.junit(done, results))
+    if sarif is not None:
+        from elfsig.model.json_form import dumps
+
+        write_atomic(sarif, dumps(render_audit.sarif(done)).encode("ascii") + b"\n")
+
+
+def _tell(
+    settings: Settings,
+    machine: Machine,
+    done: Outcome,
+    results: Sequence[Audited],
+    in_use: Sequence[Loaded] | None,
+) -> None:
+    from elfsig.cli.render import audit as render_audit
+
+    if machine.form == "jsonl":
+        objects = render_audit.file_objects(done, results)
+        write_files(settings, machine, (line_of(**each) for each in objects))
+        return
+    if machine.wanted:
+        write_document(settings, machine, audit=render_audit.audit_object(done))
+        return
+    for line in render_audit.lines(done, settings.colored(sys.stdout)):
+        click.echo(line)
+    if in_use is not None:
+        click.echo(render_audit.would_be_refused(done, len(in_use)))

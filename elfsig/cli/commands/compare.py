@@ -1,0 +1,186 @@
+"""``elfsig compare``: is it the same module, and what differs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
+from elfsig.cli.progress import watched
+from elfsig.cli.reading import Result, collect
+from elfsig.cli.render.words import plural
+from elfsig.cli.settings import Settings, complain, visible
+from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.opened.evidence import MODULE_SUFFIXES, read
+from elfsig.opened.walk import walk
+from elfsig.registry import Registry
+from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
+from elfsig.verbs.inspect.digest import coverages
+
+PACKED = tuple(suffix.removeprefix(".ko") for suffix in MODULE_SUFFIXES if suffix != ".ko")
+ONLY = {"a": "only in A", "b": "only in B"}
+ORDER = (*(each.value for each in Conclusion), *ONLY.values(), "unreadable")
+
+
+class Pair(NamedTuple):
+    """Two files of the same name: ``path`` is relative, None where two files are compared."""
+
+    path: str | None
+    a: str | None
+    b: str | None
+    error: ElfsigError | None = None
+
+
+class Asked(NamedTuple):
+    """What is asked of every pair."""
+
+    registry: Registry
+    machine: Machine
+    coverage: str | None
+    limit: int
+
+
+@click.command("compare")
+@click.argument("a", metavar="A", type=path_type)
+@click.argument("b", metavar="B", type=path_type)
+@click.option("--coverage", metavar="C", help="Ask only whether the two are the same under this coverage.")
+@machine_options
+@jobs_option
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings, a: str, b: str, coverage: str | None, machine: Machine, jobs: int, limit: int
+) -> int:
+    """Compare two modules without their signatures, or two trees of modules by relative path.
+
+    \b
+    identical      every byte is the same
+    repacked       the same content, compressed in another way
+    resigned       the same content, other signatures or none
+    stripped       one lacks debug data or symbols; what is loaded is the same
+    relinked       what is loaded is the same, in other places
+    unloaded       what is loaded is the same, something else differs
+    relocations    the same text and data, other relocations (the hole in gkh's scheme)
+    same-textdata  the same text and data, something else that is loaded differs
+    different      code or data differs
+
+    Exit codes: 0 for the first three (with --coverage: the same under it), 1 otherwise. In trees, a module
+    has the same name whether it is compressed or not, and identical ones are counted only.
+    """
+    registry = settings.registry
+    if coverage is not None and coverage not in (known := coverages(registry)):
+        raise UsageError(f"unknown coverage {coverage!r}: known are {', '.join(known)}")
+    if os.path.isdir(a) is not os.path.isdir(b):
+        raise UsageError("one is a directory and the other is not")
+    asked = Asked(registry, machine, coverage, limit)
+    trees = os.path.isdir(a)
+    results = _spread(asked, [*_pairs(a, b)] if trees else [Pair(None, a, b)], jobs)
+    counts, code = collect(watched(results), settings, machine, "comparisons")
+    if trees:
+        told = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts.get(word))
+        complain(f"{plural(sum(counts.values()), 'file')}: {told}")
+    return code
+
+
+def _pairs(a: str, b: str) -> Iterator[Pair]:
+    """The files of two trees by what they are called without the suffix of a compression, sorted."""
+    one, other = _tree(a), _tree(b)
+    for name in sorted({*one, *other}):
+        yield Pair(name, one.get(name), other.get(name))
+
+
+def _tree(root: str) -> dict[str, str]:
+    """Name below ``root`` -> path. Raises ReadError where a directory cannot be read, or has no module."""
+    found: dict[str, str] = {}
+    for entry in walk([root]):
+        if entry.error is not None:
+            entry.error.path = entry.path
+            raise entry.error
+        name = os.path.relpath(entry.path, root)
+        packed = next((s for s in PACKED if name.endswith(s)), "")
+        stem = name.removesuffix(packed)
+        found[stem if stem not in found else name] = entry.path
+    return found
+
+
+def _spread(asked: Asked, pairs: list[Pair], jobs: int) -> Iterator[Result]:
+    if len(pairs) == 1:
+        return map(_worker(asked), pairs)
+    from elfsig.batch.workers import run
+
+    work = _worker(asked)
+
+    def lost(pair: Pair, how: str) -> Result:
+        return work(pair._replace(error=ReadError(f"no result: {how}", code="process-died")))
+
+    return run(work, pairs, jobs, lost=lost)
+
+
+def _worker(asked: Asked) -> Callable[[Pair], Result]:
+    def work(pair: Pair) -> Result:
+        try:
+            if pair.error is not None:
+                raise pair.error
+            if pair.a is None or pair.b is None:
+                return _single(pair, asked)
+            return _both(pair, pair.a, pair.b, asked)
+        except ElfsigError as fault:
+            return _failed(pair, fault, asked)
+
+    return work
+
+
+def _both(pair: Pair, a: str, b: str, asked: Asked) -> Result:
+    found = compare(read(a, limit=asked.limit), read(b, limit=asked.limit), asked.registry)
+    word = found.conclusion.value
+    return Result(pair.path or a, _text(pair, found, asked), word, _code(found, asked.coverage))
+
+
+def _code(found: Comparison, coverage: str | None) -> int:
+    if coverage is None:
+        return exit_codes.GOOD if found.is_same else exit_codes.BAD
+    same = next((each.same for each in found.profiles if each.coverage == coverage), None)
+    codes = {True: exit_codes.GOOD, False: exit_codes.BAD, None: exit_codes.NO_VERDICT}
+    return codes[same]
+
+
+def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
+    from elfsig.cli.render import compare as render_compare
+
+    if asked.machine.wanted:
+        from elfsig.model.json_form import dumps
+
+        return dumps(render_compare.comparison_object(found, pair.path))
+    if pair.path is None:
+        return "".join(f"{line}\n" for line in render_compare.lines(found))
+    if found.conclusion is Conclusion.IDENTICAL:
+        return ""
+    return f"{visible(pair.path)}: {found.conclusion.value}: {visible(found.sentence)}\n"
+
+
+def _single(pair: Pair, asked: Asked) -> Result:
+    """A file without a counterpart."""
+    words = ONLY["a" if pair.b is None else "b"]
+    path = pair.path or ""
+    text = f"{visible(path)}: {words}\n"
+    if asked.machine.wanted:
+        text = _bare(pair, conclusion=words.replace(" ", "-").lower(), text=words)
+    return Result(path, text, words, exit_codes.BAD)
+
+
+def _failed(pair: Pair, fault: ElfsigError, asked: Asked) -> Result:
+    path = fault.path or pair.path or pair.a or ""
+    error = {"code": fault.code, "text": fault.text, "offset": fault.offset}
+    text = _bare(pair, error=error) if asked.machine.wanted else ""
+    return Result(path, text, "unreadable", exit_codes.UNREADABLE, str(fault))
+
+
+def _bare(pair: Pair, **filled: object) -> str:
+    from elfsig.cli.render.compare import bare_object
+    from elfsig.model.json_form import dumps
+
+    return dumps({**bare_object(pair.path), **filled})

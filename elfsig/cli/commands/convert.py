@@ -1,0 +1,195 @@
+"""``elfsig convert``: from one era's signature to another's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from elfsig.batch.edit import Output, edit
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import (
+    Machine,
+    format_type,
+    jobs_option,
+    limit_option,
+    machine_options,
+    path_type,
+    paths_argument,
+)
+from elfsig.cli.options.legacy import legacy_options
+from elfsig.cli.options.output import output_options, report
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.table import aligned
+from elfsig.cli.settings import Settings
+from elfsig.errors import WriteError
+from elfsig.model import PacketSigner, Signer, SignOptions
+from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.edit.change import Change, Done
+
+if TYPE_CHECKING:
+    from elfsig.verbs.edit.convert import Plan
+
+
+@click.command("convert")
+@paths_argument()
+@click.option(
+    "--to", "ids", multiple=True, required=True, type=format_type, help="Format to make; repeatable."
+)
+@key_options
+@click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: whose work to convert.")
+@click.option("--unverified", is_flag=True, help="Convert what is not valid, too; the record says so.")
+@click.option("--keep", is_flag=True, help="Add to the signatures that are there instead of replacing them.")
+@click.option("--detached", metavar="FILE", type=path_type, help="The old signature is in this file.")
+@click.option(
+    "--modarg", metavar="STRING", help="The old signature is in this module argument (modsign=...)."
+)
+@making_options
+@legacy_options
+@click.option("--record", "record_file", type=path_type, metavar="FILE", help="Write the records to FILE.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@machine_options
+@jobs_option
+@limit_option
+@output_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    paths: tuple[str, ...],
+    ids: tuple[str, ...],
+    key_words: KeyWords,
+    options: SignOptions,
+    output: Output,
+    machine: Machine,
+    jobs: int,
+    limit: int,
+    quiet: bool,
+    record_file: str | None,
+    **how: Any,
+) -> int:
+    """Verify the old signature, remove it exactly, and sign in another format, inside any compression.
+
+    A module that is not valid under the keys of --trust is refused. With several --to, each may have a --key
+    of its own, in the same order; what must be made first is made first. Of every file there is a record:
+    what it was, what it is, what was changed (--json, --jsonl, --record).
+    """
+    from elfsig.verbs.edit.convert_record import convert_file
+
+    plan, signers = _plan(settings, paths, ids, key_words, options, how, output.dry)
+
+    def change(evidence: Evidence) -> Change:
+        return convert_file(evidence, plan)
+
+    done = edit(paths, change, output, jobs=jobs_for(jobs, signers), limit=limit)
+    with _recorded(done, record_file, output.dry) as recorded:
+        if machine.wanted:
+            codes: list[int] = []
+            write_files(settings, machine, _lines(recorded, codes))
+            return exit_codes.combined(codes)
+        counts: Counter[tuple[str, ...]] = Counter()
+        code = report(_counted(recorded, counts), quiet)
+        if counts.total() > 1 and not quiet:
+            rows = [(*words, str(count)) for words, count in sorted(counts.items())]
+            click.echo(aligned([HEADINGS, *rows]))
+        return code
+
+
+HEADINGS = ("Before", "Verdict", "After", "Files")
+
+
+def _counted(done: Iterable[Done], counts: Counter[tuple[str, ...]]) -> Iterator[Done]:
+    """``done`` unchanged; meanwhile counted by what was there, what it was worth, and what is there now."""
+    for each in done:
+        record = each.record
+        if record is None:
+            counts["?", "-", "failed"] += 1
+        else:
+            after = record["after"]
+            new = _formats(after) if after is not None else record["action"]
+            counts[_formats(record["before"]), record["verdict"], new] += 1
+        yield each
+
+
+def _formats(side: Mapping[str, Any]) -> str:
+    return "+".join(each["format"] or "unknown" for each in side["signatures"]) or "-"
+
+
+def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
+    """The records as JSON; warnings and failures go to stderr all the same."""
+    for each in done:
+        codes.append(report([each], quiet=True))
+        yield dumps(record_of(each))
+
+
+@contextmanager
+def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Iterator[Done]]:
+    """``done`` with its records completed, each written to ``path`` at once: a run may be interrupted."""
+    completed = (each._replace(record=_completed(each, dry)) if each.record else each for each in done)
+    with ExitStack() as stack:
+        if path is None:
+            yield completed
+            return
+        try:
+            stream = stack.enter_context(open(path, "x", encoding="ascii"))
+        except OSError as reason:
+            text = f"{path}: no record can be kept: {(reason.strerror or str(reason)).lower()}"
+            raise WriteError(text, code="record") from None
+        yield _written(completed, stream)
+
+
+def _written(done: Iterable[Done], stream: TextIO) -> Iterator[Done]:
+    for each in done:
+        stream.write(dumps(record_of(each)) + "\n")
+        stream.flush()
+        yield each
+
+
+def _completed(done: Done, dry: bool) -> Mapping[str, Any]:
+    target = readable(done.target or done.path) if done.error is None else None
+    return {**(done.record or {}), "target": target, "dry_run": dry}
+
+
+def record_of(done: Done) -> Mapping[str, Any]:
+    """The record of a file, also of one that could not be read or written."""
+    if done.record is not None:
+        return done.record
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": readable(done.path),
+        "action": "failed",
+        "target": None,
+        "error": remark_object(done.error) if done.error else None,
+    }
+
+
+def _plan(
+    settings: Settings,
+    paths: tuple[str, ...],
+    ids: tuple[str, ...],
+    key_words: KeyWords,
+    options: SignOptions,
+    how: dict[str, Any],
+    dry: bool,
+) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
+    """The plan, and the signers in the order of ``--to``."""
+    from elfsig.cli.commands.verify import keyring
+    from elfsig.cli.options.detached import outside_of
+    from elfsig.verbs.edit.convert import Target, options_for, plan
+
+    registry = how["variants"](settings.registry)
+    formats = [registry.get(name) for name in ids]
+    keys = keyring(how["trust"], ())
+    outside = outside_of(how["detached"], how["modarg"], len(paths) == 1)
+    signers = key_words.signers(formats, options, dry=dry)
+    targets = [
+        Target(format_, signer, options_for(format_, options, formats))
+        for format_, signer in zip(formats, signers, strict=True)
+    ]
+    wish = {"unverified": how["unverified"], "keep": how["keep"], "outside": outside}
+    return plan(targets, registry, keys, **wish), signers

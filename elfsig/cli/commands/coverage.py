@@ -1,0 +1,194 @@
+"""``elfsig coverage``: which bytes of a file each of its signatures protects, and which not."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import NamedTuple
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.commands.verify import keyring
+from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, trust_options
+from elfsig.cli.options.detached import outside_of, outside_options
+from elfsig.cli.options.legacy import Variants, legacy_options
+from elfsig.cli.progress import watched
+from elfsig.cli.render.documents import write_document
+from elfsig.cli.settings import Settings, visible
+from elfsig.elf.image import Image
+from elfsig.errors import UsageError
+from elfsig.model import Verdict
+from elfsig.opened.evidence import Evidence, read
+from elfsig.verbs.inspect.cover import Cover, covers
+from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
+from elfsig.verbs.verify.examine import Outside, Question
+
+RANDOM = 32
+"""Further bytes that ``--prove`` changes, unless it says how many."""
+
+
+class CoverageCommand(click.Command):
+    """``--prove`` may stand alone: the next word is not its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        stop = args.index("--") if "--" in args else len(args)
+        words = [f"--prove={RANDOM}" if word == "--prove" else word for word in args[:stop]]
+        return super().parse_args(ctx, words + args[stop:])
+
+
+class Wish(NamedTuple):
+    """How much is to be proved: ``extra`` further bytes, None for every byte."""
+
+    extra: int | None
+    seed: int
+
+
+@click.command("coverage", cls=CoverageCommand)
+@click.argument("path", metavar="FILE", type=path_type)
+@trust_options
+@click.option(
+    "--coverage", metavar="C", help="The map under this coverage, also of a file without signature."
+)
+@click.option(
+    "--prove",
+    "prove_wish",
+    metavar="[=N|=all]",
+    help="Change bytes in memory and verify again: N random ones, or all.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Which random bytes: as an earlier run."
+)
+@click.option("--html", type=path_type, metavar="F", help="Write a page with the picture; - is stdout.")
+@click.option("--svg", type=path_type, metavar="F", help="Write the picture alone; - is stdout.")
+@outside_options
+@legacy_options
+@machine_options
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    path: str,
+    trust: tuple[str, ...],
+    keys: tuple[str, ...],
+    coverage: str | None,
+    prove_wish: str | None,
+    seed: int | None,
+    html: str | None,
+    svg: str | None,
+    detached: str | None,
+    modarg: str | None,
+    variants: Variants,
+    machine: Machine,
+    limit: int,
+) -> int:
+    """Show which bytes of FILE each signature protects and which not, section by section.
+
+    \b
+    verbatim   hashed as it stands: any change breaks the signature
+    signature  the signature itself
+    derived    decides a computed part of what is hashed
+    steering   decides what is hashed, or where it is found
+    open       not covered: any change goes unnoticed
+
+    The map is drawn from the very bytes that are hashed. Offsets are in the decompressed file. With --trust
+    the coverage that the signature has is established; --prove demonstrates the map byte by byte.
+    """
+    wish = _wish(prove_wish, seed)
+    question = Question(variants(settings.registry), keyring(trust, keys))
+    outside = outside_of(detached, modarg, single=True)
+    evidence = read(path, limit=limit)
+    image = Image(evidence.content)
+    found = covers(image, question, coverage, outside)
+    proofs = [_proof(each, question, outside, wish) for each in found]
+    written = _write_pictures(html, svg, evidence, image, found, proofs)
+    if machine.wanted:
+        _write_json(settings, machine, evidence, image, found, proofs)
+    elif "-" not in written:
+        _print(settings, path, found, proofs)
+    return _code(found, proofs, wish is not None)
+
+
+def _wish(wanted: str | None, seed: int | None) -> Wish | None:
+    if wanted is None:
+        return None
+    number = secrets.randbits(32) if seed is None else seed
+    if wanted != "all" and not wanted.isdecimal():
+        raise UsageError(f"--prove={wanted}: a number of bytes, or all")
+    return Wish(None if wanted == "all" else int(wanted), number)
+
+
+def _proof(cover: Cover, question: Question, outside: Outside | None, wish: Wish | None) -> Proof | None:
+    if wish is None or cover.message is None:
+        return None
+    changes = every(cover, wish.seed) if wish.extra is None else chosen(cover, wish.seed, wish.extra)
+    work = prover(cover, question, outside)
+    return prove(work, watched(changes, "bytes"), wish.seed)
+
+
+def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof | None]) -> None:
+    from elfsig.cli.render.coverage import text
+
+    if not found:
+        click.echo(f"{visible(path)}: no signature found: nothing is protected")
+    for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
+        lines = text(cover, proof, settings.colored(sys.stdout))
+        click.echo(f"{'' if not number else chr(10)}{visible(path)}: " + "\n".join(lines))
+
+
+def _write_json(
+    settings: Settings,
+    machine: Machine,
+    evidence: Evidence,
+    image: Image,
+    found: list[Cover],
+    proofs: list[Proof | None],
+) -> None:
+    from elfsig.cli.render.coverage import map_object
+
+    maps = [map_object(cover, proof) for cover, proof in zip(found, proofs, strict=True)]
+    write_document(settings, machine, path=visible(evidence.path), content_size=len(image.data), maps=maps)
+
+
+def _write_pictures(
+    html: str | None,
+    svg: str | None,
+    evidence: Evidence,
+    image: Image,
+    found: list[Cover],
+    proofs: list[Proof | None],
+) -> list[str]:
+    """Write what was asked for; the names of the files."""
+    if html == svg == "-":
+        raise UsageError("--html and --svg cannot both go to stdout")
+    if html is not None:
+        from elfsig.cli.render.coverage_page import page
+
+        _write(page(evidence, image, found, proofs), html, evidence)
+    if svg is not None:
+        from elfsig.cli.render.coverage_svg import document
+
+        _write(document(evidence, found), svg, evidence)
+    return [name for name in (html, svg) if name is not None]
+
+
+def _write(text: str, output: str, evidence: Evidence) -> None:
+    data = text.encode("utf-8", "backslashreplace")
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    from elfsig.opened.atomic import write_atomic
+
+    if os.path.exists(output) and os.path.samefile(output, evidence.path):
+        raise UsageError("the picture would replace the file that it is taken of")
+    write_atomic(output, data)
+
+
+def _code(found: list[Cover], proofs: list[Proof | None], proving: bool) -> int:
+    """Bad: a damaged signature, a map that the verifier contradicts, or nothing to prove."""
+    damaged = any(each.finding and each.finding.verdict is Verdict.MALFORMED for each in found)
+    failed = any(proof is not None and not proof.holds for proof in proofs)
+    idle = proving and not any(proofs)
+    return exit_codes.BAD if damaged or failed or idle else exit_codes.GOOD

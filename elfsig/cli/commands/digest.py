@@ -1,0 +1,153 @@
+"""``elfsig digest``: the digest of each coverage, or its exact byte stream."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import Machine, hash_wished, limit_option, machine_options, path_type
+from elfsig.cli.render.documents import write_document
+from elfsig.cli.render.table import aligned
+from elfsig.cli.settings import Settings, complain, visible
+from elfsig.coverages.catalogue import SIGNED_AS
+from elfsig.crypto.hashes import Hash
+from elfsig.elf.image import Image
+from elfsig.errors import UsageError
+from elfsig.model import Message
+from elfsig.opened.evidence import Evidence, read
+from elfsig.verbs.inspect.digest import Stream, chosen, streams
+
+HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
+
+
+@click.command("digest")
+@click.argument("path", metavar="FILE", type=path_type)
+@click.option("--coverage", metavar="C", help="Only this coverage; without it, all that apply.")
+@click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Which hash.")
+@click.option("--layer", type=int, metavar="N", help="The signature to leave out, counted from the outside.")
+@click.option("-o", "output", type=path_type, metavar="STREAM", help="Write the bytes there; - is stdout.")
+@machine_options
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    path: str,
+    coverage: str | None,
+    hash_name: str,
+    layer: int | None,
+    output: str | None,
+    machine: Machine,
+    limit: int,
+) -> int:
+    """Print the digest of the bytes that signatures of FILE cover, the signature itself left out.
+
+    Where FILE carries no signature of a coverage, it is the digest that a new one would have. With
+    --coverage the line is that of sha256sum; -o writes the covered bytes, as the extractors of old did.
+    """
+    hash_ = _hash(hash_name)
+    if coverage is None and (output is not None or layer is not None):
+        raise UsageError("-o and --layer need --coverage: each coverage has a stream of its own")
+    evidence = read(path, limit=limit)
+    found = streams(Image(evidence.content), settings.registry, coverage)
+    if coverage is not None:
+        found = [chosen(found, layer)]
+        if found[0].fault is not None:
+            found[0].fault.path = path
+            raise found[0].fault
+    for text in [] if machine.wanted else _warnings(found):
+        complain(text, path, word="warning: ")
+    if output is not None and found[0].message is not None:
+        _write(found[0].message, output, evidence)
+    _print(settings, machine, path, hash_, found, to_stdout=output != "-")
+    return _code(found)
+
+
+def _hash(name: str) -> Hash:
+    """The hash of this name. Raises UsageError also where this Python has no implementation of it."""
+    hash_ = hash_wished(name)
+    try:
+        hash_.new()
+    except ValueError as reason:
+        raise UsageError(str(reason), code="unknown-hash") from None
+    return hash_
+
+
+def _print(
+    settings: Settings, machine: Machine, path: str, hash_: Hash, found: list[Stream], to_stdout: bool
+) -> None:
+    if not to_stdout:
+        return
+    if machine.wanted:
+        digests = [_object(each, hash_) for each in found]
+        write_document(settings, machine, path=visible(path), digests=digests)
+    elif len({each.coverage for each in found}) == 1 and found[0].message:
+        click.echo(f"{_digest(found[0].message, hash_)}  {visible(path)}")
+    else:
+        click.echo(aligned([HEADINGS, *(_row(each, hash_) for each in found)]))
+
+
+def _digest(message: Message, hash_: Hash) -> str:
+    hasher = hash_.new()
+    message.feed(hasher)
+    return str(hasher.hexdigest())
+
+
+def _row(each: Stream, hash_: Hash) -> tuple[str, ...]:
+    if each.message is None:
+        return (each.coverage, "-", visible(str(each.fault)), "")
+    return (each.coverage, str(each.message.size), _digest(each.message, hash_), _without(each))
+
+
+def _without(each: Stream) -> str:
+    place = each.place
+    if place is None:
+        return "-"
+    if place.section is not None:
+        return f"[{place.index}] {visible(place.section)}"
+    return f"trailer at {place.start:#x}"
+
+
+def _object(each: Stream, hash_: Hash) -> dict[str, Any]:
+    from elfsig.model.json_form import carrier_object, remark_object
+
+    message, fault = each.message, each.fault
+    return {
+        "coverage": each.coverage,
+        "layer": each.found.layer if each.found else None,
+        "without": carrier_object(each.place) if each.place else None,
+        "size": message.size if message else None,
+        "hash": hash_.name,
+        "digest": _digest(message, hash_) if message else None,
+        "warnings": [remark_object(remark) for remark in message.remarks] if message else [],
+        "error": {"code": fault.code, "text": fault.text, "offset": fault.offset} if fault else None,
+    }
+
+
+def _warnings(found: list[Stream]) -> list[str]:
+    """What the messages remark, each sentence once."""
+    return list(
+        dict.fromkeys(remark.text for each in found if each.message for remark in each.message.remarks)
+    )
+
+
+def _write(message: Message, output: str, evidence: Evidence) -> None:
+    if output == "-":
+        for chunk in message.chunks():
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return
+    from elfsig.opened.atomic import write_atomic
+
+    if os.path.exists(output) and os.path.samefile(output, evidence.path):
+        raise UsageError("the stream would replace the file that it is taken from")
+    write_atomic(output, message.to_bytes())
+
+
+def _code(found: list[Stream]) -> int:
+    """A coverage that signatures have and that cannot be computed makes the file bad."""
+    failed = any(each.fault is not None and each.coverage not in SIGNED_AS for each in found)
+    return exit_codes.BAD if failed else exit_codes.GOOD

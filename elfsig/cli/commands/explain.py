@@ -1,0 +1,103 @@
+"""``elfsig explain``: why a kernel refuses a module, step by step, and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import (
+    Machine,
+    limit_option,
+    machine_options,
+    path_type,
+    paths_argument,
+    trust_options,
+)
+from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
+from elfsig.cli.reading import Result, collect, entries, finish, report_on
+from elfsig.cli.settings import Settings
+from elfsig.errors import ReadError, UsageError
+from elfsig.opened.walk import Entry
+from elfsig.verbs.verify.examine import Question
+
+if TYPE_CHECKING:
+    from elfsig.verbs.verify.kernel import KernelQuestion
+
+
+@click.command("explain")
+@paths_argument("PATH|NAME...")
+@trust_options
+@kernel_options
+@click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
+@click.option("--this-machine", is_flag=True, help="Ask the running kernel's case: NAME is a module's name.")
+@click.option("--root", metavar="DIR", type=path_type, help="As --this-machine, for a system mounted at DIR.")
+@machine_options
+@limit_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    trust: tuple[str, ...],
+    keys: tuple[str, ...],
+    wish: KernelWish,
+    modarg: str | None,
+    this_machine: bool,
+    root: str | None,
+    machine: Machine,
+    limit: int,
+) -> int:
+    """Walk through a kernel's own steps for each module, say where it stops and what to do.
+
+    Without --kernel the kernel is the one that the module's vermagic names. With --this-machine modules are
+    found by name, and the running kernel's settings and keys are looked up; --root does it for a mounted
+    system. Nothing else ever looks at the machine that elfsig runs on.
+    """
+    if this_machine or root is not None:
+        from elfsig.cli.commands.explain_machine import run
+
+        if modarg is not None:
+            raise UsageError("--modarg is for a kernel that no machine runs any more: name it with --kernel")
+        return run(settings, paths, trust, keys, wish, root or "/", machine)
+    question = question_of(wish, settings.registry, trust, keys, modarg)
+    found, _ = entries(paths, False)
+    named = map(_hinted, found)
+    _, code = collect(map(worker(settings, question, machine, limit), named), settings, machine)
+    return code
+
+
+def _hinted(entry: Entry) -> Entry:
+    """A file that is not there may be a module's name, for which a system has to be named."""
+    if entry.error is None or entry.error.code != "not-found" or os.sep in entry.path:
+        return entry
+    text = "no such file; where it is a module's name, add --this-machine or --root DIR"
+    return entry._replace(error=ReadError(text, code="not-found"))
+
+
+def worker(
+    settings: Settings, question: KernelQuestion, machine: Machine, limit: int
+) -> Callable[[Entry], Result]:
+    """What is done for one file: the walk told, or the file's object."""
+    from elfsig.cli.render.kernel import told
+    from elfsig.model.json_form import dumps, file_object
+    from elfsig.verbs.verify.kernel import ask, with_kernel
+
+    plain = Question(settings.registry, question.ring, machine.wanted, True)
+
+    def work(entry: Entry) -> Result:
+        evidence, report = report_on(entry, plain, limit)
+        if evidence is None:
+            return finish(report, "", "unreadable", exit_codes.UNREADABLE)
+        try:
+            asked = ask(evidence, question)
+        except UsageError as fault:
+            return Result(report.path, "", "unreadable", exit_codes.UNREADABLE, fault.text)
+        code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
+        if machine.wanted:
+            return finish(report, dumps(file_object(with_kernel(report, asked))), "", code)
+        return finish(report, "\n".join([*told(report.path, asked), ""]) + "\n", "", code)
+
+    return work

@@ -1,0 +1,79 @@
+"""``elfsig explain --this-machine``: the running kernel's case, or that of a system mounted somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.options.common import Machine
+from elfsig.cli.options.kernel import KernelWish, question_of
+from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.render.kernel import told
+from elfsig.cli.settings import Settings, complain, visible
+from elfsig.errors import ElfsigError, UsageError
+from elfsig.host.explain import OnMachine, explain, question
+from elfsig.host.machine import Machine as System
+from elfsig.model.json_form import Json, dumps, file_object
+from elfsig.verbs.verify.examine import Question, examine
+from elfsig.verbs.verify.kernel import KernelQuestion, with_kernel
+
+
+def run(
+    settings: Settings,
+    names: Sequence[str],
+    trust: Sequence[str],
+    keys: Sequence[str],
+    wish: KernelWish,
+    root: str,
+    machine: Machine,
+) -> int:
+    """Explain each of ``names`` on the system below ``root``; the exit code. Raises UsageError."""
+    from elfsig.trust.keyring import read_argument
+
+    if not Path(root).is_dir():
+        raise UsageError(f"{root}: no directory", code="no-root")
+    system = System(Path(root))
+    given = [read_argument(text, True) for text in trust] + [read_argument(text, False) for text in keys]
+    asking = question(system, question_of(wish, settings.registry, (), ()), given)
+    found: list[OnMachine] = []
+    codes: list[int] = []
+    for name in names:
+        try:
+            found.append(explain(system, asking, name))
+        except ElfsigError as fault:
+            complain(fault.text, name)
+            codes.append(exit_codes.UNREADABLE)
+    if machine.wanted:
+        _document(settings, machine, system, found, asking)
+    else:
+        click.echo("\n".join(line for each in found for line in _lines(each)))
+    codes += [exit_codes.GOOD if each.asked.accepted else exit_codes.REFUSED for each in found]
+    return exit_codes.combined(codes)
+
+
+def _lines(found: OnMachine) -> Iterator[str]:
+    yield from told(found.evidence.path, found.asked)
+    yield ""
+    yield "  this machine:"
+    yield from (f"    {visible(text)}" for text in found.remarks)
+    yield ""
+    yield "  next:"
+    yield f"    {visible(found.command)}"
+
+
+def _document(
+    settings: Settings, machine: Machine, system: System, found: Sequence[OnMachine], asking: KernelQuestion
+) -> None:
+    plain = Question(asking.registry, asking.ring, True, True)
+    files = [file_object(with_kernel(examine(each.evidence, plain), each.asked)) for each in found]
+    modules: list[Json] = [
+        {"path": each.evidence.path, "command": each.command, "remarks": list(each.remarks)} for each in found
+    ]
+    about: Json = {"release": system.release, "modules": modules}
+    if machine.form == "json":
+        write_document(settings, machine, files=files, system=about)
+    else:
+        write_files(settings, machine, [*map(dumps, files), line_of(system=about)])

@@ -1,0 +1,116 @@
+"""``elfsig kernels``: the kernels whose answers are foretold, as a table; one of them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from elfsig.cli.options.common import Machine, json_option
+from elfsig.cli.render.documents import write_document
+from elfsig.cli.render.table import aligned
+from elfsig.cli.settings import Settings
+from elfsig.errors import UsageError
+
+HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "Releases")
+
+
+@click.command("kernels")
+@click.argument("kernel", required=False, metavar="[KERNEL]")
+@json_option
+@click.pass_obj
+def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
+    """List the kernels whose answers elfsig foretells; with KERNEL (an id or a release) all of one.
+
+    A prediction ends with the signature check and that era's ELF checks in front of it: vermagic, symbols
+    and the rest of loading are not foreseen.
+
+    Basis: booted (real kernels were asked), original-code (their code was run), source (it was read),
+    recalled.
+    """
+    from elfsig.kernels.catalogue import PROFILES
+    from elfsig.kernels.select import AUTO, choose
+
+    if kernel == AUTO:
+        raise UsageError("auto needs a module: elfsig explain FILE --kernel auto")
+    chosen = [choose(kernel).profile] if kernel is not None else list(PROFILES.values())
+    rows = [row for row in chosen if row is not None]
+    if machine.wanted:
+        write_document(settings, machine, kernels=[profile_object(row) for row in rows])
+    elif kernel is not None:
+        for row in rows:
+            click.echo("\n".join(_full(row)))
+    else:
+        click.echo(aligned([HEADINGS, *(_row(each) for each in rows)]))
+
+
+def _row(each: Any) -> tuple[str, ...]:
+    from elfsig.kernels.policy import WALKS
+
+    assert each.walk in WALKS
+    reply = each.replies.enforcing.get(each.unsigned)
+    answer = each.unsigned if reply is None else reply.errno or "loads"
+    return (each.id, each.look.format, each.look.coverage, answer, each.basis.value, each.releases)
+
+
+def _full(each: Any) -> Iterator[str]:
+    from elfsig.cli.render.kernel import BASES, looks_at
+    from elfsig.kernels.policy import WALKS
+
+    yield f"{each.id}: {each.title}"
+    yield f"  releases: {each.releases}"
+    yield f"  looks at: {looks_at(each)}"
+    yield f"  hashes: {', '.join(sorted(each.crypto.hashes - each.crypto.absent))}"
+    yield f"  algorithms: {', '.join(sorted(each.crypto.algorithms - each.crypto.absent))}"
+    rings = (", ".join(sorted(ring)) for ring in each.trust.rings)
+    yield f"  keyrings that count: {'; then '.join(rings)}"
+    yield f"  steps: {', '.join(step.name for step in WALKS[each.walk])}"
+    yield from (f"  enforces with: {text}" for text in each.switches)
+    yield from _replies(each)
+    yield f"  basis: {each.basis.value} ({BASES[each.basis]}): {each.source}"
+    yield from (f"  note: {text}" for text in each.notes)
+
+
+def _replies(each: Any) -> Iterator[str]:
+    tables = (
+        ("permissive", each.replies.permissive),
+        ("enforcing", each.replies.enforcing),
+        ("lockdown", each.replies.lockdown),
+    )
+    for mode, table in tables:
+        if table:
+            shown = (f"{inner} -> {reply.errno or 'loads'}" for inner, reply in table.items())
+            yield f"  {mode}: {', '.join(shown)}; any other error as it is"
+
+
+def profile_object(each: Any) -> dict[str, Any]:
+    """A profile as JSON values."""
+    from elfsig.kernels.policy import WALKS
+
+    def table(replies: Any) -> dict[str, Any] | None:
+        return None if replies is None else {inner: reply._asdict() for inner, reply in replies.items()}
+
+    return {
+        "id": each.id,
+        "title": each.title,
+        "releases": each.releases,
+        "format": each.look.format,
+        "carrier": each.look.carrier,
+        "coverage": each.look.coverage,
+        "hashes": sorted(each.crypto.hashes - each.crypto.absent),
+        "algorithms": sorted(each.crypto.algorithms - each.crypto.absent),
+        "keyrings": [sorted(ring) for ring in each.trust.rings],
+        "unsigned": each.unsigned,
+        "replies": {
+            "permissive": table(each.replies.permissive),
+            "enforcing": table(each.replies.enforcing),
+            "lockdown": table(each.replies.lockdown),
+        },
+        "fips": each.fips,
+        "steps": [step.name for step in WALKS[each.walk]],
+        "switches": list(each.switches),
+        "basis": each.basis.value,
+        "source": each.source,
+        "notes": list(each.notes),
+    }

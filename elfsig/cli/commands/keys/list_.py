@@ -1,0 +1,73 @@
+"""``elfsig keys list``: what key sources hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from elfsig.cli.options.common import Machine, machine_options
+from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.settings import Settings, visible
+from elfsig.model import Key
+from elfsig.model.json_form import Json, time_text
+
+
+@click.command("list")
+@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@machine_options
+@click.pass_obj
+def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> None:
+    """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
+
+    Role: builtin is on the kernel's own list, embedded merely lies in the image.
+    """
+    from elfsig.trust.keyring import load
+    from elfsig.verbs.keys.sources import key_object
+
+    ring = load((), sources)
+    keys = [*ring.keys, *ring.unusable]
+    if machine.wanted:
+        hashes = [
+            {"kind": h.kind, "hash": h.hash, "digest": h.digest.hex()} for h in sorted(ring.revoked_hashes)
+        ]
+        _write(settings, machine, [key_object(key) for key in keys], hashes)
+        return
+    for key in keys:
+        click.echo("\n".join(_lines(key)))
+    if ring.revoked_hashes:
+        click.echo(f"{len(ring.revoked_hashes)} revoked hashes")
+
+
+def _write(settings: Settings, machine: Machine, keys: Sequence[Json], hashes: Sequence[Json]) -> None:
+    """One document, or a line for each key and each revoked hash."""
+    if machine.form == "json":
+        write_document(settings, machine, keys=keys, revoked_hashes=hashes)
+    else:
+        write_files(settings, machine, (line_of(**each) for each in (*keys, *hashes)))
+
+
+def _lines(key: Key) -> Iterator[str]:
+    yield visible(key.label)
+    for name, text in _fields(key):
+        yield f"  {name + ':':<13}{visible(text)}"
+
+
+def _fields(key: Key) -> Iterator[tuple[str, str]]:
+    yield "role", key.role
+    yield "source", key.source
+    size = key.curve or (str(key.bits) if key.bits else "")
+    yield "algorithm", f"{key.algorithm} {size}".rstrip()
+    yield "fingerprint", f"SHA256:{key.fingerprint}"
+    if certificate := key.certificate:
+        yield "subject", certificate.subject_text
+        yield "issuer", certificate.issuer_text
+        yield "serial", f"{certificate.serial:x}"
+        yield "skid", certificate.skid.hex() if certificate.skid is not None else "none"
+        yield "valid", f"{time_text(certificate.not_before)} to {time_text(certificate.not_after)}"
+    if key.openpgp_fingerprint:
+        yield "openpgp", key.openpgp_fingerprint.hex()
+    if key.created is not None:
+        yield "created", time_text(key.created)
+    for remark in key.remarks:
+        yield "note", remark.text

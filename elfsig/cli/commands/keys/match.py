@@ -1,0 +1,81 @@
+"""``elfsig keys match``: which of the given keys made a file's signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from elfsig.cli.options.common import Machine, machine_options, path_type
+from elfsig.cli.render.documents import write_document
+from elfsig.cli.settings import Settings, visible
+from elfsig.model import Verdict
+
+if TYPE_CHECKING:
+    from elfsig.verbs.keys.sources import Match
+
+BY_MATHEMATICS, BY_ID_ONLY, NO_MATCH, NOTHING_SIGNED = 0, 4, 4, 1
+
+
+@click.command("match")
+@click.argument("path", metavar="FILE", type=path_type)
+@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@machine_options
+@click.pass_obj
+def command(settings: Settings, machine: Machine, path: str, sources: Sequence[str]) -> int:
+    """Say which key in SRC made each signature of FILE: by mathematics, or by its id only.
+
+    The sources are tried, not trusted. Exit code 0 when the outermost signature was made by one of the
+    keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
+    no key fits.
+    """
+    from elfsig.model.json_form import finding_object
+    from elfsig.opened.evidence import read
+    from elfsig.trust.keyring import load
+    from elfsig.verbs.keys.sources import key_object, match
+
+    found = match(read(path), load((), sources), settings.registry)
+    if machine.wanted:
+        matches = [
+            {
+                "signature": finding_object(each.finding),
+                "by": each.by,
+                "contradicted": each.contradicted,
+                "keys": [key_object(key) for key in each.keys],
+            }
+            for each in found
+        ]
+        write_document(settings, machine, path=visible(path), matches=matches)
+    else:
+        for each in found:
+            click.echo(f"{visible(path)}: {_words(each)}")
+        if not found:
+            click.echo(f"{visible(path)}: no signature")
+    return _code(found)
+
+
+def _code(found: Sequence[Match]) -> int:
+    if not found or found[0].contradicted or found[0].finding.verdict is Verdict.MALFORMED:
+        return NOTHING_SIGNED
+    if found[0].by == "mathematics":
+        return BY_MATHEMATICS
+    return BY_ID_ONLY if found[0].by else NO_MATCH
+
+
+def _words(each: Match) -> str:
+    form = each.finding.format or "unknown form"
+    keys = ", ".join(f'"{visible(key.label)}" ({visible(key.source)})' for key in each.keys)
+    if each.by == "mathematics":
+        return f"{form}: made by {keys}"
+    if each.finding.verdict is Verdict.MALFORMED:
+        return f"{form}: malformed: {visible(each.finding.reason or 'remains of a signature')}"
+    if each.contradicted:
+        return (
+            f"{form}: the id is that of {keys}, the mathematics says no: {visible(each.finding.reason or '')}"
+        )
+    if each.by == "id":
+        return f"{form}: by id only {keys}: {visible(each.finding.reason or 'not checked')}"
+    if each.finding.verdict is Verdict.UNKNOWN_KEY:
+        return f"{form}: {visible(each.finding.reason or 'no key given is the one')}"
+    return f"{form}: no key given is the one: {visible(each.finding.reason or each.finding.verdict.value)}"

@@ -1,0 +1,46 @@
+"""``elfsig keys openpgp``: the OpenPGP form of a signing key, for GnuPG and for the old kernels."""
+
+from __future__ import annotations
+
+import click
+
+from elfsig.cli.settings import complain, visible
+
+
+@click.command("openpgp")
+@click.argument("key", metavar="KEY")
+@click.option("-o", "--output", required=True, metavar="RING", type=click.Path(), help="Where to write.")
+@click.option("--user-id", metavar="TEXT", help="Name in the ring.")
+@click.option(
+    "--key-created",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="SECONDS",
+    help="Creation time since 1970, which decides the key id (default 0).",
+)
+@click.option("--hash", "hash_", metavar="HASH", help="Of the self-signature (default sha256).")
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+def command(
+    key: str, output: str, user_id: str | None, key_created: int | None, hash_: str | None, force: bool
+) -> None:
+    """Write the public OpenPGP ring of KEY: a private key (PEM, DER), or gpg:KEYID.
+
+    A PEM key has no OpenPGP key id of its own; it is that of a version 4 key packet with the creation time
+    given here, and sign makes signatures under it. GnuPG imports the ring; kernels of the section eras had
+    it compiled in.
+    """
+    import os
+
+    from elfsig.errors import WriteError
+    from elfsig.opened.atomic import write_atomic
+    from elfsig.signers import open_signer
+    from elfsig.trust.openpgp import read
+    from elfsig.verbs.keys.openpgp_ring import public_ring
+
+    if os.path.lexists(output) and not force:
+        raise WriteError(f"{output} is there already; --force replaces it", code="exists")
+    ring = public_ring(open_signer(key), user_id=user_id, key_created=key_created, hash=hash_)
+    for remark in write_atomic(output, ring):
+        complain(remark.text, output, word="warning: ")
+    for each in read(ring, output, "user", True):
+        name = next(value.hex() for kind, value in each.ids if kind == "openpgp")
+        click.echo(f"{visible(output)}: {each.algorithm} {each.bits}, key id {name}, {visible(each.label)}")

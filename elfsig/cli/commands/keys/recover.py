@@ -1,0 +1,130 @@
+"""``elfsig keys recover``: the public key that made two RSA signatures, out of the signatures."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from elfsig.cli.options.common import Machine, json_option, limit_option, paths_argument
+from elfsig.cli.render.documents import write_document
+from elfsig.cli.settings import Settings, complain, visible
+
+if TYPE_CHECKING:
+    from elfsig.model.json_form import Json
+    from elfsig.verbs.keys.recover import Claim, Recovered
+
+
+@click.command("recover")
+@paths_argument("FILE...")
+@click.option("-o", "--output", metavar="KEY.pem", type=click.Path(), help="Where to write the key.")
+@click.option(
+    "--exponent", type=click.IntRange(3), metavar="E", help="Public exponent (default: the usual ones)."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@limit_option
+@json_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    machine: Machine,
+    paths: Sequence[str],
+    output: str | None,
+    exponent: int | None,
+    force: bool,
+    limit: int,
+) -> None:
+    """Compute the public key that made two or more RSA signatures in the FILEs, of any formats.
+
+    No private key comes of it, and nobody vouches for the public one: what is written says that it was
+    recovered, and verify --trust calls what it made untrusted, "same signer as FILE". It tells whether two
+    modules are by one vendor, long after his certificate is gone.
+
+    The usual exponent 65537 takes gmpy2 (pip install 'elfsig[recover]') and minutes. Exit code 1 when no two
+    of the signatures are by one key.
+    """
+    import os
+
+    from elfsig.errors import WriteError
+    from elfsig.opened.atomic import write_atomic
+    from elfsig.opened.evidence import read
+    from elfsig.trust.recover import EXPONENTS
+    from elfsig.verbs.keys.recover import recover_key
+
+    if output is not None and os.path.lexists(output) and not force:
+        raise WriteError(f"{output} is there already; --force replaces it", code="exists")
+    files = [read(path, limit=limit) for path in paths]
+    with _interruptible():
+        found = recover_key(files, settings.registry, _tell, EXPONENTS if exponent is None else (exponent,))
+    if output is not None:
+        for remark in write_atomic(output, found.pem):
+            complain(remark.text, output, word="warning: ")
+    if machine.wanted:
+        write_document(settings, machine, recovered=_object(found))
+        return
+    if output is None:
+        click.echo(found.pem, nl=False)
+    for line in _lines(found, output):
+        click.echo(line, err=output is None)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """One long computation in C hears no Ctrl-C: until it is over, the signal ends the process itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        complain(f"{text}; this takes a while")
+
+
+def _lines(found: Recovered, output: str | None) -> Iterator[str]:
+    key = found.key
+    where = f", written to {visible(output)}" if output is not None else ""
+    yield f"recovered an RSA-{key.bits} public key, exponent {found.exponent}{where}"
+    yield f"  fingerprint: SHA256:{key.fingerprint}"
+    for claim in found.made:
+        yield f"  made:        {_claim_words(claim)}"
+    for claim in found.others:
+        yield f"  not made:    {_claim_words(claim)}"
+    for each in found.ids:
+        word = {True: "follows from the key", False: "contradicts the key", None: "not confirmed"}
+        yield f"  key id:      {each.kind} {each.value.hex()} {word[each.follows]}: {each.text}"
+
+
+def _claim_words(claim: Claim) -> str:
+    signer = f', says it is by "{visible(claim.signature.signer)}"' if claim.signature.signer else ""
+    return f"{visible(claim.path)} ({claim.format}{signer})"
+
+
+def _object(found: Recovered) -> Json:
+    from elfsig.verbs.keys.sources import key_object
+
+    return {
+        "key": key_object(found.key),
+        "exponent": found.exponent,
+        "pem": found.pem.decode(),
+        "made": [_claim_object(claim) for claim in found.made],
+        "others": [_claim_object(claim) for claim in found.others],
+        "ids": [
+            {"kind": each.kind, "value": each.value.hex(), "follows": each.follows, "text": each.text}
+            for each in found.ids
+        ],
+    }
+
+
+def _claim_object(claim: Claim) -> Json:
+    return {"path": visible(claim.path), "format": claim.format, "layer": claim.layer}

@@ -1,0 +1,110 @@
+"""``elfsig show --extract``, ``--asn1`` and ``--packets``: signatures taken apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import click
+
+from elfsig.cli import exit_codes
+from elfsig.cli.reading import report_on
+from elfsig.cli.render.words import plural, remark_words
+from elfsig.cli.settings import complain, visible
+from elfsig.errors import WriteError
+from elfsig.model import FileReport, Finding
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.walk import Entry
+from elfsig.verbs.verify.examine import Question
+
+
+def dumped(report: FileReport, *, asn1: bool, packets: bool) -> str:
+    """The signatures of a file element by element, each under a line that names it."""
+    found = [line for finding in _blobs(report) for line in _dump(report, finding, asn1, packets)]
+    if not found:
+        what = "no signature's bytes" if report.findings else "no signature"
+        complain(f"{what}, nothing to take apart", report.path, word="note: ")
+    return "".join(f"{line}\n" for line in found)
+
+
+def _blobs(report: FileReport) -> Iterator[Finding]:
+    """One finding for each blob: the signers of a CMS share theirs."""
+    seen: set[int] = set()
+    for finding in report.findings:
+        if finding.blob not in seen and finding.place.blob:
+            seen.add(finding.blob)
+            yield finding
+
+
+def _dump(report: FileReport, finding: Finding, asn1: bool, packets: bool) -> Iterator[str]:
+    blob, where = finding.place.blob, finding.place.blob_start
+    size = plural(len(blob), "byte")
+    yield visible(f"{report.path}: {finding.format or 'unknown'} signature, {size} at {where:#x}")
+    if asn1:
+        yield from _asn1(blob)
+    if packets:
+        yield from _packets(blob)
+
+
+def _asn1(blob: bytes) -> Iterator[str]:
+    from elfsig.envelopes.cms.dump import lines
+
+    return lines(blob) if blob[:1] == b"\x30" else iter(["  no ASN.1: see its fields with show"])
+
+
+def _packets(blob: bytes) -> Iterator[str]:
+    from elfsig.envelopes.openpgp.dump import lines
+
+    return lines(blob) if blob[0] & 0x80 else iter(["  no OpenPGP packets: see its fields with show"])
+
+
+def extract(
+    entries: Iterator[Entry],
+    folder: str,
+    question: Question,
+    limit: int,
+    *,
+    force: bool,
+    code_of: Callable[[FileReport], int],
+) -> int:
+    """Write the parts of every file below ``folder``, where its tree is kept. Returns the exit code."""
+    codes = []
+    for entry in entries:
+        evidence, report = report_on(entry, question, limit)
+        codes.append(code_of(report))
+        if evidence is None:
+            complain("; ".join(remark_words([report.error] if report.error else [])), entry.path)
+            continue
+        try:
+            _write(evidence, os.path.join(folder, _below(entry)), question, force)
+        except WriteError as fault:
+            complain(str(fault), entry.path)
+            codes.append(exit_codes.BAD)
+    return exit_codes.combined(codes)
+
+
+def _below(entry: Entry) -> str:
+    return os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
+
+
+def _write(evidence: Evidence, stem: str, question: Question, force: bool) -> None:
+    """All parts of one file, or none where one of them is there already. Raises WriteError."""
+    from elfsig.verbs.inspect.extract import pieces
+
+    taken = pieces(evidence, question.registry)
+    for text in remark_words(taken.remarks):
+        complain(text, evidence.path, word="warning: ")
+    if not taken.pieces:
+        complain("no signature, nothing to extract", evidence.path, word="note: ")
+        return
+    there = next((stem + p.suffix for p in taken.pieces if os.path.lexists(stem + p.suffix)), None)
+    if there is not None and not force:
+        raise WriteError(f"{there} is there already; --force replaces it", code="exists")
+    try:
+        os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"no directory for {stem}: {(reason.strerror or '').lower()}") from None
+    for piece in taken.pieces:
+        write_atomic(stem + piece.suffix, piece.data)
+        click.echo(f"{visible(stem + piece.suffix)}: {piece.what}, {plural(len(piece.data), 'byte')}")

@@ -1,0 +1,154 @@
+"""``elfsig sign``: sign modules in any era's format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elfsig.batch.edit import Output, edit
+from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.output import output_options, report
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.progress import watched
+from elfsig.cli.settings import Settings
+from elfsig.errors import UsageError
+from elfsig.model import SignOptions
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.walk import walk
+from elfsig.verbs.edit.change import Change
+
+if TYPE_CHECKING:
+    from elfsig.batch.journal import Journal
+    from elfsig.batch.up_to_date import Wish
+    from elfsig.cli.commands.sign_job import Job
+    from elfsig.model.json_form import Json
+
+Work = Callable[[Evidence], Change]
+
+
+@click.command("sign", epilog="An encrypted key takes its passphrase from KBUILD_SIGN_PIN or the terminal.")
+@paths_argument()
+@click.option("--format", "format_id", type=format_type, help="What to make; see elfsig formats.")
+@key_options
+@making_options
+@click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
+@click.option("--stack", is_flag=True, help="Sign on top of the signatures that are there.")
+@click.option(
+    "--prepare", type=click.Path(), metavar="DIR",
+    help="Sign nothing: write to DIR what a service is to sign. Needs --cert.",
+)  # fmt: skip
+@click.option(
+    "--prepare-as", "form", type=click.Choice(["digest", "bytes"]), default="digest",
+    help="In --prepare: the digest to sign, or the bytes that the service hashes.",
+)  # fmt: skip
+@click.option(
+    "--attach", type=click.Path(), metavar="DIR",
+    help="Take signatures from DIR: raw values, or whole ones (.p7s), named like the modules.",
+)  # fmt: skip
+@click.option(
+    "--report", "report_file", type=click.Path(), metavar="FILE",
+    help="Write what was done to FILE, as JSON; an interrupted run goes on from it.",
+)  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@jobs_option
+@limit_option
+@output_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    paths: tuple[str, ...],
+    output: Output,
+    jobs: int,
+    limit: int,
+    quiet: bool,
+    format_id: str | None,
+    key_words: KeyWords,
+    options: SignOptions,
+    report_file: str | None,
+    prepare: str | None,
+    attach: str | None,
+    **how: Any,
+) -> int:
+    """Sign modules: plain, or inside their gzip, xz or zstd compression.
+
+    In a directory, a module that bears such a signature by this key already is left alone (--force signs it
+    again), and signatures of others are replaced, exactly. A module that is named itself is refused
+    when it is signed, unless --replace or --stack says what is meant.
+    """
+    from elfsig.cli.commands.sign_job import Job
+
+    replace, stack = how["replace"], how["stack"]
+    if replace and stack:
+        raise UsageError("--replace and --stack exclude each other")
+    words = (format_id, key_words, options, replace, stack, jobs, limit, quiet)
+    job = Job(paths, output, settings.registry, *words)
+    if prepare is None and attach is None:
+        return _sign(job, report_file, settings.argv)
+    if report_file is not None:
+        raise UsageError("--report is for signing here")
+    from elfsig.cli.commands.sign_elsewhere import run
+
+    return run(job, prepare, attach, how["form"])
+
+
+def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
+    """Sign with a key that is at hand; the exit code."""
+    from elfsig.batch.journal import asked
+    from elfsig.batch.up_to_date import wish
+    from elfsig.verbs.edit.sign import sign_file
+
+    if job.format_id is None:
+        raise click.UsageError("Missing option '--format'.")
+    format_, options, output = job.registry.get(job.format_id), job.options, job.output
+    (signer,) = job.key_words.signers([format_], options, dry=output.dry)
+
+    existing = job.existing()
+
+    def make(evidence: Evidence) -> Change:
+        return sign_file(evidence, format_, signer, options, job.registry, **existing(evidence.path))
+
+    wanted = None if options.force else wish(format_, signer, options, job.registry)
+    work = _unless_done(make, wanted, job)
+    journal = None
+    if report_file is not None:
+        asked_for = asked(format_.id, signer, options, output)
+        journal = _journal(report_file, asked_for, argv, options.force, output.dry)
+        work = _journaled(work, journal)
+    results = edit(job.paths, work, output, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
+    kept = results if journal is None else journal.kept(results)
+    return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
+
+
+def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
+    """``make``, but for modules in directories that bear the very signature already."""
+    from elfsig.batch.up_to_date import is_done
+
+    named = frozenset(job.paths)
+
+    def work(evidence: Evidence) -> Change:
+        found = wanted if evidence.path not in named else None
+        if found is not None and is_done(evidence, found, beside_others=job.stack):
+            return Change(None, "unchanged", "signed like this by this key already")
+        return make(evidence)
+
+    return work
+
+
+def _journal(path: str, asked_for: Json, argv: Sequence[str], again: bool, dry: bool) -> Journal:
+    from elfsig.batch.journal import Journal
+
+    if dry:
+        raise UsageError("--report and --dry-run exclude each other")
+    return Journal(path, asked_for, argv, again=again)
+
+
+def _journaled(make: Work, journal: Journal) -> Work:
+    """``make``, but for modules that an earlier run is done with; with a record of each."""
+
+    def work(evidence: Evidence) -> Change:
+        return journal.known(evidence) or journal.entry(evidence, make(evidence))
+
+    return work

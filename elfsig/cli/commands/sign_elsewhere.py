@@ -1,0 +1,98 @@
+"""``elfsig sign --prepare`` and ``--attach``: signing by a service that elfsig does not talk to."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from elfsig.batch.edit import edit
+from elfsig.cli.options.output import report
+from elfsig.cli.options.signing import public_half
+from elfsig.errors import UsageError
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.edit.change import Change
+
+if TYPE_CHECKING:
+    from elfsig.batch.up_to_date import Wish
+    from elfsig.cli.commands.sign_job import Job
+    from elfsig.verbs.remote.complete import Answers
+    from elfsig.verbs.remote.prepare import Form
+
+
+def run(job: Job, to_prepare: str | None, to_attach: str | None, form: Form) -> int:
+    """The one of the two that is asked for; the exit code."""
+    if to_prepare is not None:
+        return prepare(job, to_prepare, form)
+    return attach(job, to_attach or "")
+
+
+def prepare(job: Job, folder: str, form: Form) -> int:
+    """Write what is to be signed, and the manifest, to ``folder``. Raises UsageError, SigningError."""
+    from elfsig.verbs.remote.prepare import Manifest, prepare_file
+
+    if job.format_id is None:
+        raise UsageError("--prepare needs --format", code="format")
+    format_ = job.registry.get(job.format_id)
+    half = public_half(job.key_words.certs)
+    options = job.options
+    if options.created is None:
+        options = options._replace(created=int(time.time()))
+
+    existing = job.existing()
+
+    def change(evidence: Evidence) -> Change:
+        how = existing(evidence.path)
+        return prepare_file(evidence, format_, half, options, job.registry, form=form, **how)
+
+    manifest = Manifest(folder, format_, half, options)
+    results = edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit)
+    return report(manifest.kept(results) if not job.output.dry else results, job.quiet)
+
+
+def attach(job: Job, folder: str) -> int:
+    """Put the signatures in ``folder`` onto the modules. Raises UsageError, SigningError."""
+    from elfsig.batch.up_to_date import is_done
+    from elfsig.verbs.remote.complete import answer_file
+
+    answers = _answers(job, folder)
+    wanted = _wish(answers, job)
+
+    existing = job.existing()
+
+    def change(evidence: Evidence) -> Change:
+        if wanted is not None and is_done(evidence, wanted, beside_others=job.stack):
+            return Change(None, "unchanged", "signed like this by this key already")
+        return answer_file(evidence, answers, job.registry, **existing(evidence.path))
+
+    return report(edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit), job.quiet)
+
+
+def _answers(job: Job, folder: str) -> Answers:
+    """By the manifest, where there is one; else by the options alone."""
+    from elfsig.verbs.remote.complete import Answers
+    from elfsig.verbs.remote.prepare import read_manifest
+
+    if not os.path.isdir(folder):
+        raise UsageError(f"{folder}: no such directory of signatures", code="no-answers")
+    order = read_manifest(folder)
+    half = public_half(job.key_words.certs) if job.key_words.certs else order.half if order else None
+    if order is not None:
+        format_ = job.registry.get(order.format)
+        if job.format_id is not None and job.registry.get(job.format_id) is not format_:
+            raise UsageError(f"the manifest in {folder} is for {format_.id}, not {job.format_id}")
+        force = job.options.force or order.options.force
+        return Answers(folder, format_, order.options._replace(force=force), half, order, job.paths)
+    if job.format_id is None:
+        raise UsageError(f"there is no manifest in {folder}: say what the signatures are with --format")
+    return Answers(folder, job.registry.get(job.format_id), job.options, half, None, job.paths)
+
+
+def _wish(answers: Answers, job: Job) -> Wish | None:
+    from elfsig.batch.up_to_date import wish
+    from elfsig.signers.deferred import Replayer
+
+    if answers.half is None or answers.options.force:
+        return None
+    signer = Replayer(answers.folder, answers.half, b"")
+    return wish(answers.format, signer, answers.options, job.registry)

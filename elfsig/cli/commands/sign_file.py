@@ -1,0 +1,180 @@
+"""``elfsig-sign-file``: the arguments and the output of the kernel's scripts/sign-file.
+
+For kbuild, DKMS and whatever else runs sign-file by path; also for Ubuntu's kmodsign (``-D``). Exit codes
+are those of the kernel's tool: 2 for a wrong command line, 1 for every failure.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from elfsig.errors import ElfsigError
+
+USAGE = """\
+Usage: {name} [-dDpk] <hash algo> <key> <x509> <module> [<dest>]
+       {name} -s <raw sig> <hash algo> <x509> <module> [<dest>]
+
+  -s  attach <raw sig>, a signature made elsewhere (CMS in DER)
+  -p  also write the signature to <module>.p7s
+  -d  write the signature to <module>.p7s and leave the module alone
+  -D  write the whole trailer to <module>.p7s or <dest>, as kmodsign does
+  -k  name the signer by subject key id, not by issuer and serial number
+
+Keys and certificates are PEM or DER. A passphrase comes from KBUILD_SIGN_PIN, else from the terminal.
+"""
+FLAGS = "dDpks"
+
+COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command line that was understood: ``flags``, and the positional words by what they mean."""
+
+    flags: frozenset[str]
+    hash: str
+    x509: str
+    module: str
+    dest: str | None
+    key: str | None = None
+    raw_signature: str | None = None
+
+    @property
+    def beside(self) -> str:
+        """Where a signature of its own goes."""
+        return self.module + ".p7s"
+
+
+def parse(words: Sequence[str]) -> Order | None:
+    """The order in ``words``; None for a command line that the kernel's tool would refuse."""
+    flags: set[str] = set()
+    positional: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            positional += rest
+        elif word.startswith("-") and len(word) > 1:
+            flags |= set(word[1:])
+        else:
+            positional.append(word)
+    if not flags <= set(FLAGS) or not 4 <= len(positional) <= 5:
+        return None
+    first, second, x509, module, *dest = positional
+    target = dest[0] if dest else None
+    if "s" in flags:
+        return Order(frozenset(flags), second, x509, module, target, raw_signature=first)
+    return Order(frozenset(flags), first, x509, module, target, key=second)
+
+
+def run(order: Order) -> None:
+    """Do what was ordered, with warnings on stderr. Raises ElfsigError."""
+    from elfsig.opened.atomic import write_atomic
+
+    module = _read(order.module)
+    _warn_about(module, order.module)
+    blob = _signature(order, module)
+    if order.key is not None and order.flags & {"p", "d"}:
+        write_atomic(order.beside, blob)
+        if "d" in order.flags:
+            return
+    if "D" in order.flags:
+        write_atomic(order.dest or order.beside, _with_trailer(b"", blob))
+    else:
+        write_atomic(order.dest or order.module, _with_trailer(module, blob))
+
+
+def _read(path: str, *, pipes: bool = False) -> bytes:
+    """The file as it lies there; with ``pipes`` whatever comes. Raises ElfsigError that names it."""
+    from elfsig.errors import ReadError
+
+    wait = 0 if pipes else os.O_NONBLOCK
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait)) as stream:
+            if not pipes and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise ReadError(f"{path}: is no regular file")
+            return stream.read()
+    except OSError as reason:
+        raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+
+
+def _warn_about(module: bytes, path: str) -> None:
+    from elfsig.carriers.trailer import MARKER
+
+    if module.endswith(MARKER):
+        _say(f"warning: {path} is already signed; kernels look at the outermost signature only, the new one")
+    for magic, name in COMPRESSED.items():
+        if module.startswith(magic):
+            _say(
+                f"warning: {path} is compressed ({name}); no kernel finds a signature behind the compression"
+            )
+
+
+def _signature(order: Order, module: bytes) -> bytes:
+    """The CMS for ``module``: made with the key, or read where it was made elsewhere. Raises ElfsigError."""
+    if order.raw_signature is not None:
+        return _foreign(order.raw_signature)
+    from elfsig.coverages.whole_file import WholeFile
+    from elfsig.elf.image import Image
+    from elfsig.envelopes.cms.make import create
+    from elfsig.model import SignOptions
+    from elfsig.signers import open_signer
+
+    signer = open_signer(order.key or "", order.x509)
+    for remark in getattr(signer, "remarks", ()):
+        _say(f"warning: {order.x509}: {remark.text}")
+    # As sign-file: whatever can be encoded is signed, also what no kernel verifies.
+    options = SignOptions(hash=order.hash, keyid="k" in order.flags, force=True)
+    return create(WholeFile().message(Image(module), None), signer, options)
+
+
+def _foreign(path: str) -> bytes:
+    from elfsig.envelopes.cms.envelope import read
+    from elfsig.errors import ParseError
+
+    blob = _read(path, pipes=True)
+    try:
+        read(blob)
+    except ParseError as fault:
+        _say(f"warning: {path} is no CMS that kernels could read: {fault}")
+    return blob
+
+
+def _with_trailer(content: bytes, blob: bytes) -> bytes:
+    from elfsig.carriers.trailer import MARKER, pack_info
+    from elfsig.model import TrailerInfo
+
+    return content + blob + pack_info(TrailerInfo(id_type=2), len(blob)) + MARKER
+
+
+def _say(text: str) -> None:
+    print(f"sign-file: {text}", file=sys.stderr)
+
+
+def status(words: Sequence[str], name: str) -> int:
+    """Exit code for a command line: 0 done, 1 failed, 2 not understood; with the words for it on stderr."""
+    order = parse(words)
+    if order is None:
+        sys.stderr.write(USAGE.format(name=name))
+        return 2
+    try:
+        run(order)
+    except ElfsigError as fault:
+        _say(f"{fault.path}: {fault}" if fault.path else str(fault))
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+def main() -> NoReturn:
+    """The executable ``elfsig-sign-file``."""
+    sys.exit(status(sys.argv[1:], os.path.basename(sys.argv[0])))
+
+
+if __name__ == "__main__":
+    main()

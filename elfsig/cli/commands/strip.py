@@ -1,0 +1,51 @@
+"""``elfsig strip``: remove signatures, exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from elfsig.batch.edit import Output, edit
+from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.output import output_options, report
+from elfsig.cli.settings import Settings
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.edit.change import Change
+
+
+@click.command("strip")
+@paths_argument()
+@click.option("--format", "format_id", type=format_type, help="Remove the signature of this format only.")
+@click.option("--all", "everything", is_flag=True, help="Remove every signature, not only the last one made.")
+@click.option("--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF.")
+@click.option("--force", is_flag=True, help="Go on where a signature that stays would no longer match.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@jobs_option
+@limit_option
+@output_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    paths: tuple[str, ...],
+    output: Output,
+    jobs: int,
+    limit: int,
+    quiet: bool,
+    **how: Any,
+) -> int:
+    """Remove the signature that was applied last, and nothing else: the outermost trailer, else a section.
+
+    What was removed is said. A file without a signature stays as it is, and that is no error.
+    """
+    from elfsig.verbs.edit.strip import strip_file
+
+    registry = settings.registry
+    if how["format_id"] is not None:
+        how["format_id"] = registry.get(how["format_id"]).id
+
+    def change(evidence: Evidence) -> Change:
+        return strip_file(evidence, registry, **how)
+
+    return report(edit(paths, change, output, jobs=jobs, limit=limit), quiet)

@@ -1,0 +1,120 @@
+"""The options that describe a kernel: which one, how strict it runs, how it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
+
+import click
+
+from elfsig.cli.options.common import path_type
+from elfsig.errors import KeySourceError, UsageError
+from elfsig.registry import Registry
+
+
+class KernelWish(NamedTuple):
+    """What the command line says of the kernel; ``kernel`` is None where it says nothing."""
+
+    kernel: str | None = None
+    enforce: bool = False
+    lockdown: bool = False
+    fips: bool = False
+    all_modes: bool = False
+    cmdline: str | None = None
+    config: str | None = None
+
+    @property
+    def only_modes(self) -> bool:
+        """Whether modes are given without a kernel that has them."""
+        return self.kernel is None and self != KernelWish()
+
+
+def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--kernel ID`` and the modes; the callback gets one argument ``wish``."""
+
+    @click.option(
+        "--kernel", metavar="KERNEL", help="Foretell this kernel's answer: an id, a release, auto, an image."
+    )
+    @click.option("--enforce", is_flag=True, help="It demands signatures (module.sig_enforce=1).")
+    @click.option("--lockdown", is_flag=True, help="It is locked down (lockdown=integrity, Secure Boot).")
+    @click.option("--fips", is_flag=True, help="It runs in FIPS mode.")
+    @click.option("--all-modes", is_flag=True, help="Every mode that matters for this kernel.")
+    @click.option(
+        "--cmdline", metavar="FILE", type=path_type, help="Modes from a command line, grub.conf or dmesg."
+    )
+    @click.option("--config", metavar="FILE", type=path_type, help="How it was built (/boot/config-*).")
+    @wraps(callback)
+    def wrapped(
+        *args: Any,
+        kernel: str | None,
+        enforce: bool,
+        lockdown: bool,
+        fips: bool,
+        all_modes: bool,
+        cmdline: str | None,
+        config: str | None,
+        **more: Any,
+    ) -> Any:
+        wish = KernelWish(kernel, enforce, lockdown, fips, all_modes, cmdline, config)
+        return callback(*args, wish=wish, **more)
+
+    return wrapped
+
+
+def question_of(
+    wish: KernelWish,
+    registry: Registry,
+    trust: Sequence[str],
+    keys: Sequence[str],
+    argument: str | None = None,
+) -> Any:
+    """The KernelQuestion of the command line. Raises UsageError, ReadError."""
+    from elfsig.kernels import config, modes
+    from elfsig.kernels.profile import Mode
+    from elfsig.kernels.select import choose
+    from elfsig.opened.evidence import read
+    from elfsig.verbs.verify.kernel import KernelQuestion
+
+    if wish.all_modes and (wish.enforce or wish.lockdown or wish.fips or wish.cmdline):
+        raise UsageError("--all-modes goes without --enforce, --lockdown, --fips and --cmdline")
+    chosen = choose(wish.kernel or "auto")
+    mode = Mode(wish.enforce, wish.lockdown, wish.fips)
+    if wish.cmdline is not None:
+        text = read(wish.cmdline).content.decode("utf-8", "replace")
+        mode = config.merged([mode, modes.from_text(text)])
+    return KernelQuestion(
+        chosen,
+        registry,
+        ring_of(trust, keys, chosen.image),
+        _options(wish, chosen.config),
+        mode,
+        wish.all_modes,
+        argument,
+    )
+
+
+def _options(wish: KernelWish, own: str | None) -> Any:
+    """The configuration that was given, else the image's own. Raises UsageError for a file that is none."""
+    from elfsig.kernels import config
+    from elfsig.opened.evidence import read
+
+    if wish.config is None:
+        return None if own is None else config.parse(own)
+    options = config.parse(config.read(read(wish.config).content))
+    if not options:
+        raise UsageError(f"{wish.config}: no kernel configuration: there is no CONFIG_ line in it")
+    return options
+
+
+def ring_of(trust: Sequence[str], keys: Sequence[str], image: str | None) -> Any:
+    """The keys a simulated kernel holds: those vouched for, and those compiled into its own image."""
+    from elfsig.trust.keyring import load
+
+    if image is not None:
+        try:
+            return load([*trust, image], keys)
+        except KeySourceError as reason:
+            if reason.code not in ("no-certificate", "no-key"):
+                raise
+    return load(trust, keys) if trust or keys else None

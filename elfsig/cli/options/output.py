@@ -1,0 +1,78 @@
+"""The OUTPUT options of every editing command, and how what became of each file is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+
+from elfsig.batch.edit import Output
+from elfsig.cli import exit_codes
+from elfsig.cli.settings import complain, visible
+from elfsig.errors import UsageError
+from elfsig.verbs.edit.change import Done
+
+
+def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
+    ``output``. A command's own ``prepare`` is a directory for results like ``--output-dir``."""
+
+    @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
+    @click.option(
+        "--output-dir", type=click.Path(), metavar="DIR", help="Write results under DIR; the tree is kept."
+    )
+    @click.option("--in-place", is_flag=True, help="Replace each file, atomically.")
+    @click.option("--dry-run", is_flag=True, help="Do everything but write.")
+    @wraps(callback)
+    def wrapped(
+        *args: Any,
+        output_file: str | None,
+        output_dir: str | None,
+        in_place: bool,
+        dry_run: bool,
+        **more: Any,
+    ) -> Any:
+        elsewhere = more.get("prepare")
+        if elsewhere is not None and (output_file, output_dir, in_place) != (None, None, False):
+            raise UsageError(
+                "--prepare writes to its own directory: leave out the other output", code="output"
+            )
+        output = Output(output_file, elsewhere or output_dir, in_place, dry_run)
+        code = callback(*args, output=output, **more)
+        if dry_run:
+            complain("dry run: nothing was written")
+        return code
+
+    return wrapped
+
+
+def report(results: Iterable[Done], quiet: bool = False) -> int:
+    """One line per file: done on stdout, warnings and failures on stderr. Returns the exit code.
+
+    More than one file gets a summary on stderr.
+    """
+    counts: Counter[str] = Counter()
+    codes: set[int] = set()
+    for done in results:
+        counts[done.word] += 1
+        codes.add(done.code)
+        _tell(done, quiet)
+    if sum(counts.values()) > 1:
+        words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        click.echo(f"{sum(counts.values())} files: {words}", err=True)
+    return exit_codes.combined(codes)
+
+
+def _tell(done: Done, quiet: bool) -> None:
+    if done.error is not None:
+        where = "" if done.error.offset is None else f" (at offset {done.error.offset:#x})"
+        complain(done.error.text + where, done.path)
+        return
+    if not quiet:
+        to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
+        click.echo(f"{visible(done.path)}{to}: {visible(done.text)}")
+    for remark in done.remarks:
+        complain(remark.text, done.path, word="warning: ")

@@ -1,0 +1,265 @@
+"""Options of the commands that make signatures: how one is to be made, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from elfsig.cli.options.common import hash_wished
+from elfsig.cli.settings import complain
+from elfsig.errors import SigningError, UsageError
+from elfsig.model import Format, PacketSigner, Signer, SignOptions
+
+if TYPE_CHECKING:
+    from elfsig.signers.outside import PublicHalf
+
+Callback = Callable[..., Any]
+
+
+def making_options(callback: Callback) -> Callback:
+    """Adds what a format leaves to the user; the callback gets one argument ``options``."""
+
+    @click.option("--hash", "hash_name", metavar="HASH", help="Digest, such as sha256.")
+    @click.option("--coverage", metavar="ID", help="What is signed, where the format leaves a choice.")
+    @click.option(
+        "--for-kernel", metavar="K",
+        help="Choose hash and coverage for this kernel: id, release, image, configuration.",
+    )  # fmt: skip
+    @click.option(
+        "--payload", metavar="NAME",
+        help="gkh: openpgp, raw-rsa, encrypted-digest. crypto-digsig: v1, v2.",
+    )  # fmt: skip
+    @click.option("--keyid", is_flag=True, help="Name the signer by subject key id (sign-file -k).")
+    @click.option("--packet-version", type=click.Choice(["3", "4"]), default="4", help="Of OpenPGP packets.")
+    @click.option("--section-name", metavar="NAME", help="Of the section, instead of the format's own.")
+    @click.option("--created", type=int, metavar="SECONDS", help="Signing time since 1970; now by default.")
+    @click.option(
+        "--key-created", type=int, default=0, metavar="SECONDS",
+        help="When a PEM key was made: OpenPGP counts it into the key id.",
+    )  # fmt: skip
+    @click.option(
+        "--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF."
+    )
+    @click.option("--force", is_flag=True, help="Go on where elfsig would refuse for your good.")
+    @wraps(callback)
+    def wrapped(
+        *args: Any, hash_name: str | None, packet_version: str, for_kernel: str | None, **more: Any
+    ) -> Any:
+        named = {name: more.pop(name) for name in _PLAIN}
+        options = SignOptions(hash=_hash(hash_name), packet_version=int(packet_version), **named)
+        if for_kernel is not None:
+            options = _meant_for(options, for_kernel)
+        return callback(*args, options=options, **more)
+
+    return wrapped
+
+
+def _hash(wish: str | None) -> str | None:
+    """elfsig's name of the hash that was asked for, with a warning where it is weak. Raises UsageError."""
+    if wish is None:
+        return None
+    found = hash_wished(wish)
+    if found.weak:
+        complain(f"--hash {found.name}: {found.weak}", word="warning: ")
+    return found.name
+
+
+def _meant_for(options: SignOptions, kernel: str) -> SignOptions:
+    """``options`` for a kernel: what that does not settle is chosen for each format (kernels.suits)."""
+    from elfsig.verbs.keys.target import target
+
+    found = target(kernel)
+    return options._replace(kernel=found.profile, hash=options.hash or found.hash)
+
+
+_PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_created", "engine", "force")
+
+
+class KeyWords(NamedTuple):
+    """What was said of keys: ``--key`` and ``--cert``, where the public half of an ephemeral key goes, or the
+    program that signs. ``at_a_time`` bounds the operations of a token or program."""
+
+    keys: tuple[str, ...]
+    certs: tuple[str, ...]
+    ephemeral: str | None
+    command: str | None = None
+    at_a_time: int = 1
+
+    def signers(
+        self, formats: Sequence[Format], options: SignOptions, *, dry: bool = False
+    ) -> list[Signer | PacketSigner]:
+        """One signer for each of ``formats``: one key serves all, or each has its own, in their order.
+
+        A certificate goes with the key that it belongs to. Warnings go to stderr. Raises UsageError,
+        SigningError, WriteError.
+        """
+        if self.ephemeral is not None:
+            return [_ephemeral(self.ephemeral, formats, options, dry)]
+        if self.command is not None:
+            return [self._bounded(_program(self.command, self.certs))] * len(formats)
+        if len(self.keys) not in (1, len(formats)):
+            text = f"{len(self.keys)} keys for {len(formats)} formats: give one for all, or one for each"
+            raise UsageError(text, code="keys")
+        opened = [self._bounded(signer) for signer in _opened(self.keys, self.certs)]
+        each = opened * len(formats) if len(opened) == 1 else opened
+        for format_, signer in zip(formats, each, strict=True):
+            _refuse_nameless(format_, signer)
+        return each
+
+    def _bounded(self, signer: Signer | PacketSigner) -> Signer | PacketSigner:
+        if hasattr(signer, "jobs"):
+            signer.jobs = self.at_a_time
+        return signer
+
+
+def key_options(callback: Callback) -> Callback:
+    """Adds ``--key --cert --ephemeral --signer-command --token-jobs``; the callback gets one argument
+    ``key_words``."""
+
+    @click.option(
+        "--key", "keys", multiple=True, metavar="KEY", help="Private key: file, pkcs11: URI, or gpg:KEYID."
+    )
+    @click.option(
+        "--cert", "certs", multiple=True, metavar="CERT", help="Its certificate, if not in the same place."
+    )
+    @click.option(
+        "--signer-command", "program", metavar="CMD",
+        help="Have CMD sign: digest on stdin, {hash} in its words, signature on stdout. Needs --cert.",
+    )  # fmt: skip
+    @click.option(
+        "--token-jobs", "at_a_time", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
+        help="Operations at a time of a token or CMD.",
+    )  # fmt: skip
+    @click.option(
+        "--ephemeral", type=click.Path(), metavar="FILE",
+        help="Make a key for this run alone; its certificate or public key goes to FILE.",
+    )  # fmt: skip
+    @wraps(callback)
+    def wrapped(
+        *args: Any,
+        keys: tuple[str, ...],
+        certs: tuple[str, ...],
+        ephemeral: str | None,
+        program: str | None,
+        at_a_time: int,
+        **more: Any,
+    ) -> Any:
+        ways = (bool(keys), ephemeral is not None, program is not None, *map(bool, map(more.get, LATER)))
+        if sum(ways) != 1 or (ephemeral is not None and certs):
+            text = (
+                "say who signs, in one way: --key (and --cert), --ephemeral, or --signer-command with --cert"
+            )
+            raise UsageError(text, code="keys")
+        words = KeyWords(keys, certs, ephemeral, program, at_a_time)
+        return callback(*args, key_words=words, **more)
+
+    return wrapped
+
+
+LATER = ("prepare", "attach")
+"""Arguments of commands by which somebody else signs, elsewhere and later."""
+
+
+def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
+    """Raises SigningError, once and not for every file, where a certificate is wanted that is not there."""
+    from elfsig.verbs.keys.target import CERTIFIED
+
+    if format_.id not in CERTIFIED or getattr(signer, "certificate", None) is not None:
+        return
+    what = "give the one of this key with --cert"
+    if not isinstance(signer, Signer):
+        what = "a key of GnuPG's has none"
+    raise SigningError(f"{format_.id} names its signer by certificate: {what}", code="no-certificate")
+
+
+def _program(command: str, certs: tuple[str, ...]) -> Signer:
+    from elfsig.signers.command import CommandSigner
+
+    signer = CommandSigner(command, public_half(certs))
+    _warned(signer, certs[0])
+    return signer
+
+
+def public_half(certs: tuple[str, ...]) -> PublicHalf:
+    """The public half of a key that is elsewhere: ``--cert``, once. Raises UsageError, SigningError."""
+    from elfsig.signers import read_file
+    from elfsig.signers.outside import read_public
+
+    if len(certs) != 1:
+        raise UsageError("a key that is elsewhere needs its certificate: --cert, once", code="keys")
+    return read_public(read_file(certs[0]), certs[0])
+
+
+def _opened(keys: tuple[str, ...], certs: tuple[str, ...]) -> list[Signer | PacketSigner]:
+    from elfsig.signers import open_signer
+
+    if len(keys) == 1 and len(certs) < 2:
+        return [_warned(open_signer(keys[0], *certs), (*certs, *keys)[0])]
+    from elfsig.signers import passphrase
+
+    ask = cache(passphrase.ask)  # a key may be opened once for each certificate
+    unused = set(certs)
+    signers = [_warned(_with_its_certificate(key, certs, unused, ask), key) for key in keys]
+    if unused:
+        raise UsageError(f"{sorted(unused)[0]}: a certificate of none of the keys", code="keys")
+    return signers
+
+
+def _with_its_certificate(
+    key: str, certs: tuple[str, ...], unused: set[str], ask: Callable[[str], bytes]
+) -> Signer | PacketSigner:
+    """The signer of ``key`` with that of ``certs`` which is its own, if there is one among them."""
+    from elfsig.signers import open_signer
+
+    signer = open_signer(key, ask=ask)
+    for cert in certs if isinstance(signer, Signer) else ():
+        try:
+            signer = open_signer(key, cert, ask=ask)
+        except SigningError as reason:
+            if reason.code != "certificate-of-other":
+                raise
+        else:
+            unused.discard(cert)
+    return signer
+
+
+def _warned(signer: Signer | PacketSigner, name: str) -> Signer | PacketSigner:
+    for remark in getattr(signer, "remarks", ()):
+        complain(remark.text, getattr(signer, "name", name), word="warning: ")
+    return signer
+
+
+def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: bool) -> Signer:
+    """A key of this process alone; its public half is written before anything is signed with it."""
+    from elfsig.verbs.keys import ephemeral
+
+    if len(formats) != 1:
+        raise UsageError("--ephemeral makes one key, for one format", code="keys")
+    if not options.force:
+        ephemeral.refuse_existing(path)
+    signer = ephemeral.make(formats[0], options)
+    public = ephemeral.public_half(formats[0], signer, options, path)
+    if not dry:
+        from elfsig.opened.atomic import write_atomic
+
+        write_atomic(path, public)
+    return signer
+
+
+def jobs_for(jobs: int, signers: Sequence[Signer | PacketSigner]) -> int:
+    """How many files to work on at a time.
+
+    Where an agent may ask for a passphrase, one unless told otherwise; with a token or a program, never more
+    than ``--token-jobs``.
+    """
+    bounds: list[int] = [signer.jobs for signer in signers if hasattr(signer, "jobs")]
+    if not bounds:
+        return jobs or (0 if all(isinstance(signer, Signer) for signer in signers) else 1)
+    allowed = min([*bounds, jobs or bounds[0]])
+    for signer in signers:
+        if allowed > 1 and hasattr(signer, "release"):
+            signer.release()
+    return allowed

@@ -1,0 +1,159 @@
+"""The text and the JSON of ``compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from elfsig.cli.render.table import aligned
+from elfsig.cli.render.words import plural, remark_words
+from elfsig.cli.settings import visible
+from elfsig.elf.diff import Difference, Weight
+from elfsig.model.json_form import SCHEMA_VERSION, finding_object, plain, readable, remark_object
+from elfsig.verbs.inspect.compare import Comparison, Part, Profile
+
+MOST = 20
+"""Lines for one sort of difference; JSON has them all."""
+
+FEW = 8
+"""Sections that are named for one coverage."""
+
+TITLES = {
+    Weight.LOADED: "What is loaded:",
+    Weight.UNLOADED: "What is not loaded:",
+    Weight.LAYOUT: "Layout only:",
+}
+
+
+def lines(found: Comparison) -> Iterator[str]:
+    """Two files in full."""
+    yield from (_side(name, part) for name, part in (("A", found.a), ("B", found.b)))
+    yield f"{found.conclusion.value}: {visible(found.sentence)}"
+    yield ""
+    rows = [("Coverage", f"{'Bytes of A':>10}", f"{'Bytes of B':>10}", "")]
+    yield aligned([*rows, *(_profile(each) for each in found.profiles)])
+    for weight, title in TITLES.items():
+        here = [each for each in found.differences if each.weight is weight]
+        if here:
+            yield ""
+            yield title
+            yield aligned([*_table(here, found.totals)], "  ")
+    for name, part in (("A", found.a), ("B", found.b)):
+        yield from (f"{name}: warning: {text}" for text in remark_words(part.remarks))
+
+
+def _side(name: str, part: Part) -> str:
+    signers = [f"{each.format or 'unknown'} signature{_by(each.signature)}" for each in part.findings]
+    size = plural(len(part.evidence.raw), "byte")
+    packed = f" {part.evidence.compression}" if part.evidence.compression else ""
+    return f"{name}: {visible(part.evidence.path)}: {size}{packed}, {', '.join(signers) or 'no signature'}"
+
+
+def _by(signature: Any) -> str:
+    return f' by "{visible(signature.signer)}"' if signature is not None and signature.signer else ""
+
+
+def _profile(each: Profile) -> tuple[str, ...]:
+    sizes = tuple(f"{'-' if size is None else size:>10}" for size in each.sizes)
+    if each.same is None:
+        return (each.coverage, *sizes, f"unknown: {visible(each.fault or '')}")
+    if each.same:
+        return (each.coverage, *sizes, "same")
+    where = ", ".join(map(visible, each.sections[:FEW]))
+    if len(each.sections) > FEW:
+        where += f" and {len(each.sections) - FEW} more"
+    if each.offset is not None:
+        where = f"first at {each.offset:#x}"
+    return (each.coverage, *sizes, f"different: {where or 'its sections stand in another order'}")
+
+
+def _table(found: Sequence[Difference], totals: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    """One line for each difference; of a sort that there are many of, the first."""
+    for kind in dict.fromkeys(each.kind for each in found):
+        here = [each for each in found if each.kind == kind]
+        for each in here[:MOST]:
+            yield (kind, visible(each.name), each.what, visible(_words(each)))
+        rest = len(here) - MOST
+        if rest > 0:
+            more = " or more" if totals.get(kind, 0) > sum(d.kind == kind for d in found) else ""
+            yield (kind, "...", "", f"{rest}{more} besides, --json tells")
+
+
+def _words(each: Difference) -> str:
+    """What there was and what there is."""
+    if each.kind == "section":
+        return _sizes(each)
+    at = f"at {each.offset:#x}: " if each.offset is not None else ""
+    field = f"{each.field} " if each.field and each.kind not in ("symbol", "modinfo", "header") else ""
+    values = [_value(value) for value in (each.old, each.new) if value is not None]
+    return f"{at}{field}{' -> '.join(values)}".rstrip()
+
+
+def _sizes(each: Difference) -> str:
+    old, new = each.old_size, each.new_size
+    if old is None or new is None:
+        return plural(old or new or 0, "byte")
+    size = plural(old, "byte") if old == new else f"{old} -> {plural(new, 'byte')}"
+    return f"{size}, first at {each.offset:#x}" if each.offset is not None else size
+
+
+def _value(value: str | int) -> str:
+    return f"{value:#x}" if isinstance(value, int) else value
+
+
+# --------------------------------------------------------------------------- JSON
+
+
+def comparison_object(found: Comparison, path: str | None) -> dict[str, Any]:
+    """One entry of ``comparisons``; ``path`` is the relative path where trees are compared."""
+    return {
+        **bare_object(path),
+        "a": _side_object(found.a),
+        "b": _side_object(found.b),
+        "conclusion": found.conclusion.value,
+        "text": readable(found.sentence),
+        "same": found.is_same,
+        "profiles": [_profile_object(each) for each in found.profiles],
+        "differences": [
+            {name: plain(value) for name, value in each._asdict().items()} for each in found.differences
+        ],
+        "totals": dict(found.totals),
+    }
+
+
+def bare_object(path: str | None) -> dict[str, Any]:
+    """The keys of every comparison, with nothing in them yet."""
+    names = ("a", "b", "conclusion", "text", "error")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": None if path is None else readable(path),
+        **dict.fromkeys(names),
+        "same": False,
+        "profiles": [],
+        "differences": [],
+        "totals": {},
+    }
+
+
+def _side_object(part: Part) -> dict[str, Any]:
+    return {
+        "path": readable(part.evidence.path),
+        "size": len(part.evidence.raw),
+        "sha256": part.evidence.sha256,
+        "compression": part.evidence.compression,
+        "content_sha256": part.bare_sha256,
+        "signatures": [finding_object(each) for each in part.findings],
+        "warnings": [remark_object(each) for each in part.remarks],
+    }
+
+
+def _profile_object(each: Profile) -> dict[str, Any]:
+    return {
+        "coverage": each.coverage,
+        "same": each.same,
+        "size_a": each.sizes[0],
+        "size_b": each.sizes[1],
+        "sections": [readable(name) for name in each.sections],
+        "offset": each.offset,
+        "error": each.fault,
+    }

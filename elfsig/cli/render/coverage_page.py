@@ -1,0 +1,129 @@
+"""The page of ``coverage``: one HTML file that loads nothing, for screens light and dark, and for paper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from elfsig._version import __version__
+from elfsig.cli.render import coverage_svg
+from elfsig.cli.render.coverage import MEANINGS, heading, proof_lines, share
+from elfsig.cli.render.words import remark_words
+from elfsig.cli.settings import visible
+from elfsig.elf.image import Image
+from elfsig.model import Verdict
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.inspect.bytemap import KINDS, Kind, Part
+from elfsig.verbs.inspect.cover import Cover
+from elfsig.verbs.inspect.prove import Proof
+
+IDLE = "Point at the picture or at a line of the table: the name of what is there appears here."
+
+
+def page(evidence: Evidence, image: Image, covers: Sequence[Cover], proofs: Sequence[Proof | None]) -> str:
+    """The whole page."""
+    template = Template(files("elfsig").joinpath("data/coverage.html").read_text(encoding="utf-8"))
+    name = escape(visible(os.path.basename(evidence.path)))
+    maps = "\n".join(_section(c, p) for c, p in zip(covers, proofs, strict=True))
+    return template.substitute(
+        title=f"{name}: coverage",
+        name=name,
+        style=coverage_svg.style(),
+        facts="".join(_facts(evidence, image)),
+        maps=coverage_defs() + (maps or "<p>No trace of a signature: nothing of this file is protected.</p>"),
+        footer=f"Drawn by elfsig {escape(__version__)} from the bytes that are hashed.",
+    )
+
+
+def coverage_defs() -> str:
+    """The patterns that all pictures of a page share."""
+    hidden = '<svg width="0" height="0" style="position:absolute" aria-hidden="true">'
+    return f"{hidden}{coverage_svg.PATTERNS}</svg>"
+
+
+def _facts(evidence: Evidence, image: Image) -> Iterator[str]:
+    packed = ""
+    if evidence.compression is not None:
+        packed = f", {evidence.compression} ({len(evidence.raw)} bytes); offsets are in what it unpacks to"
+    elf = image.elf.summary() if image.elf else None
+    kind = f", ELF{elf.bits} {elf.machine}, {elf.data}-endian" if elf else ""
+    yield f'<p class="facts">{escape(visible(evidence.path))}: {len(image.data)} bytes{escape(packed + kind)}'
+    yield f'<br>SHA-256 <span class="mono">{evidence.sha256}</span></p>'
+
+
+def _section(cover: Cover, proof: Proof | None) -> str:
+    parts = [f'<section class="signature-map"><h2>{escape(heading(cover))}</h2>']
+    parts += _warnings(cover)
+    if cover.message is None:
+        parts.append(f"<p>Nothing is known to be covered: {escape(visible(cover.fault or ''))}</p></section>")
+        return "".join(parts)
+    counts, size = cover.kinds.counts(), cover.kinds.size
+    drawn, height = coverage_svg.figure(cover)
+    width = coverage_svg.LEFT + coverage_svg.WIDTH + coverage_svg.RIGHT
+    parts += [
+        f'<div class="total">{_bar(counts, size)}</div>',
+        f'<ul class="legend">{"".join(_legend(counts, size))}</ul>',
+        f'<figure class="scroll"><svg class="map" viewBox="0 0 {width} {height}" role="img"',
+        f' aria-label="map of the file, {escape(heading(cover))}">{drawn}</svg></figure>',
+        f'<div class="readout" role="status">{IDLE}</div>',
+        f'<div class="scroll"><table><thead>{_head()}</thead><tbody>',
+        *(_row(index, part) for index, part in enumerate(cover.parts) if part.what != "padding"),
+        "</tbody></table></div>",
+    ]
+    if proof is not None:
+        lines = "\n".join(line.removeprefix("  ") for line in proof_lines(proof))
+        parts.append(f"<h3>Proof</h3><pre>{escape(lines)}</pre>")
+    return "".join([*parts, "</section>"])
+
+
+def _warnings(cover: Cover) -> Iterator[str]:
+    """What keeps the map from being a promise."""
+    finding = cover.finding
+    if finding is not None and finding.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
+        reason = f": {finding.reason}" if finding.reason else ""
+        text = f"This signature is {finding.verdict.value}{reason}. What it covers is its claim."
+        yield f'<p class="warning">{escape(visible(text))}</p>'
+    for words in remark_words(cover.message.remarks if cover.message else ()):
+        yield f'<p class="warning">Warning: {escape(words)}</p>'
+
+
+def _bar(counts: Mapping[Kind, int], size: int) -> str:
+    return "".join(
+        f'<span class="{kind.value}" style="flex:{n}" title="{kind.value}: {share(n, size)}"></span>'
+        for kind, n in counts.items()
+    )
+
+
+def _legend(counts: Mapping[Kind, int], size: int) -> Iterator[str]:
+    for kind in KINDS:
+        n = counts.get(kind, 0)
+        much = f"{n} bytes, {share(n, size)}".replace(" %", "&nbsp;%") if n else "none"
+        yield (
+            f'<li><span class="swatch {kind.value}"></span>'
+            f"<span><b>{kind.value}</b> {much}: {MEANINGS[kind]}</span></li>"
+        )
+
+
+def _head() -> str:
+    shares = "".join(f'<th class="n">{kind.value}</th>' for kind in KINDS)
+    return (
+        '<tr><th class="n">Nr</th><th>Name</th><th class="n">Offset</th><th class="n">Bytes</th>'
+        f'<th>Map</th>{shares}<th class="n">Header entry</th></tr>'
+    )
+
+
+def _row(index: int, part: Part) -> str:
+    size = part.end - part.start
+    text = escape(coverage_svg.description(part))
+    shares = "".join(f'<td class="n">{share(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)
+    entry, whole = part.entry, sum(part.entry.values())
+    decides = f"{whole - entry.get(Kind.OPEN, 0)} of {whole}" if whole else ""
+    return (
+        f'<tr data-part="{index}" data-text="{text}"><td class="n">{"" if part.nr is None else part.nr}</td>'
+        f'<td class="name">{escape(visible(part.name))}</td><td class="n">{part.start:x}</td>'
+        f'<td class="n">{size}</td><td><div class="bar">{_bar(part.counts, size)}</div></td>{shares}'
+        f'<td class="n">{decides}</td></tr>'
+    )

@@ -1,0 +1,211 @@
+"""The picture of ``coverage``: the file from its first to its last byte, in rows, as SVG that needs nothing
+else. What a class is can be told without its colour: derived is hatched, steering dotted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from typing import NamedTuple
+
+from elfsig.cli.render.coverage import heading, scale, share
+from elfsig.cli.settings import visible
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
+from elfsig.verbs.inspect.cover import Cover
+
+COLUMNS, ROWS = 128, 32
+"""Cells a row, and rows at most."""
+
+LEFT, WIDTH, RIGHT = 72, 1000, 8
+BAND, NAMES, STEP = 12, 11, 26
+"""Height of the cells, of the names below them, and of a whole row."""
+
+LEVELS = 6
+"""A cell with bytes of several kinds is divided at so many heights."""
+
+LETTER = 5.3
+"""Width of a small letter: a name that does not fit its section is left to the table."""
+
+FILL = {
+    Kind.VERBATIM: "#1f5fa8", Kind.SIGNATURE: "#1d1d1f", Kind.DERIVED: "#7db2e0", Kind.STEERING: "#c9b6ea",
+    Kind.OPEN: "#f6bd72",
+}  # fmt: skip
+"""For programs that know no style sheets; the style sheet has the same."""
+
+PATTERNS = (
+    '<defs><pattern id="hatched" width="4" height="4" patternUnits="userSpaceOnUse">'
+    '<path class="hatch" d="M0 4L4 0" stroke="#1f5fa8" stroke-width="1"/></pattern>'
+    '<pattern id="dotted" width="4" height="4" patternUnits="userSpaceOnUse">'
+    '<circle class="dots" cx="2" cy="2" r=".8" fill="#5b3fa0"/></pattern></defs>'
+)
+OVER = {Kind.DERIVED: "hatched", Kind.STEERING: "dotted"}
+
+
+class Rect(NamedTuple):
+    """A rectangle of one kind."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def path(self) -> str:
+        x, y, width, height = (f"{value:.2f}".rstrip("0").rstrip(".") for value in self)
+        return f"M{x} {y}h{width}v{height}h-{width}z"
+
+
+def style() -> str:
+    """The style sheet that the picture and the page share."""
+    return files("elfsig").joinpath("data/coverage.css").read_text(encoding="utf-8")
+
+
+def document(evidence: Evidence, covers: Sequence[Cover]) -> str:
+    """An SVG file with the maps one below the other."""
+    body, y = [], 8
+    for cover in covers:
+        drawn, height = figure(cover)
+        words = f"{visible(evidence.path)}: {heading(cover)}"
+        body.append(f'<text class="heading" x="{LEFT}" y="{y + 12}">{escape(words)}</text>')
+        body.append(f'<g transform="translate(0 {y + 20})">{drawn}</g>')
+        y += height + 40
+    if not covers:
+        words = f"{visible(evidence.path)}: no signature found: nothing is protected"
+        body.append(f'<text class="heading" x="{LEFT}" y="{y + 12}">{escape(words)}</text>')
+        y += 30
+    width = LEFT + WIDTH + RIGHT
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {width} {y}" width="{width}"'
+        f' height="{y}" role="img"><title>{escape(visible(evidence.path))}</title>'
+        f"<style>{style()}</style>{PATTERNS}{''.join(body)}</svg>\n"
+    )
+
+
+def figure(cover: Cover) -> tuple[str, int]:
+    """The map and its legend, without a heading; and its height."""
+    if cover.message is None:
+        words = f"nothing is known to be covered: {visible(cover.fault or '')}"
+        return f'<text class="note" x="{LEFT}" y="14">{escape(words)}</text>', 20
+    kinds = cover.kinds
+    step = scale(kinds.size, COLUMNS * ROWS)
+    rows = -(-kinds.size // (step * COLUMNS))
+    pieces = [*_offsets(rows, step), *_cells(kinds, step), *_parts(cover.parts, step)]
+    legend, height = _legend(kinds, step, rows * STEP + 8)
+    return "".join([*pieces, *legend]), height
+
+
+def _offsets(rows: int, step: int) -> Iterator[str]:
+    for row in range(rows):
+        y = row * STEP + BAND - 2
+        text = f"{row * step * COLUMNS:08x}"
+        yield f'<text class="offset" x="{LEFT - 8}" y="{y}" text-anchor="end">{text}</text>'
+
+
+# --------------------------------------------------------------------------- cells
+
+
+def _cells(kinds: Map, step: int) -> Iterator[str]:
+    """One path for each kind."""
+    paths: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+    for row, start in enumerate(range(0, kinds.size, step * COLUMNS)):
+        for kind, rect in _row(kinds, start, step, row * STEP):
+            paths[kind].append(rect.path)
+    for kind, found in paths.items():
+        if found:
+            d = "".join(found)
+            yield f'<path class="{kind.value}" fill="{FILL[kind]}" d="{d}"/>'
+            if kind in OVER:
+                yield f'<path style="fill:url(#{OVER[kind]})" d="{d}"/>'
+
+
+def _row(kinds: Map, start: int, step: int, y: int) -> Iterator[tuple[Kind, Rect]]:
+    """Cells that are divided alike become one; a row that is one run needs no dividing at all."""
+    end = min(start + step * COLUMNS, kinds.size)
+    cells = [_divided(kinds, at, min(at + step, end)) for at in range(start, end, step)]
+    x, unit = float(LEFT), WIDTH / COLUMNS
+    for division, same in groupby(cells):
+        width, top = sum(1 for _ in same) * unit, float(y)
+        for kind, level in division:
+            height = BAND * level / LEVELS
+            yield kind, Rect(x, top, width, height)
+            top += height
+        x += width
+
+
+def _divided(kinds: Map, start: int, end: int) -> tuple[tuple[Kind, int], ...]:
+    """(kind, how many of LEVELS) for the bytes of a cell; what there is at all is seen."""
+    counts = kinds.counts(start, end)
+    if len(counts) == 1:
+        return ((next(iter(counts)), LEVELS),)
+    levels = {kind: max(1, round(LEVELS * size / (end - start))) for kind, size in counts.items()}
+    most = max(levels, key=lambda kind: levels[kind])
+    levels[most] += LEVELS - sum(levels.values())
+    return tuple(levels.items())
+
+
+# --------------------------------------------------------------------------- sections
+
+
+def _parts(parts: Sequence[Part], step: int) -> Iterator[str]:
+    for number, part in enumerate(p for p in parts if p.end > p.start and p.what != "padding"):
+        yield from _part(parts.index(part), part, step, "odd" if number % 2 else "even")
+
+
+def _part(index: int, part: Part, step: int, parity: str) -> Iterator[str]:
+    """A part's stripe and name below the cells of every row that it reaches into."""
+    line = step * COLUMNS
+    title = escape(description(part))
+    widest = max(_segments(part, line), key=lambda s: s[2])
+    for row, x, width in _segments(part, line):
+        y = row * STEP
+        place = f'x="{x:.2f}" y="{y + BAND}" width="{width:.2f}" height="2"'
+        yield f'<rect class="band {parity}" fill="#9aa0a8" {place}/>'
+        if x > LEFT and row == part.start // line:
+            yield f'<rect class="edge" fill="#fff" x="{x - 0.5:.2f}" y="{y}" width="1" height="{BAND}"/>'
+        name = visible(part.name)
+        if (row, x, width) == widest and len(name) * LETTER < width:
+            yield f'<text class="small" x="{x + 1:.2f}" y="{y + BAND + NAMES - 1}">{escape(name)}</text>'
+        yield (
+            f'<rect class="part" fill-opacity="0" data-part="{index}" x="{x:.2f}" y="{y}" width="{width:.2f}"'
+            f' height="{BAND + NAMES}"><title>{title}</title></rect>'
+        )
+
+
+def _segments(part: Part, line: int) -> list[tuple[int, float, float]]:
+    """(row, x, width) of a part in every row that it reaches into; never too thin to be seen."""
+    found = []
+    for row in range(part.start // line, (part.end - 1) // line + 1):
+        start, end = max(part.start, row * line), min(part.end, (row + 1) * line)
+        x = LEFT + WIDTH * (start - row * line) / line
+        found.append((row, x, max(WIDTH * (end - start) / line, 1.0)))
+    return found
+
+
+def description(part: Part) -> str:
+    """A part in a line: its name, its place, and what is covered of it."""
+    size = part.end - part.start
+    number = "" if part.nr is None else f"[{part.nr}] "
+    where = f"{size} bytes at {part.start:#x}" if size else "no bytes in the file"
+    shares = ", ".join(f"{share(n, size)} {kind.value}" for kind, n in part.counts.items())
+    return f"{number}{visible(part.name)}: {where}{': ' if shares else ''}{shares}"
+
+
+# --------------------------------------------------------------------------- legend
+
+
+def _legend(kinds: Map, step: int, y: int) -> tuple[list[str], int]:
+    """One entry for each kind, and the scale; and where it ends."""
+    counts, out = kinds.counts(), []
+    for number, kind in enumerate(KINDS):
+        x = LEFT + number * 176
+        words = f"{kind.value} {share(counts.get(kind, 0), kinds.size)}"
+        box = f'x="{x}" y="{y}" width="14" height="12"'
+        out.append(f'<rect class="{kind.value}" fill="{FILL[kind]}" {box}/>')
+        if kind in OVER:
+            out.append(f'<rect style="fill:url(#{OVER[kind]})" {box}/>')
+        out.append(f'<text x="{x + 20}" y="{y + 10}">{words}</text>')
+    cell = f"{step} byte{'s' if step > 1 else ''} a column"
+    out.append(f'<text class="note" x="{LEFT + WIDTH}" y="{y + 10}" text-anchor="end">{cell}</text>')
+    return out, y + 20

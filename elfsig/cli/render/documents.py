@@ -1,0 +1,54 @@
+"""Documents on stdout: JSON as one document or one object a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from elfsig.cli.options.common import Machine
+from elfsig.cli.settings import Settings
+
+
+def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
+    """``body`` with ``schema_version`` and ``run`` beside it as one JSON document; as the line about the one
+    file that was asked about, without ``run``."""
+    from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
+
+    body["schema_version"] = SCHEMA_VERSION
+    if machine.form == "json":
+        body["run"] = run_record(settings.argv, machine.reproducible)
+    sys.stdout.write(dumps(body) + "\n")
+
+
+def line_of(**body: Any) -> str:
+    """``body`` with ``schema_version`` beside it: a line of ``--jsonl``."""
+    from elfsig.model.json_form import SCHEMA_VERSION, dumps
+
+    return dumps({**body, "schema_version": SCHEMA_VERSION})
+
+
+def write_files(settings: Settings, machine: Machine, lines: Iterable[str], member: str = "files") -> None:
+    """The machine form of many files: ``lines`` are the files' objects as JSON text, written as they come.
+
+    ``member`` is what they are called in a document.
+    """
+    for text in _document(settings, machine, lines, member) if machine.form == "json" else _lines(lines):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _lines(lines: Iterable[str]) -> Iterator[str]:
+    return (line + "\n" for line in lines)
+
+
+def _document(settings: Settings, machine: Machine, lines: Iterable[str], member: str) -> Iterator[str]:
+    from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
+
+    yield f'{{"{member}": ['
+    separator = "\n"
+    for line in lines:
+        yield separator + line
+        separator = ",\n"
+    run = dumps(run_record(settings.argv, machine.reproducible))
+    yield f'\n], "run": {run}, "schema_version": {SCHEMA_VERSION}}}\n'

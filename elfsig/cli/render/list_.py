@@ -1,0 +1,139 @@
+"""The text of ``list``: readelf's columns, then what a signature says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from elfsig.cli.render.words import plural, remark_words, type_word
+from elfsig.cli.settings import visible
+from elfsig.model import FileReport, Finding, Verdict
+
+Names = Mapping[str, str]
+"""What carriers are called, by their ids: Registry.names."""
+
+NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
+HEADINGS = ("Format", "Hash", "Key", "Signer")
+LEGEND = """Key to columns:
+  Nr, Off and Size are readelf's; a trailer lies behind the ELF image and has no number.
+  Key is the serial number or key id, Signer the name that the signature itself claims: nothing
+  was checked. See elfsig show for every field, elfsig verify for a verdict."""
+
+
+def heading(bits: int = 64) -> str:
+    """readelf's heading of the section table, and the columns that are not readelf's behind it."""
+    address = "Address         " if bits == 64 else "Addr    "
+    return f"  [Nr] {'Name':<17} {'Type':<15} {address} Off    Size   {_columns(*HEADINGS)}"
+
+
+def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
+    return f"{format_:<8} {hash_:<8} {key:<16} {signer}"
+
+
+class Parts(NamedTuple):
+    """A line without what differs between two modules that one key signed: address width and offset."""
+
+    lead: str
+    tail: str
+
+
+def parts(finding: Finding, names: Names) -> Parts:
+    """What stands before the address, and what behind the offset."""
+    place = finding.place
+    number = "[ -]" if place.index is None else f"[{place.index:2}]"
+    name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
+    size = f"{place.end - place.start:06x}"
+    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(finding)}")
+
+
+def line(finding: Finding, names: Names, bits: int = 64) -> str:
+    """One signature, in readelf's columns. The address of a section in a module is 0, a trailer has none."""
+    lead, tail = parts(finding, names)
+    address = NO_ADDRESS[bits] if finding.place.index is None else "0" * len(NO_ADDRESS[bits])
+    return f"{lead} {address} {finding.place.start:06x} {tail}"
+
+
+def _claims(finding: Finding) -> str:
+    signature = finding.signature
+    format_ = finding.format or "-"
+    if signature is None:
+        what = "" if finding.reason is None else f"{finding.verdict.value}: {visible(finding.reason)}"
+        return _columns(format_, "-", "-", what or finding.verdict.value)
+    key = signature.serial or signature.key_id
+    signer = visible(signature.signer) if signature.signer else "-"
+    if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE):
+        signer += f"  [{finding.verdict.value}: {visible(finding.reason or 'see elfsig show')}]"
+    hash_ = visible(signature.hash or signature.hash_text or "-")
+    return _columns(format_, hash_, key.hex() if key else "-", signer)
+
+
+def _kind(report: FileReport) -> str:
+    """What the file is, as far as signatures go."""
+    codes = {warning.code for warning in report.warnings}
+    if report.elf is not None:
+        return f"an ELF{report.elf.bits} {report.elf.type} file for {report.elf.machine}"
+    return (
+        "an empty file"
+        if "empty" in codes
+        else "a damaged ELF file"
+        if "elf-damaged" in codes
+        else "no ELF file"
+    )
+
+
+def one_file(report: FileReport, names: Names) -> str:
+    """The listing of a single file: heading, lines, legend."""
+    elf, kind = report.elf, _kind(report)
+    packed = f", {report.compression} compressed" if report.compression else ""
+    count = len(report.findings)
+    verb = "is" if count == 1 else "are"
+    lines = [f"There {verb} {plural(count, 'signature')} in {kind}{packed}{':' if count else '.'}"]
+    bits = elf.bits if elf else 64
+    if count:
+        lines += ["", "Signatures:", heading(bits)]
+        lines += [f"  {line(each, names, bits)}" for each in report.findings]
+    notes = remark_words(report.warnings)
+    if not count and report.verdict is not None:
+        lines.append(report.verdict.value)
+    lines += [f"Note: {text}" for text in notes]
+    if count:
+        lines += ["", LEGEND]
+    return "\n".join(lines) + "\n"
+
+
+def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | None = None) -> Iterator[str]:
+    """One line for each signature, else one for the file. ``prefix`` leads each (the path, or nothing)."""
+    if report.error is not None:
+        return
+    bits = report.elf.bits if report.elf else 64
+    for each in report.findings:
+        if only is None or only in words_of(each):
+            yield f"{prefix}{line(each, names, bits)}"
+    if not report.findings and report.verdict is not None and only in (None, report.verdict.value):
+        why = "; ".join(remark_words(report.warnings))
+        yield f"{prefix}{report.verdict.value}{': ' if why else ''}{why}"
+
+
+def words_of(finding: Finding) -> set[str]:
+    """What ``--only`` can pick a signature by."""
+    signature, place = finding.signature, finding.place
+    words = {
+        place.kind,
+        type_word(place).lower(),
+        (place.section or "").lower(),
+        finding.format or "unclaimed",
+    }
+    words.add("malformed" if finding.verdict is Verdict.MALFORMED else "signed")
+    if signature is not None:
+        words |= {word for word in (signature.hash, signature.algorithm, signature.envelope) if word}
+    return words
+
+
+def kind_of(report: FileReport) -> str:
+    """The word under which the summary counts a file."""
+    if report.verdict is None:
+        return "unreadable"
+    if not report.findings:
+        return report.verdict.value
+    malformed = any(f.effective and f.verdict is Verdict.MALFORMED for f in report.findings)
+    return "malformed" if malformed else "signed"

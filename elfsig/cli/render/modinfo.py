@@ -1,0 +1,67 @@
+"""The five signature fields of modinfo, in its order, spelling and layout (kmod, libkmod-signature.c)."""
+
+from __future__ import annotations
+
+from elfsig.carriers.trailer import ID_TYPES
+from elfsig.crypto.hashes import HASH_BY_KERNEL
+from elfsig.model import Finding, TrailerInfo
+
+LINE = 20
+"""Bytes of hex in one line."""
+
+LABEL = 16
+"""Column at which values start."""
+
+Field = tuple[str, str]
+
+
+def hex_lines(data: bytes) -> str:
+    """Upper-case hex with colons, 20 bytes a line; a line that goes on ends in a colon."""
+    text = data.hex(":").upper()
+    step = 3 * LINE
+    return "\n\t\t".join(text[at : at + step] for at in range(0, len(text), step))
+
+
+def labelled(name: str, value: str) -> str:
+    """``name:`` padded to column 16, then the value."""
+    return f"{name + ':':<{LABEL}}{value}" if len(name) + 1 < LABEL else f"{name}: {value}"
+
+
+def fields(finding: Finding) -> list[Field]:
+    """The five fields of one signature; none where there is no signature to speak of.
+
+    Of the trailers with id_type 0 and 1 modinfo reads the info block alone; so it is done here.
+    """
+    info = finding.place.params
+    if isinstance(info, TrailerInfo) and info.id_type in (0, 1) and finding.place.fault is None:
+        return _from_info(finding.place.blob, info)
+    signature = finding.signature
+    if signature is None:
+        return []
+    return [
+        ("sig_id", ID_TYPES[2] if signature.envelope == "cms" else _sig_id(finding)),
+        ("signer", signature.signer or ""),
+        ("sig_key", hex_lines(signature.serial or signature.key_id or b"")),
+        ("sig_hashalgo", signature.hash or signature.hash_text or "unknown"),
+        ("signature", hex_lines(signature.value)),
+    ]
+
+
+def _from_info(blob: bytes, info: TrailerInfo) -> list[Field]:
+    """Signer name, key id and value lie in this order before the info block."""
+    name, rest = blob[: info.signer_len], blob[info.signer_len :]
+    known = HASH_BY_KERNEL.get(info.hash) if info.hash < 8 else None
+    hash_name = known.name if known else {8: "sm3"}.get(info.hash, f"unknown ({info.hash})")
+    return [
+        ("sig_id", ID_TYPES[info.id_type]),
+        ("signer", name.decode("utf-8", "backslashreplace")),
+        ("sig_key", hex_lines(rest[: info.key_id_len])),
+        ("sig_hashalgo", hash_name),
+        ("signature", hex_lines(rest[info.key_id_len :])),
+    ]
+
+
+def _sig_id(finding: Finding) -> str:
+    """modinfo knows no name for the forms that it does not read."""
+    envelope = finding.signature.envelope if finding.signature else ""
+    return {"openpgp": "PGP", "x509-block": "X509"}.get(envelope, envelope)

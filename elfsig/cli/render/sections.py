@@ -1,0 +1,111 @@
+"""What ``list --sections`` says: the section table as ``readelf -SW`` has it, and who covers what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from elfsig.cli.render.words import SECTION_TYPES
+from elfsig.cli.settings import visible
+from elfsig.elf.image import Image
+from elfsig.elf.table import ElfTable, Section
+from elfsig.errors import ReadError
+from elfsig.model import Remark
+from elfsig.model.json_form import SCHEMA_VERSION, Json, readable, remark_object
+from elfsig.verbs.inspect.sections import Reach
+
+FLAGS = "WAX?MSILOGTC"
+"""Letters of the bits of sh_flags from bit 0 on; bit 3 has no meaning."""
+
+HIGH_FLAGS = ((0x80000000, "E"), (0x0FF00000, "o"), (0x70000000, "p"))
+
+
+def flag_letters(flags: int) -> str:
+    """sh_flags as readelf writes them."""
+    letters = "".join(letter for bit, letter in enumerate(FLAGS) if flags >> bit & 1)
+    return letters + "".join(letter for mask, letter in HIGH_FLAGS if flags & mask)
+
+
+def _row(section: Section, bits: int) -> str:
+    """One line of readelf's table, without what it puts before the number."""
+    row = section.row
+    kind = SECTION_TYPES.get(row.type, f"{row.type:08x}: <unknown>")
+    return (
+        f"[{section.nr:2}] {visible(section.text):<17} {kind:<15} {row.addr:0{bits // 4}x} "
+        f"{row.offset:06x} {row.size:06x} {row.entsize:02x} {flag_letters(row.flags):>3} "
+        f"{row.link:2} {row.info:3} {row.align:2}"
+    )
+
+
+def _heading(bits: int) -> str:
+    address = f"{'Address' if bits == 64 else 'Addr':<{bits // 4}}"
+    return f"[Nr] {'Name':<17} {'Type':<15} {address} Off    Size   ES Flg Lk Inf Al  Covered by"
+
+
+def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
+    """Every section of ``image``, one line each, and the signatures whose messages take it in."""
+    table = image.elf
+    if table is None:
+        reason = image.elf_fault
+        return f"{prefix}no sections: {reason if reason is not None else 'this is no ELF file'}\n"
+    lines = [] if prefix else _opening(table)
+    bits = table.layout.bits
+    for section in table.sections:
+        by = " ".join(_names(section.nr, reaches)) or "-"
+        lines.append(f"{prefix or '  '}{_row(section, bits)}  {by if section.nr else ''}".rstrip())
+    lines += [f"{prefix}{_label(r)}: unknown: {visible(r.fault)}" for r in reaches if r.fault is not None]
+    if not prefix:
+        lines += ["", _legend(reaches)]
+    return "\n".join(lines) + "\n"
+
+
+def sections_object(path: str, found: Image | ReadError, reaches: Sequence[Reach] = ()) -> Json:
+    """One file's object: an entry of ``files``, and a line of ``--jsonl``. ``found``: its image, or why there
+    is none."""
+    table = found.elf if isinstance(found, Image) else None
+    name = os.fsencode(path)
+    hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": readable(path),
+        **hexed,
+        "sections": [_section_object(each) for each in table.sections] if table else [],
+        "reaches": [{**each._asdict(), "sections": sorted(each.sections)} for each in reaches],
+        "error": None if table else _error_object(found),
+    }
+
+
+def _section_object(section: Section) -> Json:
+    row = section.row._asdict()
+    return {**row, "nr": section.nr, "name": section.text, "type_name": SECTION_TYPES.get(section.row.type)}
+
+
+def _error_object(found: Image | ReadError) -> Json:
+    fault = found if isinstance(found, ReadError) else found.elf_fault
+    if fault is None:
+        return remark_object(Remark("not-elf", "this is no ELF file", 0))
+    return remark_object(Remark(fault.code, fault.text, fault.offset))
+
+
+def _opening(table: ElfTable) -> list[str]:
+    count = len(table.rows)
+    verb, noun = ("is", "header") if count == 1 else ("are", "headers")
+    first = f"There {verb} {count} section {noun}, starting at offset {table.header.shoff:#x}:"
+    return [first, "", "Section Headers:", f"  {_heading(table.layout.bits)}"]
+
+
+def _label(reach: Reach) -> str:
+    return f"{reach.layer}:{reach.format}/{reach.coverage}"
+
+
+def _names(nr: int, reaches: Sequence[Reach]) -> list[str]:
+    return [_label(r) for r in reaches if nr in r.sections]
+
+
+def _legend(reaches: Sequence[Reach]) -> str:
+    if not reaches:
+        return "No signature covers any of these."
+    return (
+        "Covered by: LAYER:FORMAT/COVERAGE of each signature whose message takes in the section, at least\n"
+        "in part (of a relocation section: its records). Which coverage a signature has, verify tells."
+    )

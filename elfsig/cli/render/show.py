@@ -1,0 +1,118 @@
+"""The text of ``show``: modinfo's fields first, then what modinfo does not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from elfsig.cli.render.modinfo import Field, fields, hex_lines, labelled
+from elfsig.cli.render.words import remark_words, type_word
+from elfsig.cli.settings import visible
+from elfsig.model import FileReport, Finding, Place, SectionInfo
+from elfsig.model.json_form import params_object, time_text
+
+
+def blocks(report: FileReport) -> Iterator[list[Field]]:
+    """The fields of a file, one block for each signature, in the order in which they are shown."""
+    head: list[Field] = [("filename", report.path)]
+    if not report.findings:
+        yield head + _file_fields(report)
+        return
+    for number, finding in enumerate(report.findings):
+        own = fields(finding) + _more(finding)
+        yield (head if not number else []) + own + ([] if number else _file_fields(report))
+
+
+def _more(finding: Finding) -> list[Field]:
+    """What modinfo hides of one signature; names are those of the JSON where it has them."""
+    signature = finding.signature
+    found: list[Field] = [("format", finding.format or "unknown"), ("layer", str(finding.layer))]
+    if not finding.effective:
+        found.append(("effective", "no"))
+    found += _place_fields(finding.place)
+    if signature is not None:
+        found.append(("envelope", signature.envelope))
+        found += _optional("algorithm", signature.algorithm or signature.algorithm_text)
+        found += _optional("key_bits", signature.key_bits)
+        found += _optional("curve", signature.curve)
+        found += _optional("key_id", signature.key_id)
+        found += _optional("serial", signature.serial)
+        if signature.created is not None:
+            found.append(("created", time_text(signature.created)))
+        found += _flat(f"{signature.envelope}.", signature.facts)
+    if finding.reason is not None and finding.verdict.value != "unchecked":
+        found.append(("status", f"{finding.verdict.value}: {finding.reason}"))
+    return found + [("warning", text) for text in remark_words(finding.warnings)]
+
+
+def _place_fields(place: Place) -> list[Field]:
+    found: list[Field] = [("carrier", place.kind)]
+    if place.section is not None:
+        found += [("section", place.section), ("section_nr", str(place.index))]
+        found.append(("section_type", type_word(place)))
+    within = " of the file, behind the compressed stream" if place.where == "file" else ""
+    found.append(("offset", f"{place.start:#x}{within}"))
+    found.append(("size", str(place.end - place.start)))
+    label = "trailer" if place.kind == "trailer" else "wrapper"
+    said = params_object(place.params) or {}
+    if isinstance(place.params, SectionInfo) and place.params.owner is not None:
+        said["owner"] = place.params.owner.decode("utf-8", "backslashreplace")
+    return found + _flat(f"{label}.", said)
+
+
+def _optional(name: str, value: Any) -> list[Field]:
+    return [] if value is None else _flat("", {name: value})
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> list[Field]:
+    """Nested facts as ``outer.inner`` fields; a list is one line for each entry."""
+    found: list[Field] = []
+    for name, value in values.items():
+        found += _field(f"{prefix}{name}", value)
+    return found
+
+
+def _field(name: str, value: Any) -> list[Field]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return _flat(f"{name}.", value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        members = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
+        return [field for each in members for field in _field(name, each)]
+    if isinstance(value, bool):
+        return [(name, "yes" if value else "no")]
+    return [(name, hex_lines(value) if isinstance(value, bytes) else str(value))]
+
+
+def _file_fields(report: FileReport) -> list[Field]:
+    found: list[Field] = []
+    if report.compression:
+        found.append(("compression", report.compression))
+    if elf := report.elf:
+        found.append(("elf", f"ELF{elf.bits} {elf.data}-endian {elf.machine} {elf.type}"))
+    if not report.findings and report.verdict is not None:
+        found.append(("status", report.verdict.value))
+    return found + [("warning", text) for text in remark_words(report.warnings)]
+
+
+def text(report: FileReport) -> str:
+    """All fields of one file, a blank line between signatures; control characters are escaped."""
+    return "\n".join(
+        "".join(f"{labelled(name, _printable(value))}\n" for name, value in block) for block in blocks(report)
+    )
+
+
+def picked(report: FileReport, field: str | None, nul: bool) -> str:
+    """``-F`` and ``-0`` as modinfo has them: only the values of one field, or NUL-separated pairs."""
+    pairs = [pair for block in blocks(report) for pair in block if field in (None, pair[0])]
+    if nul:
+        # Exact, but for a NUL in a value: what comes behind it would pass for the next field.
+        exact = ((name, value.replace("\0", "\\x00")) for name, value in pairs)
+        return "".join(f"{value}\0" if field else f"{name}={value}\0" for name, value in exact)
+    return "".join(f"{_printable(value)}\n" for _, value in pairs)
+
+
+def _printable(value: str) -> str:
+    """Escaped, but for the line breaks that long hex values have of their own."""
+    return "\n\t\t".join(visible(part) for part in value.split("\n\t\t"))

@@ -1,0 +1,121 @@
+"""The text of ``verify``: the path, one word, and a sentence that says what was established."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elfsig.cli.render.words import algorithm_words, key_words, painted, remark_words
+from elfsig.cli.settings import visible
+from elfsig.model import FileReport, Finding, Verdict
+from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
+
+SENTENCES = {
+    Verdict.VALID: "{what} matches {key}",
+    Verdict.UNTRUSTED: "{what} matches {key}, which nobody vouches for",
+    Verdict.UNKNOWN_KEY: "{what} by {claim}: none of the keys given is the one",
+    Verdict.INVALID: "{what} does not match {key}",
+    Verdict.UNSUPPORTED: "{what} cannot be checked",
+    Verdict.NOT_A_SIGNATURE: "{what} proves nothing even when intact",
+    Verdict.MALFORMED: "remains of a signature",
+    Verdict.UNCHECKED: "{what} by {claim}: no key source was given",
+}
+
+SAID = ("matches a key from", "none of the keys given is the one")
+"""How reasons begin that say what the sentence says."""
+
+BARE = {
+    Verdict.UNSIGNED: "no trace of a signature",
+    Verdict.MALFORMED: "damaged",
+}
+"""For files in which no signature was found."""
+
+
+def lines(report: FileReport, color: bool = False, require: str | None = None) -> Iterator[str]:
+    """One line for the file's verdict; one more for each signature that does not decide it.
+
+    ``require`` is the format of which a valid signature was demanded.
+    """
+    path = visible(report.path)
+    if report.error is not None:
+        return
+    first = next((f for f in report.findings if f.effective), None)
+    if first is None:
+        yield f"{path}: {_bare(report, color)}"
+    else:
+        yield f"{path}: {_verdict(first, report, color)}"
+    for each in report.findings:
+        if each is not first:
+            yield f"{path}: {_relation(each, first)}: {_verdict(each, None, color)}"
+    if require is not None and not _has_valid(report, require):
+        yield f"{path}: no valid {require} signature, which was required"
+
+
+def _has_valid(report: FileReport, format_id: str) -> bool:
+    return any(f.format == format_id and f.verdict is Verdict.VALID for f in report.findings)
+
+
+def _relation(other: Finding, first: Finding | None) -> str:
+    """How a signature stands to the one that decides."""
+    if first is not None and other.blob == first.blob:
+        return "another signer of the same"
+    return f"layer {other.layer}"
+
+
+def _bare(report: FileReport, color: bool) -> str:
+    verdict = Verdict.MALFORMED if report.verdict is None else report.verdict
+    reasons = remark_words(report.warnings)
+    if verdict is Verdict.UNSIGNED or not reasons:
+        reasons = [BARE.get(verdict, "no signature"), *reasons]
+    return f"{painted(verdict, color)}: {'; '.join(reasons)}"
+
+
+def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
+    # Signatures that do not decide have lines of their own.
+    of_file = [w for w in report.warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)] if report else []
+    warnings = [*finding.warnings, *of_file]
+    sentence = _sentence(finding)
+    others = (remark for remark in warnings if remark.text != finding.reason)
+    notes = [text for text in remark_words(others) if text not in sentence]
+    tail = f"; warning: {'; '.join(notes)}" if notes else ""
+    return f"{painted(finding.verdict, color)}: {sentence}{tail}"
+
+
+def _sentence(finding: Finding) -> str:
+    """What the word means here. Names that the file claims are called so."""
+    if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and finding.reason:
+        text = f"{_section(finding)}{_located(finding.reason, finding)}"
+        return visible(f"{finding.format or 'unknown form'}: {text}")
+    key = key_words(finding.key) if finding.key else "any key given"
+    text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
+    reason = finding.reason
+    said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
+    return f"{text}: {visible(reason)}" if reason and not said else text
+
+
+def _section(finding: Finding) -> str:
+    """The section that holds the signature, unless the reason names it."""
+    place = finding.place
+    if place.section is None or place.section in (finding.reason or ""):
+        return ""
+    return f"section [{place.index}] {place.section}: "
+
+
+def _located(reason: str, finding: Finding) -> str:
+    """The reason, with the offset that a warning of the same text has."""
+    return next(iter(remark_words(w for w in finding.warnings if w.text == reason)), reason)
+
+
+def _what(finding: Finding) -> str:
+    coverage = f" over {finding.coverage}" if finding.coverage not in (None, "whole-file") else ""
+    return f"{finding.format} signature ({algorithm_words(finding)}){coverage}"
+
+
+def _claim(finding: Finding) -> str:
+    """Who the signature says made it."""
+    signature = finding.signature
+    if signature is None:
+        return "nobody named"
+    named = signature.serial or signature.key_id
+    name = f'"{visible(signature.signer)}"' if signature.signer else ""
+    key = f"key {named.hex()}" if named else ""
+    return " ".join(part for part in (name, f"({key})" if name and key else key) if part) or "nobody named"

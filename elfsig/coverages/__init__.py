@@ -1,0 +1,1 @@
+"""Coverages: which bytes a signature signs."""

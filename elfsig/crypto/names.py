@@ -1,0 +1,70 @@
+"""X.501 names as module signatures use them: modinfo's signer, and the signer name of Linux 3.7 to 4.2."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from elfsig.crypto import der
+from elfsig.errors import ParseError
+
+COMMON_NAME = "2.5.4.3"
+ORGANIZATION = "2.5.4.10"
+EMAIL = "1.2.840.113549.1.9.1"
+
+_CODECS = {0x0C: "utf-8", 0x14: "latin-1", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
+
+
+class NameEntry(NamedTuple):
+    """One attribute of a name: dotted OID, the string's tag, and its bytes."""
+
+    oid: str
+    tag: int
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """The string decoded by its type; bytes that do not belong there appear as backslash escapes."""
+        return self.raw.decode(_CODECS.get(self.tag, "utf-8"), "backslashreplace")
+
+
+@lru_cache(maxsize=64)
+def entries(name: bytes) -> tuple[NameEntry, ...]:
+    """The attributes of a DER Name in order (RFC 5280, 4.1.2.4). Raises ParseError."""
+    found = []
+    for relative in der.children(name, der.read(name, 0, len(name))):
+        for pair in der.children(name, relative):
+            oid, value = der.descend(name, pair, 0), der.descend(name, pair, 1)
+            dotted = der.oid_text(name, oid)
+            found.append(NameEntry(dotted, value.tag, name[value.body : value.end]))
+    return tuple(found)
+
+
+def _first(name: bytes, oid: str) -> NameEntry | None:
+    return next((entry for entry in entries(name) if entry.oid == oid), None)
+
+
+@lru_cache(maxsize=64)
+def common_name(name: bytes) -> str | None:
+    """The first commonName, which modinfo prints as ``signer``; None without one or in a damaged name."""
+    try:
+        found = _first(name, COMMON_NAME)
+    except ParseError:
+        return None
+    return found.text if found else None
+
+
+def signer_name(subject: bytes) -> bytes | None:
+    """What scripts/sign-file of Linux 3.7 writes for a certificate's subject; None where it has no name.
+
+    The e-mail address counts only where organisation and common name are both missing. Of the latter two,
+    "O: CN", unless CN starts with O or shares its first seven bytes: then CN alone. Raises ParseError.
+    """
+    organization, common, email = (_first(subject, oid) for oid in (ORGANIZATION, COMMON_NAME, EMAIL))
+    if organization is None or common is None:
+        only = organization or common or email
+        return only.raw if only else None
+    o, cn = organization.raw, common.raw
+    if cn.startswith(o) or (len(o) >= 7 and o[:7] == cn[:7]):
+        return cn
+    return o + b": " + cn

@@ -1,0 +1,26 @@
+"""Words for ELF files that every floor above uses."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class ByteRange(NamedTuple):
+    """Half-open range of bytes in the content."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Length of the range in bytes."""
+        return self.end - self.start
+
+
+class ElfSummary(NamedTuple):
+    """The ELF header in words: class 32 or 64, data little or big, machine and type by name."""
+
+    bits: int
+    data: Literal["little", "big"]
+    machine: str
+    type: str

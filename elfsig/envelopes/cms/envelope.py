@@ -1,0 +1,208 @@
+"""The envelope ``cms``: a detached CMS SignedData (RFC 5652), as Linux 4.3 to today reads it.
+
+What kernels accept of it: crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_verify.c and kernel/module_signing.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from elfsig.errors import ParseError
+from elfsig.model import (
+    KeyId,
+    Keyring,
+    Message,
+    Outcome,
+    PacketSigner,
+    Params,
+    Remark,
+    Signature,
+    Signer,
+    SignOptions,
+    TrailerInfo,
+)
+
+if TYPE_CHECKING:
+    from elfsig.envelopes.cms.types import SignedData, SignerInfo
+
+_VALUE_HEADERS = {
+    512: b"\x04\x82\x02\x00",
+    256: b"\x04\x82\x01\x00",
+    384: b"\x04\x82\x01\x80",
+    128: b"\x04\x81\x80",
+}
+"""DER headers of RSA values, by their size, for which parsed skeletons are kept."""
+
+MAX_SIGNERS = 64
+"""Each may have a hash of its own, and with it a pass over the file."""
+
+_NONZERO = (("algo", 0), ("hash", 1), ("signer_len", 3), ("key_id_len", 4))
+"""Fields of the info block that must be zero beside a CMS, and their offsets in it; the padding follows."""
+
+
+class Claim(NamedTuple):
+    """What verification needs of a SignerInfo beside its value: the ``detail`` of a CMS signature."""
+
+    signed_der: bytes | None
+    message_digest: bytes | None
+    params: bytes | None
+    certificates: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cms:
+    """CMS SignedData: one signature per SignerInfo. Offsets in remarks count from the start of the blob."""
+
+    id: str = "cms"
+
+    def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
+        """The signers of ``blob``, in order. Raises ParseError with the offset inside ``blob``."""
+        if not blob:
+            raise ParseError("the signature is empty (sig_len 0); kernels answer EBADMSG", offset=0)
+        signatures = _from_skeleton(blob) or _signatures(read(blob), blob)
+        fault = _nonzero(params, len(blob)) if isinstance(params, TrailerInfo) else None
+        return [s._replace(fault=fault) for s in signatures] if fault else signatures
+
+    def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
+        """Check one signer. Embedded certificates count only when they lead to a key of ``keys``."""
+        from elfsig.envelopes.cms.verify import verify
+
+        return verify(signature, message, keys)
+
+    def create(
+        self, message: Message, signer: Signer | PacketSigner, options: SignOptions
+    ) -> tuple[bytes, Params]:
+        """What the kernel's scripts/sign-file makes, and an info block of id_type 2. Raises SigningError."""
+        from elfsig.envelopes.cms.make import create
+
+        return create(message, signer, options), TrailerInfo(id_type=2)
+
+
+def read(blob: bytes) -> SignedData:
+    """The SignedData at the start of ``blob``: strict DER first, whatever else BER allows after that.
+
+    Raises ParseError with the offset, also for a SignedData without any SignerInfo.
+    """
+    from elfsig.crypto import der
+    from elfsig.envelopes.cms import schema as cms_schema
+
+    outer = der.read(blob, 0, len(blob))
+    data = cms_schema.parse(blob, outer.next)
+    if data is None:
+        from elfsig.envelopes.cms import ber as cms_ber
+
+        data = cms_ber.parse(blob)
+    if not data.signers:
+        raise ParseError("a SignedData without any SignerInfo; kernels answer EBADMSG", offset=outer.start)
+    if len(data.signers) > MAX_SIGNERS:
+        raise ParseError(
+            f"{len(data.signers)} signers, more than {MAX_SIGNERS} are not checked", offset=outer.start
+        )
+    return data
+
+
+# --------------------------------------------------------------------------- many blobs of one shape
+
+
+def _from_skeleton(blob: bytes) -> list[Signature] | None:
+    """The signature in a blob that differs from an earlier one in its value alone; None for others.
+
+    Sound because the value is an OCTET STRING at the very end: whatever stands in front of it, lengths
+    included, is the same, and was parsed by :func:`read`.
+    """
+    for size, header in _VALUE_HEADERS.items():
+        if blob[-size - len(header) : -size] == header:
+            found = _skeleton(blob[:-size], size)
+            break
+    else:
+        return None
+    if found is None:
+        return None
+    return [found._replace(value=blob[-size:])]
+
+
+@lru_cache(maxsize=64)
+def _skeleton(head: bytes, size: int) -> Signature | None:
+    """The only signature of ``head`` with a value of ``size`` zero bytes behind it, if it is just that."""
+    blob = head + bytes(size)
+    try:
+        data = read(blob)
+    except ParseError:
+        return None
+    signer = data.signers[0]
+    plain = len(data.signers) == 1 and data.size == len(blob) and signer.value_start == len(head)
+    return _signatures(data, blob)[0] if plain and len(signer.value) == size else None
+
+
+# --------------------------------------------------------------------------- from SignerInfo to Signature
+
+
+def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
+    """mod_check_sig() refuses these with EBADMSG; modinfo shows five fields all the same."""
+    if not (params.algo or params.hash or params.signer_len or params.key_id_len or any(params.pad)):
+        return None
+    fields = [(name, getattr(params, name), at) for name, at in _NONZERO]
+    fields += [(f"__pad[{i}]", byte, 5 + i) for i, byte in enumerate(params.pad)]
+    wrong = [(name, value, at) for name, value, at in fields if value]
+    text = ", ".join(f"{name} {value}" for name, value, _ in wrong)
+    text = f"non-zero fields beside a PKCS#7 signature: {text}; kernels answer EBADMSG"
+    return Remark("nonzero-params", text, behind + wrong[0][2])
+
+
+def _signatures(data: SignedData, blob: bytes) -> list[Signature]:
+    from elfsig.envelopes.cms.facts import common_remarks, fault
+
+    shared = tuple(common_remarks(data, len(blob)))
+    refused = fault(data)
+    return [_signature(data, number, shared, refused) for number in range(len(data.signers))]
+
+
+def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault: Remark | None) -> Signature:
+    from elfsig.crypto.checks import odd_name
+    from elfsig.crypto.names import common_name
+    from elfsig.crypto.oids import BY_OID, hash_name
+    from elfsig.envelopes.cms import facts as cms_facts
+
+    signer = data.signers[number]
+    known = BY_OID.get(signer.algorithm.oid)
+    hash_, hash_text = hash_name(signer.digest.oid)
+    algorithm = known.algorithm if known else None
+    name = common_name(signer.issuer) if signer.issuer else None
+    odd = odd_name((name or "").encode("utf-8", "surrogatepass"))
+    return Signature(
+        envelope="cms",
+        algorithm=algorithm,
+        hash=hash_,
+        value=signer.value,
+        key_ids=tuple(_key_ids(signer)),
+        algorithm_text=known.name if known else signer.algorithm.oid,
+        hash_text=hash_text,
+        key_bits=8 * len(signer.value) or None if algorithm in ("rsa", "rsa-pss") else None,
+        signer=name,
+        key_id=signer.skid,
+        serial=signer.serial,
+        created=cms_facts.signing_time(signer),
+        fault=fault,
+        remarks=(
+            *shared,
+            *cms_facts.signer_remarks(data, signer, known),
+            *([odd._replace(offset=signer.start)] if odd else []),
+        ),
+        facts=cms_facts.facts(data, number),
+        detail=Claim(
+            signer.signed_der,
+            cms_facts.message_digest(signer),
+            signer.algorithm.params,
+            data.certificates,
+        ),
+    )
+
+
+def _key_ids(signer: SignerInfo) -> Iterator[KeyId]:
+    if signer.skid is not None:
+        yield "skid", signer.skid
+    elif signer.issuer is not None and signer.serial is not None:
+        yield "issuer-serial", signer.issuer + b"|" + signer.serial

@@ -1,0 +1,248 @@
+"""What a parsed CMS says about itself: facts for kernels' rules, remarks for people, and faults.
+
+A fault is what no kernel's parser lets pass (crypto/asymmetric_keys/pkcs7_parser.c); since it spoils the
+whole message there, every signer of the message gets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from elfsig.crypto import der
+from elfsig.crypto.oids import SignatureAlgorithm, hash_name
+from elfsig.envelopes.cms.types import (
+    CONTENT_TYPE,
+    DATA,
+    MESSAGE_DIGEST,
+    SIGNING_TIME,
+    AlgorithmId,
+    Attribute,
+    SignedData,
+    SignerInfo,
+)
+from elfsig.errors import ParseError
+from elfsig.model import Remark
+
+ATTRIBUTE_NAMES = {
+    CONTENT_TYPE: "contentType",
+    MESSAGE_DIGEST: "messageDigest",
+    SIGNING_TIME: "signingTime",
+    "1.2.840.113549.1.9.15": "smimeCapabilities",
+    "1.2.840.113549.1.9.6": "countersignature",
+    "1.2.840.113549.1.9.52": "cmsAlgorithmProtection",
+    "1.2.840.113549.1.9.16.2.12": "signingCertificate",
+    "1.2.840.113549.1.9.16.2.14": "timeStampToken",
+    "1.2.840.113549.1.9.16.2.47": "signingCertificateV2",
+    "1.3.6.1.4.1.311.2.1.11": "msIndividualSPKeyPurpose",
+    "1.3.6.1.4.1.311.2.1.12": "msSpOpusInfo",
+}
+
+_SINGLE = (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)
+"""Attributes that RFC 5652 section 11 and the kernel allow once, with one value."""
+
+
+# --------------------------------------------------------------------------- attributes
+
+
+def _value(signer: SignerInfo, oid: str) -> bytes | None:
+    """The first value (a whole element) of a signed attribute."""
+    return next((a.values[0] for a in signer.signed or () if a.oid == oid and a.values), None)
+
+
+def _content(element: bytes | None, *tags: int) -> bytes | None:
+    """Content bytes of an element with one of ``tags``; None for others and for damaged ones."""
+    if not element or element[0] not in tags:
+        return None
+    try:
+        node = der.read(element, 0, len(element))
+    except ParseError:
+        return None
+    return element[node.body : node.end]
+
+
+def message_digest(signer: SignerInfo) -> bytes | None:
+    """The signed messageDigest; None without signed attributes (or with a damaged one, see fault)."""
+    return _content(_value(signer, MESSAGE_DIGEST), der.OCTETS)
+
+
+_TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
+
+
+def signing_time(signer: SignerInfo) -> int | None:
+    """The signed signingTime in seconds since 1970 (RFC 5652, 11.3); a claim of the signer's."""
+    element = _value(signer, SIGNING_TIME)
+    text = _content(element, *_TIMES)
+    if element is None or text is None:
+        return None
+    try:
+        when = datetime.strptime(text.decode("ascii"), _TIMES[element[0]]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    if element[0] == 0x17 and when.year >= 2050:  # strptime turns the century at 69, UTCTime at 50
+        when = when.replace(year=when.year - 100)
+    return int(when.timestamp())
+
+
+# --------------------------------------------------------------------------- faults
+
+
+def fault(data: SignedData) -> Remark | None:
+    """The first thing that every kernel's parser refuses, in the order in which kernels look; or None."""
+    return next(_faults(data), None)
+
+
+def _faults(data: SignedData) -> Iterator[Remark]:
+    if data.version not in (1, 3):
+        text = f"SignedData version {data.version}; kernels answer EINVAL"
+        yield Remark("signed-data-version", text, 0)
+    if data.content is not None:
+        text = f"the content is embedded ({len(data.content)} bytes); kernels answer EBADMSG"
+        yield Remark("embedded-content", text, 0)
+    for number, signer in enumerate(data.signers, 1):
+        yield from _signer_faults(data, signer, f"signer {number}: " if len(data.signers) > 1 else "")
+    if len({s.signed is None for s in data.signers}) > 1:
+        text = "some signers have signed attributes and some have not; kernels refuse the message"
+        yield Remark("attributes-differ", text, data.signers[0].start)
+    if data.content_type != DATA:
+        text = f"content type {data.content_type} instead of data; kernels answer EINVAL"
+        yield Remark("content-type", text, 0)
+
+
+def _signer_faults(data: SignedData, signer: SignerInfo, who: str) -> Iterator[Remark]:
+    if signer.version not in (1, 3):
+        text = f"{who}SignerInfo version {signer.version}; kernels answer EINVAL"
+        yield Remark("signer-version", text, signer.start)
+    elif (signer.version == 1) != (data.version == 1):
+        text = f"{who}SignerInfo version {signer.version} in SignedData version {data.version}"
+        yield Remark("version-mismatch", text + "; kernels answer EBADMSG", signer.start)
+    if signer.signed is not None:
+        wrong = _attribute_fault(data, signer, signer.signed)
+        if wrong:
+            yield Remark("signed-attributes-damaged", f"{who}{wrong}; kernels refuse them", signer.start)
+
+
+def _attribute_fault(data: SignedData, signer: SignerInfo, signed: tuple[Attribute, ...]) -> str | None:
+    for oid in _SINGLE:
+        found = [a for a in signed if a.oid == oid]
+        if len(found) > 1 or any(len(a.values) != 1 for a in found):
+            return f"the signed attribute {ATTRIBUTE_NAMES[oid]} has more or less than one value"
+    if message_digest(signer) is None:
+        return "the signed attributes lack a messageDigest"
+    kind = _content(_value(signer, CONTENT_TYPE), der.OID)
+    if kind is None:
+        return "the signed attributes lack a contentType"
+    return None if _oid(kind) == data.content_type else "the signed contentType is not that of the message"
+
+
+def _oid(body: bytes) -> str | None:
+    try:
+        return der.decode_oid(body)
+    except ParseError:
+        return None
+
+
+# --------------------------------------------------------------------------- remarks
+
+
+def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
+    """What is odd about the whole message, without a kernel minding."""
+    if data.size < blob_size:
+        text = f"{blob_size - data.size} bytes follow the CMS inside sig_len; kernels ignore them"
+        yield Remark("trailing-bytes", text, data.size)
+    if data.encoding == "BER":
+        text = "encoded in BER where DER is usual; kernels take it, and other bytes would verify alike"
+        yield Remark("ber-encoding", text, 0)
+    listed = {d.oid for d in data.digests}
+    for signer in data.signers:
+        if signer.digest.oid not in listed:
+            text = f"digestAlgorithms does not list {hash_name(signer.digest.oid)[1]}; kernels do not look"
+            yield Remark("digest-not-listed", text, signer.start)
+
+
+UNREAD = frozenset({"rsa-pss", "ed25519", "ed448"})
+"""What kernels' pkcs7_sig_note_pkey_algo() has no case for, and elfsig can verify all the same."""
+
+
+def signer_remarks(
+    data: SignedData, signer: SignerInfo, known: SignatureAlgorithm | None
+) -> Iterator[Remark]:
+    """What is odd about one signer."""
+    if signer.signed is not None:
+        text = "has signed attributes; kernels answer EKEYREJECTED"
+        if known and known.algorithm in ("mldsa44", "mldsa65", "mldsa87"):
+            text += " unless built with PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA"
+        yield Remark("signed-attributes", text, signer.start)
+    if known and known.algorithm in UNREAD:
+        text = f"signatureAlgorithm {known.name}: no released kernel reads it, they answer ENOPKG"
+        yield Remark("no-kernel-reads-it", text, signer.start)
+    if known and known.algorithm == "rsa" and known.hash:
+        text = f"signatureAlgorithm {known.name}; kernels know plain rsaEncryption only and answer ENOPKG"
+        yield Remark("combined-algorithm", text, signer.start)
+    if known and known.hash and known.hash != hash_name(signer.digest.oid)[0]:
+        text = f"signatureAlgorithm {known.name} beside digestAlgorithm {hash_name(signer.digest.oid)[1]}"
+        yield Remark("hash-mismatch", text, signer.start)
+    if (signer.version == 3) != (signer.skid is not None):
+        form = "a subject key id" if signer.skid is not None else "issuer and serial number"
+        text = f"SignerInfo version {signer.version} names its signer by {form}, against RFC 5652, 5.3"
+        yield Remark("signer-form", text, signer.start)
+    yield from _odd_params(signer, known)
+
+
+def _odd_params(signer: SignerInfo, known: SignatureAlgorithm | None) -> Iterator[Remark]:
+    """Algorithm parameters that are neither absent nor NULL where nothing else has a meaning."""
+    fields = [("digestAlgorithm", signer.digest)]
+    if known and known.algorithm not in (None, "rsa-pss"):
+        fields.append(("signatureAlgorithm", signer.algorithm))
+    for field, algorithm in fields:
+        if _params(algorithm) == "other":
+            text = f"{field} has parameters that mean nothing; kernels do not look at them"
+            yield Remark("algorithm-parameters", text, signer.start)
+
+
+# --------------------------------------------------------------------------- facts
+
+
+def _params(algorithm: AlgorithmId) -> str:
+    if algorithm.params is None:
+        return "absent"
+    return "null" if algorithm.params == b"\x05\x00" else "other"
+
+
+def _names(attributes: tuple[Attribute, ...] | None) -> tuple[str, ...] | None:
+    if attributes is None:
+        return None
+    return tuple(ATTRIBUTE_NAMES.get(a.oid, a.oid) for a in attributes)
+
+
+def facts(data: SignedData, number: int) -> Mapping[str, Any]:
+    """What kernels' rules look at, for the signer of this index. Sizes in bytes, OIDs dotted.
+
+    ``*_params`` are absent, null or other; ``signed_attributes`` are names, None without any;
+    ``value_offset`` is in the blob.
+    """
+    signer = data.signers[number]
+    return {
+        "signed_data_version": data.version,
+        "signer_version": signer.version,
+        "signer_index": number,
+        "signer_count": len(data.signers),
+        "signer_form": "issuer-serial" if signer.skid is None else "skid",
+        "content_type": data.content_type,
+        "content_embedded": data.content is not None,
+        "digest_algorithms": tuple(d.oid for d in data.digests),
+        "digest_algorithm": signer.digest.oid,
+        "digest_params": _params(signer.digest),
+        "signature_algorithm": signer.algorithm.oid,
+        "signature_params": _params(signer.algorithm),
+        "signed_attributes": _names(signer.signed),
+        "unsigned_attributes": _names(signer.unsigned),
+        "certificates": len(data.certificates),
+        "revocations": data.revocations,
+        "encoding": data.encoding,
+        "size": data.size,
+        "signer_offset": signer.start,
+        "value_offset": signer.value_start,
+        "value_size": len(signer.value),
+    }

@@ -1,0 +1,256 @@
+"""Reading and checking OpenPGP signatures (RFC 4880 5.2), as kernels from 2003 to 2012 read them.
+
+A blob is a row of packets; each signature packet is one signature. Others are skipped, as the kernels'
+``ksign`` parser does (crypto/signature/ksign-parse.c of RHEL 4 to 6), and it is said that they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from elfsig.crypto import der
+from elfsig.crypto.checks import Unsupported, digest_of, judge, try_digest
+from elfsig.crypto.hashes import HASH_BY_OPENPGP, HASHES
+from elfsig.envelopes.openpgp.keys import dearmour, is_armoured
+from elfsig.envelopes.openpgp.make import hash_for
+from elfsig.envelopes.openpgp.packets import (
+    ALGORITHM_NAMES,
+    ALGORITHMS,
+    EXPIRES,
+    ISSUER,
+    SIGNATURE,
+    SIGNER_UID,
+    Packet,
+    SignaturePacket,
+    read_packets,
+    read_signature,
+)
+from elfsig.errors import ParseError
+from elfsig.model import (
+    Key,
+    KeyId,
+    Keyring,
+    Message,
+    Outcome,
+    Remark,
+    Signature,
+    Verdict,
+)
+
+BINARY_DOCUMENT = 0x00
+CLASS_NAMES = {
+    0x00: "binary document",
+    0x01: "text document",
+    0x02: "standalone",
+    0x10: "user id certification",
+    0x11: "user id certification",
+    0x12: "user id certification",
+    0x13: "user id certification",
+    0x18: "subkey binding",
+    0x19: "primary key binding",
+    0x1F: "direct key",
+    0x20: "key revocation",
+    0x28: "subkey revocation",
+    0x30: "certification revocation",
+    0x40: "timestamp",
+    0x50: "third-party confirmation",
+}
+"""RFC 4880 5.2.1."""
+
+_CHECKABLE = ("rsa", "dsa")
+
+
+def parse(blob: bytes, lenient: bool) -> Sequence[Signature]:
+    """One signature per signature packet. Raises ParseError where there is none."""
+    if is_armoured(blob[:64]):
+        if not lenient:
+            raise ParseError("ASCII armour: kernels read binary packets only", offset=0, code="armoured")
+        blob = dearmour(blob)[0][1]
+    packets = list(read_packets(blob, lenient=lenient))
+    skipped = tuple(
+        Remark("packet-skipped", f"{p.name} packet, skipped as kernels do", p.start)
+        for p in packets
+        if p.tag != SIGNATURE
+    )
+    found = [_signature(p, skipped) for p in packets if p.tag == SIGNATURE]
+    if not found:
+        held = ", ".join(dict.fromkeys(p.name for p in packets)) or "nothing"
+        raise ParseError(f"no OpenPGP signature packet: {held}", offset=0, code="no-signature-packet")
+    return found
+
+
+def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
+    """Check a signature that :func:`parse` gave over ``message`` and the packet's own completion."""
+    packet: SignaturePacket = signature.detail
+    if why := _cannot_check(signature, packet):
+        return Outcome(Verdict.UNSUPPORTED, why)
+    hash_name, algorithm = signature.hash or "", signature.algorithm or ""
+    try:
+        digest = digest_of(message, hash_name, packet.completion)
+    except Unsupported as missing:
+        return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be computed here")
+    checked_as = hash_for(algorithm, hash_name)
+    outcome = judge(
+        signature, keys, lambda key: try_digest(key, algorithm, checked_as, digest, signature.value)
+    )
+    remarks = (
+        *_left16(packet.left16, digest, outcome.verdict, message.coverage),
+        *_key_remarks(signature, outcome.key, digest),
+    )
+    return Outcome(outcome.verdict, outcome.reason, outcome.key, (*outcome.remarks, *remarks))
+
+
+def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:
+    """Why a signature packet is of a form that cannot be checked over a message; None where it is not."""
+    if packet.version not in (2, 3, 4):
+        return f"OpenPGP signature of version {packet.version}"
+    if packet.sig_class != BINARY_DOCUMENT:
+        kind = CLASS_NAMES.get(packet.sig_class, "unknown kind")
+        return f"signature class {packet.sig_class:#04x} ({kind}) is none over a file's bytes"
+    if signature.algorithm not in _CHECKABLE:
+        return f"{signature.algorithm_text} signatures were never used for modules and cannot be checked"
+    if signature.hash is None:
+        return f"hash algorithm {signature.hash_text} is unknown"
+    return None
+
+
+# --------------------------------------------------------------------------- from packet to signature
+
+
+def _signature(packet: Packet, remarks: tuple[Remark, ...]) -> Signature:
+    try:
+        parsed = read_signature(packet.body)
+    except ParseError as fault:
+        raise ParseError(
+            fault.text, offset=packet.body_start + (fault.offset or 0), code=fault.code
+        ) from None
+    row = HASH_BY_OPENPGP.get(parsed.hash)
+    algorithm = ALGORITHMS.get(parsed.algorithm)
+    if parsed.algorithm == 2 or not parsed.numbers:
+        algorithm = None
+    signer = parsed.first(SIGNER_UID, 1)
+    return Signature(
+        "openpgp",
+        algorithm,
+        row.name if row else None,
+        _value(parsed.numbers, algorithm),
+        _key_ids(parsed),
+        ALGORITHM_NAMES.get(parsed.algorithm, f"algorithm {parsed.algorithm}"),
+        row.name if row else f"OpenPGP {parsed.hash}",
+        signer=signer.data.decode("utf-8", "replace") if signer else None,
+        key_id=parsed.key_id,
+        created=parsed.created,
+        remarks=(*remarks, *_packet_remarks(packet, parsed)),
+        facts=_facts(packet, parsed),
+        detail=parsed,
+    )
+
+
+def _value(numbers: tuple[int, ...], algorithm: str | None) -> bytes:
+    """RSA: the number, big-endian. DSA and the like: DER SEQUENCE of r and s."""
+    if algorithm == "rsa":
+        return numbers[0].to_bytes((numbers[0].bit_length() + 7) // 8)
+    return der.encode(der.SEQUENCE, *map(der.encode_integer, numbers)) if numbers else b""
+
+
+def _key_ids(parsed: SignaturePacket) -> tuple[KeyId, ...]:
+    """Every id the packet names its key by, the one that counts first."""
+    ids = [parsed.key_id] if parsed.key_id else []
+    ids += [s.data for s in parsed.issuers] + [s.data[-8:] for s in parsed.fingerprints]
+    return tuple(("openpgp", each) for each in dict.fromkeys(ids))
+
+
+def _issuer_area(parsed: SignaturePacket) -> str | None:
+    if parsed.version < 4:
+        return "packet"
+    issuer = next(iter(parsed.issuers), None)
+    return None if issuer is None else "hashed" if issuer.hashed else "unhashed"
+
+
+def _facts(packet: Packet, parsed: SignaturePacket) -> dict[str, Any]:
+    """What kernels of the time looked at, and what a reader may want to see."""
+    facts: dict[str, Any] = {
+        "packet_version": parsed.version,
+        "signature_class": parsed.sig_class,
+        "public_key_algorithm": parsed.algorithm,
+        "hash_algorithm": parsed.hash,
+        "issuer_area": _issuer_area(parsed),
+        "issuers": [s.data.hex() for s in parsed.issuers],
+        "hash16": parsed.left16.hex(),
+        "header": "new" if packet.new_format else "old",
+        "bytes_behind": parsed.behind,
+        "length_cut": packet.cut,
+    }
+    if fingerprint := next(iter(parsed.fingerprints), None):
+        facts["issuer_fingerprint"] = fingerprint.data[1:].hex()
+    return facts
+
+
+def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]:
+    base = packet.body_start
+    for sub in parsed.unknown_critical:
+        text = f"critical subpacket of unknown type {sub.type}: GnuPG refuses it, kernels do not look"
+        yield Remark("critical-subpacket", text, base + sub.offset)
+    named = dict.fromkeys(key_id for _, key_id in _key_ids(parsed))
+    if len(named) > 1:
+        ids = ", ".join(each.hex() for each in named)
+        last = parsed.issuers[-1].data.hex() if parsed.issuers else "none"
+        text = f"names several issuers ({ids}); RHEL 4 and 5 take the first, RHEL 6 the last ({last})"
+        yield Remark("issuers-differ", text, base)
+    if not named and parsed.version == 4:
+        yield Remark("issuer-missing", "names no issuer: kernels find no key for it", base)
+    if any(s.type == ISSUER and len(s.data) != 8 for s in parsed.subpackets):
+        yield Remark("issuer-size", "an issuer subpacket that is not 8 bytes long", base)
+    if parsed.behind:
+        text = f"{parsed.behind} bytes behind the signature's value: Howells' 2012 kernels answer EBADMSG"
+        yield Remark("bytes-behind-value", text, packet.end - parsed.behind)
+    if packet.cut:
+        text = f"the packet's length runs {packet.cut} bytes past the end: kernels answer EBADMSG"
+        yield Remark("length-past-end", text, packet.start)
+    expires = parsed.first(EXPIRES, 4)
+    if expires and parsed.created is not None and (after := int.from_bytes(expires.data[:4])):
+        when = datetime.fromtimestamp(parsed.created + after, UTC)
+        if when < datetime.now(UTC):
+            text = f"says that it expired {when.date().isoformat()} (kernels do not look)"
+            yield Remark("signature-expired", text, base + expires.offset)
+
+
+# --------------------------------------------------------------------------- remarks on the outcome
+
+
+def _left16(claimed: bytes, digest: bytes, verdict: Verdict, coverage: str) -> Iterator[Remark]:
+    """The first two bytes of the digest are in the packet; no kernel looks at them, GnuPG does for v3."""
+    if claimed != digest[:2]:
+        have = digest[:2].hex()
+        text = f"made over a digest that begins with {claimed.hex()}; that of {coverage} begins with {have}"
+        yield Remark("hash16-differs", text)
+    elif verdict is Verdict.INVALID:
+        text = f"the packet's 16 bits of the hash fit {coverage}: the signature's value is off"
+        yield Remark("hash16-fits", text)
+    elif verdict is Verdict.UNKNOWN_KEY:
+        text = f"the packet's 16 bits of the hash fit {coverage}, though nothing protects them"
+        yield Remark("hash16-fits", text)
+
+
+def _key_remarks(signature: Signature, key: Key | None, digest: bytes) -> Iterator[Remark]:
+    """What can be said of the value once the key is known: out of range, or another rule in old kernels."""
+    if key is None or key.algorithm != signature.algorithm:
+        return
+    numbers = signature.detail.numbers
+    if key.algorithm == "rsa":
+        if numbers[0] >= key.public.public_numbers().n:
+            yield Remark("value-out-of-range", "the signature's number is not below the key's modulus")
+        return
+    q: int = key.public.parameters().parameter_numbers().q
+    if any(value >= q for value in numbers):
+        yield Remark("value-out-of-range", "r and s must lie below the key's q, and do not")
+    bits, size = q.bit_length(), HASHES[signature.hash or "sha1"].size * 8
+    if size > bits:
+        text = (
+            f"{size} bits of hash, cut to {bits} as RFC 4880 says; RHEL and UEK kernels do not, and refuse it"
+        )
+        yield Remark("dsa-hash-cut", text)
+    elif size < bits:
+        yield Remark("dsa-hash-short", f"{size} bits of hash under a q of {bits}: GnuPG refuses that")

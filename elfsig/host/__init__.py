@@ -1,0 +1,1 @@
+"""The machine elfsig runs on: its kernel, keys, modules and DKMS."""

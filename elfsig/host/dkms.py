@@ -1,0 +1,276 @@
+"""dkms: make DKMS sign through elfsig, and sign again what it built and installed.
+
+Two ways in, both of DKMS's own making: ``sign_file``, ``mok_signing_key`` and ``mok_certificate`` in
+/etc/dkms/framework.conf.d, for every module; or a POST_BUILD hook in /etc/dkms/NAME.conf, which DKMS reads
+after a module's own dkms.conf, for the modules named alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from elfsig.errors import UsageError, WriteError
+from elfsig.kernels.names import SUFFIX
+from elfsig.opened.atomic import write_atomic
+
+CONFIG: Final = "etc/dkms"
+FRAMEWORK: Final = f"{CONFIG}/framework.conf.d/elfsig.conf"
+HOOK: Final = f"{CONFIG}/elfsig-sign.sh"
+LINK: Final = f"{CONFIG}/elfsig-sign.conf"
+TREE: Final = "/var/lib/dkms"
+INSTALL: Final = "/lib/modules"
+MOK_KEY: Final = f"{TREE}/mok.key"
+MOK_CERTIFICATE: Final = f"{TREE}/mok.pub"
+"""DKMS's own defaults, outside of Ubuntu."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
+_ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+_MARK: Final = "# Written by elfsig dkms setup."
+
+_FRAMEWORK_TEXT: Final = """\
+{mark} DKMS signs every module that it builds with these.
+sign_file={sign_file}
+mok_signing_key={key}
+mok_certificate={certificate}
+"""
+_LINK_TEXT: Final = """\
+{mark} /etc/dkms/MODULE.conf is a link to this file for each
+# module that is signed by the hook; DKMS looks for it below {tree}/MODULE/VERSION/build.
+POST_BUILD="{up}{hook} $kernelver $arch"
+"""
+_HOOK_TEXT: Final = """\
+#!/bin/sh
+{mark} DKMS runs it in the build directory, with kernel and architecture,
+# when the modules lie in their compression beside it. DKMS goes on when this fails: look at what it says.
+set -eu
+kernel=$1 arch=$2
+hash={hash}
+if [ -z "$hash" ]; then
+    hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\\(.*\\)"/\\1/p' "/lib/modules/$kernel/build/.config" \\
+        "/boot/config-$kernel" 2>/dev/null | head -n 1)
+fi
+exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key {key} --cert {certificate} \\
+    --in-place "../$kernel/$arch/module"
+"""
+
+
+class Wish(NamedTuple):
+    """What to set up. ``modules`` empty: all, through sign_file. ``hash`` None: that of each kernel's
+    configuration, which DKMS looks up itself."""
+
+    key: str
+    certificate: str
+    sign_file: str
+    elfsig: str
+    modules: tuple[str, ...] = ()
+    hash: str | None = None
+
+
+# --------------------------------------------------------------------------- settings
+
+
+def settings(root: Path) -> dict[str, str]:
+    """DKMS's own configuration: framework.conf, then framework.conf.d in order; the last word counts."""
+    files = [root / CONFIG / "framework.conf", *sorted((root / CONFIG / "framework.conf.d").glob("*.conf"))]
+    found: dict[str, str] = {}
+    for path in files:
+        if path.is_file():
+            found.update(assignments(path.read_text("utf-8", "surrogateescape")))
+    return found
+
+
+def assignments(text: str) -> Iterator[tuple[str, str]]:
+    """``name=value`` lines of a shell script, quotes taken off; what is no plain word is passed over."""
+    for line in text.splitlines():
+        match = _ASSIGNMENT.match(line)
+        if match is None:
+            continue
+        try:
+            words = shlex.split(match[2], comments=True)
+        except ValueError:
+            continue
+        if len(words) < 2:
+            yield match[1], words[0] if words else ""
+
+
+def kernel_hash(root: Path, kernel: str) -> str:
+    """The hash that a kernel's configuration names for modules, as DKMS looks it up; else sha256."""
+    install = root / INSTALL.lstrip("/") / kernel
+    for path in (install / "build" / ".config", install / "config", root / f"boot/config-{kernel}"):
+        if path.is_file():
+            found = dict(assignments(path.read_text("utf-8", "surrogateescape")))
+            return found.get("CONFIG_MODULE_SIG_HASH") or "sha256"
+    return "sha256"
+
+
+# --------------------------------------------------------------------------- setting up
+
+
+def setup(root: Path, wish: Wish, *, force: bool = False) -> list[str]:
+    """Write the configuration; the paths written or found as they should be, as they are without ``root``.
+
+    Raises UsageError, WriteError: something else is in the way, and not ``force``.
+    """
+    for module in wish.modules:
+        if not _NAME.match(module):
+            raise UsageError(f"{module!r} is no name of a DKMS module")
+    if not wish.modules:
+        return [_write(root, FRAMEWORK, _framework(wish), force=force)]
+    tree = settings(root).get("dkms_tree", TREE)
+    up = "../" * (len(Path(tree).parts) - 1 + 3)
+    link = _LINK_TEXT.format(mark=_MARK, tree=tree, up=up, hook=HOOK)
+    written = [
+        _write(root, HOOK, _hook(wish), mode=0o755, force=force),
+        _write(root, LINK, link, force=force),
+    ]
+    return written + [_link(root, module, force) for module in wish.modules]
+
+
+def _framework(wish: Wish) -> str:
+    words = {"sign_file": wish.sign_file, "key": wish.key, "certificate": wish.certificate}
+    return _FRAMEWORK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
+
+
+def _hook(wish: Wish) -> str:
+    words = {"elfsig": wish.elfsig, "key": wish.key, "certificate": wish.certificate, "hash": wish.hash or ""}
+    return _HOOK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
+
+
+def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
+    path = root / name
+    if path.exists() and not force and _MARK not in path.read_text("utf-8", "replace"):
+        raise WriteError(f"/{name}: is there, and not from elfsig; --force replaces it", code="exists")
+    _make_folder(path.parent)
+    write_atomic(str(path), text.encode("utf-8", "surrogateescape"))
+    path.chmod(mode)
+    return f"/{name}"
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"{path}: {(reason.strerror or '').lower()}") from None
+
+
+def _link(root: Path, module: str, force: bool) -> str:
+    """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
+    name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
+    path = root / name
+    if path.is_symlink() and os.readlink(path) == target:
+        return f"/{name}"
+    if os.path.lexists(path):
+        if not force:
+            text = f"/{name}: is there already; --force replaces it, or add the POST_BUILD of /{LINK} to it"
+            raise WriteError(text, code="exists")
+        path.unlink()
+    path.symlink_to(target)
+    return f"/{name}"
+
+
+def remove(root: Path) -> list[str]:
+    """Take back what :func:`setup` wrote, links included; the paths that went."""
+    links = [
+        path for path in (root / CONFIG).glob("*.conf")
+        if path.is_symlink() and os.readlink(path) == os.path.basename(LINK)
+    ]  # fmt: skip
+    ours = [root / name for name in (FRAMEWORK, LINK, HOOK)]
+    gone = [*links, *(p for p in ours if p.is_file() and _MARK in p.read_text("utf-8", "replace"))]
+    for path in gone:
+        path.unlink()
+    return [f"/{path.relative_to(root)}" for path in gone]
+
+
+# --------------------------------------------------------------------------- what is there
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One module that DKMS built, and the copies of it that are installed for its kernel."""
+
+    module: str
+    version: str
+    kernel: str
+    path: Path
+    installed: tuple[Path, ...]
+
+
+def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -> list[Built]:
+    """Everything that DKMS built, or what is of ``wanted`` (NAME or NAME/VERSION) and for ``kernels``.
+
+    Raises UsageError where one of ``wanted`` is not there at all.
+    """
+    configured = settings(root)
+    tree = root / configured.get("dkms_tree", TREE).lstrip("/")
+    install = root / configured.get("install_tree", INSTALL).lstrip("/")
+    names, releases = set(wanted), set(kernels)
+    found: list[Built] = []
+    copies: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(tree.glob("*/*/*/*/module/*.ko*")):
+        module, version, kernel = path.relative_to(tree).parts[:3]
+        if _is_link(tree, path) or not SUFFIX.search(path.name):
+            continue
+        if names and not {module, f"{module}/{version}"} & names:
+            continue
+        if releases and kernel not in releases:
+            continue
+        if kernel not in copies:
+            copies[kernel] = _by_name(install / kernel)
+        same = copies[kernel].get(SUFFIX.sub("", path.name), [])
+        found.append(Built(module, version, kernel, path, tuple(same)))
+    there = {each.module for each in found} | {f"{each.module}/{each.version}" for each in found}
+    if missing := sorted(names - there):
+        raise UsageError(f"{missing[0]}: DKMS has built no such module (dkms status)", code="not-found")
+    return found
+
+
+def _is_link(tree: Path, path: Path) -> bool:
+    """Whether the path leads through ``kernel-VERSION-ARCH``, DKMS's link to what is installed."""
+    return any((tree / Path(*path.relative_to(tree).parts[:n])).is_symlink() for n in (2, 3, 4))
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """The modules installed for one kernel, by name without suffix; links are what they lead to."""
+    found: dict[str, list[Path]] = {}
+    for base, _, names in os.walk(folder):
+        for name in names:
+            path = Path(base, name)
+            if SUFFIX.search(name) and not path.is_symlink():
+                found.setdefault(SUFFIX.sub("", name), []).append(path)
+    return found
+
+
+def signing_words(root: Path, key: str | None, certificate: str | None, kernel: str) -> tuple[str, str]:
+    """Key and certificate as given, else as DKMS is configured (where a path may name $kernelver).
+
+    Raises UsageError where only one is given.
+    """
+    if (key is None) != (certificate is None):
+        raise UsageError("give --key and --cert, or neither: then DKMS's configuration is asked")
+    if key is not None and certificate is not None:
+        return key, certificate
+    configured = settings(root)
+    words = (
+        configured.get("mok_signing_key") or MOK_KEY,
+        configured.get("mok_certificate") or MOK_CERTIFICATE,
+    )
+    first, second = (_within(root, re.sub(r"\$\{?kernelver\}?", kernel, word)) for word in words)
+    return first, second
+
+
+def _within(root: Path, word: str) -> str:
+    return word if word.startswith("pkcs11:") else str(root / word.lstrip("/"))
+
+
+def by_kernel(found: Sequence[Built]) -> dict[str, list[Built]]:
+    """The modules of each kernel, kernels in order."""
+    grouped: dict[str, list[Built]] = {}
+    for each in found:
+        grouped.setdefault(each.kernel, []).append(each)
+    return dict(sorted(grouped.items()))

@@ -1,0 +1,57 @@
+"""The words that the parts of elfsig speak to each other: plain, frozen data, and the contracts.
+
+A signature scheme answers three independent questions. *Where* do the signature's bytes lie: a
+:class:`Carrier`. *Which bytes* does it sign: a :class:`Coverage`. *How* is it encoded: an
+:class:`Envelope`. A :class:`Format` is one named combination of the three, and the kernels that used it.
+
+Offsets and sizes are bytes; ranges are half open; every offset is in the decompressed content unless it
+says otherwise.
+"""
+
+from __future__ import annotations
+
+from elfsig.elf.words import ByteRange, ElfSummary
+from elfsig.model.format import Basis, Format, Pair
+from elfsig.model.key import Certificate, Key, KeyId, Keyring
+from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
+from elfsig.model.place import Carrier, MagicInfo, Params, Place, PlaceKind, SectionInfo, TrailerInfo
+from elfsig.model.report import FileReport, Finding
+from elfsig.model.signature import NO_FACTS, Envelope, Outcome, Signature
+from elfsig.model.signer import PacketSigner, Signer, SignOptions
+from elfsig.model.verdict import Remark, Verdict
+
+__all__ = [
+    "NO_FACTS",
+    "Basis",
+    "ByteRange",
+    "Carrier",
+    "Certificate",
+    "Coverage",
+    "Derived",
+    "ElfSummary",
+    "Envelope",
+    "FileRange",
+    "FileReport",
+    "Finding",
+    "Format",
+    "Hasher",
+    "Key",
+    "KeyId",
+    "Keyring",
+    "MagicInfo",
+    "Message",
+    "Outcome",
+    "PacketSigner",
+    "Pair",
+    "Params",
+    "Piece",
+    "Place",
+    "PlaceKind",
+    "Remark",
+    "SectionInfo",
+    "SignOptions",
+    "Signature",
+    "Signer",
+    "TrailerInfo",
+    "Verdict",
+]

@@ -1,0 +1,67 @@
+"""A signature format as a declaration: one combination of carrier, coverage and envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from elfsig.model.message import Coverage
+from elfsig.model.place import Carrier, Params
+from elfsig.model.signature import Envelope
+from elfsig.model.signer import SignOptions
+from elfsig.model.verdict import Remark
+
+
+class Basis(StrEnum):
+    """Where the knowledge of a format comes from."""
+
+    BOOTED = "booted"
+    ORIGINAL_CODE = "original-code"
+    SOURCE = "source"
+    TOOL_HALF = "tool-half"
+    RECALLED = "recalled"
+
+
+class Pair(NamedTuple):
+    """One way to read a format: what is signed, and how that is encoded."""
+
+    coverage: Coverage
+    envelope: Envelope
+    payload: str | None = None
+
+
+def _any_params(params: Params) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A signature format as a declaration.
+
+    ``selects`` looks at a place's params and says whether the place is this format's. ``pairs`` are tried
+    in order, the first one is the default for signing. ``wrap`` gives the params for ``carrier.attach``
+    from those the envelope made, the signer's algorithm and the options. ``capabilities`` are the verbs
+    that work: show, verify, sign, strip. ``advise`` gives remarks on, or raises SigningError for, a wish
+    to sign: (signer algorithm, options, vermagic or None). ``choose`` picks the pair for signing.
+    ``also`` are further carriers at whose places this format's signatures are looked for: one scheme went
+    by two section names. ``carrier`` alone is used for signing.
+    """
+
+    id: str
+    title: str
+    carrier: Carrier
+    pairs: tuple[Pair, ...]
+    kernels: str
+    basis: Basis
+    basis_text: str
+    aliases: tuple[str, ...] = ()
+    selects: Callable[[Params], bool] = _any_params
+    capabilities: frozenset[str] = frozenset({"show", "verify", "sign", "strip"})
+    default_hash: str = "sha256"
+    wrap: Callable[[Params, str, SignOptions], Params] | None = None
+    advise: Callable[[str, SignOptions, str | None], Sequence[Remark]] | None = None
+    choose: Callable[[Sequence[Pair], SignOptions, str | None], Pair] | None = None
+    why_unsupported: str | None = None
+    also: tuple[Carrier, ...] = ()

@@ -1,0 +1,179 @@
+"""The machine-readable form: reports as plain JSON values. The schema is ``data/schema.json``.
+
+Bytes are lower-case hex, times ISO 8601 UTC, sizes and offsets integers, keys sorted when written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from elfsig._version import __version__
+from elfsig.model import FileReport, Finding, Key, Params, Place, Remark, Signature
+
+SCHEMA_VERSION = 1
+
+Json = dict[str, Any]
+
+
+def dumps(value: object) -> str:
+    """One line of ASCII JSON with sorted keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
+
+
+def time_text(seconds: int | float) -> str:
+    """ISO 8601 UTC from seconds since 1970; times beyond the calendar stay a number."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"@{seconds}"
+
+
+def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
+    """Who wrote a document, when, and what was asked; all null with ``reproducible``."""
+    if reproducible:
+        return {"tool": "elfsig", "version": None, "time": None, "argv": None}
+    now = time_text(datetime.now(UTC).timestamp())
+    return {
+        "tool": "elfsig",
+        "version": __version__,
+        "time": now,
+        "argv": [_without_pin(readable(a)) for a in argv],
+    }
+
+
+def _without_pin(word: str) -> str:
+    """A PIN in a token's URI is in no record."""
+    return re.sub(r"(pin-value=)[^&]*", r"\1...", word) if "pkcs11:" in word.lower() else word
+
+
+def readable(text: str) -> str:
+    """``text`` with bytes that are no UTF-8 as ``\\xNN``; all else as it is."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def plain(value: Any) -> Any:
+    """Any value of a report as JSON knows it: bytes as hex, tuples as lists, the rest by its own text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, Remark):
+        return remark_object(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(each) for each in value), key=dumps)
+    return str(value)
+
+
+def remark_object(remark: Remark) -> Json:
+    """An entry of ``warnings``, and an ``error``."""
+    return {"code": remark.code, "text": remark.text, "offset": remark.offset}
+
+
+def file_object(report: FileReport) -> Json:
+    """One file's object: an entry of ``files``, and a line of ``--jsonl``."""
+    elf = report.elf
+    name = os.fsencode(report.path)
+    path = name.decode("utf-8", "backslashreplace")
+    found: Json = {
+        "schema_version": SCHEMA_VERSION,
+        "path": path,
+        "size": report.size,
+        "sha256": report.sha256,
+        "compression": report.compression,
+        "content_sha256": report.content_sha256,
+        "elf": elf and {"class": elf.bits, "data": elf.data, "machine": elf.machine, "type": elf.type},
+        "signatures": [finding_object(each) for each in report.findings],
+        "verdict": None if report.verdict is None else report.verdict.value,
+        "warnings": [remark_object(each) for each in report.warnings],
+        "error": remark_object(report.error) if report.error else None,
+        "kernel": plain(report.kernel),
+    }
+    if path.encode() != name:
+        found["path_hex"] = name.hex()
+    return found
+
+
+def finding_object(finding: Finding) -> Json:
+    """One entry of ``signatures``."""
+    return {
+        "format": finding.format,
+        "layer": finding.layer,
+        "blob": finding.blob,
+        "effective": finding.effective,
+        "carrier": carrier_object(finding.place),
+        "coverage": finding.coverage,
+        **_signature_keys(finding.signature, finding.key),
+        "verdict": finding.verdict.value,
+        "reason": finding.reason,
+        "key": _key_object(finding.key),
+        "warnings": [remark_object(each) for each in finding.warnings],
+    }
+
+
+def carrier_object(place: Place) -> Json:
+    """Where a signature lies: ``offset`` and ``size`` span the wrapper too."""
+    return {
+        "kind": place.kind,
+        "section": place.section,
+        "index": place.index,
+        "where": place.where,
+        "offset": place.start,
+        "size": place.end - place.start,
+        "params": params_object(place.params),
+    }
+
+
+def params_object(params: Params) -> Json | None:
+    """What the wrapper says beside the signature's bytes; which keys there are depends on the carrier."""
+    if params is None:
+        return None
+    return {name: plain(value) for name, value in params._asdict().items()}
+
+
+def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
+    """What the signature says of itself; size and curve it seldom says, but the key that matched has them."""
+    if signature is None:
+        names = (
+            "envelope",
+            "hash",
+            "algorithm",
+            "key_bits",
+            "curve",
+            "signer",
+            "key_id",
+            "serial",
+            "created",
+        )
+        return dict.fromkeys(names) | {"facts": {}}
+    created = signature.created
+    return {
+        "envelope": signature.envelope,
+        "hash": signature.hash,
+        "algorithm": signature.algorithm,
+        "key_bits": signature.key_bits or (key and key.bits),
+        "curve": signature.curve or (key and key.curve),
+        "signer": signature.signer,
+        "key_id": plain(signature.key_id),
+        "serial": plain(signature.serial),
+        "created": None if created is None else time_text(created),
+        "facts": plain(signature.facts),
+    }
+
+
+def _key_object(key: Key | None) -> Json | None:
+    if key is None:
+        return None
+    return {"fingerprint": key.fingerprint, "source": readable(key.source), "role": key.role}

@@ -1,0 +1,92 @@
+"""Which bytes a signature signs: messages as ordered pieces, and the contract of coverages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from elfsig.elf.image import Image
+from elfsig.elf.words import ByteRange
+from elfsig.model.place import Place
+from elfsig.model.verdict import Remark
+
+
+class FileRange(NamedTuple):
+    """A piece of a message that is a range of the content, hashed as it stands."""
+
+    start: int
+    end: int
+    section: int | None = None
+
+
+class Derived(NamedTuple):
+    """A piece of a message that was computed; ``depends`` are the file bytes that decide what it is.
+
+    They may be a sequence that is worked out when it is first looked at: digests never need it.
+    """
+
+    data: bytes
+    depends: Sequence[ByteRange] = ()
+    section: int | None = None
+    label: str = ""
+
+
+Piece = FileRange | Derived
+
+
+class Hasher(Protocol):
+    """Anything that bytes can be fed to, such as a hashlib object."""
+
+    def update(self, data: Any, /) -> object:
+        """Take in the next bytes-like object."""
+        ...
+
+
+class Message(NamedTuple):
+    """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
+
+    It is fed, never pre-hashed, since envelopes hash more behind it (OpenPGP's trailer, digsig's header).
+    ``steering`` are bytes that are not in the stream but decide what is (offsets, names, flags).
+    """
+
+    coverage: str
+    data: bytes
+    pieces: tuple[Piece, ...]
+    remarks: tuple[Remark, ...] = ()
+    steering: Sequence[ByteRange] = ()
+
+    @property
+    def size(self) -> int:
+        """Length of the stream in bytes."""
+        return sum(len(p.data) if isinstance(p, Derived) else p.end - p.start for p in self.pieces)
+
+    def chunks(self) -> Iterable[bytes | memoryview]:
+        """The stream in order, without copies of the file's bytes."""
+        view = memoryview(self.data)
+        for piece in self.pieces:
+            yield piece.data if isinstance(piece, Derived) else view[piece.start : piece.end]
+
+    def feed(self, hasher: Hasher) -> None:
+        """Feed the whole stream to ``hasher.update``."""
+        for chunk in self.chunks():
+            hasher.update(chunk)
+
+    def to_bytes(self) -> bytes:
+        """The stream as one bytes object (ML-DSA and Ed25519 sign the message itself)."""
+        return b"".join(self.chunks())
+
+
+class Coverage(Protocol):
+    """Which bytes a signature signs. Implementations are immutable and do no I/O."""
+
+    @property
+    def id(self) -> str:
+        """Unique name, for example ``fileorder``: part of the interface."""
+        ...
+
+    def message(self, image: Image, place: Place | None) -> Message:
+        """The stream over ``image``, leaving out ``place`` (None: nothing is attached yet).
+
+        ``image`` ends where the trailers outside of ``place`` begin. Raises ParseError.
+        """
+        ...

@@ -1,0 +1,75 @@
+"""One signature as it was parsed, what checking it gave, and the contract of envelopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from elfsig.model.key import Key, KeyId, Keyring
+from elfsig.model.message import Message
+from elfsig.model.place import Params
+from elfsig.model.signer import PacketSigner, Signer, SignOptions
+from elfsig.model.verdict import Remark, Verdict
+
+NO_FACTS: Mapping[str, Any] = {}
+
+
+class Signature(NamedTuple):
+    """One signature as its envelope parsed it: claims, not yet facts.
+
+    ``key_ids`` are looked up in the keyring in order. ``facts`` are what kernels care about (versions,
+    attributes, embedded content or certificates, how an algorithm is written). ``fault`` marks a part
+    that parses far enough to be shown but that kernels refuse. ``detail`` is the envelope's own parsed
+    structure, handed back to its ``verify``. ``algorithm`` is None when the identifier is unknown;
+    then ``algorithm_text`` names it as well as can be (an OID, say).
+    """
+
+    envelope: str
+    algorithm: str | None
+    hash: str | None
+    value: bytes
+    key_ids: tuple[KeyId, ...] = ()
+    algorithm_text: str | None = None
+    hash_text: str | None = None
+    key_bits: int | None = None
+    curve: str | None = None
+    signer: str | None = None
+    key_id: bytes | None = None
+    serial: bytes | None = None
+    created: int | None = None
+    fault: Remark | None = None
+    remarks: tuple[Remark, ...] = ()
+    facts: Mapping[str, Any] = NO_FACTS
+    detail: Any = None
+
+
+class Outcome(NamedTuple):
+    """What checking one signature gave."""
+
+    verdict: Verdict
+    reason: str | None = None
+    key: Key | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+class Envelope(Protocol):
+    """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do)."""
+
+    @property
+    def id(self) -> str:
+        """Unique name, for example ``cms``: part of the interface."""
+        ...
+
+    def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
+        """At least one signature, or ParseError with the offset inside ``blob``."""
+        ...
+
+    def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
+        """Check one signature that ``parse`` gave over ``message``. Never raises for bad signatures."""
+        ...
+
+    def create(
+        self, message: Message, signer: Signer | PacketSigner, options: SignOptions
+    ) -> tuple[bytes, Params]:
+        """A new blob, and what the wrapper has to say beside it. Raises SigningError."""
+        ...

@@ -1,0 +1,90 @@
+"""Private keys, wherever they live, and what is chosen for a signature that is being made."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from elfsig.model.key import Certificate
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """A private key, wherever it lives, with the certificate that belongs to it."""
+
+    @property
+    def algorithm(self) -> str:
+        """rsa, dsa, ecdsa, ed25519, ed448, mldsa44, mldsa65 or mldsa87."""
+        ...
+
+    @property
+    def key_bits(self) -> int:
+        """Size of the key: of the modulus, of the curve's field."""
+        ...
+
+    @property
+    def public(self) -> Any:
+        """The public half, as the cryptography library has it."""
+        ...
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate that belongs to the key; None where the key came without."""
+        ...
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        """RSA: PKCS#1 v1.5 with DigestInfo, modulus-sized. DSA, ECDSA: DER SEQUENCE of r and s."""
+        ...
+
+    def sign_message(self, message: bytes) -> bytes:
+        """ML-DSA and EdDSA: the signature over the message itself."""
+        ...
+
+    def sign_block(self, block: bytes) -> bytes:
+        """RSA: ``block`` (modulus-sized, big-endian, padding included) to the private exponent."""
+        ...
+
+
+class PacketSigner(Protocol):
+    """A signer that hands out whole OpenPGP packets and no raw values: GnuPG."""
+
+    @property
+    def algorithm(self) -> str:
+        """rsa or dsa: what kernels read in OpenPGP signatures."""
+        ...
+
+    @property
+    def key_bits(self) -> int:
+        """Size of the key, as GnuPG gives it."""
+        ...
+
+    def sign_packet(self, stream: bytes, hash_name: str, options: SignOptions) -> bytes:
+        """A binary detached OpenPGP signature over ``stream``."""
+        ...
+
+    def encrypt_packet(self, stream: bytes) -> bytes:
+        """A binary OpenPGP message holding ``stream``, encrypted to this key."""
+        ...
+
+
+class SignOptions(NamedTuple):
+    """What the caller chose for a signature that is being made; None leaves it to the format.
+
+    ``hash`` is elfsig's hash name (sha256, sha3-384...). ``keyid``: name the signer by subject key id
+    (``sign-file -k``). ``payload``: gkh's openpgp, raw-rsa, encrypted-digest; digsig's v1, v2.
+    ``kernel``: the elfsig.kernels.profile.Profile it is for; what that does not read is remarked.
+    ``created``: signing time in seconds since 1970. ``key_created``: creation time that gives a PEM key
+    its OpenPGP key id. ``force``: go on where the format would refuse for the user's good.
+    """
+
+    hash: str | None = None
+    coverage: str | None = None
+    payload: str | None = None
+    keyid: bool = False
+    packet_version: int = 4
+    section_name: str | None = None
+    created: int | None = None
+    key_created: int = 0
+    force: bool = False
+    digest_null: bool = False
+    engine: str = "exact"
+    kernel: Any = None

@@ -1,0 +1,40 @@
+"""The words of a verdict, and remarks beside it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple, NoReturn
+
+
+class Verdict(StrEnum):
+    """One word per signature or file; it never says more than was established. It has no truth value."""
+
+    VALID = "valid"
+    """Matches a key that the user vouches for."""
+    UNTRUSTED = "untrusted"
+    """Matches a key that was merely to be tried; who holds it is not established."""
+    UNKNOWN_KEY = "unknown-key"
+    """Well-formed; none of the keys given is the one."""
+    INVALID = "invalid"
+    """A given key has this key id, or opens the padding, and yet it does not match."""
+    UNSUPPORTED = "unsupported"
+    """An algorithm or form that cannot be checked."""
+    NOT_A_SIGNATURE = "not-a-signature"
+    """Proves nothing even when intact (the encrypted digest of 2004)."""
+    MALFORMED = "malformed"
+    """Remains of a signature that cannot be parsed or are displaced; a damaged ELF."""
+    UNSIGNED = "unsigned"
+    """No trace of a signature."""
+    UNCHECKED = "unchecked"
+    """No key source was given."""
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a verdict has no truth value: compare it, for example with Verdict.VALID")
+
+
+class Remark(NamedTuple):
+    """One observation: ``code`` for machines, ``text`` for people, ``offset`` in the content or None."""
+
+    code: str
+    text: str
+    offset: int | None = None

@@ -1,0 +1,1 @@
+"""Bytes in and out: files read once, decompressed, and replaced atomically."""

@@ -1,0 +1,177 @@
+"""Paths to bytes: the reading half of elfsig's file I/O (``atomic`` is the writing half).
+
+Nothing here ever blocks on, follows or changes what it reads. Names that are no UTF-8 travel as
+surrogate escapes, as os.fsdecode makes them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as modes
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO
+
+from elfsig.elf.table import MAGIC
+from elfsig.errors import ReadError
+from elfsig.opened.compression import LIMIT_OPTION, Compression, detect, pack, unpack
+
+LIMIT = 1 << 30
+"""Bytes that a file may have, and that it may decompress to, unless the caller says otherwise."""
+
+MODULE_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+
+_CODES = {
+    errno.ENOENT: ("not-found", "no such file"),
+    errno.ENOTDIR: ("not-found", "no such file: a part of the path is no directory"),
+    errno.EACCES: ("permission-denied", "permission denied"),
+    errno.EPERM: ("permission-denied", "permission denied"),
+    errno.EISDIR: ("is-a-directory", "is a directory"),
+    errno.ELOOP: ("symlink-loop", "symbolic links lead in a circle"),
+    errno.ENXIO: ("not-a-regular-file", "is a socket or a device"),
+    errno.ESTALE: ("changed-while-reading", "vanished while it was read"),
+}
+_KINDS = (
+    (modes.S_ISDIR, "is-a-directory", "is a directory"),
+    (modes.S_ISFIFO, "not-a-regular-file", "is a FIFO, not a regular file"),
+    (modes.S_ISSOCK, "not-a-regular-file", "is a socket, not a regular file"),
+    (lambda _: True, "not-a-regular-file", "is a device, not a regular file"),
+)
+FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """One file as it was read, once.
+
+    ``raw`` are its bytes, ``content`` what they decompress to (the same object where ``compression`` is
+    None). ``tail_offset`` is where, in ``raw``, something lies behind the compressed stream, else None.
+    ``stat`` is None for bytes and streams.
+    """
+
+    path: str
+    raw: bytes
+    content: bytes
+    compression: Compression | None = None
+    tail_offset: int | None = None
+    stat: os.stat_result | None = None
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes, as it lies there."""
+        return len(self.raw)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file as it lies there, in hex."""
+        from hashlib import sha256
+
+        return sha256(self.raw).hexdigest()
+
+    @property
+    def holds_module(self) -> bool:
+        """False for a compressed file that is signed as it stands: an initramfs, a kernel's ``Image.gz``."""
+        return self.compression is None or self.content[:4] == MAGIC or self.path.endswith(MODULE_SUFFIXES)
+
+    def packed(self, content: bytes) -> bytes:
+        """``content`` in this file's compression, with settings that kernels can read."""
+        return content if self.compression is None else pack(content, self.compression, self.raw)
+
+
+def read(source: Source, *, limit: int = LIMIT) -> Evidence:
+    """The whole of a file, a bytes-like object or a binary stream, decompressed by what its magic says.
+
+    Raises ReadError, with a code: not-found, permission-denied, is-a-directory, not-a-regular-file,
+    symlink-loop, too-large, changed-while-reading, decompression-limit, decompression-damaged (with the
+    offset in the file), io-error.
+    """
+    path = _label(source)
+    try:
+        raw, status = _raw(source, limit)
+        kind = detect(raw)
+        if kind is None:
+            return Evidence(path, raw, raw, stat=status)
+        content, end = unpack(raw, kind, limit)
+    except ReadError as fault:
+        fault.path = path
+        raise
+    return Evidence(path, raw, content, kind, end if end < len(raw) else None, status)
+
+
+def _label(source: Source) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "<bytes>"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "<stream>"
+
+
+def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
+    if isinstance(source, (str, os.PathLike)):
+        return _read_path(os.fspath(source), limit)
+    raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else source.read(limit + 1)
+    if len(raw) > limit:
+        raise _too_large(len(raw), limit)
+    return raw, None
+
+
+def read_error(reason: OSError) -> ReadError:
+    """An OSError in elfsig's words."""
+    fallback = ("io-error", (reason.strerror or str(reason)).lower())
+    code, text = _CODES.get(reason.errno or 0, fallback)
+    return ReadError(text, code=code)
+
+
+def _too_large(size: int, limit: int) -> ReadError:
+    return ReadError(
+        f"{size} bytes or more, over the limit of {limit}; {LIMIT_OPTION} raises it", code="too-large"
+    )
+
+
+def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    try:
+        fd = os.open(path, FLAGS)
+    except ValueError:
+        raise ReadError("no such file: the name holds a NUL", code="not-found") from None
+    except OSError as reason:
+        raise read_error(reason) from None
+    try:
+        return _read_descriptor(fd, limit)
+    except OSError as reason:
+        raise read_error(reason) from None
+    finally:
+        os.close(fd)
+
+
+def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
+    before = os.fstat(fd)
+    if not modes.S_ISREG(before.st_mode):
+        code, text = next((code, text) for test, code, text in _KINDS if test(before.st_mode))
+        raise ReadError(text, code=code)
+    size = before.st_size
+    if size > limit:
+        raise _too_large(size, limit)
+    data = os.read(fd, size + 1)
+    if len(data) != size or not size:
+        data = _read_rest(fd, data, limit)
+    after = os.fstat(fd)
+    # Files of /proc and /sys say any size; they have no blocks.
+    moved = len(data) != after.st_size and (after.st_blocks or after.st_size > 4096)
+    if moved or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ReadError("the file changed while it was read", code="changed-while-reading")
+    return data, after
+
+
+def _read_rest(fd: int, data: bytes, limit: int) -> bytes:
+    """All that follows: the kernel hands out at most 2 GiB at once, and pseudo files tell no size."""
+    parts, total = [data], len(data)
+    while total <= limit and (part := os.read(fd, 1 << 20)):
+        parts.append(part)
+        total += len(part)
+    if total > limit:
+        raise _too_large(total, limit)
+    return b"".join(parts)

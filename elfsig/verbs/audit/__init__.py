@@ -1,0 +1,1 @@
+"""Auditing a tree of modules against rules."""

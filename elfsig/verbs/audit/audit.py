@@ -1,0 +1,209 @@
+"""audit: what is wrong with the signatures of a tree of modules, by the rules of :mod:`audit_rules`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elfsig.elf.image import Image
+from elfsig.elf.table import SHT_SYMTAB
+from elfsig.errors import ElfsigError
+from elfsig.kernels import unpacking
+from elfsig.model import FileReport, Finding, Remark, Verdict
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.audit import ima_xattr
+from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
+from elfsig.verbs.verify.examine import Question
+from elfsig.verbs.verify.kernel import KernelQuestion, ask
+
+COPIED = ("weak-hash", "small-key")
+"""Rules that are remarks on a signature already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a file has to be. Empty ``hashes`` and ``formats`` leave both free; rules in ``ignored`` do not
+    count. Each of ``kernels`` has to load it."""
+
+    question: Question
+    hashes: frozenset[str] = frozenset()
+    formats: frozenset[str] = frozenset()
+    kernels: tuple[KernelQuestion, ...] = ()
+    ignored: frozenset[str] = frozenset()
+
+
+class SignerRow(NamedTuple):
+    """What the table of signers counts by. Empty where there is nothing to say."""
+
+    format: str
+    signer: str
+    key_id: str
+    algorithm: str
+    verdict: str
+
+
+class Audited(NamedTuple):
+    """What came out for one file; cheap to hand from process to process."""
+
+    path: str
+    verdict: Verdict | None
+    signer: SignerRow
+    faults: tuple[Fault, ...]
+
+
+def audit(evidence: Evidence, report: FileReport, gate: Gate) -> Audited:
+    """One file and what was found out about it against the gate. Never raises for what is in it."""
+    found = [
+        *_verdict_faults(report),
+        *_signature_faults(report, gate),
+        *_file_faults(evidence, gate),
+        *_kernel_faults(evidence, gate),
+    ]
+    kept = dict.fromkeys(fault for fault in found if fault.rule not in gate.ignored)
+    return Audited(report.path, report.verdict, _signer(report), tuple(kept))
+
+
+def unreadable(path: str, fault: Remark) -> Audited:
+    """The result for a file that could not be read."""
+    row = SignerRow("", "", "", "", "unreadable")
+    return Audited(path, None, row, (Fault("unreadable", path, fault.text, fault.offset),))
+
+
+# --------------------------------------------------------------------------- the rules
+
+
+def _effective(report: FileReport) -> Finding | None:
+    return next((each for each in report.findings if each.effective), None)
+
+
+def _verdict_faults(report: FileReport) -> Iterator[Fault]:
+    if report.verdict is None or report.verdict is Verdict.VALID:
+        return
+    rule = BY_VERDICT[report.verdict]
+    finding = _effective(report)
+    text, offset = RULES[rule].title, None
+    if finding is not None:
+        text = finding.reason or text
+        offset = finding.place.start if finding.place.where == "content" else None
+        if rule == "other-key":
+            text = f"{text}: {_claims(finding)}"
+    elif report.warnings and rule == "malformed":
+        text = report.warnings[0].text
+    yield Fault(rule, report.path, text, offset)
+
+
+def _claims(finding: Finding) -> str:
+    """What a signature says of its maker."""
+    signature = finding.signature
+    if signature is None:
+        return "no signer named"
+    key = signature.serial or signature.key_id
+    return f"{signature.signer or 'no signer named'}, key {key.hex() if key else 'unnamed'}"
+
+
+def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
+    finding = _effective(report)
+    if finding is None:
+        return
+    path, at = report.path, finding.place.start
+    layers = {each.layer: each for each in report.findings}
+    if len(layers) > 1:
+        names = ", ".join(each.format or "unknown" for each in layers.values())
+        yield Fault("stacked", path, f"{len(layers)} signatures, from the outside in: {names}", at)
+    if gate.formats and finding.format not in gate.formats:
+        wanted = " or ".join(sorted(gate.formats))
+        yield Fault("other-format", path, f"{finding.format or 'unknown'}, not {wanted}", at)
+    signature = finding.signature
+    if signature is not None and gate.hashes and signature.hash not in gate.hashes:
+        said = signature.hash or signature.hash_text or "unknown"
+        yield Fault("other-hash", path, f"{said}, not {' or '.join(sorted(gate.hashes))}", at)
+    for remark in finding.warnings:
+        if remark.code in COPIED:
+            yield Fault(remark.code, path, remark.text, at)
+
+
+def _file_faults(evidence: Evidence, gate: Gate) -> Iterator[Fault]:
+    path = evidence.path
+    table = Image(evidence.content).elf
+    if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
+        yield Fault("stripped", path, "no symbol table")
+    if (remark := unpacking.fault(evidence.raw, evidence.compression)) is not None:
+        yield Fault("compression", path, remark.text)
+    value = ima_xattr.value_of(path) if evidence.stat is not None else None
+    if value is not None and (why := ima_xattr.stale(value, evidence, gate.question.keys)):
+        yield Fault("stale-ima", path, f"{ima_xattr.NAME}: {why}")
+
+
+def _kernel_faults(evidence: Evidence, gate: Gate) -> Iterator[Fault]:
+    for question in gate.kernels:
+        try:
+            asked = ask(evidence, question)
+        except ElfsigError as reason:
+            yield Fault("kernel", evidence.path, reason.text)
+            continue
+        for each in asked.predictions:
+            if not each.accepted:
+                yield Fault("kernel", evidence.path, f"{each.id}: {each.errno or 'panic'}: {each.reason}")
+
+
+def _signer(report: FileReport) -> SignerRow:
+    finding = _effective(report)
+    word = report.verdict.value if report.verdict is not None else ""
+    if finding is None or finding.signature is None:
+        return SignerRow(finding.format or "" if finding else "", "", "", "", word)
+    signature, key = finding.signature, finding.key
+    named = signature.serial or signature.key_id or b""
+    bits = signature.key_bits or (key.bits if key else None)
+    curve = signature.curve or (key.curve if key else None)
+    size = f"-{curve or bits}" if curve or bits else ""
+    algorithm = f"{signature.algorithm or signature.algorithm_text or '?'}{size} {signature.hash or '?'}"
+    signer = signature.signer or (key.label if key else "")
+    return SignerRow(finding.format or "", signer, named.hex(), algorithm, word)
+
+
+# --------------------------------------------------------------------------- the tree
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an audit came to. ``files`` is how many were looked at, ``signers`` counts them by signer,
+    ``faults`` are in the order of the rules."""
+
+    files: int
+    faults: tuple[Fault, ...]
+    signers: tuple[tuple[SignerRow, int], ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults
+
+    def by_rule(self) -> dict[str, list[Fault]]:
+        """The faults of each rule that was broken."""
+        grouped: dict[str, list[Fault]] = {}
+        for fault in self.faults:
+            grouped.setdefault(fault.rule, []).append(fault)
+        return grouped
+
+
+def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> Outcome:
+    """The sum over all files, with further faults that are no single file's."""
+    order = list(RULES)
+    faults = [fault for each in results for fault in each.faults]
+    signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)
+    every = [*(_in_company(fault, signed) for fault in faults), *more]
+    counts = Counter(each.signer for each in results)
+    return Outcome(
+        len(results),
+        tuple(sorted(every, key=lambda fault: order.index(fault.rule))),
+        tuple(sorted(counts.items(), key=lambda row: (-row[1], row[0]))),
+    )
+
+
+def _in_company(fault: Fault, signed: int) -> Fault:
+    """An unsigned module among signed ones has most likely lost its signature; that is worth saying."""
+    if fault.rule != "unsigned" or not signed:
+        return fault
+    text = f"{fault.text}, and {signed} others here have one: left out, or lost (strip drops it silently)"
+    return fault._replace(text=text)

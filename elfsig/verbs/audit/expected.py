@@ -1,0 +1,135 @@
+"""expected: which modules have to be there, and which are in use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from elfsig.errors import ReadError, UsageError
+from elfsig.kernels.names import module_name
+from elfsig.model import Verdict
+from elfsig.opened.evidence import read
+from elfsig.verbs.audit.audit import Audited
+from elfsig.verbs.audit.rules import Fault
+
+_PACKED = re.compile(r"\.(gz|xz|zst)\Z")
+_OBJECT = re.compile(r"\.o\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """``paths`` as they end (``kernel/fs/xfs/xfs.ko``), and of those the ones that ``signed`` says were
+    signed once; or only how many there have to be, ``count``."""
+
+    source: str
+    paths: tuple[str, ...] = ()
+    signed: frozenset[str] = frozenset()
+    count: int | None = None
+
+    def faults(self, results: Sequence[Audited]) -> list[Fault]:
+        """What is missing among ``results``, and what lost its signature."""
+        if self.count is not None:
+            return self._too_few(len(results))
+        there: dict[str, Audited] = {}
+        for each in results:
+            there.update(dict.fromkeys(_endings(each.path), each))
+        faults = []
+        for path in self.paths:
+            found = there.get(_plain(path))
+            if found is None:
+                faults.append(Fault("missing", path, f"named in {self.source}"))
+            elif path in self.signed and found.verdict is Verdict.UNSIGNED:
+                text = f"{self.source} says that it was signed; now there is no trace of a signature"
+                faults.append(Fault("stripped", found.path, text))
+        return faults
+
+    def _too_few(self, there: int) -> list[Fault]:
+        if self.count is None or there >= self.count:
+            return []
+        text = f"{there} modules, {self.count} expected"
+        return [Fault("missing", f"{self.count - there} modules", text)]
+
+
+def _plain(path: str) -> str:
+    return _PACKED.sub("", path).lstrip("/")
+
+
+def _endings(path: str) -> Iterable[str]:
+    """Every way in which a list may name the file: from its whole path down to its bare name."""
+    parts = _plain(os.path.abspath(path)).split("/")
+    return ("/".join(parts[at:]) for at in range(len(parts)))
+
+
+def expected(text: str) -> Expected:
+    """What ``--expect`` says: a number, a modules.order, a report of sign. Raises UsageError, ReadError."""
+    if text.isdigit():
+        return Expected(text, count=int(text))
+    data = read(text).content
+    if data[:1] == b"{":
+        return _of_report(text, data)
+    lines = [os.fsdecode(line.strip()) for line in data.splitlines()]
+    paths = tuple(_OBJECT.sub(".ko", line) for line in lines if line)
+    wrong = next((path for path in paths if not _plain(path).endswith(".ko")), None)
+    if wrong is not None or not paths:
+        why = f"{wrong!r} is no module" if paths else "nothing is in it"
+        raise UsageError(f"{text}: neither a number, a modules.order nor a report of sign: {why}")
+    return Expected(text, paths)
+
+
+def _of_report(source: str, data: bytes) -> Expected:
+    from json import JSONDecodeError, loads
+
+    try:
+        edits = [each for each in loads(data)["edits"] if each["error"] is None]
+        paths = tuple(_path_of(each) for each in edits)
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        raise UsageError(f"{source}: no report of sign") from None
+    return Expected(source, paths, frozenset(paths))
+
+
+def _path_of(edit: dict[str, Any]) -> str:
+    """Where the signed file was: the target, or the file itself."""
+    if edit["target"] is not None:
+        return str(edit["target"])
+    return os.fsdecode(bytes.fromhex(edit["path_hex"])) if "path_hex" in edit else str(edit["path"])
+
+
+# --------------------------------------------------------------------------- in use
+
+
+class Loaded(NamedTuple):
+    """One line of /proc/modules: the kernel's name for the module, and its taint letters."""
+
+    name: str
+    taints: str
+
+
+_LINE = re.compile(r"(?P<name>\S+) \d+ \S+ \S+ (Live|Loading|Unloading) \S+(?: \((?P<taints>[^)]*)\))?")
+
+
+def loaded(path: str) -> tuple[Loaded, ...]:
+    """The modules in use, from /proc/modules or a copy of it. Raises UsageError, ReadError."""
+    lines = read(path).content.decode("utf-8", "replace").splitlines()
+    if not lines:
+        raise ReadError(f"{path}: no module is in use", code="nothing-found")
+    matches = [_LINE.fullmatch(line.strip()) for line in lines]
+    if None in matches:
+        raise UsageError(f"{path}: not in the form of /proc/modules")
+    return tuple(Loaded(m["name"].replace("-", "_"), m["taints"] or "") for m in matches if m)
+
+
+def in_use_faults(modules: Iterable[Loaded], results: Sequence[Audited]) -> list[Fault]:
+    """Modules in use of which there is no file here, and those that the kernel itself counts as unsigned."""
+    paths = {module_name(each.path): each.path for each in results}
+    faults = []
+    for module in modules:
+        path = paths.get(module.name)
+        if path is None:
+            faults.append(Fault("missing", module.name, "in use, and no such file here"))
+        if "E" in module.taints:
+            text = f"in use with taint E: unsigned ({module.name})"
+            faults.append(Fault("tainted", path or module.name, text))
+    return faults

@@ -1,0 +1,1 @@
+"""Editing one module: sign, strip, convert, attach."""

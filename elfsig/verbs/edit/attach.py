@@ -1,0 +1,285 @@
+"""attach: put a signature that exists already on a module: a vendor's on a rebuild, a detached one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elfsig.carriers.detached import argument_place
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, ParseError, UsageError
+from elfsig.model import (
+    Carrier,
+    Finding,
+    Format,
+    Keyring,
+    MagicInfo,
+    Params,
+    Remark,
+    SignOptions,
+    TrailerInfo,
+    Verdict,
+)
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.message_guard import check_remaining, name_of
+from elfsig.verbs.edit.sign import already_signed, look_at
+from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.verify.examine import Question, examine
+
+TYPE_BYTE = b"\x03"
+"""Leads IMA signatures in files of their own (EVM_IMA_XATTR_DIGSIG), and is no part of a trailer."""
+
+_WRAPPERS: tuple[Params, ...] = (None, TrailerInfo(id_type=2), MagicInfo("u16"))
+"""What a wrapper may say beside a signature from a file of its own, for formats that do not say it; each
+selects its own."""
+
+_ARMOUR = b"-----BEGIN PGP SIGNATURE-----"
+
+
+class Part(NamedTuple):
+    """One signature, ready to be attached: its carrier, bytes and wrapper. ``format`` is None where no
+    format claims it."""
+
+    format: Format | None
+    carrier: Carrier
+    blob: bytes
+    params: Params
+
+    @property
+    def name(self) -> str:
+        return self.format.id if self.format else self.carrier.id
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """``content`` with the signatures of ``parts`` on it. ``verdict`` is that of the outermost of them, and
+    ``format`` the one it was read as; None where no keys were given."""
+
+    content: bytes
+    parts: tuple[Part, ...]
+    verdict: Verdict | None
+    format: str | None = None
+    removed: tuple[Removed, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+# --------------------------------------------------------------------------- where signatures come from
+
+
+OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
+"""Codes of errors that are about the file from which a signature is taken."""
+
+
+def parts_in(
+    source: bytes, registry: Registry, *, format_id: str | None = None, layer: int | None = None
+) -> list[Part]:
+    """The signatures in a signed module (decompressed), from the inside out, in the order of attaching.
+
+    ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is no signed module.
+    Raises EditRefused for a damaged one, UsageError where none is left.
+    """
+    wanted = registry.get(format_id).id if format_id else None
+    everything = find(Image(source), registry)
+    if not [found for found in everything if found.place.fault is None]:
+        return []
+    chosen = [
+        found
+        for found in everything
+        if (wanted is None or wanted in {f.id for f in found.claimants}) and layer in (None, found.layer)
+    ]
+    if not chosen:
+        there = ", ".join(f"{found.layer}: {name_of(found)}" for found in everything)
+        raise UsageError(f"no such signature in it; there are {there}", code="no-such-signature")
+    return [_part(found, wanted, registry) for found in reversed(chosen)]
+
+
+def _part(found: Found, wanted: str | None, registry: Registry) -> Part:
+    place = found.place
+    if place.fault is not None:
+        raise EditRefused(
+            f"the signature to be attached is damaged: {place.fault.text}", offset=place.fault.offset
+        )
+    claimed = [f for f in found.claimants if wanted in (None, f.id)]
+    return Part(claimed[0] if claimed else None, registry.carrier(place), place.blob, place.params)
+
+
+def candidates(data: bytes, registry: Registry, format_id: str | None = None) -> list[Part]:
+    """What a signature in a file of its own may be: one part for each format that can hold it.
+
+    A CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, with or without its type byte 3), a
+    module argument, a whole trailer (kmodsign -D). Raises ParseError where it is none of these, or none of
+    the format asked for.
+    """
+    trailer = _bare_trailer(data, registry)
+    if trailer is not None:
+        return [trailer]
+    blob = _unwrapped(data)
+    formats = [registry.get(format_id)] if format_id else registry.formats
+    found = [part for format_ in formats for part in _readings(format_, blob)]
+    if not found:
+        what = f"no {format_id} signature" if format_id else "no signature of a known form"
+        raise ParseError(
+            f"neither a signed module nor a signature in a file of its own: {what}", code="no-part"
+        )
+    return found
+
+
+def _bare_trailer(data: bytes, registry: Registry) -> Part | None:
+    """A trailer that is the whole of ``data``: carriers need something in front of it."""
+    view = Image(b"\0" + data)
+    for found in find(view, registry)[:1]:
+        if found.place.kind == "trailer" and found.place.fault is None and found.place.start == 1:
+            return _part(found, None, registry)
+    return None
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """The packets or the structure itself, without armour or argument."""
+    if data.startswith(b"modsign="):
+        return argument_place(Image(b""), data.decode("ascii", "replace").strip()).blob
+    if _ARMOUR in data[:4096]:
+        from elfsig.envelopes.openpgp.keys import dearmour
+
+        return dearmour(data)[0][1]
+    return data
+
+
+def _readings(format_: Format, blob: bytes) -> Iterator[Part]:
+    """At most one part: ``blob`` as this format's signature."""
+    if format_.carrier.kind == "detached" or "sign" not in format_.capabilities:
+        return
+    plain = blob[1:] if blob[:1] == TYPE_BYTE else blob
+    for pair in format_.pairs:
+        try:
+            algorithm = pair.envelope.parse(plain, None)[0].algorithm or ""
+        except ParseError:
+            continue
+        params = next((each for each in _WRAPPERS if format_.selects(each)), None)
+        if format_.wrap is not None:
+            params = format_.wrap(None, algorithm, SignOptions(payload=pair.payload))
+        yield Part(format_, format_.carrier, plain, params)
+        return
+
+
+# --------------------------------------------------------------------------- attaching
+
+
+def attach(
+    content: bytes,
+    parts: Sequence[Part],
+    registry: Registry,
+    keys: Keyring | None = None,
+    *,
+    replace: bool = False,
+    stack: bool = False,
+    force: bool = False,
+    engine: str = "exact",
+) -> Attached:
+    """``content`` (decompressed) with the signatures on it, the first one innermost.
+
+    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). A module that is
+    signed already is refused unless ``replace`` (all that is there is removed first, exactly) or ``stack``.
+    Raises EditRefused, ParseError.
+    """
+    removed: tuple[Removed, ...] = ()
+    if replace:
+        stripped = strip(content, registry, everything=True, engine=engine)
+        content, removed = stripped.content, stripped.removed
+    image = Image(content)
+    present = find(image, registry)
+    if present and not stack:
+        raise already_signed(present)
+    looked = [remark for part in parts for remark in look_at(image, part.carrier, part.name, "attached to")]
+    for part in parts:
+        content = _with(Image(content), part, engine)
+    remarks = tuple(
+        dict.fromkeys([*looked, *check_remaining(present, Image(content), registry, force=force)])
+    )
+    if keys is None:
+        unchecked = Remark("unchecked", "not verified: no key source was given (--trust)")
+        return Attached(content, tuple(parts), None, None, removed, (*remarks, unchecked))
+    best, more = _judged(content, parts, Question(registry, keys), force)
+    return Attached(content, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
+
+
+def _with(image: Image, part: Part, engine: str) -> bytes:
+    """One signature more, found again where it belongs."""
+    result = part.carrier.attach(image, part.blob, part.params, engine=engine)
+    for place in part.carrier.find(Image(result)):
+        if place.fault is None and place.blob == part.blob:
+            if place.kind == "trailer" and not result.startswith(image.bytes()):
+                break
+            return result
+    raise EditRefused(
+        f"the {part.name} signature could not be found again in the result", code="not-found-again"
+    )
+
+
+def _judged(
+    content: bytes, parts: Sequence[Part], question: Question, force: bool
+) -> tuple[Finding, list[Remark]]:
+    """What the outermost of the attached signatures is worth here, and what is to be said of all."""
+    findings = examine(Evidence("", content, content), question).findings
+    blobs = {part.blob for part in parts}
+    attached = [f for f in findings if f.place.blob in blobs]
+    outermost = [f for f in attached if f.layer == attached[0].layer]
+    best = next((f for f in outermost if f.verdict is Verdict.VALID), outermost[0])
+    remarks = [
+        Remark(
+            "does-not-verify", f"the {f.format} signature is {f.verdict} here: {f.reason or ''}".rstrip(": ")
+        )
+        for f in (best, *(f for f in attached if f not in outermost))
+        if f.verdict is not Verdict.VALID
+    ]
+    if best.verdict is not Verdict.VALID and not force:
+        raise EditRefused(f"not attached: {remarks[0].text}; --force goes on", code="does-not-verify")
+    return best, remarks
+
+
+def taken(
+    content: bytes,
+    data: bytes,
+    registry: Registry,
+    keys: Keyring | None = None,
+    *,
+    format_id: str | None = None,
+    layer: int | None = None,
+    replace: bool = False,
+    engine: str = "exact",
+) -> list[Part]:
+    """The signatures in ``data``, a signed module or a signature in a file of its own, that are meant for
+    ``content``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
+
+    ``replace``: what ``content`` bears will be removed. Raises ParseError, EditRefused, UsageError.
+    """
+    if parts := parts_in(data, registry, format_id=format_id, layer=layer):
+        return parts
+    found = candidates(data, registry, format_id)
+    if len(found) > 1 and replace:
+        content = strip(content, registry, everything=True, engine=engine).content
+    return [chosen(content, found, registry, keys, engine=engine)]
+
+
+def chosen(
+    content: bytes, found: Sequence[Part], registry: Registry, keys: Keyring | None, *, engine: str = "exact"
+) -> Part:
+    """The one of :func:`candidates` that is meant for ``content`` (unsigned): the only one, or the only one
+    that verifies. Raises UsageError where that does not decide."""
+    if len(found) == 1:
+        return found[0]
+    fitting = []
+    for part in found if keys is not None else ():
+        try:
+            done = attach(content, [part], registry, keys, stack=True, engine=engine)
+        except (EditRefused, ParseError):
+            continue
+        if done.format == part.name:
+            fitting.append(part)
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(part.name for part in fitting or found)
+    why = "more than one verifies" if fitting else "it could be of several formats"
+    raise UsageError(f"say which format is meant with --format: {why}: {names}", code="ambiguous-part")

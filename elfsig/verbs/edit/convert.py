@@ -1,0 +1,296 @@
+"""convert: verify the old signature, remove it exactly, and sign in the form of another era.
+
+A converter that does not check launders untrusted code into trusted code, so the old signature is verified
+first. Before a result is given out, it is proven: the new signatures match the signing keys, and (with the
+exact engine) stripping the result gives the very bytes that stripping the original gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, SigningError, UsageError
+from elfsig.model import (
+    FileReport,
+    Finding,
+    Format,
+    Keyring,
+    PacketSigner,
+    Remark,
+    Signer,
+    SignOptions,
+    Verdict,
+)
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.change import tail_of
+from elfsig.verbs.edit.own_key import own_ring
+from elfsig.verbs.edit.sign import SignResult, sign
+from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.verify.examine import Outside, Question, examine
+
+_RANKS = {"section": 0, "note": 0, "trailer": 1, "detached": 2}
+"""What is made first: a trailer signs the file with its sections, what lies outside signs it all."""
+
+GOOD = (Verdict.VALID, Verdict.NOT_A_SIGNATURE, Verdict.UNCHECKED)
+"""What the new signature may be under its own key: an encrypted digest is none, GnuPG's is not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One format to convert to, and how and by whom it is signed."""
+
+    format: Format
+    signer: Signer | PacketSigner
+    options: SignOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done to every file; made by :func:`plan`. ``own`` are the keys that sign."""
+
+    targets: tuple[Target, ...]
+    registry: Registry
+    keys: Keyring | None
+    own: Keyring | None
+    unverified: bool = False
+    keep: bool = False
+    outside: Outside | None = None
+
+    @property
+    def engine(self) -> str:
+        return self.targets[0].options.engine
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What became of one file. ``content`` is decompressed; ``parts`` are (format id, bytes) of signatures
+    that lie outside of it. ``before`` holds the old signatures' verdicts, ``after`` the new ones' under the
+    keys that made them."""
+
+    before: FileReport
+    after: FileReport
+    content: bytes
+    parts: tuple[tuple[str, bytes], ...]
+    removed: tuple[Removed, ...]
+    made: tuple[tuple[Format, SignResult], ...]
+    remarks: tuple[Remark, ...]
+
+
+def plan(
+    targets: Sequence[Target],
+    registry: Registry,
+    keys: Keyring | None,
+    *,
+    unverified: bool = False,
+    keep: bool = False,
+    outside: Outside | None = None,
+) -> Plan:
+    """The targets in the order in which they can live together: sections, then trailers, then the rest.
+
+    Among the sections the ones that kernels take last in come last, since a note covers the others. Raises
+    UsageError for a contradiction: no key sources and not ``unverified``, a format twice, different engines.
+    """
+    if keys is None and not unverified:
+        raise UsageError(
+            "what is converted is verified first: give --trust SRC, or say --unverified", code="unverified"
+        )
+    ids = [target.format.id for target in targets]
+    if not targets or len(set(ids)) != len(ids) or len({t.options.engine for t in targets}) != 1:
+        raise UsageError("convert needs one or more formats, each once", code="formats")
+    if sum(t.format.carrier.kind == "detached" for t in targets) > 1:
+        raise UsageError("one signature that lies outside of the module at a time", code="formats")
+    where = {format_.id: number for number, format_ in enumerate(registry.formats)}
+    ordered = sorted(targets, key=lambda t: (_RANKS[t.format.carrier.kind], -where[t.format.id]))
+    signed = [target.signer for target in ordered]
+    created = next((t.options.key_created for t in ordered if t.options.key_created), 0)
+    return Plan(tuple(ordered), registry, keys, own_ring(signed, created), unverified, keep, outside)
+
+
+def look(evidence: Evidence, how: Plan) -> FileReport:
+    """The file as it is, its signatures verified against the keys that the user vouches for."""
+    return examine(evidence, Question(how.registry, how.keys, hashes=True), how.outside)
+
+
+def refusal(before: FileReport, how: Plan) -> Remark | None:
+    """Why this file is not to be converted; None where it may be."""
+    if before.verdict is Verdict.VALID or how.unverified:
+        return None
+    effective = next((f for f in before.findings if f.effective), None)
+    if effective is None:
+        return Remark("not-valid", f"not converted: {_unvouched(before)}")
+    why = f": {effective.reason}" if effective.reason else ""
+    text = f"not converted: the {effective.format or 'unknown'} signature is {effective.verdict}{why}"
+    return Remark("not-valid", f"{text}; --unverified goes on all the same")
+
+
+def _unvouched(before: FileReport) -> str:
+    """What keeps a file without signatures from being converted, and what to do instead."""
+    if before.verdict is Verdict.UNSIGNED:
+        return "unsigned, nothing vouches for it; sign it instead"
+    why = "; ".join(remark.text for remark in before.warnings)
+    return f"{before.verdict}: {why}" if why else str(before.verdict)
+
+
+def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
+    """The file with the new signatures. ``before`` is :func:`look`'s answer, and was not refused.
+
+    Raises EditRefused, SigningError, ParseError.
+    """
+    behind = tail_of(evidence)
+    if behind is not None and how.keep:
+        raise EditRefused(
+            "signed after compression, which no kernel sees and nothing can be added to",
+            offset=len(behind),
+            code="already-signed",
+        )
+    content = evidence.content
+    removed: tuple[Removed, ...] = ()
+    if how.keep:
+        _check_order(content, how)
+    else:
+        stripped = strip(content, how.registry, everything=True, engine=how.engine)
+        content, removed = stripped.content, (*_outermost(evidence, behind), *stripped.removed)
+    remarks = list(_forewarned(before))
+    made: list[tuple[Format, SignResult]] = []
+    parts: list[tuple[str, bytes]] = []
+    for target in how.targets:
+        result = sign(content, target.format, target.signer, target.options, how.registry, stack=True)
+        made.append((target.format, result))
+        remarks += [*result.remarks, *_widened(before, result)]
+        if result.detached:
+            parts.append((target.format.id, result.content))
+        else:
+            content = result.content
+    remarks += _unread(Image(content), made)
+    after = _proven(before, Evidence(evidence.path, content, content), tuple(parts), how)
+    remarks += [*_relaid(before, after), *_stacked(after)]
+    return Conversion(
+        before, after, content, tuple(parts), removed, tuple(made), tuple(dict.fromkeys(remarks))
+    )
+
+
+def _check_order(content: bytes, how: Plan) -> None:
+    """Refuse to put a section beneath a trailer that is there and stays."""
+    section = next((t for t in how.targets if t.format.carrier.kind in ("section", "note")), None)
+    if section is None or section.options.force:
+        return
+    for found in find(Image(content), how.registry):
+        if found.place.kind == "trailer":
+            name = found.claimants[0].id if found.claimants else found.place.carrier
+            new = section.format.id
+            text = (
+                f"the {name} trailer signs the file with its sections, so a {new} signature has to be made "
+                f"before it: leave out --keep and convert to both, --to {new} --to {name}"
+            )
+            raise EditRefused(text, offset=found.place.start, code="order")
+
+
+def _stacked(after: FileReport) -> Iterator[Remark]:
+    """With ``--keep``: two trailers, of which no kernel looks at the inner one."""
+    if len({finding.layer for finding in after.findings if finding.place.kind == "trailer"}) > 1:
+        text = "two trailers, one on the other: kernels look at the outermost one only"
+        yield Remark("stacked-trailers", text)
+
+
+def _relaid(before: FileReport, after: FileReport) -> Iterator[Remark]:
+    """LIEF's engine proves that everything else is the same, not that it stands in the same places."""
+    if before.content_sha256 != after.content_sha256:
+        text = "the lief engine laid the file out anew: without signatures it says the same in other bytes"
+        yield Remark("laid-out-anew", text)
+
+
+def _forewarned(before: FileReport) -> Iterator[Remark]:
+    if before.verdict is not Verdict.VALID:
+        yield Remark("unverified", f"converted although the module was {before.verdict}")
+
+
+def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
+    """Where the kernel that the module's vermagic names does not read what was made of it."""
+    from elfsig.kernels.select import for_module
+    from elfsig.kernels.suits import unread
+
+    try:
+        kernel = for_module(image)
+    except UsageError:  # no vermagic, or a kernel that nothing is known of
+        return
+    for format_, result in made:
+        text = unread(kernel, format_.id, result.coverage, result.hash)
+        if text is not None:
+            yield Remark("kernel-does-not-read", f"the module was built for {kernel.title}, which {text}")
+
+
+def _widened(before: FileReport, made: SignResult) -> Iterator[Remark]:
+    """What nobody vouched for so far, where the new signature may take in more than the old one did."""
+    effective = next((f for f in before.findings if f.effective), None)
+    if effective is None or effective.coverage in (None, made.coverage):
+        return
+    for remark in effective.warnings:
+        if remark.code == "not-covered":
+            text = f"the new signature may vouch for what the old one left open: {remark.text}"
+            yield Remark("vouches-for-more", text)
+
+
+def _outermost(evidence: Evidence, behind: bytes | None) -> Iterator[Removed]:
+    """The signature behind the compressed stream, which goes when the content is compressed anew."""
+    if behind is not None:
+        yield Removed(None, "behind the compressed stream", len(behind), evidence.size - len(behind))
+
+
+def _proven(
+    before: FileReport, evidence: Evidence, parts: tuple[tuple[str, bytes], ...], how: Plan
+) -> FileReport:
+    """The report of the result under the signing keys. Raises EditRefused where it does not hold."""
+    outside = _outside(parts)
+    after = examine(evidence, Question(how.registry, how.own, hashes=True), outside)
+    new = {target.format.id for target in how.targets}
+    for finding in after.findings:
+        if finding.format in new and not _fits(finding, how):
+            text = f"the new {finding.format} signature would be {finding.verdict}: {finding.reason}"
+            raise EditRefused(text, code="not-proven")
+    if how.engine == "exact" and before.content_sha256 != after.content_sha256:
+        raise EditRefused("stripping the result would not give back the unsigned module", code="not-proven")
+    return after
+
+
+def _fits(finding: Finding, how: Plan) -> bool:
+    """Kept signatures of the same format are by other keys, which is no fault of the new one."""
+    return finding.verdict in GOOD or (how.keep and finding.verdict is Verdict.UNKNOWN_KEY)
+
+
+def _outside(parts: tuple[tuple[str, bytes], ...]) -> Outside | None:
+    """The first new signature that lies outside of the file, where its form is a module argument."""
+    from elfsig.verbs.verify.detached import from_argument
+
+    for _, data in parts:
+        if data.startswith(b"modsign="):
+            return from_argument(data.decode("ascii"))
+    return None
+
+
+def options_for(format_: Format, options: SignOptions, formats: Sequence[Format]) -> SignOptions:
+    """``options`` for one of several formats: coverage and payload go to those that have them.
+
+    Raises SigningError for a choice that none of ``formats`` has.
+    """
+    if len(formats) == 1:
+        return options
+    return options._replace(
+        coverage=_for(format_, "coverage", options.coverage, formats),
+        payload=_for(format_, "payload", options.payload, formats),
+    )
+
+
+def _for(format_: Format, what: str, wish: str | None, formats: Sequence[Format]) -> str | None:
+    if wish is None or wish in _choices(format_, what):
+        return wish
+    if not any(wish in _choices(each, what) for each in formats):
+        raise SigningError(f"none of the formats has a {what} {wish!r}", code=what)
+    return None
+
+
+def _choices(format_: Format, what: str) -> set[str | None]:
+    return {pair.coverage.id if what == "coverage" else pair.payload for pair in format_.pairs}

@@ -1,0 +1,94 @@
+"""The record of a conversion: for each file what it was, what it is now, and what was done. Plain JSON."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+
+from elfsig.errors import ElfsigError
+from elfsig.model import FileReport, Remark
+from elfsig.model.json_form import SCHEMA_VERSION, Json, finding_object, remark_object
+from elfsig.opened.evidence import Evidence
+from elfsig.verbs.edit.change import Change
+from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
+from elfsig.verbs.edit.strip import Removed
+
+
+def convert_file(evidence: Evidence, how: Plan) -> Change:
+    """What :func:`elfsig.verbs.convert.convert` makes of a file, inside its compression, with its record.
+
+    What is refused becomes a change with an error, so that it has a record too.
+    """
+    before = look(evidence, how)
+    if (why := refusal(before, how)) is not None:
+        return _refused(evidence, before, how, why)
+    try:
+        done = convert(evidence, before, how)
+    except ElfsigError as fault:
+        return _refused(evidence, before, how, Remark(fault.code, fault.text, fault.offset))
+    same = done.content == evidence.content and not evidence.tail_offset
+    raw = evidence.raw if same else evidence.packed(done.content)
+    record = _record(evidence, before, how) | {
+        "action": "unchanged" if same and not done.parts else "converted",
+        "after": _side(done.after, sha256(raw).hexdigest(), len(raw)),
+        "removed": [_removed(each) for each in done.removed],
+        "added": [
+            {"format": format_.id, "coverage": made.coverage, "hash": made.hash, "size": made.size}
+            for format_, made in done.made
+        ],
+        "warnings": [remark_object(each) for each in done.remarks],
+    }
+    beside = next(((f".{name}", data) for name, data in done.parts), None)
+    return Change(
+        None if same else raw, record["action"], _text(done, same), done.remarks,
+        verbatim=True, beside=beside, record=record,
+    )  # fmt: skip
+
+
+def _text(done: Conversion, same: bool) -> str:
+    if same and not done.parts:
+        return "bears these very signatures already"
+    old = ", ".join(f"{f.format or 'unknown'} ({f.verdict})" for f in done.before.findings) or "unsigned"
+    new = ", ".join(f"{format_.id} ({made.hash}, {made.size} bytes)" for format_, made in done.made)
+    return f"{old} -> {new}"
+
+
+def _refused(evidence: Evidence, before: FileReport, how: Plan, why: Remark) -> Change:
+    record = _record(evidence, before, how) | {"action": "refused", "error": remark_object(why)}
+    return Change(None, "refused", "", record=record, error=why)
+
+
+def _record(evidence: Evidence, before: FileReport, how: Plan) -> Json:
+    """All members, as for a file that nothing is done to."""
+    name = os.fsencode(evidence.path)
+    path = name.decode("utf-8", "backslashreplace")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "path": path,
+        **({"path_hex": name.hex()} if path.encode() != name else {}),
+        "compression": evidence.compression,
+        "engine": how.engine,
+        "verdict": str(before.verdict),
+        "unverified": how.unverified,
+        "kept": how.keep,
+        "before": _side(before, evidence.sha256, evidence.size),
+        "after": None,
+        "removed": [],
+        "added": [],
+        "warnings": [],
+        "error": None,
+    }
+
+
+def _side(report: FileReport, digest: str, size: int) -> Json:
+    """The file before or after: its own size and SHA-256, that of its unsigned content, its signatures."""
+    return {
+        "size": size,
+        "sha256": digest,
+        "content_sha256": report.content_sha256,
+        "signatures": [finding_object(each) for each in report.findings],
+    }
+
+
+def _removed(each: Removed) -> Json:
+    return {"format": each.format, "name": each.name, "offset": each.start, "size": each.size}

@@ -1,0 +1,41 @@
+"""own_key: the ring of the keys that sign, to check what they made before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from elfsig.model import Key, Keyring, PacketSigner, Signer
+
+if TYPE_CHECKING:
+    from elfsig.trust.make import Origin
+
+SOURCE = "the signing key"
+
+
+def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> Keyring | None:
+    """The public halves of ``signers``, vouched for; None where there is one that only makes packets.
+
+    ``key_created`` decides the OpenPGP id of a bare key. Raises KeySourceError, ParseError.
+    """
+    from elfsig.trust.keyring import Ring
+    from elfsig.trust.make import Material, Origin
+
+    found: list[Key] = []
+    for signer in signers:
+        if not isinstance(signer, Signer):
+            return None
+        found += _keys(signer, Origin(SOURCE), key_created)
+    return Ring(Material(tuple(found)))
+
+
+def _keys(signer: Signer, origin: Origin, key_created: int) -> list[Key]:
+    from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
+    from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
+    from elfsig.trust.make import key_from_certificate, key_from_public
+
+    ids = []
+    if signer.algorithm in ALGORITHM_IDS:
+        ids = [("openpgp", v4_fingerprint(key_body(signer.public, key_created))[-8:])]
+    found = [key_from_certificate(signer.certificate.der, origin)] if signer.certificate else []
+    return [*found, key_from_public(signer.public, origin, ids=ids)]

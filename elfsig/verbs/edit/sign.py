@@ -1,0 +1,269 @@
+"""sign: make a signature in one format and put it where that format keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
+from dataclasses import replace as changed
+from typing import Any, NamedTuple, cast
+
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, SigningError
+from elfsig.model import (
+    Carrier,
+    Format,
+    Message,
+    PacketSigner,
+    Pair,
+    Params,
+    Place,
+    Remark,
+    SectionInfo,
+    Signer,
+    SignOptions,
+)
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.change import Change, tail_of
+from elfsig.verbs.edit.message_guard import check_remaining, digest_of, name_of
+from elfsig.verbs.edit.strip import Removed, strip
+
+
+@dataclass(frozen=True, slots=True)
+class SignResult:
+    """``content`` with the signature on it; for a format that lives outside of the file (``detached``), the
+    signature itself. ``size`` is how much longer the content is for it."""
+
+    content: bytes
+    coverage: str
+    hash: str | None
+    size: int
+    detached: bool = False
+    removed: tuple[Removed, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def sign(
+    content: bytes,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    registry: Registry,
+    *,
+    replace: bool = False,
+    stack: bool = False,
+) -> SignResult:
+    """Sign ``content`` (decompressed) and attach the signature.
+
+    What is signed already is refused, unless ``replace`` (all that is there is removed first, exactly) or
+    ``stack`` (added on top). Raises EditRefused, SigningError, ParseError.
+    """
+    if "sign" not in format_.capabilities:
+        why = format_.why_unsupported or "elfsig only reads them"
+        raise SigningError(f"{format_.id} signatures cannot be made: {why}", code="cannot-sign")
+    removed: tuple[Removed, ...] = ()
+    detached = format_.carrier.kind == "detached"
+    if replace and not detached:
+        stripped = strip(content, registry, everything=True, engine=options.engine)
+        content, removed = stripped.content, stripped.removed
+    image = Image(content)
+    # Where everything was removed there is nothing left to look for.
+    present = [] if removed else find(image, registry)
+    if present and not (stack or detached):
+        raise already_signed(present)
+    remarks = [*look_at(image, format_.carrier, format_.id), *_section_name(format_, options.section_name)]
+    made = _make(image, format_, signer, options, remarks)
+    result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
+    if not detached:
+        _prove(image, Image(result), format_, made)
+        remarks += check_remaining(present, Image(result), registry, force=options.force)
+    size = len(result) if detached else len(result) - len(content)
+    return SignResult(result, made.pair.coverage.id, made.hash, size, detached, removed, tuple(remarks))
+
+
+def _section_name(format_: Format, name: str | None) -> list[Remark]:
+    """What comes of a section name of the user's own. Raises SigningError where there is no section."""
+    if name is None:
+        return []
+    if format_.carrier.kind not in ("section", "note"):
+        raise SigningError(
+            f"{format_.id} signatures lie in no section that could be named", code="section-name"
+        )
+    known = [carrier.short_name for carrier in (format_.carrier, *format_.also)]
+    if name in known:
+        return []
+    text = f"no kernel looks for a section {name}, nor does elfsig: {format_.id} is looked for in"
+    return [Remark("section-name", f"{text} {' and '.join(known)}")]
+
+
+class _Made(NamedTuple):
+    """A new signature, not yet attached. ``hash`` is what it says itself: ML-DSA has its own."""
+
+    pair: Pair
+    message: Message
+    blob: bytes
+    params: Params
+
+    @property
+    def hash(self) -> str | None:
+        return self.pair.envelope.parse(self.blob, self.params)[0].hash
+
+
+def already_signed(present: Sequence[Found]) -> EditRefused:
+    """The refusal to sign what is signed, or what holds remains of a signature, already."""
+    first = present[0]
+    if first.place.fault is not None:
+        text = f"there are remains of a signature: {first.place.fault.text}"
+        return EditRefused(f"{text}; --stack signs on top", offset=first.place.start, code="already-signed")
+    more = f" and {len(present) - 1} more" if len(present) > 1 else ""
+    return EditRefused(
+        f"already signed: {name_of(first)}{more}; --replace removes what is there, --stack signs on top",
+        code="already-signed",
+    )
+
+
+def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> list[Remark]:
+    """Refuse what cannot carry a signature of this name, and say what kernels would not load anyway. ``done``
+    is what is about to be done to the file. Raises EditRefused, ParseError."""
+    if not image.end:
+        raise EditRefused("the file is empty", offset=0, code="empty")
+    if image.is_elf and image.elf_fault is None:
+        return []
+    fault = image.elf_fault
+    if carrier.kind in ("section", "note"):
+        if fault is not None:
+            raise fault
+        raise EditRefused(f"no ELF file: {name} signatures lie in a section", offset=0, code="not-elf")
+    if fault is not None:
+        return [
+            Remark("elf-damaged", f"{done} although it is a damaged ELF file: {fault.text}", fault.offset)
+        ]
+    return [Remark("not-elf", f"{done} although it is no ELF file, hence no module", 0)]
+
+
+def _make(
+    image: Image,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    remarks: list[Remark],
+) -> _Made:
+    """The new signature, and what the carrier has to say beside it."""
+    asks = format_.choose is not None or format_.advise is not None
+    vermagic = modinfo.value(image, b"vermagic") if asks else None
+    if options.kernel is not None:
+        from elfsig.kernels.suits import suited
+
+        options = suited(options, format_.id)
+    pair = choose_pair(format_, options, vermagic)
+    if format_.advise is not None:
+        remarks += format_.advise(signer.algorithm, options, vermagic)
+    message = pair.coverage.message(image, None)
+    remarks += message.remarks
+    filled = options._replace(
+        hash=options.hash or format_.default_hash,
+        payload=options.payload or pair.payload,
+        coverage=pair.coverage.id,
+    )
+    remarks += _unread(format_, filled)
+    blob, params = pair.envelope.create(message, signer, filled)
+    if format_.wrap is not None:
+        params = format_.wrap(params, signer.algorithm, filled)
+    return _Made(pair, message, blob, params)
+
+
+def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
+    """Where the kernel that the signature is for will not read it."""
+    if options.kernel is None:
+        return
+    from elfsig.kernels.suits import unread
+
+    if text := unread(options.kernel, format_.id, options.coverage, options.hash):
+        yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")
+
+
+def choose_pair(format_: Format, options: SignOptions, vermagic: str | None) -> Pair:
+    """The (coverage, envelope) to sign with: by the options, else as the format chooses, else its first.
+
+    Raises SigningError naming the choices.
+    """
+    if format_.choose is not None:
+        return format_.choose(format_.pairs, options, vermagic)
+    for wish, field in ((options.coverage, "coverage"), (options.payload, "payload")):
+        known = dict.fromkeys(_names(pair)[field] for pair in format_.pairs)
+        if wish is not None and wish not in known:
+            choices = ", ".join(name for name in known if name) or "none"
+            raise SigningError(f"{format_.id} has no {field} {wish!r}: choices are {choices}", code=field)
+    fitting = [
+        pair
+        for pair in format_.pairs
+        if options.coverage in (None, pair.coverage.id) and options.payload in (None, pair.payload)
+    ]
+    if not fitting:
+        raise SigningError(f"{format_.id} has no {options.payload} over {options.coverage}", code="coverage")
+    return fitting[0]
+
+
+def _names(pair: Pair) -> dict[str, str | None]:
+    return {"coverage": pair.coverage.id, "payload": pair.payload}
+
+
+def _prove(before: Image, after: Image, format_: Format, made: _Made) -> None:
+    """Find the new signature again, and prove that it lies over the very message that was signed."""
+    place = _find_again(after, format_, made.blob, made.params)
+    coverage = made.pair.coverage
+    if place.kind == "trailer":
+        if place.start != before.end or not after.data.startswith(before.bytes()):
+            raise EditRefused("adding the signature would change what is in front of it")
+    elif digest_of(coverage.message(after, place)) != digest_of(made.message):
+        raise EditRefused(f"adding the signature would change what it signs ({coverage.id})")
+
+
+def _find_again(after: Image, format_: Format, blob: bytes, params: Params) -> Place:
+    for carrier in (_renamed(format_.carrier, params), *format_.also):
+        for place in carrier.find(after):
+            if place.fault is None and place.blob == blob and format_.selects(place.params):
+                return place
+    raise EditRefused("the new signature could not be found again in the result", code="not-found-again")
+
+
+def _renamed(carrier: Carrier, params: Params) -> Carrier:
+    """The carrier for a section that the user gave another name (``--section-name``)."""
+    if isinstance(params, SectionInfo) and params.name != carrier.short_name and is_dataclass(carrier):
+        renamed: Carrier = changed(cast(Any, carrier), name=params.name)
+        return renamed
+    return carrier
+
+
+def sign_file(
+    evidence: Evidence,
+    format_: Format,
+    signer: Signer | PacketSigner,
+    options: SignOptions,
+    registry: Registry,
+    *,
+    replace: bool = False,
+    stack: bool = False,
+) -> Change:
+    """What :func:`sign` makes of a file; inside its compression, where that holds a module."""
+    whole = not evidence.holds_module
+    if whole:
+        evidence = changed(evidence, content=evidence.raw, compression=None, tail_offset=None)
+    behind = tail_of(evidence)
+    if behind is not None and not replace:
+        raise EditRefused(
+            "signed after compression, which no kernel sees; --replace puts a signature inside instead",
+            offset=len(behind),
+            code="already-signed",
+        )
+    result = sign(evidence.content, format_, signer, options, registry, replace=replace, stack=stack)
+    text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"
+    if result.removed:
+        text += ", instead of " + ", ".join(map(str, result.removed))
+    if result.detached:
+        return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
+    if behind is None and result.content == evidence.content:
+        return Change(None, "unchanged", "bears this very signature already", result.remarks)
+    return Change(result.content, "signed", text, result.remarks, verbatim=whole)

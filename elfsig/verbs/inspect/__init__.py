@@ -1,0 +1,1 @@
+"""Looking into one module: digests, coverage maps, comparisons, parts."""

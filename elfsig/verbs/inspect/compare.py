@@ -1,0 +1,319 @@
+"""compare: is it the same module? Two files under every coverage, their signatures left out, and what
+differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from itertools import zip_longest
+
+from elfsig.coverages.catalogue import COVERAGES
+from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
+from elfsig.elf.image import Image
+from elfsig.errors import ElfsigError, ParseError
+from elfsig.model import Coverage, Finding, Message, Remark
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.strip import strip
+from elfsig.verbs.inspect.digest import coverages
+from elfsig.verbs.verify.examine import Question, examine
+
+
+class Conclusion(StrEnum):
+    """What two files are to each other; the first that applies."""
+
+    IDENTICAL = "identical"
+    """Every byte of the files is the same."""
+    REPACKED = "repacked"
+    """They decompress to the same bytes."""
+    RESIGNED = "resigned"
+    """The same content; only signatures differ."""
+    STRIPPED = "stripped"
+    """What is loaded is the same; one of them lacks what is not loaded, such as debug data."""
+    RELINKED = "relinked"
+    """What is loaded is the same; it stands in other places, or under other numbers."""
+    UNLOADED = "unloaded"
+    """What is loaded is the same; something else differs."""
+    RELOCATIONS = "relocations"
+    """The same text and data, but other relocations: the code does something else when it is loaded."""
+    SAME_TEXTDATA = "same-textdata"
+    """The same text and data; something else that is loaded differs."""
+    DIFFERENT = "different"
+    """The code or data differs."""
+
+
+SAME = frozenset({Conclusion.IDENTICAL, Conclusion.REPACKED, Conclusion.RESIGNED})
+"""The same module, whoever signed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the two files. ``bare`` is its content without signatures, decompressed."""
+
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    bare: bytes
+    remarks: tuple[Remark, ...]
+
+    @property
+    def bare_sha256(self) -> str:
+        """SHA-256 of the unsigned content."""
+        return sha256(self.bare).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One coverage over both. ``same`` is None where it cannot be computed for one of them: ``fault``.
+
+    ``sections`` are those whose share of the message differs, ``sizes`` the messages' lengths; ``offset`` is
+    the first differing byte of a coverage that takes the file as it stands.
+    """
+
+    coverage: str
+    same: bool | None
+    sizes: tuple[int | None, int | None]
+    sections: tuple[str, ...] = ()
+    offset: int | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything about two files. ``totals`` counts the differences of each kind, those left out too."""
+
+    a: Part
+    b: Part
+    conclusion: Conclusion
+    sentence: str
+    profiles: tuple[Profile, ...]
+    differences: tuple[Difference, ...]
+    totals: Mapping[str, int]
+
+    @property
+    def is_same(self) -> bool:
+        """The same module, whoever signed it and however it is compressed."""
+        return self.conclusion in SAME
+
+
+def compare(a: Evidence, b: Evidence, registry: Registry) -> Comparison:
+    """Compare two files. Never raises for what is in them."""
+    one, other = _part(a, registry), _part(b, registry)
+    known = coverages(registry)
+    order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
+    profiles = [_profile(known[name], one, other) for name in order]
+    applicable = tuple(p for p in profiles if p.same is not None or _is_elf(one, other))
+    differences, totals, fault = _differences(one, other)
+    conclusion = _conclusion(one, other, applicable, differences, fault)
+    sentence = _sentence(conclusion, one, other, differences, fault)
+    return Comparison(one, other, conclusion, sentence, applicable, differences, totals)
+
+
+def _part(evidence: Evidence, registry: Registry) -> Part:
+    findings = examine(evidence, Question(registry, check=False)).findings
+    try:
+        result = strip(evidence.content, registry, everything=True, force=True)
+        return Part(evidence, findings, result.content, ())
+    except ElfsigError as reason:
+        text = f"its signatures could not be left out whole ({reason}): trailers alone are"
+        return Part(evidence, findings, _without_trailers(evidence, registry), (Remark(reason.code, text),))
+
+
+def _without_trailers(evidence: Evidence, registry: Registry) -> bytes:
+    """The content in front of the innermost trailer that is sound."""
+    trailers = [
+        found.place
+        for found in find(Image(evidence.content), registry)
+        if found.place.kind == "trailer" and found.place.fault is None
+    ]
+    return evidence.content[: trailers[-1].start] if trailers else evidence.content
+
+
+def _is_elf(one: Part, other: Part) -> bool:
+    return Image(one.bare).is_elf and Image(other.bare).is_elf
+
+
+# --------------------------------------------------------------------------- profiles
+
+
+def _profile(coverage: Coverage, a: Part, b: Part) -> Profile:
+    if a.bare == b.bare and coverage.id == "whole-file":
+        return Profile(coverage.id, True, (len(a.bare), len(b.bare)))
+    images = Image(a.bare), Image(b.bare)
+    messages: list[Message | None] = []
+    faults = []
+    for name, image in zip("AB", images, strict=True):
+        try:
+            messages.append(coverage.message(image, None))
+        except ParseError as fault:
+            messages.append(None)
+            faults.append(f"{name}: {fault}")
+    one, other = messages
+    sizes = (one.size if one else None, other.size if other else None)
+    if one is None or other is None:
+        return Profile(coverage.id, None, sizes, fault="; ".join(faults))
+    if _equal(one, other):
+        return Profile(coverage.id, True, sizes)
+    sections = _differing(_by_section(one, images[0]), _by_section(other, images[1]))
+    offset = first_difference(a.bare, b.bare) if coverage.id == "whole-file" else None
+    return Profile(coverage.id, False, sizes, sections, offset)
+
+
+def _equal(one: Message, other: Message) -> bool:
+    """Whether two streams are the same bytes, however they are cut into pieces."""
+    if one.size != other.size:
+        return False
+    if all(x == y for x, y in zip_longest(one.chunks(), other.chunks())):
+        return True
+    return one.to_bytes() == other.to_bytes()
+
+
+def _by_section(message: Message, image: Image) -> dict[str, list[bytes]]:
+    """What each section gives to the message; equal names are counted."""
+    from elfsig.elf.symbols import labels
+
+    if image.elf is None or all(piece.section is None for piece in message.pieces):
+        return {}
+    names = labels(image.elf)
+    found: dict[str, list[bytes]] = {}
+    for piece, chunk in zip(message.pieces, message.chunks(), strict=True):
+        if piece.section is not None:
+            found.setdefault(names[piece.section], []).append(sha256(chunk).digest())
+    return found
+
+
+def _differing(old: dict[str, list[bytes]], new: dict[str, list[bytes]]) -> tuple[str, ...]:
+    names = [*old, *(name for name in new if name not in old)]
+    return tuple(name for name in names if old.get(name) != new.get(name))
+
+
+# --------------------------------------------------------------------------- differences
+
+
+def _differences(a: Part, b: Part) -> tuple[tuple[Difference, ...], Mapping[str, int], str | None]:
+    """What differs between the unsigned contents, and why that is not known."""
+    if a.bare == b.bare:
+        return (), {}, None
+    sides = []
+    for name, part in (("A", a), ("B", b)):
+        image = Image(part.bare)
+        if image.elf is None:
+            return (
+                (),
+                {},
+                f"{name} is no ELF file" if image.elf_fault is None else f"{name}: {image.elf_fault}",
+            )
+        try:
+            sides.append(Side(image, image.elf))
+        except ParseError as fault:
+            return (), {}, f"{name}: {fault}"
+    try:
+        found = compare_elf(*sides)
+    except ParseError as fault:
+        return (), {}, str(fault)
+    return found.differences, found.totals, None
+
+
+# --------------------------------------------------------------------------- conclusions
+
+
+def _conclusion(
+    a: Part, b: Part, profiles: Sequence[Profile], differences: Sequence[Difference], fault: str | None
+) -> Conclusion:
+    if a.evidence.raw == b.evidence.raw:
+        return Conclusion.IDENTICAL
+    if a.evidence.content == b.evidence.content and not (a.evidence.tail_offset or b.evidence.tail_offset):
+        return Conclusion.REPACKED
+    if a.bare == b.bare:
+        return Conclusion.RESIGNED
+    if fault is not None:
+        return Conclusion.DIFFERENT
+    if not any(d.weight is Weight.LOADED for d in differences):
+        return _same_code(differences)
+    if not any(p.coverage == "textdata" and p.same for p in profiles):
+        return Conclusion.DIFFERENT
+    redirected = any(d.weight is Weight.LOADED and d.kind == "relocation" for d in differences)
+    return Conclusion.RELOCATIONS if redirected else Conclusion.SAME_TEXTDATA
+
+
+MINOR = frozenset({".comment", ".note.GNU-stack"})
+"""Sections that linkers add, drop and write anew."""
+
+
+def _same_code(differences: Sequence[Difference]) -> Conclusion:
+    """What is loaded is the same: what else is it?"""
+    rest = [d for d in differences if d.weight is Weight.UNLOADED and d.name not in MINOR]
+    if not rest:
+        return Conclusion.RELINKED
+    ways = {d.what for d in rest}
+    return Conclusion.STRIPPED if len(ways) == 1 and "changed" not in ways else Conclusion.UNLOADED
+
+
+SENTENCES = {
+    Conclusion.IDENTICAL: "every byte of the two files is the same",
+    Conclusion.REPACKED: "the same content, compressed in another way",
+    Conclusion.STRIPPED: "{less} is {more} without {what}; what is loaded is the same",
+    Conclusion.RELINKED: "what is loaded is the same, its layout or numbering is another",
+    Conclusion.UNLOADED: "what is loaded is the same; what is not loaded differs: {unloaded}",
+    Conclusion.RELOCATIONS: "the same under textdata, but the relocations differ: a signature of the gkh "
+    "scheme fits both, and the code does something else",
+    Conclusion.SAME_TEXTDATA: "the same under textdata; what else is loaded differs: {loaded}",
+    Conclusion.DIFFERENT: "what is loaded differs: {loaded}",
+}
+
+
+def _sentence(
+    conclusion: Conclusion, a: Part, b: Part, differences: Sequence[Difference], fault: str | None
+) -> str:
+    """The conclusion in words."""
+    if conclusion is Conclusion.RESIGNED:
+        return _resigned(a, b)
+    if fault is not None:
+        return f"they cannot be told apart further: {fault}"
+    unloaded = [d for d in differences if d.weight is Weight.UNLOADED]
+    less, more = ("B", "A") if any(d.what == "removed" for d in unloaded) else ("A", "B")
+    return SENTENCES.get(conclusion, "").format(
+        less=less, more=more, what=_lacking(unloaded), unloaded=_names(unloaded),
+        loaded=_names([d for d in differences if d.weight is Weight.LOADED]),
+    )  # fmt: skip
+
+
+def _resigned(a: Part, b: Part) -> str:
+    if not a.findings or not b.findings:
+        if not a.findings and not b.findings:
+            return "the same content; what lies behind it differs"
+        signed = "A" if a.findings else "B"
+        return f"the same content; {signed} alone carries a signature"
+    return "the same content with different signatures"
+
+
+def _lacking(differences: Sequence[Difference]) -> str:
+    """What one of the two files does not have."""
+    sections = [d.name for d in differences if d.kind == "section"]
+    symbols = sum(d.kind == "symbol" for d in differences)
+    debug = [name for name in sections if ".debug" in name or name.startswith(".stab")]
+    words = ["debug data"] if debug else []
+    words += [name for name in sections if name not in debug]
+    words += [f"{symbols} symbol{'s' if symbols > 1 else ''}"] if symbols else []
+    return _listed(words)
+
+
+def _names(differences: Sequence[Difference]) -> str:
+    """Where the differences are, each place once."""
+    kinds = {"header": "the ELF header", "modinfo": ".modinfo"}
+    words = [kinds.get(d.kind) or (d.name if d.kind in ("section", "field", "relocation") else "symbols")
+             for d in differences]  # fmt: skip
+    return _listed(list(dict.fromkeys(words)))
+
+
+FEW = 6
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words with commas, and the last with "and"; many are cut short."""
+    shown = list(words[:FEW])
+    if len(words) > FEW:
+        shown.append(f"{len(words) - FEW} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -1,0 +1,170 @@
+"""cover: the map of a file under each of its signatures: which bytes decide whether it matches, which not.
+
+Nothing here knows a format: the map is drawn from the very message that is hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from elfsig.coverages.catalogue import SIGNED_AS
+from elfsig.elf.image import Image
+from elfsig.errors import ParseError
+from elfsig.model import Coverage, Finding, Format, Message, Place, Verdict
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+from elfsig.verbs.inspect.bytemap import Map, Part, draw, parts
+from elfsig.verbs.inspect.digest import coverages, streams
+from elfsig.verbs.verify.examine import NoKeys, Outside, Question, findings_at
+from elfsig.verbs.verify.layers import decisive
+
+
+class Basis(StrEnum):
+    """How it is known which coverage a signature has."""
+
+    VERIFIED = "verified"
+    """It matches a key under this coverage."""
+    HASH16 = "hash16"
+    """The 16 bits of the hash that stand in the signature fit this one alone."""
+    ONLY = "only"
+    """Its format has no other."""
+    ASSUMED = "assumed"
+    """The first of several that its format has; nothing tells which."""
+    ASKED = "asked"
+    """The caller named it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The map of one file under one signature; ``found`` None: under one that is still to be made.
+
+    ``message`` is None where no message can be computed, and ``fault`` says why: then nothing is known to
+    be covered. ``others`` are the coverages that it may as well be.
+    """
+
+    found: Found | None
+    finding: Finding | None
+    coverage: str | None
+    basis: Basis
+    others: tuple[str, ...]
+    message: Message | None
+    fault: str | None
+    kinds: Map
+    parts: tuple[Part, ...]
+
+    @property
+    def place(self) -> Place | None:
+        return self.found.place if self.found else None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the signature matches a key that was given."""
+        return self.finding is not None and is_good(self.finding)
+
+
+def is_good(finding: Finding) -> bool:
+    """Whether a signature matches a key that was given."""
+    return finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+
+
+def covers(
+    image: Image, question: Question, coverage: str | None = None, outside: Outside | None = None
+) -> list[Cover]:
+    """One map for each signature of ``image``, outermost first.
+
+    ``coverage`` draws the map of this one instead of the one that each signature has; signatures that
+    cannot have it are left out, and where none can, the one map is that of a signature still to be made.
+    ``outside`` gives a signature that is kept elsewhere. Raises UsageError for an unknown coverage.
+    """
+    registry = question.registry
+    found = find(image, registry)
+    if outside is not None:
+        found = [outside(image, registry), *(replace(f, layer=f.layer + 1) for f in found)]
+    painter = _Painter(image, question, found)
+    if coverage is None:
+        return [painter.cover(each) for each in found]
+    unsigned = streams(image, registry, coverage)[0]
+    chosen, signed_as = coverages(registry)[coverage], SIGNED_AS.get(coverage, coverage)
+    able = [each for each in found if signed_as in _coverages(each.claimants)]
+    if able:
+        return [painter.cover(each, chosen) for each in able]
+    fault = None if unsigned.fault is None else str(unsigned.fault)
+    return [painter.drawn(None, None, coverage, Basis.ASKED, (), unsigned.message, fault)]
+
+
+def _coverages(formats: Iterable[Format]) -> Mapping[str, Coverage]:
+    return {pair.coverage.id: pair.coverage for format_ in formats for pair in format_.pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class _Painter:
+    """Draws the maps of one file."""
+
+    image: Image
+    question: Question
+    everything: Sequence[Found]
+
+    def cover(self, found: Found, asked: Coverage | None = None) -> Cover:
+        """The map under one signature."""
+        finding = decisive(list(findings_at(found, self.question)))
+        format_ = next((f for f in found.claimants if f.id == finding.format), None)
+        if found.place.fault is not None or format_ is None:
+            return self.drawn(found, finding, None, Basis.ONLY, (), None, finding.reason)
+        if "verify" not in format_.capabilities:
+            return self.drawn(found, finding, None, Basis.ONLY, (), None, format_.why_unsupported)
+        coverage, basis, others = (asked, Basis.ASKED, ()) if asked else self._which(found, finding, format_)
+        try:
+            message, fault = coverage.message(found.image, found.place), None
+        except ParseError as reason:
+            message, fault = None, str(reason)
+        return self.drawn(found, finding, coverage.id, basis, others, message, fault)
+
+    def _which(
+        self, found: Found, finding: Finding, format_: Format
+    ) -> tuple[Coverage, Basis, tuple[str, ...]]:
+        """The coverage of a signature, how that is known, and what it could be as well."""
+        able = _coverages((format_,))
+        if finding.coverage is not None:
+            return able[finding.coverage], Basis.VERIFIED, ()
+        if len(able) == 1:
+            return next(iter(able.values())), Basis.ONLY, ()
+        fitting = [name for name in able if self._fits(found, format_, name)]
+        if len(fitting) == 1:
+            return able[fitting[0]], Basis.HASH16, ()
+        first, *others = fitting or able
+        return able[first], Basis.ASSUMED, tuple(others)
+
+    def _fits(self, found: Found, format_: Format, coverage: str) -> bool:
+        """Whether the signature's own 16 bits of the hash speak for this coverage."""
+        pairs = tuple(pair for pair in format_.pairs if pair.coverage.id == coverage)
+        alone = replace(found, claimants=(replace(format_, pairs=pairs),))
+        findings = findings_at(alone, replace(self.question, keys=self.question.keys or NoKeys()))
+        return any(remark.code == "hash16-fits" for each in findings for remark in each.warnings)
+
+    def drawn(
+        self,
+        found: Found | None,
+        finding: Finding | None,
+        coverage: str | None,
+        basis: Basis,
+        others: tuple[str, ...],
+        message: Message | None,
+        fault: str | None,
+    ) -> Cover:
+        """The finished map."""
+        place = found.place if found else None
+        trailers = [f for f in self.everything if f.place.kind == "trailer" and f.place.where == "content"]
+        outer = [f.place for f in trailers if found is None or f.layer < found.layer]
+        kinds = draw(self.image, message, place, outer if found else ())
+        named = [(_trailer_name(f, self.question.registry), f.place) for f in trailers]
+        listed = tuple(parts(self.image, named, kinds))
+        return Cover(found, finding, coverage, basis, others, message, fault, kinds, listed)
+
+
+def _trailer_name(found: Found, registry: Registry) -> str:
+    """What a trailer is called: its format, or what its carrier calls it."""
+    if found.claimants:
+        return f"{found.claimants[0].id} signature"
+    return next((c.short_name for c in registry.carriers if c.id == found.place.carrier), found.place.carrier)

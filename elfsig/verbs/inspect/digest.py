@@ -1,0 +1,103 @@
+"""digest: the exact bytes that each coverage takes from a file, with its signatures left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from elfsig.coverages.catalogue import COVERAGES, SIGNED_AS
+from elfsig.elf.image import Image
+from elfsig.errors import ParseError, UsageError
+from elfsig.model import Coverage, Message, Place
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+
+_SECTIONS = ("section", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One coverage's message over a file, or why there is none.
+
+    ``found`` is the signature that is left out, None where the file carries none of this coverage: then it
+    is what a new signature would cover.
+    """
+
+    coverage: str
+    found: Found | None
+    message: Message | None = None
+    fault: ParseError | None = None
+
+    @property
+    def place(self) -> Place | None:
+        return self.found.place if self.found else None
+
+
+def coverages(registry: Registry) -> Mapping[str, Coverage]:
+    """The coverages that exist, by id: the built-in ones and those of third-party formats."""
+    pairs = (pair.coverage for format_ in registry.formats for pair in format_.pairs)
+    return {**{coverage.id: coverage for coverage in pairs}, **COVERAGES}
+
+
+def streams(image: Image, registry: Registry, coverage: str | None = None) -> list[Stream]:
+    """The messages under ``coverage``, or under every one that applies to this kind of file.
+
+    One entry for each signature that may have the coverage, outermost first, else one for the unsigned
+    file. Raises UsageError for an unknown coverage. What cannot be computed is an entry with its fault.
+    """
+    known = coverages(registry)
+    if coverage is not None and coverage not in known:
+        choices = ", ".join(known)
+        raise UsageError(f"unknown coverage {coverage!r}: known are {choices}", code="unknown-coverage")
+    everything = find(image, registry)
+    asked: Iterable[str] = (coverage,) if coverage else _applicable(image, known)
+    return [each for name in asked for each in _under(known[name], image, everything)]
+
+
+def _applicable(image: Image, known: Mapping[str, Coverage]) -> list[str]:
+    """All of them for ELF files (also damaged ones, to say why not), else those that need no sections."""
+    order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
+    return order if image.is_elf else [name for name in order if name == "whole-file"]
+
+
+def _under(coverage: Coverage, image: Image, everything: list[Found]) -> list[Stream]:
+    signed_as = SIGNED_AS.get(coverage.id, coverage.id)
+    own = [
+        found
+        for found in everything
+        if any(pair.coverage.id == signed_as for format_ in found.claimants for pair in format_.pairs)
+        and not (found.place.fault and found.place.kind == "trailer")
+    ]
+    return [_stream(coverage, found.image, found) for found in own] or [
+        _stream(coverage, _bare(coverage, image, everything), None)
+    ]
+
+
+def _bare(coverage: Coverage, image: Image, everything: list[Found]) -> Image:
+    """What an unsigned file of this coverage ends with: sections know nothing of trailers behind them."""
+    if coverage.id == "whole-file":
+        return image
+    trailers = [f for f in everything if f.place.kind == "trailer" and f.place.fault is None]
+    return image.cut(trailers[-1].place.start) if trailers else image
+
+
+def _stream(coverage: Coverage, image: Image, found: Found | None) -> Stream:
+    try:
+        return Stream(coverage.id, found, coverage.message(image, found.place if found else None))
+    except ParseError as fault:
+        return Stream(coverage.id, found, fault=fault)
+
+
+def chosen(candidates: list[Stream], layer: int | None) -> Stream:
+    """The one stream that is meant. Raises UsageError where a choice is needed or there is none."""
+    layers = [each.found.layer for each in candidates if each.found]
+    if layer is not None:
+        for each in candidates:
+            if each.found and each.found.layer == layer:
+                return each
+        there = ", ".join(map(str, layers)) or "none"
+        raise UsageError(f"no signature of this coverage at layer {layer}: there are {there}")
+    if len(candidates) > 1:
+        numbers = ", ".join(map(str, layers))
+        raise UsageError(f"{len(candidates)} signatures of this coverage: choose with --layer {numbers}")
+    return candidates[0]

@@ -1,0 +1,130 @@
+"""extract: every part of a signed file on its own, under the names that people know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, ElfsigError, ParseError
+from elfsig.model import Envelope, Remark, Signature
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import Found, find
+from elfsig.registry import Registry
+from elfsig.verbs.edit.attach import TYPE_BYTE
+from elfsig.verbs.edit.strip import strip
+
+SUFFIXES: Final = {
+    "cms": ".p7s", "openpgp": ".pgp", "digsig": ".digsig", "x509-block": ".x509-block", "raw-rsa": ".rsa",
+    "encrypted-digest": ".gpg", "merkle": ".merkle",
+}  # fmt: skip
+"""What the signature itself is called, by its envelope; ".signature" for others."""
+
+
+class Piece(NamedTuple):
+    """One part: ``suffix`` is put behind the module's name."""
+
+    suffix: str
+    data: bytes
+    what: str
+
+
+class Taken(NamedTuple):
+    """The pieces of one file, and what could not be taken out."""
+
+    pieces: tuple[Piece, ...]
+    remarks: tuple[Remark, ...]
+
+
+def pieces(evidence: Evidence, registry: Registry) -> Taken:
+    """Everything that can be taken out of a signed file; nothing where there is no signature.
+
+    ``.unsigned`` is the module without any; ``.p7s``, ``.pgp``, ``.digsig`` (``.sig`` with the type byte that
+    evmctl wants) ... the signature; ``.trailer`` or ``.section`` all that the carrier added; ``.value`` the
+    bare signature value; ``.signer`` and ``.keyid`` the names of the X.509 era; ``.cert.der`` embedded
+    certificates; ``.attributes.der`` signed attributes as they are hashed; ``.COVERAGE.stream`` the bytes
+    that are signed. Signatures further in have their layer's number in front.
+    """
+    image = Image(evidence.content)
+    found = find(image, registry)
+    taken: list[Piece] = []
+    remarks: list[Remark] = []
+    if evidence.tail_offset is not None:
+        tail = evidence.raw[evidence.tail_offset :]
+        taken.append(Piece(".tail", tail, "what follows the compressed stream"))
+    for each in found:
+        layer = f".{each.layer}" if each.layer else ""
+        if each.place.fault is not None:
+            remarks.append(each.place.fault)
+        taken += [piece._replace(suffix=layer + piece.suffix) for piece in _place(each, remarks)]
+    if taken:
+        try:
+            plain = strip(evidence.content, registry, everything=True).content
+            taken.insert(0, Piece(".unsigned", plain, "the module without signatures"))
+        except EditRefused as fault:
+            remarks.append(Remark(fault.code, fault.text, fault.offset))
+    return Taken(tuple(taken), tuple(remarks))
+
+
+def _place(found: Found, remarks: list[Remark]) -> Iterator[Piece]:
+    place = found.place
+    whole = found.image.data[place.start : place.end]
+    envelopes: dict[str, Envelope] = {}
+    for format_ in found.claimants:
+        envelopes.update({pair.envelope.id: pair.envelope for pair in format_.pairs})
+    read = [(e, s) for e in envelopes.values() if (s := _parsed(e, found))]
+    name = read[0][0].id if read else next(iter(envelopes), "")
+    if place.blob:
+        yield Piece(SUFFIXES.get(name, ".signature"), place.blob, f"the {name or 'unknown'} signature")
+        if name == "digsig":
+            yield Piece(".sig", TYPE_BYTE + place.blob, "the same as evmctl writes it")
+    if whole and whole != place.blob:
+        kind = "trailer" if place.kind == "trailer" else "section"
+        yield Piece(f".{kind}", whole, f"the whole {kind}")
+    if not read:
+        return
+    for number, signature in enumerate(read[0][1], 1):
+        inner = f".{number}" if number > 1 else ""
+        yield from (piece._replace(suffix=inner + piece.suffix) for piece in _signature(signature, number))
+    yield from _streams(found, read[0][0], remarks)
+
+
+def _parsed(envelope: Envelope, found: Found) -> list[Signature]:
+    try:
+        return list(envelope.parse(found.place.blob, found.place.params))
+    except ParseError:
+        return []
+
+
+def _signature(signature: Signature, number: int) -> Iterator[Piece]:
+    """What one signature holds. Certificates belong to all signers and come with the first."""
+    if signature.value:
+        yield Piece(".value", signature.value, "the signature's value")
+    if signature.envelope == "x509-block":
+        yield Piece(".signer", signature.facts["signer_name"], "the signer's name")
+        yield Piece(".keyid", signature.key_id or b"", "the signer's key id")
+    if signature.envelope != "cms":
+        return
+    claim = signature.detail
+    for place, certificate in enumerate(claim.certificates if number == 1 else (), 1):
+        suffix = ".cert.der" if place == 1 else f".cert{place}.der"
+        yield Piece(suffix, certificate, "an embedded certificate")
+    if claim.signed_der is not None:
+        yield Piece(".attributes.der", claim.signed_der, "the signed attributes, as they are hashed")
+
+
+def _streams(found: Found, envelope: Envelope, remarks: list[Remark]) -> Iterator[Piece]:
+    """The bytes that are signed, under each coverage that this envelope goes with."""
+    seen: set[str] = set()
+    for format_ in found.claimants:
+        for pair in format_.pairs:
+            if pair.envelope.id != envelope.id or pair.coverage.id in seen:
+                continue
+            seen.add(pair.coverage.id)
+            try:
+                data = pair.coverage.message(found.image, found.place).to_bytes()
+            except ElfsigError as fault:
+                text = f"no stream of {pair.coverage.id}: {fault.text}"
+                remarks.append(Remark(fault.code, text, fault.offset))
+                continue
+            yield Piece(f".{pair.coverage.id}.stream", data, f"the bytes that {pair.coverage.id} takes in")

@@ -1,0 +1,1 @@
+"""Keys: what sources hold, new pairs, and keys recovered from signatures."""

@@ -1,0 +1,88 @@
+"""ephemeral: a key pair for one run, as the build rules of 2011 to 2013 made it for developers.
+
+The private half lives in this process's memory and nowhere else; it is gone when the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from elfsig.errors import SigningError, WriteError
+from elfsig.model import Certificate, Format, Signer, SignOptions
+from elfsig.signers.pem import FileSigner
+
+NAME: Final = "Ephemeral module signing key"
+_CERTIFIED: Final = frozenset({"cms", "x509-block"})
+_DSA_FORMATS: Final = frozenset({"gkh", "redhat", "note"})
+_BINARY: Final = (".der", ".x509", ".crt", ".cer")
+
+
+def make(format_: Format, options: SignOptions) -> Signer:
+    """A new key that the format's kernels read, with a certificate where the format names its signer so.
+
+    RSA-4096 for X.509, as in the kernel's x509.genkey; DSA-1024 for the section formats, whose kernels read
+    nothing else; RSA-2048 for the rest.
+    """
+    from elfsig.keygen import kinds
+
+    envelope = _envelope(format_, options)
+    if envelope == "encrypted-digest":
+        raise SigningError("an encrypted digest is made through GnuPG: give the key as gpg:KEYID")
+    old = envelope == "openpgp" and format_.id in _DSA_FORMATS
+    kind = kinds.KINDS["dsa1024" if old else "rsa4096" if envelope in _CERTIFIED else "rsa2048"]
+    private = kinds.make_private(kind)
+    certificate = _certificate(private) if _wants_certificate(envelope, options) else None
+    return FileSigner(private, private.public_key(), kind.algorithm, private.key_size, certificate)
+
+
+def _envelope(format_: Format, options: SignOptions) -> str:
+    """The encoding that will be made: that of the payload asked for, else the first."""
+    wanted = (pair for pair in format_.pairs if options.payload in (None, pair.payload))
+    return next(wanted, format_.pairs[0]).envelope.id
+
+
+def _wants_certificate(envelope: str, options: SignOptions) -> bool:
+    return envelope in _CERTIFIED or (envelope == "digsig" and options.payload == "v2")
+
+
+def _certificate(private: Any) -> Certificate:
+    from elfsig.crypto.certificate import parse
+    from elfsig.keygen.certificate import self_signed
+    from elfsig.keygen.genkey import KERNEL
+
+    return parse(self_signed(private, KERNEL.with_common_name(NAME), "sha256")).certificate
+
+
+def public_half(format_: Format, signer: Signer, options: SignOptions, path: str) -> bytes:
+    """What others verify with: a certificate, an OpenPGP ring, or a public key.
+
+    DER for a ``path`` that is called so (.der, .x509, .crt, .cer), else PEM; rings are binary.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    if _envelope(format_, options) == "openpgp":
+        from elfsig.verbs.keys.openpgp_ring import public_ring
+
+        hash_ = "sha1" if signer.algorithm == "dsa" else None
+        return public_ring(signer, user_id=NAME, key_created=options.key_created, hash=hash_)
+    binary = path.endswith(_BINARY)
+    if signer.certificate is None:
+        encoding = Encoding.DER if binary else Encoding.PEM
+        public: bytes = signer.public.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+        return public
+    return signer.certificate.der if binary else _pem(signer.certificate.der)
+
+
+def _pem(certificate: bytes) -> bytes:
+    from base64 import encodebytes
+
+    text = encodebytes(certificate).replace(b"\n", b"")
+    lines = b"".join(text[at : at + 64] + b"\n" for at in range(0, len(text), 64))
+    return b"-----BEGIN CERTIFICATE-----\n" + lines + b"-----END CERTIFICATE-----\n"
+
+
+def refuse_existing(path: str) -> None:
+    """Raises WriteError where there is something already: what is there may be the key of another run."""
+    if os.path.lexists(path):
+        raise WriteError(f"{path} is there already; --force replaces it", code="exists")

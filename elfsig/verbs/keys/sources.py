@@ -1,0 +1,140 @@
+"""keys: what a key source holds, getting certificates out of it, and which key made a signature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elfsig.errors import WriteError
+from elfsig.model import Finding, Key, KeyId, Verdict
+from elfsig.model.json_form import Json, remark_object, time_text
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import Evidence
+from elfsig.registry import Registry
+from elfsig.trust.keyring import Ring
+from elfsig.verbs.verify.examine import Question, examine
+
+
+def key_object(key: Key) -> Json:
+    """Everything about one key as JSON values; what only a certificate has is null without one."""
+    certificate = key.certificate
+    return {
+        "source": key.source,
+        "role": key.role,
+        "trusted": key.trusted,
+        "usable": key.public is not None,
+        "label": key.label,
+        "algorithm": key.algorithm,
+        "bits": key.bits or None,
+        "curve": key.curve,
+        "fingerprint": key.fingerprint,
+        "certificate": certificate
+        and {
+            "subject": certificate.subject_text,
+            "issuer": certificate.issuer_text,
+            "serial": f"{certificate.serial:x}",
+            "skid": certificate.skid.hex() if certificate.skid is not None else None,
+            "not_before": time_text(certificate.not_before),
+            "not_after": time_text(certificate.not_after),
+            "size": len(certificate.der),
+        },
+        "openpgp_fingerprint": key.openpgp_fingerprint.hex() if key.openpgp_fingerprint else None,
+        "created": None if key.created is None else time_text(key.created),
+        "ids": {name: sorted(each.hex() for kind, each in key.ids if kind == name) for name in SHORT_IDS},
+        "remarks": [remark_object(each) for each in key.remarks],
+    }
+
+
+SHORT_IDS = ("openpgp", "digsig1", "digsig2")
+"""Key ids that follow from the key itself; the others are in the certificate."""
+
+
+# --------------------------------------------------------------------------- extract
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """One file that was written, and the key in it."""
+
+    path: str
+    key: Key
+
+
+def extract(ring: Ring, directory: str, pem: bool = False, force: bool = False) -> list[Extracted]:
+    """Write every certificate (DER, or PEM) and every bare public key (PEM) of ``ring`` into a directory.
+
+    Each key once, named by its fingerprint's first 16 digits. Raises WriteError, before anything is
+    written when a file is there already and ``force`` is not given.
+    """
+    files = {name: (data, key) for key in (*ring.keys, *ring.unusable) for name, data in _files(key, pem)}
+    if not force:
+        for name in files:
+            if os.path.lexists(os.path.join(directory, name)):
+                raise _there_already(os.path.join(directory, name))
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise WriteError(f"{directory}: {(reason.strerror or str(reason)).lower()}") from None
+    for name, (data, _) in files.items():
+        write_atomic(os.path.join(directory, name), data)
+    return [Extracted(os.path.join(directory, name), key) for name, (_, key) in files.items()]
+
+
+def _there_already(path: str) -> WriteError:
+    return WriteError(f"{path} is there already; --force replaces it", code="exists")
+
+
+def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:
+    """(name, content) for one key; none for a key that could not be loaded and has no certificate."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    name = f"{key.role}-{key.fingerprint[:16]}"
+    if key.certificate is not None:
+        data = key.certificate.der
+        yield (f"{name}.pem", _armoured(data)) if pem else (f"{name}.der", data)
+    elif key.public is not None:
+        yield f"{name}.pub.pem", key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _armoured(certificate: bytes) -> bytes:
+    """A certificate in PEM (RFC 7468, 5.1)."""
+    from base64 import b64encode
+
+    text = b64encode(certificate)
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))
+
+
+# --------------------------------------------------------------------------- match
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which key one signature belongs to, and how that is known.
+
+    ``by``: "mathematics" (the signature verifies), "id" (a key has the id that the signature names, and
+    that is all: ``contradicted`` where the mathematics was done and says no), or None.
+    """
+
+    finding: Finding
+    by: str | None
+    keys: tuple[Key, ...]
+    contradicted: bool = False
+
+
+def match(evidence: Evidence, ring: Ring, registry: Registry) -> list[Match]:
+    """For every signature of a file, the key of ``ring`` that made it; empty where there is none."""
+    report = examine(evidence, Question(registry, ring))
+    return [_match(each, ring) for each in report.findings]
+
+
+def _match(finding: Finding, ring: Ring) -> Match:
+    if finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED) and finding.key is not None:
+        return Match(finding, "mathematics", (finding.key,))
+    ids: Sequence[KeyId] = finding.signature.key_ids if finding.signature else ()
+    named = tuple(key for key in (*ring.keys, *ring.unusable) if not key.ids.isdisjoint(ids))
+    if finding.verdict is Verdict.INVALID and finding.key is not None and finding.key not in named:
+        named = (*named, finding.key)
+    return Match(finding, "id" if named else None, named, finding.verdict is Verdict.INVALID)

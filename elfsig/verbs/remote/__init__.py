@@ -1,0 +1,1 @@
+"""Signing by a service that elfsig does not talk to."""

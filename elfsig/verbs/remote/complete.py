@@ -1,0 +1,142 @@
+"""answer: put onto modules what a signing service made for them: raw values, or whole signatures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from elfsig.crypto.checks import MESSAGE_ALGORITHMS
+from elfsig.errors import EditRefused, ParseError, SigningError
+from elfsig.model import Format, Keyring, Remark, SignOptions
+from elfsig.opened.evidence import Evidence
+from elfsig.registry import Registry
+from elfsig.signers import read_file
+from elfsig.signers.deferred import Replayer
+from elfsig.signers.outside import PublicHalf
+from elfsig.verbs.edit.attach import attach, candidates
+from elfsig.verbs.edit.change import Change, tail_of
+from elfsig.verbs.edit.sign import sign_file
+from elfsig.verbs.remote.prepare import Order
+
+SUFFIXES = (".p7s", ".pkcs7", ".sig", ".raw", ".asc", ".pgp")
+"""Behind the module's name; what a file holds is found out from its content."""
+
+_COMPRESSED = re.compile(r"\.(gz|xz|zst)\Z")
+
+
+class Answers(NamedTuple):
+    """A folder of signatures, and what is known of how they came to be.
+
+    ``half`` is the public half of the key that made them; without one only whole signatures are taken, and
+    not verified. ``roots`` are the paths that the user gave: names count from there.
+    """
+
+    folder: str
+    format: Format
+    options: SignOptions
+    half: PublicHalf | None
+    order: Order | None
+    roots: Sequence[str]
+
+
+def answer_file(
+    evidence: Evidence, answers: Answers, registry: Registry, *, replace: bool = False, stack: bool = False
+) -> Change:
+    """The module with its signature on it, verified. Raises SigningError, EditRefused, ParseError."""
+    name = name_below(evidence.path, answers.roots)
+    expected = _expected(name, answers.order)
+    path = _find(name, answers)
+    data = read_file(path)
+    if answers.half is None:
+        return _whole(evidence, data, answers, registry, replace, stack)
+    signer = Replayer(path, answers.half, data, expected)
+    how = {"replace": replace, "stack": stack}
+    try:
+        return sign_file(evidence, answers.format, signer, answers.options, registry, **how)
+    except SigningError as reason:
+        if reason.code != "wrong-signature":
+            raise
+        try:
+            return _whole(evidence, data, answers, registry, replace, stack)
+        except ParseError:
+            raise reason from None
+
+
+def name_below(path: str, roots: Sequence[str]) -> str:
+    """A file's path below the directory that it was found in; its bare name where it was named itself."""
+    for root in roots:
+        if (
+            path != root
+            and os.path.isdir(root)
+            and os.path.commonpath([root, path]) == os.path.normpath(root)
+        ):
+            return os.path.relpath(path, root)
+    return os.path.basename(path)
+
+
+def _find(name: str, answers: Answers) -> str:
+    bare = _COMPRESSED.sub("", name)
+    names = [each + suffix for each in dict.fromkeys((name, bare)) for suffix in SUFFIXES]
+    for each in names:
+        path = os.path.join(answers.folder, each)
+        if os.path.isfile(path):
+            return path
+    wanted = os.path.join(answers.folder, name)
+    raise SigningError(
+        f"no signature for it: there is no {wanted} with one of {', '.join(SUFFIXES)}", code="no-answer"
+    )
+
+
+def _expected(name: str, order: Order | None) -> bytes | None:
+    """What was asked for, where a manifest tells. Messages are not kept in it: their signature is checked."""
+    if order is None:
+        return None
+    if name not in order.asked:
+        raise SigningError("it is not in the manifest: it was not prepared", code="not-prepared")
+    whole = order.half is not None and order.half.algorithm in MESSAGE_ALGORITHMS
+    return None if whole else order.asked[name]
+
+
+def _whole(
+    evidence: Evidence, data: bytes, answers: Answers, registry: Registry, replace: bool, stack: bool
+) -> Change:
+    """A signature that came whole: a CMS of sign-file -d or of a service's own making, OpenPGP packets."""
+    behind = tail_of(evidence)
+    if behind is not None and not replace:
+        text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
+        raise EditRefused(text, offset=len(behind), code="already-signed")
+    part = candidates(_unarmoured(data), registry, answers.format.id)[0]
+    keys, options = _ring(answers), answers.options
+    done = attach(
+        evidence.content, [part], registry, keys,
+        replace=replace, stack=stack, force=options.force, engine=options.engine,
+    )  # fmt: skip
+    worth = f", {done.verdict}" if done.verdict is not None else ""
+    text = f"{part.name} signature attached ({len(part.blob)} bytes{worth})"
+    if done.removed:
+        text += ", instead of " + ", ".join(map(str, done.removed))
+    remarks: tuple[Remark, ...] = done.remarks
+    return Change(done.content, "signed", text, remarks)
+
+
+def _unarmoured(data: bytes) -> bytes:
+    """The CMS in PEM, which ``openssl cms -sign -outform PEM`` writes; anything else as it is."""
+    import binascii
+
+    found = re.search(rb"-----BEGIN (CMS|PKCS7)-----(.*?)-----END \1-----", data, re.DOTALL)
+    if found is None:
+        return data
+    try:
+        return binascii.a2b_base64(found[2])
+    except binascii.Error as reason:
+        raise ParseError(f"damaged PEM ({reason})", offset=found.start()) from None
+
+
+def _ring(answers: Answers) -> Keyring | None:
+    if answers.half is None:
+        return None
+    from elfsig.verbs.edit.own_key import own_ring
+
+    return own_ring([Replayer(answers.folder, answers.half, b"")], answers.options.key_created)

@@ -1,0 +1,186 @@
+"""prepare: what a signing service is to sign for each module, in files, with a manifest to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+from elfsig.crypto.hashes import HASHES
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.errors import SigningError, UsageError
+from elfsig.model import Format, SignOptions
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import Evidence
+from elfsig.registry import Registry
+from elfsig.signers.deferred import Asked, Recorder
+from elfsig.signers.outside import PublicHalf, Request, read_public
+from elfsig.verbs.edit.change import Change, Done
+from elfsig.verbs.edit.sign import choose_pair, sign_file
+from elfsig.verbs.edit.strip import strip
+
+MANIFEST = "manifest.json"
+KIND = "elfsig-signing-request"
+VERSION = 1
+
+Form = Literal["digest", "bytes"]
+"""What is written: the digest that the key signs, or the bytes that the service hashes itself."""
+
+_SUFFIXES = {"digest": ".digest", "block": ".block", "message": ".tbs"}
+
+
+class Order(NamedTuple):
+    """What a manifest says: how signatures are to be made, by whose key, and what was asked for.
+
+    ``half`` is None where a manifest names no key. ``asked`` are digests, blocks, or hashes of messages, by
+    the module's path below the tree that was prepared.
+    """
+
+    format: str
+    options: SignOptions
+    half: PublicHalf | None
+    asked: Mapping[str, bytes]
+
+
+def prepare_file(
+    evidence: Evidence,
+    format_: Format,
+    half: PublicHalf,
+    options: SignOptions,
+    registry: Registry,
+    *,
+    form: Form = "digest",
+    replace: bool = False,
+    stack: bool = False,
+) -> Change:
+    """A file with what the key must sign, and a record of it for the manifest.
+
+    ``options.created`` must be set: what is signed may hold the time. Raises SigningError, EditRefused.
+    """
+    request = _request(evidence, format_, half, options, registry, replace, stack)
+    record = {
+        "kind": request.kind,
+        "hash": request.hash,
+        "asked": _mark(request).hex(),
+        "content_sha256": hashlib.sha256(evidence.content).hexdigest(),
+    }
+    data, suffix = request.data, _SUFFIXES[request.kind]
+    if form == "bytes" and request.kind == "digest":
+        content = strip(evidence.content, registry, everything=True).content if replace else evidence.content
+        data, suffix = _hashed_bytes(content, format_, options, request), ".tbs"
+    what = f"{request.kind} ({request.hash or half.algorithm})"
+    return Change(data, "prepared", f"{what}, {len(data)} bytes to sign", suffix=suffix, record=record)
+
+
+def _request(
+    evidence: Evidence,
+    format_: Format,
+    half: PublicHalf,
+    options: SignOptions,
+    registry: Registry,
+    replace: bool,
+    stack: bool,
+) -> Request:
+    """What the format asks of a key, found out by asking for a signature."""
+    try:
+        sign_file(evidence, format_, Recorder(half), options, registry, replace=replace, stack=stack)
+    except Asked as stop:
+        return stop.request
+    raise SigningError(f"{format_.id} signatures need no private key", code="cannot-prepare")
+
+
+def _mark(request: Request) -> bytes:
+    """What tells one request from another: messages are as long as modules."""
+    return hashlib.sha256(request.data).digest() if request.kind == "message" else request.data
+
+
+def _hashed_bytes(content: bytes, format_: Format, options: SignOptions, request: Request) -> bytes:
+    """The bytes whose digest ``request`` is. Raises SigningError where the format hashes more behind them."""
+    image = Image(content)
+    vermagic = modinfo.value(image, b"vermagic") if format_.choose is not None else None
+    message = choose_pair(format_, options, vermagic).coverage.message(image, None)
+    state = HASHES[request.hash or ""].new()
+    message.feed(state)
+    if state.digest() != request.data:
+        raise SigningError(
+            f"{format_.id} signatures hash more than the module's bytes: prepare digests instead",
+            code="cannot-prepare",
+        )
+    return message.to_bytes()
+
+
+# --------------------------------------------------------------------------- the manifest
+
+
+class Manifest:
+    """Collects the records of a run and writes them, as one JSON document, behind the last file."""
+
+    def __init__(self, folder: str, format_: Format, half: PublicHalf, options: SignOptions) -> None:
+        self.folder = folder
+        self.head: dict[str, Any] = {
+            "kind": KIND,
+            "schema_version": VERSION,
+            "format": format_.id,
+            "options": options._asdict(),
+            "key": _pem(half),
+            "algorithm": half.algorithm,
+            "key_bits": half.key_bits,
+        }
+        self.files: list[Mapping[str, Any]] = []
+
+    def kept(self, results: Iterable[Done]) -> Iterator[Done]:
+        """Pass on ``results``, and write the manifest when they end. Raises WriteError."""
+        for done in results:
+            if done.record is not None and done.target is not None and done.error is None:
+                file = os.path.relpath(done.target, self.folder)
+                self.files.append({"name": os.path.splitext(file)[0], "file": file, **done.record})
+            yield done
+        if self.files:
+            document = {**self.head, "files": self.files}
+            text = json.dumps(document, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+            write_atomic(os.path.join(self.folder, MANIFEST), text.encode())
+
+
+def _pem(half: PublicHalf) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    if half.certificate is not None:
+        from ssl import DER_cert_to_PEM_cert
+
+        return DER_cert_to_PEM_cert(half.certificate.der)
+    return str(half.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
+
+
+def read_manifest(folder: str) -> Order | None:
+    """The order in ``folder``, None where there is no manifest. Raises UsageError for a damaged one."""
+    path = os.path.join(folder, MANIFEST)
+    if not os.path.lexists(path):
+        return None
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return _order(json.load(stream), path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        text = f"{path}: not a manifest of elfsig sign --prepare: {type(reason).__name__}: {reason}"
+        raise UsageError(text, code="manifest") from None
+
+
+def _order(document: dict[str, Any], path: str) -> Order:
+    if document["kind"] != KIND or document["schema_version"] != VERSION:
+        raise ValueError("of another kind or version")
+    options = SignOptions(**document["options"])
+    wrong = [name for name, value in options._asdict().items() if not _same_type(name, value)]
+    if wrong:
+        raise ValueError(f"option {wrong[0]}")
+    asked = {str(each["name"]): bytes.fromhex(each["asked"]) for each in document["files"]}
+    return Order(str(document["format"]), options, read_public(document["key"].encode(), path), asked)
+
+
+def _same_type(name: str, value: object) -> bool:
+    """Whether a manifest's value is of the kind that the option has."""
+    usual = SignOptions._field_defaults[name]
+    if usual is None:
+        return value is None or isinstance(value, int if name == "created" else str)
+    return type(value) is type(usual)

@@ -1,0 +1,1 @@
+"""Verifying: one report for each file, and what a kernel would have answered."""

@@ -1,0 +1,379 @@
+"""verify: what every signature of one file is worth, given a set of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from elfsig.carriers.remains import behind_elf
+from elfsig.carriers.trailer import MARKER
+from elfsig.coverages.gaps import gaps
+from elfsig.crypto.checks import weaknesses
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.elf.subject import not_module
+from elfsig.errors import ElfsigError, ParseError
+from elfsig.model import (
+    FileReport,
+    Finding,
+    Format,
+    Key,
+    KeyId,
+    Keyring,
+    Message,
+    Outcome,
+    Pair,
+    Place,
+    Remark,
+    Signature,
+    SignOptions,
+    Verdict,
+)
+from elfsig.opened.evidence import Evidence
+from elfsig.opened.places import Found, anomalies, find, innermost
+from elfsig.registry import Registry
+from elfsig.verbs.verify.layers import beside, mark_effective
+
+UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
+"""What a format's advice on signing says that is as true of a signature that is there already."""
+
+NO_KEYS = "no key source was given: name one with --trust"
+
+
+class NoKeys:
+    """The keyring of somebody who gave none."""
+
+    keys: Sequence[Key] = ()
+
+    def find(self, key_id: KeyId) -> Sequence[Key]:
+        return ()
+
+    def nameless(self, kind: str) -> Sequence[Key]:
+        return ()
+
+
+class Checked(NamedTuple):
+    """One signature as one (coverage, envelope) pair of one format sees it."""
+
+    format: Format
+    pair: Pair
+    signature: Signature | None
+    outcome: Outcome
+    message: Message | None
+
+
+Outside = Callable[[Image, Registry], Found]
+"""Gives a signature that lies outside of a file its place: see :mod:`elfsig.verbs.verify.detached`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a file: the keys to check against (None: none were given), and whether the
+    SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each)."""
+
+    registry: Registry
+    keys: Keyring | None = None
+    hashes: bool = False
+    check: bool = True
+
+
+def examine(evidence: Evidence, question: Question, outside: Outside | None = None) -> FileReport:
+    """Everything about one file. ``check=False`` parses signatures and checks none (``list``, ``show``).
+
+    ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
+    Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
+    """
+    image, found = _located(evidence, question.registry)
+    if outside is not None:
+        found = [outside(image, question.registry), *(replace(f, layer=f.layer + 1) for f in found)]
+    findings = [f for each in found for f in findings_at(each, question)]
+    if image.data is evidence.content:
+        findings = _with_tail(evidence, findings)
+    oddities = anomalies(image, question.registry)
+    findings = mark_effective(findings)
+    effective = next((f for f in findings if f.effective), None)
+    verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
+    others = beside(findings, effective) if effective and question.check else ()
+    return FileReport(
+        path=evidence.path,
+        size=len(evidence.raw),
+        sha256=evidence.sha256 if question.hashes else None,
+        compression=evidence.compression,
+        content_sha256=_content_sha256(image, found, question) if question.hashes else None,
+        elf=image.elf.summary() if image.elf else None,
+        findings=tuple(findings),
+        verdict=verdict,
+        warnings=(*reasons, *others, *_file_warnings(image, evidence, found, findings), *oddities),
+    )
+
+
+def failed(path: str, fault: ElfsigError) -> FileReport:
+    """The report of a file that could not be read."""
+    error = Remark(fault.code, fault.text, fault.offset)
+    return FileReport(path, None, None, None, None, None, (), None, error=error)
+
+
+# --------------------------------------------------------------------------- one place
+
+
+def findings_at(found: Found, question: Question) -> Iterator[Finding]:
+    """One finding per signature at a place: of the first claimant that verifies, else of the first."""
+    place = found.place
+    if place.fault is not None or not found.claimants:
+        yield _bare_finding(found)
+        return
+    best: list[Checked] = []
+    for format_ in found.claimants:
+        checked = _best_pair(found, format_, question)
+        if not best or any(_is_good(c) for c in checked):
+            best = checked
+        if any(_is_good(c) for c in best):
+            break
+    for each in best:
+        yield _finding(found, each, question)
+
+
+def _bare_finding(found: Found) -> Finding:
+    """A place that is damaged, or that no format claims."""
+    place, ids = found.place, [f.id for f in found.claimants]
+    if place.fault is None:
+        odd = next((r for r in place.remarks if r.code == "id-type-unknown"), None)
+        fault = odd or Remark("unclaimed", "no known format has a signature like this", place.start)
+        verdict = Verdict.UNSUPPORTED
+    else:
+        fault, verdict = place.fault, Verdict.MALFORMED
+    return Finding(
+        ids[0] if ids else None,
+        found.layer,
+        found.layer,
+        False,
+        place,
+        None,
+        None,
+        verdict,
+        fault.text,
+        None,
+        tuple(dict.fromkeys((fault, *place.remarks))),
+    )
+
+
+def _is_good(checked: Checked) -> bool:
+    return checked.outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+
+
+def _best_pair(found: Found, format_: Format, question: Question) -> list[Checked]:
+    """The signatures as the first pair sees under which one matches, else as the first that parses."""
+    attempts = [
+        _attempt(found.place, format_, pair, found.image, question) for pair in _pairs(format_, question)
+    ]
+    good = next((a for a in attempts if any(_is_good(c) for c in a)), None)
+    if good is not None:
+        return good
+    parsed = [a for a in attempts if a[0].signature is not None]
+    if not parsed:
+        return attempts[0]
+    tried = [a[0].pair.coverage.id for a in parsed if a[0].pair.envelope.id == parsed[0][0].pair.envelope.id]
+    return [_say_tried(checked, tried) for checked in next(filter(_says_fits, parsed), parsed[0])]
+
+
+def _says_fits(attempt: list[Checked]) -> bool:
+    """Whether the signature's own 16 bits of the hash speak for this coverage, where no key does."""
+    return any(remark.code == "hash16-fits" for each in attempt for remark in each.outcome.remarks)
+
+
+def _pairs(format_: Format, question: Question) -> Iterator[Pair]:
+    """The pairs to try; when nothing is to be checked, one coverage for each envelope is enough."""
+    seen: set[str] = set()
+    for pair in format_.pairs:
+        if question.check or pair.envelope.id not in seen:
+            yield pair
+        seen.add(pair.envelope.id)
+
+
+def _say_tried(checked: Checked, tried: Sequence[str]) -> Checked:
+    if checked.outcome.verdict is not Verdict.INVALID or len(tried) < 2:
+        return checked
+    reason = f"{checked.outcome.reason} (tried: {', '.join(tried)})"
+    return checked._replace(outcome=checked.outcome._replace(reason=reason))
+
+
+def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: Question) -> list[Checked]:
+    """Parse the blob and check each signature in it; at least one entry."""
+    try:
+        signatures = pair.envelope.parse(place.blob, place.params)
+    except ParseError as fault:
+        where = None if fault.offset is None else place.blob_start + fault.offset
+        remark = Remark(fault.code, fault.text, where)
+        return [Checked(format_, pair, None, Outcome(Verdict.MALFORMED, fault.text, None, (remark,)), None)]
+    if not question.check:
+        return [Checked(format_, pair, s, _unchecked(s, format_), None) for s in signatures]
+    try:
+        message = pair.coverage.message(image, place)
+    except ParseError as fault:
+        word = Verdict.UNSUPPORTED if fault.code.startswith("unsupported") else Verdict.MALFORMED
+        outcome = Outcome(word, f"{pair.coverage.id} cannot be computed: {fault}")
+        return [Checked(format_, pair, s, outcome, None) for s in signatures]
+    return [
+        Checked(format_, pair, s, _outcome(s, message, format_, pair, question), message) for s in signatures
+    ]
+
+
+def _unchecked(signature: Signature, format_: Format) -> Outcome:
+    """What can be said of a signature without checking it."""
+    if signature.fault is not None:
+        return _faulty(signature.fault)
+    if "verify" in format_.capabilities:
+        return Outcome(Verdict.UNCHECKED)
+    return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
+
+
+def _faulty(fault: Remark) -> Outcome:
+    return Outcome(Verdict.MALFORMED, fault.text, None, (fault,))
+
+
+def _outcome(
+    signature: Signature, message: Message, format_: Format, pair: Pair, question: Question
+) -> Outcome:
+    if signature.fault is not None:
+        return _faulty(signature.fault)
+    if "verify" not in format_.capabilities and format_.why_unsupported:
+        return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
+    outcome = pair.envelope.verify(signature, message, question.keys or NoKeys())
+    if outcome.verdict is Verdict.UNKNOWN_KEY and question.keys is None:
+        return Outcome(Verdict.UNCHECKED, NO_KEYS)
+    return outcome
+
+
+def _finding(found: Found, checked: Checked, question: Question) -> Finding:
+    signature, outcome, message = checked.signature, checked.outcome, checked.message
+    warnings = [*outcome.remarks, *found.place.remarks]
+    if signature is not None:
+        said = (*outcome.remarks, *signature.remarks)
+        warnings = [*_in_content(said, found.place), *found.place.remarks]
+        warnings += weaknesses(signature, outcome.key)
+    if outcome.key is not None:
+        warnings += outcome.key.remarks
+    if message is not None and _is_good(checked):
+        warnings += _unread(checked, found.image)
+        warnings += [*message.remarks, *gaps(message, found.image, found.place)]
+    return Finding(
+        checked.format.id,
+        found.layer,
+        found.layer,
+        False,
+        found.place,
+        signature,
+        checked.pair.coverage.id if _is_good(checked) else None,
+        outcome.verdict,
+        outcome.reason,
+        outcome.key,
+        tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _unread(checked: Checked, image: Image) -> Iterator[Remark]:
+    """What the format says of signatures that match and that kernels of its time did not read."""
+    signature, advise = checked.signature, checked.format.advise
+    if signature is None or signature.algorithm is None or advise is None:
+        return
+    made = SignOptions(hash=signature.hash, payload=checked.pair.payload, force=True)
+    for remark in advise(signature.algorithm, made, modinfo.value(image, b"vermagic")):
+        if remark.code in UNREAD:
+            yield remark
+
+
+def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
+    """What an envelope remarked, with offsets in the content instead of in its blob."""
+    for remark in remarks:
+        at = remark.offset
+        yield remark if at is None else remark._replace(offset=place.blob_start + at)
+
+
+# --------------------------------------------------------------------------- the file
+
+
+def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdict, tuple[Remark, ...]]:
+    """The word for a file in which no signature was found, and why where it is not plainly unsigned."""
+    if not image.end:
+        return Verdict.MALFORMED, (Remark("empty", "the file is empty", 0),)
+    if image.elf_fault is not None:
+        return Verdict.MALFORMED, ()
+    # A signature section of the wrong type is no signature to any kernel, yet it is not nothing either.
+    return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
+
+
+def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]]:
+    """What is looked at, and the places in it: the content; but of a compressed file that is no module, and
+    is signed as it stands (an initramfs, say), the file itself."""
+    if evidence.tail_offset is not None and not evidence.holds_module:
+        image = Image(evidence.raw)
+        found = find(image, registry)
+        if found and found[-1].place.start == evidence.tail_offset and found[-1].place.fault is None:
+            return image, [replace(f, place=replace(f.place, where="file")) for f in found]
+    image = Image(evidence.content)
+    return image, find(image, registry)
+
+
+def _file_warnings(
+    image: Image, evidence: Evidence, found: Sequence[Found], findings: Sequence[Finding]
+) -> Iterator[Remark]:
+    fault, content = image.elf_fault, innermost(image, found)
+    if fault is not None:
+        yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
+    elif image.end:
+        sound = any(f.verdict is not Verdict.MALFORMED for f in findings)
+        yield from _not_module(content or image, sound)
+    if content is not None and (behind := behind_elf(content)) is not None:
+        yield behind
+    tail = evidence.tail_offset
+    if tail is not None and image.data is evidence.content and MARKER[:-1] not in evidence.raw[tail:]:
+        size = len(evidence.raw) - tail
+        yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
+
+
+def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
+    """What a signed file is, where it is no module; an unsigned one is no matter of ours."""
+    if not signed:
+        if not image.is_elf:
+            yield Remark("not-elf", "no ELF file", 0)
+    elif (what := not_module(image)) is not None:
+        code = "not-module" if image.is_elf else "not-elf"
+        yield Remark(
+            code, f"no module: {what}; the signature is over the whole file, as IMA and kexec have it", 0
+        )
+
+
+def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
+    """Put a trailer that lies behind the compressed stream, instead of inside, in front of the others."""
+    tail = evidence.tail_offset
+    if tail is None or (at := evidence.raw.rfind(MARKER[:-1], tail)) < 0:
+        return list(findings)
+    text = (
+        "signed after compression: the trailer lies behind the compressed stream; the loader sees a damaged "
+        "file (EINVAL), the kernel treats the module as unsigned"
+    )
+    fault = Remark("signed-after-compression", text, at)
+    place = Place(
+        "trailer", "trailer:modsig", tail, len(evidence.raw), tail, b"", None,
+        fault=fault, where="file", treated_as_unsigned=True,
+    )  # fmt: skip
+    outer = Finding(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
+    return [outer, *(f._replace(layer=f.layer + 1, blob=f.blob + 1) for f in findings)]
+
+
+def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:
+    """SHA-256 of what stripping every signature would give; None where strip would refuse."""
+    from hashlib import sha256
+
+    if any(f.place.fault is not None for f in found):
+        return None
+    if all(f.place.kind == "trailer" for f in found):
+        end = found[-1].place.start if found else image.end
+        return sha256(memoryview(image.data)[:end]).hexdigest()
+    from elfsig.verbs.edit.strip import strip
+
+    try:
+        return sha256(strip(image.data, question.registry, everything=True).content).hexdigest()
+    except ElfsigError:
+        return None

@@ -1,0 +1,132 @@
+"""What a kernel would have answered: predictions for a file, and their place in the file's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elfsig.carriers.detached import argument_place
+from elfsig.elf.image import Image
+from elfsig.kernels import config as configs
+from elfsig.kernels.policy import Subject, every_mode, predict_modes
+from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
+from elfsig.kernels.select import Chosen, for_module
+from elfsig.model import FileReport, Finding, Remark
+from elfsig.opened.evidence import Evidence
+from elfsig.registry import Registry
+from elfsig.trust.keyring import Ring
+from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisive
+
+
+@dataclass(frozen=True, slots=True)
+class KernelQuestion:
+    """Which kernel is asked, how strict it runs, which keys it holds.
+
+    ``options`` is its configuration where one is known. ``every`` asks for all modes that matter.
+    ``argument`` is a module argument given with the file.
+    """
+
+    chosen: Chosen
+    registry: Registry
+    ring: Ring | None = None
+    options: configs.Options | None = None
+    mode: Mode = PERMISSIVE
+    every: bool = False
+    argument: str | None = None
+
+    def built(self, image: Image) -> configs.Built:
+        """The profile, as its configuration says it was built. Raises UsageError where it is not known."""
+        profile = self.chosen.profile or for_module(image)
+        return configs.Built(profile) if self.options is None else configs.apply(profile, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The profile that was asked and its answers, one for each mode; ``remarks`` on the configuration."""
+
+    profile: Profile
+    predictions: tuple[Prediction, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the module loads in every mode that was asked about."""
+        return all(each.accepted for each in self.predictions)
+
+
+def ask(evidence: Evidence, question: KernelQuestion) -> Asked:
+    """The answers for one file. Raises UsageError where the module does not tell its kernel."""
+    image = Image(evidence.content)
+    built = question.built(image)
+    mode = configs.merged([question.mode, built.mode])
+    modes = every_mode(built.profile) if question.every else (mode,)
+    argument = argument_place(image, question.argument) if question.argument is not None else None
+    subject = Subject(evidence, question.registry, question.ring, built.profile, argument)
+    return Asked(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
+
+
+# --------------------------------------------------------------------------- in the report
+
+
+def with_kernel(report: FileReport, asked: Asked) -> FileReport:
+    """``report`` with the kernel's answer in it; the signature that the kernel looks at is effective."""
+    findings = _looked_at(report.findings, asked.predictions[0])
+    effective = next((f for f in findings if f.effective), None)
+    warnings = report.warnings
+    if effective is not None:
+        kept = [w for w in warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
+        warnings = (*beside(findings, effective), *kept)
+    elif report.findings:
+        text = f"{asked.profile.id} looks at none of the signatures in this file"
+        warnings = (*warnings, Remark("kernel-sees-none", text))
+    return report._replace(
+        findings=tuple(findings),
+        verdict=effective.verdict if effective else report.verdict,
+        warnings=warnings,
+        kernel=kernel_object(asked),
+    )
+
+
+def _looked_at(findings: Sequence[Finding], prediction: Prediction) -> list[Finding]:
+    place = prediction.place
+    seen = [
+        f for f in findings if place is not None and (f.place.end, f.place.kind) == (place.end, place.kind)
+        and f.place.section == place.section
+    ]  # fmt: skip
+    decides = decisive(seen) if seen else None
+    return [f._replace(effective=f is decides) for f in findings]
+
+
+def kernel_object(asked: Asked) -> Mapping[str, Any]:
+    """The member ``kernel`` of a file's object; with several modes the first one's, and all as ``modes``."""
+    objects = [_prediction_object(each) for each in asked.predictions]
+    first = dict(objects[0])
+    if len(objects) > 1:
+        first["modes"] = objects
+    first["remarks"] = list(asked.remarks)
+    return first
+
+
+def _prediction_object(each: Prediction) -> dict[str, Any]:
+    mode = each.mode
+    return {
+        "id": each.id,
+        "enforcing": mode.enforcing,
+        "lockdown": mode.lockdown,
+        "fips": mode.fips,
+        "accepted": each.accepted,
+        "errno": each.errno,
+        "inner": each.inner,
+        "fault": each.fault,
+        "panic": each.panic,
+        "taint": each.taint,
+        "message": each.message,
+        "log": list(each.log),
+        "insmod": each.insmod,
+        "reason": each.reason,
+        "advice": each.advice,
+        "basis": each.basis.value,
+        "steps": [{"name": s.name, "result": s.result, "text": s.text} for s in each.steps],
+        "notes": list(each.notes),
+    }

@@ -1,0 +1,94 @@
+"""The floors of the house: a module imports from its own floor's folder and from floors below, never up.
+
+Function-level and type-checking imports count: a circle that is hidden in a function is a circle.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ROOTS = (CHECKOUT, CHECKOUT / "formats")
+
+FLOORS = (
+    ("elfsig.errors", "elfsig._version"),
+    ("elfsig.elf",),
+    ("elfsig.model",),
+    ("elfsig.crypto",),
+    ("elfsig.carriers", "elfsig.coverages", "elfsig.envelopes"),
+    ("elfsig_formats",),
+    ("elfsig.registry",),
+    ("elfsig.opened",),
+    ("elfsig.trust",),
+    ("elfsig.signers",),
+    ("elfsig.keygen",),
+    ("elfsig.kernels",),
+    ("elfsig.verbs",),
+    ("elfsig.batch",),
+    ("elfsig.host",),
+    ("elfsig.api",),
+    ("elfsig",),
+    ("elfsig.cli",),
+    ("elfsig.__main__", "elfsig.manual"),
+)
+"""From the ground up. Folders on one floor do not import from each other."""
+
+MAX_MODULES, MAX_LINES = 30, 400
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for root in ROOTS:
+        for top in ("elfsig", "elfsig_formats"):
+            for path in (root / top).rglob("*.py"):
+                name = ".".join(path.relative_to(root).with_suffix("").parts)
+                found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _room(module: str) -> str:
+    """The entry of FLOORS that ``module`` belongs to."""
+    rooms = [room for floor in FLOORS for room in floor]
+    fitting = [r for r in rooms if module == r or (module.startswith(r + ".") and r != "elfsig")]
+    assert fitting, f"{module} is on no floor"
+    return max(fitting, key=len)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_down(module: str) -> None:
+    room = _room(module)
+    for imported in _imports(MODULES[module]):
+        if imported in MODULES and (other := _room(imported)) != room:
+            assert LEVEL[other] < LEVEL[room], f"{module} imports {imported}"
+
+
+def test_no_folder_is_crowded() -> None:
+    for folder in {path.parent for path in MODULES.values()}:
+        assert len(list(folder.glob("*.py"))) <= MAX_MODULES, folder
+
+
+def test_no_module_is_long() -> None:
+    long = {
+        name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MAX_LINES
+    }
+    assert not long
