@@ -13,7 +13,6 @@ from elfsig import registry
 from elfsig.crypto.hashes import HASHES
 from elfsig.elf.edit import insert_section
 from elfsig.elf.guard import Wish
-from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_NOTE, SHT_PROGBITS
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
@@ -31,6 +30,7 @@ from elfsig_formats.gkh import GKH
 from elfsig_formats.note import NOTE
 from elfsig_formats.redhat import REDHAT
 from elfsig_formats.variants import searching
+from tests.support import reference_streams as reference
 from tests.support.gnupg import Home, home
 from tests.support.openpgp import Keys, message, signer
 from tests.support.run import run
@@ -112,8 +112,7 @@ def test_gnupg_accepts_each_signature_over_its_stream(
 ) -> None:
     result = signed(unsigned(name), format_id, kind, **wish)
     found = only(result.content)
-    (coverage,) = {p.coverage for f in REGISTRY.formats for p in f.pairs if p.coverage.id == result.coverage}
-    stream = coverage.message(Image(result.content), found.place).to_bytes()
+    stream = reference.stream(result.coverage, result.content, found.place.index)
     assert gnupg.accepts(found.place.blob, stream)
 
 

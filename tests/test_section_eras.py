@@ -18,6 +18,7 @@ from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions, Verdict
 from elfsig.opened import evidence
+from elfsig.opened.places import find
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
 from elfsig.trust.openpgp import read
@@ -25,6 +26,7 @@ from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.inspect.digest import streams
 from elfsig.verbs.verify.examine import Question, examine
+from tests.support import reference_streams as reference
 from tests.support.debian import debian_modules
 from tests.support.gnupg import Home, home
 from tests.support.kernels import ARCHES
@@ -117,7 +119,7 @@ def gnupg() -> Iterator[Home]:
 
 def judged(path: Path, wish: Wish, key: Path, gnupg: Home, work: Path) -> bool:
     """Sign ``path`` on the command line; whether GnuPG accepts the packet that ``show --extract`` cuts out
-    over the stream that ``digest -o`` writes, and refuses it over another."""
+    over the reference stream, which ``digest -o`` has to write as well, and refuses it over another."""
     out, stream, parts = work / "signed.ko", work / "stream", work / "parts"
     lines: tuple[tuple[str | Path, ...], ...] = (
         ("sign", path, "--format", wish.format, *wish.words, "--key", key, "-o", out),
@@ -127,10 +129,12 @@ def judged(path: Path, wish: Wish, key: Path, gnupg: Home, work: Path) -> bool:
     for line in lines:
         done = run(*line)
         assert done.code == 0, done.err
+    content = out.read_bytes()
+    (found,) = find(Image(content), REGISTRY)
+    signed = reference.stream(wish.coverage, content, found.place.index)
+    assert stream.read_bytes() == signed
     packet = (parts / "signed.ko.pgp").read_bytes()
-    return gnupg.accepts(packet, stream.read_bytes()) and not gnupg.accepts(
-        packet, stream.read_bytes() + b"!"
-    )
+    return gnupg.accepts(packet, signed) and not gnupg.accepts(packet, signed + b"!")
 
 
 @each_wish

@@ -12,8 +12,8 @@ from elfsig import registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.elf.image import Image
 from elfsig.opened.places import Found, find
-from elfsig.verbs.inspect.digest import streams
 from elfsig.verbs.verify.detached import from_argument
+from tests.support import reference_streams as reference
 from tests.support.gnupg import Home, home
 from tests.support.tools import need
 
@@ -53,7 +53,8 @@ class Judges:
         found = signed.found(format_id)
         blob = found.place.blob
         if format_id in ("gkh", "redhat", "note"):
-            return self.gnupg.accepts(blob, self._stream(signed, coverage))
+            stream = reference.stream(coverage, signed.content, found.place.index)
+            return self.gnupg.accepts(blob, stream)
         stream = signed.content[: found.place.start]
         judge = {
             "crypto-pgp": self.gnupg.accepts, "modarg-pgp": self.gnupg.accepts, "pkcs7": self._cms,
@@ -61,12 +62,6 @@ class Judges:
         }[format_id]  # fmt: skip
         good = judge(blob, stream)
         return good and (format_id not in MODINFO or self._modinfo(signed.content) == MODINFO[format_id])
-
-    def _stream(self, signed: Signed, coverage: str) -> bytes:
-        """What ``elfsig digest --coverage`` writes."""
-        message = streams(Image(signed.content), REGISTRY, coverage)[0].message
-        assert message is not None
-        return message.to_bytes()
 
     def _files(self, blob: bytes, stream: bytes) -> tuple[Path, Path]:
         paths = self.folder / "module.sig", self.folder / "module"

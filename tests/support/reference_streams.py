@@ -180,3 +180,19 @@ def textdata(data: bytes, nobits: bool = False, rela: bool = False) -> bytes:
         if elf.type(section) != NOBITS or nobits:
             out += elf.content(section)
     return out
+
+
+def stream(coverage: str, data: bytes, left_out: int | None = None) -> bytes:
+    """The stream of ``coverage`` over ``data``, without the section of index ``left_out``.
+
+    The ``textdata`` coverages never take in a section ``module_sig``: its name has neither word in it.
+    """
+    streams = {
+        "textdata": lambda: textdata(data),
+        "textdata-fc2": lambda: textdata(data, nobits=True),
+        "textdata-2003": lambda: textdata(data, nobits=True, rela=True),
+        "fileorder": lambda: fileorder(data, left_out),
+        "fileorder-nobuildid": lambda: fileorder(data, left_out, build_id=False),
+        "sorted": lambda: sorted_by_name(data, left_out),
+    }
+    return streams[coverage]()
