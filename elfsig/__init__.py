@@ -35,7 +35,17 @@ if TYPE_CHECKING:
         SigningError,
         UsageError,
     )
-    from elfsig.model import FileReport, Finding, Format, Key, Place, Remark, Signature, SignOptions, Verdict
+    from elfsig.model import (
+        FileReport,
+        Format,
+        Key,
+        Place,
+        Remark,
+        Signature,
+        SignatureReport,
+        SignOptions,
+        Verdict,
+    )
     from elfsig.opened.evidence import Evidence
     from elfsig.opened.evidence import read as open
     from elfsig.signers import open_signer
@@ -46,7 +56,6 @@ __all__ = [
     "ElfsigError",
     "Evidence",
     "FileReport",
-    "Finding",
     "Format",
     "Key",
     "KeySourceError",
@@ -56,6 +65,7 @@ __all__ = [
     "Remark",
     "SignOptions",
     "Signature",
+    "SignatureReport",
     "SigningError",
     "UsageError",
     "Verdict",
@@ -85,7 +95,8 @@ _HOMES = {
     ),
     "elfsig.opened.evidence": ("Evidence",),
     "elfsig.model": (
-        "FileReport", "Finding", "Format", "Key", "Place", "Remark", "Signature", "SignOptions", "Verdict",
+        "FileReport", "Format", "Key", "Place", "Remark", "Signature", "SignatureReport", "SignOptions",
+        "Verdict",
     ),
     "elfsig.signers": ("open_signer",),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from elfsig.errors import EditRefused, UsageError
-from elfsig.model import FileReport, Finding, Format, Keyring, PacketSigner, Signer, SignOptions
+from elfsig.model import FileReport, Format, Keyring, PacketSigner, SignatureReport, Signer, SignOptions
 from elfsig.opened.evidence import LIMIT, Source, read
 from elfsig.registry import Registry, load
 from elfsig.verbs.edit.sign import SignResult
@@ -36,13 +36,13 @@ def formats(plugins: bool = True) -> tuple[Format, ...]:
 
 def list_signatures(
     source: Source, *, registry: Registry | None = None, limit: int = LIMIT
-) -> tuple[Finding, ...]:
+) -> tuple[SignatureReport, ...]:
     """The signatures of ``source``, outermost first, parsed and not checked.
 
-    Raises ReadError; what is wrong with a signature is said in its finding.
+    Raises ReadError; what is wrong with a signature is said in its sig.
     """
     question = Question(registry or load(), check=False)
-    return examine(read(source, limit=limit), question).findings
+    return examine(read(source, limit=limit), question).signatures
 
 
 def verify(
@@ -56,7 +56,7 @@ def verify(
     registry: Registry | None = None,
     limit: int = LIMIT,
 ) -> FileReport:
-    """What the signatures of ``source`` are worth; see FileReport.verdict and its findings.
+    """What the signatures of ``source`` are worth; see FileReport.verdict and its signatures.
 
     ``trust``: what the caller vouches for, each a path as ``--trust`` takes it, or a key ring made before
     (then ``keys`` must be empty). ``keys`` are merely tried. ``detached`` or ``modarg`` give a signature that

@@ -70,7 +70,7 @@ def test_a_signature_may_be_kept_elsewhere() -> None:
     part = SIGNED[len(PLAIN) : -40]
     report = elfsig.verify(PLAIN, trust=SIGNER, detached=part)
     assert report.verdict is elfsig.Verdict.VALID
-    assert report.findings[0].place.kind == "detached"
+    assert report.signatures[0].place.kind == "detached"
     with pytest.raises(elfsig.UsageError):
         elfsig.verify(PLAIN, detached=part, modarg="modsign=1,00")
     with pytest.raises(elfsig.ParseError):

@@ -222,8 +222,8 @@ def taught(*paths: Path) -> Templates[render_list.Parts]:
     for path in paths:
         evidence = read(path)
         report = examine(evidence, Question(known, check=False))
-        if report.findings:
-            templates.learn(report, evidence, render_list.parts(report.findings[0], known.names))
+        if report.signatures:
+            templates.learn(report, evidence, render_list.parts(report.signatures[0], known.names))
     return templates
 
 

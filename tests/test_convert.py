@@ -97,7 +97,7 @@ def step(signed: Signed, to: str, trust: Keyring | None, **more: Any) -> Signed:
     """``signed`` in the format ``to``; what it bears now must be valid under ``trust``."""
     outside = None if signed.argument is None else from_argument(signed.argument)
     done = converted(signed, plan([target(to)], REGISTRY, trust, outside=outside, **more))
-    assert [f.format for f in done.after.findings] == [to]
+    assert [f.format for f in done.after.signatures] == [to]
     assert done.after.verdict is Verdict.VALID
     argument = done.parts[0][1].decode() if done.parts else None
     return Signed(done.content, argument)
@@ -255,7 +255,7 @@ def test_several_targets_are_made_in_the_order_in_which_they_hold(trust: Keyring
     for shuffled in (names, names[::-1]):
         done = converted(signed, plan([target(name) for name in shuffled], REGISTRY, trust))
         assert formats_in(done.content) == ["pkcs7", "crypto-digsig", "note", "redhat", "gkh"]
-        assert {f.verdict for f in done.after.findings} == {Verdict.VALID}
+        assert {f.verdict for f in done.after.signatures} == {Verdict.VALID}
     assert strip(done.content, REGISTRY, everything=True).content == corpus.content(MODULE)
 
 
@@ -446,7 +446,7 @@ def test_what_bears_these_very_signatures_stays_as_it_is(tmp_path: Path) -> None
 def test_the_other_engine_converts_there_and_back(name: str, format_id: str, trust: Keyring) -> None:
     signed = Signed(signed_with("pkcs7", name))
     there = converted(signed, plan([target(format_id, engine="lief")], REGISTRY, trust))
-    assert [f.verdict for f in there.after.findings] == [Verdict.VALID]
+    assert [f.verdict for f in there.after.signatures] == [Verdict.VALID]
     assert "laid-out-anew" in [remark.code for remark in there.remarks]
     back = converted(Signed(there.content), plan([target("pkcs7")], REGISTRY, trust))
     for coverage in ("textdata", "fileorder", "sorted"):
@@ -502,7 +502,7 @@ def test_formats_of_third_parties_take_part_without_code_of_their_own(trust: Key
     signed = Signed(signed_with("note"))
     for wish in (seal, target("redhat"), seal, target("pkcs7")):
         done = converted(signed, plan([wish], registry, trust))
-        assert [(f.format, f.verdict) for f in done.after.findings] == [(wish.format.id, Verdict.VALID)]
+        assert [(f.format, f.verdict) for f in done.after.signatures] == [(wish.format.id, Verdict.VALID)]
         signed = Signed(done.content)
     assert signed.content == signed_with("pkcs7")
     part = attach(corpus.content(MODULE), parts_in(done.content, registry), registry, trust)

@@ -170,7 +170,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def outcome(coverage: Coverage, data: bytes, large: int) -> bytes | None:
-    """The stream, None for a ParseError; any other exception is a finding."""
+    """The stream, None for a ParseError; any other exception is a fault of the code."""
     try:
         found = message(coverage, data, large=large)
     except ParseError:

@@ -109,7 +109,7 @@ def test_a_changed_byte_of_signature_or_trailer_is_valid_only_where_kernels_igno
         tried += 1
         report = examine(read(mutant), asked)
         if report.verdict is Verdict.VALID:
-            codes = {warning.code for found in report.findings for warning in found.warnings}
+            codes = {warning.code for found in report.signatures for warning in found.warnings}
             assert codes & IGNORED.keys(), f"byte {offset} of the signature: valid without a word"
             survivors.setdefault(offset, set()).update(codes & IGNORED.keys())
     reasons = sorted({IGNORED[code] for codes in survivors.values() for code in codes})

@@ -234,8 +234,8 @@ def test_it_never_vouches_for_what_it_made(prefix: str, tmp_path: Path) -> None:
     assert [(key.role, key.trusted) for key in ring.keys] == [("recovered", False)]
     report = examine(file(made(THIRD, "pkcs7", cubic())), Question(REGISTRY, ring))
     assert report.verdict is Verdict.UNTRUSTED
-    assert report.findings[0].reason == "same signer as 0.ko, 1.ko; who that is, is not established"
-    assert "key-recovered" in {remark.code for remark in report.findings[0].warnings}
+    assert report.signatures[0].reason == "same signer as 0.ko, 1.ko; who that is, is not established"
+    assert "key-recovered" in {remark.code for remark in report.signatures[0].warnings}
     broken = examine(
         file(made(THIRD, "pkcs7", cubic()).replace(b"V" * 40, b"W" * 40)), Question(REGISTRY, ring)
     )

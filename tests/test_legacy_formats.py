@@ -17,7 +17,7 @@ from elfsig.elf.table import SHT_NOBITS, SHT_NOTE, SHT_PROGBITS
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
 from elfsig.errors import EditRefused, ParseError, SigningError
-from elfsig.model import FileReport, Finding, Pair, SignOptions, Verdict
+from elfsig.model import FileReport, Pair, SignatureReport, SignOptions, Verdict
 from elfsig.opened import evidence
 from elfsig.signers.gpg import GpgSigner
 from elfsig.trust.keyring import Ring
@@ -63,12 +63,12 @@ def look(content: bytes, ring: Ring | None = None) -> FileReport:
     return examine(evidence.read(content), Question(REGISTRY, ring or keys()))
 
 
-def only(content: bytes, ring: Ring | None = None) -> Finding:
-    (found,) = look(content, ring).findings
+def only(content: bytes, ring: Ring | None = None) -> SignatureReport:
+    (found,) = look(content, ring).signatures
     return found
 
 
-def codes(found: Finding) -> list[str]:
+def codes(found: SignatureReport) -> list[str]:
     return [warning.code for warning in found.warnings]
 
 
@@ -122,7 +122,7 @@ def test_gnupg_accepts_each_signature_over_its_stream(
 @pytest.mark.parametrize("format_id", ["note", "redhat", "gkh"])
 def test_the_default_hash_is_sha1(format_id: str) -> None:
     wish = {"coverage": "sorted"} if format_id == "note" else {}
-    signature = only(signed(unsigned(), format_id, **wish).content).signature
+    signature = only(signed(unsigned(), format_id, **wish).content).claims
     assert signature is not None
     assert signature.hash == "sha1"
 
@@ -283,18 +283,18 @@ def test_of_two_sections_the_one_that_kernels_take_decides(name: str, kind: str)
     good = signed(unsigned(), format_id, **wish).content
     type_ = SHT_NOTE if format_id == "note" else SHT_PROGBITS
     report = look(inserted(good, name, b"second one", type_))
-    assert len(report.findings) == 2
-    effective = next(f for f in report.findings if f.effective)
+    assert len(report.signatures) == 2
+    effective = next(f for f in report.signatures if f.effective)
     assert effective.place.index == (min if kind == "first" else max)(
-        f.place.index or 0 for f in report.findings
+        f.place.index or 0 for f in report.signatures
     )
-    assert any("second-signature-section" in codes(f) for f in report.findings)
+    assert any("second-signature-section" in codes(f) for f in report.signatures)
 
 
 @pytest.mark.parametrize(("name", "type_"), [(".module_sig", SHT_NOTE), (".note.module.sig", SHT_PROGBITS)])
 def test_the_wrong_section_type_is_no_signature_and_not_unsigned(name: str, type_: int) -> None:
     report = look(inserted(unsigned(), name, bytes(64), type_))
-    assert not report.findings
+    assert not report.signatures
     [odd] = [warning for warning in report.warnings if warning.code == "wrong-section-type"]
     assert odd.text.endswith("kernels see no signature in it and treat the module as unsigned")
     assert report.verdict is Verdict.MALFORMED
@@ -342,7 +342,7 @@ def test_old_and_new_signatures_live_side_by_side() -> None:
     """The trailing note covers the allocated section of redhat, which was there before it."""
     both = signed(unsigned(), "redhat").content
     both = sign(both, NOTE, signer("dsa1024"), SignOptions(coverage="sorted"), REGISTRY, stack=True).content
-    assert [f.verdict for f in look(both).findings] == [Verdict.VALID] * 2
+    assert [f.verdict for f in look(both).signatures] == [Verdict.VALID] * 2
     with pytest.raises(EditRefused, match="no longer match"):
         strip(both, REGISTRY, format_id="redhat")
     assert strip(both, REGISTRY, everything=True).content == unsigned()
@@ -353,8 +353,8 @@ def test_vendor_signatures_are_shown_and_not_checked() -> None:
     for blob, algorithm in ((b"Sign\0\0\0\1" + bytes(512), "rsa"), (packet, "rsa")):
         found = only(inserted(unsigned(), ".signature", blob))
         assert (found.format, found.verdict) == ("vendor-signature", Verdict.UNSUPPORTED)
-        assert found.signature is not None
-        assert found.signature.algorithm == algorithm
+        assert found.claims is not None
+        assert found.claims.algorithm == algorithm
     for blob in (b"Sign\0\0\0\2" + bytes(8), b"Sign", b"neither"):
         assert only(inserted(unsigned(), ".signature", blob)).verdict is Verdict.MALFORMED
     with pytest.raises(SigningError):

@@ -134,7 +134,7 @@ def section(content: bytes, work: Path) -> tuple[str, ...]:
 def test_objcopy_makes_the_same_section(work: Path, format_id: str, coverage: str) -> None:
     """Added, then ``--set-section-flags alloc``: the build rules of Fedora Core and RHEL."""
     ours = signed(format_id, coverage)
-    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).findings[0].place
+    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).signatures[0].place
     blob, name = work.with_suffix(".sig"), place.section
     blob.write_bytes(place.blob)
     work.write_bytes(vector_file(LINKED))
@@ -149,7 +149,7 @@ def test_objcopy_makes_the_same_section(work: Path, format_id: str, coverage: st
 def test_the_linker_makes_the_same_note(work: Path, coverage: str) -> None:
     """A note in an object of its own, linked in with ``ld -r``: the build rules of RHEL 6 and UEK2."""
     ours = signed("note", coverage)
-    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).findings[0].place
+    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).signatures[0].place
     note, object_ = work.with_suffix(".note"), work.with_suffix(".o")
     head = struct.pack("<III", 11, len(place.blob), 100) + b"module.sig\0\0"
     note.write_bytes(head + place.blob.ljust(-(-len(place.blob) // 4) * 4, b"\0"))
@@ -190,7 +190,7 @@ def test_gnupg_imports_the_ring_and_knows_the_signatures(tmp_path: Path, kind: s
     ):
         done = CliRunner().invoke(elfsig, line)
         assert done.exit_code == 0, done.output
-    place = examine(evidence.read(out.read_bytes()), Question(REGISTRY, KEYS)).findings[0].place
+    place = examine(evidence.read(out.read_bytes()), Question(REGISTRY, KEYS)).signatures[0].place
     coverage = REGISTRY.get("gkh").pairs[0].coverage
     stream = coverage.message(Image(out.read_bytes()), place).to_bytes()
     with home(program, [ring.read_bytes()]) as judge:

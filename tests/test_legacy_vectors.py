@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from elfsig import registry
 from elfsig.carriers.detached import argument_place
 from elfsig.elf.image import Image
-from elfsig.model import Finding, SectionInfo, SignOptions, Verdict
+from elfsig.model import SectionInfo, SignatureReport, SignOptions, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.places import Found
 from elfsig.trust.keyring import Ring
-from elfsig.verbs.verify.examine import Question, examine, findings_at
+from elfsig.verbs.verify.examine import Question, examine, signatures_at
 from elfsig_formats.variants import lenient
 from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 
@@ -26,21 +26,21 @@ def ring_of(entry: Vector) -> Ring:
     return key_ring(entry["key"] if known else "keys/dsa1024.pub.gpg")
 
 
-def findings(entry: Vector, keys: Ring) -> tuple[Sequence[Finding], Verdict | None]:
+def signatures(entry: Vector, keys: Ring) -> tuple[Sequence[SignatureReport], Verdict | None]:
     """The vector's signatures and the file's verdict; a module argument is handed over beside the file."""
     question, content = Question(REGISTRY, keys), module(entry)
     if "argument" in entry:
         place = argument_place(Image(content), read(entry["argument"]).decode().strip())
         found = Found(0, Image(content), place, REGISTRY.claimants(place))
-        given = list(findings_at(found, question))
+        given = list(signatures_at(found, question))
         return given, given[0].verdict
     report = examine(evidence.read(content), question)
-    return report.findings, report.verdict
+    return report.signatures, report.verdict
 
 
 @each(vectors())
 def test_the_expected_verdict_format_and_coverage(entry: Vector) -> None:
-    given, verdict = findings(entry, ring_of(entry))
+    given, verdict = signatures(entry, ring_of(entry))
     assert verdict == entry["expected"]
     if verdict is Verdict.UNSIGNED:
         assert not given
@@ -52,13 +52,13 @@ def test_the_expected_verdict_format_and_coverage(entry: Vector) -> None:
 
 @each(v for v in vectors() if v["expected"] == "unknown-key")
 def test_the_missing_key_makes_them_valid(entry: Vector) -> None:
-    assert findings(entry, key_ring(entry["key"]))[1] is Verdict.VALID
+    assert signatures(entry, key_ring(entry["key"]))[1] is Verdict.VALID
 
 
 @each(v for v in vectors() if "openpgp" in v and v["expected"] == "valid")
 def test_what_the_packet_says(entry: Vector) -> None:
-    given, _ = findings(entry, ring_of(entry))
-    signature = given[0].signature
+    given, _ = signatures(entry, ring_of(entry))
+    signature = given[0].claims
     assert signature is not None
     wanted = entry["openpgp"]
     said = (signature.facts["packet_version"], signature.facts["signature_class"], signature.algorithm)
@@ -67,7 +67,7 @@ def test_what_the_packet_says(entry: Vector) -> None:
 
 
 def test_an_invalid_note_says_that_all_three_coverages_were_tried() -> None:
-    given, _ = findings(vector("note-sorted-amd64-bad-text"), key_ring("keys/dsa1024.pub.gpg"))
+    given, _ = signatures(vector("note-sorted-amd64-bad-text"), key_ring("keys/dsa1024.pub.gpg"))
     assert "sorted, fileorder, fileorder-nobuildid" in (given[0].reason or "")
 
 
@@ -77,13 +77,13 @@ def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
     question = Question(REGISTRY.changed(lenient), key_ring("keys/dsa1024.pub.gpg"))
     report = examine(evidence.read(module(entry)), question)
     assert report.verdict is Verdict.VALID
-    (warning,) = (w for w in report.findings[0].warnings if w.code == "length-past-end")
-    assert warning.offset == report.findings[0].place.blob_start
+    (warning,) = (w for w in report.signatures[0].warnings if w.code == "length-past-end")
+    assert warning.offset == report.signatures[0].place.blob_start
 
 
 @each(v for v in vectors() if v["format"] == "note" and v["expected"] == "valid")
 def test_without_the_key_the_packet_s_16_bits_tell_the_coverage(entry: Vector) -> None:
-    given, verdict = findings(entry, key_ring("keys/unknown.pub.gpg"))
+    given, verdict = signatures(entry, key_ring("keys/unknown.pub.gpg"))
     (text,) = (w.text for w in given[0].warnings if w.code == "hash16-fits")
     assert verdict is Verdict.UNKNOWN_KEY
     assert f"fit {entry['coverage']}," in text

@@ -66,7 +66,7 @@ def test_the_examples_of_the_readme_run_and_their_results_verify(folder: Path) -
     ):
         report = elfsig.verify(folder / name, trust=trust)
         assert report.verdict is elfsig.Verdict.VALID
-        assert report.findings[0].format == format_id
+        assert report.signatures[0].format == format_id
     assert (folder / "shipped.ko").read_bytes() == (folder / "driver.ko").read_bytes()
 
 

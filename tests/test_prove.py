@@ -60,7 +60,7 @@ def proofs(
 def holds(cover: Cover, proof: Proof) -> int:
     """Assert it, and that a key took part where one fits; how many bytes were changed."""
     assert proof.holds, [trial._asdict() for trial in proof.against[:5]]
-    good = cover.finding is not None and cover.finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+    good = cover.signature is not None and cover.signature.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
     assert proof.keyed is good
     return sum(count.tried for count in proof.counts.values())
 
@@ -119,7 +119,7 @@ def test_signatures_on_top_of_each_other() -> None:
     for cover, proof in found:
         holds(cover, proof)
         assert proof.keyed
-    whole = {cover.finding.format: cover.kinds.counts() for cover, _ in found if cover.finding}
+    whole = {cover.signature.format: cover.kinds.counts() for cover, _ in found if cover.signature}
     assert Kind.OPEN not in whole["pkcs7"]
     assert whole["x509"][Kind.STEERING] == 40  # info block and marker of the trailer outside
 

@@ -178,7 +178,7 @@ def test_strip_gives_back_hundreds_of_real_modules_to_the_byte(arch: str, format
 def looked_at(content: bytes) -> tuple[str | None, str | None, Verdict | None]:
     """Format, coverage and verdict of the one signature."""
     report = examine(evidence.read(content), question())
-    (found,) = report.findings
+    (found,) = report.signatures
     return found.format, found.coverage, report.verdict
 
 

@@ -38,7 +38,7 @@ def report(content: bytes) -> FileReport:
 
 
 def remarks(found: FileReport) -> list[Remark]:
-    return [*found.warnings, *(remark for each in found.findings for remark in each.warnings)]
+    return [*found.warnings, *(remark for each in found.signatures for remark in each.warnings)]
 
 
 def info(data: bytes, field: str, value: int) -> bytes:
@@ -174,7 +174,7 @@ def test_no_two_lies_are_told_in_the_same_words() -> None:
     told: dict[str, str] = {}
     for name, lie in LIES.items():
         found = report(lie.content)
-        words = " ".join(r.text for r in remarks(found)) + str([f.format for f in found.findings])
+        words = " ".join(r.text for r in remarks(found)) + str([f.format for f in found.signatures])
         alike = {name, told.setdefault(words, name)}
         assert len(alike) == 1 or alike == {"id_type 4"}, alike
 
@@ -182,7 +182,7 @@ def test_no_two_lies_are_told_in_the_same_words() -> None:
 @pytest.mark.parametrize("name", [n for n, lie in LIES.items() if lie.verdict == MALFORMED])
 def test_the_reason_of_what_is_malformed_has_an_offset_in_the_file(name: str) -> None:
     found = report(LIES[name].content)
-    (effective,) = (f for f in found.findings if f.effective)
+    (effective,) = (f for f in found.signatures if f.effective)
     (reason,) = {r for r in effective.warnings if r.text == effective.reason}
     assert reason.offset is not None
     assert 0 <= reason.offset <= len(LIES[name].content)
@@ -207,7 +207,7 @@ def test_the_reason_of_what_is_malformed_has_an_offset_in_the_file(name: str) ->
 )
 def test_what_bears_no_trace_is_not_called_remains(content: bytes) -> None:
     found = report(content)
-    assert found.findings == ()
+    assert found.signatures == ()
     assert found.verdict is (Verdict.UNSIGNED if content else Verdict.MALFORMED)
 
 
@@ -234,22 +234,22 @@ def test_stacks_peel_from_the_outside_in() -> None:
     }  # fmt: skip
     for content, expected in stacks.items():
         found = report(content)
-        assert [f.format for f in found.findings] == expected
-        assert {f.verdict for f in found.findings} == {Verdict.VALID}
-        inner = [any(r.code == "inner-trailer" for r in f.warnings) for f in found.findings]
+        assert [f.format for f in found.signatures] == expected
+        assert {f.verdict for f in found.signatures} == {Verdict.VALID}
+        inner = [any(r.code == "inner-trailer" for r in f.warnings) for f in found.signatures]
         assert inner == [False] + [True] * (len(expected) - 1)
 
 
 def test_a_broken_outer_trailer_hides_what_is_inside() -> None:
     found = report(info(sign_pkcs7(CMS, "other", "sha256"), "sig_len", 0xFFFF))
-    assert [f.verdict for f in found.findings] == [Verdict.MALFORMED]
+    assert [f.verdict for f in found.signatures] == [Verdict.MALFORMED]
 
 
 def test_the_displaced_signature_is_handed_on_whole() -> None:
-    (finding,) = report(CMS + b"!").findings
-    assert finding.place.blob == CMS[END:CMS_END]
-    assert (finding.place.start, finding.place.end) == (END, len(CMS) + 1)
-    assert finding.place.treated_as_unsigned
+    (sig,) = report(CMS + b"!").signatures
+    assert sig.place.blob == CMS[END:CMS_END]
+    assert (sig.place.start, sig.place.end) == (END, len(CMS) + 1)
+    assert sig.place.treated_as_unsigned
 
 
 def test_length_field_of_2012_ends_at_a_blank_for_that_kernel() -> None:

@@ -110,9 +110,9 @@ class Templates(Generic[T]):
 
 
 def _template(report: FileReport, content: bytes, made: T) -> Template[T] | None:
-    if len(report.findings) != 1 or report.warnings or report.compression:
+    if len(report.signatures) != 1 or report.warnings or report.compression:
         return None
-    place, signature = report.findings[0].place, report.findings[0].signature
+    place, signature = report.signatures[0].place, report.signatures[0].claims
     if signature is None or signature.envelope not in OPAQUE or place.kind != "trailer" or place.fault:
         return None
     value_end = place.blob_start + len(place.blob)

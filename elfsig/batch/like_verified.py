@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Generic, NamedTuple, TypeVar
 
 from elfsig.batch.like_trailers import Templates
-from elfsig.model import FileReport, Finding, Key, Verdict
+from elfsig.model import FileReport, Key, SignatureReport, Verdict
 from elfsig.opened.evidence import Evidence
 from elfsig.registry import Registry
 
@@ -37,13 +37,13 @@ class Again(Generic[T]):
 
     def learn(self, report: FileReport, evidence: Evidence, made: T) -> None:
         """Remember the signature of an everyday module, if it matched a key over the plain content."""
-        finding = report.findings[0] if len(report.findings) == 1 else None
-        if finding is None or finding.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
+        sig = report.signatures[0] if len(report.signatures) == 1 else None
+        if sig is None or sig.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
             return
-        signature, key = finding.signature, finding.key
-        if signature is None or key is None or not _is_over_content(finding):
+        signature, key = sig.claims, sig.key
+        if signature is None or key is None or not _is_over_content(sig):
             return
-        behind = len(evidence.content) - finding.place.blob_start - len(finding.place.blob)
+        behind = len(evidence.content) - sig.place.blob_start - len(sig.place.blob)
         known = Known(key, str(signature.algorithm), str(signature.hash), len(signature.value), behind, made)
         self._templates.learn(report, evidence, known)
 
@@ -65,12 +65,12 @@ class Again(Generic[T]):
         return known.made if match is Match.YES else None
 
 
-def _is_over_content(finding: Finding) -> bool:
+def _is_over_content(sig: SignatureReport) -> bool:
     """Does the value sign the hash of the content itself, and not that of attributes or of itself?"""
-    signature = finding.signature
+    signature = sig.claims
     return (
         signature is not None
-        and finding.coverage == "whole-file"
+        and sig.coverage == "whole-file"
         and signature.algorithm in ("rsa", "ecdsa")
         and signature.hash is not None
         and signature.facts.get("signed_attributes") is None

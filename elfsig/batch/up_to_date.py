@@ -10,13 +10,13 @@ from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.kernels.suits import suited
-from elfsig.model import Finding, Format, Keyring, PacketSigner, Signer, SignOptions, Verdict
+from elfsig.model import Format, Keyring, PacketSigner, SignatureReport, Signer, SignOptions, Verdict
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import choose_pair
-from elfsig.verbs.verify.examine import Question, findings_at
+from elfsig.verbs.verify.examine import Question, signatures_at
 
 OWN_HASH: Final = frozenset({"ed25519", "ed448", "mldsa44", "mldsa65", "mldsa87"})
 """Algorithms that bring a hash of their own: a format's default says nothing about theirs."""
@@ -76,22 +76,22 @@ def is_done(evidence: Evidence, wanted: Wish, *, beside_others: bool = False) ->
 def _is_wanted(found: Found, wanted: Wish) -> bool:
     if found.place.fault is not None or wanted.format not in found.claimants:
         return False
-    findings = list(findings_at(found, Question(wanted.registry, wanted.keys)))
-    return len(findings) == 1 and _as_asked(findings[0], found.image, wanted)
+    signatures = list(signatures_at(found, Question(wanted.registry, wanted.keys)))
+    return len(signatures) == 1 and _as_asked(signatures[0], found.image, wanted)
 
 
-def _as_asked(finding: Finding, image: Image, wanted: Wish) -> bool:
-    signature, options = finding.signature, wanted.options
-    if finding.verdict is not Verdict.VALID or finding.format != wanted.format.id or signature is None:
+def _as_asked(sig: SignatureReport, image: Image, wanted: Wish) -> bool:
+    signature, options = sig.claims, wanted.options
+    if sig.verdict is not Verdict.VALID or sig.format != wanted.format.id or signature is None:
         return False
     vermagic = modinfo.value(image, b"vermagic") if wanted.format.choose is not None else None
     pair = choose_pair(wanted.format, options, vermagic)
     hash_ = options.hash or (None if signature.algorithm in OWN_HASH else wanted.format.default_hash)
     form = signature.facts.get("signer_form")
     return (
-        finding.coverage == pair.coverage.id
+        sig.coverage == pair.coverage.id
         and signature.envelope == pair.envelope.id
         and hash_ in (None, signature.hash)
         and (form is None or (form == "skid") is options.keyid)
-        and options.section_name in (None, finding.place.section)
+        and options.section_name in (None, sig.place.section)
     )

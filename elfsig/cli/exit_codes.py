@@ -43,7 +43,7 @@ def of_report(report: FileReport, require: str | None = None) -> int:
 
 def _requirement(report: FileReport, require: str) -> int:
     """GOOD where a signature of that format is valid; BAD where there is none of it at all."""
-    codes = [BY_VERDICT[f.verdict] for f in report.findings if f.format == require]
+    codes = [BY_VERDICT[f.verdict] for f in report.signatures if f.format == require]
     if GOOD in codes:
         return GOOD
     return combined(codes) if codes else BAD

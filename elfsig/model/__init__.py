@@ -15,7 +15,7 @@ from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Certificate, Key, KeyId, Keyring
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
 from elfsig.model.place import Carrier, MagicInfo, Params, Place, PlaceKind, SectionInfo, TrailerInfo
-from elfsig.model.report import FileReport, Finding
+from elfsig.model.report import FileReport, SignatureReport
 from elfsig.model.signature import NO_FACTS, Envelope, Outcome, Signature
 from elfsig.model.signer import PacketSigner, Signer, SignOptions
 from elfsig.model.verdict import Remark, Verdict
@@ -32,7 +32,6 @@ __all__ = [
     "Envelope",
     "FileRange",
     "FileReport",
-    "Finding",
     "Format",
     "Hasher",
     "Key",
@@ -51,6 +50,7 @@ __all__ = [
     "SectionInfo",
     "SignOptions",
     "Signature",
+    "SignatureReport",
     "Signer",
     "TrailerInfo",
     "Verdict",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.model import FileReport, Finding, Key, Params, Place, Remark, Signature
+from elfsig.model import FileReport, Key, Params, Place, Remark, Signature, SignatureReport
 
 SCHEMA_VERSION = 1
 
@@ -95,7 +95,7 @@ def file_object(report: FileReport) -> Json:
         "compression": report.compression,
         "content_sha256": report.content_sha256,
         "elf": elf and {"class": elf.bits, "data": elf.data, "machine": elf.machine, "type": elf.type},
-        "signatures": [finding_object(each) for each in report.findings],
+        "signatures": [signature_object(each) for each in report.signatures],
         "verdict": None if report.verdict is None else report.verdict.value,
         "warnings": [remark_object(each) for each in report.warnings],
         "error": remark_object(report.error) if report.error else None,
@@ -106,20 +106,20 @@ def file_object(report: FileReport) -> Json:
     return found
 
 
-def finding_object(finding: Finding) -> Json:
+def signature_object(sig: SignatureReport) -> Json:
     """One entry of ``signatures``."""
     return {
-        "format": finding.format,
-        "layer": finding.layer,
-        "blob": finding.blob,
-        "effective": finding.effective,
-        "carrier": carrier_object(finding.place),
-        "coverage": finding.coverage,
-        **_signature_keys(finding.signature, finding.key),
-        "verdict": finding.verdict.value,
-        "reason": finding.reason,
-        "key": _key_object(finding.key),
-        "warnings": [remark_object(each) for each in finding.warnings],
+        "format": sig.format,
+        "layer": sig.layer,
+        "blob": sig.blob,
+        "effective": sig.effective,
+        "carrier": carrier_object(sig.place),
+        "coverage": sig.coverage,
+        **_signature_keys(sig.claims, sig.key),
+        "verdict": sig.verdict.value,
+        "reason": sig.reason,
+        "key": _key_object(sig.key),
+        "warnings": [remark_object(each) for each in sig.warnings],
     }
 
 

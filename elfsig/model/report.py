@@ -1,4 +1,4 @@
-"""What was found out about a file: one finding for each signature, and the report of the whole."""
+"""What was found out about a file: the report on each signature, and the report of the whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elfsig.model.signature import Signature
 from elfsig.model.verdict import Remark, Verdict
 
 
-class Finding(NamedTuple):
+class SignatureReport(NamedTuple):
     """One signature of one file, with its verdict: an entry of ``signatures`` in the JSON."""
 
     format: str | None
@@ -20,7 +20,7 @@ class Finding(NamedTuple):
     blob: int
     effective: bool
     place: Place
-    signature: Signature | None
+    claims: Signature | None
     coverage: str | None
     verdict: Verdict
     reason: str | None = None
@@ -37,7 +37,7 @@ class FileReport(NamedTuple):
     compression: str | None
     content_sha256: str | None
     elf: ElfSummary | None
-    findings: tuple[Finding, ...]
+    signatures: tuple[SignatureReport, ...]
     verdict: Verdict | None
     warnings: tuple[Remark, ...] = ()
     error: Remark | None = None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from elfsig import registry
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
-from elfsig.model import FileReport, Finding, SectionInfo, Verdict
+from elfsig.model import FileReport, SectionInfo, SignatureReport, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.walk import walk
 from elfsig.trust.keyring import Ring, load
@@ -66,8 +66,8 @@ def check(paths: Iterable[str], keys: Ring) -> Iterator[Checked]:
 
 def _facts(report: FileReport) -> Iterator[str]:
     yield f"verdict: {report.verdict}"
-    for found in report.findings:
-        info, signature = found.place.params, found.signature
+    for found in report.signatures:
+        info, signature = found.place.params, found.claims
         yield f"signature: {found.format} over {established(found) or 'unknown coverage'}"
         if isinstance(info, SectionInfo):
             yield f"section {info.name}: type {info.type}, flags {info.flags:#x}, align {info.align}"
@@ -80,7 +80,7 @@ def _facts(report: FileReport) -> Iterator[str]:
             yield f"warning: {warning.code}"
 
 
-def established(found: Finding) -> str | None:
+def established(found: SignatureReport) -> str | None:
     """The coverage under which a signature matches, or which the 16 bits in its packet speak for."""
     said = (FITS.search(warning.text) for warning in found.warnings if warning.code == "hash16-fits")
     return found.coverage or next((match[1] for match in said if match), None)
@@ -88,16 +88,16 @@ def established(found: Finding) -> str | None:
 
 def _verdicts(report: FileReport) -> Iterator[str]:
     """What does not fit into what the specification says of these eras."""
-    for found in report.findings:
+    for found in report.signatures:
         if found.verdict in (Verdict.MALFORMED, Verdict.INVALID, Verdict.UNSUPPORTED):
             yield f"{found.format}: {found.verdict}: {found.reason}"
         elif _is_silent(found):
             yield f"{found.format}: no coverage gives the digest that the packet speaks of"
-    if not report.findings and report.verdict is not Verdict.UNSIGNED:
+    if not report.signatures and report.verdict is not Verdict.UNSIGNED:
         yield f"{report.verdict}: {'; '.join(warning.text for warning in report.warnings)}"
 
 
-def _is_silent(found: Finding) -> bool:
+def _is_silent(found: SignatureReport) -> bool:
     """Whether nothing at all speaks for the bytes that elfsig hashes."""
     is_signature = found.verdict is not Verdict.NOT_A_SIGNATURE
     return found.format in SECTION_ERAS and is_signature and established(found) is None
@@ -105,17 +105,17 @@ def _is_silent(found: Finding) -> bool:
 
 def _stripped(content: bytes, report: FileReport) -> Iterator[str]:
     """Stripping must leave an unsigned file, in which every coverage takes in what it did before."""
-    if not report.findings or any(found.place.fault for found in report.findings):
+    if not report.signatures or any(found.place.fault for found in report.signatures):
         return
     bare = strip(content, REGISTRY, everything=True).content
     verdict = examine(evidence.read(bare), Question(REGISTRY)).verdict
     if verdict is not Verdict.UNSIGNED:
         yield f"stripped, it is {verdict}"
-    innermost = report.findings[-1]
+    innermost = report.signatures[-1]
     coverage = coverages(REGISTRY).get(established(innermost) or "")
     if coverage is None or innermost.place.kind not in ("section", "note"):
         return
-    inside = [found.place for found in report.findings if found.place.kind == "trailer"]
+    inside = [found.place for found in report.signatures if found.place.kind == "trailer"]
     signed = Image(content[: inside[-1].start] if inside else content)
     if coverage.message(signed, innermost.place).to_bytes() != coverage.message(Image(bare), None).to_bytes():
         yield f"stripped, {coverage.id} takes in other bytes"

@@ -162,7 +162,7 @@ class Lister:
         evidence, report = report_on(entry, self.question, self.limit, self.outside)
         word = render_list.kind_of(report)
         if self.quick and evidence is not None and word == "signed":
-            self.templates.learn(report, evidence, render_list.parts(report.findings[0], self.names))
+            self.templates.learn(report, evidence, render_list.parts(report.signatures[0], self.names))
         code = exit_codes.UNREADABLE if report.verdict is None else exit_codes.GOOD
         return finish(report, self._text(report), word, code)
 

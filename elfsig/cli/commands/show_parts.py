@@ -12,7 +12,7 @@ from elfsig.cli.reading import report_on
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import WriteError
-from elfsig.model import FileReport, Finding
+from elfsig.model import FileReport, SignatureReport
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.walk import Entry
@@ -21,26 +21,26 @@ from elfsig.verbs.verify.examine import Question
 
 def dumped(report: FileReport, *, asn1: bool, packets: bool) -> str:
     """The signatures of a file element by element, each under a line that names it."""
-    found = [line for finding in _blobs(report) for line in _dump(report, finding, asn1, packets)]
+    found = [line for sig in _blobs(report) for line in _dump(report, sig, asn1, packets)]
     if not found:
-        what = "no signature's bytes" if report.findings else "no signature"
+        what = "no signature's bytes" if report.signatures else "no signature"
         complain(f"{what}, nothing to take apart", report.path, word="note: ")
     return "".join(f"{line}\n" for line in found)
 
 
-def _blobs(report: FileReport) -> Iterator[Finding]:
-    """One finding for each blob: the signers of a CMS share theirs."""
+def _blobs(report: FileReport) -> Iterator[SignatureReport]:
+    """One signature for each blob: the signers of a CMS share theirs."""
     seen: set[int] = set()
-    for finding in report.findings:
-        if finding.blob not in seen and finding.place.blob:
-            seen.add(finding.blob)
-            yield finding
+    for sig in report.signatures:
+        if sig.blob not in seen and sig.place.blob:
+            seen.add(sig.blob)
+            yield sig
 
 
-def _dump(report: FileReport, finding: Finding, asn1: bool, packets: bool) -> Iterator[str]:
-    blob, where = finding.place.blob, finding.place.blob_start
+def _dump(report: FileReport, sig: SignatureReport, asn1: bool, packets: bool) -> Iterator[str]:
+    blob, where = sig.place.blob, sig.place.blob_start
     size = plural(len(blob), "byte")
-    yield visible(f"{report.path}: {finding.format or 'unknown'} signature, {size} at {where:#x}")
+    yield visible(f"{report.path}: {sig.format or 'unknown'} signature, {size} at {where:#x}")
     if asn1:
         yield from _asn1(blob)
     if packets:

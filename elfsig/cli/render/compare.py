@@ -9,7 +9,7 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import visible
 from elfsig.elf.diff import Difference, Weight
-from elfsig.model.json_form import SCHEMA_VERSION, finding_object, plain, readable, remark_object
+from elfsig.model.json_form import SCHEMA_VERSION, plain, readable, remark_object, signature_object
 from elfsig.verbs.inspect.compare import Comparison, Part, Profile
 
 MOST = 20
@@ -43,7 +43,7 @@ def lines(found: Comparison) -> Iterator[str]:
 
 
 def _side(name: str, part: Part) -> str:
-    signers = [f"{each.format or 'unknown'} signature{_by(each.signature)}" for each in part.findings]
+    signers = [f"{each.format or 'unknown'} signature{_by(each.claims)}" for each in part.signatures]
     size = plural(len(part.evidence.raw), "byte")
     packed = f" {part.evidence.compression}" if part.evidence.compression else ""
     return f"{name}: {visible(part.evidence.path)}: {size}{packed}, {', '.join(signers) or 'no signature'}"
@@ -142,7 +142,7 @@ def _side_object(part: Part) -> dict[str, Any]:
         "sha256": part.evidence.sha256,
         "compression": part.evidence.compression,
         "content_sha256": part.bare_sha256,
-        "signatures": [finding_object(each) for each in part.findings],
+        "signatures": [signature_object(each) for each in part.signatures],
         "warnings": [remark_object(each) for each in part.remarks],
     }
 

@@ -48,13 +48,13 @@ def share(some: int, whole: int) -> str:
 def heading(cover: Cover) -> str:
     """Which signature a map is of, and how its coverage is known."""
     how = HOW_KNOWN[cover.basis].format(others=", ".join(cover.others))
-    if cover.found is None or cover.finding is None:
+    if cover.found is None or cover.signature is None:
         return f"a new signature, coverage {cover.coverage}"
-    finding = cover.finding
-    what = f"layer {cover.found.layer}: {finding.format or 'unknown'} signature"
-    if finding.signature is not None:
-        what += f" ({algorithm_words(finding)})"
-    what += f", {finding.verdict.value}"
+    sig = cover.signature
+    what = f"layer {cover.found.layer}: {sig.format or 'unknown'} signature"
+    if sig.claims is not None:
+        what += f" ({algorithm_words(sig)})"
+    what += f", {sig.verdict.value}"
     return what if cover.coverage is None else f"{what}; coverage {cover.coverage}, {how}"
 
 
@@ -178,8 +178,8 @@ def map_object(cover: Cover, proof: Proof | None) -> dict[str, Any]:
     known = cover.message is not None
     return {
         "layer": cover.found.layer if cover.found else None,
-        "format": cover.finding.format if cover.finding else None,
-        "verdict": cover.finding.verdict.value if cover.finding else None,
+        "format": cover.signature.format if cover.signature else None,
+        "verdict": cover.signature.verdict.value if cover.signature else None,
         "carrier": carrier_object(cover.place) if cover.place else None,
         "coverage": cover.coverage,
         "basis": cover.basis.value,

@@ -81,10 +81,10 @@ def _section(cover: Cover, proof: Proof | None) -> str:
 
 def _warnings(cover: Cover) -> Iterator[str]:
     """What keeps the map from being a promise."""
-    finding = cover.finding
-    if finding is not None and finding.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
-        reason = f": {finding.reason}" if finding.reason else ""
-        text = f"This signature is {finding.verdict.value}{reason}. What it covers is its claim."
+    sig = cover.signature
+    if sig is not None and sig.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
+        reason = f": {sig.reason}" if sig.reason else ""
+        text = f"This signature is {sig.verdict.value}{reason}. What it covers is its claim."
         yield f'<p class="warning">{escape(visible(text))}</p>'
     for words in remark_words(cover.message.remarks if cover.message else ()):
         yield f'<p class="warning">Warning: {escape(words)}</p>'

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from elfsig.cli.render.words import plural, remark_words, type_word
 from elfsig.cli.settings import visible
-from elfsig.model import FileReport, Finding, Verdict
+from elfsig.model import FileReport, SignatureReport, Verdict
 
 Names = Mapping[str, str]
 """What carriers are called, by their ids: Registry.names."""
@@ -37,32 +37,32 @@ class Parts(NamedTuple):
     tail: str
 
 
-def parts(finding: Finding, names: Names) -> Parts:
+def parts(sig: SignatureReport, names: Names) -> Parts:
     """What stands before the address, and what behind the offset."""
-    place = finding.place
+    place = sig.place
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
     name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
     size = f"{place.end - place.start:06x}"
-    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(finding)}")
+    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(sig)}")
 
 
-def line(finding: Finding, names: Names, bits: int = 64) -> str:
+def line(sig: SignatureReport, names: Names, bits: int = 64) -> str:
     """One signature, in readelf's columns. The address of a section in a module is 0, a trailer has none."""
-    lead, tail = parts(finding, names)
-    address = NO_ADDRESS[bits] if finding.place.index is None else "0" * len(NO_ADDRESS[bits])
-    return f"{lead} {address} {finding.place.start:06x} {tail}"
+    lead, tail = parts(sig, names)
+    address = NO_ADDRESS[bits] if sig.place.index is None else "0" * len(NO_ADDRESS[bits])
+    return f"{lead} {address} {sig.place.start:06x} {tail}"
 
 
-def _claims(finding: Finding) -> str:
-    signature = finding.signature
-    format_ = finding.format or "-"
+def _claims(sig: SignatureReport) -> str:
+    signature = sig.claims
+    format_ = sig.format or "-"
     if signature is None:
-        what = "" if finding.reason is None else f"{finding.verdict.value}: {visible(finding.reason)}"
-        return _columns(format_, "-", "-", what or finding.verdict.value)
+        what = "" if sig.reason is None else f"{sig.verdict.value}: {visible(sig.reason)}"
+        return _columns(format_, "-", "-", what or sig.verdict.value)
     key = signature.serial or signature.key_id
     signer = visible(signature.signer) if signature.signer else "-"
-    if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE):
-        signer += f"  [{finding.verdict.value}: {visible(finding.reason or 'see elfsig show')}]"
+    if sig.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE):
+        signer += f"  [{sig.verdict.value}: {visible(sig.reason or 'see elfsig show')}]"
     hash_ = visible(signature.hash or signature.hash_text or "-")
     return _columns(format_, hash_, key.hex() if key else "-", signer)
 
@@ -85,13 +85,13 @@ def one_file(report: FileReport, names: Names) -> str:
     """The listing of a single file: heading, lines, legend."""
     elf, kind = report.elf, _kind(report)
     packed = f", {report.compression} compressed" if report.compression else ""
-    count = len(report.findings)
+    count = len(report.signatures)
     verb = "is" if count == 1 else "are"
     lines = [f"There {verb} {plural(count, 'signature')} in {kind}{packed}{':' if count else '.'}"]
     bits = elf.bits if elf else 64
     if count:
         lines += ["", "Signatures:", heading(bits)]
-        lines += [f"  {line(each, names, bits)}" for each in report.findings]
+        lines += [f"  {line(each, names, bits)}" for each in report.signatures]
     notes = remark_words(report.warnings)
     if not count and report.verdict is not None:
         lines.append(report.verdict.value)
@@ -106,24 +106,24 @@ def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | N
     if report.error is not None:
         return
     bits = report.elf.bits if report.elf else 64
-    for each in report.findings:
+    for each in report.signatures:
         if only is None or only in words_of(each):
             yield f"{prefix}{line(each, names, bits)}"
-    if not report.findings and report.verdict is not None and only in (None, report.verdict.value):
+    if not report.signatures and report.verdict is not None and only in (None, report.verdict.value):
         why = "; ".join(remark_words(report.warnings))
         yield f"{prefix}{report.verdict.value}{': ' if why else ''}{why}"
 
 
-def words_of(finding: Finding) -> set[str]:
+def words_of(sig: SignatureReport) -> set[str]:
     """What ``--only`` can pick a signature by."""
-    signature, place = finding.signature, finding.place
+    signature, place = sig.claims, sig.place
     words = {
         place.kind,
         type_word(place).lower(),
         (place.section or "").lower(),
-        finding.format or "unclaimed",
+        sig.format or "unclaimed",
     }
-    words.add("malformed" if finding.verdict is Verdict.MALFORMED else "signed")
+    words.add("malformed" if sig.verdict is Verdict.MALFORMED else "signed")
     if signature is not None:
         words |= {word for word in (signature.hash, signature.algorithm, signature.envelope) if word}
     return words
@@ -133,7 +133,7 @@ def kind_of(report: FileReport) -> str:
     """The word under which the summary counts a file."""
     if report.verdict is None:
         return "unreadable"
-    if not report.findings:
+    if not report.signatures:
         return report.verdict.value
-    malformed = any(f.effective and f.verdict is Verdict.MALFORMED for f in report.findings)
+    malformed = any(f.effective and f.verdict is Verdict.MALFORMED for f in report.signatures)
     return "malformed" if malformed else "signed"

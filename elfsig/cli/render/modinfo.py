@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elfsig.carriers.trailer import ID_TYPES
 from elfsig.crypto.hashes import HASH_BY_KERNEL
-from elfsig.model import Finding, TrailerInfo
+from elfsig.model import SignatureReport, TrailerInfo
 
 LINE = 20
 """Bytes of hex in one line."""
@@ -27,19 +27,19 @@ def labelled(name: str, value: str) -> str:
     return f"{name + ':':<{LABEL}}{value}" if len(name) + 1 < LABEL else f"{name}: {value}"
 
 
-def fields(finding: Finding) -> list[Field]:
+def fields(sig: SignatureReport) -> list[Field]:
     """The five fields of one signature; none where there is no signature to speak of.
 
     Of the trailers with id_type 0 and 1 modinfo reads the info block alone; so it is done here.
     """
-    info = finding.place.params
-    if isinstance(info, TrailerInfo) and info.id_type in (0, 1) and finding.place.fault is None:
-        return _from_info(finding.place.blob, info)
-    signature = finding.signature
+    info = sig.place.params
+    if isinstance(info, TrailerInfo) and info.id_type in (0, 1) and sig.place.fault is None:
+        return _from_info(sig.place.blob, info)
+    signature = sig.claims
     if signature is None:
         return []
     return [
-        ("sig_id", ID_TYPES[2] if signature.envelope == "cms" else _sig_id(finding)),
+        ("sig_id", ID_TYPES[2] if signature.envelope == "cms" else _sig_id(sig)),
         ("signer", signature.signer or ""),
         ("sig_key", hex_lines(signature.serial or signature.key_id or b"")),
         ("sig_hashalgo", signature.hash or signature.hash_text or "unknown"),
@@ -61,7 +61,7 @@ def _from_info(blob: bytes, info: TrailerInfo) -> list[Field]:
     ]
 
 
-def _sig_id(finding: Finding) -> str:
+def _sig_id(sig: SignatureReport) -> str:
     """modinfo knows no name for the forms that it does not read."""
-    envelope = finding.signature.envelope if finding.signature else ""
+    envelope = sig.claims.envelope if sig.claims else ""
     return {"openpgp": "PGP", "x509-block": "X509"}.get(envelope, envelope)

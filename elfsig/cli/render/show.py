@@ -8,28 +8,28 @@ from typing import Any
 from elfsig.cli.render.modinfo import Field, fields, hex_lines, labelled
 from elfsig.cli.render.words import remark_words, type_word
 from elfsig.cli.settings import visible
-from elfsig.model import FileReport, Finding, Place, SectionInfo
+from elfsig.model import FileReport, Place, SectionInfo, SignatureReport
 from elfsig.model.json_form import params_object, time_text
 
 
 def blocks(report: FileReport) -> Iterator[list[Field]]:
     """The fields of a file, one block for each signature, in the order in which they are shown."""
     head: list[Field] = [("filename", report.path)]
-    if not report.findings:
+    if not report.signatures:
         yield head + _file_fields(report)
         return
-    for number, finding in enumerate(report.findings):
-        own = fields(finding) + _more(finding)
+    for number, sig in enumerate(report.signatures):
+        own = fields(sig) + _more(sig)
         yield (head if not number else []) + own + ([] if number else _file_fields(report))
 
 
-def _more(finding: Finding) -> list[Field]:
+def _more(sig: SignatureReport) -> list[Field]:
     """What modinfo hides of one signature; names are those of the JSON where it has them."""
-    signature = finding.signature
-    found: list[Field] = [("format", finding.format or "unknown"), ("layer", str(finding.layer))]
-    if not finding.effective:
+    signature = sig.claims
+    found: list[Field] = [("format", sig.format or "unknown"), ("layer", str(sig.layer))]
+    if not sig.effective:
         found.append(("effective", "no"))
-    found += _place_fields(finding.place)
+    found += _place_fields(sig.place)
     if signature is not None:
         found.append(("envelope", signature.envelope))
         found += _optional("algorithm", signature.algorithm or signature.algorithm_text)
@@ -40,9 +40,9 @@ def _more(finding: Finding) -> list[Field]:
         if signature.created is not None:
             found.append(("created", time_text(signature.created)))
         found += _flat(f"{signature.envelope}.", signature.facts)
-    if finding.reason is not None and finding.verdict.value != "unchecked":
-        found.append(("status", f"{finding.verdict.value}: {finding.reason}"))
-    return found + [("warning", text) for text in remark_words(finding.warnings)]
+    if sig.reason is not None and sig.verdict.value != "unchecked":
+        found.append(("status", f"{sig.verdict.value}: {sig.reason}"))
+    return found + [("warning", text) for text in remark_words(sig.warnings)]
 
 
 def _place_fields(place: Place) -> list[Field]:
@@ -91,7 +91,7 @@ def _file_fields(report: FileReport) -> list[Field]:
         found.append(("compression", report.compression))
     if elf := report.elf:
         found.append(("elf", f"ELF{elf.bits} {elf.data}-endian {elf.machine} {elf.type}"))
-    if not report.findings and report.verdict is not None:
+    if not report.signatures and report.verdict is not None:
         found.append(("status", report.verdict.value))
     return found + [("warning", text) for text in remark_words(report.warnings)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from elfsig.cli.render.words import algorithm_words, key_words, painted, remark_words
 from elfsig.cli.settings import visible
-from elfsig.model import FileReport, Finding, Verdict
+from elfsig.model import FileReport, SignatureReport, Verdict
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
 
 SENTENCES = {
@@ -38,12 +38,12 @@ def lines(report: FileReport, color: bool = False, require: str | None = None) -
     path = visible(report.path)
     if report.error is not None:
         return
-    first = next((f for f in report.findings if f.effective), None)
+    first = next((f for f in report.signatures if f.effective), None)
     if first is None:
         yield f"{path}: {_bare(report, color)}"
     else:
         yield f"{path}: {_verdict(first, report, color)}"
-    for each in report.findings:
+    for each in report.signatures:
         if each is not first:
             yield f"{path}: {_relation(each, first)}: {_verdict(each, None, color)}"
     if require is not None and not _has_valid(report, require):
@@ -51,10 +51,10 @@ def lines(report: FileReport, color: bool = False, require: str | None = None) -
 
 
 def _has_valid(report: FileReport, format_id: str) -> bool:
-    return any(f.format == format_id and f.verdict is Verdict.VALID for f in report.findings)
+    return any(f.format == format_id and f.verdict is Verdict.VALID for f in report.signatures)
 
 
-def _relation(other: Finding, first: Finding | None) -> str:
+def _relation(other: SignatureReport, first: SignatureReport | None) -> str:
     """How a signature stands to the one that decides."""
     if first is not None and other.blob == first.blob:
         return "another signer of the same"
@@ -69,50 +69,50 @@ def _bare(report: FileReport, color: bool) -> str:
     return f"{painted(verdict, color)}: {'; '.join(reasons)}"
 
 
-def _verdict(finding: Finding, report: FileReport | None, color: bool) -> str:
+def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> str:
     # Signatures that do not decide have lines of their own.
     of_file = [w for w in report.warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)] if report else []
-    warnings = [*finding.warnings, *of_file]
-    sentence = _sentence(finding)
-    others = (remark for remark in warnings if remark.text != finding.reason)
+    warnings = [*sig.warnings, *of_file]
+    sentence = _sentence(sig)
+    others = (remark for remark in warnings if remark.text != sig.reason)
     notes = [text for text in remark_words(others) if text not in sentence]
     tail = f"; warning: {'; '.join(notes)}" if notes else ""
-    return f"{painted(finding.verdict, color)}: {sentence}{tail}"
+    return f"{painted(sig.verdict, color)}: {sentence}{tail}"
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(sig: SignatureReport) -> str:
     """What the word means here. Names that the file claims are called so."""
-    if finding.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and finding.reason:
-        text = f"{_section(finding)}{_located(finding.reason, finding)}"
-        return visible(f"{finding.format or 'unknown form'}: {text}")
-    key = key_words(finding.key) if finding.key else "any key given"
-    text = SENTENCES[finding.verdict].format(what=_what(finding), key=key, claim=_claim(finding))
-    reason = finding.reason
-    said = finding.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
+    if sig.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and sig.reason:
+        text = f"{_section(sig)}{_located(sig.reason, sig)}"
+        return visible(f"{sig.format or 'unknown form'}: {text}")
+    key = key_words(sig.key) if sig.key else "any key given"
+    text = SENTENCES[sig.verdict].format(what=_what(sig), key=key, claim=_claim(sig))
+    reason = sig.reason
+    said = sig.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
     return f"{text}: {visible(reason)}" if reason and not said else text
 
 
-def _section(finding: Finding) -> str:
+def _section(sig: SignatureReport) -> str:
     """The section that holds the signature, unless the reason names it."""
-    place = finding.place
-    if place.section is None or place.section in (finding.reason or ""):
+    place = sig.place
+    if place.section is None or place.section in (sig.reason or ""):
         return ""
     return f"section [{place.index}] {place.section}: "
 
 
-def _located(reason: str, finding: Finding) -> str:
+def _located(reason: str, sig: SignatureReport) -> str:
     """The reason, with the offset that a warning of the same text has."""
-    return next(iter(remark_words(w for w in finding.warnings if w.text == reason)), reason)
+    return next(iter(remark_words(w for w in sig.warnings if w.text == reason)), reason)
 
 
-def _what(finding: Finding) -> str:
-    coverage = f" over {finding.coverage}" if finding.coverage not in (None, "whole-file") else ""
-    return f"{finding.format} signature ({algorithm_words(finding)}){coverage}"
+def _what(sig: SignatureReport) -> str:
+    coverage = f" over {sig.coverage}" if sig.coverage not in (None, "whole-file") else ""
+    return f"{sig.format} signature ({algorithm_words(sig)}){coverage}"
 
 
-def _claim(finding: Finding) -> str:
+def _claim(sig: SignatureReport) -> str:
     """Who the signature says made it."""
-    signature = finding.signature
+    signature = sig.claims
     if signature is None:
         return "nobody named"
     named = signature.serial or signature.key_id

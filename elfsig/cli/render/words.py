@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from elfsig.cli.settings import visible
-from elfsig.model import Finding, Key, Place, Remark, SectionInfo, Verdict
+from elfsig.model import Key, Place, Remark, SectionInfo, SignatureReport, Verdict
 
 PAINT = {
     Verdict.VALID: "32",
@@ -61,13 +61,13 @@ def key_words(key: Key) -> str:
     return f'"{visible(key.label)}" ({origin})'
 
 
-def algorithm_words(finding: Finding) -> str:
+def algorithm_words(sig: SignatureReport) -> str:
     """Such as ``rsa-4096 sha256``; a question mark for what is not known."""
-    signature = finding.signature
+    signature = sig.claims
     if signature is None:
         return "?"
     name = signature.algorithm or signature.algorithm_text or "?"
-    key = finding.key
+    key = sig.key
     curve, bits = signature.curve or (key and key.curve), signature.key_bits or (key and key.bits)
     size = f"-{curve}" if curve else f"-{bits}" if bits else ""
     return visible(f"{name}{size} {signature.hash or signature.hash_text or '?'}")

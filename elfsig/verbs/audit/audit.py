@@ -11,7 +11,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_SYMTAB
 from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
-from elfsig.model import FileReport, Finding, Remark, Verdict
+from elfsig.model import FileReport, Remark, SignatureReport, Verdict
 from elfsig.opened.evidence import Evidence
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
@@ -74,29 +74,29 @@ def unreadable(path: str, fault: Remark) -> Audited:
 # --------------------------------------------------------------------------- the rules
 
 
-def _effective(report: FileReport) -> Finding | None:
-    return next((each for each in report.findings if each.effective), None)
+def _effective(report: FileReport) -> SignatureReport | None:
+    return next((each for each in report.signatures if each.effective), None)
 
 
 def _verdict_faults(report: FileReport) -> Iterator[Fault]:
     if report.verdict is None or report.verdict is Verdict.VALID:
         return
     rule = BY_VERDICT[report.verdict]
-    finding = _effective(report)
+    sig = _effective(report)
     text, offset = RULES[rule].title, None
-    if finding is not None:
-        text = finding.reason or text
-        offset = finding.place.start if finding.place.where == "content" else None
+    if sig is not None:
+        text = sig.reason or text
+        offset = sig.place.start if sig.place.where == "content" else None
         if rule == "other-key":
-            text = f"{text}: {_claims(finding)}"
+            text = f"{text}: {_claims(sig)}"
     elif report.warnings and rule == "malformed":
         text = report.warnings[0].text
     yield Fault(rule, report.path, text, offset)
 
 
-def _claims(finding: Finding) -> str:
+def _claims(sig: SignatureReport) -> str:
     """What a signature says of its maker."""
-    signature = finding.signature
+    signature = sig.claims
     if signature is None:
         return "no signer named"
     key = signature.serial or signature.key_id
@@ -104,22 +104,22 @@ def _claims(finding: Finding) -> str:
 
 
 def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
-    finding = _effective(report)
-    if finding is None:
+    sig = _effective(report)
+    if sig is None:
         return
-    path, at = report.path, finding.place.start
-    layers = {each.layer: each for each in report.findings}
+    path, at = report.path, sig.place.start
+    layers = {each.layer: each for each in report.signatures}
     if len(layers) > 1:
         names = ", ".join(each.format or "unknown" for each in layers.values())
         yield Fault("stacked", path, f"{len(layers)} signatures, from the outside in: {names}", at)
-    if gate.formats and finding.format not in gate.formats:
+    if gate.formats and sig.format not in gate.formats:
         wanted = " or ".join(sorted(gate.formats))
-        yield Fault("other-format", path, f"{finding.format or 'unknown'}, not {wanted}", at)
-    signature = finding.signature
+        yield Fault("other-format", path, f"{sig.format or 'unknown'}, not {wanted}", at)
+    signature = sig.claims
     if signature is not None and gate.hashes and signature.hash not in gate.hashes:
         said = signature.hash or signature.hash_text or "unknown"
         yield Fault("other-hash", path, f"{said}, not {' or '.join(sorted(gate.hashes))}", at)
-    for remark in finding.warnings:
+    for remark in sig.warnings:
         if remark.code in COPIED:
             yield Fault(remark.code, path, remark.text, at)
 
@@ -149,18 +149,18 @@ def _kernel_faults(evidence: Evidence, gate: Gate) -> Iterator[Fault]:
 
 
 def _signer(report: FileReport) -> SignerRow:
-    finding = _effective(report)
+    sig = _effective(report)
     word = report.verdict.value if report.verdict is not None else ""
-    if finding is None or finding.signature is None:
-        return SignerRow(finding.format or "" if finding else "", "", "", "", word)
-    signature, key = finding.signature, finding.key
+    if sig is None or sig.claims is None:
+        return SignerRow(sig.format or "" if sig else "", "", "", "", word)
+    signature, key = sig.claims, sig.key
     named = signature.serial or signature.key_id or b""
     bits = signature.key_bits or (key.bits if key else None)
     curve = signature.curve or (key.curve if key else None)
     size = f"-{curve or bits}" if curve or bits else ""
     algorithm = f"{signature.algorithm or signature.algorithm_text or '?'}{size} {signature.hash or '?'}"
     signer = signature.signer or (key.label if key else "")
-    return SignerRow(finding.format or "", signer, named.hex(), algorithm, word)
+    return SignerRow(sig.format or "", signer, named.hex(), algorithm, word)
 
 
 # --------------------------------------------------------------------------- the tree

@@ -11,12 +11,12 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import (
     Carrier,
-    Finding,
     Format,
     Keyring,
     MagicInfo,
     Params,
     Remark,
+    SignatureReport,
     SignOptions,
     TrailerInfo,
     Verdict,
@@ -220,11 +220,11 @@ def _with(image: Image, part: Part, engine: str) -> bytes:
 
 def _judged(
     content: bytes, parts: Sequence[Part], question: Question, force: bool
-) -> tuple[Finding, list[Remark]]:
+) -> tuple[SignatureReport, list[Remark]]:
     """What the outermost of the attached signatures is worth here, and what is to be said of all."""
-    findings = examine(Evidence("", content, content), question).findings
+    signatures = examine(Evidence("", content, content), question).signatures
     blobs = {part.blob for part in parts}
-    attached = [f for f in findings if f.place.blob in blobs]
+    attached = [f for f in signatures if f.place.blob in blobs]
     outermost = [f for f in attached if f.layer == attached[0].layer]
     best = next((f for f in outermost if f.verdict is Verdict.VALID), outermost[0])
     remarks = [

@@ -14,11 +14,11 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.model import (
     FileReport,
-    Finding,
     Format,
     Keyring,
     PacketSigner,
     Remark,
+    SignatureReport,
     Signer,
     SignOptions,
     Verdict,
@@ -119,7 +119,7 @@ def refusal(before: FileReport, how: Plan) -> Remark | None:
     """Why this file is not to be converted; None where it may be."""
     if before.verdict is Verdict.VALID or how.unverified:
         return None
-    effective = next((f for f in before.findings if f.effective), None)
+    effective = next((f for f in before.signatures if f.effective), None)
     if effective is None:
         return Remark("not-valid", f"not converted: {_unvouched(before)}")
     why = f": {effective.reason}" if effective.reason else ""
@@ -191,7 +191,7 @@ def _check_order(content: bytes, how: Plan) -> None:
 
 def _stacked(after: FileReport) -> Iterator[Remark]:
     """With ``--keep``: two trailers, of which no kernel looks at the inner one."""
-    if len({finding.layer for finding in after.findings if finding.place.kind == "trailer"}) > 1:
+    if len({sig.layer for sig in after.signatures if sig.place.kind == "trailer"}) > 1:
         text = "two trailers, one on the other: kernels look at the outermost one only"
         yield Remark("stacked-trailers", text)
 
@@ -225,7 +225,7 @@ def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator
 
 def _widened(before: FileReport, made: SignResult) -> Iterator[Remark]:
     """What nobody vouched for so far, where the new signature may take in more than the old one did."""
-    effective = next((f for f in before.findings if f.effective), None)
+    effective = next((f for f in before.signatures if f.effective), None)
     if effective is None or effective.coverage in (None, made.coverage):
         return
     for remark in effective.warnings:
@@ -247,18 +247,18 @@ def _proven(
     outside = _outside(parts)
     after = examine(evidence, Question(how.registry, how.own, hashes=True), outside)
     new = {target.format.id for target in how.targets}
-    for finding in after.findings:
-        if finding.format in new and not _fits(finding, how):
-            text = f"the new {finding.format} signature would be {finding.verdict}: {finding.reason}"
+    for sig in after.signatures:
+        if sig.format in new and not _fits(sig, how):
+            text = f"the new {sig.format} signature would be {sig.verdict}: {sig.reason}"
             raise EditRefused(text, code="not-proven")
     if how.engine == "exact" and before.content_sha256 != after.content_sha256:
         raise EditRefused("stripping the result would not give back the unsigned module", code="not-proven")
     return after
 
 
-def _fits(finding: Finding, how: Plan) -> bool:
+def _fits(sig: SignatureReport, how: Plan) -> bool:
     """Kept signatures of the same format are by other keys, which is no fault of the new one."""
-    return finding.verdict in GOOD or (how.keep and finding.verdict is Verdict.UNKNOWN_KEY)
+    return sig.verdict in GOOD or (how.keep and sig.verdict is Verdict.UNKNOWN_KEY)
 
 
 def _outside(parts: tuple[tuple[str, bytes], ...]) -> Outside | None:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, Remark
-from elfsig.model.json_form import SCHEMA_VERSION, Json, finding_object, remark_object
+from elfsig.model.json_form import SCHEMA_VERSION, Json, remark_object, signature_object
 from elfsig.opened.evidence import Evidence
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
@@ -48,7 +48,7 @@ def convert_file(evidence: Evidence, how: Plan) -> Change:
 def _text(done: Conversion, same: bool) -> str:
     if same and not done.parts:
         return "bears these very signatures already"
-    old = ", ".join(f"{f.format or 'unknown'} ({f.verdict})" for f in done.before.findings) or "unsigned"
+    old = ", ".join(f"{f.format or 'unknown'} ({f.verdict})" for f in done.before.signatures) or "unsigned"
     new = ", ".join(f"{format_.id} ({made.hash}, {made.size} bytes)" for format_, made in done.made)
     return f"{old} -> {new}"
 
@@ -86,7 +86,7 @@ def _side(report: FileReport, digest: str, size: int) -> Json:
         "size": size,
         "sha256": digest,
         "content_sha256": report.content_sha256,
-        "signatures": [finding_object(each) for each in report.findings],
+        "signatures": [signature_object(each) for each in report.signatures],
     }
 
 

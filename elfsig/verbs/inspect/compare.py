@@ -13,7 +13,7 @@ from elfsig.coverages.catalogue import COVERAGES
 from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, ParseError
-from elfsig.model import Coverage, Finding, Message, Remark
+from elfsig.model import Coverage, Message, Remark, SignatureReport
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import find
 from elfsig.registry import Registry
@@ -54,7 +54,7 @@ class Part:
     """One of the two files. ``bare`` is its content without signatures, decompressed."""
 
     evidence: Evidence
-    findings: tuple[Finding, ...]
+    signatures: tuple[SignatureReport, ...]
     bare: bytes
     remarks: tuple[Remark, ...]
 
@@ -112,13 +112,13 @@ def compare(a: Evidence, b: Evidence, registry: Registry) -> Comparison:
 
 
 def _part(evidence: Evidence, registry: Registry) -> Part:
-    findings = examine(evidence, Question(registry, check=False)).findings
+    signatures = examine(evidence, Question(registry, check=False)).signatures
     try:
         result = strip(evidence.content, registry, everything=True, force=True)
-        return Part(evidence, findings, result.content, ())
+        return Part(evidence, signatures, result.content, ())
     except ElfsigError as reason:
         text = f"its signatures could not be left out whole ({reason}): trailers alone are"
-        return Part(evidence, findings, _without_trailers(evidence, registry), (Remark(reason.code, text),))
+        return Part(evidence, signatures, _without_trailers(evidence, registry), (Remark(reason.code, text),))
 
 
 def _without_trailers(evidence: Evidence, registry: Registry) -> bytes:
@@ -281,10 +281,10 @@ def _sentence(
 
 
 def _resigned(a: Part, b: Part) -> str:
-    if not a.findings or not b.findings:
-        if not a.findings and not b.findings:
+    if not a.signatures or not b.signatures:
+        if not a.signatures and not b.signatures:
             return "the same content; what lies behind it differs"
-        signed = "A" if a.findings else "B"
+        signed = "A" if a.signatures else "B"
         return f"the same content; {signed} alone carries a signature"
     return "the same content with different signatures"
 

@@ -12,12 +12,12 @@ from enum import StrEnum
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
-from elfsig.model import Coverage, Finding, Format, Message, Place, Verdict
+from elfsig.model import Coverage, Format, Message, Place, SignatureReport, Verdict
 from elfsig.opened.places import Found, find
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.bytemap import Map, Part, draw, parts
 from elfsig.verbs.inspect.digest import coverages, streams
-from elfsig.verbs.verify.examine import NoKeys, Outside, Question, findings_at
+from elfsig.verbs.verify.examine import NoKeys, Outside, Question, signatures_at
 from elfsig.verbs.verify.layers import decisive
 
 
@@ -45,7 +45,7 @@ class Cover:
     """
 
     found: Found | None
-    finding: Finding | None
+    signature: SignatureReport | None
     coverage: str | None
     basis: Basis
     others: tuple[str, ...]
@@ -61,12 +61,12 @@ class Cover:
     @property
     def is_good(self) -> bool:
         """Whether the signature matches a key that was given."""
-        return self.finding is not None and is_good(self.finding)
+        return self.signature is not None and is_good(self.signature)
 
 
-def is_good(finding: Finding) -> bool:
+def is_good(sig: SignatureReport) -> bool:
     """Whether a signature matches a key that was given."""
-    return finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+    return sig.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
 
 
 def covers(
@@ -108,26 +108,26 @@ class _Painter:
 
     def cover(self, found: Found, asked: Coverage | None = None) -> Cover:
         """The map under one signature."""
-        finding = decisive(list(findings_at(found, self.question)))
-        format_ = next((f for f in found.claimants if f.id == finding.format), None)
+        sig = decisive(list(signatures_at(found, self.question)))
+        format_ = next((f for f in found.claimants if f.id == sig.format), None)
         if found.place.fault is not None or format_ is None:
-            return self.drawn(found, finding, None, Basis.ONLY, (), None, finding.reason)
+            return self.drawn(found, sig, None, Basis.ONLY, (), None, sig.reason)
         if "verify" not in format_.capabilities:
-            return self.drawn(found, finding, None, Basis.ONLY, (), None, format_.why_unsupported)
-        coverage, basis, others = (asked, Basis.ASKED, ()) if asked else self._which(found, finding, format_)
+            return self.drawn(found, sig, None, Basis.ONLY, (), None, format_.why_unsupported)
+        coverage, basis, others = (asked, Basis.ASKED, ()) if asked else self._which(found, sig, format_)
         try:
             message, fault = coverage.message(found.image, found.place), None
         except ParseError as reason:
             message, fault = None, str(reason)
-        return self.drawn(found, finding, coverage.id, basis, others, message, fault)
+        return self.drawn(found, sig, coverage.id, basis, others, message, fault)
 
     def _which(
-        self, found: Found, finding: Finding, format_: Format
+        self, found: Found, sig: SignatureReport, format_: Format
     ) -> tuple[Coverage, Basis, tuple[str, ...]]:
         """The coverage of a signature, how that is known, and what it could be as well."""
         able = _coverages((format_,))
-        if finding.coverage is not None:
-            return able[finding.coverage], Basis.VERIFIED, ()
+        if sig.coverage is not None:
+            return able[sig.coverage], Basis.VERIFIED, ()
         if len(able) == 1:
             return next(iter(able.values())), Basis.ONLY, ()
         fitting = [name for name in able if self._fits(found, format_, name)]
@@ -140,13 +140,13 @@ class _Painter:
         """Whether the signature's own 16 bits of the hash speak for this coverage."""
         pairs = tuple(pair for pair in format_.pairs if pair.coverage.id == coverage)
         alone = replace(found, claimants=(replace(format_, pairs=pairs),))
-        findings = findings_at(alone, replace(self.question, keys=self.question.keys or NoKeys()))
-        return any(remark.code == "hash16-fits" for each in findings for remark in each.warnings)
+        signatures = signatures_at(alone, replace(self.question, keys=self.question.keys or NoKeys()))
+        return any(remark.code == "hash16-fits" for each in signatures for remark in each.warnings)
 
     def drawn(
         self,
         found: Found | None,
-        finding: Finding | None,
+        sig: SignatureReport | None,
         coverage: str | None,
         basis: Basis,
         others: tuple[str, ...],
@@ -160,7 +160,7 @@ class _Painter:
         kinds = draw(self.image, message, place, outer if found else ())
         named = [(_trailer_name(f, self.question.registry), f.place) for f in trailers]
         listed = tuple(parts(self.image, named, kinds))
-        return Cover(found, finding, coverage, basis, others, message, fault, kinds, listed)
+        return Cover(found, sig, coverage, basis, others, message, fault, kinds, listed)
 
 
 def _trailer_name(found: Found, registry: Registry) -> str:

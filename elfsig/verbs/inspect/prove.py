@@ -21,7 +21,7 @@ from elfsig.verbs.edit.message_guard import digest_of
 from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.inspect.cover import Cover, is_good
 from elfsig.verbs.inspect.digest import coverages
-from elfsig.verbs.verify.examine import Outside, Question, findings_at
+from elfsig.verbs.verify.examine import Outside, Question, signatures_at
 
 SMALL = 1 << 18
 """Every byte is changed only in files up to this size: each change costs a verification."""
@@ -117,7 +117,7 @@ class Prover:
         same = self._digest(found, image) == before
         if not self.keyed or found is None:
             return same, None
-        return same, any(is_good(each) for each in findings_at(found, self.question))
+        return same, any(is_good(each) for each in signatures_at(found, self.question))
 
     def _again(self, image: Image) -> Found | None:
         """The same signature in the changed content; None where it is not found, or damaged, there."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elfsig.errors import WriteError
-from elfsig.model import Finding, Key, KeyId, Verdict
+from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.model.json_form import Json, remark_object, time_text
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence
@@ -118,7 +118,7 @@ class Match:
     that is all: ``contradicted`` where the mathematics was done and says no), or None.
     """
 
-    finding: Finding
+    signature: SignatureReport
     by: str | None
     keys: tuple[Key, ...]
     contradicted: bool = False
@@ -127,14 +127,14 @@ class Match:
 def match(evidence: Evidence, ring: Ring, registry: Registry) -> list[Match]:
     """For every signature of a file, the key of ``ring`` that made it; empty where there is none."""
     report = examine(evidence, Question(registry, ring))
-    return [_match(each, ring) for each in report.findings]
+    return [_match(each, ring) for each in report.signatures]
 
 
-def _match(finding: Finding, ring: Ring) -> Match:
-    if finding.verdict in (Verdict.VALID, Verdict.UNTRUSTED) and finding.key is not None:
-        return Match(finding, "mathematics", (finding.key,))
-    ids: Sequence[KeyId] = finding.signature.key_ids if finding.signature else ()
+def _match(sig: SignatureReport, ring: Ring) -> Match:
+    if sig.verdict in (Verdict.VALID, Verdict.UNTRUSTED) and sig.key is not None:
+        return Match(sig, "mathematics", (sig.key,))
+    ids: Sequence[KeyId] = sig.claims.key_ids if sig.claims else ()
     named = tuple(key for key in (*ring.keys, *ring.unusable) if not key.ids.isdisjoint(ids))
-    if finding.verdict is Verdict.INVALID and finding.key is not None and finding.key not in named:
-        named = (*named, finding.key)
-    return Match(finding, "id" if named else None, named, finding.verdict is Verdict.INVALID)
+    if sig.verdict is Verdict.INVALID and sig.key is not None and sig.key not in named:
+        named = (*named, sig.key)
+    return Match(sig, "id" if named else None, named, sig.verdict is Verdict.INVALID)

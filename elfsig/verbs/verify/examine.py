@@ -16,7 +16,6 @@ from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.model import (
     FileReport,
-    Finding,
     Format,
     Key,
     KeyId,
@@ -27,6 +26,7 @@ from elfsig.model import (
     Place,
     Remark,
     Signature,
+    SignatureReport,
     SignOptions,
     Verdict,
 )
@@ -87,14 +87,14 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
     image, found = _located(evidence, question.registry)
     if outside is not None:
         found = [outside(image, question.registry), *(replace(f, layer=f.layer + 1) for f in found)]
-    findings = [f for each in found for f in findings_at(each, question)]
+    signatures = [f for each in found for f in signatures_at(each, question)]
     if image.data is evidence.content:
-        findings = _with_tail(evidence, findings)
+        signatures = _with_tail(evidence, signatures)
     oddities = anomalies(image, question.registry)
-    findings = mark_effective(findings)
-    effective = next((f for f in findings if f.effective), None)
+    signatures = mark_effective(signatures)
+    effective = next((f for f in signatures if f.effective), None)
     verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
-    others = beside(findings, effective) if effective and question.check else ()
+    others = beside(signatures, effective) if effective and question.check else ()
     return FileReport(
         path=evidence.path,
         size=len(evidence.raw),
@@ -102,9 +102,9 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
         compression=evidence.compression,
         content_sha256=_content_sha256(image, found, question) if question.hashes else None,
         elf=image.elf.summary() if image.elf else None,
-        findings=tuple(findings),
+        signatures=tuple(signatures),
         verdict=verdict,
-        warnings=(*reasons, *others, *_file_warnings(image, evidence, found, findings), *oddities),
+        warnings=(*reasons, *others, *_file_warnings(image, evidence, found, signatures), *oddities),
     )
 
 
@@ -117,11 +117,11 @@ def failed(path: str, fault: ElfsigError) -> FileReport:
 # --------------------------------------------------------------------------- one place
 
 
-def findings_at(found: Found, question: Question) -> Iterator[Finding]:
-    """One finding per signature at a place: of the first claimant that verifies, else of the first."""
+def signatures_at(found: Found, question: Question) -> Iterator[SignatureReport]:
+    """The report on each signature at a place: of the first claimant that verifies, else of the first."""
     place = found.place
     if place.fault is not None or not found.claimants:
-        yield _bare_finding(found)
+        yield _bare_report(found)
         return
     best: list[Checked] = []
     for format_ in found.claimants:
@@ -131,10 +131,10 @@ def findings_at(found: Found, question: Question) -> Iterator[Finding]:
         if any(_is_good(c) for c in best):
             break
     for each in best:
-        yield _finding(found, each, question)
+        yield _signature_report(found, each, question)
 
 
-def _bare_finding(found: Found) -> Finding:
+def _bare_report(found: Found) -> SignatureReport:
     """A place that is damaged, or that no format claims."""
     place, ids = found.place, [f.id for f in found.claimants]
     if place.fault is None:
@@ -143,7 +143,7 @@ def _bare_finding(found: Found) -> Finding:
         verdict = Verdict.UNSUPPORTED
     else:
         fault, verdict = place.fault, Verdict.MALFORMED
-    return Finding(
+    return SignatureReport(
         ids[0] if ids else None,
         found.layer,
         found.layer,
@@ -245,7 +245,7 @@ def _outcome(
     return outcome
 
 
-def _finding(found: Found, checked: Checked, question: Question) -> Finding:
+def _signature_report(found: Found, checked: Checked, question: Question) -> SignatureReport:
     signature, outcome, message = checked.signature, checked.outcome, checked.message
     warnings = [*outcome.remarks, *found.place.remarks]
     if signature is not None:
@@ -257,7 +257,7 @@ def _finding(found: Found, checked: Checked, question: Question) -> Finding:
     if message is not None and _is_good(checked):
         warnings += _unread(checked, found.image)
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
-    return Finding(
+    return SignatureReport(
         checked.format.id,
         found.layer,
         found.layer,
@@ -316,13 +316,13 @@ def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]
 
 
 def _file_warnings(
-    image: Image, evidence: Evidence, found: Sequence[Found], findings: Sequence[Finding]
+    image: Image, evidence: Evidence, found: Sequence[Found], signatures: Sequence[SignatureReport]
 ) -> Iterator[Remark]:
     fault, content = image.elf_fault, innermost(image, found)
     if fault is not None:
         yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
     elif image.end:
-        sound = any(f.verdict is not Verdict.MALFORMED for f in findings)
+        sound = any(f.verdict is not Verdict.MALFORMED for f in signatures)
         yield from _not_module(content or image, sound)
     if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
@@ -344,11 +344,11 @@ def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
         )
 
 
-def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
+def _with_tail(evidence: Evidence, signatures: Sequence[SignatureReport]) -> list[SignatureReport]:
     """Put a trailer that lies behind the compressed stream, instead of inside, in front of the others."""
     tail = evidence.tail_offset
     if tail is None or (at := evidence.raw.rfind(MARKER[:-1], tail)) < 0:
-        return list(findings)
+        return list(signatures)
     text = (
         "signed after compression: the trailer lies behind the compressed stream; the loader sees a damaged "
         "file (EINVAL), the kernel treats the module as unsigned"
@@ -358,8 +358,8 @@ def _with_tail(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]
         "trailer", "trailer:modsig", tail, len(evidence.raw), tail, b"", None,
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
-    outer = Finding(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
-    return [outer, *(f._replace(layer=f.layer + 1, blob=f.blob + 1) for f in findings)]
+    outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
+    return [outer, *(f._replace(layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
 
 
 def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:

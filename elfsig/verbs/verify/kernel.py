@@ -12,7 +12,7 @@ from elfsig.kernels import config as configs
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
-from elfsig.model import FileReport, Finding, Remark
+from elfsig.model import FileReport, Remark, SignatureReport
 from elfsig.opened.evidence import Evidence
 from elfsig.registry import Registry
 from elfsig.trust.keyring import Ring
@@ -71,31 +71,31 @@ def ask(evidence: Evidence, question: KernelQuestion) -> Asked:
 
 def with_kernel(report: FileReport, asked: Asked) -> FileReport:
     """``report`` with the kernel's answer in it; the signature that the kernel looks at is effective."""
-    findings = _looked_at(report.findings, asked.predictions[0])
-    effective = next((f for f in findings if f.effective), None)
+    signatures = _looked_at(report.signatures, asked.predictions[0])
+    effective = next((f for f in signatures if f.effective), None)
     warnings = report.warnings
     if effective is not None:
         kept = [w for w in warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
-        warnings = (*beside(findings, effective), *kept)
-    elif report.findings:
+        warnings = (*beside(signatures, effective), *kept)
+    elif report.signatures:
         text = f"{asked.profile.id} looks at none of the signatures in this file"
         warnings = (*warnings, Remark("kernel-sees-none", text))
     return report._replace(
-        findings=tuple(findings),
+        signatures=tuple(signatures),
         verdict=effective.verdict if effective else report.verdict,
         warnings=warnings,
         kernel=kernel_object(asked),
     )
 
 
-def _looked_at(findings: Sequence[Finding], prediction: Prediction) -> list[Finding]:
+def _looked_at(signatures: Sequence[SignatureReport], prediction: Prediction) -> list[SignatureReport]:
     place = prediction.place
     seen = [
-        f for f in findings if place is not None and (f.place.end, f.place.kind) == (place.end, place.kind)
+        f for f in signatures if place is not None and (f.place.end, f.place.kind) == (place.end, place.kind)
         and f.place.section == place.section
     ]  # fmt: skip
     decides = decisive(seen) if seen else None
-    return [f._replace(effective=f is decides) for f in findings]
+    return [f._replace(effective=f is decides) for f in signatures]
 
 
 def kernel_object(asked: Asked) -> Mapping[str, Any]:

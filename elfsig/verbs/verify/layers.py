@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from elfsig.model import Finding, Remark, Verdict
+from elfsig.model import Remark, SignatureReport, Verdict
 
 OTHER_SIGNER, OTHER_LAYER = "other-signer", "other-layer"
 """Codes of a file's warnings about signatures that do not decide."""
@@ -22,16 +22,16 @@ RANK = (
 """Which of several signers decides, where none is wrong under a key that is vouched for."""
 
 
-def mark_effective(findings: Sequence[Finding]) -> list[Finding]:
+def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureReport]:
     """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
-    if not findings:
+    if not signatures:
         return []
-    outermost = [f for f in findings if f.layer == min(f.layer for f in findings)]
+    outermost = [f for f in signatures if f.layer == min(f.layer for f in signatures)]
     decides = decisive(outermost)
-    return [f._replace(effective=f is decides) for f in findings]
+    return [f._replace(effective=f is decides) for f in signatures]
 
 
-def decisive(signers: Sequence[Finding]) -> Finding:
+def decisive(signers: Sequence[SignatureReport]) -> SignatureReport:
     """Of several signers in one blob: a mismatch under a vouched-for key sinks it, else one valid suffices.
 
     pkcs7_validate_trust() (crypto/asymmetric_keys/pkcs7_trust.c) stops at the first bad signature by a
@@ -43,9 +43,9 @@ def decisive(signers: Sequence[Finding]) -> Finding:
     return min(signers, key=lambda f: RANK.index(f.verdict))
 
 
-def beside(findings: Iterable[Finding], effective: Finding) -> Iterator[Remark]:
+def beside(signatures: Iterable[SignatureReport], effective: SignatureReport) -> Iterator[Remark]:
     """What the signatures that do not decide are worth: the file's word says nothing of them."""
-    for each in findings:
+    for each in signatures:
         if each is effective:
             continue
         said = f"{each.format or 'unknown form'}: {each.verdict.value}"

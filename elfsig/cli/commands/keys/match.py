@@ -30,7 +30,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
     no key fits.
     """
-    from elfsig.model.json_form import finding_object
+    from elfsig.model.json_form import signature_object
     from elfsig.opened.evidence import read
     from elfsig.trust.keyring import load
     from elfsig.verbs.keys.sources import key_object, match
@@ -39,7 +39,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     if machine.wanted:
         matches = [
             {
-                "signature": finding_object(each.finding),
+                "signature": signature_object(each.signature),
                 "by": each.by,
                 "contradicted": each.contradicted,
                 "keys": [key_object(key) for key in each.keys],
@@ -56,7 +56,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
 
 
 def _code(found: Sequence[Match]) -> int:
-    if not found or found[0].contradicted or found[0].finding.verdict is Verdict.MALFORMED:
+    if not found or found[0].contradicted or found[0].signature.verdict is Verdict.MALFORMED:
         return NOTHING_SIGNED
     if found[0].by == "mathematics":
         return BY_MATHEMATICS
@@ -64,18 +64,17 @@ def _code(found: Sequence[Match]) -> int:
 
 
 def _words(each: Match) -> str:
-    form = each.finding.format or "unknown form"
+    sig = each.signature
+    form = sig.format or "unknown form"
     keys = ", ".join(f'"{visible(key.label)}" ({visible(key.source)})' for key in each.keys)
     if each.by == "mathematics":
         return f"{form}: made by {keys}"
-    if each.finding.verdict is Verdict.MALFORMED:
-        return f"{form}: malformed: {visible(each.finding.reason or 'remains of a signature')}"
+    if sig.verdict is Verdict.MALFORMED:
+        return f"{form}: malformed: {visible(sig.reason or 'remains of a signature')}"
     if each.contradicted:
-        return (
-            f"{form}: the id is that of {keys}, the mathematics says no: {visible(each.finding.reason or '')}"
-        )
+        return f"{form}: the id is that of {keys}, the mathematics says no: {visible(sig.reason or '')}"
     if each.by == "id":
-        return f"{form}: by id only {keys}: {visible(each.finding.reason or 'not checked')}"
-    if each.finding.verdict is Verdict.UNKNOWN_KEY:
-        return f"{form}: {visible(each.finding.reason or 'no key given is the one')}"
-    return f"{form}: no key given is the one: {visible(each.finding.reason or each.finding.verdict.value)}"
+        return f"{form}: by id only {keys}: {visible(sig.reason or 'not checked')}"
+    if sig.verdict is Verdict.UNKNOWN_KEY:
+        return f"{form}: {visible(sig.reason or 'no key given is the one')}"
+    return f"{form}: no key given is the one: {visible(sig.reason or sig.verdict.value)}"
