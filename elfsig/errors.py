@@ -12,19 +12,23 @@ class ElfsigError(Exception):
     """Base of every error that elfsig raises on purpose.
 
     ``code`` is a stable word for machines, ``text`` the sentence for people, ``offset`` the byte
-    position in the (decompressed) content that the sentence speaks of, where there is one. ``path``
-    is set by whoever knows the file. ``exit_code`` is what the command line ends with when this error
-    decides.
+    position in the (decompressed) content that the sentence is about, where there is one. ``path``
+    is set by whoever knows the file. ``hint`` is a stable word for what the caller can do about it, such
+    as ``force`` or ``replace``: a text names no command-line option, the command line turns the hint into
+    the name of its own. ``exit_code`` is what the command line ends with when this error decides.
     """
 
     exit_code: ClassVar[int] = 1
     default_code: ClassVar[str] = "error"
 
-    def __init__(self, text: str, *, offset: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, offset: int | None = None, code: str | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(text)
         self.text = text
         self.offset = offset
         self.code = code or self.default_code
+        self.hint = hint
         self.path: str | None = None
 
     def __str__(self) -> str:

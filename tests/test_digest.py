@@ -94,8 +94,9 @@ def test_stacked_trailers_need_a_choice() -> None:
     assert twice.startswith(outer.message.to_bytes())
     assert outer.message.size > len(content)
     assert chosen([outer, inner], 1) is inner
-    with pytest.raises(UsageError, match="choose with --layer 0, 1"):
+    with pytest.raises(UsageError, match="at the layers 0, 1") as caught:
         chosen([outer, inner], None)
+    assert caught.value.hint == "layer"
     with pytest.raises(UsageError, match="at layer 7"):
         chosen([outer, inner], 7)
     (sections,) = streams(Image(twice), registry, "sorted")

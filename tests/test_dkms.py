@@ -116,7 +116,7 @@ def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Wish) 
     conf.mkdir(parents=True)
     (conf / "nvidia.conf").write_text("STRIP=no\n")
     hooked = wish._replace(modules=("nvidia",))
-    with pytest.raises(WriteError, match="is there already"):
+    with pytest.raises(WriteError, match="already exists"):
         dkms.setup(tmp_path, hooked)
     assert (conf / "nvidia.conf").read_text() == "STRIP=no\n"
     dkms.setup(tmp_path, hooked, force=True)

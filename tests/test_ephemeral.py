@@ -89,7 +89,7 @@ def test_what_is_there_is_kept_and_contradictions_are_named(tmp_path: Path, made
     public.write_text("an older one")
     words: Words = ["sign", module, "--format=pkcs7", "--in-place"]
     ran = run(*words, "--ephemeral", public)
-    assert ran.code == 1 and "is there already" in ran.err
+    assert ran.code == 1 and "already exists; --force overwrites it" in ran.err
     assert public.read_text() == "an older one" and module.read_bytes() == PLAIN
     assert run(*words, "--ephemeral", public, "--dry-run").code == 1
     public.unlink()

@@ -168,10 +168,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_stop_at_the_limit_and_the_option_is_named(name: str) -> None:
+def test_bombs_stop_at_the_limit_with_a_hint(name: str) -> None:
     bomb = BOMBS[name]()
     found = fault(bomb, limit=1 << 20)
-    assert found.code == "decompression-limit" and "--max-size" in found.text
+    assert (found.code, found.hint) == ("decompression-limit", "max-size")
     assert read(bomb, limit=9 << 20).content.count(0) >= 8 << 20
 
 
@@ -234,7 +234,7 @@ def test_files_over_the_limit_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.ko"
     with path.open("wb") as stream:
         stream.truncate(5 << 40)
-    assert "--max-size" in fault(path).text
+    assert fault(path).hint == "max-size"
     assert fault(io.BytesIO(bytes(100)), limit=99).code == "too-large"
     assert read(io.BytesIO(bytes(100)), limit=100).size == 100
 

@@ -82,7 +82,7 @@ def test_file_modes(umask: int, tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     (tmp_path / "k.der").write_bytes(b"precious")
     ran = generate(tmp_path, "-o", "k", *FAST)
-    assert ran.code == 1 and "k.der is there already" in ran.err
+    assert ran.code == 1 and "k.der already exists" in ran.err
     assert [p.name for p in tmp_path.iterdir()] == ["k.der"]
     assert generate(tmp_path, "-o", "k", *FAST, "--force").code == 0
     assert openssl("x509", "-inform", "DER", "-in", tmp_path / "k.der", "-noout", "-subject")

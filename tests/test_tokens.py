@@ -140,7 +140,7 @@ def test_certificate_from_a_file(hsm: SoftHsm, module: Path, tmp_path: Path) -> 
     certificate.write_bytes(identity("p256").pem()[1] + made.public_bytes(serialization.Encoding.PEM))
     how = ("--format", "pkcs7", "--key", hsm.uri(TOKEN, "inside"), "-o", tmp_path / "signed.ko", module)
     bare = sign(hsm, *how)
-    assert bare.code == 1 and "give the one of this key with --cert" in bare.err
+    assert bare.code == 1 and "pass it with --cert" in bare.err
     other = sign(hsm, *how, "--cert", hsm.folder / "p256.pem")
     assert other.code == 1 and "no certificate of the key" in other.err
     assert sign(hsm, *how, "--cert", certificate).code == 0

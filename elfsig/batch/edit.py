@@ -44,15 +44,13 @@ class Output:
         if self.dry and (self.file, self.directory, self.in_place) == (None, None, False):
             return
         if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
-            raise UsageError(
-                "say where the result goes: one of -o FILE, --output-dir DIR, --in-place", code="output"
-            )
+            raise UsageError("no single place was named for the result", code="output", hint="output")
 
     def tasks(self, paths: Sequence[str], entries: Iterable[Entry]) -> Iterator[Task]:
         """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""
         if self.file is not None:
             if len(paths) != 1 or os.path.isdir(paths[0]):
-                raise UsageError("-o FILE takes one module; use --output-dir for several", code="output")
+                raise UsageError("one output file takes one module", code="output", hint="output-dir")
         elif self.directory is not None:
             _refuse_inside(self.directory, paths)
         return self._tasks(entries)
@@ -62,7 +60,7 @@ class Output:
         for entry in entries:
             if entry.error is not None:
                 fault = entry.error
-                yield Task(entry.path, None, Remark(fault.code, fault.text, fault.offset), fault.exit_code)
+                yield Task(entry.path, None, Remark.of(fault), fault.exit_code)
                 continue
             target = self._target(entry)
             first = taken.setdefault(target, entry.path) if target is not None else entry.path
@@ -84,7 +82,7 @@ def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
     inside = os.path.realpath(directory)
     for root in filter(os.path.isdir, paths):
         if os.path.commonpath([inside, os.path.realpath(root)]) == os.path.realpath(root):
-            raise UsageError(f"--output-dir lies inside {root}, which is read", code="output")
+            raise UsageError(f"the output directory is inside {root}, which is read", code="output")
 
 
 def edit(
@@ -139,7 +137,7 @@ def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMI
         target, written = (task.target, ()) if idle else _write(task, evidence, done)
     except ElfsigError as fault:
         where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
-        error = Remark(fault.code, where + fault.text, fault.offset)
+        error = Remark(fault.code, where + fault.text, fault.offset, fault.hint)
         # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
         code = fault.exit_code if fault.exit_code == 5 else 1
         return Done(task.path, task.target, "failed", "", (), error, code)
@@ -154,8 +152,9 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
     if task.target is None:
         if done.suffix:
             raise EditRefused(
-                "the result is no module, so it cannot be written in place: use -o or --output-dir",
+                "the result is not a module, so it cannot be written in place",
                 code="not-in-place",
+                hint="output-elsewhere",
             )
         if done.content is None:
             return None, ()
@@ -186,9 +185,7 @@ def _raw(evidence: Evidence, done: Change) -> bytes:
 
 def _refuse_input(path: str, target: str) -> None:
     if os.path.exists(target) and os.path.samefile(path, target):
-        raise EditRefused(
-            "the output is the input: --in-place says that this is meant", code="output-is-input"
-        )
+        raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
 
 
 def _make_folder(target: str) -> None:

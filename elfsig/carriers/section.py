@@ -126,7 +126,7 @@ def _content(table: ElfTable, section: Section) -> tuple[bytes, Remark | None]:
     try:
         blob = table.content(section.nr)
     except ParseError as fault:
-        return b"", Remark(fault.code, fault.text, fault.offset)
+        return b"", Remark.of(fault)
     if not blob:
         return b"", Remark("section-empty", f"section [{section.nr}] {section.text} is empty", at)
     return blob, None

@@ -87,7 +87,9 @@ class Program(TableGroup):
 def ending(reason: BaseException) -> int:
     """The exit code for what ended a run, said in at most one line on stderr."""
     if isinstance(reason, ElfsigError):
-        complain(str(reason), reason.path)
+        from elfsig.cli.hints import hinted
+
+        complain(hinted(str(reason), reason.hint), reason.path)
         return reason.exit_code
     if isinstance(reason, BrokenPipeError):
         drop_output()

@@ -244,9 +244,11 @@ def _make_v1(message: Message, signer: Signer, options: SignOptions) -> bytes:
     numbers = {name: number for number, name in V1_HASHES.items()}
     hash_name = hash_named(options.hash or "sha1").name
     if signer.algorithm != "rsa":
-        raise SigningError(f"digsig v1 knows RSA only, this key is {signer.algorithm}: try --payload v2")
+        raise SigningError(
+            f"digsig v1 knows RSA only, this key is {signer.algorithm}: use v2", hint="payload"
+        )
     if hash_name not in numbers:
-        raise SigningError(f"digsig v1 knows {', '.join(numbers)}, not {hash_name}: try --payload v2")
+        raise SigningError(f"digsig v1 knows {', '.join(numbers)}, not {hash_name}: use v2", hint="payload")
     created = int(time.time()) if options.created is None else options.created
     stamp = (created & 0xFFFF_FFFF).to_bytes(4, "little")
     header = V1.pack(1, stamp, 0, numbers[hash_name], key_id_v1(signer.public), 1)

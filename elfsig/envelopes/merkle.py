@@ -63,8 +63,8 @@ class Merkle:
             )
         return Outcome(
             Verdict.UNSUPPORTED,
-            f"a Merkle proof has no key; it leads to the root {root.hex()} of {levels} levels: give the "
-            "kernel's root with --trust merkle:HEX/LEVELS",
+            f"a Merkle proof has no key; it leads to the root {root.hex()} of {levels} levels, and the "
+            "kernel's own root was not given (as merkle:HEX/LEVELS)",
         )
 
     def create(

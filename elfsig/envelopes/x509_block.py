@@ -116,7 +116,7 @@ def _names(signer: Signer) -> tuple[bytes, bytes]:
     from elfsig.crypto.names import signer_name
 
     if signer.certificate is None:
-        raise SigningError("x509 names its signer by certificate: give the one of this key with --cert")
+        raise SigningError("x509 needs the signer's certificate", code="no-certificate", hint="cert")
     if not signer.certificate.skid:
         raise SigningError("the certificate has no subjectKeyIdentifier, by which kernels 3.7 to 4.2 find it")
     try:

@@ -145,7 +145,7 @@ def _hook(wish: Wish) -> str:
 def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
     path = root / name
     if path.exists() and not force and _MARK not in path.read_text("utf-8", "replace"):
-        raise WriteError(f"/{name}: is there, and not from elfsig; --force replaces it", code="exists")
+        raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
     _make_folder(path.parent)
     write_atomic(str(path), text.encode("utf-8", "surrogateescape"))
     path.chmod(mode)
@@ -167,8 +167,8 @@ def _link(root: Path, module: str, force: bool) -> str:
         return f"/{name}"
     if os.path.lexists(path):
         if not force:
-            text = f"/{name}: is there already; --force replaces it, or add the POST_BUILD of /{LINK} to it"
-            raise WriteError(text, code="exists")
+            text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
+            raise WriteError(text, code="exists", hint="overwrite")
         path.unlink()
     path.symlink_to(target)
     return f"/{name}"
@@ -252,7 +252,11 @@ def signing_words(root: Path, key: str | None, certificate: str | None, kernel: 
     Raises UsageError where only one is given.
     """
     if (key is None) != (certificate is None):
-        raise UsageError("give --key and --cert, or neither: then DKMS's configuration is asked")
+        raise UsageError(
+            "key and certificate go together: give both, or neither to use those of DKMS",
+            code="key-and-certificate",
+            hint="key-and-cert",
+        )
     if key is not None and certificate is not None:
         return key, certificate
     configured = settings(root)

@@ -115,7 +115,7 @@ class Machine:
         line = self._text("proc/cmdline")
         if enforce is None and lockdown is None and line is None:
             self.remarks.append(
-                "how strict this kernel runs is not known: --enforce, --lockdown, --all-modes"
+                "it is not known whether this kernel enforces signatures: say in which mode it runs"
             )
         locked = bool(lockdown and re.search(r"\[(integrity|confidentiality)\]", lockdown))
         told = Mode(enforce in ("Y", "1"), locked, fips == "1")

@@ -55,7 +55,7 @@ WORDS: Mapping[str, str] = {
 UNTRUSTED = "which this kernel does not trust."
 NO_KEYS = (
     "and no keys were given, so this is the answer of a kernel that does not have that one: name what it"
-    " holds with --trust (its image, a certificate, a key ring)."
+    " holds (its image, a certificate, a key ring)."
 )
 
 LOADED = "This kernel loads it all the same, and notes the taint {taint} for the module."

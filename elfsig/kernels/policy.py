@@ -186,7 +186,7 @@ def _elf_notes(case: Case, reply: Reply) -> Iterator[str]:
 def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
     profile, mode = case.profile, case.mode
     if mode.lockdown and profile.replies.lockdown is None:
-        yield "this kernel knows no lockdown: --lockdown has no effect"
+        yield "this kernel has no lockdown, so that mode has no effect"
     if mode.fips and profile.fips is None:
         yield "FIPS mode changes nothing in this kernel's answer"
     if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop):

@@ -41,10 +41,7 @@ def _mainline(release: str) -> Profile:
         return PROFILES["3.7-rc1"]
     found = [row for since, row in mainline() if since <= version]
     if not found:
-        raise UsageError(
-            f"no profile for the release {release}: name one with --kernel ID (elfsig kernels lists them)",
-            code="unknown-kernel",
-        )
+        raise UsageError(f"no profile for the release {release}", code="unknown-kernel", hint="kernel")
     return found[-1]
 
 
@@ -136,7 +133,7 @@ def for_module(image: Image) -> Profile:
     vermagic = value(image, b"vermagic")
     if not vermagic:
         raise UsageError(
-            "the module has no vermagic to tell its kernel by: name one with --kernel", code="no-vermagic"
+            "the module has no vermagic to select a kernel by", code="no-vermagic", hint="kernel"
         )
     return for_release(vermagic.split()[0])
 

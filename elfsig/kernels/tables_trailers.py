@@ -20,7 +20,7 @@ LOCK_DOWN = (
     "kernel parameter lockdown=integrity, /sys/kernel/security/lockdown, or Secure Boot where the build"
     " locks down for it"
 )
-FORCED = "a module loaded with --force counts as unsigned"
+FORCED = "a module loaded by force counts as unsigned"
 REASONS = {
     "ENODATA": "unsigned module",
     "ENOPKG": "module with unsupported crypto",

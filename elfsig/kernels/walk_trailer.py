@@ -52,7 +52,7 @@ def _unpacked_by_kernel(case: Case) -> Said:
 
 def flags(case: Case) -> Said:
     """Forced loading makes every module count as unsigned; it is not asked for here."""
-    return Went("loaded without --force, with which the signature would not even be looked at")
+    return Went("not loaded by force, with which the signature would not even be looked at")
 
 
 def marker(case: Case) -> Said:

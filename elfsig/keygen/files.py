@@ -46,7 +46,7 @@ def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> No
             with suppress(FileNotFoundError):
                 os.unlink(sibling)
     except FileExistsError:
-        raise WriteError(f"{path} is there already; --force replaces it", code="exists") from None
+        raise WriteError(f"{path} already exists", code="exists", hint="overwrite") from None
     except OSError as reason:
         raise WriteError(f"{path}: not written: {(reason.strerror or str(reason)).lower()}") from None
     sync_folder(folder)
@@ -74,7 +74,7 @@ def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[
     paths = [os.path.join(folder, item.name) for item in items]
     there = [path for path in paths if os.path.lexists(path)]
     if there and not replace:
-        raise WriteError(f"{there[0]} is there already; --force replaces it", code="exists")
+        raise WriteError(f"{there[0]} already exists", code="exists", hint="overwrite")
     try:
         os.makedirs(folder or ".", exist_ok=True)
     except OSError as reason:

@@ -127,8 +127,8 @@ def refuse_foreign(config: Config, name: str, use: Use) -> None:
     for option in use.options:
         old = config.value(option)
         if old and os.path.basename(old) != name:
-            text = f"{config.path}: {option} names {old!r}, which would be lost; --force replaces it"
-            raise UsageError(text, code="config-in-use")
+            text = f"{config.path}: {option} names {old!r}, which would be lost"
+            raise UsageError(text, code="config-in-use", hint="overwrite")
 
 
 def updated(config: Config, pair: str, kind: Kind, hash_name: str, use: Use) -> str:

@@ -41,7 +41,7 @@ def period(text: str) -> int | None:
         return 0 if plain == ALWAYS else None
     found = _PERIOD.fullmatch(plain)
     if found is None:
-        raise UsageError(f"--refresh {text!r}: say 7days, 24h, 30min, always or never", code="period")
+        raise UsageError(f"{text!r} is not a period: 7days, 24h, 30min, always or never", code="period")
     return int(found[1]) * _UNITS[found[2][0]]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
+from elfsig.errors import ElfsigError
+
 
 class Verdict(StrEnum):
     """One word per signature or file; it never says more than was established. It has no truth value."""
@@ -33,8 +35,17 @@ class Verdict(StrEnum):
 
 
 class Remark(NamedTuple):
-    """One observation: ``code`` for machines, ``text`` for people, ``offset`` in the content or None."""
+    """One observation: ``code`` for machines, ``text`` for people, ``offset`` in the content or None.
+
+    ``hint`` is a stable word for what can be done about it; see :class:`elfsig.errors.ElfsigError`.
+    """
 
     code: str
     text: str
     offset: int | None = None
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, fault: ElfsigError) -> Remark:
+        """What an error says, as a remark of a report."""
+        return cls(fault.code, fault.text, fault.offset, fault.hint)

@@ -16,7 +16,6 @@ from elfsig.errors import ReadError
 
 Compression = Literal["gzip", "xz", "zstd"]
 
-LIMIT_OPTION = "--max-size"
 XZ_MAGIC, ZSTD_MAGIC, GZIP_MAGIC = b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08"
 MAGICS: tuple[tuple[bytes, Compression], ...] = (
     (GZIP_MAGIC, "gzip"),
@@ -83,10 +82,7 @@ def pack(content: bytes, kind: Compression, original: bytes = b"") -> bytes:
 
 
 def _over(limit: int) -> ReadError:
-    return ReadError(
-        f"decompresses to more than {limit} bytes; {LIMIT_OPTION} raises the limit",
-        code="decompression-limit",
-    )
+    return ReadError(f"decompresses to more than {limit} bytes", code="decompression-limit", hint="max-size")
 
 
 def _damaged(kind: str, why: str, offset: int) -> ReadError:

@@ -15,7 +15,7 @@ from typing import IO
 
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
-from elfsig.opened.compression import LIMIT_OPTION, Compression, detect, pack, unpack
+from elfsig.opened.compression import Compression, detect, pack, unpack
 
 LIMIT = 1 << 30
 """Bytes that a file may have, and that it may decompress to, unless the caller says otherwise."""
@@ -127,9 +127,7 @@ def read_error(reason: OSError) -> ReadError:
 
 
 def _too_large(size: int, limit: int) -> ReadError:
-    return ReadError(
-        f"{size} bytes or more, over the limit of {limit}; {LIMIT_OPTION} raises it", code="too-large"
-    )
+    return ReadError(f"{size} bytes or more, over the limit of {limit}", code="too-large", hint="max-size")
 
 
 def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result]:

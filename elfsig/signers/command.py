@@ -24,13 +24,13 @@ class CommandSigner(OutsideSigner):
     """
 
     def __init__(self, command: str, half: PublicHalf) -> None:
-        super().__init__("--signer-command", half)
+        super().__init__("signing command", half)
         try:
             self.words = shlex.split(command)
         except ValueError as reason:
-            raise SigningError(f"--signer-command: {reason}", code="signer-command") from None
+            raise SigningError(f"signing command: {reason}", code="signer-command") from None
         if not self.words:
-            raise SigningError("--signer-command is empty", code="signer-command")
+            raise SigningError("the signing command is empty", code="signer-command")
 
     def ask(self, request: Request) -> bytes:
         """What the program prints. Raises SigningError where it fails, with the last that it said."""
@@ -59,4 +59,4 @@ def _filled(word: str, facts: dict[str, str]) -> str:
 
 
 def _failed(text: str) -> SigningError:
-    return SigningError(f"--signer-command: {text}", code="signer-command")
+    return SigningError(f"signing command: {text}", code="signer-command")

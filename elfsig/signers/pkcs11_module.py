@@ -189,7 +189,7 @@ _SENTENCES = {
     "DeviceRemoved": "the token was removed",
     "TokenNotPresent": "the token was removed",
     "DeviceError": "the device failed",
-    "SessionCount": "the token allows no more sessions: lower --token-jobs",
+    "SessionCount": "the token allows no more sessions: use fewer at once",
     "MechanismInvalid": "the token cannot do this kind of operation",
     "KeyFunctionNotPermitted": "the key must not be used for signing (CKA_SIGN)",
     "KeyTypeInconsistent": "the key is not of this type",

@@ -81,8 +81,8 @@ def find_half(
     if cert is not None:
         raise SigningError(f"{cert}: no certificate of the key {uri.visible}", code="certificate-of-other")
     if public is None:
-        text = f"{uri.visible}: the token holds neither certificate nor public key of it: give --cert"
-        raise SigningError(text, code="no-public-key")
+        text = f"{uri.visible}: the token holds neither its certificate nor its public key"
+        raise SigningError(text, code="no-public-key", hint="cert")
     return public_half(public, None, uri.visible)
 
 

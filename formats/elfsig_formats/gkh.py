@@ -36,7 +36,7 @@ def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Seque
     if options.hash not in (None, "sha1"):
         text = f"kernels of this scheme read SHA-1 only, not {options.hash}"
         if not options.force:
-            raise SigningError(f"gkh: {text} (--force to go on)", code="no-kernel-reads-it")
+            raise SigningError(f"gkh: {text}", code="no-kernel-reads-it", hint="force")
         remarks.append(Remark("no-kernel-reads-it", text))
     return remarks
 

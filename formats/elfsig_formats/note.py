@@ -34,8 +34,8 @@ def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -
             return by_coverage("note", pairs, coverage)
     said = f"vermagic {vermagic!r} does not tell" if vermagic else "the module has no vermagic"
     choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2), fileorder (UEK2's first release)"
-    text = f"note: which bytes are to be signed? {said}; give --coverage: {choices}"
-    raise SigningError(text, code="coverage-needed")
+    text = f"note: which bytes are to be signed? {said}; choose one of: {choices}"
+    raise SigningError(text, code="coverage-needed", hint="coverage")
 
 
 def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Sequence[Remark]:

@@ -31,7 +31,7 @@ def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Seque
         return ()
     text = f"{READS}, not {' and '.join(wrong)}"
     if not options.force:
-        raise SigningError(f"redhat: {text} (--force to go on)", code="no-kernel-reads-it")
+        raise SigningError(f"redhat: {text}", code="no-kernel-reads-it", hint="force")
     return (Remark("no-kernel-reads-it", text),)
 
 

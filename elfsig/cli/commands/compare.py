@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect
@@ -176,7 +177,7 @@ def _failed(pair: Pair, fault: ElfsigError, asked: Asked) -> Result:
     path = fault.path or pair.path or pair.a or ""
     error = {"code": fault.code, "text": fault.text, "offset": fault.offset}
     text = _bare(pair, error=error) if asked.machine.wanted else ""
-    return Result(path, text, "unreadable", exit_codes.UNREADABLE, str(fault))
+    return Result(path, text, "unreadable", exit_codes.UNREADABLE, hinted(str(fault), fault.hint))
 
 
 def _bare(pair: Pair, **filled: object) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
     Machine,
     limit_option,
@@ -94,7 +95,9 @@ def worker(
         try:
             asked = ask(evidence, question)
         except UsageError as fault:
-            return Result(report.path, "", "unreadable", exit_codes.UNREADABLE, fault.text)
+            return Result(
+                report.path, "", "unreadable", exit_codes.UNREADABLE, hinted(fault.text, fault.hint)
+            )
         code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
         if machine.wanted:
             return finish(report, dumps(file_object(with_kernel(report, asked))), "", code)

@@ -9,6 +9,7 @@ import click
 
 from elfsig.batch.like_trailers import Templates
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -114,7 +115,7 @@ def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int
             image = Image(read(entry.path, limit=limit).content)
         except ReadError as fault:
             line = dumps(sections_object(entry.path, fault)) if look.machine.wanted else ""
-            return Result(entry.path, line, "", fault.exit_code, str(fault))
+            return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
         covered = reaches(image, settings.registry)
         if look.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.reading import report_on
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
@@ -79,7 +80,7 @@ def extract(
         try:
             _write(evidence, os.path.join(folder, _below(entry)), question, force)
         except WriteError as fault:
-            complain(str(fault), entry.path)
+            complain(hinted(str(fault), fault.hint), entry.path)
             codes.append(exit_codes.BAD)
     return exit_codes.combined(codes)
 

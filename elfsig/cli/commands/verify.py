@@ -10,6 +10,7 @@ import click
 
 from elfsig.batch.like_verified import Again
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -189,7 +190,13 @@ def _judge(
         try:
             asked = ask(evidence, kernel)
         except ElfsigError as fault:
-            return Result(report.path, _text(report, style), "unreadable", exit_codes.UNREADABLE, fault.text)
+            return Result(
+                report.path,
+                _text(report, style),
+                "unreadable",
+                exit_codes.UNREADABLE,
+                hinted(fault.text, fault.hint),
+            )
         report = with_kernel(report, asked)
         text = _text(report, style)
         if not style.machine.wanted:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import click
 
 from elfsig.errors import UsageError
-from elfsig.opened.compression import LIMIT_OPTION
 from elfsig.opened.evidence import LIMIT
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def all_option(callback: Callback) -> Callback:
 def limit_option(callback: Callback) -> Callback:
     """Adds ``--max-size BYTES`` for files and what they decompress to; argument ``limit``."""
     option = click.option(
-        LIMIT_OPTION,
+        "--max-size",
         "limit",
         type=click.IntRange(min=1),
         default=LIMIT,

@@ -11,6 +11,7 @@ import click
 
 from elfsig.batch.edit import Output
 from elfsig.cli import exit_codes
+from elfsig.cli.hints import hinted
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
 from elfsig.verbs.edit.change import Done
@@ -69,10 +70,10 @@ def report(results: Iterable[Done], quiet: bool = False) -> int:
 def _tell(done: Done, quiet: bool) -> None:
     if done.error is not None:
         where = "" if done.error.offset is None else f" (at offset {done.error.offset:#x})"
-        complain(done.error.text + where, done.path)
+        complain(hinted(done.error.text + where, done.error.hint), done.path)
         return
     if not quiet:
         to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
         click.echo(f"{visible(done.path)}{to}: {visible(done.text)}")
     for remark in done.remarks:
-        complain(remark.text, done.path, word="warning: ")
+        complain(hinted(remark.text, remark.hint), done.path, word="warning: ")

@@ -84,7 +84,7 @@ def _error_object(found: Image | ReadError) -> Json:
     fault = found if isinstance(found, ReadError) else found.elf_fault
     if fault is None:
         return remark_object(Remark("not-elf", "this is no ELF file", 0))
-    return remark_object(Remark(fault.code, fault.text, fault.offset))
+    return remark_object(Remark.of(fault))
 
 
 def _opening(table: ElfTable) -> list[str]:

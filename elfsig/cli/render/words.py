@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from elfsig.cli.hints import hinted
 from elfsig.cli.settings import visible
 from elfsig.model import Key, Place, Remark, SectionInfo, SignatureReport, Verdict
 
@@ -74,9 +75,12 @@ def algorithm_words(sig: SignatureReport) -> str:
 
 
 def remark_words(remarks: Iterable[Remark]) -> list[str]:
-    """The texts, each once, with the offset where there is one."""
+    """The texts, each once, with the offset where there is one, and what can be done about it."""
     texts = (
-        r.text if r.offset is None or f"{r.offset:#x}" in r.text else f"{r.text} (at {r.offset:#x})"
+        hinted(
+            r.text if r.offset is None or f"{r.offset:#x}" in r.text else f"{r.text} (at {r.offset:#x})",
+            r.hint,
+        )
         for r in remarks
     )
     return [visible(text) for text in dict.fromkeys(texts)]

@@ -31,7 +31,7 @@ def create(message: Message, signer: Signer | PacketSigner, options: SignOptions
     if not isinstance(signer, Signer):
         raise SigningError("a CMS needs a key with an X.509 certificate; GnuPG makes OpenPGP packets only")
     if signer.certificate is None:
-        raise SigningError("a CMS names its signer by certificate: give the one of this key with --cert")
+        raise SigningError("a CMS needs the signer's certificate", code="no-certificate", hint="cert")
     if signer.algorithm not in _KERNELS_READ and not options.force:
         raise SigningError(f"no kernel verifies {signer.algorithm} in a PKCS#7 signature")
     whole = signer.algorithm in MESSAGE_ALGORITHMS

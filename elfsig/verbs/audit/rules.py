@@ -48,14 +48,15 @@ _ROWS = (
          "What is there is no signature even when it is intact.", True),
     Rule("stacked", "several signatures",
          "Kernels look at one of them, the outermost trailer; whether that is the one meant is left to "
-         "chance. sign --replace leaves one."),
+         "chance. Sign it again, replacing what is there."),
     Rule("other-format", "another format than asked for", "convert makes the form that is wanted."),
     Rule("other-hash", "another hash than asked for",
          "A kernel that was built without this hash refuses the module."),
     Rule("weak-hash", "a hash that should not be trusted today", "Sign again with SHA-256 or better."),
     Rule("small-key", "a key below 2048 bits", "Sign again with a longer key."),
     Rule("compression", "compressed so that kernels cannot read it",
-         "Recompress as the kernel does: xz --check=crc32 --lzma2=dict=1MiB, gzip -n, or zstd, one stream.",
+         "Recompress as the kernel does: xz with a CRC32 check and a dictionary of 1 MiB, gzip, or zstd; one "
+         "stream.",
          True),
     Rule("stale-ima", "a stale security.ima attribute",
          "IMA appraisal refuses the file. evmctl ima_hash or ima_sign makes a new one."),

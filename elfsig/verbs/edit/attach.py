@@ -199,7 +199,7 @@ def attach(
         dict.fromkeys([*looked, *check_remaining(present, Image(content), registry, force=force)])
     )
     if keys is None:
-        unchecked = Remark("unchecked", "not verified: no key source was given (--trust)")
+        unchecked = Remark("unchecked", "not verified: no key source was given", hint="trust")
         return Attached(content, tuple(parts), None, None, removed, (*remarks, unchecked))
     best, more = _judged(content, parts, Question(registry, keys), force)
     return Attached(content, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
@@ -235,7 +235,7 @@ def _judged(
         if f.verdict is not Verdict.VALID
     ]
     if best.verdict is not Verdict.VALID and not force:
-        raise EditRefused(f"not attached: {remarks[0].text}; --force goes on", code="does-not-verify")
+        raise EditRefused(f"not attached: {remarks[0].text}", code="does-not-verify", hint="force")
     return best, remarks
 
 
@@ -282,4 +282,4 @@ def chosen(
         return fitting[0]
     names = ", ".join(part.name for part in fitting or found)
     why = "more than one verifies" if fitting else "it could be of several formats"
-    raise UsageError(f"say which format is meant with --format: {why}: {names}", code="ambiguous-part")
+    raise UsageError(f"{why}: {names}", code="ambiguous-part", hint="format")

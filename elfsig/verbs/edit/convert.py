@@ -96,7 +96,9 @@ def plan(
     """
     if keys is None and not unverified:
         raise UsageError(
-            "what is converted is verified first: give --trust SRC, or say --unverified", code="unverified"
+            "conversion verifies the signature first, and no keys were given",
+            code="unverified",
+            hint="trust-or-unverified",
         )
     ids = [target.format.id for target in targets]
     if not targets or len(set(ids)) != len(ids) or len({t.options.engine for t in targets}) != 1:
@@ -124,7 +126,7 @@ def refusal(before: FileReport, how: Plan) -> Remark | None:
         return Remark("not-valid", f"not converted: {_unvouched(before)}")
     why = f": {effective.reason}" if effective.reason else ""
     text = f"not converted: the {effective.format or 'unknown'} signature is {effective.verdict}{why}"
-    return Remark("not-valid", f"{text}; --unverified goes on all the same")
+    return Remark("not-valid", text, hint="unverified")
 
 
 def _unvouched(before: FileReport) -> str:
@@ -184,9 +186,9 @@ def _check_order(content: bytes, how: Plan) -> None:
             new = section.format.id
             text = (
                 f"the {name} trailer signs the file with its sections, so a {new} signature has to be made "
-                f"before it: leave out --keep and convert to both, --to {new} --to {name}"
+                f"before it: convert to {new} and {name} at once"
             )
-            raise EditRefused(text, offset=found.place.start, code="order")
+            raise EditRefused(text, offset=found.place.start, code="order", hint="convert-to-both")
 
 
 def _stacked(after: FileReport) -> Iterator[Remark]:

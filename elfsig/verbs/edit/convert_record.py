@@ -25,7 +25,7 @@ def convert_file(evidence: Evidence, how: Plan) -> Change:
     try:
         done = convert(evidence, before, how)
     except ElfsigError as fault:
-        return _refused(evidence, before, how, Remark(fault.code, fault.text, fault.offset))
+        return _refused(evidence, before, how, Remark.of(fault))
     same = done.content == evidence.content and not evidence.tail_offset
     raw = evidence.raw if same else evidence.packed(done.content)
     record = _record(evidence, before, how) | {

@@ -31,7 +31,7 @@ def check_remaining(
         if remark is None:
             continue
         if remark.code == "breaks-signature" and not force:
-            raise EditRefused(f"{remark.text}; --force goes on", offset=remark.offset, code=remark.code)
+            raise EditRefused(remark.text, offset=remark.offset, code=remark.code, hint="force")
         remarks.append(remark)
     return remarks
 

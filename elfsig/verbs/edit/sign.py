@@ -116,11 +116,10 @@ def already_signed(present: Sequence[Found]) -> EditRefused:
     first = present[0]
     if first.place.fault is not None:
         text = f"there are remains of a signature: {first.place.fault.text}"
-        return EditRefused(f"{text}; --stack signs on top", offset=first.place.start, code="already-signed")
+        return EditRefused(text, offset=first.place.start, code="already-signed", hint="stack")
     more = f" and {len(present) - 1} more" if len(present) > 1 else ""
     return EditRefused(
-        f"already signed: {name_of(first)}{more}; --replace removes what is there, --stack signs on top",
-        code="already-signed",
+        f"already signed: {name_of(first)}{more}", code="already-signed", hint="replace-or-stack"
     )
 
 
@@ -254,9 +253,10 @@ def sign_file(
     behind = tail_of(evidence)
     if behind is not None and not replace:
         raise EditRefused(
-            "signed after compression, which no kernel sees; --replace puts a signature inside instead",
+            "signed after compression, where no kernel sees the signature",
             offset=len(behind),
             code="already-signed",
+            hint="replace-inside",
         )
     result = sign(evidence.content, format_, signer, options, registry, replace=replace, stack=stack)
     text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"

@@ -99,5 +99,6 @@ def chosen(candidates: list[Stream], layer: int | None) -> Stream:
         raise UsageError(f"no signature of this coverage at layer {layer}: there are {there}")
     if len(candidates) > 1:
         numbers = ", ".join(map(str, layers))
-        raise UsageError(f"{len(candidates)} signatures of this coverage: choose with --layer {numbers}")
+        text = f"{len(candidates)} signatures of this coverage, at the layers {numbers}"
+        raise UsageError(text, code="ambiguous-layer", hint="layer")
     return candidates[0]

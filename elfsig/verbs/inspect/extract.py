@@ -62,7 +62,7 @@ def pieces(evidence: Evidence, registry: Registry) -> Taken:
             plain = strip(evidence.content, registry, everything=True).content
             taken.insert(0, Piece(".unsigned", plain, "the module without signatures"))
         except EditRefused as fault:
-            remarks.append(Remark(fault.code, fault.text, fault.offset))
+            remarks.append(Remark.of(fault))
     return Taken(tuple(taken), tuple(remarks))
 
 

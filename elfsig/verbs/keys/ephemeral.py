@@ -85,4 +85,4 @@ def _pem(certificate: bytes) -> bytes:
 def refuse_existing(path: str) -> None:
     """Raises WriteError where there is something already: what is there may be the key of another run."""
     if os.path.lexists(path):
-        raise WriteError(f"{path} is there already; --force replaces it", code="exists")
+        raise WriteError(f"{path} already exists", code="exists", hint="overwrite")

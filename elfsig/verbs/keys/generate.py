@@ -64,7 +64,7 @@ def decide(
     chosen = hash_name or configured[1] or (target.hash if target else None) or own or _usual(kind)
     if target is not None and not force:
         for why in target.objections(kind, chosen):
-            raise UsageError(f"{why}; --force makes the key all the same", code="kernel")
+            raise UsageError(why, code="kernel", hint="force")
     return kind, chosen
 
 
@@ -144,7 +144,9 @@ def certificate_pem(der: bytes) -> bytes:
 def _certificate(pair: Pair) -> bytes:
     if pair.certificate is None:
         raise UsageError(
-            "a DSA key gets no certificate, only an OpenPGP ring: leave --like out", code="key-type"
+            "kernels read no certificates with DSA keys, so this layout of files has no place for one",
+            code="key-type",
+            hint="no-like",
         )
     return pair.certificate
 

@@ -83,7 +83,7 @@ def extract(ring: Ring, directory: str, pem: bool = False, force: bool = False) 
 
 
 def _there_already(path: str) -> WriteError:
-    return WriteError(f"{path} is there already; --force replaces it", code="exists")
+    return WriteError(f"{path} already exists", code="exists", hint="overwrite")
 
 
 def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:

@@ -64,7 +64,8 @@ def target(text: str) -> Target:
 
     chosen = choose(text)
     if chosen.profile is None:
-        raise UsageError("--for-kernel needs a kernel, not auto: a key is made for no module", code="kernel")
+        text = "auto needs a module to read the kernel from, and a key is made for none: name the kernel"
+        raise UsageError(text, code="kernel")
     options = configs.parse(chosen.config) if chosen.config else {}
     return _target(configs.apply(chosen.profile, options).profile, options.get("MODULE_SIG_HASH"))
 

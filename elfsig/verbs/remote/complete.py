@@ -105,8 +105,8 @@ def _whole(
     """A signature that came whole: a CMS of sign-file -d or of a service's own making, OpenPGP packets."""
     behind = tail_of(evidence)
     if behind is not None and not replace:
-        text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
-        raise EditRefused(text, offset=len(behind), code="already-signed")
+        text = "signed after compression, where no kernel sees the signature"
+        raise EditRefused(text, offset=len(behind), code="already-signed", hint="replace-inside")
     part = candidates(_unarmoured(data), registry, answers.format.id)[0]
     keys, options = _ring(answers), answers.options
     done = attach(

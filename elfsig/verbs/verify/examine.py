@@ -38,7 +38,7 @@ from elfsig.verbs.verify.layers import beside, mark_effective
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
 """What a format's advice on signing says that is as true of a signature that is there already."""
 
-NO_KEYS = "no key source was given: name one with --trust"
+NO_KEYS = "no key source was given"
 
 
 class NoKeys:
@@ -110,7 +110,7 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
 
 def failed(path: str, fault: ElfsigError) -> FileReport:
     """The report of a file that could not be read."""
-    error = Remark(fault.code, fault.text, fault.offset)
+    error = Remark.of(fault)
     return FileReport(path, None, None, None, None, None, (), None, error=error)
 
 
