@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
 
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Carrier, Format, Place
 
 ENTRY_POINT_GROUP = "elfsig.formats"

@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ROOTS = (CHECKOUT, CHECKOUT / "formats")
 
 FLOORS = (
-    ("elfsig.errors", "elfsig._version"),
+    ("elfsig.errors", "elfsig._version", "elfsig.lazy_dataclass"),
     ("elfsig.elf",),
     ("elfsig.model",),
     ("elfsig.crypto",),

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from elfsig.carriers.trailer import UNSIGNED, bytes_lie, cut_out, overlap
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import MagicInfo, Params, Place, PlaceKind, Remark
 
 MAGIC = b"This Is A Crypto Signed Module"

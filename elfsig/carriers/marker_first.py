@@ -6,11 +6,11 @@ scripts/sign-file (shell) of October 2012; that kernel scanned forward and took 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from elfsig.carriers.trailer import INFO, MARKER, cut_out, overlap, pack_info, unpack_info
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Params, Place, PlaceKind, Remark, TrailerInfo
 
 

@@ -9,13 +9,14 @@ the last section of this name and type, and answer ELIBBAD for any other owner, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from struct import Struct
 
 from elfsig.carriers.section import SectionCarrier
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOTE
 from elfsig.errors import EditRefused
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Params, Place, PlaceKind, Remark, SectionInfo
 
 

@@ -8,12 +8,12 @@ several the last one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_PROGBITS, ElfTable, Section
 from elfsig.errors import EditRefused, ParseError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Params, Place, PlaceKind, Remark, SectionInfo
 
 

@@ -7,11 +7,11 @@ mod_verify_sig() (kernel/module_signing.c). Kernels look at nothing but the last
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from struct import Struct
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Params, Place, PlaceKind, Remark, TrailerInfo
 
 MARKER = b"~Module signature appended~\n"

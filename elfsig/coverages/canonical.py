@@ -11,8 +11,9 @@ of 2.6.32 (RHEL 6); ``sorted-2012`` is ``kernel/module-verify.c`` of David Howel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from elfsig.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from elfsig.elf.image import Image

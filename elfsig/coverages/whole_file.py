@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from elfsig.elf.image import Image
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import FileRange, Message, Place
 
 

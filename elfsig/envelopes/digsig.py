@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
 
 from elfsig.crypto.checks import Match, Unsupported, digest_of, judge, open_padding, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Key,
     Keyring,

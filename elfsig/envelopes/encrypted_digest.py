@@ -8,11 +8,11 @@ who has that public key can make such a message, so it proves nothing, not even 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from elfsig.crypto.checks import digest_of
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Keyring,
     Message,

@@ -9,9 +9,9 @@ number of levels can check. A root is given as a key with the id ("merkle", u32 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Keyring,
     Message,

@@ -7,12 +7,12 @@ the algorithms, as modinfo (libkmod-signature.c) reads them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from elfsig.crypto.checks import odd_name
 from elfsig.crypto.hashes import HASH_BY_KERNEL
 from elfsig.envelopes.x509_block import ALGORITHMS
 from elfsig.errors import SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Keyring,
     Message,

@@ -7,11 +7,11 @@ never written (security/rsa, kernel/module-sig.c): the intended check can only b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from elfsig.crypto.checks import Match, digest_info, digest_of, judge
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Key,
     Keyring,

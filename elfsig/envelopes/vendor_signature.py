@@ -7,10 +7,10 @@ SHA-1, over names, headers and contents of all other sections. (b) ``Sign``, ver
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Keyring,
     Message,

@@ -8,11 +8,11 @@ block's ``sig_len`` counts the last two; its ``algo`` and ``hash`` name the algo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from elfsig.crypto.checks import Match, Unsupported, digest_of, judge, odd_name, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.errors import ParseError, SigningError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Key,
     KeyId,

@@ -6,10 +6,10 @@ Offsets and sizes are bytes; every offset is in the decompressed content unless 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model.verdict import Remark
 
 PlaceKind = Literal["section", "note", "trailer", "detached"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Format, Place, Remark
 from elfsig.registry import Registry
 

@@ -6,11 +6,11 @@ What kernels accept of it: crypto/asymmetric_keys/pkcs7_parser.c, pkcs7_verify.c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     KeyId,
     Keyring,

@@ -6,8 +6,8 @@ The reading and making parts are imported when they are used: most modules hold 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Keyring,
     Message,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from elfsig.carriers.remains import behind_elf
@@ -14,6 +14,7 @@ from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     FileReport,
     Format,

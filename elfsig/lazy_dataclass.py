@@ -1,0 +1,152 @@
+"""``dataclass`` for frozen classes with slots, whose methods are generated when they are first needed.
+
+The standard decorator compiles six methods for every class, which takes about half a millisecond. The
+command line defines some forty such classes each time that it starts, and makes one object of most of them:
+without this module ``elfsig list`` takes a fifth longer. In every other respect the classes are dataclasses,
+and type checkers see the standard decorator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+GENERATED_AT = 16
+"""A class gets its generated ``__init__`` when this many objects have been made."""
+
+_LATE = ("__repr__", "__eq__", "__hash__", "__match_args__", "__dataclass_fields__", "__dataclass_params__")
+_lock = RLock()
+_assign = object.__setattr__
+
+
+class _Late:
+    """A class whose methods are not generated yet: ``written`` as in the source, ``made`` with slots."""
+
+    def __init__(self, written: type, made: type) -> None:
+        self.written, self.made = written, made
+        self.names: list[str] = []
+        self.generated = False
+
+    def stand_in(self, name: str, value: object) -> None:
+        """Have ``value`` in the place of an attribute that is still to be generated."""
+        self.names.append(name)
+        setattr(self.made, name, value)
+
+    def attribute(self, name: str) -> Any:
+        """The generated attribute ``name`` of the class."""
+        with _lock:
+            if not self.generated:
+                from dataclasses import dataclass as standard
+
+                standard(frozen=True)(self.written)
+                for each in self.names:
+                    setattr(self.made, each, vars(self.written)[each])
+                self.generated = True
+        return vars(self.made)[name]
+
+
+class _Attribute:
+    """Generates the methods when ``name`` is looked up, on the class or on an object of it."""
+
+    def __init__(self, late: _Late, name: str) -> None:
+        self.late, self.name = late, name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        found = self.late.attribute(self.name)
+        return found.__get__(instance, owner) if hasattr(found, "__get__") else found
+
+
+class _Signature:
+    """Has ``inspect.signature`` find the generated ``__init__``, and no ``__signature__``."""
+
+    def __init__(self, late: _Late) -> None:
+        self.late = late
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        self.late.attribute("__init__")
+        raise AttributeError("__signature__")
+
+
+def _first_init(late: _Late, names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
+    """An ``__init__`` for the first objects. Whatever is odd about a call is left to the generated one."""
+    made = 0
+
+    def __init__(self: Any, *args: Any, **named: Any) -> None:
+        nonlocal made
+        made += 1
+        values = {**defaults, **dict(zip(names, args, strict=False)), **named}
+        odd = len(args) > len(names) or not named.keys().isdisjoint(names[: len(args)])
+        if odd or made >= GENERATED_AT or len(values) != len(names) or not values.keys() <= set(names):
+            late.attribute("__init__")(self, *args, **named)
+            return
+        for name in names:
+            _assign(self, name, values[name])
+        if hasattr(self, "__post_init__"):
+            self.__post_init__()
+
+    return __init__
+
+
+def _refuse_setattr(self: object, name: str, value: object) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_delattr(self: object, name: str) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _state(self: Any) -> list[Any]:
+    return [getattr(self, name) for name in self.__slots__]
+
+
+def _set_state(self: Any, state: list[Any]) -> None:
+    for name, value in zip(self.__slots__, state, strict=True):
+        _assign(self, name, value)
+
+
+_PLAIN = {
+    "__setattr__": _refuse_setattr,
+    "__delattr__": _refuse_delattr,
+    "__getstate__": _state,
+    "__setstate__": _set_state,
+}
+
+
+def _with_slots(written: type) -> type:
+    """The class that takes the place of ``written``, which is kept to have its methods generated."""
+    names = tuple(written.__annotations__)
+    body = {name: value for name, value in vars(written).items() if name not in ("__dict__", "__weakref__")}
+    defaults = {name: body.pop(name) for name in names if name in body}
+    made = type(written)(
+        written.__name__,
+        written.__bases__,
+        {**_PLAIN, **body, "__slots__": names, "__qualname__": written.__qualname__},
+    )
+    late = _Late(written, made)
+    for name in _LATE:
+        # Python itself sets __hash__ to None where a class defines __eq__.
+        if name not in body or (name == "__hash__" and body[name] is None and "__eq__" in body):
+            late.stand_in(name, _Attribute(late, name))
+    if "__init__" not in body:
+        late.stand_in("__init__", _first_init(late, names, defaults))
+        made.__signature__ = _Signature(late)  # type: ignore[attr-defined]
+    return made
+
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+
+    def dataclass(*, frozen: bool, slots: bool) -> Callable[[type], type]:
+        """As ``dataclasses.dataclass(frozen=True, slots=True)``.
+
+        Other arguments, bases that are dataclasses and ``field()`` are not supported.
+        """
+        if not (frozen and slots):
+            raise TypeError("use the standard dataclass for classes that are not frozen or have no slots")
+        return _with_slots
