@@ -18,6 +18,7 @@ from elfsig.crypto import der
 from elfsig.crypto.checks import digest_info
 from elfsig.crypto.hashes import HASHES as ALL_HASHES
 from elfsig.envelopes.cms import ber as cms_ber
+from elfsig.envelopes.cms import plain as cms_plain
 from elfsig.envelopes.cms import schema as cms_schema
 from elfsig.envelopes.cms.envelope import Cms, read
 from elfsig.errors import ParseError, SigningError
@@ -698,6 +699,28 @@ def test_both_parsers_agree(blob: bytes) -> None:
         return
     if fast is not None:  # pyasn1 does not write every odd number back as it stood
         assert fast == replace(tolerant, encoding="DER")
+    assert cms_plain.parse(blob, size) in (None, fast)
+
+
+@pytest.mark.parametrize("how", ["issuer-serial", "skid", "ecdsa"])
+def test_the_usual_form_is_read_without_a_library(how: str) -> None:
+    blob = {
+        "issuer-serial": lambda: GOOD,
+        "skid": lambda: craft.cms(signer_info(RSA, keyid=True)),
+        "ecdsa": lambda: craft.cms(signer_info(identity("p256"))),
+    }[how]()
+    assert cms_plain.parse(blob, len(blob)) == cms_schema.parse(blob, len(blob)) is not None
+
+
+def test_in_the_usual_form_every_changed_byte_is_read_alike_or_left_to_the_library() -> None:
+    alike = 0
+    for at in range(len(GOOD) - 256):  # the value at the end may be anything
+        for byte in {0, 1, 0x30, 0x7F, 0x80, 0xFF, GOOD[at] ^ 1, GOOD[at] ^ 0x80, GOOD[at] + 1 & 0xFF}:
+            blob = GOOD[:at] + bytes([byte]) + GOOD[at + 1 :]
+            found = cms_plain.parse(blob, len(blob))
+            assert found is None or found == cms_schema.parse(blob, len(blob))
+            alike += found is not None
+    assert alike > len(GOOD)
 
 
 def test_every_changed_bit_is_noticed() -> None:

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from elfsig.crypto import der
+from elfsig.crypto.checks import odd_name
+from elfsig.crypto.names import common_name
+from elfsig.crypto.oids import BY_OID, hash_name
+from elfsig.envelopes.cms import facts as cms_facts
+from elfsig.envelopes.cms import plain as cms_plain
+from elfsig.envelopes.cms.types import SignedData, SignerInfo
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
@@ -24,9 +31,6 @@ from elfsig.model import (
     SignOptions,
     TrailerInfo,
 )
-
-if TYPE_CHECKING:
-    from elfsig.envelopes.cms.types import SignedData, SignerInfo
 
 _VALUE_HEADERS = {
     512: b"\x04\x82\x02\x00",
@@ -82,15 +86,16 @@ class Cms:
 
 
 def read(blob: bytes) -> SignedData:
-    """The SignedData at the start of ``blob``: strict DER first, whatever else BER allows after that.
+    """The SignedData at the start of ``blob``: the usual form first, then strict DER, then BER.
 
     Raises ParseError with the offset, also for a SignedData without any SignerInfo.
     """
-    from elfsig.crypto import der
-    from elfsig.envelopes.cms import schema as cms_schema
-
     outer = der.read(blob, 0, len(blob))
-    data = cms_schema.parse(blob, outer.next)
+    data = cms_plain.parse(blob, outer.next)
+    if data is None:
+        from elfsig.envelopes.cms import schema as cms_schema
+
+        data = cms_schema.parse(blob, outer.next)
     if data is None:
         from elfsig.envelopes.cms import ber as cms_ber
 
@@ -153,19 +158,12 @@ def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
 
 
 def _signatures(data: SignedData, blob: bytes) -> list[Signature]:
-    from elfsig.envelopes.cms.facts import common_remarks, fault
-
-    shared = tuple(common_remarks(data, len(blob)))
-    refused = fault(data)
+    shared = tuple(cms_facts.common_remarks(data, len(blob)))
+    refused = cms_facts.fault(data)
     return [_signature(data, number, shared, refused) for number in range(len(data.signers))]
 
 
 def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault: Remark | None) -> Signature:
-    from elfsig.crypto.checks import odd_name
-    from elfsig.crypto.names import common_name
-    from elfsig.crypto.oids import BY_OID, hash_name
-    from elfsig.envelopes.cms import facts as cms_facts
-
     signer = data.signers[number]
     known = BY_OID.get(signer.algorithm.oid)
     hash_, hash_text = hash_name(signer.digest.oid)
