@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ReadError,
         SigningError,
         UsageError,
+        VerificationError,
     )
     from elfsig.model import (
         FileReport,
@@ -69,6 +70,7 @@ __all__ = [
     "SigningError",
     "UsageError",
     "Verdict",
+    "VerificationError",
     "__version__",
     "attach",
     "compare",
@@ -91,7 +93,7 @@ _HOMES = {
     ),
     "elfsig.errors": (
         "EditRefused", "ElfsigError", "KeySourceError", "ParseError", "ReadError", "SigningError",
-        "UsageError",
+        "UsageError", "VerificationError",
     ),
     "elfsig.opened.evidence": ("Evidence",),
     "elfsig.model": (

@@ -5,7 +5,7 @@ Third-party exceptions never leave elfsig: every module that calls a library map
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ElfsigError(Exception):
@@ -49,9 +49,19 @@ class ReadError(ElfsigError):
 
 
 class VerificationError(ElfsigError):
-    """A signature was checked, or could not be, and does not hold."""
+    """Signatures do not establish what was required of them.
+
+    ``FileReport.require_valid`` raises it for every file whose verdict is not ``valid``; ``report`` is then
+    that report.
+    """
 
     default_code = "not-valid"
+
+    def __init__(
+        self, text: str, *, offset: int | None = None, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(text, offset=offset, code=code, hint=hint)
+        self.report: Any = None
 
 
 class KeySourceError(ElfsigError):

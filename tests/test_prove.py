@@ -119,7 +119,9 @@ def test_signatures_on_top_of_each_other() -> None:
     for cover, proof in found:
         holds(cover, proof)
         assert proof.keyed
-    whole = {cover.signature.format: cover.kinds.counts() for cover, _ in found if cover.signature}
+    whole = {
+        cover.signature.format: cover.kinds.counts() for cover, _ in found if cover.signature is not None
+    }
     assert Kind.OPEN not in whole["pkcs7"]
     assert whole["x509"][Kind.STEERING] == 40  # info block and marker of the trailer outside
 

@@ -118,7 +118,7 @@ def signature_object(sig: SignatureReport) -> Json:
         **_signature_keys(sig.claims, sig.key),
         "verdict": sig.verdict.value,
         "reason": sig.reason,
-        "key": _key_object(sig.key),
+        "key": _short_key_object(sig.key),
         "warnings": [remark_object(each) for each in sig.warnings],
     }
 
@@ -173,7 +173,41 @@ def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
     }
 
 
-def _key_object(key: Key | None) -> Json | None:
+def _short_key_object(key: Key | None) -> Json | None:
     if key is None:
         return None
     return {"fingerprint": key.fingerprint, "source": readable(key.source), "role": key.role}
+
+
+def key_object(key: Key) -> Json:
+    """Everything about one key as JSON values; what only a certificate has is null without one."""
+    certificate = key.certificate
+    return {
+        "source": key.source,
+        "role": key.role,
+        "trusted": key.trusted,
+        "usable": key.public is not None,
+        "label": key.label,
+        "algorithm": key.algorithm,
+        "bits": key.bits or None,
+        "curve": key.curve,
+        "fingerprint": key.fingerprint,
+        "certificate": certificate
+        and {
+            "subject": certificate.subject_text,
+            "issuer": certificate.issuer_text,
+            "serial": f"{certificate.serial:x}",
+            "skid": certificate.skid.hex() if certificate.skid is not None else None,
+            "not_before": time_text(certificate.not_before),
+            "not_after": time_text(certificate.not_after),
+            "size": len(certificate.der),
+        },
+        "openpgp_fingerprint": key.openpgp_fingerprint.hex() if key.openpgp_fingerprint else None,
+        "created": None if key.created is None else time_text(key.created),
+        "ids": {name: sorted(each.hex() for kind, each in key.ids if kind == name) for name in SHORT_IDS},
+        "remarks": [remark_object(each) for each in key.remarks],
+    }
+
+
+SHORT_IDS = ("openpgp", "digsig1", "digsig2")
+"""Key ids that follow from the key itself; the others are in the certificate."""

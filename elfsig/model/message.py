@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.elf.words import ByteRange
+from elfsig.model.brief import brief
 from elfsig.model.place import Place
 from elfsig.model.verdict import Remark
 
@@ -29,6 +30,9 @@ class Derived(NamedTuple):
     depends: Sequence[ByteRange] = ()
     section: int | None = None
     label: str = ""
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 Piece = FileRange | Derived
@@ -54,6 +58,9 @@ class Message(NamedTuple):
     pieces: tuple[Piece, ...]
     remarks: tuple[Remark, ...] = ()
     steering: Sequence[ByteRange] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def size(self) -> int:

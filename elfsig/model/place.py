@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
+from elfsig.model.brief import brief
 from elfsig.model.verdict import Remark
 
 PlaceKind = Literal["section", "note", "trailer", "detached"]
@@ -79,6 +80,9 @@ class Place:
     remarks: tuple[Remark, ...] = ()
     where: Literal["content", "file"] = "content"
     treated_as_unsigned: bool = False
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Carrier(Protocol):

@@ -1,19 +1,31 @@
-"""What was found out about a file: the report on each signature, and the report of the whole."""
+"""What was established about a file: the report on each signature, and the report on the whole file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 from elfsig.elf.words import ElfSummary
+from elfsig.errors import VerificationError
+from elfsig.lazy_dataclass import dataclass
+from elfsig.model.brief import brief
 from elfsig.model.key import Key
 from elfsig.model.place import Place
 from elfsig.model.signature import Signature
 from elfsig.model.verdict import Remark, Verdict
 
 
-class SignatureReport(NamedTuple):
-    """One signature of one file, with its verdict: an entry of ``signatures`` in the JSON."""
+@dataclass(frozen=True, slots=True)
+class SignatureReport:
+    """One signature of one file, with its verdict: an entry of ``signatures`` in the JSON.
+
+    ``format`` is the format's id, None where no known format claims the place. ``layer`` counts from the
+    outside, starting at 0; signatures in one envelope have the same ``blob``. ``effective``: this signature
+    decides the file's verdict. ``place`` says where it is, ``claims`` what it says of itself (None where it
+    cannot be parsed). ``coverage`` is the id of the coverage under which it matches a key, else None.
+    ``reason`` is the verdict in a sentence. ``key`` is the key that it was checked against. ``warnings``
+    are what ``verdict`` does not say: weak algorithms, bytes that are not covered, and the like.
+    """
 
     format: str | None
     layer: int
@@ -27,9 +39,29 @@ class SignatureReport(NamedTuple):
     key: Key | None = None
     warnings: tuple[Remark, ...] = ()
 
+    def __repr__(self) -> str:
+        return brief(self)
 
-class FileReport(NamedTuple):
-    """Everything that was found out about one file: one object of the JSON's ``files``."""
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a signature's report has no truth value: compare its verdict, or test 'is not None'")
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``signatures`` as plain JSON values, as ``elfsig verify --json`` writes it."""
+        from elfsig.model.json_form import signature_object
+
+        return signature_object(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """Everything that was established about one file: one object of the JSON's ``files``.
+
+    ``size`` is that of the file in bytes; ``sha256`` that of the file, ``content_sha256`` that of the
+    decompressed content without any signature, both in hex and None where they were not asked for or cannot
+    be told. ``signatures`` are ordered from the outside in. ``verdict`` is that of the effective signature,
+    or the word for a file without one; None where the file could not be read: then ``error`` says why.
+    ``kernel`` is the simulated kernel's answer as JSON values, where one was asked.
+    """
 
     path: str
     size: int | None
@@ -42,3 +74,60 @@ class FileReport(NamedTuple):
     warnings: tuple[Remark, ...] = ()
     error: Remark | None = None
     kernel: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.sha256, self.signatures, self.verdict, self.warnings, self.error))
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a report has no truth value: call require_valid(), or compare its verdict")
+
+    @property
+    def effective(self) -> SignatureReport | None:
+        """The signature that decides the verdict; None where the file has none."""
+        return next((each for each in self.signatures if each.effective), None)
+
+    def require_valid(self) -> SignatureReport:
+        """The effective signature of a file whose verdict is ``valid``.
+
+        Raises VerificationError for every other verdict, and for a file that could not be read; its
+        ``code`` is the verdict's word (or the error's code), its ``report`` this report.
+        """
+        effective = self.effective
+        if self.verdict is Verdict.VALID and effective is not None:
+            return effective
+        fault = VerificationError(self._why_not(), offset=self._offset(), code=self._code())
+        fault.path, fault.report = self.path, self
+        raise fault
+
+    def _code(self) -> str | None:
+        if self.verdict is not None:
+            return self.verdict.value
+        return self.error.code if self.error is not None else None
+
+    def _offset(self) -> int | None:
+        """Where the reason is in the content, for what cannot be read or parsed."""
+        if self.verdict in (None, Verdict.MALFORMED):
+            spoken = (self.error, *(self.effective.warnings if self.effective is not None else self.warnings))
+            return next((remark.offset for remark in spoken if remark is not None), None)
+        return None
+
+    def _why_not(self) -> str:
+        effective = self.effective
+        said = effective.reason if effective is not None else None
+        if self.error is not None:
+            return f"{self.path}: {self.error.text}"
+        if said is None and self.verdict is not Verdict.UNSIGNED:
+            said = "; ".join(remark.text for remark in self.warnings[:3])
+        return f"{self.path}: {self.verdict}" + (f": {said}" if said else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's object as plain JSON values, as ``elfsig verify --json`` writes it.
+
+        ``schema_version`` in it is that of the schema that ``elfsig schema`` prints.
+        """
+        from elfsig.model.json_form import file_object
+
+        return file_object(self)

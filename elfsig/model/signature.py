@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from elfsig.model.brief import brief
 from elfsig.model.key import Key, KeyId, Keyring
 from elfsig.model.message import Message
 from elfsig.model.place import Params
@@ -41,6 +42,13 @@ class Signature(NamedTuple):
     remarks: tuple[Remark, ...] = ()
     facts: Mapping[str, Any] = NO_FACTS
     detail: Any = None
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __hash__(self) -> int:
+        """By what identifies a signature; ``facts`` are a mapping, which has no hash."""
+        return hash((self.envelope, self.algorithm, self.hash, self.value))
 
 
 class Outcome(NamedTuple):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, NoReturn
 
 from elfsig.errors import ElfsigError
+from elfsig.model.brief import brief
 
 
 class Verdict(StrEnum):
@@ -49,3 +50,6 @@ class Remark(NamedTuple):
     def of(cls, fault: ElfsigError) -> Remark:
         """What an error says, as a remark of a report."""
         return cls(fault.code, fault.text, fault.offset, fault.hint)
+
+    def __repr__(self) -> str:
+        return brief(self)

@@ -15,6 +15,7 @@ from typing import IO
 
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
+from elfsig.model.brief import brief
 from elfsig.opened.compression import Compression, detect, pack, unpack
 
 LIMIT = 1 << 30
@@ -58,6 +59,9 @@ class Evidence:
     compression: Compression | None = None
     tail_offset: int | None = None
     stat: os.stat_result | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def size(self) -> int:

@@ -188,7 +188,8 @@ def _write(text: str, output: str, evidence: Evidence) -> None:
 
 def _code(found: list[Cover], proofs: list[Proof | None], proving: bool) -> int:
     """Bad: a damaged signature, a map that the verifier contradicts, or nothing to prove."""
-    damaged = any(each.signature and each.signature.verdict is Verdict.MALFORMED for each in found)
+    signatures = [each.signature for each in found if each.signature is not None]
+    damaged = any(each.verdict is Verdict.MALFORMED for each in signatures)
     failed = any(proof is not None and not proof.holds for proof in proofs)
     idle = proving and not any(proofs)
     return exit_codes.BAD if damaged or failed or idle else exit_codes.GOOD

@@ -178,8 +178,8 @@ def map_object(cover: Cover, proof: Proof | None) -> dict[str, Any]:
     known = cover.message is not None
     return {
         "layer": cover.found.layer if cover.found else None,
-        "format": cover.signature.format if cover.signature else None,
-        "verdict": cover.signature.verdict.value if cover.signature else None,
+        "format": cover.signature.format if cover.signature is not None else None,
+        "verdict": cover.signature.verdict.value if cover.signature is not None else None,
         "carrier": carrier_object(cover.place) if cover.place else None,
         "coverage": cover.coverage,
         "basis": cover.basis.value,

@@ -71,7 +71,8 @@ def _bare(report: FileReport, color: bool) -> str:
 
 def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> str:
     # Signatures that do not decide have lines of their own.
-    of_file = [w for w in report.warnings if w.code not in (OTHER_SIGNER, OTHER_LAYER)] if report else []
+    about_file = report.warnings if report is not None else ()
+    of_file = [w for w in about_file if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
     warnings = [*sig.warnings, *of_file]
     sentence = _sentence(sig)
     others = (remark for remark in warnings if remark.text != sig.reason)

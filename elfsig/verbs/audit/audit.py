@@ -152,7 +152,7 @@ def _signer(report: FileReport) -> SignerRow:
     sig = _effective(report)
     word = report.verdict.value if report.verdict is not None else ""
     if sig is None or sig.claims is None:
-        return SignerRow(sig.format or "" if sig else "", "", "", "", word)
+        return SignerRow(sig.format or "" if sig is not None else "", "", "", "", word)
     signature, key = sig.claims, sig.key
     named = signature.serial or signature.key_id or b""
     bits = signature.key_bits or (key.bits if key else None)

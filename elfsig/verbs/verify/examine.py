@@ -94,8 +94,13 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
     oddities = anomalies(image, question.registry)
     signatures = mark_effective(signatures)
     effective = next((f for f in signatures if f.effective), None)
-    verdict, reasons = (effective.verdict, ()) if effective else _without_signature(image, oddities)
-    others = beside(signatures, effective) if effective and question.check else ()
+    others: Iterable[Remark] = ()
+    reasons: Iterable[Remark] = ()
+    if effective is None:
+        verdict, reasons = _without_signature(image, oddities)
+    else:
+        verdict = effective.verdict
+        others = beside(signatures, effective) if question.check else ()
     return FileReport(
         path=evidence.path,
         size=len(evidence.raw),
@@ -360,7 +365,7 @@ def _with_tail(evidence: Evidence, signatures: Sequence[SignatureReport]) -> lis
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
     outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
-    return [outer, *(f._replace(layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
+    return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
 
 
 def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:

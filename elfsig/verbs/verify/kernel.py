@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from elfsig.carriers.detached import argument_place
@@ -80,9 +80,10 @@ def with_kernel(report: FileReport, asked: Asked) -> FileReport:
     elif report.signatures:
         text = f"{asked.profile.id} looks at none of the signatures in this file"
         warnings = (*warnings, Remark("kernel-sees-none", text))
-    return report._replace(
+    return replace(
+        report,
         signatures=tuple(signatures),
-        verdict=effective.verdict if effective else report.verdict,
+        verdict=effective.verdict if effective is not None else report.verdict,
         warnings=warnings,
         kernel=kernel_object(asked),
     )
@@ -95,7 +96,7 @@ def _looked_at(signatures: Sequence[SignatureReport], prediction: Prediction) ->
         and f.place.section == place.section
     ]  # fmt: skip
     decides = decisive(seen) if seen else None
-    return [f._replace(effective=f is decides) for f in signatures]
+    return [replace(f, effective=f is decides) for f in signatures]
 
 
 def kernel_object(asked: Asked) -> Mapping[str, Any]:

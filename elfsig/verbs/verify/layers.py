@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from elfsig.model import Remark, SignatureReport, Verdict
 
@@ -28,7 +29,7 @@ def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureRepor
         return []
     outermost = [f for f in signatures if f.layer == min(f.layer for f in signatures)]
     decides = decisive(outermost)
-    return [f._replace(effective=f is decides) for f in signatures]
+    return [replace(f, effective=f is decides) for f in signatures]
 
 
 def decisive(signers: Sequence[SignatureReport]) -> SignatureReport:

@@ -23,7 +23,6 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
     Role: builtin is on the kernel's own list, embedded merely lies in the image.
     """
     from elfsig.trust.keyring import load
-    from elfsig.verbs.keys.sources import key_object
 
     ring = load((), sources)
     keys = [*ring.keys, *ring.unusable]
@@ -31,7 +30,7 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
         hashes = [
             {"kind": h.kind, "hash": h.hash, "digest": h.digest.hex()} for h in sorted(ring.revoked_hashes)
         ]
-        _write(settings, machine, [key_object(key) for key in keys], hashes)
+        _write(settings, machine, [key.to_json() for key in keys], hashes)
         return
     for key in keys:
         click.echo("\n".join(_lines(key)))

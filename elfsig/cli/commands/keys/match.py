@@ -33,7 +33,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     from elfsig.model.json_form import signature_object
     from elfsig.opened.evidence import read
     from elfsig.trust.keyring import load
-    from elfsig.verbs.keys.sources import key_object, match
+    from elfsig.verbs.keys.sources import match
 
     found = match(read(path), load((), sources), settings.registry)
     if machine.wanted:
@@ -42,7 +42,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
                 "signature": signature_object(each.signature),
                 "by": each.by,
                 "contradicted": each.contradicted,
-                "keys": [key_object(key) for key in each.keys],
+                "keys": [key.to_json() for key in each.keys],
             }
             for each in found
         ]

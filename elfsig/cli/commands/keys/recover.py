@@ -111,10 +111,9 @@ def _claim_words(claim: Claim) -> str:
 
 
 def _object(found: Recovered) -> Json:
-    from elfsig.verbs.keys.sources import key_object
 
     return {
-        "key": key_object(found.key),
+        "key": found.key.to_json(),
         "exponent": found.exponent,
         "pem": found.pem.decode(),
         "made": [_claim_object(claim) for claim in found.made],
