@@ -20,7 +20,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, ElfTable
 from elfsig.errors import UsageError
 from elfsig.kernels import config, modes
-from elfsig.kernels.catalogue import PROFILES, get
+from elfsig.kernels.catalogue import FAMILIES, PROFILES, VENDORS, get
 from elfsig.kernels.elf_checks import fault
 from elfsig.kernels.errnos import ERRNOS
 from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_modes
@@ -360,8 +360,14 @@ def test_revoked_keys() -> None:
     keys = ring(RSA.certificate, revoked=[RSA.certificate])
     for kernel, errno in (
         ("5.4", None),
-        ("5.13", "EKEYREJECTED"),
-        ("fedora", "EKEYREJECTED"),
+        ("5.13", None),
+        ("5.18", None),
+        ("6.6", "EKEYREJECTED"),
+        ("6.12", "EKEYREJECTED"),
+        ("ubuntu", "EKEYREJECTED"),
+        ("uek8", "EKEYREJECTED"),
+        ("fedora", None),
+        ("rhel9", None),
         ("debian-6.1", None),
     ):
         assert ask(signed(), keys, kernel).errno == errno, kernel
@@ -438,13 +444,21 @@ def test_the_entry_point_matters_to_rhel5_alone() -> None:
 RELEASES = {
     "6.1.0-54-amd64": "debian-6.1",
     "6.1.0-18-cloud-amd64": "debian-6.1",
+    "6.1.0-0.deb11.21-amd64": "debian-6.1",
     "6.12.43+deb13-amd64": "debian-6.12",
+    "6.12.74+deb13+1-amd64": "debian-6.12",
+    "6.17.13+deb13-amd64": "debian-6.17",
     "7.2.13+deb14-cloud-amd64": "debian-7.2",
-    "5.10.0-35-amd64": "debian-5.4",
+    "5.10.0-35-amd64": "debian-5.10",
+    "5.10.0-35-cloud-amd64": "debian-5.10-cloud",
     "2.6.32-431.el6": "rhel6-early",
     "2.6.32-754.35.1.el6.x86_64": "rhel6-late",
     "2.6.32-042stab061.2": "rhel6-early",
+    "2.6.32-042stab103.6": "rhel6-late",
     "2.6.39-400.17.1.el6uek": "uek2-nobuildid",
+    "4.1.12-124.48.6.el7uek.x86_64": "uek4",
+    "5.15.0-200.131.27.el8uek.x86_64": "uek7",
+    "6.12.0-100.28.2.el10uek.x86_64": "uek8",
     "2.6.18-398.el5": "rhel5",
     "2.6.9-89.ELsmp": "rhel4",
     "2.6.8-1.521": "fc2",
@@ -452,24 +466,46 @@ RELEASES = {
     "2.6.20-1.2948.fc6": "fc6",
     "2.6.0-test6": "gkh-2003",
     "3.10.0-1160.el7.x86_64": "rhel7",
+    "3.10.0-1160.vz7.1": "rhel7",
     "4.18.0-553.el8_10.x86_64": "rhel8",
+    "4.18.0-553.rt7.342.el8_10.x86_64": "rhel8",
+    "4.18.0-147.el8.x86_64": "rhel8-early",
     "5.14.0-427.13.1.el9_4.x86_64": "rhel9",
     "6.12.0-55.el10.x86_64": "rhel10",
+    "6.12.0-144.el10.x86_64": "rhel10-stream",
     "6.19.10-300.fc44.x86_64": "fedora",
+    "6.5.6-300.fc39.x86_64": "fedora-5.18",
     "5.15.0-91-generic": "ubuntu-5.15",
-    "6.8.0-31-generic": "ubuntu-6.7",
+    "5.15.0-1084-aws-fips": "ubuntu-5.15",
+    "6.8.0-31-generic": "ubuntu-6.8",
     "6.17.0-14-generic": "ubuntu",
+    "6.14.0-1006-realtime": "ubuntu",
+    "7.0.14-1-pve": "proxmox-7.0",
     "5.14.21-150500.55-default": "sles-5.13",
+    "5.14.21-150500.13.5-rt": "sles-5.13",
     "4.4.103-6.38-default": "sles-4.3",
+    "6.17.5-1-default": "tumbleweed",
     "3.12.74-60.64.40-default": "sles12",
     "5.10.107-android13-4-00001": "android-gki",
+    "6.17.1-arch1-1": "arch",
+    "6.6.134.1-1.azl3": "azurelinux",
+    "6.12.25-35.53.amzn2023.x86_64": "amazon-6.12",
+    "5.15.153.1-microsoft-standard-WSL2": "wsl2",
     "3.7.0-rc1": "3.7-rc1",
     "3.8.0": "3.7",
     "4.2.0": "3.17",
-    "5.3.1": "4.7",
-    "6.6.30": "5.18",
+    "5.3.1": "4.19",
+    "5.10.20": "5.6",
+    "5.10.240": "5.10.26",
+    "6.5.2": "5.18",
+    "6.6.30": "6.6",
     "6.8.1": "6.7",
-    "7.3.0": "7.0",
+    "6.13.2": "6.12",
+    "6.18.0-rc3+": "6.14",
+    "6.19.1": "6.19",
+    "7.0.4": "7.0",
+    "7.1.8": "7.1",
+    "7.3.0": "7.2",
 }
 
 
@@ -478,6 +514,50 @@ def test_releases() -> None:
     for unknown in ("2.4.20", "2.6.32-300.el6uek", "3.2.0"):
         with pytest.raises(UsageError):
             for_release(unknown)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in PROFILES.values() if row.releases.examples], ids=lambda r: r.id
+)
+def test_the_pattern_in_a_row_is_the_only_rule(row: Profile) -> None:
+    """Each row is chosen by its own examples, and no other vendor's row or family would take them."""
+    for release in row.releases.examples:
+        assert for_release(release) == row
+        assert [each.id for each in VENDORS if each.releases.fit(release)] in ([row.id], [])
+        assert len([each for each in FAMILIES.values() if each.releases.fit(release)]) <= 1
+
+
+FOREIGN = {
+    "6.12.6-cachyos1.fc41.x86_64": "6.12",
+    "6.17.7-ba05.fc43.x86_64": "6.14",
+    "6.12.7-1.surface.fc41.x86_64": "6.12",
+    "6.12.1-061201-generic": "6.12",
+    "6.12.1-1.el9.elrepo.x86_64": "6.12",
+    "6.13.7-zen1-1-zen": "6.12",
+    "6.16.3-xanmod1": "6.14",
+    "6.12.0-kali2-amd64": "6.12",
+    "4.18.0-372.el8.lve.x86_64": "4.7",
+    "6.12.0-custom": "6.12",
+}
+
+
+@pytest.mark.parametrize(("release", "row"), FOREIGN.items(), ids=FOREIGN)
+def test_a_vendor_that_no_row_knows_gets_nobody_s_patches(release: str, row: str) -> None:
+    profile = for_release(release)
+    assert (profile.id, profile.trust, profile.basis) == (row, get(row).trust, Basis.RECALLED)
+    assert profile.caveat is not None and profile.caveat.startswith(
+        f"{release} is a vendor's kernel, its patches are not known"
+    )
+    answer = ask(signed(OTHER), ring(RSA.certificate), profile, enforcing=True)
+    assert profile.caveat in answer.notes
+
+
+def test_no_row_is_recalled_without_the_fact() -> None:
+    for row in PROFILES.values():
+        assert row.basis is not Basis.RECALLED or row.recalled, row.id
+        assert "recalled" not in row.source, row.id
+    for family in FAMILIES.values():
+        assert family.recalled, family.id
 
 
 def test_what_a_release_chose_can_be_asked_for_by_its_id() -> None:

@@ -1,35 +1,57 @@
-"""All profiles by id, in the order in which history made them, distributions last."""
+"""All profiles by id: oldest first, distributions last. A new row goes into one module of ``tables``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from elfsig.errors import UsageError
-from elfsig.kernels import tables_distros, tables_sections, tables_trailers
 from elfsig.kernels.profile import Profile
+from elfsig.kernels.tables import debian, mainline, oracle, redhat, sections, suse, ubuntu, vendors
+from elfsig.kernels.tables.family import Family
+
+VENDORS: tuple[Profile, ...] = (
+    *sections.ROWS, *redhat.ROWS, *oracle.ROWS, *debian.ROWS, *ubuntu.ROWS, *suse.ROWS, *vendors.ROWS,
+)  # fmt: skip
+"""Rows of one vendor's kernels. At most one of them fits a release."""
+
+FAMILIES: Mapping[str, Family] = {
+    each.id: each
+    for each in (
+        *redhat.FAMILIES, *debian.FAMILIES, *ubuntu.FAMILIES, *suse.FAMILIES, *vendors.FAMILIES,
+    )
+}  # fmt: skip
+"""Distributions that follow mainline, for their releases without a row of their own."""
+
+MAINLINE: tuple[Profile, ...] = mainline.ROWS
 
 PROFILES: Mapping[str, Profile] = {
-    row.id: row for row in (*tables_sections.ROWS, *tables_trailers.ROWS, *tables_distros.ROWS)
-}
+    row.id: row
+    for row in (
+        *sections.ROWS, *MAINLINE, *redhat.ROWS, *oracle.ROWS, *debian.ROWS, *ubuntu.ROWS, *suse.ROWS,
+        *vendors.ROWS,
+    )
+}  # fmt: skip
 
 ALIASES: Mapping[str, str] = {
     "debian": "debian-6.12",
     "rhel6": "rhel6-late",
     "rhel8+": "rhel8",
-    "mainline": tables_trailers.ROWS[-1].id,
+    "sles": "sles-6.4",
+    "mainline": MAINLINE[-1].id,
 }
 """Names that stand for one of several rows: the newest that is widely used."""
 
 
 def get(name: str) -> Profile:
-    """The profile of this id or alias. Raises UsageError that lists the choices."""
+    """The profile of this id or alias, or of a family and a mainline row (``fedora-6.9``).
+
+    Raises UsageError that lists the ids.
+    """
     found = PROFILES.get(ALIASES.get(name, name))
-    if found is None:
-        raise UsageError(f"unknown kernel {name!r}: known are {', '.join(PROFILES)}", code="unknown-kernel")
-    return found
-
-
-def mainline() -> Sequence[tuple[tuple[int, ...], Profile]]:
-    """Mainline rows with the release from which each holds, oldest first."""
-    rows = [row for row in tables_trailers.ROWS if row.releases.replace(".", "").isdigit()]
-    return [(tuple(map(int, row.releases.split("."))), row) for row in rows]
+    if found is not None:
+        return found
+    family, _, row = name.partition("-")
+    base = next((each for each in MAINLINE if each.id == row), None)
+    if family in FAMILIES and base is not None and base.walk == "cms":
+        return FAMILIES[family].row(base)
+    raise UsageError(f"unknown kernel {name!r}: known are {', '.join(PROFILES)}", code="unknown-kernel")

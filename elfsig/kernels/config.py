@@ -1,7 +1,8 @@
-"""What a kernel's build configuration changes in a profile: table by table, option by option.
+"""What a kernel's build configuration changes in a profile, option by option.
 
 The text is that of ``/boot/config-*``, ``/proc/config.gz`` or IKCONFIG: ``CONFIG_X=y`` and
-``# CONFIG_X is not set``. An option that the text does not mention changes nothing.
+``# CONFIG_X is not set``. An option that the text does not mention changes nothing, unless
+the text is a whole configuration.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, Trust
-from elfsig.kernels.tables_distros import ANDROID_GKI
+from elfsig.kernels.profile import PERMISSIVE, CaRule, Mode, Profile, SecureBoot, Trust
+from elfsig.kernels.tables.mainline import REPLIES
+from elfsig.kernels.tables.vendors import ANDROID_GKI
 
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
 IKCONFIG_START = b"IKCFG_ST"
@@ -28,12 +30,12 @@ def parse(text: str) -> Options:
 
 
 def is_config(data: bytes) -> bool:
-    """Whether this is the text of a kernel configuration, perhaps packed with gzip (/proc/config.gz)."""
+    """Whether this is the text of a kernel configuration, plain or compressed with gzip (/proc/config.gz)."""
     return b"CONFIG_" in read(data)[:65536].encode()
 
 
 def read(data: bytes) -> str:
-    """The text of a configuration file, unpacked where it is packed with gzip."""
+    """The text of a configuration file, decompressed where it is compressed with gzip."""
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data) or b""
     return data.decode("utf-8", "replace")
@@ -60,47 +62,70 @@ def embedded(image: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A profile as it was built, what it enforces by itself, and remarks for people."""
+    """A profile as it was built, the modes that the build itself switches on, and remarks for people."""
 
     profile: Profile
     mode: Mode = PERMISSIVE
     remarks: tuple[str, ...] = ()
 
 
-def _without_role(*roles: str) -> Callable[[Profile], Profile]:
+Change = Callable[[Profile], Profile]
+
+
+def _without_keyring(*names: str) -> Change:
     def change(profile: Profile) -> Profile:
-        rings = tuple(ring - set(roles) for ring in profile.trust.rings)
+        rings = tuple(ring - set(names) for ring in profile.trust.rings)
         kept = tuple(ring for ring in rings if ring)
         return replace(profile, trust=replace(profile.trust, rings=kept or (frozenset({"builtin"}),)))
 
     return change
 
 
-def _trust(**fields: bool) -> Callable[[Profile], Profile]:
+def _without_platform(profile: Profile) -> Profile:
+    """Without a platform keyring, keys that the machine keyring does not take are not loaded at all."""
+    rings = tuple(ring for ring in profile.trust.rings if "platform" not in ring or "builtin" in ring)
+    trust = replace(profile.trust, rings=rings or profile.trust.rings)
+    return _without_keyring("platform")(replace(profile, trust=trust))
+
+
+def _never_revoked(profile: Profile) -> Profile:
+    return replace(profile, trust=replace(profile.trust, revoked_keys="never"))
+
+
+def _ca(rule: CaRule) -> Change:
     def change(profile: Profile) -> Profile:
-        trust: Trust = replace(profile.trust, **fields)  # type: ignore[arg-type]  # only flags are given
+        trust: Trust = replace(profile.trust, ca=rule)
         return replace(profile, trust=trust)
 
     return change
 
 
-def _lacks(*names: str) -> Callable[[Profile], Profile]:
+def _lacks(*names: str) -> Change:
     def change(profile: Profile) -> Profile:
-        return replace(profile, crypto=replace(profile.crypto, absent=profile.crypto.absent | set(names)))
+        crypto = profile.crypto
+        return replace(
+            profile, crypto=replace(crypto, absent=crypto.absent | set(names), late=crypto.late - set(names))
+        )
 
     return change
 
 
-def _late(*names: str) -> Callable[[Profile], Profile]:
+def _late(*names: str) -> Change:
     def change(profile: Profile) -> Profile:
-        return replace(profile, crypto=replace(profile.crypto, late=profile.crypto.late | set(names)))
+        crypto = profile.crypto
+        return replace(
+            profile, crypto=replace(crypto, late=crypto.late | set(names), absent=crypto.absent - set(names))
+        )
 
     return change
 
 
-def _has(*names: str) -> Callable[[Profile], Profile]:
+def _has(*names: str) -> Change:
     def change(profile: Profile) -> Profile:
-        return replace(profile, crypto=replace(profile.crypto, absent=profile.crypto.absent - set(names)))
+        crypto = profile.crypto
+        return replace(
+            profile, crypto=replace(crypto, absent=crypto.absent - set(names), late=crypto.late - set(names))
+        )
 
     return change
 
@@ -113,6 +138,34 @@ def _protects(profile: Profile) -> Profile:
     return replace(profile, replies=ANDROID_GKI.replies, notes=(*profile.notes, *ANDROID_GKI.notes))
 
 
+def _without_protection(profile: Profile) -> Profile:
+    """A generic Android kernel without MODULE_SIG_PROTECT responds as mainline does."""
+    if profile.id != ANDROID_GKI.id:
+        return profile
+    return replace(profile, replies=replace(REPLIES, lockdown=None), notes=())
+
+
+def _secure_boot(**fields: bool) -> Change:
+    def change(profile: Profile) -> Profile:
+        boot = profile.secure_boot or SecureBoot()
+        return replace(profile, secure_boot=boot._replace(**fields))
+
+    return change
+
+
+def _without_lockdown(profile: Profile) -> Profile:
+    boot = profile.secure_boot
+    return replace(
+        profile,
+        replies=replace(profile.replies, lockdown=None),
+        secure_boot=boot and boot._replace(locks=False),
+    )
+
+
+def _unpacks(*formats: str) -> Change:
+    return lambda profile: replace(profile, unpacks=frozenset(formats))
+
+
 _HASH_OPTIONS = {
     "MD4": ("md4",),
     "MD5": ("md5",),
@@ -121,50 +174,94 @@ _HASH_OPTIONS = {
     "SHA512": ("sha512", "sha384"),
     "SHA3": ("sha3-256", "sha3-384", "sha3-512"),
     "SM3": ("sm3",),
+    "SM3_GENERIC": ("sm3",),
 }
+_ALGORITHM_OPTIONS = {"ECDSA": ("ecdsa",), "MLDSA": ("mldsa44", "mldsa65", "mldsa87")}
+_CRYPTO = {**_HASH_OPTIONS, **_ALGORITHM_OPTIONS}
+_LOCKS_WITH = ("LOCK_DOWN_IN_EFI_SECURE_BOOT", "LOCK_DOWN_IN_SECURE_BOOT", "LOCK_DOWN_KERNEL_IN_SECUREBOOT")
+"""Patches of distributions: Debian and Fedora, Ubuntu 20.04, Photon."""
 
 
 def _unbuilt(profile: Profile) -> Profile:
     return replace(profile, walk="none")
 
 
-CHANGES: Mapping[tuple[str, str], Callable[[Profile], Profile]] = {
+CHANGES: Mapping[tuple[str, str], Change] = {
     ("MODULE_SIG", "n"): _unbuilt,
-    **{(f"CRYPTO_{option}", "n"): _lacks(*names) for option, names in _HASH_OPTIONS.items()},
-    **{(f"CRYPTO_{option}", "m"): _late(*names) for option, names in _HASH_OPTIONS.items()},
-    ("CRYPTO_ECDSA", "n"): _lacks("ecdsa"),
-    ("CRYPTO_ECDSA", "y"): _has("ecdsa"),
-    ("CRYPTO_MLDSA", "n"): _lacks("mldsa44", "mldsa65", "mldsa87"),
-    ("SECONDARY_TRUSTED_KEYRING", "n"): _without_role("secondary", "machine"),
-    ("INTEGRITY_MACHINE_KEYRING", "n"): _without_role("machine"),
-    ("INTEGRITY_PLATFORM_KEYRING", "n"): _without_role("platform"),
-    ("SYSTEM_REVOCATION_LIST", "n"): _trust(revoked_keys=False),
+    **{(f"CRYPTO_{option}", "n"): _lacks(*names) for option, names in _CRYPTO.items()},
+    **{(f"CRYPTO_{option}", "m"): _late(*names) for option, names in _CRYPTO.items()},
+    **{(f"CRYPTO_{option}", "y"): _has(*names) for option, names in _CRYPTO.items()},
+    ("SECONDARY_TRUSTED_KEYRING", "n"): _without_keyring("secondary", "machine"),
+    ("INTEGRITY_MACHINE_KEYRING", "n"): _without_keyring("machine"),
+    ("INTEGRITY_PLATFORM_KEYRING", "n"): _without_platform,
+    ("INTEGRITY_CA_MACHINE_KEYRING", "y"): _ca("ca"),
+    ("INTEGRITY_CA_MACHINE_KEYRING", "n"): _ca("none"),
+    ("INTEGRITY_CA_MACHINE_KEYRING_MAX", "y"): _ca("ca-only"),
+    ("SYSTEM_REVOCATION_LIST", "n"): _never_revoked,
     ("PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", "y"): _waives,
     ("MODULE_SIG_PROTECT", "y"): _protects,
+    ("MODULE_SIG_PROTECT", "n"): _without_protection,
+    ("IMA_ARCH_POLICY", "y"): _secure_boot(enforces=True, assumed=False),
+    ("IMA_ARCH_POLICY", "n"): _secure_boot(enforces=False, assumed=False),
+    **{(option, "y"): _secure_boot(locks=True) for option in _LOCKS_WITH},
+    ("SECURITY_LOCKDOWN_LSM", "n"): _without_lockdown,
+    ("MODULE_DECOMPRESS", "n"): _unpacks(),
 }
-"""(option, value) and what it does to the profile."""
+"""(option, value) and what it does to the profile, in this order."""
 
 _MODES: Mapping[tuple[str, str], Mode] = {
     ("MODULE_SIG_FORCE", "y"): Mode(enforcing=True),
+    ("LOCK_DOWN_KERNEL", "y"): Mode(lockdown=True),
     ("LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "y"): Mode(lockdown=True),
     ("LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY", "y"): Mode(lockdown=True),
 }
 _IGNORED_FORCE = frozenset({"fc4", "fc6", "rhel4", "rhel5", "fc2"})
 """Kernels that have CONFIG_MODULE_SIG_FORCE in their configuration, and a verifier that ignores it."""
+_WHOLE = 500
+"""A text with more options than this is a whole configuration: what it does not mention is off."""
+_OFF_WHEN_MISSING = (
+    "INTEGRITY_CA_MACHINE_KEYRING", "IMA_ARCH_POLICY", "MODULE_DECOMPRESS", "SYSTEM_REVOCATION_LIST",
+    "MODULE_SIG_PROTECT",
+)  # fmt: skip
 
 
 def apply(profile: Profile, options: Options) -> Built:
     """``profile`` as built with ``options``."""
-    remarks = list(_remarks(options))
+    options = _completed(options)
     modes = [mode for (name, value), mode in _MODES.items() if options.get(name) == value]
     if profile.id in _IGNORED_FORCE:
         modes = []
-    if "INTEGRITY_MACHINE_KEYRING" not in options and "SECONDARY_TRUSTED_KEYRING" in options:
-        options = {**options, "INTEGRITY_MACHINE_KEYRING": "n"}
+    remarks = tuple(_remarks(options))
     for (name, value), change in CHANGES.items():
         if options.get(name) == value:
             profile = change(profile)
-    return Built(profile, merged(modes), tuple(remarks))
+    for change in _by_list(options):
+        profile = change(profile)
+    return Built(profile, merged(modes), remarks)
+
+
+def _completed(options: Options) -> Options:
+    """``options`` with "n" for what a whole configuration leaves out because something else is off."""
+    missing = list(_OFF_WHEN_MISSING) if len(options) > _WHOLE else []
+    if "SECONDARY_TRUSTED_KEYRING" in options:
+        missing.append("INTEGRITY_MACHINE_KEYRING")
+    if options.get("MODULE_SIG_FORCE") == "y":
+        missing.append("MODULE_SIG_PROTECT")
+    if "IMA_ARCH_POLICY" in options and "SECURITY_LOCKDOWN_LSM" not in options and len(options) > _WHOLE:
+        missing.append("SECURITY_LOCKDOWN_LSM")
+    return {**dict.fromkeys(missing, "n"), **options}
+
+
+def _by_list(options: Options) -> Iterator[Change]:
+    """Changes by options whose value is more than y, m or n."""
+    if "lockdown" not in options.get("LSM", "lockdown").split(","):
+        yield _without_lockdown
+    if options.get("MODULE_DECOMPRESS") == "y":
+        named = [f for f in ("gzip", "xz", "zstd") if options.get(f"MODULE_COMPRESS_{f.upper()}") == "y"]
+        if named:
+            yield _unpacks(*named)
+    if (name := options.get("MODULE_SIG_HASH")) is not None:
+        yield lambda profile: replace(profile, hash=name)
 
 
 def merged(modes: list[Mode]) -> Mode:
@@ -174,9 +271,16 @@ def merged(modes: list[Mode]) -> Mode:
 
 def _remarks(options: Options) -> Iterator[str]:
     if options.get("MODULE_SIG") == "n":
-        yield "built without CONFIG_MODULE_SIG: signatures are not looked at, every module loads"
-    late = [option for option in _HASH_OPTIONS if options.get(f"CRYPTO_{option}") == "m"]
+        yield "built without CONFIG_MODULE_SIG: signatures are not checked, every module loads"
+    late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
     if late:
-        yield f"built with {', '.join(late)} as modules: they are taken to be loaded"
-    if options.get("LOCK_DOWN_IN_EFI_SECURE_BOOT") == "y":
-        yield "locks itself down when booted with Secure Boot"
+        yield (
+            f"built with {', '.join(late)} as modules: assumed to be loaded before the module, but not before"
+            " the kernel reads its certificates"
+        )
+    if options.get("CHECK_CODESIGN_EKU") == "y":
+        yield "built with CHECK_CODESIGN_EKU: a key must be meant for signing code, which is not simulated"
+    if any(options.get(option) == "y" for option in _LOCKS_WITH):
+        yield "locks itself down when it is started by Secure Boot"
+    if options.get("IMA_ARCH_POLICY") == "y":
+        yield "demands valid signatures (module.sig_enforce) when it is started by Secure Boot"

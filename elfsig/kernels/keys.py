@@ -25,7 +25,7 @@ REVOKED = "revoked"
 class KernelKeys:
     """The keys of ``ring`` (None: none were given) as the kernel of ``profile`` would have loaded them."""
 
-    def __init__(self, ring: Ring | None, profile: Profile) -> None:
+    def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if _vouched(key)] if ring else []
         self.refused = {key: why for key in given if (why := why_not_loaded(key, profile))}
@@ -47,6 +47,10 @@ class KernelKeys:
         reached = set(self.held(roles))
         known = [*self._loaded, *self.refused]
         return [key for key in known if key not in reached and key.ids & wanted]
+
+    def revokes_key(self, key: Key) -> str | None:
+        """The source that revokes the public key of ``key``, whatever this kernel makes of that."""
+        return next((each.source for each in self.revoked if each.fingerprint == key.fingerprint), None)
 
     def revokes_file(self, content: bytes) -> str | None:
         """The SHA-256 of ``content`` in hex, where a revocation list names it."""

@@ -1,6 +1,6 @@
-"""From a module, keys and a profile to what that kernel answers: walk its steps, then look up the reply.
+"""From a module, keys and a profile to the response of that kernel: its steps first, then the reply.
 
-The walk is the kernel's own order, so a module with two faults gets the code that is reached first.
+The steps are in the kernel's own order, so a module with two faults gets the error that is reached first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from elfsig.trust.keyring import Ring
 
 
 def _not_built(case: Case) -> Accept:
-    return Accept("this kernel was built without CONFIG_MODULE_SIG: signatures are not looked at")
+    return Accept("this kernel was built without CONFIG_MODULE_SIG: signatures are not checked")
 
 
 WALKS: Mapping[str, tuple[Step, ...]] = {
@@ -50,8 +50,8 @@ BEFORE_SIGNATURE = frozenset({
     "elf", "not-elf", "empty", "signed-after-compression", "compressed-damaged", "compressed-unreadable",
 })  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
-SCOPE = "what comes behind the signature check (vermagic, symbols, ELF errors) is not foreseen"
-UNSOUND = "it comes past the signature check and no further: no sound ELF file, which is ENOEXEC to kernels"
+SCOPE = "later checks (vermagic, symbols, ELF errors) are not simulated"
+UNSOUND = "it passes the signature check, then fails with ENOEXEC: it is not a sound ELF file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +69,31 @@ class Subject:
 
 
 def predict(subject: Subject, mode: Mode = PERMISSIVE) -> Prediction:
-    """What the kernel of ``subject.profile`` answers in ``mode``. Never raises for what is in the file."""
+    """The response of the kernel of ``subject.profile`` in ``mode``. Never raises for what is in the file."""
     (answer,) = predict_modes(subject, (mode,))
     return answer
 
 
 def every_mode(profile: Profile) -> tuple[Mode, ...]:
-    """The modes that matter for a profile: permissive, enforcing, lockdown and FIPS where it has them."""
+    """The modes of a profile: permissive, enforcing, and lockdown, Secure Boot and FIPS where it has them."""
     modes = [Mode(), Mode(enforcing=True)]
     if profile.replies.lockdown is not None:
         modes.append(Mode(lockdown=True))
+    if profile.secure_boot is not None:
+        modes.append(Mode(secure_boot=True))
     if profile.fips == "panic":
         modes += [Mode(fips=True), Mode(enforcing=True, fips=True)]
     return tuple(modes)
 
 
 def predict_modes(subject: Subject, modes: tuple[Mode, ...]) -> Iterator[Prediction]:
-    """One prediction for each mode; the walk is done once, since only the answers differ."""
-    case = _case(subject, modes[0])
-    steps, end = _walk(case)
+    """One prediction for each mode. FIPS mode changes which keys are usable; else only the replies differ."""
+    walks: dict[bool, tuple[Case, tuple[Walked, ...], Stop | Accept]] = {}
     for mode in modes:
+        if mode.fips not in walks:
+            case = _case(subject, mode)
+            walks[mode.fips] = case, *_walk(case)
+        case, steps, end = walks[mode.fips]
         case.mode = mode
         yield _answer(case, steps, end)
 
@@ -100,7 +105,7 @@ def _case(subject: Subject, mode: Mode) -> Case:
     return Case(
         evidence=subject.evidence,
         registry=subject.registry,
-        keys=KernelKeys(subject.ring, subject.profile),
+        keys=KernelKeys(subject.ring, subject.profile, fips=mode.fips),
         profile=subject.profile,
         mode=mode,
         image=Image(subject.evidence.content),
@@ -130,8 +135,8 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
     name = module_name(case.evidence.path)
     own = [*case.log, *(end.log if isinstance(end, Stop) else ())]
     if isinstance(end, Stop) and (line := profile.replies.messages.get(end.fault)):
-        own.append(line)
-    message = reply.message.format(name=name, tool=LOADER) if reply.message else None
+        own.append(line.format(description=case.claims.get("description", "?")))
+    message = _message(reply, inner, name)
     if panic and inner:
         message = PANIC.format(number=number(reply.errno or inner))
     log = (*own, *([message] if message else []))
@@ -157,9 +162,16 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
     )
 
 
+def _message(reply: Reply, inner: str | None, name: str) -> str | None:
+    if reply.message is None:
+        return None
+    code = number(inner) if inner and inner != UNSIGNED else 0
+    return reply.message.format(name=name, tool=LOADER, number=code)
+
+
 def _reply(profile: Profile, mode: Mode, inner: str) -> Reply:
     """The reply of the strictest mode that is on; enforcing wins over lockdown."""
-    replies = profile.replies
+    replies, mode = profile.replies, profile.in_mode(mode)
     table = replies.permissive
     if mode.enforcing:
         table = replies.enforcing
@@ -183,12 +195,29 @@ def _elf_notes(case: Case, reply: Reply) -> Iterator[str]:
         yield UNSOUND
 
 
+def secure_boot_words(profile: Profile) -> str:
+    """What Secure Boot switches on in this kernel."""
+    boot = profile.secure_boot
+    if boot is None or not (boot.enforces or boot.locks):
+        return "Secure Boot changes nothing in what this kernel demands of modules"
+    parts = ["it demands valid signatures (as module.sig_enforce=1 does)"] if boot.enforces else []
+    parts += ["it locks itself down"] if boot.locks else []
+    text = f"under Secure Boot {' and '.join(parts)}"
+    if boot.assumed:
+        text += "; this assumes CONFIG_IMA_ARCH_POLICY=y, which the kernel's configuration would tell"
+    return text
+
+
 def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
     profile, mode = case.profile, case.mode
+    if profile.caveat:
+        yield profile.caveat
     if mode.lockdown and profile.replies.lockdown is None:
         yield "this kernel has no lockdown, so that mode has no effect"
-    if mode.fips and profile.fips is None:
-        yield "FIPS mode changes nothing in this kernel's answer"
+    if mode.secure_boot:
+        yield secure_boot_words(profile)
+    if mode.fips and profile.fips is None and not profile.crypto.fips_bits:
+        yield "FIPS mode changes nothing in this kernel's response"
     if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop):
         yield PANIC_CRYPTO
     yield SCOPE

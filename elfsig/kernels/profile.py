@@ -1,12 +1,13 @@
-"""What a kernel's answer depends on, as plain frozen data: one :class:`Profile` for each behaviour.
+"""The data that decides a kernel's response to a module: one :class:`Profile` for each behaviour.
 
-The rows are in the modules ``tables_*``; :mod:`elfsig.kernels.policy` turns one of them, a module and a set
-of keys into a :class:`Prediction`. A prediction ends with the signature stage and that era's ELF checks
-before it: vermagic, symbols and the rest of loading come later and are not foreseen.
+The rows are in :mod:`elfsig.kernels.tables`; :mod:`elfsig.kernels.policy` turns one of them, a module and a
+set of keys into a :class:`Prediction`. A prediction covers the signature check and, for old kernels, the ELF
+checks that come before it. Later checks (vermagic, symbols) are not simulated.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -14,16 +15,53 @@ from typing import Literal, NamedTuple
 from elfsig.model import Basis, Place
 
 UNSIGNED = "unsigned"
-"""Stands for the inner error of kernels that have no errno for "there is no signature"."""
+"""The inner error of kernels that have no errno for "there is no signature"."""
 
 Tool = Literal["kmod", "module-init-tools"]
+Version = tuple[int, ...]
+
+
+def version_of(release: str) -> Version:
+    """The upstream version in a release: (6, 12, 43) for ``6.12.43+deb13-amd64``; missing parts are 0."""
+    numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[-+]", release, maxsplit=1)[0])[:3]]
+    return tuple(numbers + [0] * (3 - len(numbers)))
+
+
+class Releases(NamedTuple):
+    """Which releases (``uname -r``) a row is for. This is the only rule by which a row is chosen.
+
+    ``pattern`` is a regular expression for the whole release. ``since`` is the first upstream version and
+    ``before`` the first one that is no longer meant (None: no limit). ``examples`` are releases that were
+    published; each of them chooses its row.
+    """
+
+    pattern: str
+    examples: tuple[str, ...] = ()
+    since: Version = (0, 0, 0)
+    before: Version | None = None
+
+    def fit(self, release: str) -> bool:
+        """Whether ``release`` is one of them."""
+        if not re.fullmatch(self.pattern, release):
+            return False
+        version = version_of(release)
+        return self.since <= version and (self.before is None or version < self.before)
+
+    @property
+    def words(self) -> str:
+        """The examples, for people."""
+        return ", ".join(self.examples)
+
+
+NO_RELEASE = Releases("(?!)")
+"""For rows that no release identifies: they are chosen by id only."""
 
 
 class Reply(NamedTuple):
-    """What loading returns for one inner error: an errno, or None where the module loads.
+    """The response to one inner error: ``errno``, or None where the module loads.
 
-    ``taint`` is the letter that the module gets, ``message`` the line in the kernel's log; ``{name}`` in it
-    stands for the module's name, ``{number}`` for the inner errno's number.
+    ``taint`` is the letter that the module gets, ``message`` the line in the kernel's log. In it ``{name}``
+    stands for the module's name, ``{tool}`` for the loading process, ``{number}`` for the errno's number.
     """
 
     errno: str | None = None
@@ -33,10 +71,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """The answers by inner errno, for each mode. An errno that is not listed is returned as it is.
+    """The responses by inner errno, for each mode. An errno that is not listed is returned as it is.
 
-    ``lockdown`` is None where the era had no lockdown. ``messages`` are log lines by the fault of the step
-    that decided, printed whatever the mode.
+    ``lockdown`` is None for kernels without lockdown. ``messages`` are log lines by the fault of the step
+    that decided, printed in every mode.
     """
 
     permissive: Mapping[str, Reply] = field(default_factory=dict)
@@ -47,7 +85,7 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The only place at which a kernel looks, and the coverage that it computes itself."""
+    """The only place where a kernel looks for a signature, and the coverage that it computes."""
 
     format: str
     carrier: str
@@ -56,10 +94,12 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
-    """What a kernel can compute. ``hashes`` and ``algorithms`` are those its signature parser knows.
+    """What a kernel can compute. ``hashes`` and ``algorithms`` are those that its signature parser knows.
 
-    ``absent`` are those of them that this build left out. ``late`` are hashes that come as modules: not
-    there when certificates are loaded. ``curves`` are those its certificate parser knows.
+    ``absent``: of those, what this build left out. ``late``: hashes and algorithms built as modules, not
+    yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
+    ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
+    of them in FIPS mode. ``unhashed``: hashes that have no DigestInfo, so that RSA with them never verifies.
     """
 
     hashes: frozenset[str]
@@ -68,21 +108,50 @@ class Crypto:
     absent: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
     waives_attributes: bool = False
+    sizes: frozenset[int] | None = None
+    fips_bits: int = 0
+    unhashed: frozenset[str] = frozenset()
+
+
+Revocation = Literal["never", "platform", "always"]
+Blacklist = Literal["own", "sha256"]
+Machine = Literal["any", "trusted"]
+CaRule = Literal["none", "ca", "ca-only"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which keys count. ``rings`` are asked in order, the next one after ENOKEY; each is a set of roles.
+    """Which keys count. ``rings`` are asked in order, the next one after ENOKEY; each is a set of keyrings.
 
-    ``revoked_keys``: keys with the role revoked refuse. ``revoked_first``: before the key is looked up
-    (RHEL 7). ``revoked_files``: the SHA-256 of the whole file is looked up too. ``dates``: certificates
-    outside of their validity are not loaded.
+    ``revoked_keys``: when the list of revoked keys is asked: never, before the platform keyring, or always.
+    ``revoked_files``: the SHA-256 of the whole file is looked up too. ``blacklist``: certificates are
+    looked up by the hash of their signed part, in the digest of their own signature ("own") or in SHA-256.
+    ``dates``: certificates outside of their validity are not loaded. ``machine``: machine owner keys go to
+    the machine keyring always ("any"), or only where MokListTrustedRT is set ("trusted"). ``ca``: which of
+    them the machine keyring takes: any, CA certificates (INTEGRITY_CA_MACHINE_KEYRING), or CA certificates
+    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX).
     """
 
     rings: tuple[frozenset[str], ...]
-    revoked_keys: bool = False
+    revoked_keys: Revocation = "never"
     revoked_files: bool = False
     dates: bool = False
+    blacklist: Blacklist | None = None
+    machine: Machine = "trusted"
+    ca: CaRule = "none"
+
+
+class SecureBoot(NamedTuple):
+    """What a kernel does when it was started by UEFI Secure Boot.
+
+    ``enforces``: CONFIG_IMA_ARCH_POLICY turns module.sig_enforce on. ``locks``: it locks itself down.
+    ``moks``: it loads machine owner keys. ``assumed``: this depends on a configuration that is not known.
+    """
+
+    enforces: bool = False
+    locks: bool = False
+    moks: bool = True
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +159,7 @@ class Packets:
     """How the OpenPGP checkers of the section eras differ from each other.
 
     ``issuer``: which of several issuer subpackets counts. ``damaged`` and ``none_usable`` are the errnos
-    for packets that cannot be read and for none of the accepted kind.
+    for packets that cannot be read and for a signature without a packet of the accepted kind.
     """
 
     issuer: Literal["first", "last"] = "first"
@@ -105,14 +174,18 @@ Fips = Literal["panic", "crypto-modules"]
 class Profile:
     """One behaviour. ``walk`` names the table of steps; ``elf`` the rules of its ELF checks, if any.
 
-    ``unsigned`` is the inner errno for "no signature" (:data:`UNSIGNED` where it is none). ``fips`` is what
-    FIPS mode does: panic on any failure, or only when a module registers an algorithm; None: nothing.
-    ``switches`` are the ways to enforce, in words. ``basis`` says how the row is known.
+    ``unsigned`` is the inner errno for "no signature" (:data:`UNSIGNED` where there is none). ``fips`` is
+    what FIPS mode does: panic on any failure, or only when a module registers an algorithm; None: nothing.
+    ``switches`` are the ways to enforce, in words. ``basis`` and ``source`` say how the row is known;
+    ``recalled`` names the facts in it that no source was read for. ``who`` is what stands before the log
+    lines about the trailer. ``unpacks`` are the formats that its own decompressor may be built for (the
+    loading tool unpacks the others). ``hash`` is the digest that its build signs modules with.
+    ``caveat`` is said with every response.
     """
 
     id: str
     title: str
-    releases: str
+    releases: Releases
     walk: str
     look: Look
     replies: Replies
@@ -127,21 +200,40 @@ class Profile:
     tool: Tool = "kmod"
     switches: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    names_module: bool = False
-    compressed: Literal["tool", "kernel"] = "tool"
+    recalled: tuple[str, ...] = ()
+    who: str = ""
+    not_pkcs7: str = ""
+    unpacks: frozenset[str] = frozenset()
+    secure_boot: SecureBoot | None = None
+    hash: str | None = None
+    caveat: str | None = None
+
+    def in_mode(self, mode: Mode) -> Mode:
+        """``mode`` with what Secure Boot switches on in this kernel."""
+        boot = self.secure_boot
+        if not mode.secure_boot or boot is None:
+            return mode
+        return mode._replace(enforcing=mode.enforcing or boot.enforces, lockdown=mode.lockdown or boot.locks)
 
 
 class Mode(NamedTuple):
-    """How strict a kernel runs; all False is permissive."""
+    """How strict a kernel runs; all False is permissive.
+
+    ``secure_boot``: it was started by UEFI Secure Boot. What follows from that, each profile knows.
+    """
 
     enforcing: bool = False
     lockdown: bool = False
     fips: bool = False
+    secure_boot: bool = False
 
     @property
     def words(self) -> str:
         """Such as "enforcing, FIPS"."""
-        named = (("enforcing", self.enforcing), ("lockdown", self.lockdown), ("FIPS", self.fips))
+        named = (
+            ("Secure Boot", self.secure_boot), ("enforcing", self.enforcing), ("lockdown", self.lockdown),
+            ("FIPS", self.fips),
+        )  # fmt: skip
         return ", ".join(word for word, on in named if on) or "permissive"
 
 
@@ -149,7 +241,7 @@ PERMISSIVE = Mode()
 
 
 class Walked(NamedTuple):
-    """One step of the kernel's own way: what it looked at, what it found, and whether it went on.
+    """One step of the kernel's own sequence: what it checked, and what it found.
 
     ``result`` is "ok", or "stop" for the step that decided.
     """
@@ -161,11 +253,11 @@ class Walked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one kernel answers in one mode.
+    """The response of one kernel in one mode.
 
     ``inner`` is the errno of the signature check, which newer kernels hide; ``fault`` a stable word for the
-    same. ``log`` are all lines that the kernel logs, ``message`` the telling one. ``panic``: the kernel
-    stops. ``place`` is the signature that was looked at.
+    same. ``log`` are all lines that the kernel logs, ``message`` the most important of them. ``panic``: the
+    kernel stops. ``place`` is the signature that was checked.
     """
 
     id: str

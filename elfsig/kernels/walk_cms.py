@@ -1,4 +1,4 @@
-"""Steps of Linux 4.3 to today behind the trailer: CMS, its rules for modules, and who is trusted.
+"""Steps of Linux 4.3 and later after the trailer: CMS, its rules for modules, and which keys count.
 
 In the order of pkcs7_parse_message() (crypto/asymmetric_keys/pkcs7_parser.c), verify_pkcs7_message_sig()
 (certs/system_keyring.c), pkcs7_verify() (pkcs7_verify.c) and pkcs7_validate_trust() (pkcs7_trust.c).
@@ -65,7 +65,7 @@ def parse(case: Case) -> Said:
         return refused
     text = "signed by " + " and ".join(s.name for s in case.found["signers"])
     behind = len(case.blob) - data.size
-    return Went(text + (f"; {behind} bytes behind the PKCS#7 are ignored" if behind else ""))
+    return Went(text + (f"; {behind} bytes after the PKCS#7 are ignored" if behind else ""))
 
 
 def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> Iterator[Stop]:
@@ -191,6 +191,8 @@ def _value_matches(case: Case, signer: Signer, key: Key) -> bool:
         return False
     if key.algorithm == "rsa" and len(signature.value) != (key.bits + 7) // 8:
         return False
+    if key.algorithm == "rsa" and signature.hash in case.profile.crypto.unhashed:
+        return False
     attributes = claim.signed_der
     try:
         if attributes is not None and stream_digest(message, signature.hash) != claim.message_digest:
@@ -206,25 +208,36 @@ def _value_matches(case: Case, signer: Signer, key: Key) -> bool:
 
 
 def revoked(case: Case) -> Said:
-    """is_key_on_revocation_list(): is it made by a key on the blacklist?"""
-    if not case.profile.trust.revoked_keys:
-        return Went("this kernel does not compare with revoked certificates here")
-    if _ask(case, case.keys.revoked) is None:
-        return Stop(
-            "EKEYREJECTED", "revoked", f"made by a key that {case.key.source if case.key else '?'} revokes"
-        )
-    return Went("not by a key that is revoked")
+    """is_key_on_revocation_list(): since 6.6 it is asked before any keyring."""
+    when = case.profile.trust.revoked_keys
+    if when == "never":
+        return Went("this kernel keeps no list of revoked keys for modules")
+    if when == "platform":
+        return Went("this kernel asks for revoked keys only before it asks the platform keyring")
+    return _refuse_revoked(case) or Went("not made by a key that is revoked")
+
+
+def _refuse_revoked(case: Case) -> Stop | None:
+    if _ask(case, case.keys.revoked) is not None:
+        return None
+    source = case.key.source if case.key else "a list"
+    return Stop("EKEYREJECTED", "revoked", f"made by a key that {source} revokes")
 
 
 def trust(case: Case) -> Said:
     """Is it made by a key in one of the keyrings that count? They are asked in order."""
     asked = []
     said: Stop | None = None
-    for roles in case.profile.trust.rings:
+    rule = case.profile.trust
+    for roles in rule.rings:
+        asks = rule.revoked_keys == "platform" and "platform" in roles
+        if asks and (stop := _refuse_revoked(case)) is not None:
+            return stop
         said = _ask(case, case.keys.held(roles))
         asked.append(", ".join(sorted(roles)))
         if said is None:
             assert case.key is not None
+            _note_revocation(case, case.key)
             how = case.found.get("how") or "it matches"
             return Went(f"{how} the key {case.key.label} from {case.key.source} ({_ring_words(case.key)})")
         if said.inner != "ENOKEY":
@@ -233,6 +246,13 @@ def trust(case: Case) -> Said:
     signers: list[Signer] = case.found["signers"]
     case.found["ids"] = [each for s in signers for each in s.signature.key_ids]
     return said._replace(text=f"{said.text} (asked: {'; then '.join(asked)})")
+
+
+def _note_revocation(case: Case, key: Key) -> None:
+    """Says so where a list revokes the key and this kernel does not look at that list for modules."""
+    source = case.keys.revokes_key(key)
+    if source is not None:
+        case.notes.append(f"{source} revokes this key, but this kernel does not ask that list for modules")
 
 
 def _ring_words(key: Key) -> str:

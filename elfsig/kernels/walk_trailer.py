@@ -9,45 +9,48 @@ from __future__ import annotations
 from elfsig.carriers.marker_first import MarkerFirst
 from elfsig.carriers.remains import remains
 from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpack_info
+from elfsig.kernels.names import module_name
 from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
+from elfsig.opened.compression import Compression
 from elfsig.opened.places import find
 
-NOT_PKCS7 = "{who}not signed with expected PKCS#7 message"
-NONZERO = "{who}PKCS#7 signature info has unexpected non-zero params"
+NONZERO = "PKCS#7 signature info has unexpected non-zero params"
 
 
 def compressed(case: Case) -> Said:
-    """Where the file is compressed: who unpacks it, and whether the signature is inside."""
+    """Where the file is compressed: who decompresses it, and whether the signature is inside."""
     evidence = case.evidence
     if evidence.compression is None:
         return Went("the file is not compressed")
-    by_kernel = case.profile.compressed == "kernel"
-    if by_kernel and evidence.compression == "xz":
-        return _unpacked_by_kernel(case)
+    if evidence.compression in case.profile.unpacks:
+        return _decompressed_by_kernel(case, evidence.compression)
     tail = evidence.tail_offset
     if tail is not None:
         if evidence.raw.rfind(MARKER[:-1], tail) >= 0:
-            text = "it was signed after compression: the trailer lies behind the compressed stream"
-            return Stop("EINVAL", "signed-after-compression", text + ", where nobody unpacks it")
+            text = "it was signed after compression: the trailer is after the compressed stream"
+            return Stop("EINVAL", "signed-after-compression", text + ", and the loading tool refuses that")
         return Stop("EINVAL", "compressed-damaged", "bytes follow the compressed stream")
-    who = "the kernel, or the loading tool," if by_kernel else "the loading tool"
-    return Went(f"{who} unpacks the {evidence.compression}; the signature is looked for inside")
+    text = f"the loading tool decompresses the {evidence.compression}; the kernel checks what is inside"
+    if case.profile.unpacks:
+        own = " or ".join(sorted(case.profile.unpacks))
+        text += f" (its own decompressor takes {own}, and returns EINVAL for anything else)"
+    return Went(text)
 
 
-def _unpacked_by_kernel(case: Case) -> Said:
-    """What Linux 6.12 was seen to do with xz: it reads one stream, and not what lies behind it."""
+def _decompressed_by_kernel(case: Case, kind: Compression) -> Said:
+    """kernel/module/decompress.c: it reads one stream, and ignores what follows it."""
     raw = case.evidence.raw
-    if first_only(raw, "xz"):
-        text = "the kernel unpacks the first of several xz streams and nothing more"
+    if first_only(raw, kind):
+        text = f"the kernel decompresses the first of several {kind} streams and nothing more"
         return Stop(case.profile.unsigned, "compressed-unreadable", text)
-    if (why := fault(raw, "xz")) is not None:
+    if (why := fault(raw, kind)) is not None:
         return Stop("EINVAL", "compressed-unreadable", why.text)
     if case.evidence.tail_offset is not None:
-        case.notes.append("a loading tool that unpacks the file itself refuses it (EINVAL)")
-        return Went("the kernel unpacks the xz, passes over what lies behind it, and looks inside")
-    return Went("the kernel, or the loading tool, unpacks the xz; the signature is looked for inside")
+        case.notes.append("a loading tool that decompresses the file itself refuses it (EINVAL)")
+        return Went(f"the kernel decompresses the {kind}, ignores what follows it, and checks what is inside")
+    return Went(f"the kernel, or the loading tool, decompresses the {kind}; what is inside is checked")
 
 
 def flags(case: Case) -> Said:
@@ -119,11 +122,12 @@ def pkcs7_type(case: Case) -> Said:
         return Went("PKCS#7, as expected")
     kind = ID_TYPES.get(info.id_type, "unknown")
     text = f"id_type {info.id_type} ({kind}): since Linux 4.3 only PKCS#7 (2) is read"
-    return Stop("ENOPKG", "id-type", text, (_who(case, NOT_PKCS7),))
+    return Stop("ENOPKG", "id-type", text, (_line(case, case.profile.not_pkcs7),))
 
 
-def _who(case: Case, line: str) -> str:
-    return line.format(who="module: " if case.profile.names_module else "")
+def _line(case: Case, text: str) -> str:
+    """A line about the trailer; kernels since 4.19 put a name in front."""
+    return case.profile.who.format(name=module_name(case.evidence.path)) + text
 
 
 def zero_fields(case: Case) -> Said:
@@ -140,7 +144,7 @@ def zero_fields(case: Case) -> Said:
     if not wrong:
         return Went("all other fields are zero")
     return Stop(
-        "EBADMSG", "nonzero-params", f"fields that must be zero are not: {wrong}", (_who(case, NONZERO),)
+        "EBADMSG", "nonzero-params", f"fields that must be zero are not: {wrong}", (_line(case, NONZERO),)
     )
 
 

@@ -55,9 +55,11 @@ def _ids(case: Case) -> list[KeyId]:
 
 def revoked(case: Case) -> Said:
     """RHEL 7 asks the blacklist keyring before it looks for the key."""
-    if not case.profile.trust.revoked_keys:
+    if case.profile.trust.revoked_keys == "never":
         return Went("this kernel has no list of revoked keys")
     found = named(case.keys.revoked, _ids(case))
+    name, key_id = _names(case)
+    case.claims["description"] = f"{name.decode('utf-8', 'backslashreplace')}: {key_id.hex()}"
     if found:
         return Stop("EKEYREJECTED", "revoked", f"{found[0].source} revokes the key {found[0].label}")
     return Went("the key is not revoked")

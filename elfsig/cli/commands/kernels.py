@@ -51,7 +51,14 @@ def _row(each: Any) -> tuple[str, ...]:
     assert each.walk in WALKS
     reply = each.replies.enforcing.get(each.unsigned)
     answer = each.unsigned if reply is None else reply.errno or "loads"
-    return (each.id, each.look.format, each.look.coverage, answer, each.basis.value, each.releases)
+    return (
+        each.id,
+        each.look.format,
+        each.look.coverage,
+        answer,
+        each.basis.value,
+        each.releases.words or "by id only",
+    )
 
 
 def _full(each: Any) -> Iterator[str]:
@@ -59,7 +66,11 @@ def _full(each: Any) -> Iterator[str]:
     from elfsig.kernels.policy import WALKS
 
     yield f"{each.id}: {each.title}"
-    yield f"  releases: {each.releases}"
+    yield (
+        f"  releases: such as {each.releases.words}"
+        if each.releases.words
+        else "  releases: chosen by id only"
+    )
     yield f"  looks at: {looks_at(each)}"
     yield f"  hashes: {', '.join(sorted(each.crypto.hashes - each.crypto.absent))}"
     yield f"  algorithms: {', '.join(sorted(each.crypto.algorithms - each.crypto.absent))}"
@@ -69,6 +80,7 @@ def _full(each: Any) -> Iterator[str]:
     yield from (f"  enforces with: {text}" for text in each.switches)
     yield from _replies(each)
     yield f"  basis: {each.basis.value} ({BASES[each.basis]}): {each.source}"
+    yield from (f"  not checked: {text}" for text in each.recalled)
     yield from (f"  note: {text}" for text in each.notes)
 
 
@@ -94,7 +106,7 @@ def profile_object(each: Any) -> dict[str, Any]:
     return {
         "id": each.id,
         "title": each.title,
-        "releases": each.releases,
+        "releases": each.releases.words,
         "format": each.look.format,
         "carrier": each.look.carrier,
         "coverage": each.look.coverage,

@@ -1,14 +1,24 @@
 """The kernels that looked for a signature in an ELF section, 2003 to 2012, one row for each behaviour.
 
-Where a row says "run", the kernel's own verification code was compiled and run on known answers; where it
-says "read", its source was read.
+Where a row's source says "run", the kernel's own verification code was compiled and run on known answers;
+where it says "read", the source was read.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from elfsig.kernels.profile import Crypto, Look, Packets, Profile, Replies, Reply, Trust
+from elfsig.kernels.profile import (
+    NO_RELEASE,
+    Crypto,
+    Look,
+    Packets,
+    Profile,
+    Releases,
+    Replies,
+    Reply,
+    Trust,
+)
 from elfsig.model import Basis
 
 REJECTED = "An attempt to load unsigned module was rejected"
@@ -30,7 +40,7 @@ _UNSIGNED_EKEYREJECTED = {"unsigned": Reply("EKEYREJECTED", None, REJECTED)}
 GKH_2003 = Profile(
     id="gkh-2003",
     title="Greg Kroah-Hartman's tree of October 2003",
-    releases="2.6.0-test",
+    releases=Releases(r"2\.6\.0-test.*", ("2.6.0-test6",)),
     walk="gkh-2003",
     look=Look("gkh", "section:module_sig", "textdata-2003"),
     replies=Replies({"unsigned": _LOADS}, {"unsigned": _LOADS}),
@@ -47,7 +57,7 @@ GKH_2003 = Profile(
 FC2 = Profile(
     id="fc2",
     title="Fedora Core 2",
-    releases="2.6.8-1.521 and earlier FC2 kernels",
+    releases=Releases(r"2\.6\.[5-8]-\d.*", ("2.6.8-1.521", "2.6.5-1.358")),
     walk="fc2",
     look=Look("gkh", "section:module_sig", "textdata-fc2"),
     replies=Replies(
@@ -66,7 +76,7 @@ FC2 = Profile(
 RHEL5 = Profile(
     id="rhel5",
     title="Red Hat Enterprise Linux 5",
-    releases="2.6.18-*.el5",
+    releases=Releases(r"2\.6\.18-.*\.?el5.*", ("2.6.18-398.el5",)),
     walk="ksign",
     look=Look("redhat", "section:.module_sig", "fileorder"),
     replies=Replies({"unsigned": Reply(None, "U"), **_EPERM}, {**_UNSIGNED_EPERM, **_EPERM}, messages=_ELF),
@@ -85,7 +95,7 @@ FC4 = replace(
     RHEL5,
     id="fc4",
     title="Fedora Core 2 updates to Fedora Core 4",
-    releases="2.6.10-1.771_FC2 to 2.6.17 (FC4)",
+    releases=Releases(r"2\.6\.\d+-.*(?:FC[2-4]|fc[34]).*", ("2.6.10-1.771_FC2", "2.6.17-1.2142_FC4")),
     replies=replace(RHEL5.replies, permissive={"unsigned": _LOADS, **_EPERM}),
     basis=Basis.SOURCE,
     source="kernel/module-verify.c of the Fedora trees of 2.6.10 and 2.6.17, read: as in RHEL 5",
@@ -96,7 +106,7 @@ FC6 = replace(
     FC4,
     id="fc6",
     title="Fedora Core 5 and 6",
-    releases="2.6.18 to 2.6.20 (FC5, FC6)",
+    releases=Releases(r"2\.6\.\d+-.*(?:FC[56]|fc[56]).*", ("2.6.18-1.2798.fc6", "2.6.20-1.2948.fc6")),
     replies=Replies({"unsigned": _LOADS}, _UNSIGNED_EKEYREJECTED, messages=_ELF),
     basis=Basis.ORIGINAL_CODE,
     source="kernel/module-verify*.c and crypto/signature of 2.6.20-fc6, run",
@@ -106,7 +116,7 @@ RHEL4 = replace(
     RHEL5,
     id="rhel4",
     title="Red Hat Enterprise Linux 4",
-    releases="2.6.9-*.EL",
+    releases=Releases(r"2\.6\.9-.*EL.*", ("2.6.9-89.ELsmp",)),
     replies=Replies(
         dict.fromkeys(("unsigned", "EKEYREJECTED", "ENOKEY", "ENOENT", "EBADMSG"), _LOADS),
         {**_UNSIGNED_EPERM, **_EPERM},
@@ -120,10 +130,22 @@ RHEL4 = replace(
     ),
 )
 
+_SMALL = r"0?(?:[0-9]|[1-9]\d|[1-3]\d\d|4[0-2]\d|43[01])"
+"""Build numbers up to 431; SHA-2 came after that, with 6.6 (504) at the latest."""
+_EL6_EARLY = Releases(
+    rf"2\.6\.32-{_SMALL}(?:\.[\d.]+)?(?:\.el6(?!.*uek).*|stab(?:0?\d\d|10[0-2])\..*)",
+    ("2.6.32-71.el6.x86_64", "2.6.32-431.el6", "2.6.32-042stab061.2"),
+)
+_EL6_LATE = Releases(
+    rf"2\.6\.32-(?:(?!{_SMALL}\D)\d+(?:\.[\d.]+)?\.el6(?!.*uek).*|\d+stab1(?:0[3-9]|[1-9]\d)\..*)",
+    ("2.6.32-504.el6", "2.6.32-754.35.1.el6.x86_64", "2.6.32-042stab145.3"),
+)
+"""OpenVZ's stab103 is built on a kernel with SHA-2."""
+
 RHEL6_EARLY = Profile(
     id="rhel6-early",
     title="Red Hat Enterprise Linux 6.0 to 6.5",
-    releases="2.6.32-71.el6 to 2.6.32-431.el6",
+    releases=_EL6_EARLY,
     walk="ksign",
     look=Look("note", "note:.note.module.sig", "sorted"),
     replies=Replies(
@@ -147,7 +169,7 @@ RHEL6_LATE = replace(
     RHEL6_EARLY,
     id="rhel6-late",
     title="Red Hat Enterprise Linux 6.6 and later",
-    releases="2.6.32-504.el6 and later",
+    releases=_EL6_LATE,
     crypto=Crypto(frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}), frozenset({"dsa"})),
     replies=replace(
         RHEL6_EARLY.replies,
@@ -168,7 +190,7 @@ UEK2 = replace(
     RHEL6_EARLY,
     id="uek2",
     title="Oracle's 2.6.39 (UEK2), first form",
-    releases="2.6.39-*.el[56]uek, as imported",
+    releases=NO_RELEASE,
     look=replace(RHEL6_EARLY.look, coverage="fileorder"),
     source="kernel/module-verify*.c of Oracle's tree at 833701ee, read; digest and note lookup run",
     notes=(
@@ -181,7 +203,7 @@ UEK2_NOBUILDID = replace(
     UEK2,
     id="uek2-nobuildid",
     title="Oracle's 2.6.39 (UEK2), without the build id",
-    releases="2.6.39-*.el[56]uek, from its second commit on",
+    releases=Releases(r"2\.6\.39-.*uek.*", ("2.6.39-400.17.1.el6uek",)),
     look=replace(UEK2.look, coverage="fileorder-nobuildid"),
     source="kernel/module-verify-sig.c of Oracle's tree at 731fb92b, read; its digest run",
     notes=(*UEK2.notes, "uek2 answers otherwise for modules that have a section .note.gnu.build-id"),
@@ -191,7 +213,7 @@ _ALL_HASHES = frozenset({"md5", "sha1", "rmd160", "sha224", "sha256", "sha384", 
 HOWELLS_2012 = Profile(
     id="howells-2012",
     title="David Howells' series of 2011-12, signature in a note",
-    releases="development tree; the table that Oracle printed for UEK",
+    releases=NO_RELEASE,
     walk="howells-2012",
     look=Look("note", "note:.note.module.sig", "sorted-2012"),
     replies=Replies(
@@ -224,7 +246,7 @@ HOWELLS_2012_TRAILER = replace(
     HOWELLS_2012,
     id="howells-2012-trailer",
     title="David Howells' tree of mid 2012, signature behind the file",
-    releases="development tree",
+    releases=NO_RELEASE,
     walk="howells-2012-trailer",
     look=Look("crypto-pgp", "trailer:csm"),
     elf=None,
@@ -234,7 +256,7 @@ HOWELLS_2012_MODARG = replace(
     HOWELLS_2012,
     id="howells-2012-modarg",
     title="David Howells' tree of 2012, signature in a module argument",
-    releases="development tree, one revision",
+    releases=NO_RELEASE,
     walk="howells-2012-modarg",
     look=Look("modarg-pgp", "detached:argument"),
     elf=None,

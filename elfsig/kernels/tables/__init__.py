@@ -1,0 +1,1 @@
+"""The kernels that elfsig can simulate, one row for each behaviour, by who published them."""

@@ -1,0 +1,187 @@
+"""Debian 10 to unstable. Its release is the upstream version with an ABI number or +debNN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from elfsig.kernels.profile import Releases, SecureBoot, Trust, Version
+from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
+from elfsig.kernels.tables.mainline import (
+    MACHINE,
+    RUN_TIME,
+    SECONDARY,
+    SIG_ENFORCE,
+    V4_19,
+    V5_4,
+    V5_10_26,
+    V5_18,
+    V6_12,
+    V6_14,
+    V7_1,
+    V7_2,
+)
+from elfsig.kernels.tables.redhat import OLD_SWITCH, OLD_WORDS, REPLIES_OLD_LOCKDOWN
+from elfsig.model import Basis
+
+_ARCH = (
+    r"(?:amd64|arm64|arm64-16k|armmp|armmp-lpae|686|686-pae|s390x|powerpc64le(?:-\d+k)?|loong64|riscv64"
+    r"|[45]kc-malta|octeon|loongson-3|mips64r2el|rpi)"
+)
+_ABI = r"(?:-rc\d+)?(?:-\d+|\+deb\d+(?:\+\d+|u\d+)*|\+bpo\d*|\+\d+|-\d+\.(?:bpo|deb\d+)\.\d+)*"
+_PATTERN = rf"\d+\.\d+(?:\.\d+)?{_ABI}(?:-(?:cloud|rt|unsigned))*-{_ARCH}(?:-unsigned)?"
+_CLOUD = rf"5\.10\.\d+{_ABI}-cloud-{_ARCH}"
+_LOCKS, _BOTH = SecureBoot(locks=True), SecureBoot(enforces=True, locks=True)
+ANY_MOK = "machine owner keys go to the machine keyring whatever MokListTrustedRT says (Debian's patch)"
+NO_DBX = "revoked certificates (dbx) have no effect; the SHA-256 of a whole signed file on dbx has"
+
+
+def _releases(*examples: str, since: Version, before: Version | None = None) -> Releases:
+    return Releases(_PATTERN, examples, since, before)
+
+
+DEBIAN_4_19 = replace(
+    V4_19,
+    id="debian-4.19",
+    title="Debian 10, Linux 4.19",
+    releases=_releases("4.19.0-27-amd64", since=(4, 19, 0), before=(4, 20, 0)),
+    replies=REPLIES_OLD_LOCKDOWN,
+    unsigned="ENODATA",
+    crypto=replace(V4_19.crypto, late=frozenset({"sha384", "sha512"})),
+    trust=Trust((SECONDARY | PLATFORM,), blacklist="own"),
+    basis=Basis.RECALLED,
+    source="mainline 4.19; the lockdown of Debian's patches, its configuration (SHA-512 as a module)",
+    recalled=("that UEFI db and machine owner keys count for modules", OLD_WORDS),
+    switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH),
+    who="module: ",
+    not_pkcs7=V5_4.not_pkcs7,
+    secure_boot=_LOCKS,
+)
+
+DEBIAN_5_10 = replace(
+    V5_10_26,
+    id="debian-5.10",
+    title="Debian 11, Linux 5.10",
+    releases=Releases(
+        rf"(?!{_CLOUD}){_PATTERN}", ("5.10.0-35-amd64", "5.10.0-0.bpo.15-amd64"), (5, 10, 0), (5, 11, 0)
+    ),
+    trust=Trust((SECONDARY, PLATFORM), revoked_files=True, blacklist="own"),
+    basis=Basis.SOURCE,
+    source="Debian source 5.10.223-1: log lines without the module's name, IMA_ARCH_POLICY n",
+    recalled=("that its platform retry and its look-up of whole files are those of 6.1",),
+    notes=(*V5_4.notes, RETRY),
+    secure_boot=_LOCKS,
+)
+
+DEBIAN_5_10_CLOUD = replace(
+    DEBIAN_5_10,
+    id="debian-5.10-cloud",
+    title="Debian 11 for clouds, Linux 5.10",
+    releases=Releases(_CLOUD, ("5.10.0-35-cloud-amd64",)),
+    trust=Trust((SECONDARY,), revoked_files=True, blacklist="own"),
+    source="Debian source 5.10.223-1, configuration of cloud-amd64: without platform keyring",
+    recalled=DEBIAN_5_10.recalled[:0],
+    notes=V5_4.notes,
+)
+
+DEBIAN_6_1 = replace(
+    V5_18,
+    id="debian-6.1",
+    title="Debian 12, Linux 6.1",
+    releases=_releases(
+        "6.1.0-54-amd64", "6.1.0-18-cloud-amd64", "6.1.0-0.deb11.21-amd64", since=(6, 1, 0), before=(6, 2, 0)
+    ),
+    crypto=replace(V5_18.crypto, absent=frozenset({"ecdsa"}), late=frozenset({"sha384", "sha512"})),
+    trust=Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
+    basis=Basis.BOOTED,
+    source="linux-image-6.1.0-56-cloud-amd64 6.1.192-2 booted with 124 files in three modes, and under real"
+    " Secure Boot with 67",
+    unpacks=frozenset(),
+    notes=(
+        *V5_4.notes,
+        RETRY,
+        ANY_MOK,
+        "built without ECDSA; SHA-384 and SHA-512 are a module (sha512_generic), assumed to be loaded",
+        NO_DBX,
+    ),
+    secure_boot=_BOTH,
+)
+
+DEBIAN_6_12 = replace(
+    V6_12,
+    id="debian-6.12",
+    title="Debian 13, Linux 6.12 to 6.16",
+    releases=_releases(
+        "6.12.43+deb13-amd64", "6.12.74+deb13+1-amd64", "6.16.3+deb13-amd64", since=(6, 12, 0),
+        before=(6, 17, 0),
+    ),
+    trust=Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
+    basis=Basis.BOOTED,
+    source="linux-image-6.12.117+deb12-cloud-amd64 booted with 124 files in three modes, and under real"
+    " Secure Boot with 67",
+    unpacks=frozenset({"xz"}),
+    notes=(*V6_12.notes, RETRY, ANY_MOK, NO_DBX),
+    secure_boot=_BOTH,
+)  # fmt: skip
+
+NO_FILES = "revoked certificates and file hashes (dbx) have no effect"
+DEBIAN_6_17 = replace(
+    DEBIAN_6_12,
+    id="debian-6.17",
+    title="Debian 13 backports, Linux 6.17 to 6.19",
+    releases=_releases("6.17.13+deb13-amd64", "6.18.5+deb14-amd64", since=(6, 17, 0), before=(7, 0, 0)),
+    trust=Trust((MACHINE, PLATFORM), blacklist="own"),
+    basis=Basis.SOURCE,
+    source="Debian's patches of 6.17 to 6.19: whole files are not looked up any more, and machine owner"
+    " keys need MokListTrustedRT",
+    notes=(*V6_14.notes, RETRY, NO_FILES),
+)
+
+DEBIAN_7_1 = replace(
+    V7_1,
+    id="debian-7.1",
+    title="Debian, Linux 7.0 and 7.1",
+    releases=_releases("7.1.8+deb14-amd64", since=(7, 0, 0), before=(7, 2, 0)),
+    crypto=replace(V7_1.crypto, algorithms=V6_12.crypto.algorithms),
+    trust=Trust((MACHINE, PLATFORM), blacklist="sha256"),
+    basis=Basis.SOURCE,
+    source="Debian source 7.1.8",
+    recalled=("that 7.0 is as 7.1",),
+    unpacks=frozenset({"xz"}),
+    notes=(*V6_12.notes, RETRY, NO_FILES),
+    secure_boot=_BOTH,
+)
+
+DEBIAN_7_2 = replace(
+    V7_2,
+    id="debian-7.2",
+    title="Debian unstable, Linux 7.2 and 7.3",
+    releases=_releases("7.2.13+deb14-cloud-amd64", "7.3.4+deb13-cloud-amd64", since=(7, 2, 0)),
+    crypto=DEBIAN_7_1.crypto,
+    trust=DEBIAN_7_1.trust,
+    source="linux-image-7.2.13+deb14-cloud-amd64 booted with 124 files in three modes; 7.2.13 and 7.3.4"
+    " under real Secure Boot with 67",
+    unpacks=frozenset({"xz"}),
+    notes=(
+        *V6_12.notes, *V7_2.notes[-1:], RETRY,
+        "built without ML-DSA; SHA-3 is a module, assumed to be loaded", NO_FILES,
+    ),
+    secure_boot=_BOTH,
+)  # fmt: skip
+
+FAMILIES = (
+    Family(
+        "debian",
+        "Debian",
+        Releases(_PATTERN, ("5.19.0-2-amd64", "6.5.0-1-amd64", "6.10.11+bpo-amd64")),
+        {
+            "trust": Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
+            "secure_boot": _BOTH,
+        },
+        ("that Debian's patches of 6.1 and 6.12 were in this version, and its configuration",),
+        (RETRY, ANY_MOK),
+    ),
+)
+
+ROWS = (
+    DEBIAN_4_19, DEBIAN_5_10, DEBIAN_5_10_CLOUD, DEBIAN_6_1, DEBIAN_6_12, DEBIAN_6_17, DEBIAN_7_1, DEBIAN_7_2,
+)  # fmt: skip
