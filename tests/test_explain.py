@@ -64,7 +64,7 @@ def test_exit_codes_answer_for_the_kernel_alone(ko: Path, tmp_path: Path) -> Non
 
 def test_what_is_no_module_gets_past_the_signature_check_and_no_further(ko: Path) -> None:
     """A kernel refuses it behind that check: nothing about signatures, but not a file that loads."""
-    note = "note: it comes past the signature check and no further: no sound ELF file"
+    note = "note: it passes the signature check, then fails with ENOEXEC"
     assert "note: " not in elfsig("verify", ko, "--kernel", "6.12").out
     for content in (b"text", MODULE[:70]):
         ko.write_bytes(content)
@@ -78,10 +78,12 @@ def test_the_kernel_object(ko: Path, tmp_path: Path) -> None:
     ran = elfsig("verify", ko, "--trust", other, "--kernel", "debian-6.1", "--all-modes", "--jsonl")
     (found,) = ran.files()
     kernel = found["kernel"]
-    assert [(m["enforcing"], m["lockdown"], m["errno"]) for m in kernel["modes"]] == [
-        (False, False, None),
-        (True, False, "EKEYREJECTED"),
-        (False, True, "EPERM"),
+    modes = [(m["enforcing"], m["lockdown"], m["secure_boot"], m["errno"]) for m in kernel["modes"]]
+    assert modes == [
+        (False, False, False, None),
+        (True, False, False, "EKEYREJECTED"),
+        (False, True, False, "EPERM"),
+        (False, False, True, "EKEYREJECTED"),
     ]
     assert (kernel["inner"], kernel["taint"], kernel["basis"]) == ("ENOKEY", "E", "booted")
     assert (ran.code, found["verdict"], kernel["steps"][-1]["result"]) == (3, "unknown-key", "stop")

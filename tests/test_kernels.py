@@ -615,7 +615,14 @@ title new
         ("xmodule.sig_enforce=1", Mode()),
         (GRUB, Mode(lockdown=True, fips=True)),
         ('GRUB_CMDLINE_LINUX="quiet module.sig_enforce=1"', Mode(enforcing=True)),
-        ("[0.0] Command line: ro\n[0.1] Kernel is locked down from EFI Secure Boot\n", Mode(lockdown=True)),
+        (
+            "[0.0] Command line: ro\n[0.1] Kernel is locked down from EFI Secure Boot\n",
+            Mode(lockdown=True, secure_boot=True),
+        ),
+        ("Command line: ro\n[1.0] integrity: secureboot mode enabled\n", Mode(secure_boot=True)),
+        ("Command line: ro\n[1.0] ima: secureboot mode enabled\n", Mode(secure_boot=True)),
+        ("Command line: ro\n[1.0] integrity: secureboot mode disabled\n", Mode()),
+        ("Command line: ro\n[0.1] Kernel is locked down from command line; see man\n", Mode(lockdown=True)),
         ("[    0.000000] Kernel command line: ro fips=1", Mode(fips=True)),
     ],
 )
@@ -658,3 +665,98 @@ def test_every_profile_answers_everything_in_words(profile: Profile) -> None:
             assert (answer.errno is None) == (answer.accepted or answer.panic)
             assert bool(answer.insmod) == bool(answer.errno)
             assert [s.result for s in answer.steps[:-1]] == ["ok"] * (len(answer.steps) - 1)
+
+
+# --------------------------------------------------------------------------- Secure Boot
+
+SECURE_BOOT = {
+    "debian-6.1": "EKEYREJECTED",
+    "debian-7.2": "EKEYREJECTED",
+    "debian-5.10": "EPERM",
+    "rhel8": "EKEYREJECTED",
+    "rhel8-early": "EPERM",
+    "rhel9": "EKEYREJECTED",
+    "rhel10": "EKEYREJECTED",
+    "fedora": "EKEYREJECTED",
+    "tumbleweed": "EKEYREJECTED",
+    "uek8": "EKEYREJECTED",
+    "azurelinux": "EKEYREJECTED",
+    "ubuntu-5.4": "EPERM",
+    "ubuntu": "EKEYREJECTED",
+    "arch": None,
+    "talos": None,
+    "android-gki": None,
+    "photon": "EPERM",
+    "3.17": None,
+}
+
+
+@pytest.mark.parametrize(("kernel", "errno"), SECURE_BOOT.items(), ids=SECURE_BOOT)
+def test_what_secure_boot_switches_on(kernel: str, errno: str | None) -> None:
+    """Enforcing where IMA_ARCH_POLICY is on, else locked down where the kernel locks itself, else nothing."""
+    answer = ask(MODULE, None, kernel, secure_boot=True)
+    assert answer.errno == errno
+    lines = {"EKEYREJECTED": "Loading of unsigned module is rejected", "EPERM": "Lockdown: "}
+    if errno is not None:
+        assert answer.message is not None and answer.message.startswith(lines[errno])
+    assert any("Secure Boot" in note for note in answer.notes)
+
+
+def test_a_configuration_decides_what_secure_boot_does() -> None:
+    for value, errno in (("y", "EKEYREJECTED"), ("n", None)):
+        built = config.apply(get("6.12"), {"IMA_ARCH_POLICY": value}).profile
+        answer = ask(MODULE, None, built, secure_boot=True)
+        assert answer.errno == errno and not any("assumes" in note for note in answer.notes)
+    assert any(
+        "assumes CONFIG_IMA_ARCH_POLICY" in n for n in ask(MODULE, None, "6.12", secure_boot=True).notes
+    )
+    for option in (
+        "LOCK_DOWN_IN_EFI_SECURE_BOOT",
+        "LOCK_DOWN_IN_SECURE_BOOT",
+        "LOCK_DOWN_KERNEL_IN_SECUREBOOT",
+    ):
+        built = config.apply(get("6.12"), {"IMA_ARCH_POLICY": "n", option: "y"}).profile
+        assert ask(MODULE, None, built, secure_boot=True).errno == "EPERM"
+    for without in ({"SECURITY_LOCKDOWN_LSM": "n"}, {"LSM": "landlock,yama,integrity"}):
+        built = config.apply(get("debian-5.10"), without).profile
+        assert ask(MODULE, None, built, secure_boot=True).accepted
+        assert ask(MODULE, None, built, lockdown=True).accepted
+
+
+def test_options_that_decide_about_android_and_compression() -> None:
+    protected = config.apply(get("android-gki"), {"MODULE_SIG": "y", "MODULE_SIG_PROTECT": "y"})
+    assert ask(MODULE, None, protected.profile).accepted
+    forced = config.apply(get("android-gki"), {"MODULE_SIG_FORCE": "y"})
+    assert forced.mode == Mode(enforcing=True)
+    assert ask(MODULE, None, forced.profile, enforcing=True).errno == "EKEYREJECTED"
+    trailed_gzip = gzip.compress(MODULE, mtime=0) + verdicts.info(9) + MARKER
+    unpacks = {"MODULE_DECOMPRESS": "y", "MODULE_COMPRESS_GZIP": "y", "MODULE_COMPRESS_XZ": "n"}
+    built = config.apply(get("debian-6.12"), unpacks).profile
+    assert ask(trailed_gzip, None, built).inner == "ENODATA"
+    assert ask(trailed_gzip, None, "debian-6.12").errno == "EINVAL"
+    assert config.apply(get("debian-6.12"), {"MODULE_DECOMPRESS": "n"}).profile.unpacks == frozenset()
+
+
+def test_the_log_lines_of_each_era() -> None:
+    lines = {
+        "5.4": "Loading of unsigned module is rejected",
+        "5.6": "module: Loading of unsigned module is rejected",
+        "5.10.26": "Loading of unsigned module is rejected",
+        "5.11": "module: loading of unsigned module is rejected",
+        "5.12": "Loading of unsigned module is rejected",
+    }
+    for kernel, line in lines.items():
+        subject_ = subject(MODULE, None, kernel)
+        named = replace(subject_, evidence=replace(subject_.evidence, path="module.ko"))
+        assert predict(named, Mode(enforcing=True)).message == line, kernel
+    wrong = trailed(b"x" * 9, block=verdicts.info(9, 1))
+    said = {
+        "4.3": "Module is not signed with expected PKCS#7 message",
+        "4.19": "m: Module is not signed with expected PKCS#7 message",
+        "5.4": "module: not signed with expected PKCS#7 message",
+        "6.12": "module: not signed with expected PKCS#7 message",
+    }
+    for kernel, line in said.items():
+        subject_ = subject(wrong, None, kernel)
+        named = replace(subject_, evidence=replace(subject_.evidence, path="m.ko"))
+        assert line in predict(named).log, kernel

@@ -1,6 +1,6 @@
-"""Modes from what people have at hand: a kernel command line, GRUB's configuration, a boot log.
+"""The mode that a kernel command line, GRUB's configuration or a boot log describes.
 
-The words: ``module.sig_enforce`` (kernel/module.c), ``enforcemodulesig`` (2004 to 2012), ``lockdown=``
+The parameters: ``module.sig_enforce`` (kernel/module.c), ``enforcemodulesig`` (2004 to 2012), ``lockdown=``
 (security/lockdown), ``fips=1`` (crypto/fips.c).
 """
 
@@ -20,8 +20,13 @@ _WORDS: Mapping[str, Mode] = {
 }
 _LOGGED: Mapping[str, Mode] = {
     r"Kernel is locked down from": Mode(lockdown=True),
+    r"Kernel is locked down from EFI Secure Boot": Mode(secure_boot=True),
+    r"(?:integrity|ima): secureboot mode enabled": Mode(secure_boot=True),
+    r"secureboot: Secure boot enabled": Mode(secure_boot=True),
     r"fips mode: enabled": Mode(fips=True),
 }
+"""security/lockdown, security/integrity (its prefix was "ima:" before 7.1), distributions' efi/secureboot.c,
+crypto/fips.c."""
 _COMMAND_LINE = re.compile(r"[Cc]ommand line: (.*)")
 _ENTRY = re.compile(r"^\s*(?:menuentry|title)\b", re.MULTILINE)
 _BOOTS = re.compile(
@@ -31,9 +36,9 @@ _DEFAULT = re.compile(r"^\s*default[= ](\d+)\s*$", re.MULTILINE)
 
 
 def words_of(command_line: str) -> Mode:
-    """The modes that one kernel command line switches on. Only whole words count."""
-    spoken = command_line.replace('"', " ").replace("'", " ").split()
-    found = [mode for word in spoken for rule, mode in _WORDS.items() if re.fullmatch(rule, word)]
+    """The modes that one kernel command line switches on. Only whole parameters count."""
+    words = command_line.replace('"', " ").replace("'", " ").split()
+    found = [mode for word in words for rule, mode in _WORDS.items() if re.fullmatch(rule, word)]
     return merged(found)
 
 

@@ -113,7 +113,9 @@ def _kernel(
 ) -> KernelQuestion | None:
     """What is asked of a kernel, None where nothing is. Raises UsageError, ReadError, KeySourceError."""
     if wish.only_modes:
-        raise UsageError("--enforce, --lockdown, --fips, --all-modes, --cmdline and --config need --kernel")
+        raise UsageError(
+            "--enforce, --lockdown, --fips, --secure-boot, --all-modes, --cmdline and --config need --kernel"
+        )
     if wish.kernel is None:
         return None
     question: KernelQuestion = question_of(wish, registry, trust, keys, modarg)

@@ -20,6 +20,7 @@ class KernelWish(NamedTuple):
     enforce: bool = False
     lockdown: bool = False
     fips: bool = False
+    secure_boot: bool = False
     all_modes: bool = False
     cmdline: str | None = None
     config: str | None = None
@@ -37,7 +38,10 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         "--kernel", metavar="KERNEL", help="Foretell this kernel's answer: an id, a release, auto, an image."
     )
     @click.option("--enforce", is_flag=True, help="It demands signatures (module.sig_enforce=1).")
-    @click.option("--lockdown", is_flag=True, help="It is locked down (lockdown=integrity, Secure Boot).")
+    @click.option("--lockdown", is_flag=True, help="It is locked down (lockdown=integrity).")
+    @click.option(
+        "--secure-boot", is_flag=True, help="UEFI Secure Boot is on: what that implies for this kernel."
+    )
     @click.option("--fips", is_flag=True, help="It runs in FIPS mode.")
     @click.option("--all-modes", is_flag=True, help="Every mode that matters for this kernel.")
     @click.option(
@@ -51,12 +55,13 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         enforce: bool,
         lockdown: bool,
         fips: bool,
+        secure_boot: bool,
         all_modes: bool,
         cmdline: str | None,
         config: str | None,
         **more: Any,
     ) -> Any:
-        wish = KernelWish(kernel, enforce, lockdown, fips, all_modes, cmdline, config)
+        wish = KernelWish(kernel, enforce, lockdown, fips, secure_boot, all_modes, cmdline, config)
         return callback(*args, wish=wish, **more)
 
     return wrapped
@@ -76,10 +81,12 @@ def question_of(
     from elfsig.opened.evidence import read
     from elfsig.verbs.verify.kernel import KernelQuestion
 
-    if wish.all_modes and (wish.enforce or wish.lockdown or wish.fips or wish.cmdline):
-        raise UsageError("--all-modes goes without --enforce, --lockdown, --fips and --cmdline")
+    if wish.all_modes and (wish.enforce or wish.lockdown or wish.fips or wish.secure_boot or wish.cmdline):
+        raise UsageError(
+            "--all-modes cannot be combined with --enforce, --lockdown, --fips, --secure-boot or --cmdline"
+        )
     chosen = choose(wish.kernel or "auto")
-    mode = Mode(wish.enforce, wish.lockdown, wish.fips)
+    mode = Mode(wish.enforce, wish.lockdown, wish.fips, wish.secure_boot)
     if wish.cmdline is not None:
         text = read(wish.cmdline).content.decode("utf-8", "replace")
         mode = config.merged([mode, modes.from_text(text)])

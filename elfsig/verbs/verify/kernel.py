@@ -116,6 +116,7 @@ def _prediction_object(each: Prediction) -> dict[str, Any]:
         "enforcing": mode.enforcing,
         "lockdown": mode.lockdown,
         "fips": mode.fips,
+        "secure_boot": mode.secure_boot,
         "accepted": each.accepted,
         "errno": each.errno,
         "inner": each.inner,
