@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Carrier, Format, Place
+from elfsig.model import Carrier, Envelope, Format, Place, optional
 
 ENTRY_POINT_GROUP = "elfsig.formats"
 
@@ -77,6 +77,16 @@ class Registry:
     def names(self) -> dict[str, str]:
         """What each carrier, by its id, is called in a listing."""
         return {c.id: c.short_name for c in self.carriers}
+
+    @cached_property
+    def envelopes(self) -> dict[str, Envelope]:
+        """Every envelope by its id."""
+        return {pair.envelope.id: pair.envelope for f in reversed(self.formats) for pair in f.pairs}
+
+    @cached_property
+    def modinfo_names(self) -> dict[str, str]:
+        """What modinfo calls each envelope, by its id."""
+        return {name: optional.modinfo_name(each) for name, each in self.envelopes.items()}
 
     @cached_property
     def trailers(self) -> tuple[Carrier, ...]:

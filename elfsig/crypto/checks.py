@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from elfsig.crypto.hashes import HASHES, SMALL_RSA_BITS
-from elfsig.model import Key, Keyring, Message, Outcome, Remark, Signature, Verdict
+from elfsig.model import Key, Keyring, Message, Outcome, Remark, RsaBody, Signature, Verdict
 
 
 class Match(Enum):
@@ -124,6 +124,12 @@ def pkcs1_block(content: bytes, size: int) -> bytes | None:
     if len(content) + 11 > size:
         return None
     return b"\0\1" + b"\xff" * (size - len(content) - 3) + b"\0" + content
+
+
+def plain_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
+    """What an ordinary RSA signature over ``message`` contains: a DigestInfo. Raises Unsupported."""
+    name = signature.hash or "sha1"
+    yield RsaBody(message.coverage, digest_info(name, digest_of(message, name)))
 
 
 def encode_oid(dotted: str) -> bytes:

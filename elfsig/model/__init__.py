@@ -14,6 +14,7 @@ from elfsig.elf.words import ByteRange, ElfSummary
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Certificate, Key, KeyId, Keyring
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
+from elfsig.model.optional import Part, PublicForm, RsaBody
 from elfsig.model.place import Carrier, MagicInfo, Params, Place, PlaceKind, SectionInfo, TrailerInfo
 from elfsig.model.report import FileReport, SignatureReport
 from elfsig.model.signature import NO_FACTS, Envelope, Outcome, Signature
@@ -43,10 +44,13 @@ __all__ = [
     "PacketSigner",
     "Pair",
     "Params",
+    "Part",
     "Piece",
     "Place",
     "PlaceKind",
+    "PublicForm",
     "Remark",
+    "RsaBody",
     "SectionInfo",
     "SignOptions",
     "Signature",

@@ -6,7 +6,7 @@ Offsets and sizes are bytes; every offset is in the decompressed content unless 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
@@ -53,7 +53,16 @@ class MagicInfo(NamedTuple):
     length_field: bytes = b""
 
 
-Params = TrailerInfo | SectionInfo | MagicInfo | None
+class Wrapper(Protocol):
+    """What a wrapper says beside the signature's bytes: a NamedTuple of plain values, hashable. The three
+    above are those of the built-in carriers; a carrier of a third party may have its own."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """The fields by name, as they are shown and written to JSON."""
+        ...
+
+
+Params = Wrapper | None
 
 
 @dataclass(frozen=True, slots=True)

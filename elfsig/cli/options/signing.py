@@ -165,9 +165,9 @@ LATER = ("prepare", "attach")
 
 def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
     """Raises SigningError, once and not for every file, where a certificate is wanted that is not there."""
-    from elfsig.verbs.keys.target import CERTIFIED
+    from elfsig.verbs.keys.target import names_certificate
 
-    if format_.id not in CERTIFIED or getattr(signer, "certificate", None) is not None:
+    if not names_certificate(format_) or getattr(signer, "certificate", None) is not None:
         return
     what = "give the one of this key with --cert"
     if not isinstance(signer, Signer):

@@ -253,15 +253,13 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
 
 def _next_steps(plan: Plan, made: Pair, paths: list[str]) -> Iterator[str]:
     """Commands for what usually follows."""
-    from elfsig.verbs.keys.target import CERTIFIED
-
     folder = os.path.dirname(paths[0])
     key, cert, der = (
         os.path.join(folder, name.format(name=plan.base)) if name else None
         for name in (plan.like.key_file, plan.like.cert_file, plan.like.der)
     )
     yield "next:"
-    if made.certificate is None or (plan.target and plan.target.format not in CERTIFIED):
+    if made.certificate is None or (plan.target and plan.target.wants_ring):
         format_ = plan.target.format if plan.target else "FORMAT"
         yield f"  build the ring into the kernel; elfsig sign --format {format_} --key {key} ..."
     elif plan.folder:
