@@ -12,12 +12,14 @@ from elfsig.cli.hints import hinted
 from elfsig.cli.reading import report_on
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
+from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
+from elfsig.verbs.inspect.extract import pieces
 from elfsig.verbs.verify.examine import Question
 
 
@@ -72,8 +74,6 @@ def _own(sig: SignatureReport, registry: Registry) -> Iterable[str]:
 
 
 def _asn1(blob: bytes) -> Iterator[str]:
-    from elfsig.envelopes.cms.dump import lines
-
     return lines(blob) if blob[:1] == b"\x30" else iter(["  no ASN.1: see its fields with show"])
 
 
@@ -114,8 +114,6 @@ def _below(entry: Entry) -> str:
 
 def _write(evidence: Evidence, stem: str, question: Question, force: bool) -> None:
     """All parts of one file, or none where one of them is there already. Raises WriteError."""
-    from elfsig.verbs.inspect.extract import pieces
-
     taken = pieces(evidence, question.registry)
     for text in remark_words(taken.remarks):
         complain(text, evidence.path, word="warning: ")
