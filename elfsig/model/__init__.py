@@ -15,7 +15,7 @@ from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Certificate, Key, KeyId, Keyring
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
 from elfsig.model.optional import Part, PublicForm, RsaBody
-from elfsig.model.place import Carrier, MagicInfo, Params, Place, PlaceKind, SectionInfo, TrailerInfo
+from elfsig.model.place import Carrier, MagicInfo, Mark, Params, Place, PlaceKind, SectionInfo, TrailerInfo
 from elfsig.model.report import FileReport, SignatureReport
 from elfsig.model.signature import NO_FACTS, Envelope, Outcome, Signature
 from elfsig.model.signer import PacketSigner, Signer, SignOptions
@@ -39,6 +39,7 @@ __all__ = [
     "KeyId",
     "Keyring",
     "MagicInfo",
+    "Mark",
     "Message",
     "Outcome",
     "PacketSigner",

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from elfsig.elf.image import Image
 from elfsig.model.message import Message
-from elfsig.model.place import Carrier
+from elfsig.model.place import Carrier, Mark, Place
 from elfsig.model.signature import Envelope, Signature
 from elfsig.model.verdict import Remark
 
@@ -106,6 +106,35 @@ def opaque_value(envelope: Envelope) -> bool:
 
 
 # --------------------------------------------------------------------------- carriers
+
+
+def in_elf(carrier: Carrier) -> bool:
+    """``in_elf``: whether its places are part of the ELF structure, which trailers cover. Default: by the
+    carrier's kind, True for sections and notes."""
+    return bool(getattr(carrier, "in_elf", carrier.kind in ("section", "note")))
+
+
+def marks(carrier: Carrier) -> tuple[Mark, ...]:
+    """``marks``: the texts of which one is there wherever the carrier finds a place. Default: none, so that
+    remains are not looked for, and the carrier is asked about every file."""
+    found: tuple[Mark, ...] = getattr(carrier, "marks", ())
+    return found
+
+
+def before(carrier: Carrier, image: Image, mark: int, end: int) -> Place | None:
+    """``before(image, mark, end)``: the trailer whose mark starts at ``mark``, as a place that ends at
+    ``end``, for marks that are not at the very end. Default: None, only the mark itself is known."""
+    member = getattr(carrier, "before", None)
+    found: Place | None = None if member is None else member(image, mark, end)
+    return found
+
+
+def unmarked(carrier: Carrier, image: Image) -> Place | None:
+    """``unmarked(image)``: what is left of a trailer at the end of ``image`` that has lost its mark. Default:
+    None."""
+    member = getattr(carrier, "unmarked", None)
+    found: Place | None = None if member is None else member(image)
+    return found
 
 
 def anomalies(carrier: Carrier, image: Image) -> Sequence[Remark]:

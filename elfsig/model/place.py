@@ -94,8 +94,25 @@ class Place:
         return brief(self)
 
 
+class Mark(NamedTuple):
+    """A text by which a carrier's places are known, and their remains where the wrapper is damaged.
+
+    Of a trailer it is the text that ends the file; ``name`` is what messages call it, and ``known_by`` how
+    many of its first bytes are enough to know it by where the file ends in the middle of it. Of a carrier
+    inside the ELF structure it is the name of a section.
+    """
+
+    text: bytes
+    name: str = "marker"
+    known_by: int = 8
+
+
 class Carrier(Protocol):
-    """Where a signature's bytes lie. Implementations are immutable and do no I/O."""
+    """Where a signature's bytes are. Implementations are immutable and do no I/O.
+
+    Further members are optional: ``in_elf``, ``marks``, ``before``, ``unmarked``, ``anomalies``; see
+    :mod:`elfsig.model.optional`.
+    """
 
     @property
     def id(self) -> str:

@@ -53,7 +53,7 @@ def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
     for carrier in registry.trailers:
         for place in carrier.find(view):
             return place
-    return remains(view, outermost)
+    return remains(view, registry.trailers, outermost)
 
 
 def _inner(place: Place) -> Remark:

@@ -109,7 +109,7 @@ def command(
     def lost(entry: Entry, how: str) -> Audited:
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
 
-    found = _chosen(walk(paths, all_files), in_use)
+    found = _chosen(walk(paths, all_files, settings.registry), in_use)
     results = list(watched(run(work, found, jobs, lost=lost)))
     if not results and in_use is None:
         raise ReadError("nothing to look at", code="nothing-found")
