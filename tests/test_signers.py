@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from elfsig.crypto.checks import digest_info
+from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import SigningError
 from elfsig.model import Signer
 from elfsig.signers import open_signer, passphrase

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from elfsig.crypto import der
-from elfsig.crypto.names import entries
+from elfsig.crypto.names import name_text
 from elfsig.errors import ParseError
 from elfsig.model import Certificate
 
@@ -20,13 +20,6 @@ SKID_OID = "2.5.29.14"
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 NO_EXPIRY = 253402300799
 """99991231235959Z, which stands for no expiry (RFC 5280 4.1.2.5)."""
-
-NAME_WORDS = {
-    "2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L",
-    "2.5.4.8": "ST", "2.5.4.9": "street", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title",
-    "2.5.4.42": "GN", "0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
-    "1.2.840.113549.1.9.1": "emailAddress",
-}  # fmt: skip
 
 
 class Parsed(NamedTuple):
@@ -140,11 +133,3 @@ def _skid_in(data: bytes, extensions: der.Node) -> bytes | None:
             inner = element(data, value.body, value.end, der.OCTETS, "subject key identifier")
             return bytes(data[inner.body : inner.end])
     return None
-
-
-def name_text(name: bytes) -> str:
-    """A DER Name as "O=Magrathea, CN=Glacier signing key"; as hex where it is damaged."""
-    try:
-        return ", ".join(f"{NAME_WORDS.get(each.oid, each.oid)}={each.text}" for each in entries(name))
-    except ParseError:
-        return "#" + name.hex()

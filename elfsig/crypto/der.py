@@ -1,7 +1,7 @@
 """Tag, length, value (X.690): a minimal DER writer, and a reader that also takes BER's indefinite lengths.
 
-The reader knows offsets, which the ASN.1 libraries do not tell: it says where an element lies and where
-the structure breaks. It never recurses and never looks outside of the bytes it is given.
+The reader reports offsets, which the ASN.1 libraries do not: where an element starts, and where the
+structure is damaged. It never recurses and never reads outside of the bytes it is given.
 """
 
 from __future__ import annotations
@@ -31,6 +31,18 @@ def encode_integer(value: int) -> bytes:
     return encode(INTEGER, value.to_bytes((value + (value < 0)).bit_length() // 8 + 1, "big", signed=True))
 
 
+def encode_oid(dotted: str) -> bytes:
+    """DER of an object identifier, tag and length included (X.690 8.19)."""
+    first, second, *rest = map(int, dotted.split("."))
+    body = b""
+    for arc in (first * 40 + second, *rest):
+        group = bytes([arc & 0x7F])
+        while arc := arc >> 7:
+            group = bytes([arc & 0x7F | 0x80]) + group
+        body += group
+    return encode(OID, body)
+
+
 def decode_oid(body: bytes) -> str:
     """Dotted form of an object identifier's content bytes. Raises ParseError."""
     if not body or body[-1] & 0x80 or len(body) > _LONGEST_OID:
@@ -48,7 +60,7 @@ def decode_oid(body: bytes) -> str:
 class Node(NamedTuple):
     """One element: its tag byte, where it starts, its content ``body:end``, and where the next one starts.
 
-    ``next`` differs from ``end`` for an indefinite length, whose two closing bytes lie between.
+    ``next`` differs from ``end`` for an indefinite length, which is closed by two bytes.
     """
 
     tag: int

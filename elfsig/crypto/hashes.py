@@ -65,6 +65,12 @@ SMALL_RSA_BITS = 2048
 """RSA and DSA keys below this size are named as weak."""
 
 
+def shown_hash(name: str) -> str:
+    """A hash's name as standards write it: SHA-256, SHA3-384, MD5."""
+    upper = name.upper()
+    return upper if upper.startswith("SHA3-") else upper.replace("SHA", "SHA-").replace("RMD", "RIPEMD-")
+
+
 def hash_named(name: str) -> Hash:
     """The hash of this name, also in the spellings of sign-file and OpenSSL (SHA256, sha3_256).
 

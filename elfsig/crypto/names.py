@@ -44,6 +44,22 @@ def _first(name: bytes, oid: str) -> NameEntry | None:
     return next((entry for entry in entries(name) if entry.oid == oid), None)
 
 
+NAME_WORDS = {
+    "2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L",
+    "2.5.4.8": "ST", "2.5.4.9": "street", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "title",
+    "2.5.4.42": "GN", "0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC",
+    "1.2.840.113549.1.9.1": "emailAddress",
+}  # fmt: skip
+
+
+def name_text(name: bytes) -> str:
+    """A DER Name as "O=Magrathea, CN=Glacier signing key"; as hex where it is damaged."""
+    try:
+        return ", ".join(f"{NAME_WORDS.get(each.oid, each.oid)}={each.text}" for each in entries(name))
+    except ParseError:
+        return "#" + name.hex()
+
+
 @lru_cache(maxsize=64)
 def common_name(name: bytes) -> str | None:
     """The first commonName, which modinfo prints as ``signer``; None without one or in a damaged name."""
@@ -52,6 +68,13 @@ def common_name(name: bytes) -> str | None:
     except ParseError:
         return None
     return found.text if found else None
+
+
+@lru_cache(maxsize=64)
+def shown_name(name: bytes) -> str:
+    """How the holder of a DER Name is called in every report: the common name, which is what modinfo prints
+    as signer; else the whole name, such as "O=Magrathea, OU=Planets"."""
+    return common_name(name) or name_text(name) or "without a name"
 
 
 def signer_name(subject: bytes) -> bytes | None:

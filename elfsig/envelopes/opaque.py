@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elfsig.crypto.checks import odd_name
 from elfsig.crypto.hashes import HASH_BY_KERNEL
+from elfsig.crypto.remarks import odd_name
 from elfsig.envelopes.x509_block import ALGORITHMS
 from elfsig.errors import SigningError
 from elfsig.lazy_dataclass import dataclass

@@ -7,9 +7,11 @@ never written (security/rsa, kernel/module-sig.c): the intended check can only b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from elfsig.crypto.checks import Match, digest_info, digest_of, judge, plain_bodies
+from elfsig.crypto.checks import Match, digest_of
+from elfsig.crypto.judge import judge
+from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
@@ -20,7 +22,6 @@ from elfsig.model import (
     PacketSigner,
     Params,
     Remark,
-    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -69,7 +70,6 @@ PADDINGS: Final[dict[str, Padding]] = {
 class RawRsa:
     """``search``: try every combination of FORMS and PADDINGS; else only the one that elfsig makes."""
 
-    suffix: ClassVar[str] = ".rsa"
     search: bool = False
     id: str = "raw-rsa"
 
@@ -105,7 +105,7 @@ class RawRsa:
 
         outcome = judge(signature, keys, attempt)
         remarks = [Remark("raw-rsa-form", f"matches as: {text}") for text in matched[:1]]
-        return Outcome(outcome.verdict, outcome.reason, outcome.key, (*outcome.remarks, *remarks))
+        return outcome._replace(remarks=(*outcome.remarks, *remarks))
 
     def _paddings(self) -> tuple[tuple[str, Padding], ...]:
         every = tuple(PADDINGS.items())
@@ -138,10 +138,6 @@ class RawRsa:
         _, pad = next(iter(PADDINGS.items()))
         block = pad(digest_of(message, "sha1"), (signer.key_bits + 7) // 8)
         return signer.sign_block(block), None
-
-    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
-        """A DigestInfo of the message."""
-        return plain_bodies(signature, message)
 
 
 def _fits(blob: bytes, form: Form) -> bool:

@@ -8,8 +8,9 @@ the file, then in the module's arguments.
 from __future__ import annotations
 
 from elfsig.carriers.magic_trailer import MAGIC
-from elfsig.crypto.checks import Match, digest_of, open_padding, try_digest
+from elfsig.crypto.checks import Match, digest_of, try_digest
 from elfsig.crypto.hashes import HASH_BY_OPENPGP
+from elfsig.crypto.pkcs1 import from_number, open_padding
 from elfsig.envelopes.openpgp.envelope import OpenPgp
 from elfsig.envelopes.openpgp.packets import SIGNATURE, SignaturePacket, read_packets, read_signature
 from elfsig.errors import ParseError
@@ -126,7 +127,7 @@ def value(case: Case) -> Said:
     hashed = digest_of(case.message, name, case.found["packet"].completion)
     if _holds(each, name, hashed, signature.value):
         return Went(f"the signature matches the key {each.label}")
-    if algorithm == "rsa" and open_padding(each, signature.value.rjust((each.bits + 7) // 8, b"\0")) is None:
+    if algorithm == "rsa" and open_padding(each, from_number(each, signature.value)) is None:
         return _damaged("opened with the key, the RSA value is no padded digest")
     return _rejected(f"the signature by {each.label} is over another content")
 
@@ -134,9 +135,8 @@ def value(case: Case) -> Said:
 def _holds(each: Key, name: str, hashed: bytes, signature_value: bytes) -> bool:
     from elfsig.envelopes.openpgp.make import hash_for
 
-    return (
-        try_digest(each, each.algorithm, hash_for(each.algorithm, name), hashed, signature_value) is Match.YES
-    )
+    whole = from_number(each, signature_value) if each.algorithm == "rsa" else signature_value
+    return try_digest(each, each.algorithm, hash_for(each.algorithm, name), hashed, whole) is Match.YES
 
 
 def _rejected(text: str) -> Stop:

@@ -6,8 +6,9 @@ In the order of mod_verify_sig(), mod_extract_mpi_array() and request_asymmetric
 
 from __future__ import annotations
 
-from elfsig.crypto.checks import Match, digest_of, open_padding, try_digest
+from elfsig.crypto.checks import Match, digest_of, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES
+from elfsig.crypto.pkcs1 import open_padding
 from elfsig.envelopes.x509_block import HASHES_OF_LATER
 from elfsig.kernels.keys import named, nameless
 from elfsig.kernels.walk import Case, Said, Step, Stop, Went, compute

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from elfsig.crypto.checks import public_kind
+from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import UsageError
 
 

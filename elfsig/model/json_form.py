@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.model import FileReport, Key, Params, Place, Remark, Signature, SignatureReport
+from elfsig.model import Certificate, FileReport, Key, Params, Place, Remark, Signature, SignatureReport
 
 SCHEMA_VERSION = 1
 
@@ -118,7 +118,10 @@ def signature_object(sig: SignatureReport) -> Json:
         **_signature_keys(sig.claims, sig.key),
         "verdict": sig.verdict.value,
         "reason": sig.reason,
+        "cause": sig.cause and {"code": sig.cause.code, **plain(sig.cause.facts)},
         "key": _short_key_object(sig.key),
+        "anchor": _short_key_object(sig.anchor),
+        "chain": [_short_key_object(each) for each in sig.chain],
         "warnings": [remark_object(each) for each in sig.warnings],
     }
 
@@ -144,7 +147,7 @@ def params_object(params: Params) -> Json | None:
 
 
 def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
-    """What the signature says of itself; size and curve it seldom says, but the key that matched has them."""
+    """What the signature says of itself; its size and curve are those of the key, where that is known."""
     if signature is None:
         names = (
             "envelope",
@@ -163,8 +166,8 @@ def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
         "envelope": signature.envelope,
         "hash": signature.hash,
         "algorithm": signature.algorithm,
-        "key_bits": signature.key_bits or (key and key.bits),
-        "curve": signature.curve or (key and key.curve),
+        "key_bits": (key and key.bits) or signature.key_bits,
+        "curve": (key and key.curve) or signature.curve,
         "signer": signature.signer,
         "key_id": plain(signature.key_id),
         "serial": plain(signature.serial),
@@ -174,9 +177,32 @@ def _signature_keys(signature: Signature | None, key: Key | None) -> Json:
 
 
 def _short_key_object(key: Key | None) -> Json | None:
+    """A key: where it comes from, and its fingerprints as elfsig, openssl and mokutil print them."""
     if key is None:
         return None
-    return {"fingerprint": key.fingerprint, "source": readable(key.source), "role": key.role}
+    found = certificate_fingerprints(key.certificate) if key.certificate else {}
+    return {
+        "name": readable(key.label),
+        "fingerprint": key.fingerprint,
+        "certificate_sha256": found.get("sha256"),
+        "certificate_sha1": found.get("sha1"),
+        "algorithm": key.algorithm,
+        "bits": key.bits,
+        "curve": key.curve,
+        "source": readable(key.source),
+        "role": key.role,
+    }
+
+
+def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
+    """SHA-256 and SHA-1 of a certificate, as ``openssl x509 -fingerprint`` and ``mokutil`` have them, in hex
+    without colons."""
+    from hashlib import sha1, sha256
+
+    return {
+        "sha256": sha256(certificate.der).hexdigest(),
+        "sha1": sha1(certificate.der, usedforsecurity=False).hexdigest(),
+    }
 
 
 def key_object(key: Key) -> Json:
@@ -201,6 +227,7 @@ def key_object(key: Key) -> Json:
             "not_before": time_text(certificate.not_before),
             "not_after": time_text(certificate.not_after),
             "size": len(certificate.der),
+            **certificate_fingerprints(certificate),
         },
         "openpgp_fingerprint": key.openpgp_fingerprint.hex() if key.openpgp_fingerprint else None,
         "created": None if key.created is None else time_text(key.created),

@@ -11,7 +11,7 @@ from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
 from elfsig.model.key import Key
 from elfsig.model.place import Place
-from elfsig.model.signature import Signature
+from elfsig.model.signature import Cause, Signature
 from elfsig.model.verdict import Remark, Verdict
 
 
@@ -23,8 +23,10 @@ class SignatureReport:
     outside, starting at 0; signatures in one envelope have the same ``blob``. ``effective``: this signature
     decides the file's verdict. ``place`` says where it is, ``claims`` what it says of itself (None where it
     cannot be parsed). ``coverage`` is the id of the coverage under which it matches a key, else None.
-    ``reason`` is the verdict in a sentence. ``key`` is the key that it was checked against. ``warnings``
-    are what ``verdict`` does not say: weak algorithms, bytes that are not covered, and the like.
+    ``reason`` is the verdict in a sentence. ``warnings`` are what ``verdict`` does not say: weak algorithms,
+    bytes that are not covered, and the like. ``key``, ``anchor``, ``chain`` and ``cause`` are those of
+    :class:`elfsig.model.Outcome`: the signer's key, the key that vouches for it, the embedded certificates
+    between the two, and why the signature does not match.
     """
 
     format: str | None
@@ -38,6 +40,9 @@ class SignatureReport:
     reason: str | None = None
     key: Key | None = None
     warnings: tuple[Remark, ...] = ()
+    anchor: Key | None = None
+    chain: tuple[Key, ...] = ()
+    cause: Cause | None = None
 
     def __repr__(self) -> str:
         return brief(self)

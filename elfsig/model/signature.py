@@ -51,21 +51,36 @@ class Signature(NamedTuple):
         return hash((self.envelope, self.algorithm, self.hash, self.value))
 
 
+class Cause(NamedTuple):
+    """Why a signature does not match, or does not count: ``code`` for machines, ``text`` for people.
+
+    ``facts`` are values that belong to the code, such as ``signed_digest`` in hex; see the manual's table.
+    """
+
+    code: str
+    text: str
+    facts: Mapping[str, Any] = NO_FACTS
+
+
 class Outcome(NamedTuple):
-    """What checking one signature gave."""
+    """What checking one signature gave.
+
+    ``key`` is the signer's: the key that made the value, or that should have made it. ``anchor`` is the key
+    of the key sources on which the verdict rests: the same key, or the one that issued its certificate
+    through ``chain``, the keys of the embedded certificates between the two, from the signer upwards.
+    """
 
     verdict: Verdict
     reason: str | None = None
     key: Key | None = None
     remarks: tuple[Remark, ...] = ()
+    anchor: Key | None = None
+    chain: tuple[Key, ...] = ()
+    cause: Cause | None = None
 
 
 class Envelope(Protocol):
-    """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do).
-
-    Further members are optional: ``suffix``, ``also_suffixes``, ``from_file``, ``parts``, ``public_form``,
-    ``rsa_bodies``, ``dump``, ``modinfo_name``, ``opaque_value``; see :mod:`elfsig.model.optional`.
-    """
+    """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do)."""
 
     @property
     def id(self) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed, public_kind
+from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 from elfsig.signers.pem import certificates, padded_digest, validity

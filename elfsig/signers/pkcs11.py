@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from elfsig.crypto.checks import digest_info
+from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import SigningError
 from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 from elfsig.signers.patience import waiting_for

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import encode_oid
 from elfsig.errors import ParseError, SigningError
 from elfsig.signers.outside import PublicHalf, from_certificates, public_half
 from elfsig.signers.pkcs11_uri import SCHEME, Uri, parse
@@ -160,7 +159,7 @@ def _ec(key: Any, public: Any) -> Any:
         )
     except ParseError:
         pass  # some tokens give the point without the OCTET STRING that PKCS#11 wants around it
-    algorithm = der.encode(der.SEQUENCE, encode_oid(_EC_PUBLIC_KEY), params)
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid(_EC_PUBLIC_KEY), params)
     return load_spki(der.encode(der.SEQUENCE, algorithm, der.encode(_BIT_STRING, b"\0", point)))
 
 

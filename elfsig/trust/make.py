@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import Parsed, element, parse
-from elfsig.crypto.checks import public_kind
-from elfsig.crypto.names import signer_name
+from elfsig.crypto.names import shown_name, signer_name
+from elfsig.crypto.public_keys import public_kind
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
@@ -229,6 +229,6 @@ def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
         key,
         ids=frozenset(ids),
         certificate=certificate,
-        label=certificate.subject_text or key.label,
+        label=shown_name(certificate.subject),
         remarks=tuple(remarks),
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING
-from elfsig.crypto.checks import encode_oid
 from elfsig.envelopes.openpgp.keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
 from elfsig.envelopes.openpgp.packets import (
     PUBLIC_KEY,
@@ -147,7 +146,7 @@ def _dsa(p: int, q: int, g: int, y: int) -> Any:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     group = der.encode(der.SEQUENCE, *map(der.encode_integer, (p, q, g)))
-    kind = der.encode(der.SEQUENCE, encode_oid(DSA_OID), group)
+    kind = der.encode(der.SEQUENCE, der.encode_oid(DSA_OID), group)
     value = der.encode(BIT_STRING, b"\0", der.encode_integer(y))
     return load_der_public_key(der.encode(der.SEQUENCE, kind, value))
 

@@ -20,8 +20,11 @@ SENTENCES = {
     Verdict.UNCHECKED: "{what} by {claim}: no key source was given",
 }
 
-SAID = ("matches a key from", "none of the keys given is the one")
-"""How reasons begin that say what the sentence says."""
+GENUINE = "{what} is not of this content"
+"""For a signature that its key made over something else: the reason names the key."""
+
+SAID = frozenset({Verdict.UNTRUSTED, Verdict.UNKNOWN_KEY, Verdict.UNCHECKED})
+"""Verdicts whose sentence says all that there is to say, where nothing is known of the cause."""
 
 BARE = {
     Verdict.UNSIGNED: "no trace of a signature",
@@ -86,11 +89,22 @@ def _sentence(sig: SignatureReport) -> str:
     if sig.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and sig.reason:
         text = f"{_section(sig)}{_located(sig.reason, sig)}"
         return visible(f"{sig.format or 'unknown form'}: {text}")
-    key = key_words(sig.key) if sig.key else "any key given"
-    text = SENTENCES[sig.verdict].format(what=_what(sig), key=key, claim=_claim(sig))
+    named = sig.anchor or sig.key
+    key = key_words(named) if named else "any key given"
+    sentence = GENUINE if _is_genuine(sig) else SENTENCES[sig.verdict]
+    text = sentence.format(what=_what(sig), key=key, claim=_claim(sig))
     reason = sig.reason
-    said = sig.verdict is Verdict.UNCHECKED or (reason or "").startswith(SAID)
+    said = sig.verdict in SAID and sig.cause is None
     return f"{text}: {visible(reason)}" if reason and not said else text
+
+
+def _is_genuine(sig: SignatureReport) -> bool:
+    """Whether the value was made by the key, over other content, which the reason says at length."""
+    return (
+        sig.cause is not None
+        and sig.key is not None
+        and sig.cause.code in ("content-changed", "message-digest")
+    )
 
 
 def _section(sig: SignatureReport) -> str:

@@ -69,7 +69,7 @@ def algorithm_words(sig: SignatureReport) -> str:
         return "?"
     name = signature.algorithm or signature.algorithm_text or "?"
     key = sig.key
-    curve, bits = signature.curve or (key and key.curve), signature.key_bits or (key and key.bits)
+    curve, bits = (key and key.curve) or signature.curve, (key and key.bits) or signature.key_bits
     size = f"-{curve}" if curve else f"-{bits}" if bits else ""
     return visible(f"{name}{size} {signature.hash or signature.hash_text or '?'}")
 

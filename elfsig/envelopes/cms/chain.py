@@ -6,21 +6,40 @@ basicConstraints play no part beside the signatures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import Match, Unsupported, public_kind
-from elfsig.crypto.names import common_name
+from elfsig.crypto.certificate import parse as parse_certificate
+from elfsig.crypto.checks import Match, Unsupported
+from elfsig.crypto.diagnosis import Signed, diagnose
+from elfsig.crypto.names import shown_name
 from elfsig.crypto.oids import BY_OID
-from elfsig.envelopes.cms.statement import Statement
+from elfsig.crypto.public_keys import public_kind
+from elfsig.crypto.remarks import weak_hash
+from elfsig.envelopes.cms.statement import Statement, pss_hash
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import ParseError
-from elfsig.model import Key, KeyId, Keyring, Outcome, Remark, Signature, Verdict
+from elfsig.model import (
+    NO_FACTS,
+    Cause,
+    Certificate,
+    Key,
+    KeyId,
+    Keyring,
+    Outcome,
+    Remark,
+    Signature,
+    Verdict,
+)
 
 MAX_CHAIN = 16
 """Certificates looked at between a signer and a key that was given."""
+
+SOURCE = "embedded in the signature"
+"""The source of keys that a signature brings along."""
 
 _CERTIFICATE = (
     der.Part("tbsCertificate", (0x30,)),
@@ -60,42 +79,62 @@ class Embedded:
 
     @property
     def name(self) -> str:
-        return common_name(self.subject) or "without a common name"
+        """How the certificate's holder is called in messages."""
+        return self.key.label
 
 
 def read_embedded(data: bytes) -> Embedded | None:
     """The certificate in ``data``; None for a damaged one, or one whose key or signature is unknown here."""
+    try:
+        return parse_embedded(data)
+    except (ParseError, Unsupported):
+        return None
+
+
+def parse_embedded(data: bytes) -> Embedded:
+    """The certificate in ``data``.
+
+    Raises ParseError for a damaged one (code ``certificate-key`` where its public key alone is), Unsupported
+    for one whose key or signature is of an algorithm unknown here.
+    """
+    certificate = parse_certificate(data).certificate
+    outer = der.fields(data, der.read(data, 0, len(data)), _CERTIFICATE)
+    tbs = der.fields(data, outer["tbsCertificate"], _TBS)
+    extensions = _extensions(data, tbs.get("extensions"))
+    authority = tuple(_authority(extensions.get(_AKID)))
+    ids = tuple(_ids(data, tbs, extensions))
+    signed = _statement(data, outer)
+    key = _key(_bytes(data, tbs["subjectPublicKeyInfo"]), certificate)
+    is_ca = b"\x01\x01\xff" in extensions.get(_BASIC_CONSTRAINTS, b"")
+    return Embedded(certificate.issuer, certificate.subject, ids, authority, key, signed, is_ca)
+
+
+def _key(spki: bytes, certificate: Certificate) -> Key:
+    """The key of an embedded certificate. Raises ParseError, Unsupported."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
-        outer = der.fields(data, der.read(data, 0, len(data)), _CERTIFICATE)
-        tbs = der.fields(data, outer["tbsCertificate"], _TBS)
-        spki = _bytes(data, tbs["subjectPublicKeyInfo"])
         kind = public_kind(public := load_der_public_key(spki))
-        signed = _statement(data, outer)
-        extensions = _extensions(data, tbs.get("extensions"))
-        authority = tuple(_authority(extensions.get(_AKID)))
-    except (ParseError, ValueError, TypeError, UnsupportedAlgorithm, Unsupported):
-        return None
+    except UnsupportedAlgorithm as reason:
+        raise Unsupported(str(reason)) from None
+    except (ValueError, TypeError):
+        raise ParseError("its public key cannot be read", code="certificate-key") from None
     if kind is None:
-        return None
-    subject = _bytes(data, tbs["subject"])
-    key = Key(
+        raise Unsupported(f"{type(public).__name__}")
+    return Key(
         public=public,
         algorithm=kind[0],
         bits=kind[1],
         curve=kind[2],
         ids=frozenset(),
-        source="embedded in the signature",
+        source=SOURCE,
         role="embedded",
         trusted=False,
         fingerprint=sha256(spki).hexdigest(),
-        label=common_name(subject) or "embedded certificate",
+        label=shown_name(certificate.subject),
+        certificate=certificate,
     )
-    is_ca = b"\x01\x01\xff" in extensions.get(_BASIC_CONSTRAINTS, b"")
-    ids = tuple(_ids(data, tbs, extensions))
-    return Embedded(_bytes(data, tbs["issuer"]), subject, ids, authority, key, signed, is_ca)
 
 
 def _authority(data: bytes | None) -> Iterator[KeyId]:
@@ -134,21 +173,9 @@ def _statement(data: bytes, outer: dict[str, der.Node]) -> Statement:
     if row is None or row.algorithm is None:
         raise Unsupported(oid)
     params = _bytes(data, algorithm[1]) if len(algorithm) > 1 else None
-    hash_name = row.hash if row.algorithm != "rsa-pss" else _pss_hash(params)
+    hash_name = row.hash if row.algorithm != "rsa-pss" else pss_hash(params)[0]
     value = data[outer["signature"].body + 1 : outer["signature"].end]
     return Statement(row.algorithm, hash_name, params, value, _bytes(data, outer["tbsCertificate"]))
-
-
-def _pss_hash(params: bytes | None) -> str | None:
-    """hashAlgorithm of RSASSA-PSS-params, which a certificate names nowhere else. Raises ParseError."""
-    from elfsig.crypto.oids import hash_name
-
-    data = params or b"\x30\x00"
-    for field in der.children(data, der.read(data, 0, len(data))):
-        if field.tag == 0xA0:
-            oid = der.descend(data, field, 0, 0)
-            return hash_name(der.oid_text(data, oid))[0]
-    return "sha1"
 
 
 def _extensions(data: bytes, node: der.Node | None) -> dict[str, bytes]:
@@ -163,30 +190,82 @@ def _extensions(data: bytes, node: der.Node | None) -> dict[str, bytes]:
 # --------------------------------------------------------------------------- from the signer to a key
 
 
-def through_embedded(signature: Signature, statement: Statement, keys: Keyring, direct: Outcome) -> Outcome:
-    """The outcome when embedded certificates are followed; ``direct`` is what it is without them."""
-    pool = [c for c in map(read_embedded, signature.detail.certificates) if c]
+def through_embedded(
+    signature: Signature, statement: Statement, keys: Keyring, direct: Outcome, signed: Signed
+) -> Outcome:
+    """The outcome when embedded certificates are followed; ``direct`` is what it is without them.
+
+    ``statement`` is the value over what it should be over, which ``signed`` gives for a diagnosis.
+
+    Kernels check the value with the signer's embedded certificate first, whatever keys they hold: where it
+    does not match, or the certificate is damaged, the whole message is refused (pkcs7_verify_one()).
+    """
+    pool, damaged = _pool(signature)
     signer = next((c for c in pool if set(c.ids) & set(signature.key_ids)), None)
     if signer is None:
-        return direct
+        return _sunk(direct, damaged) if damaged else direct
     try:
-        matches = statement.attempt(signer.key) is Match.YES
+        if statement.attempt(signer.key) is not Match.YES:
+            return _mismatch(signature, signer, direct, signed)
+        if direct.verdict is Verdict.VALID:
+            return direct
         chain = _chain(signer, pool)
         anchor = _anchor(chain, keys)
     except Unsupported as missing:
         return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be checked here")
-    if not matches:
-        text = f"does not match the certificate of {signer.name} that is embedded in it"
-        return Outcome(Verdict.INVALID, text, anchor[1] if anchor else None)
     if anchor is None:
         text = f"{direct.reason}; the certificate of {signer.name} is embedded, which proves nothing"
-        return direct if direct.verdict is Verdict.UNTRUSTED else direct._replace(reason=text)
-    revoked = _revoked(chain[: anchor[0] + 1], keys)
+        return direct if direct.verdict is not Verdict.UNKNOWN_KEY else direct._replace(reason=text)
+    links = chain[: anchor[0] + 1]
+    revoked = _revoked(links, keys)
     if revoked is not None:
-        return Outcome(
-            Verdict.UNTRUSTED, f"matches, but {revoked.source} revokes a key of its chain", revoked
-        )
-    return _anchored(chain[: anchor[0] + 1], anchor[1], direct)
+        text = f"matches, but {revoked.source} revokes a key of its chain"
+        outcome = Outcome(Verdict.UNTRUSTED, text, signer.key, anchor=revoked)
+        return outcome._replace(cause=Cause("revoked", text, {"source": revoked.source}))
+    return _anchored(links, anchor[1], direct)
+
+
+def _pool(signature: Signature) -> tuple[list[Embedded], str | None]:
+    """The embedded certificates that can be read; and what is wrong with the signer's own, if it cannot."""
+    pool: list[Embedded] = []
+    damaged = None
+    for data in signature.detail.certificates:
+        try:
+            pool.append(parse_embedded(data))
+        except Unsupported:
+            continue
+        except ParseError as fault:
+            if _belongs(data, signature):
+                damaged = f"the signer's certificate, which is embedded, is damaged: {fault.text}"
+    return pool, damaged
+
+
+def _belongs(data: bytes, signature: Signature) -> bool:
+    """Whether a damaged certificate is the signer's, as far as it can be read."""
+    try:
+        certificate = parse_certificate(data).certificate
+    except ParseError:
+        return False
+    ids: set[KeyId] = {("issuer-serial", certificate.issuer + b"|" + magnitude(certificate.serial))}
+    if certificate.skid is not None:
+        ids.add(("skid", certificate.skid))
+    return bool(ids & set(signature.key_ids))
+
+
+def _mismatch(signature: Signature, signer: Embedded, direct: Outcome, signed: Signed) -> Outcome:
+    if direct.verdict is Verdict.INVALID:
+        return direct
+    text, facts = f"does not match the certificate of {signer.name} that is embedded in it", NO_FACTS
+    if signer.key.algorithm == "rsa" == signature.algorithm and signature.hash:
+        why = diagnose(signer.key, signature.hash, signature.value, signed)
+        text, facts = f"{text}: {why.text}", {**why.facts, "diagnosis": why.code}
+    return _sunk(direct, text, facts)
+
+
+def _sunk(direct: Outcome, text: str, facts: Mapping[str, Any] = NO_FACTS) -> Outcome:
+    """Invalid whatever the keys say; ``direct`` gives the keys to name."""
+    cause = Cause("embedded-certificate", text, facts)
+    return Outcome(Verdict.INVALID, text, direct.key, anchor=direct.anchor, cause=cause)
 
 
 def _chain(signer: Embedded, pool: Sequence[Embedded]) -> list[Embedded]:
@@ -214,7 +293,7 @@ def _anchor(chain: Sequence[Embedded], keys: Keyring) -> tuple[int, Key] | None:
 
 
 def _issuers(link: Embedded, keys: Keyring) -> Iterator[Key]:
-    """Keys whose certificate bears the issuer's name, then those that come without certificate."""
+    """Keys whose certificate has the issuer's name, then those that come without certificate."""
     for key in keys.keys:
         if key.certificate is None or key.certificate.subject == link.issuer:
             yield key
@@ -225,18 +304,26 @@ def _revoked(chain: Sequence[Embedded], keys: Keyring) -> Key | None:
     return next((k for k in keys.keys if k.role == "revoked" and k.fingerprint in prints), None)
 
 
-def _anchored(chain: Sequence[Embedded], key: Key, direct: Outcome) -> Outcome:
+def _anchored(chain: Sequence[Embedded], anchor: Key, direct: Outcome) -> Outcome:
     names = ", issued by ".join(link.name for link in chain)
-    text = f"made by {names}, issued by {key.label}: the chain is embedded"
-    remarks: list[Remark] = []
+    text = f"made by {names}, issued by {anchor.label}: the chain is embedded"
+    remarks = tuple(_chain_remarks(chain, anchor))
+    keys = tuple(link.key for link in chain)
+    if not anchor.trusted and direct.verdict is Verdict.UNTRUSTED:
+        return direct
+    verdict = Verdict.VALID if anchor.trusted else Verdict.UNTRUSTED
+    if not anchor.trusted:
+        text = f"{text}, and nobody vouched for {anchor.source}"
+    return Outcome(verdict, text, keys[0], remarks, anchor, keys[1:], Cause("chain", text))
+
+
+def _chain_remarks(chain: Sequence[Embedded], anchor: Key) -> Iterator[Remark]:
+    """What is weak in the certificates between the value and the key that was given."""
     issuers = [link.is_ca for link in chain[1:]]
-    if key.certificate is not None:
-        given = read_embedded(key.certificate.der)
+    if anchor.certificate is not None:
+        given = read_embedded(anchor.certificate.der)
         issuers.append(given is not None and given.is_ca)
     if not all(issuers):
-        remarks.append(Remark("issuer-not-ca", "an issuer in the chain is no CA; kernels do not look"))
-    if key.trusted:
-        return Outcome(Verdict.VALID, text, key, tuple(remarks))
-    if direct.verdict is Verdict.UNTRUSTED:
-        return direct
-    return Outcome(Verdict.UNTRUSTED, f"{text}, and nobody vouched for {key.source}", key, tuple(remarks))
+        yield Remark("issuer-not-ca", "an issuer in the chain is no CA; kernels do not look")
+    for link in chain:
+        yield from weak_hash(link.signed.hash, f"the certificate of {link.name} is signed with ")

@@ -154,11 +154,26 @@ def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
     if data.encoding == "BER":
         text = "encoded in BER where DER is usual; kernels take it, and other bytes would verify alike"
         yield Remark("ber-encoding", text, 0)
+    for number, certificate in enumerate(data.certificates, 1):
+        if (why := certificate_fault(certificate)) is not None:
+            text = f"embedded certificate {number} cannot be read ({why}); kernels answer EBADMSG"
+            yield Remark("certificate-damaged", text, 0)
     listed = {d.oid for d in data.digests}
     for signer in data.signers:
         if signer.digest.oid not in listed:
             text = f"digestAlgorithms does not list {hash_name(signer.digest.oid)[1]}; kernels do not look"
             yield Remark("digest-not-listed", text, signer.start)
+
+
+def certificate_fault(data: bytes) -> str | None:
+    """Why an element of the certificate set is not an X.509 certificate; None where it is one."""
+    from elfsig.crypto.certificate import parse
+
+    try:
+        size = len(parse(data).certificate.der)
+    except ParseError as fault:
+        return fault.text
+    return None if size == len(data) else f"{len(data) - size} bytes after it"
 
 
 UNREAD = frozenset({"rsa-pss", "ed25519", "ed448"})
@@ -180,14 +195,28 @@ def signer_remarks(
     if known and known.algorithm == "rsa" and known.hash:
         text = f"signatureAlgorithm {known.name}; kernels know plain rsaEncryption only and answer ENOPKG"
         yield Remark("combined-algorithm", text, signer.start)
-    if known and known.hash and known.hash != hash_name(signer.digest.oid)[0]:
-        text = f"signatureAlgorithm {known.name} beside digestAlgorithm {hash_name(signer.digest.oid)[1]}"
-        yield Remark("hash-mismatch", text, signer.start)
+    named = _hash_of_algorithm(signer, known)
+    if named and named != hash_name(signer.digest.oid)[1]:
+        with_hash = f" with {named}" if known and known.algorithm == "rsa-pss" else ""
+        text = f"signatureAlgorithm {known.name if known else ''}{with_hash} beside digestAlgorithm"
+        yield Remark("hash-mismatch", f"{text} {hash_name(signer.digest.oid)[1]}", signer.start)
     if (signer.version == 3) != (signer.skid is not None):
         form = "a subject key id" if signer.skid is not None else "issuer and serial number"
         text = f"SignerInfo version {signer.version} names its signer by {form}, against RFC 5652, 5.3"
         yield Remark("signer-form", text, signer.start)
     yield from _odd_params(signer, known)
+
+
+def _hash_of_algorithm(signer: SignerInfo, known: SignatureAlgorithm | None) -> str | None:
+    """The hash that the signature algorithm itself names (RSA-PSS: in its parameters), None without."""
+    if known is None or known.algorithm != "rsa-pss":
+        return known.hash if known else None
+    from elfsig.envelopes.cms.statement import pss_hash
+
+    try:
+        return pss_hash(signer.algorithm.params)[1]
+    except ParseError:
+        return None  # Statement says that the parameters are damaged
 
 
 def _odd_params(signer: SignerInfo, known: SignatureAlgorithm | None) -> Iterator[Remark]:
@@ -239,6 +268,7 @@ def facts(data: SignedData, number: int) -> Mapping[str, Any]:
         "signed_attributes": _names(signer.signed),
         "unsigned_attributes": _names(signer.unsigned),
         "certificates": len(data.certificates),
+        "certificates_damaged": sum(certificate_fault(c) is not None for c in data.certificates),
         "revocations": data.revocations,
         "encoding": data.encoding,
         "size": data.size,

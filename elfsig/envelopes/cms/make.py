@@ -7,7 +7,7 @@ Versions are 1 with issuer and serial number, 3 with a subject key id (``sign-fi
 from __future__ import annotations
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import MESSAGE_ALGORITHMS, Unsupported, digest_of, encode_oid
+from elfsig.crypto.checks import MESSAGE_ALGORITHMS, Unsupported, digest_of
 from elfsig.crypto.hashes import HASHES, Hash, hash_named
 from elfsig.crypto.oids import FOR_SIGNING
 from elfsig.envelopes.cms.types import DATA, SIGNED_DATA
@@ -38,7 +38,7 @@ def create(message: Message, signer: Signer | PacketSigner, options: SignOptions
     hash_ = HASHES["sha512"] if whole else hash_named(options.hash or "sha256")
     algorithm = _signature_algorithm(signer.algorithm, hash_)
     value = signer.sign_message(message.to_bytes()) if whole else _sign(message, signer, hash_)
-    digest = der.encode(der.SEQUENCE, encode_oid(hash_.oid), _digest_params(hash_, options))
+    digest = der.encode(der.SEQUENCE, der.encode_oid(hash_.oid), _digest_params(hash_, options))
     return _assemble(signer.certificate, options.keyid, digest, algorithm, value)
 
 
@@ -56,11 +56,11 @@ def _digest_params(hash_: Hash, options: SignOptions) -> bytes:
 def _signature_algorithm(algorithm: str, hash_: Hash) -> bytes:
     """AlgorithmIdentifier: plain rsaEncryption with NULL, the combined ones of EC and DSA without."""
     if algorithm == "rsa":
-        return der.encode(der.SEQUENCE, encode_oid(FOR_SIGNING["rsa", None]), NULL)
+        return der.encode(der.SEQUENCE, der.encode_oid(FOR_SIGNING["rsa", None]), NULL)
     oid = FOR_SIGNING.get((algorithm, None if algorithm in MESSAGE_ALGORITHMS else hash_.name))
     if oid is None:
         raise SigningError(f"there is no identifier for {algorithm} with {hash_.name}")
-    return der.encode(der.SEQUENCE, encode_oid(oid))
+    return der.encode(der.SEQUENCE, der.encode_oid(oid))
 
 
 def _assemble(certificate: Certificate, keyid: bool, digest: bytes, algorithm: bytes, value: bytes) -> bytes:
@@ -73,10 +73,10 @@ def _assemble(certificate: Certificate, keyid: bool, digest: bytes, algorithm: b
         der.SEQUENCE,
         version,
         der.encode(der.SET, digest),
-        der.encode(der.SEQUENCE, encode_oid(DATA)),
+        der.encode(der.SEQUENCE, der.encode_oid(DATA)),
         der.encode(der.SET, signer),
     )
-    return der.encode(der.SEQUENCE, encode_oid(SIGNED_DATA), der.encode(0xA0, signed))
+    return der.encode(der.SEQUENCE, der.encode_oid(SIGNED_DATA), der.encode(0xA0, signed))
 
 
 def _sid(certificate: Certificate, keyid: bool) -> bytes:

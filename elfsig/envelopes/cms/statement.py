@@ -1,4 +1,4 @@
-"""One signed statement: a value, what it signs and how, to be held against any number of keys."""
+"""One signed statement: a value, what it signs and how, to be checked with any number of keys."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from elfsig.crypto.checks import (
     try_message,
 )
 from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.pkcs1 import modulus_size
 from elfsig.errors import ParseError
 from elfsig.model import Key, Message
 
@@ -23,7 +24,7 @@ Stream = Message | bytes
 
 @lru_cache(maxsize=32)
 def _demand(hash_name: str | None) -> None:
-    """Raises Unsupported for a hash that is not to be had here."""
+    """Raises Unsupported for a hash that is not available here."""
     try:
         HASHES[hash_name or ""].new()
     except (KeyError, ValueError):
@@ -31,7 +32,7 @@ def _demand(hash_name: str | None) -> None:
 
 
 def stream_digest(stream: Stream, hash_name: str | None) -> bytes:
-    """The digest of what is signed. Raises Unsupported for a hash that is not to be had here."""
+    """The digest of what is signed. Raises Unsupported for a hash that is not available here."""
     _demand(hash_name)
     if isinstance(stream, Message):
         return digest_of(stream, hash_name or "")
@@ -74,10 +75,12 @@ class Statement:
 
         if key.algorithm != "rsa":
             return Match.FOREIGN
+        if len(self.value) != modulus_size(key):
+            return Match.LENGTH
         try:
             key.public.verify(self.value, digest, self._pss, Prehashed(_hash_object(self.hash)))
         except (InvalidSignature, ValueError):
-            return Match.FOREIGN  # what a wrong key and a changed content look like is the same here
+            return Match.FOREIGN  # a wrong key and a changed content cannot be told apart here
         return Match.YES
 
 
@@ -89,6 +92,18 @@ def _hash_object(name: str | None) -> Any:
     if known is None:
         raise Unsupported(f"RSASSA-PSS with {name}")
     return known()
+
+
+def pss_hash(params: bytes | None) -> tuple[str | None, str]:
+    """hashAlgorithm of RSASSA-PSS-params (RFC 8017, A.2.3), SHA-1 where absent: elfsig's name of the hash
+    (None for an unknown one), and the name to show. Raises ParseError."""
+    from elfsig.crypto.oids import hash_name
+
+    data = params or b"\x30\x00"
+    for field in der.children(data, der.read(data, 0, len(data))):
+        if field.tag == 0xA0:
+            return hash_name(der.oid_text(data, der.descend(data, field, 0, 0)))
+    return "sha1", "sha1"
 
 
 _PSS_FIELDS = (

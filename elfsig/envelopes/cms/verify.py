@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from elfsig.crypto.checks import Unsupported, judge
+from elfsig.crypto.checks import Unsupported
+from elfsig.crypto.diagnosis import Signed, signed_message
+from elfsig.crypto.hashes import shown_hash
+from elfsig.crypto.judge import judge
 from elfsig.envelopes.cms.envelope import Claim
 from elfsig.envelopes.cms.statement import Statement, stream_digest
-from elfsig.model import Key, Keyring, Message, Outcome, Remark, Signature, Verdict
+from elfsig.model import Cause, Keyring, Message, Outcome, Signature, Verdict
 
 
 def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
@@ -13,48 +16,62 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     if signature.fault is not None:
         return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
     contradiction = next((r for r in signature.remarks if r.code == "hash-mismatch"), None)
-    if contradiction is not None and signature.algorithm == "rsa":
-        # Kernels read no RSA identifier that names a hash; in one of ECDSA they do not look at it.
+    if contradiction is not None and signature.algorithm in ("rsa", "rsa-pss"):
+        # Kernels do not read RSA identifiers that name a hash; in those of ECDSA they ignore it.
         text = f"{contradiction.text}: one hash contradicts the other"
-        return Outcome(Verdict.UNSUPPORTED, text)
+        return Outcome(Verdict.UNSUPPORTED, text, cause=Cause(contradiction.code, text))
     claim: Claim = signature.detail
     try:
-        statement = Statement(
-            signature.algorithm or _unknown(signature),
-            signature.hash,
-            claim.params,
-            signature.value,
-            message if claim.signed_der is None else claim.signed_der,
-        )
-        if claim.signed_der is not None and stream_digest(message, signature.hash) != claim.message_digest:
-            return Outcome(
-                Verdict.INVALID,
-                "the signed messageDigest is not the digest of the content: the content was changed",
-            )
+        statement = _statement(signature, message)
+        digest = None if claim.signed_der is None else stream_digest(message, signature.hash)
     except Unsupported as missing:
         shown = signature.hash_text if missing.args[0] == "hash None" else None
         name = f"hash {shown}" if shown else missing.args[0]
         return Outcome(Verdict.UNSUPPORTED, f"{name} cannot be checked here")
-    outcome = judge(signature, keys, statement.attempt)
-    if claim.certificates and outcome.verdict in (Verdict.UNKNOWN_KEY, Verdict.UNTRUSTED):
+    signed = _signed(claim, message)
+    outcome = judge(signature, keys, statement.attempt, signed)
+    if claim.certificates:
         from elfsig.envelopes.cms.chain import through_embedded
 
-        outcome = through_embedded(signature, statement, keys, outcome)
-    return _with_length(signature, outcome)
-
-
-def _unknown(signature: Signature) -> str:
-    raise Unsupported(signature.algorithm_text or "the signature algorithm")
-
-
-def _with_length(signature: Signature, outcome: Outcome) -> Outcome:
-    """Name an RSA value that is not as long as the modulus: it matches here and in no kernel."""
-    key: Key | None = outcome.key
-    if key is None or key.algorithm != "rsa" or not signature.value:
+        outcome = through_embedded(signature, statement, keys, outcome, signed)
+    if digest is None or digest == claim.message_digest:
         return outcome
-    size = (key.bits + 7) // 8
-    if outcome.verdict not in (Verdict.VALID, Verdict.UNTRUSTED) or len(signature.value) == size:
-        return outcome
-    text = f"value of {len(signature.value)} bytes for a modulus of {size}; kernels answer EKEYREJECTED"
-    remark = Remark("value-length", text, signature.facts.get("value_offset"))
-    return outcome._replace(remarks=(*outcome.remarks, remark))
+    return _other_message(signature, outcome, digest)
+
+
+def _statement(signature: Signature, message: Message) -> Statement:
+    """The value, over the message or over the signed attributes (RFC 5652, 5.4). Raises Unsupported."""
+    claim: Claim = signature.detail
+    if signature.algorithm is None:
+        raise Unsupported(signature.algorithm_text or "the signature algorithm")
+    stream = message if claim.signed_der is None else claim.signed_der
+    return Statement(signature.algorithm, signature.hash, claim.params, signature.value, stream)
+
+
+def _signed(claim: Claim, message: Message) -> Signed:
+    attributes = claim.signed_der
+    if attributes is None:
+        return signed_message(message)
+    return Signed(lambda name: stream_digest(attributes, name), "signed attributes")
+
+
+def _other_message(signature: Signature, outcome: Outcome, digest: bytes) -> Outcome:
+    """The signed messageDigest is not that of the content, which needs no key to be seen.
+
+    ``outcome`` is that of the value over the attributes: it says whether the messageDigest is genuine.
+    """
+    claim: Claim = signature.detail
+    signed = (claim.message_digest or b"").hex()
+    facts = {"hash": signature.hash, "signed_digest": signed, "digest": digest.hex()}
+    text = "the signed messageDigest is not the digest of the content: the content was changed"
+    good = outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
+    if good and outcome.key is not None:
+        name = shown_hash(signature.hash or "")
+        text = (
+            f'the signature is genuine, by "{outcome.key.label}", over content with {name} {signed} (its'
+            f" messageDigest); this file has {digest.hex()}: the content was changed"
+        )
+    cause = Cause("message-digest", text, facts)
+    if not good:
+        return Outcome(Verdict.INVALID, text, None, outcome.remarks, cause=cause)
+    return outcome._replace(verdict=Verdict.INVALID, reason=text, cause=cause)

@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import Unsupported, digest_of, judge, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, try_digest
+from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_OPENPGP, HASHES
+from elfsig.crypto.judge import judge
+from elfsig.crypto.pkcs1 import from_number
 from elfsig.envelopes.openpgp.keys import dearmour, is_armoured
 from elfsig.envelopes.openpgp.make import hash_for
 from elfsig.envelopes.openpgp.packets import (
@@ -92,14 +95,19 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     except Unsupported as missing:
         return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be computed here")
     checked_as = hash_for(algorithm, hash_name)
-    outcome = judge(
-        signature, keys, lambda key: try_digest(key, algorithm, checked_as, digest, signature.value)
-    )
+
+    def attempt(key: Key) -> Match:
+        value = signature.value
+        whole = from_number(key, value) if key.algorithm == "rsa" == algorithm else value
+        return try_digest(key, algorithm, checked_as, digest, whole)
+
+    signed = signed_message(message, packet.completion, as_number=True)
+    outcome = judge(signature, keys, attempt, signed)
     remarks = (
         *_left16(packet.left16, digest, outcome.verdict, message.coverage),
         *_key_remarks(signature, outcome.key, digest),
     )
-    return Outcome(outcome.verdict, outcome.reason, outcome.key, (*outcome.remarks, *remarks))
+    return outcome._replace(remarks=(*outcome.remarks, *remarks))
 
 
 def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:

@@ -155,8 +155,8 @@ def _signer(report: FileReport) -> SignerRow:
         return SignerRow(sig.format or "" if sig is not None else "", "", "", "", word)
     signature, key = sig.claims, sig.key
     named = signature.serial or signature.key_id or b""
-    bits = signature.key_bits or (key.bits if key else None)
-    curve = signature.curve or (key.curve if key else None)
+    bits = (key.bits if key else None) or signature.key_bits
+    curve = (key.curve if key else None) or signature.curve
     size = f"-{curve or bits}" if curve or bits else ""
     algorithm = f"{signature.algorithm or signature.algorithm_text or '?'}{size} {signature.hash or '?'}"
     signer = signature.signer or (key.label if key else "")

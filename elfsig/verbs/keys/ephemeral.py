@@ -8,34 +8,42 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from elfsig.errors import WriteError
-from elfsig.model import Certificate, Format, Pair, Signer, SignOptions, optional
+from elfsig.errors import SigningError, WriteError
+from elfsig.model import Certificate, Format, Signer, SignOptions
 from elfsig.signers.pem import FileSigner
 
 NAME: Final = "Ephemeral module signing key"
+_CERTIFIED: Final = frozenset({"cms", "x509-block"})
+_DSA_FORMATS: Final = frozenset({"gkh", "redhat", "note"})
 _BINARY: Final = (".der", ".x509", ".crt", ".cer")
 
 
 def make(format_: Format, options: SignOptions) -> Signer:
     """A new key that the format's kernels read, with a certificate where the format names its signer so.
 
-    Its kind is that of the format, or of the payload: RSA-4096 for X.509, as in the kernel's x509.genkey;
-    DSA-1024 for the section formats, whose kernels read nothing else; RSA-2048 for the rest.
+    RSA-4096 for X.509, as in the kernel's x509.genkey; DSA-1024 for the section formats, whose kernels read
+    nothing else; RSA-2048 for the rest.
     """
     from elfsig.keygen import kinds
 
-    pair = _pair(format_, options)
-    kind = kinds.KINDS[pair.key_kind or format_.key_kind]
+    envelope = _envelope(format_, options)
+    if envelope == "encrypted-digest":
+        raise SigningError("an encrypted digest is made through GnuPG: give the key as gpg:KEYID")
+    old = envelope == "openpgp" and format_.id in _DSA_FORMATS
+    kind = kinds.KINDS["dsa1024" if old else "rsa4096" if envelope in _CERTIFIED else "rsa2048"]
     private = kinds.make_private(kind)
-    certified = optional.public_form(pair.envelope, options.payload) == "certificate"
-    certificate = _certificate(private) if certified else None
+    certificate = _certificate(private) if _wants_certificate(envelope, options) else None
     return FileSigner(private, private.public_key(), kind.algorithm, private.key_size, certificate)
 
 
-def _pair(format_: Format, options: SignOptions) -> Pair:
-    """What will be made: the payload asked for, else the first."""
+def _envelope(format_: Format, options: SignOptions) -> str:
+    """The encoding that will be made: that of the payload asked for, else the first."""
     wanted = (pair for pair in format_.pairs if options.payload in (None, pair.payload))
-    return next(wanted, format_.pairs[0])
+    return next(wanted, format_.pairs[0]).envelope.id
+
+
+def _wants_certificate(envelope: str, options: SignOptions) -> bool:
+    return envelope in _CERTIFIED or (envelope == "digsig" and options.payload == "v2")
 
 
 def _certificate(private: Any) -> Certificate:
@@ -53,7 +61,7 @@ def public_half(format_: Format, signer: Signer, options: SignOptions, path: str
     """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    if optional.public_form(_pair(format_, options).envelope, options.payload) == "openpgp":
+    if _envelope(format_, options) == "openpgp":
         from elfsig.verbs.keys.openpgp_ring import public_ring
 
         hash_ = "sha1" if signer.algorithm == "dsa" else None

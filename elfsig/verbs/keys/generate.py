@@ -88,7 +88,7 @@ def make(wish: Wish) -> Pair:
 
 
 def _ring(private: Any, wish: Wish) -> bytes:
-    from elfsig.crypto.checks import public_kind
+    from elfsig.crypto.public_keys import public_kind
     from elfsig.signers.pem import FileSigner
     from elfsig.verbs.keys.openpgp_ring import public_ring
 

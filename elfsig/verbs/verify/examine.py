@@ -9,7 +9,7 @@ from typing import NamedTuple
 from elfsig.carriers.remains import behind_elf
 from elfsig.carriers.trailer import MARKER
 from elfsig.coverages.gaps import gaps
-from elfsig.crypto.checks import weaknesses
+from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
@@ -258,8 +258,7 @@ def _signature_report(found: Found, checked: Checked, question: Question) -> Sig
         said = (*outcome.remarks, *signature.remarks)
         warnings = [*_in_content(said, found.place), *found.place.remarks]
         warnings += weaknesses(signature, outcome.key)
-    if outcome.key is not None:
-        warnings += outcome.key.remarks
+    warnings += _about_keys(outcome)
     if message is not None and _is_good(checked):
         warnings += _unread(checked, found.image)
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
@@ -275,7 +274,22 @@ def _signature_report(found: Found, checked: Checked, question: Question) -> Sig
         outcome.reason,
         outcome.key,
         tuple(dict.fromkeys(warnings)),
+        outcome.anchor,
+        outcome.chain,
+        outcome.cause,
     )
+
+
+def _about_keys(outcome: Outcome) -> Iterator[Remark]:
+    """What is to be said of the signer's key, of those in the chain above it, and of the anchor."""
+    above = [*outcome.chain, *([outcome.anchor] if outcome.anchor is not outcome.key else [])]
+    for key in (outcome.key, *above):
+        if key is not None:
+            yield from key.remarks
+            yield from expired(key, "" if key is outcome.key else f" of {key.label}")
+    for key in above:
+        if key is not None and key.algorithm in ("rsa", "dsa"):
+            yield from small_key(key.bits, f" of {key.label}, which issued a certificate of the chain")
 
 
 def _unread(checked: Checked, image: Image) -> Iterator[Remark]:

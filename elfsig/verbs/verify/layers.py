@@ -32,16 +32,27 @@ def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureRepor
     return [replace(f, effective=f is decides) for f in signatures]
 
 
-def decisive(signers: Sequence[SignatureReport]) -> SignatureReport:
-    """Of several signers in one blob: a mismatch under a vouched-for key sinks it, else one valid suffices.
+KEYLESS = frozenset({"message-digest", "embedded-certificate"})
+"""Causes of a mismatch that is seen without any key that the user gave."""
 
-    pkcs7_validate_trust() (crypto/asymmetric_keys/pkcs7_trust.c) stops at the first bad signature by a
-    key that it trusts.
+
+def decisive(signers: Sequence[SignatureReport]) -> SignatureReport:
+    """Of several signers in one blob: one that is wrong spoils the whole message, else one valid suffices.
+
+    Wrong is a messageDigest of other content or a value that its embedded certificate did not make
+    (pkcs7_verify(), crypto/asymmetric_keys/pkcs7_verify.c), and a value that does not match a trusted key
+    (pkcs7_validate_trust(), pkcs7_trust.c). A mismatch with a key that is merely tried is not.
     """
     for each in signers:
-        if each.verdict is Verdict.INVALID and each.key is not None and each.key.trusted:
+        if each.verdict is Verdict.INVALID and _spoils(each):
             return each
     return min(signers, key=lambda f: RANK.index(f.verdict))
+
+
+def _spoils(wrong: SignatureReport) -> bool:
+    if wrong.cause is not None and wrong.cause.code in KEYLESS:
+        return True
+    return wrong.anchor is not None and wrong.anchor.trusted
 
 
 def beside(signatures: Iterable[SignatureReport], effective: SignatureReport) -> Iterator[Remark]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from elfsig.coverages.whole_file import WholeFile
-from elfsig.crypto.checks import Match, digest_of, judge, try_digest
+from elfsig.crypto.checks import Match, digest_of, try_digest
+from elfsig.crypto.judge import judge
 from elfsig.elf.image import Image
 from elfsig.envelopes.digsig import raw_signer
 from elfsig.errors import ParseError

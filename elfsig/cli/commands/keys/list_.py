@@ -10,8 +10,7 @@ from elfsig.cli.options.common import Machine, machine_options
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings, visible
 from elfsig.model import Key
-from elfsig.model.json_form import Json, time_text
-from elfsig.trust.keyring import load
+from elfsig.model.json_form import Json, certificate_fingerprints, time_text
 
 
 @click.command("list")
@@ -23,6 +22,8 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
 
     Role: builtin is on the kernel's own list, embedded merely lies in the image.
     """
+    from elfsig.trust.keyring import load
+
     ring = load((), sources)
     keys = [*ring.keys, *ring.unusable]
     if machine.wanted:
@@ -51,6 +52,11 @@ def _lines(key: Key) -> Iterator[str]:
         yield f"  {name + ':':<13}{visible(text)}"
 
 
+def _colons(digest: str) -> str:
+    """As ``openssl x509 -fingerprint`` prints a digest; mokutil does so in lower case."""
+    return bytes.fromhex(digest).hex(":").upper()
+
+
 def _fields(key: Key) -> Iterator[tuple[str, str]]:
     yield "role", key.role
     yield "source", key.source
@@ -58,6 +64,9 @@ def _fields(key: Key) -> Iterator[tuple[str, str]]:
     yield "algorithm", f"{key.algorithm} {size}".rstrip()
     yield "fingerprint", f"SHA256:{key.fingerprint}"
     if certificate := key.certificate:
+        prints = certificate_fingerprints(certificate)
+        yield "cert sha256", _colons(prints["sha256"])
+        yield "cert sha1", _colons(prints["sha1"])
         yield "subject", certificate.subject_text
         yield "issuer", certificate.issuer_text
         yield "serial", f"{certificate.serial:x}"

@@ -1,0 +1,91 @@
+"""From attempts with single keys to an outcome: the same rule for every envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from elfsig.crypto.checks import Match, Unsupported
+from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose
+from elfsig.crypto.pkcs1 import from_number, open_padding
+from elfsig.model import Cause, Key, Keyring, Outcome, Signature, Verdict
+
+MISMATCH = Cause("mismatch", "the content or the signature was changed, or another key has the same id")
+
+
+def judge(
+    signature: Signature, keys: Keyring, attempt: Callable[[Key], Match], signed: Signed | None = None
+) -> Outcome:
+    """Try the keys that have one of the signature's ids, then those without an id of this kind.
+
+    ``attempt`` checks the value with one key. ``signed`` is what the value should be over; with it, the
+    reason for a mismatch under an RSA key is worked out. A key that the user vouches for takes precedence
+    over one that is merely tried.
+    """
+    named = _unique(key for key_id in signature.key_ids for key in keys.find(key_id))
+    kinds = {kind for kind, _ in signature.key_ids} or {""}
+    tried = _unique(key for kind in sorted(kinds) for key in keys.nameless(kind) if key not in named)
+    failed: list[Key] = []
+    hits: list[Key] = []
+    try:
+        for key in [*named, *tried]:
+            match = attempt(key)
+            if match is Match.YES:
+                hits.append(key)
+            elif key in named or _is_maker(key, match, signature):
+                failed.append(key)
+    except Unsupported as missing:
+        return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be checked here")
+    if hits:
+        return _matched(hits)
+    if failed:
+        return _mismatched(signature, _most_telling(failed, signature), named, signed)
+    return Outcome(Verdict.UNKNOWN_KEY, "none of the keys given is the one that made it")
+
+
+def _unique(keys: Iterable[Key]) -> list[Key]:
+    return list(dict.fromkeys(keys))
+
+
+def _is_maker(key: Key, match: Match, signature: Signature) -> bool:
+    """Whether a key that did not match made the value all the same: its RSA padding opens."""
+    if key.algorithm != "rsa":
+        return False
+    if match is Match.LENGTH:
+        return bool(signature.value) and open_padding(key, from_number(key, signature.value)) is not None
+    return match is Match.NO
+
+
+def _most_telling(failed: Sequence[Key], signature: Signature) -> Key:
+    """The key that made the value where one did, else the first."""
+    for key in failed if signature.algorithm == "rsa" else ():
+        if key.algorithm == "rsa" and open_padding(key, from_number(key, signature.value)) is not None:
+            return key
+    return failed[0]
+
+
+def _matched(hits: Sequence[Key]) -> Outcome:
+    revoked = next((k for k in hits if k.role == "revoked"), None)
+    key = next((k for k in hits if k.trusted), hits[0])
+    if revoked is not None:
+        text = f"matches, but {revoked.source} revokes this key"
+        why = Cause("revoked", text, {"source": revoked.source})
+        return Outcome(Verdict.UNTRUSTED, text, revoked, anchor=revoked, cause=why)
+    if key.trusted:
+        return Outcome(Verdict.VALID, None, key, anchor=key)
+    cause = None
+    text = f"matches a key from {key.source}, which nobody vouched for"
+    if key.role == "recovered":
+        text = f"{key.label}; who that is, is not established"
+        cause = Cause("recovered", text)
+    return Outcome(Verdict.UNTRUSTED, text, key, anchor=key, cause=cause)
+
+
+def _mismatched(signature: Signature, key: Key, named: Sequence[Key], signed: Signed | None) -> Outcome:
+    cause = MISMATCH
+    if key not in named:
+        cause = Cause("content-changed", f'the signature is genuine, by "{key.label}", over other content')
+    if signed is not None and signature.hash and key.algorithm == "rsa" == signature.algorithm:
+        cause = diagnose(key, signature.hash, signature.value, signed)
+    if cause.code == NOT_THIS_KEY and key in named:
+        cause = cause._replace(text=f"{cause.text}; the signature names it by its id")
+    return Outcome(Verdict.INVALID, cause.text, key, anchor=key, cause=cause)
