@@ -11,7 +11,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
+from json import JSONDecodeError, loads
 from typing import Any, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.batch.edit import Output
 from elfsig.errors import ReadError, UsageError, WriteError
@@ -42,7 +45,6 @@ def _name(signer: Signer | PacketSigner) -> str:
         return str(plain(getattr(signer, "fingerprint", b"")))
     if signer.certificate is not None:
         return sha256(signer.certificate.der).hexdigest()
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return sha256(signer.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
@@ -177,8 +179,6 @@ def _content(path: str) -> bytes | None:
 
 
 def _json(data: bytes) -> Any:
-    from json import JSONDecodeError, loads
-
     try:
         return loads(data)
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):

@@ -14,6 +14,9 @@ from elfsig.model import Format, Keyring, PacketSigner, SignatureReport, Signer,
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import Found, find
 from elfsig.registry import Registry
+from elfsig.signers.gpg import GpgSigner
+from elfsig.trust.keyring import Ring, read_source
+from elfsig.trust.make import Origin
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import choose_pair
 from elfsig.verbs.verify.examine import Question, signatures_at
@@ -46,12 +49,9 @@ def wish(
 def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None:
     if isinstance(signer, Signer):
         return own_ring([signer], options.key_created)
-    from elfsig.signers.gpg import GpgSigner
 
     if not isinstance(signer, GpgSigner):
         return None
-    from elfsig.trust.keyring import Ring, read_source
-    from elfsig.trust.make import Origin
 
     try:
         return Ring(read_source(signer.export(), Origin("the signing key")))

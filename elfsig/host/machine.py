@@ -21,6 +21,7 @@ from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Mode
 from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
+from elfsig.trust.kernel_image import contents
 from elfsig.trust.keyring import Ring, read_path
 from elfsig.trust.make import Material, Origin, gather
 
@@ -159,8 +160,6 @@ class Machine:
 
     def initramfs(self, name: str) -> str:
         """Whether the initramfs holds a copy of the module, in words."""
-        from elfsig.trust.kernel_image import contents
-
         files = (self._path(each.format(self.release)) for each in INITRAMFS)
         path = next((each for each in files if self._is_file(each)), None)
         if path is None:

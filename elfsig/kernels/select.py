@@ -20,6 +20,7 @@ from elfsig.kernels.profile import Profile, version_of
 from elfsig.kernels.tables.mainline import UNMODIFIED
 from elfsig.model import Basis
 from elfsig.opened.evidence import read
+from elfsig.trust.kernel_image import contents
 
 AUTO = "auto"
 RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?(?:[-+.].*)?\Z")
@@ -88,8 +89,6 @@ class KernelFile(NamedTuple):
 
 def read_image(data: bytes) -> KernelFile | None:
     """The release and the configuration in a kernel image of any form; None where there is no banner."""
-    from elfsig.trust.kernel_image import contents
-
     release = config = None
     for content in contents(data):
         found = _BANNER.search(content)

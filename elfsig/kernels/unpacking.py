@@ -7,8 +7,12 @@ get modules that kmod unpacked.
 
 from __future__ import annotations
 
+import lzma
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
+
+import zstandard
 
 from elfsig.model import Remark
 from elfsig.opened.compression import GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Compression, gzip_header
@@ -79,8 +83,6 @@ def _variable(raw: bytes, at: int, end: int) -> tuple[int, int]:
 
 def _streams_follow(raw: bytes) -> bool:
     """Whether the first xz stream ends before the file does, but for padding."""
-    import lzma
-
     decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
     try:
         decoder.decompress(raw)
@@ -100,8 +102,6 @@ def _gzip(raw: bytes) -> Remark | None:
 
 
 def _members_follow(raw: bytes) -> bool:
-    import zlib
-
     decoder = zlib.decompressobj(31)
     try:
         decoder.decompress(raw)
@@ -112,8 +112,6 @@ def _members_follow(raw: bytes) -> bool:
 
 def _zstd(raw: bytes) -> Remark | None:
     """The decoder stops where the first frame ends, and has no dictionary."""
-    import zstandard
-
     parameters = zstandard.get_frame_parameters(raw)
     if parameters.dict_id:
         return _unreadable(f"zstd with dictionary {parameters.dict_id}", 4)
@@ -123,8 +121,6 @@ def _zstd(raw: bytes) -> Remark | None:
 
 
 def _frames_follow(raw: bytes) -> bool:
-    import zstandard
-
     decoder = zstandard.ZstdDecompressor().decompressobj()
     try:
         decoder.decompress(raw)

@@ -12,6 +12,7 @@ from elfsig.crypto.checks import Match, digest_of, try_digest
 from elfsig.crypto.hashes import HASH_BY_OPENPGP
 from elfsig.crypto.pkcs1 import from_number, open_padding
 from elfsig.envelopes.openpgp.envelope import OpenPgp
+from elfsig.envelopes.openpgp.make import hash_for
 from elfsig.envelopes.openpgp.packets import SIGNATURE, SignaturePacket, read_packets, read_signature
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import nameless
@@ -133,8 +134,6 @@ def value(case: Case) -> Said:
 
 
 def _holds(each: Key, name: str, hashed: bytes, signature_value: bytes) -> bool:
-    from elfsig.envelopes.openpgp.make import hash_for
-
     whole = from_number(each, signature_value) if each.algorithm == "rsa" else signature_value
     return try_digest(each, each.algorithm, hash_for(each.algorithm, name), hashed, whole) is Match.YES
 

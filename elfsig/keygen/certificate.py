@@ -6,6 +6,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import (
+    AuthorityKeyIdentifier,
+    BasicConstraints,
+    ExtendedKeyUsage,
+    KeyUsage,
+    ObjectIdentifier,
+    SubjectKeyIdentifier,
+    UnrecognizedExtension,
+)
+
 from elfsig.crypto import der
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import UsageError
@@ -39,10 +53,6 @@ def self_signed(private: Any, genkey: Genkey, hash_name: str | None, *, days: in
     ``hash_name`` None is for algorithms that sign the message itself. Raises UsageError for a subject,
     extension or hash that cannot be had.
     """
-    from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     name, public = _name(genkey), private.public_key()
     now = datetime.now(UTC).replace(microsecond=0)
     builder = (
@@ -62,8 +72,6 @@ def self_signed(private: Any, genkey: Genkey, hash_name: str | None, *, days: in
 
 
 def _hash(name: str | None) -> Any:
-    from cryptography.hazmat.primitives import hashes
-
     if name is None:
         return None
     known = getattr(hashes, HASHES[name].hashlib.upper(), None)
@@ -73,8 +81,6 @@ def _hash(name: str | None) -> Any:
 
 
 def _name(genkey: Genkey) -> Any:
-    from cryptography import x509
-
     if not genkey.subject:
         raise UsageError("the certificate would have no name: signers are told apart by it", code="subject")
     try:
@@ -88,8 +94,6 @@ def _name(genkey: Genkey) -> Any:
 
 
 def _basic_constraints(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import BasicConstraints
-
     words = dict(part.partition(":")[::2] for part in parts)
     ca, length = words.pop("CA", "FALSE").upper(), words.pop("pathlen", None)
     if words or ca not in ("TRUE", "FALSE") or (length is not None and not length.isdigit()):
@@ -98,8 +102,6 @@ def _basic_constraints(parts: list[str], public: Any) -> Any:
 
 
 def _key_usage(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import KeyUsage
-
     if not parts or any(part not in _KEY_USAGE for part in parts):
         raise _unknown("keyUsage", parts)
     wanted = {_KEY_USAGE[part] for part in parts}
@@ -110,8 +112,6 @@ def _key_usage(parts: list[str], public: Any) -> Any:
 
 
 def _extended_key_usage(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import ExtendedKeyUsage, ObjectIdentifier
-
     try:
         return ExtendedKeyUsage([ObjectIdentifier(_EXTENDED.get(part, part)) for part in parts])
     except ValueError:
@@ -119,16 +119,12 @@ def _extended_key_usage(parts: list[str], public: Any) -> Any:
 
 
 def _subject_key_identifier(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import SubjectKeyIdentifier
-
     if parts != ["hash"]:
         raise _unknown("subjectKeyIdentifier", parts)
     return SubjectKeyIdentifier.from_public_key(public)
 
 
 def _authority_key_identifier(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import AuthorityKeyIdentifier
-
     if parts == ["keyid"]:
         return None  # which OpenSSL 3 leaves out of a self-signed certificate: it says nothing there
     if parts != ["keyid:always"]:
@@ -139,8 +135,6 @@ def _authority_key_identifier(parts: list[str], public: Any) -> Any:
 
 
 def _comment(parts: list[str], public: Any) -> Any:
-    from cryptography.x509 import ObjectIdentifier, UnrecognizedExtension
-
     text = ", ".join(parts)
     if not text.isascii():
         raise _unknown("nsComment", parts)

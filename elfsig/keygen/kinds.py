@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, mldsa, rsa
+
 from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import UsageError
 
@@ -81,8 +83,6 @@ def _bits(row: Kind) -> int:
 
 def make_private(kind: Kind) -> Any:
     """A new private key from the operating system's randomness, an object of the cryptography library."""
-    from cryptography.hazmat.primitives.asymmetric import dsa, ec, mldsa, rsa
-
     if kind.algorithm == "rsa":
         return rsa.generate_private_key(65537, _bits(kind))
     if kind.algorithm == "dsa":

@@ -12,13 +12,19 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
 from elfsig.crypto import der
+from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 from elfsig.signers.pem import certificates, padded_digest, validity
+from elfsig.trust.make import load_spki
 
 
 class Request(NamedTuple):
@@ -50,9 +56,6 @@ def public_half(public: Any, certificate: Certificate | None = None, name: str =
 
 def from_certificates(data: bytes, name: str) -> Iterator[PublicHalf]:
     """The certificates in a PEM file, or the one that a DER file is. Raises SigningError."""
-    from elfsig.crypto.certificate import parse
-    from elfsig.trust.make import load_spki
-
     for each in certificates(data, name):
         try:
             parsed = parse(each)
@@ -65,9 +68,6 @@ def from_certificates(data: bytes, name: str) -> Iterator[PublicHalf]:
 
 def read_public(data: bytes, name: str) -> PublicHalf:
     """The first certificate in a file, or the public key that it holds. Raises SigningError."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     if b"-----BEGIN PUBLIC KEY-----" in data:
         try:
             return public_half(load_pem_public_key(data), None, name)
@@ -195,9 +195,6 @@ def opened(half: PublicHalf, value: bytes) -> bytes:
 
 
 def _holds(half: PublicHalf, request: Request, value: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-
     if half.algorithm == "rsa":
         wanted = request.data
         if request.kind == "digest":

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
 from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
+from elfsig.trust.make import load_spki
 
 Ask = Callable[[str], bytes]
 """Gives the passphrase for what it is called with; raises SigningError where there is none."""
@@ -42,9 +49,6 @@ class FileSigner:
 
     def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
         """See model.Signer. Raises SigningError for hashes that this kind of key cannot sign."""
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-
         scheme = prehashed(hash_name)
         if self.algorithm == "rsa":
             if scheme is None:
@@ -79,8 +83,6 @@ class FileSigner:
 
     def _checked(self, data: bytes, *scheme: Any) -> bytes:
         """Sign, and verify at once: keys are loaded without the slow proof that their numbers fit."""
-        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
         try:
             value = bytes(self.private.sign(data, *scheme))
             self.public.verify(value, data, *scheme)
@@ -127,8 +129,6 @@ def load_signer(
 
 
 def _load_private(data: bytes, ask: Ask, name: str) -> Any:
-    from cryptography.hazmat.primitives import serialization
-
     block = _PRIVATE.search(data)
     if block is None and b"-----BEGIN " in data[:4096]:
         raise SigningError(f"{name}: no private key in this file", code="not-a-key")
@@ -143,8 +143,6 @@ def _load_private(data: bytes, ask: Ask, name: str) -> Any:
 def _loaded(
     load: Callable[..., Any], data: bytes, passphrase: bytes | None, name: str, more: str = ""
 ) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm
-
     try:
         # The proof that an RSA key's numbers fit costs longer than signing; see FileSigner._checked.
         return load(data, passphrase, unsafe_skip_rsa_key_validation=True)
@@ -171,9 +169,6 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
 
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
     """The certificate of ``public`` in ``data``. Raises SigningError if there are only those of others."""
-    from elfsig.crypto.certificate import parse
-    from elfsig.trust.make import load_spki
-
     if not required and b"-----BEGIN " not in data:
         return None
     seen = 0

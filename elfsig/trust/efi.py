@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
 from elfsig.errors import ParseError
 from elfsig.trust.make import (
     Material,
@@ -45,8 +47,6 @@ def _certificate(entry: Entry, origin: Origin) -> Material:
 
 
 def _rsa2048(entry: Entry, origin: Origin) -> Material:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
     try:
         public = RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(entry.data)).public_key()
     except ValueError as reason:

@@ -6,6 +6,8 @@ number of MPIs u8 = 2; then modulus and exponent, each a big-endian u16 bit leng
 
 from __future__ import annotations
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
 from elfsig.errors import ParseError
 from elfsig.trust.make import Material, Origin, key_from_public, material
 
@@ -19,8 +21,6 @@ def is_key(data: bytes) -> bool:
 
 def read(data: bytes, origin: Origin) -> Material:
     """The key. Raises ParseError."""
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
     modulus, at = _mpi(data, HEADER)
     exponent, at = _mpi(data, at)
     if at != len(data):

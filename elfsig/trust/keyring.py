@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from elfsig.crypto.certificate import parse
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, KeyId, Remark
 from elfsig.opened.evidence import read_error
@@ -99,7 +100,6 @@ def _hash_revoked(key: Key, revoked: frozenset[RevokedHash]) -> bool:
     """Whether the certificate is revoked by the hash of its TBSCertificate."""
     if key.certificate is None or not revoked:
         return False
-    from elfsig.crypto.certificate import parse
 
     tbs = parse(key.certificate.der).tbs
     names = {each.hash for each in revoked if each.kind == "tbs"}

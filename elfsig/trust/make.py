@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
 from elfsig.crypto import der
 from elfsig.crypto.certificate import Parsed, element, parse
 from elfsig.crypto.names import shown_name, signer_name
@@ -129,17 +132,12 @@ def _key_bits(spki: bytes) -> bytes:
 
 
 def _spki(public: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     encoded: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encoded
 
 
 def load_spki(spki: bytes) -> Any | None:
     """The public key in a DER SubjectPublicKeyInfo, None where the library does not know or refuses it."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
     try:
         public = load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING
 from elfsig.envelopes.openpgp.keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
@@ -136,15 +139,11 @@ def public_key(parsed: PublicKeyPacket) -> Any | None:
 
 
 def _rsa(n: int, e: int) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
     return RSAPublicNumbers(e, n).public_key()
 
 
 def _dsa(p: int, q: int, g: int, y: int) -> Any:
     """Through DER (RFC 3279 2.3.2), which takes groups of all sizes that GnuPG 1 made, such as 768 bits."""
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
     group = der.encode(der.SEQUENCE, *map(der.encode_integer, (p, q, g)))
     kind = der.encode(der.SEQUENCE, der.encode_oid(DSA_OID), group)
     value = der.encode(BIT_STRING, b"\0", der.encode_integer(y))

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
@@ -139,8 +141,6 @@ def _public_key(data: bytes, at: int, origin: Origin) -> Key:
 
 
 def _rsa_public_key(data: bytes, at: int, origin: Origin) -> Key:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
     outer = element(data, at, len(data), der.SEQUENCE, "RSA public key")
     first = element(data, outer.body, outer.end, der.INTEGER, "modulus")
     second = element(data, first.next, outer.end, der.INTEGER, "exponent")

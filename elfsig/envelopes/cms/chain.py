@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 from elfsig.crypto import der
 from elfsig.crypto.certificate import parse as parse_certificate
 from elfsig.crypto.checks import Match, Unsupported
@@ -111,9 +114,6 @@ def parse_embedded(data: bytes) -> Embedded:
 
 def _key(spki: bytes, certificate: Certificate) -> Key:
     """The key of an embedded certificate. Raises ParseError, Unsupported."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
     try:
         kind = public_kind(public := load_der_public_key(spki))
     except UnsupportedAlgorithm as reason:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from elfsig.crypto import der
+from elfsig.crypto.oids import BY_OID, hash_name
+from elfsig.envelopes.cms.facts import ATTRIBUTE_NAMES
 from elfsig.errors import ParseError
 
 MAX_DEPTH: Final = 64
@@ -103,9 +105,6 @@ def _oid(body: bytes) -> str:
 
 
 def _name(dotted: str) -> str | None:
-    from elfsig.crypto.oids import BY_OID, hash_name
-    from elfsig.envelopes.cms.facts import ATTRIBUTE_NAMES
-
     if dotted in BY_OID:
         return BY_OID[dotted].name
     known = _NAMES.get(dotted) or ATTRIBUTE_NAMES.get(dotted) or hash_name(dotted)[1]

@@ -5,6 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
 from elfsig.crypto import der
 from elfsig.crypto.checks import (
     MESSAGE_ALGORITHMS,
@@ -15,6 +20,7 @@ from elfsig.crypto.checks import (
     try_message,
 )
 from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.oids import hash_name
 from elfsig.crypto.pkcs1 import modulus_size
 from elfsig.errors import ParseError
 from elfsig.model import Key, Message
@@ -70,9 +76,6 @@ class Statement:
         return try_digest(key, self.algorithm, self.hash or "", self._digest, self.value)
 
     def _try_pss(self, key: Key, digest: bytes) -> Match:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
         if key.algorithm != "rsa":
             return Match.FOREIGN
         if len(self.value) != modulus_size(key):
@@ -85,8 +88,6 @@ class Statement:
 
 
 def _hash_object(name: str | None) -> Any:
-    from cryptography.hazmat.primitives import hashes
-
     row = HASHES.get(name or "")
     known = getattr(hashes, row.hashlib.upper(), None) if row else None
     if known is None:
@@ -97,8 +98,6 @@ def _hash_object(name: str | None) -> Any:
 def pss_hash(params: bytes | None) -> tuple[str | None, str]:
     """hashAlgorithm of RSASSA-PSS-params (RFC 8017, A.2.3), SHA-1 where absent: elfsig's name of the hash
     (None for an unknown one), and the name to show. Raises ParseError."""
-    from elfsig.crypto.oids import hash_name
-
     data = params or b"\x30\x00"
     for field in der.children(data, der.read(data, 0, len(data))):
         if field.tag == 0xA0:
@@ -121,8 +120,6 @@ def pss_scheme(params: bytes | None) -> Any:
 
     Raises Unsupported for damaged parameters and for mask functions other than MGF1.
     """
-    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
-
     try:
         data = params or b"\x30\x00"
         fields = der.fields(data, der.read(data, 0, len(data)), _PSS_FIELDS)
@@ -138,8 +135,6 @@ def pss_scheme(params: bytes | None) -> Any:
 
 
 def _mgf1_hash(data: bytes, field: der.Node) -> str:
-    from elfsig.crypto.oids import hash_name
-
     function = der.descend(data, field, 0, 0)
     if der.oid_text(data, function) != _MGF1:
         raise Unsupported("RSASSA-PSS with a mask function other than MGF1")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError, loads
 from typing import Any, NamedTuple
 
 from elfsig.errors import ReadError, UsageError
@@ -80,8 +81,6 @@ def expected(text: str) -> Expected:
 
 
 def _of_report(source: str, data: bytes) -> Expected:
-    from json import JSONDecodeError, loads
-
     try:
         edits = [each for each in loads(data)["edits"] if each["error"] is None]
         paths = tuple(_path_of(each) for each in edits)

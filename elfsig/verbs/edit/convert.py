@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError, UsageError
+from elfsig.kernels.select import for_module
+from elfsig.kernels.suits import unread
 from elfsig.model import (
     FileReport,
     Format,
@@ -30,6 +32,7 @@ from elfsig.verbs.edit.change import tail_of
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import SignResult, sign
 from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Outside, Question, examine
 
 _RANKS = {"section": 0, "note": 0, "trailer": 1, "detached": 2}
@@ -212,9 +215,6 @@ def _forewarned(before: FileReport) -> Iterator[Remark]:
 
 def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
     """Where the kernel that the module's vermagic names does not read what was made of it."""
-    from elfsig.kernels.select import for_module
-    from elfsig.kernels.suits import unread
-
     try:
         kernel = for_module(image)
     except UsageError:  # no vermagic, or a kernel that nothing is known of
@@ -265,8 +265,6 @@ def _fits(sig: SignatureReport, how: Plan) -> bool:
 
 def _outside(parts: tuple[tuple[str, bytes], ...]) -> Outside | None:
     """The first new signature that lies outside of the file, where its form is a module argument."""
-    from elfsig.verbs.verify.detached import from_argument
-
     for _, data in parts:
         if data.startswith(b"modsign="):
             return from_argument(data.decode("ascii"))

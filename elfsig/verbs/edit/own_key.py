@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
+from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
 from elfsig.model import Key, Keyring, PacketSigner, Signer
-
-if TYPE_CHECKING:
-    from elfsig.trust.make import Origin
+from elfsig.trust.keyring import Ring
+from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
 
 SOURCE = "the signing key"
 
@@ -18,9 +18,6 @@ def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> 
 
     ``key_created`` decides the OpenPGP id of a bare key. Raises KeySourceError, ParseError.
     """
-    from elfsig.trust.keyring import Ring
-    from elfsig.trust.make import Material, Origin
-
     found: list[Key] = []
     for signer in signers:
         if not isinstance(signer, Signer):
@@ -30,10 +27,6 @@ def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> 
 
 
 def _keys(signer: Signer, origin: Origin, key_created: int) -> list[Key]:
-    from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
-    from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
-    from elfsig.trust.make import key_from_certificate, key_from_public
-
     ids = []
     if signer.algorithm in ALGORITHM_IDS:
         ids = [("openpgp", v4_fingerprint(key_body(signer.public, key_created))[-8:])]

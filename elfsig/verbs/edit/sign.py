@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError
+from elfsig.kernels.suits import suited, unread
 from elfsig.model import (
     Carrier,
     Format,
@@ -153,8 +154,6 @@ def _make(
     asks = format_.choose is not None or format_.advise is not None
     vermagic = modinfo.value(image, b"vermagic") if asks else None
     if options.kernel is not None:
-        from elfsig.kernels.suits import suited
-
         options = suited(options, format_.id)
     pair = choose_pair(format_, options, vermagic)
     if format_.advise is not None:
@@ -177,7 +176,6 @@ def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
     """Where the kernel that the signature is for will not read it."""
     if options.kernel is None:
         return
-    from elfsig.kernels.suits import unread
 
     if text := unread(options.kernel, format_.id, options.coverage, options.hash):
         yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")

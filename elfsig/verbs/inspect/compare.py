@@ -12,6 +12,7 @@ from itertools import zip_longest
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
 from elfsig.elf.image import Image
+from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.model import Coverage, Message, Remark, SignatureReport
 from elfsig.opened.evidence import Evidence
@@ -172,8 +173,6 @@ def _equal(one: Message, other: Message) -> bool:
 
 def _by_section(message: Message, image: Image) -> dict[str, list[bytes]]:
     """What each section gives to the message; equal names are counted."""
-    from elfsig.elf.symbols import labels
-
     if image.elf is None or all(piece.section is None for piece in message.pieces):
         return {}
     names = labels(image.elf)

@@ -6,11 +6,19 @@ The private half lives in this process's memory and nowhere else; it is gone whe
 from __future__ import annotations
 
 import os
+from base64 import encodebytes
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from elfsig.crypto.certificate import parse
 from elfsig.errors import SigningError, WriteError
+from elfsig.keygen import kinds
+from elfsig.keygen.certificate import self_signed
+from elfsig.keygen.genkey import KERNEL
 from elfsig.model import Certificate, Format, Signer, SignOptions
 from elfsig.signers.pem import FileSigner
+from elfsig.verbs.keys.openpgp_ring import public_ring
 
 NAME: Final = "Ephemeral module signing key"
 _CERTIFIED: Final = frozenset({"cms", "x509-block"})
@@ -24,8 +32,6 @@ def make(format_: Format, options: SignOptions) -> Signer:
     RSA-4096 for X.509, as in the kernel's x509.genkey; DSA-1024 for the section formats, whose kernels read
     nothing else; RSA-2048 for the rest.
     """
-    from elfsig.keygen import kinds
-
     envelope = _envelope(format_, options)
     if envelope == "encrypted-digest":
         raise SigningError("an encrypted digest is made through GnuPG: give the key as gpg:KEYID")
@@ -47,10 +53,6 @@ def _wants_certificate(envelope: str, options: SignOptions) -> bool:
 
 
 def _certificate(private: Any) -> Certificate:
-    from elfsig.crypto.certificate import parse
-    from elfsig.keygen.certificate import self_signed
-    from elfsig.keygen.genkey import KERNEL
-
     return parse(self_signed(private, KERNEL.with_common_name(NAME), "sha256")).certificate
 
 
@@ -59,11 +61,7 @@ def public_half(format_: Format, signer: Signer, options: SignOptions, path: str
 
     DER for a ``path`` that is called so (.der, .x509, .crt, .cer), else PEM; rings are binary.
     """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     if _envelope(format_, options) == "openpgp":
-        from elfsig.verbs.keys.openpgp_ring import public_ring
-
         hash_ = "sha1" if signer.algorithm == "dsa" else None
         return public_ring(signer, user_id=NAME, key_created=options.key_created, hash=hash_)
     binary = path.endswith(_BINARY)
@@ -75,8 +73,6 @@ def public_half(format_: Format, signer: Signer, options: SignOptions, path: str
 
 
 def _pem(certificate: bytes) -> bytes:
-    from base64 import encodebytes
-
     text = encodebytes(certificate).replace(b"\n", b"")
     lines = b"".join(text[at : at + 64] + b"\n" for at in range(0, len(text), 64))
     return b"-----BEGIN CERTIFICATE-----\n" + lines + b"-----END CERTIFICATE-----\n"

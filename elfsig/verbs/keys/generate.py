@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives import serialization as forms
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from elfsig.crypto.public_keys import public_kind
 from elfsig.errors import UsageError
 from elfsig.keygen import keydir
 from elfsig.keygen.certificate import DAYS, self_signed
 from elfsig.keygen.files import PUBLIC, SECRET, Item
 from elfsig.keygen.genkey import KERNEL, NAME_OIDS, Genkey
 from elfsig.keygen.kinds import DEFAULT, KINDS, Kind, kind_named, make_private
+from elfsig.signers.pem import FileSigner
+from elfsig.verbs.keys.openpgp_ring import public_ring
 from elfsig.verbs.keys.target import Target
 
 
@@ -88,10 +94,6 @@ def make(wish: Wish) -> Pair:
 
 
 def _ring(private: Any, wish: Wish) -> bytes:
-    from elfsig.crypto.public_keys import public_kind
-    from elfsig.signers.pem import FileSigner
-    from elfsig.verbs.keys.openpgp_ring import public_ring
-
     public = private.public_key()
     algorithm, bits, _ = public_kind(public) or ("", 0, None)
     if algorithm not in ("rsa", "dsa"):
@@ -128,8 +130,6 @@ class Like(NamedTuple):
 
 def private_pem(pair: Pair, passphrase: bytes | None) -> bytes:
     """PKCS#8, encrypted (PBES2, AES-256) where there is a passphrase."""
-    from cryptography.hazmat.primitives import serialization as forms
-
     protection = forms.BestAvailableEncryption(passphrase) if passphrase else forms.NoEncryption()
     made: bytes = pair.private.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, protection)
     return made
@@ -197,8 +197,6 @@ def _arch(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
 
 def ima_items(name: str, pair: Pair) -> list[Item]:
     """The public key alone, which evmctl takes for its older kind of signature."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     public = pair.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return [Item(f"{name}.pub.pem", public, PUBLIC, "public key, for evmctl")]
 

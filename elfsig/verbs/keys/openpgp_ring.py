@@ -5,6 +5,7 @@ from __future__ import annotations
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import SigningError
 from elfsig.model import PacketSigner, Signer
+from elfsig.signers.gpg import GpgSigner
 
 USER_ID = "elfsig module signing key"
 
@@ -32,8 +33,6 @@ def public_ring(
 
 
 def _exported(signer: PacketSigner) -> bytes:
-    from elfsig.signers.gpg import GpgSigner
-
     if not isinstance(signer, GpgSigner):
         raise SigningError("this signer hands out no public ring", code="no-ring")
     return signer.export()

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.keys import key_body, key_id_of
 from elfsig.errors import ParseError, VerificationError
 from elfsig.model import Key, KeyId, Signature
+from elfsig.model.json_form import time_text
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import Found, find
 from elfsig.registry import Registry
@@ -145,9 +149,6 @@ def _too_few(found: Sequence[Claim]) -> str:
 
 
 def _recovered(numbers: Solution, found: Sequence[Claim]) -> Recovered:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     made = tuple(claim for claim in found if made_by(claim.equation, numbers))
     others = tuple(claim for claim in found if claim not in made)
     public = RSAPublicNumbers(numbers.exponent, numbers.modulus).public_key()
@@ -210,8 +211,6 @@ def _created(value: bytes, public: Any, until: int | None) -> int | None:
 
 
 def _time(moment: int) -> str:
-    from elfsig.model.json_form import time_text
-
     return time_text(moment)
 
 

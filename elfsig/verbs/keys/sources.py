@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.errors import WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
@@ -52,8 +55,6 @@ def _there_already(path: str) -> WriteError:
 
 def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:
     """(name, content) for one key; none for a key that could not be loaded and has no certificate."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     name = f"{key.role}-{key.fingerprint[:16]}"
     if key.certificate is not None:
         data = key.certificate.der
@@ -64,8 +65,6 @@ def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:
 
 def _armoured(certificate: bytes) -> bytes:
     """A certificate in PEM (RFC 7468, 5.1)."""
-    from base64 import b64encode
-
     text = b64encode(certificate)
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from elfsig.errors import UsageError
+from elfsig.kernels import config as configs
+from elfsig.kernels.select import choose, for_release
 from elfsig.keygen.kinds import DEFAULT, KINDS, Kind
+from elfsig.opened.evidence import read
 
 if TYPE_CHECKING:
     from elfsig.kernels.profile import Profile
@@ -56,11 +59,8 @@ def target(text: str) -> Target:
 
     Raises UsageError.
     """
-    from elfsig.kernels import config as configs
-
     if os.path.isfile(text) and configs.is_config(_content(text)):
         return _configured(text, configs.read(_content(text)))
-    from elfsig.kernels.select import choose
 
     chosen = choose(text)
     if chosen.profile is None:
@@ -71,15 +71,10 @@ def target(text: str) -> Target:
 
 
 def _content(path: str) -> bytes:
-    from elfsig.opened.evidence import read
-
     return read(path).raw
 
 
 def _configured(path: str, text: str) -> Target:
-    from elfsig.kernels import config as configs
-    from elfsig.kernels.select import for_release
-
     found = _HEADER.search(text)
     if found is None:
         raise UsageError(f"{path}: no line says which kernel this configuration is of", code="kernel")

@@ -17,6 +17,7 @@ from elfsig.signers.deferred import Replayer
 from elfsig.signers.outside import PublicHalf
 from elfsig.verbs.edit.attach import attach, candidates
 from elfsig.verbs.edit.change import Change, tail_of
+from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import sign_file
 from elfsig.verbs.remote.prepare import Order
 
@@ -137,6 +138,5 @@ def _unarmoured(data: bytes) -> bytes:
 def _ring(answers: Answers) -> Keyring | None:
     if answers.half is None:
         return None
-    from elfsig.verbs.edit.own_key import own_ring
 
     return own_ring([Replayer(answers.folder, answers.half, b"")], answers.options.key_created)

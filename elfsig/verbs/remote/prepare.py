@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from elfsig.crypto.hashes import HASHES
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
@@ -145,8 +147,6 @@ class Manifest:
 
 
 def _pem(half: PublicHalf) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     if half.certificate is not None:
         from ssl import DER_cert_to_PEM_cert
 
