@@ -1,4 +1,4 @@
-"""The library's verbs, and the examples of the README as they stand there."""
+"""The library's verbs, and the examples of README and of the manual's page as they are there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from tests.support.openpgp import signer as throwaway
 
 CERT, OTHER = corpus.KEYS / "signer.cert.pem", corpus.KEYS / "other.cert.pem"
 SIGNED, PLAIN = corpus.content("amd64.pkcs7"), corpus.content("amd64-6.1.ko")
-SECTION = (CHECKOUT / "README.md").read_text().split("## Library")[1].split("\n## ")[0]
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
+DOCUMENTS = (CHECKOUT / "README.md", CHECKOUT / "elfsig/manual/docs/jobs/library.md")
+EXAMPLES = [
+    example
+    for document in DOCUMENTS
+    for example in re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+]
 VERBS = ("open", "verify", "sign", "strip", "convert", "compare", "coverage", "attach")
 
 
@@ -43,12 +47,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_readme_has_an_example_of_every_verb() -> None:
+def test_the_documents_have_an_example_of_every_verb() -> None:
     for verb in VERBS:
         assert any(f"elfsig.{verb}(" in example for example in EXAMPLES), verb
 
 
-def test_the_examples_of_the_readme_run_and_their_results_verify(folder: Path) -> None:
+def test_the_examples_run_and_their_results_verify(folder: Path) -> None:
     for example in EXAMPLES:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", example],
@@ -68,6 +72,19 @@ def test_the_examples_of_the_readme_run_and_their_results_verify(folder: Path) -
         assert report.verdict is elfsig.Verdict.VALID
         assert report.signatures[0].format == format_id
     assert (folder / "shipped.ko").read_bytes() == (folder / "driver.ko").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "malformed"])
+def test_the_examples_run_on_modules_that_are_not_signed_or_damaged(kind: str, folder: Path) -> None:
+    """An error of the library's own is the only way in which an example may end early."""
+    content = PLAIN if kind == "unsigned" else SIGNED[:-1]
+    for name in ("driver.ko", "driver.ko.xz", "rebuilt.ko"):
+        (folder / name).write_bytes(content)
+    for example in EXAMPLES:
+        words = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", example]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=folder, env=environment())
+        last = (done.stderr.splitlines() or [""])[-1]
+        assert done.returncode == 0 or last.startswith("elfsig.errors."), example + done.stderr
 
 
 # --------------------------------------------------------------------------- convert, attach

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import CHECKOUT
+from tests.support.documents import MANUAL, Stage, scenes
+from tests.support.tools import need
 
 SOURCES = ("elfsig", "formats", "README.md", "LICENSE", "pyproject.toml")
 
@@ -60,3 +62,65 @@ def test_installed_wheel_runs_the_tour_and_sign_file(wheel: Path, tmp_path: Path
         assert str(CHECKOUT) not in ran.stdout
     usage = subprocess.run([site / "bin" / "elfsig-sign-file"], env=env, capture_output=True, text=True)
     assert usage.returncode == 2 and "sign-file" in usage.stderr
+
+
+# --------------------------------------------------------------------------- as the manual says
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """/usr/local after the commands of the manual's page on installing, up to the uninstalling."""
+    (scene,) = scenes(MANUAL / "install.md")
+    stage = Stage(tmp_path_factory.mktemp("machine"), scene.needed)
+    steps = [step for step in scene.steps if "/opt/elfsig" in step.command and "-delete" not in step.command]
+    for step in steps[:4]:
+        code, output = stage.run(step)
+        assert code == 0, (step.command, output)
+    return stage.system / "usr/local"
+
+
+def test_man_finds_the_pages_that_were_linked(installed: Path) -> None:
+    """By MANPATH, and by the PATH alone: man looks beside a directory of programs."""
+    for where in ({"MANPATH": str(installed / "share/man")}, {"PATH": f"{installed}/bin:/usr/bin:/bin"}):
+        for page in ("elfsig", "elfsig-sign", "elfsig-keys-generate"):
+            env = {**os.environ, "LC_ALL": "C.UTF-8", **where}
+            found = subprocess.run([need("man"), "-w", page], env=env, capture_output=True, text=True)
+            linked = installed / f"share/man/man1/{page}.1"
+            assert linked.is_symlink() and Path(found.stdout.strip()) == linked.resolve(), found.stderr
+
+
+COMPLETION = {
+    "bash": "source {bash}; __load_completion elfsig; complete -p elfsig",
+    "zsh": "fpath=({share}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D -u; print $_comps[elfsig]",
+    "fish": "complete -C 'elfsig keys gen'",
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETION)
+def test_shells_load_the_completion_that_was_linked(shell: str, installed: Path, tmp_path: Path) -> None:
+    share = installed / "share"
+    code = COMPLETION[shell].format(share=share, bash=need("bash_completion"))
+    env = {
+        "PATH": f"{installed}/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "XDG_DATA_DIRS": f"{share}:/usr/share",
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "formats"), *sys.path[1:]]),
+    }
+    done = subprocess.run([need(shell), "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    wanted = {"bash": "_elfsig_completion", "zsh": "_elfsig", "fish": "generate"}
+    assert wanted[shell] in done.stdout
+
+
+def test_what_is_installed_is_linked_and_goes_again(installed: Path) -> None:
+    names = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_symlink()}
+    assert {
+        "bin/elfsig",
+        "bin/elfsig-sign-file",
+        "share/man/man1/elfsig.1",
+        "share/bash-completion/completions/elfsig",
+        "share/zsh/site-functions/_elfsig",
+        "share/fish/vendor_completions.d/elfsig.fish",
+        "share/doc/elfsig/integration/kbuild.mk",
+    } <= names

@@ -1,4 +1,6 @@
-"""README.md and elfsig/manual/ show what exists: commands, options, and all formats and verdicts."""
+"""README.md and the manual show what exists: commands, options, and all formats and verdicts.
+
+Their commands are run by tests/test_documents.py; here are the tables, the links and the picture."""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from elfsig import registry
-from elfsig.cli.command_table import COMMANDS
 from elfsig.model import Verdict
-from tests.support.cli import CHECKOUT, elfsig
+from tests.support.cli import CHECKOUT
+from tests.support.documents import DOCUMENTS, MANUAL
+from tests.support.run import run
 
 README = (CHECKOUT / "README.md").read_text()
-DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("elfsig/manual/*.md")])
 
 
 def blocks(text: str) -> list[str]:
@@ -24,25 +26,17 @@ def blocks(text: str) -> list[str]:
 
 
 BLOCKS = blocks(README)
-LINES = sorted(
-    {
-        line.split("#")[0].strip()
-        for document in DOCUMENTS
-        for block in blocks(document.read_text())
-        for line in block.replace("\\\n", " ").splitlines()
-        if re.match(r"elfsig [a-z]", line)
-    }
-)
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_command_line_of_the_documents_exists(line: str) -> None:
-    verb = line.split()[1]
-    assert verb in COMMANDS
-    words = [word for word in line.split()[2:] if re.fullmatch(r"[a-z]+", word)]
-    shown = elfsig(verb, "--help").out + "".join(elfsig(verb, word, "--help").out for word in words[:1])
-    for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"\$\(.*?\)", "", line)):
-        assert re.search(rf"(?<![\w-]){option}\b", shown), f"{verb} has no {option}"
+def test_the_picture_is_what_the_tool_draws(tmp_path: Path) -> None:
+    """README's and the manual's map: a vector signed with the original tools, drawn again."""
+    drawn = tmp_path / "map.svg"
+    vectors = CHECKOUT / "corpus" / "vectors"
+    module, ring = vectors / "modules" / "note-sorted-amd64-dsa.ko", vectors / "keys" / "dsa1024.pub.gpg"
+    assert run("coverage", module, "--trust", ring, "--svg", drawn).code == 0
+    kept = MANUAL / "coverage-map.svg"
+    assert kept.read_bytes() == drawn.read_bytes(), f"draw it again: elfsig coverage ... --svg {kept}"
+    assert f"]({kept.relative_to(CHECKOUT)})" in README
 
 
 def test_the_two_commands_for_a_fresh_clone_come_first() -> None:

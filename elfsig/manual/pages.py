@@ -46,10 +46,15 @@ class Page(NamedTuple):
         return "-".join((NAME, *self.words))
 
 
-def pages() -> dict[str, str]:
-    """File name -> text, for the program and for every command and sub-command."""
+def all_pages() -> list[Page]:
+    """The program, then every command and sub-command, in the order of ``--help``."""
     root = click.Context(program, info_name=NAME)
-    every = [Page((), _first_line(program), program, root), *_below(program, root, ())]
+    return [Page((), _first_line(program), program, root), *_below(program, root, ())]
+
+
+def pages() -> dict[str, str]:
+    """File name -> source of the man page, for the program and for every command and sub-command."""
+    every = all_pages()
     names = [page.name for page in every]
     return {f"{page.name}.1": render(page, names) for page in every}
 

@@ -87,6 +87,7 @@ HEADERS = "linux-headers"
 """Stands for the kernel headers metapackage of the machine's architecture."""
 
 FILES = {
+    "bash_completion": ("bash-completion", ("/usr/share/bash-completion/bash_completion",)),
     "kernel-headers": (HEADERS, ()),
     "ovmf": ("ovmf", ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
     "pkcs11-spy.so": ("opensc-pkcs11", ("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11-spy.so")),

@@ -1,0 +1,38 @@
+"""Hooks of mkdocs: what the site holds beside the Markdown in docs/ is made from the commands and the schema."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files as resources
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from elfsig.manual.commands import reference
+
+FOLDER = "reference/commands"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the generated pages to the navigation, in the order of ``elfsig --help``."""
+    names = [f"{FOLDER}/{name}" for name in reference()]
+    last: dict[str, Any] = config.nav[-1]  # type: ignore[index]  # the list in mkdocs.yml
+    last["Reference"] += [{"Commands": names}, {"JSON Schema": "reference/schema.md"}]
+    return config
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add a page for each command, and the schema."""
+    made = {f"{FOLDER}/{name}": text for name, text in reference().items()}
+    made["reference/schema.md"] = _schema()
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def _schema() -> str:
+    document = json.loads(resources("elfsig").joinpath("data/schema.json").read_text("utf-8"))
+    text = json.dumps(document, indent=2)
+    intro = "What `elfsig schema` prints; the page [JSON](../concepts/json.md) says how it is meant."
+    return f"# JSON Schema\n\n{intro}\n\n```json\n{text}\n```\n"
