@@ -91,7 +91,7 @@ def test_man_finds_the_pages_that_were_linked(installed: Path) -> None:
 
 COMPLETION = {
     "bash": "source {bash}; __load_completion elfsig; complete -p elfsig",
-    "zsh": "fpath=({share}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D -u; print $_comps[elfsig]",
+    "zsh": "fpath+=({share}/zsh/site-functions); autoload compinit; compinit -Du; print $_comps[elfsig]",
     "fish": "complete -C 'elfsig keys gen'",
 }
 

@@ -13,9 +13,8 @@ import pytest
 
 from elfsig import registry
 from elfsig.model import Verdict
-from tests.support.cli import CHECKOUT
+from tests.support.cli import CHECKOUT, elfsig
 from tests.support.documents import DOCUMENTS, MANUAL
-from tests.support.run import run
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -33,7 +32,7 @@ def test_the_picture_is_what_the_tool_draws(tmp_path: Path) -> None:
     drawn = tmp_path / "map.svg"
     vectors = CHECKOUT / "corpus" / "vectors"
     module, ring = vectors / "modules" / "note-sorted-amd64-dsa.ko", vectors / "keys" / "dsa1024.pub.gpg"
-    assert run("coverage", module, "--trust", ring, "--svg", drawn).code == 0
+    assert elfsig("coverage", module.name, "--trust", ring, "--svg", drawn, cwd=module.parent).code == 0
     kept = MANUAL / "coverage-map.svg"
     assert kept.read_bytes() == drawn.read_bytes(), f"draw it again: elfsig coverage ... --svg {kept}"
     assert f"]({kept.relative_to(CHECKOUT)})" in README

@@ -1,4 +1,4 @@
-"""The command reference of the manual as Markdown: one page for each command, from what ``--help`` is made of."""
+"""The command reference of the manual as Markdown: one page for each command, made from its help text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: what the site holds beside the Markdown in docs/ is made from the commands and the schema."""
+"""Hooks of mkdocs: the pages of the site that are made from the commands and from the JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The documents as programs: every command of README.md and of the manual is run, and what they show is compared.
+"""The documents as programs: every command of README.md and of the manual is run, its output compared.
 
-A comment ``<!-- run: NAME... -->`` (invisible in the rendered page) starts a fresh working directory that holds
-the named ingredients of :mod:`tests.support.ingredients`; the fenced blocks after it run there, in their order:
+A comment ``<!-- run: NAME... -->`` (invisible in the rendered page) starts a fresh working directory that
+holds the named ingredients of :mod:`tests.support.ingredients`. The fenced blocks after it run there:
 
 * ``sh``: each command must exit with 0, or with N where its comment says "exits with N".
-* ``console``: each line that starts with ``$`` is run, and the lines after it are what it must print, stdout and
-  stderr together; ``...`` stands for any text, or on a line of its own for any lines; ``[exit N]`` at the end
-  where the exit code is not 0.
+* ``console``: each line that starts with ``$`` is run, and the lines after it are what it must print, stdout
+  and stderr together; ``...`` stands for any text, or on a line of its own for any lines; ``[exit N]`` at the
+  end where the exit code is not 0.
 * ``python``: run as a program of its own.
 
 ``python -m tests.support.documents`` writes what the commands print now into the console blocks.
@@ -44,7 +44,7 @@ _EXPECTED = re.compile(r"\s+#.*\bexits with (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, or a Python program, with what it should do. ``shown`` is None where output is not shown."""
+    """One command or Python program, and what it should do. ``shown``: its output, None where not shown."""
 
     language: str
     command: str
@@ -130,8 +130,8 @@ class Stage:
         else:
             words = ["bash", "-o", "pipefail", "-c", self._here(step.command)]
         done = subprocess.run(
-            words, cwd=self.folder, env=environment(extra) | self._extra, stdin=subprocess.DEVNULL, timeout=TIMEOUT,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            words, cwd=self.folder, env=environment(extra) | self._extra, timeout=TIMEOUT, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout.replace(str(self.system), "").replace(f"{self.folder}/", "")
 

@@ -1,5 +1,5 @@
-"""What the commands of the documents work on: modules, keys, trees and a machine, each by the name that a page
-gives in its ``<!-- run: ... -->`` comment. Everything is made from the corpus and from throw-away keys."""
+"""What the commands of the documents work on: modules, keys, trees and a machine, each by the name that a
+page gives in its ``<!-- run: ... -->`` comment. All are made from the corpus and from throw-away keys."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def stand_ins(folder: Path) -> None:
     scripts = {
         "sudo": 'exec "$@"',
         "uname": f"echo {RELEASE}",
-        **dict.fromkeys(("mokutil", "modprobe", "systemctl", "apt-get", "pipx", "update-initramfs"), "exit 0"),
+        **dict.fromkeys(
+            ("mokutil", "modprobe", "systemctl", "apt-get", "pipx", "update-initramfs"), "exit 0"
+        ),
     }
     for name, text in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -106,7 +108,7 @@ def mok(folder: Path, system: Path) -> None:
 
 @ingredient
 def vendor(folder: Path, system: Path) -> None:
-    """driver.ko as a vendor ships it, plain and as driver.ko.xz, with vendor.pem; rebuilt.ko without signature."""
+    """driver.ko as a vendor ships it, plain and as driver.ko.xz; vendor.pem; rebuilt.ko without signature."""
     _pair(folder, "vendor", "other")
     (folder / "vendor.key").unlink()
     _sign(folder / "driver.ko", "other")
@@ -225,9 +227,7 @@ def era_note(folder: Path, system: Path) -> None:
 def two_signed(folder: Path, system: Path) -> None:
     """one.ko and two.ko, signed by one RSA key with the exponent 3."""
     key = rsa.generate_private_key(3, 1024)
-    (folder / "key").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    (folder / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     for name, sample in (("one.ko", "amd64-6.1.ko"), ("two.ko", "i386-6.1.ko")):
         words = ("--format", "crypto-digsig", "--payload", "v2", "--key", folder / "key")
         elfsig("sign", *words, corpus.SAMPLES / sample, "-o", folder / name)
@@ -239,7 +239,7 @@ def two_signed(folder: Path, system: Path) -> None:
 
 @ingredient
 def install(folder: Path, system: Path) -> dict[str, str]:
-    """A source tree, and a machine to install it on. pip builds with the packages of the tests, without a network."""
+    """A source tree, and a machine to install it on. pip builds with the tests' packages, offline."""
     for name in ("elfsig", "formats"):
         shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "LICENSE", "pyproject.toml"):
@@ -262,7 +262,7 @@ def install(folder: Path, system: Path) -> dict[str, str]:
 
 @ingredient
 def token(folder: Path, system: Path) -> dict[str, str]:
-    """A token Build with the key and certificate "modules", id 02, and modules.crt; the PIN is in /run/pin."""
+    """A token Build with the key and certificate "modules", id 02; modules.crt; the PIN in /run/pin."""
     (system / "run").mkdir(exist_ok=True)
     (system / "run/pin").write_text(softhsm.PIN)
     (system / "softhsm").mkdir()
@@ -307,7 +307,7 @@ def suse(folder: Path, system: Path) -> None:
         (folder / name).mkdir()
     module = folder / "buildroot" / "one.ko"
     module.write_bytes(corpus.content("amd64-6.1.ko"))
-    words = [need("openssl"), "dgst", "-sha256", "-sign", corpus.KEYS / "signer.key.pem"]
+    words = [need("openssl"), "dgst", "-sha256", "-sign", str(corpus.KEYS / "signer.key.pem")]
     subprocess.run([*words, "-out", folder / "signatures/one.ko.sig", module], check=True)
 
 
