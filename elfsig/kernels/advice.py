@@ -17,6 +17,10 @@ WORDS: Mapping[str, str] = {
     "unknown-key": "The module is signed by {signer}, {untrusted} {consequence} {enrol}",
     "mismatch": "The module or its signature was changed after signing: the key is the right one, the"
     " contents are not. {consequence} Get the module again from where it came from, or sign it anew. {sign}",
+    "key-unusable": "The module is signed by {signer}, whose key this kernel holds and cannot use:"
+    " {unusable}. {consequence} Sign the module with another key. {sign}",
+    "unsupported-pair": "The signature is made with RSA and {hash}, which kernels cannot verify together."
+    " {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
     "revoked": "The key, or this very file, is on a list of revoked ones: it must not be loaded any more."
     " {consequence} Get a newer module that is signed with a key that is still good.",
     "unsupported-hash": "The signature may be right, but it was made with {hash}, which this kernel cannot"
@@ -77,8 +81,15 @@ def advise(case: Case, end: Stop | Accept, reply: Reply, panic: bool) -> str:
         signer=_signer(case),
         hash=case.claims.get("hash", "a hash"),
         hashes=_hashes(case),
+        unusable=_unusable(case),
     )
     return " ".join(text.split())
+
+
+def _unusable(case: Case) -> str:
+    culprit: Key | None = case.found.get("culprit")
+    why = case.keys.unusable.get(culprit) if culprit is not None else None
+    return why.text if why is not None else ""
 
 
 def _hashes(case: Case) -> str:
@@ -125,8 +136,13 @@ def _enrol(case: Case) -> str:
 
 def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:
     why = case.keys.refused.get(key)
-    if why:
-        return f"The key is there ({key.source}), but this kernel does not load it: {why}."
+    if why is not None:
+        return f"The key is there ({key.source}), but this kernel does not load it: {why.text} ({why.errno})."
+    if (rule := case.keys.not_on_machine(key)) is not None:
+        return (
+            f"The key is there ({key.source}), but this kernel does not use it for modules: {rule}. Enrol"
+            " a CA key instead, and sign with a key that it issued and whose certificate is in the signature."
+        )
     return (
         f"The key is there ({key.source}), but in the keyring {key.role}, which this kernel does not use for"
         f" modules (it uses: {', '.join(sorted(roles))})."

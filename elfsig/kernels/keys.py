@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 
-from elfsig.crypto import der
-from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
-from elfsig.errors import ParseError
+from elfsig.kernels.loading import Loading, machine_refuses
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key, KeyId
 from elfsig.trust.keyring import Ring
@@ -28,7 +24,11 @@ class KernelKeys:
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if _vouched(key)] if ring else []
-        self.refused = {key: why for key in given if (why := why_not_loaded(key, profile))}
+        judged = {key: profile.loads(key, fips=fips) for key in given}
+        self.refused = {key: loading for key, loading in judged.items() if not loading.loaded}
+        self.unusable = {
+            key: loading for key, loading in judged.items() if loading.loaded and not loading.usable
+        }
         self._loaded = [key for key in given if key not in self.refused]
         self.revoked = [key for key in ring.keys if key.role == REVOKED] if ring else []
 
@@ -39,7 +39,24 @@ class KernelKeys:
 
     def held(self, roles: frozenset[str]) -> list[Key]:
         """The loaded keys of the keyrings ``roles``."""
-        return [key for key in self._loaded if _ring_of(key) in roles]
+        return [key for key in self._loaded if self.ring_of(key) in roles]
+
+    def ring_of(self, key: Key) -> str:
+        """The keyring that this kernel puts a key into."""
+        if key.role in COMPILED_IN:
+            return "builtin"
+        return "platform" if self.not_on_machine(key) is not None else key.role
+
+    def not_on_machine(self, key: Key) -> str | None:
+        """Why a machine owner key does not go to the machine keyring; None for one that does, and others."""
+        if key.role != "machine" or key.certificate is None:
+            return None
+        return machine_refuses(key.certificate.der, self._profile)
+
+    def judged(self, ids: Iterable[KeyId]) -> dict[Key, Loading]:
+        """Keys with one of ``ids`` that this kernel does not load, or cannot use, and why."""
+        wanted = set(ids)
+        return {key: why for key, why in {**self.refused, **self.unusable}.items() if key.ids & wanted}
 
     def elsewhere(self, roles: frozenset[str], ids: Iterable[KeyId]) -> list[Key]:
         """Vouched-for keys with one of ``ids`` that this lookup does not reach, loaded or not."""
@@ -62,10 +79,6 @@ class KernelKeys:
         return digest.hex() if named else None
 
 
-def _ring_of(key: Key) -> str:
-    return "builtin" if key.role in COMPILED_IN else key.role
-
-
 def _vouched(key: Key) -> bool:
     """Vouched for by the user. A revocation takes that away in a verdict; whether it does so in a kernel
     is the profile's business."""
@@ -75,7 +88,7 @@ def _vouched(key: Key) -> bool:
 
 
 def named(keys: Iterable[Key], ids: Sequence[KeyId]) -> list[Key]:
-    """Of ``keys`` those that bear one of ``ids``."""
+    """Of ``keys`` those with one of ``ids``."""
     wanted = set(ids)
     return [key for key in keys if key.ids & wanted]
 
@@ -89,59 +102,3 @@ def nameless(keys: Iterable[Key], ids: Sequence[KeyId]) -> list[Key]:
         if (key.certificate is None and kinds & {"skid", "issuer-serial", "x509-name"})
         or ("openpgp" in kinds and not any(kind == "openpgp" for kind, _ in key.ids))
     ]
-
-
-# --------------------------------------------------------------------------- loading certificates
-
-
-def why_not_loaded(key: Key, profile: Profile) -> str | None:
-    """Why the kernel of ``profile`` would not load this key, None where it would."""
-    crypto = profile.crypto
-    if key.algorithm not in crypto.algorithms:
-        return f"its algorithm {key.algorithm} is unknown to this kernel"
-    if any(remark.code == "openpgp-subkey" for remark in key.remarks):
-        return "it is a subkey, and this kernel loads primary keys only"
-    if key.certificate is None:
-        return None
-    if key.algorithm == "ecdsa" and key.curve not in crypto.curves:
-        return f"its curve {key.curve} is unknown to this kernel"
-    if profile.trust.dates and (why := _outside_validity(key)):
-        return why
-    return _self_signature(key, profile)
-
-
-def _outside_validity(key: Key) -> str | None:
-    assert key.certificate is not None
-    now = datetime.now(UTC).timestamp()
-    if now < key.certificate.not_before:
-        return "its certificate is not yet valid (EKEYREJECTED when it is loaded)"
-    if now > key.certificate.not_after:
-        return "its certificate has expired (EKEYEXPIRED when it is loaded)"
-    return None
-
-
-def _self_signature(key: Key, profile: Profile) -> str | None:
-    """x509_check_for_self_signed(): who issued it himself is checked; what cannot be checked yet is not."""
-    crypto, certificate = profile.crypto, key.certificate
-    assert certificate is not None
-    row = _signature_algorithm(certificate.der)
-    if row is None or row.algorithm is None:
-        return "its certificate is signed with an algorithm unknown to this kernel"
-    if row.algorithm not in crypto.algorithms or (row.hash and row.hash not in crypto.hashes):
-        return f"its certificate is signed with {row.name}, which this kernel does not know"
-    own = certificate.issuer == certificate.subject
-    if own and row.algorithm in crypto.absent and row.hash not in crypto.late:
-        return (
-            f"this kernel was built without {row.algorithm}, and cannot check the certificate's own signature"
-        )
-    return None
-
-
-@lru_cache(maxsize=256)
-def _signature_algorithm(certificate: bytes) -> SignatureAlgorithm | None:
-    """How a DER certificate is signed (RFC 5280, 4.1.1.2); None for an identifier unknown here."""
-    try:
-        outer = der.read(certificate, 0, len(certificate))
-        return BY_OID.get(der.oid_text(certificate, der.descend(certificate, outer, 1, 0)))
-    except ParseError:
-        return None

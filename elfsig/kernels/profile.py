@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from elfsig.model import Basis, Place
+from elfsig.model import Basis, Key, Place
+
+if TYPE_CHECKING:
+    from elfsig.kernels.loading import Loading
 
 UNSIGNED = "unsigned"
 """The inner error of kernels that have no errno for "there is no signature"."""
@@ -99,7 +102,8 @@ class Crypto:
     ``absent``: of those, what this build left out. ``late``: hashes and algorithms built as modules, not
     yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
     ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
-    of them in FIPS mode. ``unhashed``: hashes that have no DigestInfo, so that RSA with them never verifies.
+    of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
+    without DigestInfo, so that RSA with them never verifies.
     """
 
     hashes: frozenset[str]
@@ -110,6 +114,7 @@ class Crypto:
     waives_attributes: bool = False
     sizes: frozenset[int] | None = None
     fips_bits: int = 0
+    fips_exponent: bool = False
     unhashed: frozenset[str] = frozenset()
 
 
@@ -207,6 +212,14 @@ class Profile:
     secure_boot: SecureBoot | None = None
     hash: str | None = None
     caveat: str | None = None
+
+    def loads(self, certificate: bytes | Key, *, fips: bool = False) -> Loading:
+        """Whether this kernel loads a key (or the key of a DER certificate), and can use it."""
+        from elfsig.kernels.loading import judge, judge_certificate
+
+        if isinstance(certificate, bytes):
+            return judge_certificate(certificate, self, fips=fips)
+        return judge(certificate, self, fips=fips)
 
     def in_mode(self, mode: Mode) -> Mode:
         """``mode`` with what Secure Boot switches on in this kernel."""

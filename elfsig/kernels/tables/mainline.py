@@ -259,9 +259,11 @@ V6_6 = replace(
     title="Linux 6.6",
     releases=linux("6.6.116", (6, 6), (6, 7)),
     trust=replace(V5_18.trust, revoked_keys="always"),
+    crypto=replace(V5_18.crypto, fips_exponent=True),
     unpacks=frozenset({"gzip", "xz", "zstd"}),
     source="certs/system_keyring.c of 6.12: the list of revoked keys is asked first for every keyring"
     ' ("certs: Reference revocation list for all keyrings", August 2023)',
+    recalled=("that FIPS mode limits RSA exponents since 6.6 (crypto/rsa.c has it)",),
     notes=(*V5_13.notes, V5_18.notes[-1]),
 )
 

@@ -1,0 +1,54 @@
+"""A signer of a CMS on its way through pkcs7_verify() (crypto/asymmetric_keys/pkcs7_verify.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elfsig.crypto.checks import Match, Unsupported
+from elfsig.envelopes.cms.chain import Embedded
+from elfsig.envelopes.cms.statement import Statement, stream_digest
+from elfsig.envelopes.cms.types import SignerInfo
+from elfsig.kernels.loading import size_fault
+from elfsig.kernels.walk import Case
+from elfsig.model import Key, Signature
+
+
+@dataclass
+class Signer:
+    """One signer as pkcs7_verify() leaves it: its embedded certificate, and whether it can be computed."""
+
+    parsed: SignerInfo
+    signature: Signature
+    certificate: Embedded | None = None
+    unsupported: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the signature says about who made it."""
+        claim = self.signature
+        if claim.signer:
+            return f'"{claim.signer}" (serial {claim.serial.hex() if claim.serial else "?"})'
+        return f"key id {claim.key_id.hex() if claim.key_id else '?'}"
+
+
+def value_matches(case: Case, signer: Signer, key: Key) -> bool:
+    """public_key_verify_signature(): the value must also be exactly as long as an RSA modulus."""
+    claim, signature, message = signer.signature.detail, signer.signature, case.message
+    assert message is not None
+    if key.algorithm in case.profile.crypto.absent or key.algorithm != signature.algorithm:
+        return False
+    if key.algorithm == "rsa" and len(signature.value) != (key.bits + 7) // 8:
+        return False
+    if key.algorithm == "rsa" and signature.hash in case.profile.crypto.unhashed:
+        return False
+    if key in case.keys.unusable or size_fault(key, case.profile, fips=case.mode.fips) is not None:
+        return False
+    attributes = claim.signed_der
+    try:
+        if attributes is not None and stream_digest(message, signature.hash) != claim.message_digest:
+            return False
+        stream = message if attributes is None else attributes
+        statement = Statement(key.algorithm, signature.hash, claim.params, signature.value, stream)
+        return statement.attempt(key) is Match.YES
+    except Unsupported:
+        return False

@@ -1,0 +1,194 @@
+"""Does a kernel load a key, and can it use it? This comes before every signature.
+
+In the order of x509_cert_parse(), x509_get_sig_params() and x509_check_for_self_signed()
+(crypto/asymmetric_keys), which the kernel goes through when it starts and reads its certificates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from elfsig.kernels.profile import Crypto, Profile
+from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
+from elfsig.model import Key
+
+FIPS_EXPONENTS = (1 << 16, 1 << 256)
+"""In FIPS mode an RSA exponent is odd and between these (rsa_check_exponent_fips() in crypto/rsa.c)."""
+
+
+class Loading(NamedTuple):
+    """The judgement. ``loaded``: the kernel adds the key to a keyring. ``usable``: it can verify with it.
+
+    ``errno`` is what the kernel returns for loading it or, where it is loaded and not usable, for using it.
+    ``code`` is a stable word, ``text`` the reason as a clause about the key ("its notBefore is ...").
+    """
+
+    loaded: bool
+    usable: bool
+    errno: str | None
+    code: str
+    text: str
+
+    @property
+    def good(self) -> bool:
+        """Whether the key is loaded and can be used."""
+        return self.loaded and self.usable
+
+
+GOOD = Loading(True, True, None, "ok", "this kernel loads the key and can use it")
+
+
+def judge(key: Key, profile: Profile, *, fips: bool = False) -> Loading:
+    """What the kernel of ``profile`` makes of ``key``, in FIPS mode or not."""
+    if any(remark.code == "openpgp-subkey" for remark in key.remarks):
+        return _refused("ENOPKG", "subkey", "it is a subkey, and this kernel loads primary keys only")
+    if key.certificate is None:
+        return next(_bare(key, profile, fips), GOOD)
+    return judge_certificate(key.certificate.der, profile, fips=fips, dates=_outside_validity(key, profile))
+
+
+def judge_certificate(
+    certificate: bytes, profile: Profile, *, fips: bool = False, dates: Loading | None = None
+) -> Loading:
+    """What the kernel of ``profile`` makes of a DER certificate; ``dates``: what it says of its validity."""
+    found = facts(certificate)
+    first = [*_parser(found, profile), *([dates] if dates is not None else [])]
+    return next(iter([*first, *_own_signature(found, profile, fips), *_unusable(found, profile, fips)]), GOOD)
+
+
+def _refused(errno: str, code: str, text: str) -> Loading:
+    return Loading(False, False, errno, code, text)
+
+
+def _useless(code: str, text: str) -> Loading:
+    return Loading(True, False, "EKEYREJECTED", code, text)
+
+
+# --------------------------------------------------------------------------- parsing
+
+
+def _parser(found: Facts, profile: Profile) -> Iterator[Loading]:
+    """What x509_cert_parse() refuses. The rules on form are those of the parser since 4.4."""
+    crypto = profile.crypto
+    row = found.signed_with
+    fault = found.fault if profile.walk == "cms" else None
+    if fault is not None and fault.code == "not-certificate":
+        yield _refused(*fault)
+    if row is None or row.algorithm is None:
+        text = "its certificate is signed with an algorithm unknown to this kernel"
+        yield _refused("ENOPKG", "signature-algorithm", text)
+    elif row.algorithm not in crypto.algorithms or (row.hash and row.hash not in crypto.hashes):
+        text = f"its certificate is signed with {row.name}, which this kernel does not know"
+        yield _refused("ENOPKG", "signature-algorithm", text)
+    if fault is not None:
+        yield _refused(*fault)
+    if found.algorithm not in crypto.algorithms:
+        text = f"its algorithm {found.algorithm or 'is'} is unknown to this kernel"
+        yield _refused("ENOPKG", "algorithm", text.replace("is is", "is"))
+    elif found.algorithm == "ecdsa" and found.curve not in crypto.curves:
+        yield _refused("ENOPKG", "curve", f"its curve {found.curve} is unknown to this kernel")
+
+
+def _outside_validity(key: Key, profile: Profile) -> Loading | None:
+    """Kernels before 3.13 do not load a certificate outside of its validity."""
+    if not profile.trust.dates or key.certificate is None:
+        return None
+    now = datetime.now(UTC).timestamp()
+    if now < key.certificate.not_before:
+        return _refused("EKEYREJECTED", "not-yet-valid", "its certificate is not yet valid")
+    if now > key.certificate.not_after:
+        return _refused("EKEYEXPIRED", "expired", "its certificate has expired")
+    return None
+
+
+# --------------------------------------------------------------------------- the signature on itself
+
+
+def _own_signature(found: Facts, profile: Profile, fips: bool) -> Iterator[Loading]:
+    """x509_check_for_self_signed(); a digest that the kernel cannot compute yet leaves it unchecked."""
+    crypto, row = profile.crypto, found.signed_with
+    if row is None or not found.checks_itself or row.hash in crypto.absent | crypto.late:
+        return
+    if found.authority == "contradictory":
+        text = "the two parts of its authorityKeyIdentifier contradict each other"
+        yield _refused("EKEYREJECTED", "authority", text)
+    if row.algorithm != found.algorithm:
+        text = f"its issuer has the same name, but another kind of key ({row.algorithm})"
+        yield _refused("EKEYREJECTED", "issuer-algorithm", text)
+    if row.algorithm in crypto.absent:
+        text = (
+            f"this kernel was built without {row.algorithm}, and cannot check the certificate's own signature"
+        )
+        yield _refused("ENOENT", "absent", text)
+    if row.algorithm in crypto.late:
+        text = f"{row.algorithm} is a module, which is not loaded when this kernel reads its certificates"
+        yield _refused("ENOENT", "late", text)
+    if (why := _size(found.bits, found.exponent, found.algorithm, crypto, fips)) is not None:
+        yield _refused("EINVAL", "size", why)
+    if found.self_signature == "bad":
+        yield _refused("EKEYREJECTED", "self-signature", "its signature by itself is wrong")
+
+
+# --------------------------------------------------------------------------- using it
+
+
+def _size(bits: int, exponent: int, algorithm: str | None, crypto: Crypto, fips: bool) -> str | None:
+    """rsa_check_key_length(): it counts whole bytes. Exponents matter in FIPS mode only."""
+    if algorithm != "rsa" or crypto.sizes is None or not bits:
+        return None
+    counted = (bits + 7) // 8 * 8
+    if counted not in crypto.sizes:
+        sizes = ", ".join(map(str, sorted(crypto.sizes)))
+        return f"it is an RSA key of {bits} bits, and this kernel uses {sizes} only"
+    if not fips:
+        return None
+    if counted < crypto.fips_bits:
+        return f"it is an RSA key of {bits} bits, and FIPS mode demands {crypto.fips_bits} or more"
+    low, high = FIPS_EXPONENTS
+    if crypto.fips_exponent and exponent and not (low < exponent < high and exponent % 2):
+        return f"its RSA exponent {exponent} is not allowed in FIPS mode"
+    return None
+
+
+def _unusable(found: Facts, profile: Profile, fips: bool) -> Iterator[Loading]:
+    """What a key that was loaded fails with when it is to verify."""
+    if found.algorithm in profile.crypto.absent:
+        yield _useless("absent", f"this kernel was built without {found.algorithm}")
+    if (why := _size(found.bits, found.exponent, found.algorithm, profile.crypto, fips)) is not None:
+        yield _useless("size", why)
+
+
+def _bare(key: Key, profile: Profile, fips: bool) -> Iterator[Loading]:
+    """A key that was given without its certificate: only its algorithm and size can be judged."""
+    crypto = profile.crypto
+    if key.algorithm not in crypto.algorithms:
+        yield _refused("ENOPKG", "algorithm", f"its algorithm {key.algorithm} is unknown to this kernel")
+    if key.algorithm == "ecdsa" and crypto.curves and key.curve not in crypto.curves:
+        yield _refused("ENOPKG", "curve", f"its curve {key.curve} is unknown to this kernel")
+    if (why := size_fault(key, profile, fips=fips)) is not None:
+        yield _useless("size", why)
+
+
+def size_fault(key: Key, profile: Profile, *, fips: bool = False) -> str | None:
+    """Why a kernel's RSA code does not take a key of this size, None where it does."""
+    return _size(key.bits, 0, key.algorithm, profile.crypto, fips)
+
+
+# --------------------------------------------------------------------------- the machine keyring
+
+
+def machine_refuses(certificate: bytes, profile: Profile) -> str | None:
+    """Why the machine keyring does not take a machine owner key, None where it does.
+
+    restrict_link_by_ca() (crypto/asymmetric_keys/restrict.c): such a key goes to the platform keyring.
+    """
+    rule, found = profile.trust.ca, facts(certificate)
+    if rule == "none":
+        return None
+    if not found.is_ca or not found.usage & KEY_CERT_SIGN:
+        return "its certificate is not a CA certificate (basicConstraints CA, keyUsage keyCertSign)"
+    if rule == "ca-only" and found.usage & DIGITAL_SIGNATURE:
+        return "its certificate may sign data too (keyUsage digitalSignature), where only a pure CA is taken"
+    return None

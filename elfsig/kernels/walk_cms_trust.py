@@ -1,0 +1,199 @@
+"""Steps of Linux 4.3 and later: does the kernel hold the signer's key, and do its keyrings count?
+
+In the order of verify_pkcs7_message_sig() (certs/system_keyring.c) and pkcs7_validate_trust()
+(crypto/asymmetric_keys/pkcs7_trust.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elfsig.crypto.checks import Match, Unsupported
+from elfsig.envelopes.cms.chain import Embedded
+from elfsig.kernels.cms_signer import Signer, value_matches
+from elfsig.kernels.errnos import number
+from elfsig.kernels.keys import named, nameless
+from elfsig.kernels.loading import Loading
+from elfsig.kernels.walk import Case, Said, Stop, Went
+from elfsig.model import Key
+
+MAX_CHAIN = 16
+
+
+def loading(case: Case) -> Said:
+    """The keys were judged when the kernel started: does it hold those that the signature names?"""
+    ids = [each for s in case.found["signers"] for each in s.signature.key_ids]
+    judged = case.keys.judged(ids)
+    if judged:
+        return Went("; ".join(loading_words(key, why) for key, why in judged.items()))
+    if not case.keys.given:
+        return Went("no keys were given")
+    if case.keys.refused:
+        return Went(
+            f"it loads the key, if that is among those given; {len(case.keys.refused)} others it does not"
+        )
+    return Went("it loads every key that was given")
+
+
+def loading_words(key: Key, why: Loading) -> str:
+    """Such as "this kernel does not load the key CN=x: -74, its notBefore is not a date ..."."""
+    code = number(why.errno) if why.errno else 0
+    if why.loaded:
+        return f"this kernel loads the key {key.label} and cannot use it: {why.text}"
+    return f"this kernel does not load the key {key.label}: -{code}, {why.text}"
+
+
+def revoked(case: Case) -> Said:
+    """is_key_on_revocation_list(): since 6.6 it is asked before any keyring."""
+    when = case.profile.trust.revoked_keys
+    if when == "never":
+        return Went("this kernel keeps no list of revoked keys for modules")
+    if when == "platform":
+        return Went("this kernel asks for revoked keys only before it asks the platform keyring")
+    return _refuse_revoked(case) or Went("not made by a key that is revoked")
+
+
+def _refuse_revoked(case: Case) -> Stop | None:
+    if _ask(case, case.keys.revoked) is not None:
+        return None
+    source = case.key.source if case.key else "a list"
+    return Stop("EKEYREJECTED", "revoked", f"made by a key that {source} revokes")
+
+
+def trust(case: Case) -> Said:
+    """Is it made by a key in one of the keyrings that count? They are asked in order."""
+    asked = []
+    said: Stop | None = None
+    rule = case.profile.trust
+    for roles in rule.rings:
+        asks = rule.revoked_keys == "platform" and "platform" in roles
+        if asks and (stop := _refuse_revoked(case)) is not None:
+            return stop
+        said = _ask(case, case.keys.held(roles))
+        asked.append(", ".join(sorted(roles)))
+        if said is None:
+            assert case.key is not None
+            _note_revocation(case, case.key)
+            how = case.found.get("how") or "it matches"
+            return Went(f"{how} the key {case.key.label} from {case.key.source} ({_ring_words(case.key)})")
+        if said.inner != "ENOKEY":
+            return said
+    assert said is not None
+    signers: list[Signer] = case.found["signers"]
+    case.found["ids"] = [each for s in signers for each in s.signature.key_ids]
+    return said._replace(text=f"{said.text} (asked: {'; then '.join(asked)})")
+
+
+def _note_revocation(case: Case, key: Key) -> None:
+    """Says so where a list revokes the key and this kernel does not look at that list for modules."""
+    source = case.keys.revokes_key(key)
+    if source is not None:
+        case.notes.append(f"{source} revokes this key, but this kernel does not ask that list for modules")
+
+
+def _ring_words(key: Key) -> str:
+    return "counted as compiled in" if key.role in ("user", "embedded") else f"keyring {key.role}"
+
+
+def _ask(case: Case, held: Sequence[Key]) -> Stop | None:
+    """pkcs7_validate_trust(): None where one signer is trusted and none spoils it."""
+    answer: Stop | None = Stop("ENOKEY", "unknown-key", "no key of this kernel made it")
+    for signer in case.found["signers"]:
+        said = _ask_one(case, signer, held)
+        if said is None:
+            answer = None
+        elif said.inner == "ENOPKG":
+            answer = said if answer is not None and answer.inner == "ENOKEY" else answer
+        elif said.inner != "ENOKEY":
+            return said
+    return answer
+
+
+def _ask_one(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | None:
+    """pkcs7_validate_trust_one(): along the embedded chain, then whoever issued its end, then directly."""
+    if signer.unsupported:
+        return Stop("ENOPKG", "unsupported-hash", signer.unsupported)
+    if signer.certificate is not None:
+        said = _along_chain(case, signer, held)
+        if not isinstance(said, str):
+            return said
+        if said == "root":
+            return Stop(
+                "ENOKEY", "unknown-key", f"{signer.certificate.name} is embedded, which proves nothing"
+            )
+    ids = signer.signature.key_ids
+    found = named(held, ids)
+    if not found:
+        found = [key for key in nameless(held, ids) if value_matches(case, signer, key)]
+        if found:
+            case.notes.append(
+                f"{found[0].source} is a bare key: it is taken for granted that its certificate has the name"
+                " that the signature gives"
+            )
+    if not found:
+        return Stop("ENOKEY", "unknown-key", f"no key of this kernel is the one of {signer.name}")
+    return _settle(case, found[0], value_matches(case, signer, found[0]), signer.name)
+
+
+def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
+    if good:
+        case.key = key
+        return None
+    case.found["culprit"] = key
+    if (why := case.keys.unusable.get(key)) is not None:
+        return Stop("EKEYREJECTED", "key-unusable", loading_words(key, why))
+    text = f"this kernel has the signer's key ({key.label}, {who}), but the signature does not match"
+    hashes = {s.signature.hash for s in case.found["signers"]} & case.profile.crypto.unhashed
+    if key.algorithm == "rsa" and hashes:
+        text = f"no kernel verifies RSA with {', '.join(map(str, hashes))}: it has no form for that digest"
+        return Stop("EKEYREJECTED", "unsupported-pair", text)
+    return Stop("EKEYREJECTED", "mismatch", text)
+
+
+def _along_chain(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | str | None:
+    """None or a Stop where the chain decides; "root" where it ends in itself, "open" where it does not."""
+    pool: list[Embedded] = case.found["pool"]
+    link, below = signer.certificate, None
+    for _ in range(MAX_CHAIN):
+        assert link is not None
+        found = named(held, link.ids)
+        if found:
+            good = (
+                value_matches(case, signer, found[0])
+                if below is None
+                else below.signed.attempt(found[0]) is Match.YES
+            )
+            return _settle(case, found[0], good, link.name)
+        if link.issuer == link.subject:
+            return "root"
+        above = next((c for c in pool if set(c.ids) & set(link.authority) and c is not link), None)
+        if above is None:
+            break
+        link, below = above, link
+    assert link is not None
+    # The issuer is looked for by authorityKeyIdentifier alone: its name plays no part.
+    issuers = named(held, link.authority)
+    if not issuers:
+        return "open"
+    case.found["how"] = f"made by {link.name}, whose embedded certificate was issued by"
+    return _settle(case, issuers[0], _issued(link, issuers[0]), link.name)
+
+
+def _issued(link: Embedded, key: Key) -> bool:
+    try:
+        return link.signed.attempt(key) is Match.YES
+    except Unsupported:
+        return False
+
+
+def revoked_file(case: Case) -> Said:
+    """A patch of Debian and others: the SHA-256 of the whole file, signature included, may be on dbx."""
+    if not case.profile.trust.revoked_files:
+        return Went("this kernel does not compare the file's own hash with a list")
+    digest_hex = case.keys.revokes_file(case.image.bytes())
+    if digest_hex:
+        log = (f"Module hash {digest_hex} is blacklisted",)
+        return Stop(
+            "EKEYREJECTED", "revoked", "the SHA-256 of the whole file is on the list of revoked ones", log
+        )
+    return Went("the file's SHA-256 is not on a list of revoked ones")

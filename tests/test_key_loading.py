@@ -1,0 +1,317 @@
+"""Which keys kernels load, and which they can use: certificates made byte by byte, each with one oddity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from elfsig import registry
+from elfsig.kernels import config
+from elfsig.kernels.catalogue import PROFILES, get
+from elfsig.kernels.loading import Loading
+from elfsig.kernels.policy import Subject, predict
+from elfsig.kernels.profile import Mode, Prediction, Profile
+from elfsig.kernels.x509_parser import date_fault
+from elfsig.opened import evidence
+from elfsig.trust.keyring import Ring
+from elfsig.trust.make import Material, Origin, key_from_certificate
+from tests.support.cms import (
+    NULL,
+    Identity,
+    algorithm,
+    cms,
+    integer,
+    issued,
+    oid,
+    private,
+    ring,
+    signer_info,
+    tlv,
+)
+from tests.support.verdicts import MODULE, RSA, trailed
+
+REGISTRY = registry.load(plugins=False)
+CN, SKID, AKID = "2.5.4.3", "2.5.29.14", "2.5.29.35"
+UTC, GENERALIZED = 0x17, 0x18
+SHA256_RSA = "1.2.840.113549.1.1.11"
+
+
+def name(text: str = "Glacier") -> bytes:
+    return tlv(0x30, tlv(0x31, tlv(0x30, oid(CN), tlv(0x0C, text.encode()))))
+
+
+def extension(dotted: str, value: bytes) -> bytes:
+    return tlv(0x30, oid(dotted), tlv(4, value))
+
+
+def key_identifier(value: bytes = b"k" * 20) -> bytes:
+    return extension(SKID, tlv(4, value))
+
+
+def certificate(
+    key: Any = None,
+    *,
+    signer: Any = None,
+    issuer: bytes | None = None,
+    subject: bytes | None = None,
+    dates: tuple[bytes, bytes] = (tlv(UTC, b"200102000000Z"), tlv(UTC, b"400102000000Z")),
+    spki: bytes | None = None,
+    extensions: tuple[bytes, ...] = (key_identifier(),),
+    damage: bool = False,
+) -> bytes:
+    """A certificate; whatever is given replaces what would be right. SHA-256 with RSA, or ECDSA P-256."""
+    key = key or RSA.private
+    signer = signer or key
+    ecdsa = isinstance(signer, ec.EllipticCurvePrivateKey)
+    signed_with = algorithm("1.2.840.10045.4.3.2") if ecdsa else algorithm(SHA256_RSA, NULL)
+    own = name()
+    tbs = tlv(
+        0x30,
+        tlv(0xA0, integer(2)),
+        integer(0x1234),
+        signed_with,
+        own if issuer is None else issuer,
+        tlv(0x30, *dates),
+        own if subject is None else subject,
+        key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if spki is None
+        else spki,
+        tlv(0xA3, tlv(0x30, *extensions)) if extensions else b"",
+    )
+    value = (
+        signer.sign(tbs, ec.ECDSA(hashes.SHA256()))
+        if ecdsa
+        else signer.sign(tbs, padding.PKCS1v15(), hashes.SHA256())
+    )
+    if damage:
+        value = value[:-1] + bytes([value[-1] ^ 1])
+    return tlv(0x30, tbs, signed_with, tlv(3, b"\0" + value))
+
+
+def loads(made: bytes, kernel: str | Profile = "6.12", **mode: bool) -> Loading:
+    profile = get(kernel) if isinstance(kernel, str) else kernel
+    return profile.loads(made, **mode)
+
+
+def dated(tag: int, text: bytes) -> bytes:
+    return certificate(dates=(tlv(tag, text), tlv(UTC, b"400102000000Z")))
+
+
+def explicit_parameters() -> bytes:
+    """An EC key whose curve is written out (X9.62, SpecifiedECDomain), here cut down to its version."""
+    point = private("p256").public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return tlv(0x30, algorithm("1.2.840.10045.2.1", tlv(0x30, integer(1))), tlv(3, b"\0" + point))
+
+
+def authority(key_id: bytes, issuer: bytes, serial: int) -> bytes:
+    names = tlv(0xA1, tlv(0xA4, issuer))
+    return extension(AKID, tlv(0x30, tlv(0x80, key_id), names, tlv(0x82, serial.to_bytes(2))))
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "year 1": (lambda: dated(GENERALIZED, b"00010101000000Z"), "EBADMSG", "date"),
+    "GeneralizedTime before 2050": (lambda: dated(GENERALIZED, b"20300101000000Z"), "EBADMSG", "date"),
+    "UTCTime without seconds": (lambda: dated(UTC, b"2001020000Z"), "EBADMSG", "date"),
+    "UTCTime with an offset": (lambda: dated(UTC, b"200102000000+0100"), "EBADMSG", "date"),
+    "before 1970": (lambda: dated(UTC, b"690102000000Z"), "EBADMSG", "date"),
+    "30 February": (lambda: dated(UTC, b"200230000000Z"), "EBADMSG", "date"),
+    "month 13": (lambda: dated(UTC, b"201302000000Z"), "EBADMSG", "date"),
+    "fractional seconds": (lambda: dated(GENERALIZED, b"20500101000000.5Z"), "EBADMSG", "date"),
+    "a date that is text": (lambda: dated(0x0C, b"200102000000Z"), "EBADMSG", "date"),
+    "two key identifiers": (
+        lambda: certificate(extensions=(key_identifier(), key_identifier(b"x" * 20))), "EBADMSG", "skid"
+    ),
+    "an empty subject": (lambda: certificate(subject=tlv(0x30)), "EBADMSG", "name"),
+    "an empty issuer": (lambda: certificate(issuer=tlv(0x30)), "EBADMSG", "name"),
+    "explicit EC parameters": (lambda: certificate(spki=explicit_parameters()), "EBADMSG", "parameters"),
+    "a wrong signature by itself": (lambda: certificate(damage=True), "EKEYREJECTED", "self-signature"),
+    "an issuer of the same name with another kind of key": (
+        lambda: certificate(signer=private("p256")), "EKEYREJECTED", "issuer-algorithm"
+    ),
+    "contradicting authority": (
+        lambda: certificate(extensions=(key_identifier(), authority(b"k" * 20, name("another"), 0x1234))),
+        "EKEYREJECTED", "authority",
+    ),
+    "not a certificate": (lambda: b"\x30\x03abc", "EBADMSG", "not-certificate"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=REFUSED)
+def test_certificates_that_no_kernel_loads(case: str) -> None:
+    make, errno, code = REFUSED[case]
+    for kernel in ("4.7", "5.15.0-91-generic", "debian-6.12", "7.2"):
+        profile = get(kernel) if kernel in PROFILES else get("ubuntu-5.15")
+        if code == "issuer-algorithm" and "ecdsa" not in profile.crypto.algorithms:
+            continue
+        if code == "parameters" and "ecdsa" not in profile.crypto.algorithms:
+            continue
+        found = loads(make(), profile)
+        assert (found.loaded, found.errno, found.code) == (False, errno, code), (kernel, found)
+
+
+LOADED: dict[str, Callable[[], bytes]] = {
+    "as it should be": certificate,
+    "no extensions at all": lambda: certificate(extensions=()),
+    "GeneralizedTime from 2050": lambda: dated(GENERALIZED, b"20500101000000Z"),
+    "expired long ago": lambda: dated(UTC, b"710102000000Z"),
+    "29 February of a leap year": lambda: dated(UTC, b"200229000000Z"),
+    "a leap second": lambda: dated(UTC, b"161231235960Z"),
+    "midnight as 24:00": lambda: dated(UTC, b"200102240000Z"),
+    "a wrong signature by another": lambda: certificate(issuer=name("a CA"), damage=True),
+    "the same name, and an authority that is another key": (
+        lambda: certificate(extensions=(key_identifier(), authority(b"z" * 20, name("x"), 1)), damage=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOADED, ids=LOADED)
+def test_certificates_that_kernels_load(case: str) -> None:
+    found = loads(LOADED[case]())
+    assert found.good and found.errno is None, found
+
+
+def test_dates_are_read_by_the_kernel_s_rules() -> None:
+    assert date_fault(UTC, b"000229000000Z") is None
+    assert date_fault(GENERALIZED, b"21000229000000Z") is not None
+    assert date_fault(GENERALIZED, b"24000229000000Z") is None
+    assert date_fault(UTC, b"2001020000\xb20Z") is not None
+    assert date_fault(UTC, b"500102000000Z") is not None, "1950 is before 1970"
+
+
+@cache
+def sized(bits: int, exponent: int = 65537) -> Identity:
+    return issued(rsa.generate_private_key(exponent, bits), f"rsa-{bits}-{exponent}")
+
+
+def test_rsa_sizes() -> None:
+    for bits, good in ((1024, True), (1536, True), (2048, True), (3072, True), (2056, False), (1792, False)):
+        own = sized(bits)
+        found = loads(own.certificate)
+        assert found.good is good, bits
+        if not good:
+            assert (found.loaded, found.errno, found.code) == (False, "EINVAL", "size")
+            below = issued(own.private, "leaf", RSA)
+            leaf = loads(below.certificate)
+            assert (leaf.loaded, leaf.usable, leaf.errno) == (True, False, "EKEYREJECTED")
+            assert loads(own.certificate, "4.3").good, "Linux 4.3 had RSA code of its own, without limits"
+    for bits, good in ((1024, False), (1536, False), (2048, True)):
+        assert loads(sized(bits).certificate, fips=True).good is good, bits
+    assert loads(sized(2048, 3).certificate).good
+    assert not loads(sized(2048, 3).certificate, fips=True).good
+
+
+def test_algorithms_that_are_absent_late_or_unknown() -> None:
+    p256 = issued(private("p256"), "p256").certificate
+    p521 = issued(private("p521"), "p521", hash_name="sha512").certificate
+    for kernel, made, expected in (
+        ("debian-6.1", p256, (False, "ENOENT", "absent")),
+        ("debian-6.12", p256, (True, None, "ok")),
+        ("ubuntu", p256, (False, "ENOENT", "late")),
+        ("uek8", p256, (False, "ENOENT", "late")),
+        ("6.6", p521, (False, "ENOPKG", "curve")),
+        ("6.12", p521, (True, None, "ok")),
+        ("4.19", p256, (False, "ENOPKG", "signature-algorithm")),
+        ("6.12", issued(private("ed25519"), "ed").certificate, (False, "ENOPKG", "signature-algorithm")),
+    ):
+        found = loads(made, kernel)
+        assert (found.loaded, found.errno, found.code) == expected, (kernel, found)
+    late = config.apply(get("6.12"), {"CRYPTO_ECDSA": "m"}).profile
+    assert loads(p256, late).code == "late"
+    below = issued(private("p256"), "leaf", RSA).certificate
+    assert loads(below, late).good, "nothing is verified with it while the kernel starts"
+    without = config.apply(get("6.12"), {"CRYPTO_ECDSA": "n"}).profile
+    assert (loads(below, without).loaded, loads(below, without).usable) == (True, False)
+
+
+# --------------------------------------------------------------------------- in a prediction
+
+
+def signed_by(key: Any, made: bytes, hash_name: str = "sha256", **change: Any) -> bytes:
+    """A module signed by ``key``, whose certificate ``made`` is named by the key identifier."""
+    sid = tlv(0x80, b"k" * 20)
+    info = signer_info(Identity(key, made), MODULE, hash_name, sid=sid, version=3, **change)
+    return trailed(cms(info, version=3))
+
+
+def ask(content: bytes, keys: Ring | None, kernel: str | Profile, **mode: bool) -> Prediction:
+    profile = get(kernel) if isinstance(kernel, str) else kernel
+    return predict(Subject(evidence.read(content), REGISTRY, keys, profile), Mode(**mode))
+
+
+def test_a_key_that_is_not_loaded_never_loads_a_module() -> None:
+    made = dated(UTC, b"200230000000Z")
+    answer = ask(signed_by(RSA.private, made), ring(made), "6.12", enforcing=True)
+    assert (answer.errno, answer.inner) == ("EKEYREJECTED", "ENOKEY")
+    (step,) = [step for step in answer.steps if step.name == "key loading"]
+    assert "does not load the key" in step.text and "-74, its notBefore is not a date" in step.text
+    assert "does not load it: its notBefore" in answer.advice
+    good = certificate()
+    assert ask(signed_by(RSA.private, good), ring(good), "6.12", enforcing=True).accepted
+
+
+def test_a_key_that_cannot_be_used_sinks_the_signature() -> None:
+    own = sized(1792)
+    leaf = certificate(own.private, signer=RSA.private, issuer=name("a CA"))
+    answer = ask(signed_by(own.private, leaf), ring(leaf), "6.12")
+    assert (answer.errno, answer.fault) == ("EKEYREJECTED", "key-unusable")
+    assert "RSA key of 1792 bits" in answer.advice
+    small = certificate(sized(1024).private)
+    content = signed_by(sized(1024).private, small)
+    assert ask(content, ring(small), "6.12", enforcing=True).accepted
+    assert not ask(content, ring(small), "6.12", enforcing=True, fips=True).accepted
+
+
+def test_rsa_with_sm3_never_verifies() -> None:
+    good = certificate()
+    sm3 = signed_by(RSA.private, good, digest=algorithm("1.2.156.10197.1.401"))
+    answer = ask(sm3, ring(good), "6.12")
+    assert (answer.errno, answer.fault) == ("EKEYREJECTED", "unsupported-pair")
+
+
+# --------------------------------------------------------------------------- the machine keyring
+
+USAGE, BASIC = "2.5.29.15", "2.5.29.19"
+CA = extension(BASIC, tlv(0x30, b"\x01\x01\xff"))
+
+
+def usage(bits: int) -> bytes:
+    return extension(USAGE, b"\x03\x02\x00" + bytes([bits]))
+
+
+def on_machine(made: bytes) -> Ring:
+    return Ring(Material((key_from_certificate(made, Origin("MokListRT", "machine")),)))
+
+
+MACHINE_RULES = (
+    # extensions, CA_MACHINE_KEYRING, CA_MACHINE_KEYRING_MAX
+    ((), False, False),
+    ((CA,), False, False),
+    ((CA, usage(0x80)), False, False),
+    ((CA, usage(0x04)), True, True),
+    ((CA, usage(0x84)), True, False),
+)
+
+
+@pytest.mark.parametrize(("more", "ca", "pure"), MACHINE_RULES)
+def test_which_machine_owner_keys_count(more: tuple[bytes, ...], ca: bool, pure: bool) -> None:
+    made = certificate(extensions=(key_identifier(), *more))
+    content = signed_by(RSA.private, made)
+    rules: tuple[tuple[dict[str, str], bool], ...] = (
+        ({}, True),
+        ({"INTEGRITY_CA_MACHINE_KEYRING": "y"}, ca),
+        ({"INTEGRITY_CA_MACHINE_KEYRING": "y", "INTEGRITY_CA_MACHINE_KEYRING_MAX": "y"}, pure),
+    )
+    for options, accepted in rules:
+        built = config.apply(get("6.12"), options).profile
+        answer = ask(content, on_machine(made), built, enforcing=True)
+        assert answer.accepted is accepted, options
+        if not accepted:
+            assert "CA" in answer.advice and "mokutil --import" not in answer.advice
+        retrying = config.apply(get("rhel9"), options).profile
+        assert ask(content, on_machine(made), retrying, enforcing=True).accepted
