@@ -119,7 +119,8 @@ _PLAIN = {
 
 def _with_slots(written: type) -> type:
     """The class that takes the place of ``written``, which is kept to have its methods generated."""
-    names = tuple(written.__annotations__)
+    hints = written.__annotations__
+    names = tuple(name for name, hint in hints.items() if not str(hint).startswith("ClassVar"))
     body = {name: value for name, value in vars(written).items() if name not in ("__dict__", "__weakref__")}
     defaults = {name: body.pop(name) for name in names if name in body}
     made = type(written)(

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Carrier, Format, Place
+from elfsig.model import Carrier, Envelope, Format, Place, optional
 
 ENTRY_POINT_GROUP = "elfsig.formats"
 
@@ -79,23 +79,39 @@ class Registry:
         return {c.id: c.short_name for c in self.carriers}
 
     @cached_property
+    def envelopes(self) -> dict[str, Envelope]:
+        """Every envelope by its id."""
+        return {pair.envelope.id: pair.envelope for f in reversed(self.formats) for pair in f.pairs}
+
+    @cached_property
+    def modinfo_names(self) -> dict[str, str]:
+        """What modinfo calls each envelope, by its id."""
+        return {name: optional.modinfo_name(each) for name, each in self.envelopes.items()}
+
+    @cached_property
     def trailers(self) -> tuple[Carrier, ...]:
         """The carriers that lie behind the ELF image, in probing order."""
-        return tuple(c for c in self.carriers if c.kind == "trailer")
+        return tuple(c for c in self.carriers if c.kind == "trailer" and not optional.in_elf(c))
 
     @cached_property
     def sections(self) -> tuple[Carrier, ...]:
-        """The carriers that are sections or notes, in probing order."""
-        return tuple(c for c in self.carriers if c.kind in ("section", "note"))
+        """The carriers inside the ELF structure, in probing order."""
+        return tuple(c for c in self.carriers if optional.in_elf(c))
 
     def sections_of(self, image: Image) -> tuple[Carrier, ...]:
-        """Those of :attr:`sections` whose name occurs in ``image``: seldom any."""
+        """Those of :attr:`sections` of which a mark is among the section names of ``image``: seldom any."""
         names = image.elf.names if image.elf else b""
-        return tuple(c for c, name in self._section_names if name in names)
+        return tuple(c for c, texts in self._section_marks if not texts or any(t in names for t in texts))
 
     @cached_property
-    def _section_names(self) -> tuple[tuple[Carrier, bytes], ...]:
-        return tuple((c, c.short_name.encode()) for c in self.sections)
+    def _section_marks(self) -> tuple[tuple[Carrier, tuple[bytes, ...]], ...]:
+        return tuple((c, tuple(mark.text for mark in optional.marks(c))) for c in self.sections)
+
+    @cached_property
+    def trailer_texts(self) -> tuple[bytes, ...]:
+        """What marks the trailers of these formats, without a newline at the end, each once."""
+        texts = (mark.text.removesuffix(b"\n") for c in self.trailers for mark in optional.marks(c))
+        return tuple(dict.fromkeys(texts))
 
 
 def _declared() -> bool:

@@ -24,13 +24,13 @@ from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
 from elfsig.elf.image import Image
 from elfsig.envelopes.cms.envelope import Cms
 from elfsig.errors import UsageError, VerificationError
-from elfsig.model import SignOptions, Verdict
+from elfsig.model import RsaBody, SignOptions, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.evidence import Evidence
 from elfsig.signers.pem import FileSigner
 from elfsig.trust import recover as arithmetic
 from elfsig.trust.keyring import load
-from elfsig.trust.recover import EXPONENTS, PLAIN, Body, Equation, equation, made_by, recover
+from elfsig.trust.recover import EXPONENTS, PLAIN, Equation, equation, made_by, recover
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.keys.recover import Recovered, recover_key
 from elfsig.verbs.verify.examine import Question, examine
@@ -166,7 +166,7 @@ def equations(exponent: int, count: int = 2) -> tuple[int, list[Equation]]:
         block = pkcs1_block(content, 128)
         assert block is not None
         value = pow(int.from_bytes(block), private, p * q)
-        found.append(Equation(value.to_bytes((value.bit_length() + 7) // 8), (Body("", content),)))
+        found.append(Equation(value.to_bytes((value.bit_length() + 7) // 8), (RsaBody("", content),)))
     return p * q, found
 
 
@@ -195,7 +195,7 @@ def test_small_common_factors_are_cast_out() -> None:
 
 def test_what_is_over_one_of_several_messages() -> None:
     modulus, (first, second) = equations(17)
-    wrong = Body("wrong", b"not this")
+    wrong = RsaBody("wrong", b"not this")
     widened = [Equation(e.value, (wrong, *e.bodies)) for e in (first, second)]
     assert recover(widened, (17,), lambda text: None, PLAIN) == (modulus, 17)
 
@@ -203,9 +203,9 @@ def test_what_is_over_one_of_several_messages() -> None:
 def test_values_of_absurd_size_are_passed_over() -> None:
     [signature] = Cms().parse(cms(signer_info(cubic(), FIRST)), None)
     message = WholeFile().message(Image(FIRST), None)
-    assert equation(signature, message) is not None
+    assert equation(Cms(), signature, message) is not None
     for size in (0, 8, 1 << 20):
-        assert equation(signature._replace(value=b"v" * size), message) is None
+        assert equation(Cms(), signature._replace(value=b"v" * size), message) is None
     with pytest.raises(UsageError, match="million bits"):
         recover(equations(17)[1], (1 << 30,), lambda text: None, arithmetic.arithmetic())
 

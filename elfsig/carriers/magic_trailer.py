@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from elfsig.carriers.trailer import UNSIGNED, bytes_lie, cut_out, overlap
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import MagicInfo, Params, Place, PlaceKind, Remark
+from elfsig.model import MagicInfo, Mark, Params, Place, PlaceKind, Remark
 
 MAGIC = b"This Is A Crypto Signed Module"
 CARRIER = "trailer:csm"
@@ -92,6 +92,7 @@ def _faulty(image: Image, room: int) -> Place:
 class MagicTrailer:
     """Blob, length field, magic text. ``plausible`` tells an IMA signature from any other bytes."""
 
+    marks: ClassVar[tuple[Mark, ...]] = (Mark(MAGIC, "magic", 12),)
     plausible: Plausible
     id: str = CARRIER
     kind: PlaceKind = "trailer"

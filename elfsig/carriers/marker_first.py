@@ -6,18 +6,20 @@ scripts/sign-file (shell) of October 2012; that kernel scanned forward and took 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from elfsig.carriers.trailer import INFO, MARKER, cut_out, overlap, pack_info, unpack_info
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Params, Place, PlaceKind, Remark, TrailerInfo
+from elfsig.model import Mark, Params, Place, PlaceKind, Remark, TrailerInfo
 
 
 @dataclass(frozen=True, slots=True)
 class MarkerFirst:
     """Marker, blob, info block, behind the content."""
 
+    marks: ClassVar[tuple[Mark, ...]] = (Mark(MARKER),)
     id: str = "trailer:modsig-rc1"
     kind: PlaceKind = "trailer"
     short_name: str = "~Module sig~rc1"

@@ -17,7 +17,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOTE
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Params, Place, PlaceKind, Remark, SectionInfo
+from elfsig.model import Mark, Params, Place, PlaceKind, Remark, SectionInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class NoteCarrier:
     @property
     def short_name(self) -> str:
         return self.name
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The section's name."""
+        return (Mark(self.name.encode("utf-8", "surrogateescape")),)
 
     @property
     def _sections(self) -> SectionCarrier:

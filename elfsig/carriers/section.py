@@ -14,7 +14,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_PROGBITS, ElfTable, Section
 from elfsig.errors import EditRefused, ParseError
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Params, Place, PlaceKind, Remark, SectionInfo
+from elfsig.model import Mark, Params, Place, PlaceKind, Remark, SectionInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class SectionCarrier:
     @property
     def short_name(self) -> str:
         return self.name
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The section's name."""
+        return (Mark(self.name.encode("utf-8", "surrogateescape")),)
 
     def find(self, image: Image) -> Sequence[Place]:
         """Every section of this name and of a type that counts, the one that kernels take first."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from struct import Struct
+from typing import ClassVar
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Params, Place, PlaceKind, Remark, TrailerInfo
+from elfsig.model import Mark, Params, Place, PlaceKind, Remark, TrailerInfo
 
 MARKER = b"~Module signature appended~\n"
 INFO = Struct(">BBBBB3sI")
@@ -44,6 +45,7 @@ def unpack_info(block: bytes) -> TrailerInfo:
 class ModuleTrailer:
     """Blob, info block and marker behind the content (``~Module signature appended~``)."""
 
+    marks: ClassVar[tuple[Mark, ...]] = (Mark(MARKER),)
     id: str = CARRIER
     kind: PlaceKind = "trailer"
     short_name: str = "~Module sig~"
@@ -73,6 +75,12 @@ class ModuleTrailer:
         start = room - info.sig_len - names
         remarks = (*_odd_id_type(info, room), *overlap(image, start))
         return Place("trailer", self.id, start, end, start, image.data[start:room], info, remarks=remarks)
+
+    def unmarked(self, image: Image) -> Place | None:
+        """An info block that leads exactly back to the ELF image, else a CMS right after that."""
+        from elfsig.carriers.unmarked import place
+
+        return place(self, image)
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, blob, info block, marker. ``params.sig_len`` is computed from the blob."""

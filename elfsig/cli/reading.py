@@ -22,6 +22,7 @@ from elfsig.errors import ElfsigError, ReadError
 from elfsig.model import FileReport
 from elfsig.opened.evidence import LIMIT, Evidence, read
 from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question, examine, failed
 
 
@@ -139,7 +140,9 @@ def collect(
     return counts, exit_codes.combined(codes)
 
 
-def entries(paths: Sequence[str], all_files: bool) -> tuple[Iterator[Entry], bool]:
+def entries(
+    paths: Sequence[str], all_files: bool = False, registry: Registry | None = None
+) -> tuple[Iterator[Entry], bool]:
     """The files that are meant, and whether they are one plain file (then output needs no paths)."""
     single = len(paths) == 1 and not os.path.isdir(paths[0])
-    return walk(paths, all_files), single
+    return walk(paths, all_files, registry), single

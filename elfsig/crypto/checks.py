@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.pkcs1 import digest_info, modulus_size, open_padding, padding_and_mismatch
-from elfsig.model import Key, Message
+from elfsig.model import Key, Message, RsaBody, Signature
 
 
 class Match(Enum):
@@ -86,6 +86,12 @@ def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
         return Match.FOREIGN
     # The library refuses some hashes in RSA signatures, such as SM3, with the same error as a mismatch.
     return Match.YES if opened == digest_info(hash_name, digest) else Match.NO
+
+
+def plain_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
+    """What an ordinary RSA signature over ``message`` contains: a DigestInfo. Raises Unsupported."""
+    name = signature.hash or "sha1"
+    yield RsaBody(message.coverage, digest_info(name, digest_of(message, name)))
 
 
 def _try_der_pair(key: Key, value: bytes, *scheme: Any) -> Match:

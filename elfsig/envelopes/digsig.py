@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from elfsig.crypto.checks import Match, Unsupported, digest_of, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
 from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.crypto.judge import judge
@@ -30,7 +30,10 @@ from elfsig.model import (
     Outcome,
     PacketSigner,
     Params,
+    Part,
+    PublicForm,
     Remark,
+    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -105,8 +108,10 @@ def key_id_v2(public: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Digsig:
-    """IMA digsig, version 1 (default when signing) or 2 (``--payload v2``)."""
+    """IMA digsig, version 1 (default when signing) or 2 (payload v2)."""
 
+    suffix: ClassVar[str] = ".digsig"
+    also_suffixes: ClassVar[tuple[str, ...]] = (".sig",)
     id: str = "digsig"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
@@ -143,6 +148,31 @@ class Digsig:
         if make is None:
             raise SigningError(f"digsig has the payloads v1 and v2, not {options.payload!r}")
         return make(message, values, options), MagicInfo("u16")
+
+    def from_file(self, data: bytes) -> bytes:
+        """Without the type byte that evmctl writes in front."""
+        return data.removeprefix(TYPE_BYTE)
+
+    def public_form(self, payload: str | None) -> PublicForm:
+        """Version 1 names a bare RSA key; evmctl verifies version 2 with a certificate."""
+        return "certificate" if payload == "v2" else "key"
+
+    def parts(self, blob: bytes, signatures: Sequence[Signature]) -> Iterator[Part]:
+        """The same signature as evmctl reads it."""
+        yield Part(".sig", TYPE_BYTE + blob, "the same as evmctl writes it")
+
+    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
+        """Version 2 is an ordinary signature. Version 1 (lib/digsig.c) has a SHA-1 without DigestInfo over
+        the digest and the header, and old signers left the hash's number at 0 whatever hash they had used."""
+        parsed: Parsed = signature.detail
+        if parsed.version == 2:
+            yield from plain_bodies(signature, message)
+            return
+        names = [signature.hash or "sha1"]
+        if signature.facts["hash_number"] == 0:
+            names += ["sha256", "sha512"]
+        for name in names:
+            yield RsaBody(f"{message.coverage}, {name}", _v1_digest(digest_of(message, name), parsed.header))
 
 
 # --------------------------------------------------------------------------- version 1

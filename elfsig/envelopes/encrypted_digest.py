@@ -7,8 +7,8 @@ who has that public key can make such a message, so it proves nothing, not even 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from elfsig.crypto.checks import digest_of
 from elfsig.errors import ParseError, SigningError
@@ -44,6 +44,7 @@ class EncryptedDigest:
     ``decrypt`` turns a whole OpenPGP message into its plaintext, and raises SigningError.
     """
 
+    suffix: ClassVar[str] = ".gpg"
     decrypt: Callable[[bytes], bytes] | None = None
     id: str = "encrypted-digest"
 
@@ -95,6 +96,12 @@ class EncryptedDigest:
         if options.hash not in (None, "sha1"):
             raise SigningError(f"an encrypted digest is one of SHA-1, not {options.hash}", code="wrong-hash")
         return signer.encrypt_packet(plaintext(message)), None
+
+    def dump(self, blob: bytes) -> Iterator[str]:
+        """The packets, as ``gpg --list-packets`` lists them."""
+        from elfsig.envelopes.openpgp.dump import lines
+
+        return lines(blob)
 
 
 def plaintext(message: Message) -> bytes:

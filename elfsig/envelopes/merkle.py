@@ -9,6 +9,7 @@ number of levels can check. A root is given as a key with the id ("merkle", u32 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
@@ -32,6 +33,7 @@ MAX_LEVELS = 32
 class Merkle:
     """A path of sibling hashes from the module to the root."""
 
+    suffix: ClassVar[str] = ".merkle"
     id: str = "merkle"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:

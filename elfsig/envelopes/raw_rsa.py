@@ -7,9 +7,9 @@ never written (security/rsa, kernel/module-sig.c): the intended check can only b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 
-from elfsig.crypto.checks import Match, digest_of
+from elfsig.crypto.checks import Match, digest_of, plain_bodies
 from elfsig.crypto.judge import judge
 from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import ParseError, SigningError
@@ -22,6 +22,7 @@ from elfsig.model import (
     PacketSigner,
     Params,
     Remark,
+    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -70,6 +71,7 @@ PADDINGS: Final[dict[str, Padding]] = {
 class RawRsa:
     """``search``: try every combination of FORMS and PADDINGS; else only the one that elfsig makes."""
 
+    suffix: ClassVar[str] = ".rsa"
     search: bool = False
     id: str = "raw-rsa"
 
@@ -138,6 +140,10 @@ class RawRsa:
         _, pad = next(iter(PADDINGS.items()))
         block = pad(digest_of(message, "sha1"), (signer.key_bits + 7) // 8)
         return signer.sign_block(block), None
+
+    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
+        """A DigestInfo of the message."""
+        return plain_bodies(signature, message)
 
 
 def _fits(blob: bytes, form: Form) -> bool:

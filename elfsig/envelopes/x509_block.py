@@ -7,9 +7,10 @@ block's ``sig_len`` counts the last two; its ``algo`` and ``hash`` name the algo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
-from elfsig.crypto.checks import Match, Unsupported, digest_of, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
 from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.crypto.judge import judge
@@ -24,7 +25,10 @@ from elfsig.model import (
     Outcome,
     PacketSigner,
     Params,
+    Part,
+    PublicForm,
     Remark,
+    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -48,6 +52,9 @@ _PREFIX = 2
 class X509Block:
     """One RSA signature, its signer named as kernels describe a key: name, colon, key id in hex."""
 
+    suffix: ClassVar[str] = ".x509-block"
+    modinfo_name: ClassVar[str] = "X509"
+    opaque_value: ClassVar[bool] = True
     id: str = "x509-block"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
@@ -112,6 +119,20 @@ class X509Block:
             raise SigningError(f"{missing.args[0]} is not to be had here") from None
         blob = name + key_id + len(value).to_bytes(_PREFIX, "big") + value
         return blob, TrailerInfo(1, hash_.kernel, 1, len(name), len(key_id))
+
+    def public_form(self, payload: str | None) -> PublicForm:
+        """The signer is named by subject and subject key id of its certificate."""
+        return "certificate"
+
+    def parts(self, blob: bytes, signatures: Sequence[Signature]) -> Iterator[Part]:
+        """The signer's name and key id."""
+        for signature in signatures:
+            yield Part(".signer", signature.facts["signer_name"], "the signer's name")
+            yield Part(".keyid", signature.key_id or b"", "the signer's key id")
+
+    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
+        """A DigestInfo of the message."""
+        return plain_bodies(signature, message)
 
 
 def _names(signer: Signer) -> tuple[bytes, bytes]:

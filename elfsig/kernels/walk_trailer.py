@@ -60,11 +60,11 @@ def flags(case: Case) -> Said:
 
 def marker(case: Case) -> Said:
     """The last 28 bytes of the file."""
-    image, carrier = case.image, ModuleTrailer().id
+    image = case.image
     if image.end > len(MARKER) and image.data[image.end - len(MARKER) : image.end] == MARKER:
         return Went(f"the file ends in the {len(MARKER)}-byte marker: there is a signature")
-    left = remains(image)
-    if left is not None and left.carrier == carrier and left.fault is not None:
+    left = remains(image, (ModuleTrailer(),))
+    if left is not None and left.fault is not None:
         text = f"no marker at the very end: {left.fault.text}"
         return Stop(case.profile.unsigned, "displaced", text)
     if image.end == 0:

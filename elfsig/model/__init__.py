@@ -14,7 +14,8 @@ from elfsig.elf.words import ByteRange, ElfSummary
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Certificate, Key, KeyId, Keyring
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
-from elfsig.model.place import Carrier, MagicInfo, Params, Place, PlaceKind, SectionInfo, TrailerInfo
+from elfsig.model.optional import Part, PublicForm, RsaBody
+from elfsig.model.place import Carrier, MagicInfo, Mark, Params, Place, PlaceKind, SectionInfo, TrailerInfo
 from elfsig.model.report import FileReport, SignatureReport
 from elfsig.model.signature import NO_FACTS, Cause, Envelope, Outcome, Signature
 from elfsig.model.signer import PacketSigner, Signer, SignOptions
@@ -39,15 +40,19 @@ __all__ = [
     "KeyId",
     "Keyring",
     "MagicInfo",
+    "Mark",
     "Message",
     "Outcome",
     "PacketSigner",
     "Pair",
     "Params",
+    "Part",
     "Piece",
     "Place",
     "PlaceKind",
+    "PublicForm",
     "Remark",
+    "RsaBody",
     "SectionInfo",
     "SignOptions",
     "Signature",

@@ -25,11 +25,15 @@ class Basis(StrEnum):
 
 
 class Pair(NamedTuple):
-    """One way to read a format: what is signed, and how that is encoded."""
+    """One way to read a format: what is signed, and how that is encoded.
+
+    ``key_kind`` is that of the format unless given here.
+    """
 
     coverage: Coverage
     envelope: Envelope
     payload: str | None = None
+    key_kind: str | None = None
 
 
 def _any_params(params: Params) -> bool:
@@ -45,6 +49,9 @@ class Format:
     from those the envelope made, the signer's algorithm and the options. ``capabilities`` are the verbs
     that work: show, verify, sign, strip. ``advise`` gives remarks on, or raises SigningError for, a wish
     to sign: (signer algorithm, options, vermagic or None). ``choose`` picks the pair for signing.
+    ``key_kind`` is the kind of key that its kernels read at the least, by the names of keygen.kinds: the
+    one made where nobody chose. ``wrapper`` is what the wrapper says beside a signature that comes in a file
+    of its own, for formats without ``wrap``.
     ``also`` are further carriers at whose places this format's signatures are looked for: one scheme went
     by two section names. ``carrier`` alone is used for signing.
     """
@@ -65,3 +72,5 @@ class Format:
     choose: Callable[[Sequence[Pair], SignOptions, str | None], Pair] | None = None
     why_unsupported: str | None = None
     also: tuple[Carrier, ...] = ()
+    key_kind: str = "rsa2048"
+    wrapper: Params = None

@@ -6,7 +6,7 @@ Offsets and sizes are bytes; every offset is in the decompressed content unless 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
@@ -53,7 +53,16 @@ class MagicInfo(NamedTuple):
     length_field: bytes = b""
 
 
-Params = TrailerInfo | SectionInfo | MagicInfo | None
+class Wrapper(Protocol):
+    """What a wrapper says beside the signature's bytes: a NamedTuple of plain values, hashable. The three
+    above are those of the built-in carriers; a carrier of a third party may have its own."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """The fields by name, as they are shown and written to JSON."""
+        ...
+
+
+Params = Wrapper | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,25 @@ class Place:
         return brief(self)
 
 
+class Mark(NamedTuple):
+    """A text by which a carrier's places are known, and their remains where the wrapper is damaged.
+
+    Of a trailer it is the text that ends the file; ``name`` is what messages call it, and ``known_by`` how
+    many of its first bytes are enough to know it by where the file ends in the middle of it. Of a carrier
+    inside the ELF structure it is the name of a section.
+    """
+
+    text: bytes
+    name: str = "marker"
+    known_by: int = 8
+
+
 class Carrier(Protocol):
-    """Where a signature's bytes lie. Implementations are immutable and do no I/O."""
+    """Where a signature's bytes are. Implementations are immutable and do no I/O.
+
+    Further members are optional: ``in_elf``, ``marks``, ``before``, ``unmarked``, ``anomalies``; see
+    :mod:`elfsig.model.optional`.
+    """
 
     @property
     def id(self) -> str:

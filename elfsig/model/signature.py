@@ -80,7 +80,11 @@ class Outcome(NamedTuple):
 
 
 class Envelope(Protocol):
-    """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do)."""
+    """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do).
+
+    Further members are optional: ``suffix``, ``also_suffixes``, ``from_file``, ``parts``, ``public_form``,
+    ``rsa_bodies``, ``dump``, ``modinfo_name``, ``opaque_value``; see :mod:`elfsig.model.optional`.
+    """
 
     @property
     def id(self) -> str:

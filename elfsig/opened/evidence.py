@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import IO
 
 from elfsig.elf.table import MAGIC
-from elfsig.errors import ReadError
+from elfsig.errors import ReadError, UsageError
 from elfsig.model.brief import brief
 from elfsig.opened.compression import Compression, detect, pack, unpack
 
@@ -90,7 +90,7 @@ def read(source: Source, *, limit: int = LIMIT) -> Evidence:
 
     Raises ReadError, with a code: not-found, permission-denied, is-a-directory, not-a-regular-file,
     symlink-loop, too-large, changed-while-reading, decompression-limit, decompression-damaged (with the
-    offset in the file), io-error.
+    offset in the file), io-error. UsageError for a source of another type.
     """
     path = _label(source)
     try:
@@ -107,7 +107,7 @@ def read(source: Source, *, limit: int = LIMIT) -> Evidence:
 
 def _label(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return os.fsdecode(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "<bytes>"
     name = getattr(source, "name", None)
@@ -116,11 +116,40 @@ def _label(source: Source) -> str:
 
 def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(os.fspath(source), limit)
-    raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else source.read(limit + 1)
+        return _read_path(os.fsdecode(source), limit)
+    raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else read_stream(source, limit)
     if len(raw) > limit:
         raise _too_large(len(raw), limit)
     return raw, None
+
+
+def read_stream(source: object, limit: int) -> bytes:
+    """At most ``limit`` bytes, and one more where there are more, of a binary stream.
+
+    Raises ReadError where the stream cannot be read, UsageError for what is not a binary stream.
+    """
+    take = getattr(source, "read", None)
+    if take is None:
+        text = f"a {type(source).__name__} is not a file: give a path, bytes or a binary stream"
+        raise UsageError(text, code="wrong-type")
+    parts, room = [], limit + 1
+    try:
+        # A raw stream may give less than was asked for, and None where it does not block.
+        while room > 0 and (part := take(room)) not in (None, b""):
+            if not isinstance(part, (bytes, bytearray, memoryview)):
+                raise UsageError(_NOT_BINARY, code="wrong-type")
+            parts.append(bytes(part))
+            room -= len(part)
+    except UnicodeDecodeError:
+        raise UsageError(_NOT_BINARY, code="wrong-type") from None
+    except OSError as reason:
+        raise read_error(reason) from None
+    except ValueError as reason:
+        raise ReadError(f"the stream cannot be read: {reason}", code="io-error") from None
+    return b"".join(parts)
+
+
+_NOT_BINARY = "the stream is not a binary one: open the file in binary mode"
 
 
 def read_error(reason: OSError) -> ReadError:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Format, Place, Remark
+from elfsig.model import Format, Place, Remark, optional
 from elfsig.registry import Registry
 
 MAX_TRAILERS = 64
@@ -53,7 +53,7 @@ def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
     for carrier in registry.trailers:
         for place in carrier.find(view):
             return place
-    return remains(view, outermost)
+    return remains(view, registry.trailers, outermost)
 
 
 def _inner(place: Place) -> Remark:
@@ -79,6 +79,5 @@ def anomalies(image: Image, registry: Registry) -> list[Remark]:
     """What looks like a signature and is none to any kernel, such as a section of the wrong type."""
     remarks: list[Remark] = []
     for carrier in registry.sections_of(image):
-        if look := getattr(carrier, "anomalies", None):
-            remarks += look(image)
+        remarks += optional.anomalies(carrier, image)
     return remarks

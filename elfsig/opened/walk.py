@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
-from elfsig.carriers.magic_trailer import MAGIC as MAGIC_TEXT
-from elfsig.carriers.trailer import MARKER
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
 from elfsig.opened.compression import detect, first_bytes
 from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
+from elfsig.registry import Registry, load
+
+Marks = Sequence[bytes] | None
+"""Texts that make a file worth a look, whatever it is called; None: modules only, by their names."""
 
 
 class Entry(NamedTuple):
@@ -26,14 +28,18 @@ class Entry(NamedTuple):
     error: ReadError | None = None
 
 
-def walk(paths: Iterable[str | os.PathLike[str]], all_files: bool = False) -> Iterator[Entry]:
+def walk(
+    paths: Iterable[str | os.PathLike[str]], all_files: bool = False, registry: Registry | None = None
+) -> Iterator[Entry]:
     """The files meant by ``paths``, one by one: files as given, directories walked in sorted order.
 
     In directories, the names that modules have (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) are taken;
-    with ``all_files`` every file that is ELF (compressed or not) or carries a marker. Symbolic links
-    below a directory are not followed: what they lead to within it is found anyway. What is missing or
-    unreadable becomes an entry with its error, and so does a directory that holds nothing (nothing-found).
+    with ``all_files`` every file that is ELF (compressed or not) or holds the mark of a trailer of
+    ``registry`` (None: the built-in formats). Symbolic links below a directory are not followed: what they
+    lead to within it is found anyway. What is missing or unreadable becomes an entry with its error, and so
+    does a directory that holds nothing (nothing-found).
     """
+    marks = (registry or load(plugins=False)).trailer_texts if all_files else None
     for given in paths:
         path = os.fspath(given)
         try:
@@ -43,10 +49,10 @@ def walk(paths: Iterable[str | os.PathLike[str]], all_files: bool = False) -> It
         except OSError as reason:
             yield Entry(path, error=read_error(reason))
         else:
-            yield from _walk_tree(path, all_files) if is_directory else (Entry(path),)
+            yield from _walk_tree(path, marks) if is_directory else (Entry(path),)
 
 
-def _walk_tree(root: str, all_files: bool) -> Iterator[Entry]:
+def _walk_tree(root: str, marks: Marks) -> Iterator[Entry]:
     empty = True
     pending: list[Iterator[os.DirEntry[str]]] = []
     listing = _listing(root)
@@ -65,11 +71,15 @@ def _walk_tree(root: str, all_files: bool) -> Iterator[Entry]:
                 yield Entry(item.path, root, below)
             else:
                 pending.append(below)
-        elif _is_wanted(item, all_files):
+        elif _is_wanted(item, marks):
             empty = False
             yield Entry(item.path, root)
     if empty:
-        what = "neither an ELF file nor a signature" if all_files else "no module (*.ko, *.ko.gz, .xz, .zst)"
+        what = (
+            "neither an ELF file nor a signature"
+            if marks is not None
+            else "no module (*.ko, *.ko.gz, .xz, .zst)"
+        )
         yield Entry(root, root, ReadError(f"{what} in this directory", code="nothing-found"))
 
 
@@ -81,36 +91,34 @@ def _listing(path: str) -> Iterator[os.DirEntry[str]] | ReadError:
         return read_error(reason)
 
 
-def _is_wanted(item: os.DirEntry[str], all_files: bool) -> bool:
+def _is_wanted(item: os.DirEntry[str], marks: Marks) -> bool:
     if item.is_symlink():
         return False
     if item.name.endswith(MODULE_SUFFIXES):
         return True
-    return all_files and item.is_file(follow_symlinks=False) and _is_of_interest(item.path)
+    return marks is not None and item.is_file(follow_symlinks=False) and _is_of_interest(item.path, marks)
 
 
-def _is_of_interest(path: str) -> bool:
+def _is_of_interest(path: str, marks: Sequence[bytes]) -> bool:
     """Whether this is ELF, packed or not, or has a marker in it; so is what cannot be opened, to be told."""
     try:
         with open(path, "rb", buffering=0, opener=lambda p, _: os.open(p, FLAGS)) as stream:
             head = stream.read(_HEAD)
             kind = detect(head)
             start = head if kind is None else first_bytes(head, kind)
-            return start.startswith(MAGIC) or _has_marker(stream)
+            return start.startswith(MAGIC) or _has_mark(stream, marks)
     except OSError:
         return True
 
 
-def _has_marker(stream: IO[bytes]) -> bool:
+def _has_mark(stream: IO[bytes], marks: Sequence[bytes]) -> bool:
     import mmap
 
     if not os.fstat(stream.fileno()).st_size:
         return False
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(marker) >= 0 for marker in _MARKERS)
+        return any(data.find(mark) >= 0 for mark in marks)
 
 
 _HEAD = 160 << 10
 """Enough for the first block of a zstd frame, which decompresses as a whole."""
-
-_MARKERS = (MARKER[:-1], MAGIC_TEXT)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from elfsig.errors import KeyFileError, SigningError
+from elfsig.errors import KeyFileError, SigningError, UsageError
 from elfsig.model import PacketSigner, Signer
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.x509 import Certificate
+
+SignerKey: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | PrivateKeyTypes"
+"""What :func:`open_signer` takes as a key."""
+
+SignerCertificate: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Certificate"
+"""What :func:`open_signer` takes as a certificate."""
+
+GIVEN = "<certificate>"
+"""The name of a certificate that was given as bytes or as an object."""
 
 MAX_KEY_FILE = 1 << 20
 """Bytes; no private key or certificate is larger."""
@@ -13,6 +28,8 @@ MAX_KEY_FILE = 1 << 20
 
 def read_file(path: str) -> bytes:
     """The content of a key or certificate file. Raises KeyFileError that names it."""
+    if "\0" in path:
+        raise KeyFileError(f"{path!r}: no such file: the name contains a NUL")
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_KEY_FILE + 1)
@@ -24,22 +41,76 @@ def read_file(path: str) -> bytes:
 
 
 def open_signer(
-    key: str,
-    cert: str | None = None,
+    key: SignerKey,
+    cert: SignerCertificate | None = None,
     *,
     read: Callable[[str], bytes] = read_file,
     ask: Callable[[str], bytes] | None = None,
 ) -> Signer | PacketSigner:
-    """The signer that ``key`` names: a file, or what a scheme of :data:`SCHEMES` stands for.
+    """The signer that ``key`` is or names.
 
-    ``cert`` is the path of the certificate, where it is not in the key's own file. ``ask`` gives the
-    passphrase for a key's name (default: signers.passphrase.ask). Raises SigningError.
+    ``key``: the path of a private key (PEM or DER); a text with one of the prefixes ``pkcs11:``, ``gpg:`` and
+    ``gpg1:``; the content of a key file as bytes; or a private key object of the cryptography library.
+    ``cert`` is its certificate, where that is not in the key's own file: a path, the content of a file, or
+    an ``x509.Certificate``. ``ask`` returns the passphrase for the key's name (default: it is read from the
+    terminal, or from ``KBUILD_SIGN_PIN``). ``read`` returns the content of a file. Raises SigningError;
+    UsageError for an object of another type.
     """
     from elfsig.signers import passphrase
 
-    scheme, colon, _ = key.partition(":")
-    opener = SCHEMES.get(scheme) if colon else None
-    return (opener or _open_file)(key, cert, read, ask or passphrase.ask)
+    ask = ask or passphrase.ask
+    cert_name, read = _certificate_input(cert, read)
+    if isinstance(key, (str, os.PathLike)):
+        name = _path(key, "key")
+        scheme, colon, _ = name.partition(":")
+        opener = SCHEMES.get(scheme) if colon and isinstance(key, str) else None
+        return (opener or _open_file)(name, cert_name, read, ask)
+    return _from_memory(key, None if cert_name is None else read(cert_name), cert_name, ask)
+
+
+def _from_memory(
+    key: object, cert: bytes | None, cert_name: str | None, ask: Callable[[str], bytes]
+) -> Signer:
+    """The signer of a key that is given as bytes or as an object."""
+    from elfsig.signers.pem import load_signer, signer_of
+
+    said = cert_name or "<key>"
+    if isinstance(key, (bytes, bytearray, memoryview)):
+        return load_signer(bytes(key), cert, ask, key_name="<key>", cert_name=said)
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    if not isinstance(key, get_args(PrivateKeyTypes)):
+        text = f"a {type(key).__name__} is not a private key: give a path, bytes or a private key object"
+        raise UsageError(text, code="wrong-type")
+    return signer_of(key, cert, key_name="<key>", cert_name=said)
+
+
+def _certificate_input(
+    cert: object, read: Callable[[str], bytes]
+) -> tuple[str | None, Callable[[str], bytes]]:
+    """A name for the certificate, and a ``read`` that knows it: openers take certificates by name."""
+    if cert is None:
+        return None, read
+    if isinstance(cert, (str, os.PathLike)):
+        return _path(cert, "certificate"), read
+    if isinstance(cert, (bytes, bytearray, memoryview)):
+        data = bytes(cert)
+    else:
+        from cryptography.hazmat.primitives.serialization import Encoding
+        from cryptography.x509 import Certificate
+
+        if not isinstance(cert, Certificate):
+            text = f"a {type(cert).__name__} is not a certificate: give a path, bytes or an x509.Certificate"
+            raise UsageError(text, code="wrong-type")
+        data = cert.public_bytes(Encoding.DER)
+    return GIVEN, lambda path: data if path is GIVEN else read(path)
+
+
+def _path(value: str | os.PathLike[str], what: str) -> str:
+    path = os.fsdecode(value)
+    if path.startswith("-----BEGIN "):
+        raise UsageError(f"the {what} is given as PEM in a str: give it as bytes", code="wrong-type")
+    return path
 
 
 Opener = Callable[[str, str | None, Callable[[str], bytes], Callable[[str], bytes]], Signer | PacketSigner]

@@ -115,12 +115,30 @@ def load_signer(
     encrypted key. Raises SigningError: not a key, wrong passphrase, a certificate of another key.
     """
     private = _load_private(key, ask, key_name)
+    if cert is None:
+        return _signer(private, key, key_name, key_name)
+    return _signer(private, cert, key_name, cert_name, required=True)
+
+
+def signer_of(
+    private: Any, cert: bytes | None, *, key_name: str = "the key", cert_name: str = "the certificate"
+) -> FileSigner:
+    """The signer made of a private key object of the cryptography library and, optionally, its certificate.
+
+    Raises SigningError: a key that makes no signatures, a certificate of another key.
+    """
+    return _signer(private, cert, key_name, cert_name, required=True)
+
+
+def _signer(
+    private: Any, source: bytes | None, key_name: str, cert_name: str, *, required: bool = False
+) -> FileSigner:
+    """``source``: where the certificate is to be found; it has to be there where ``required``."""
     public = private.public_key()
     kind = public_kind(public)
     if kind is None:
         raise SigningError(f"{key_name}: a {type(private).__name__} makes no signatures", code="not-a-key")
-    source, name = (key, key_name) if cert is None else (cert, cert_name)
-    certificate = _certificate(source, public, name, required=cert is not None)
+    certificate = None if source is None else _certificate(source, public, cert_name, required=required)
     remarks = tuple(validity(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
 

@@ -10,16 +10,14 @@ The numbers are e times as long as the modulus, 268 million bits for RSA-4096 an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
-from elfsig.crypto.checks import Unsupported, digest_of
-from elfsig.crypto.hashes import HASHES
-from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
-from elfsig.envelopes.cms.statement import stream_digest
+from elfsig.crypto.checks import Unsupported
+from elfsig.crypto.pkcs1 import pkcs1_block
 from elfsig.errors import UsageError
-from elfsig.model import Message, Signature
+from elfsig.model import Envelope, Message, RsaBody, Signature, optional
 
 EXPONENTS = (3, 5, 17, 41, 257, 65537)
 """Tried in this order, and all but the last cost nothing. GnuPG 1 began at 41, PGP at 17."""
@@ -39,18 +37,11 @@ _SMALL = 1 << 16
 _WORD = 8
 
 
-class Body(NamedTuple):
-    """What the padding of a signature holds, if it is over this: ``how`` says over what."""
-
-    how: str
-    content: bytes
-
-
 class Equation(NamedTuple):
     """``value**e`` is congruent to the padded form of one of ``bodies``, modulo the unknown key."""
 
     value: bytes
-    bodies: tuple[Body, ...]
+    bodies: tuple[RsaBody, ...]
 
     @property
     def number(self) -> int:
@@ -67,64 +58,17 @@ class Solution(NamedTuple):
 # --------------------------------------------------------------------------- from signatures to equations
 
 
-def equation(signature: Signature, message: Message) -> Equation | None:
-    """The equation of a signature over ``message``; None where it is no RSA PKCS#1 v1.5 signature that can
-    be computed here."""
-    read = _BODIES.get(signature.envelope)
+def equation(envelope: Envelope, signature: Signature, message: Message) -> Equation | None:
+    """The equation of a signature over ``message``; None where it is not an RSA PKCS#1 v1.5 signature whose
+    padding ``envelope`` knows, or where it cannot be computed on this machine."""
     bits = len(signature.value) * 8
-    if read is None or signature.algorithm != "rsa" or not MIN_BITS <= bits <= MAX_BITS:
+    if signature.algorithm != "rsa" or not MIN_BITS <= bits <= MAX_BITS:
         return None
     try:
-        bodies = tuple(read(signature, message))
-    except (Unsupported, KeyError):
+        bodies = tuple(optional.rsa_bodies(envelope, signature, message))
+    except Unsupported:
         return None
     return Equation(signature.value, bodies) if bodies else None
-
-
-def _cms(signature: Signature, message: Message) -> Iterator[Body]:
-    """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message is then."""
-    signed = signature.detail.signed_der
-    stream = message if signed is None else signed
-    how = message.coverage if signed is None else "signed attributes"
-    name = signature.hash or ""
-    yield Body(how, digest_info(name, stream_digest(stream, name)))
-
-
-def _plain(signature: Signature, message: Message) -> Iterator[Body]:
-    name = signature.hash or "sha1"
-    yield Body(message.coverage, digest_info(name, digest_of(message, name)))
-
-
-def _openpgp(signature: Signature, message: Message) -> Iterator[Body]:
-    """RFC 4880, 5.2.4. Where the packet's 16 bits of the hash say otherwise, it is not over this message."""
-    packet, name = signature.detail, signature.hash or ""
-    digest = digest_of(message, name, packet.completion)
-    if packet.left16 == digest[:2]:
-        yield Body(message.coverage, digest_info(name, digest))
-
-
-def _digsig(signature: Signature, message: Message) -> Iterator[Body]:
-    """Version 2 is an ordinary signature; version 1 (lib/digsig.c) has SHA-1 without a DigestInfo over the
-    digest and the header, and old signers left the hash's number at 0 whatever they had used."""
-    if signature.detail.version == 2:
-        yield from _plain(signature, message)
-        return
-    names = [signature.hash or "sha1"]
-    if signature.facts["hash_number"] == 0:
-        names += ["sha256", "sha512"]
-    for name in names:
-        inner = HASHES["sha1"].new()
-        inner.update(digest_of(message, name) + signature.detail.header)
-        yield Body(f"{message.coverage}, {name}", inner.digest())
-
-
-_BODIES: Mapping[str, Callable[[Signature, Message], Iterator[Body]]] = {
-    "cms": _cms,
-    "x509-block": _plain,
-    "openpgp": _openpgp,
-    "digsig": _digsig,
-    "raw-rsa": _plain,
-}
 
 
 # --------------------------------------------------------------------------- arithmetic

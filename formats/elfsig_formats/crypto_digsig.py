@@ -37,6 +37,7 @@ CRYPTO_DIGSIG = Format(
     basis_text="the signing tool read (ima-evm-utils 203f058); the kernel half of the proposal was not found",
     aliases=("modsig",),
     selects=_is_u16,
+    wrapper=MagicInfo("u16"),
     default_hash="sha1",
     choose=_choose,
 )

@@ -54,10 +54,11 @@ GKH = Format(
     also=(REDHAT.carrier,),  # the scheme is often quoted, and was surely used, with the other spelling
     pairs=(
         Pair(TEXTDATA, OpenPgp(), "openpgp"),
-        Pair(TEXTDATA, EncryptedDigest(), "encrypted-digest"),
-        Pair(TEXTDATA, RawRsa(), "raw-rsa"),
-        Pair(TEXTDATA_2003, RawRsa(), "raw-rsa"),
+        Pair(TEXTDATA, EncryptedDigest(), "encrypted-digest", "rsa2048"),
+        Pair(TEXTDATA, RawRsa(), "raw-rsa", "rsa2048"),
+        Pair(TEXTDATA_2003, RawRsa(), "raw-rsa", "rsa2048"),
     ),
+    key_kind="dsa1024",
     kernels="Greg KH's tree 2003/04, Fedora Core 2",
     basis=Basis.ORIGINAL_CODE,
     basis_text="the mod tool and Fedora Core 2's verification code run on vectors; no authentic module seen",

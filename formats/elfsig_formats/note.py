@@ -58,6 +58,7 @@ NOTE = Format(
     title="OpenPGP in an ELF note",
     carrier=NoteCarrier(NAME, OWNER, NOTE_TYPE),
     pairs=tuple(Pair(coverage, OpenPgp()) for coverage in (SORTED, FILEORDER, FILEORDER_NOBUILDID)),
+    key_kind="dsa1024",
     kernels="RHEL 6, Oracle UEK2, Howells 2011-12",
     basis=Basis.ORIGINAL_CODE,
     basis_text="RHEL 6's code run on vectors; UEK2's and Howells' read; no authentic module seen",

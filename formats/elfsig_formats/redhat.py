@@ -40,6 +40,7 @@ REDHAT = Format(
     title="OpenPGP in section .module_sig",
     carrier=SectionCarrier(NAME, frozenset({SHT_PROGBITS}), "last"),
     pairs=(Pair(FILEORDER, OpenPgp()),),
+    key_kind="dsa1024",
     kernels="Fedora Core 2 (2.6.10) to 6, RHEL 4, RHEL 5",
     basis=Basis.ORIGINAL_CODE,
     basis_text="verification code of RHEL 4, RHEL 5 and FC6 run on vectors; no authentic module seen",

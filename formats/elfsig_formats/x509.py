@@ -17,6 +17,7 @@ X509 = Format(
     title="X.509-era trailer",
     carrier=ModuleTrailer(),
     pairs=(Pair(WholeFile(), X509Block()),),
+    key_kind="rsa4096",
     kernels="3.7 to 4.2, RHEL 7, SLES 12",
     basis=Basis.SOURCE,
     basis_text="kernel/module_signing.c and scripts/sign-file of 3.7 read; later kernels' refusal booted",

@@ -12,6 +12,7 @@ X509_RC1 = Format(
     title="X.509-era trailer, marker first",
     carrier=MarkerFirst(),
     pairs=(Pair(WholeFile(), X509Block()),),
+    key_kind="rsa4096",
     kernels="3.7-rc1",
     basis=Basis.SOURCE,
     basis_text="scripts/sign-file (shell) and kernel/module_signing.c of October 2012 read",

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import format_type, limit_option, path_type
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.opened.evidence import Evidence, read
+from elfsig.verbs.edit.attach import OF_THE_SOURCE, attach, taken
 from elfsig.verbs.edit.change import Change, tail_of
 
 if TYPE_CHECKING:
@@ -48,9 +50,6 @@ def command(
     part is a CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, .digsig), a module argument,
     or a whole trailer.
     """
-    from elfsig.cli.commands.verify import keyring
-    from elfsig.verbs.edit.attach import OF_THE_SOURCE
-
     registry = settings.registry
     keys = keyring(how.pop("trust"), ())
     data = read(source, limit=limit).content
@@ -76,8 +75,6 @@ def _change(
     layer: int | None,
     **how: Any,
 ) -> Change:
-    from elfsig.verbs.edit.attach import attach, taken
-
     behind = tail_of(evidence)
     if behind is not None and not how["replace"]:
         text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from elfsig.batch.workers import run
 from elfsig.cli import exit_codes
+from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -21,17 +23,25 @@ from elfsig.cli.options.common import (
     paths_argument,
     trust_options,
 )
+from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import report_on
+from elfsig.cli.render import audit as render_audit
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
+from elfsig.kernels.names import module_name
 from elfsig.model import Remark
+from elfsig.model.json_form import dumps
+from elfsig.opened.atomic import write_atomic
 from elfsig.opened.walk import Entry, walk
+from elfsig.verbs.audit.audit import Gate, audit, outcome, unreadable
+from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
 from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
-    from elfsig.verbs.audit.audit import Audited, Gate, Outcome
+    from elfsig.verbs.audit.audit import Audited, Outcome
     from elfsig.verbs.audit.expected import Loaded
     from elfsig.verbs.verify.kernel import KernelQuestion
 
@@ -91,10 +101,6 @@ def command(
     those that are missing. Ends with 0 when there is nothing to find fault with, with 3 when a kernel's
     refusal is all there is, else with 1; with 5 when a file could not be read.
     """
-    from elfsig.batch.workers import run
-    from elfsig.verbs.audit.audit import outcome, unreadable
-    from elfsig.verbs.audit.expected import expected
-
     gate = _gate(settings, demand)
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
@@ -103,14 +109,12 @@ def command(
     def lost(entry: Entry, how: str) -> Audited:
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
 
-    found = _chosen(walk(paths, all_files), in_use)
+    found = _chosen(walk(paths, all_files, settings.registry), in_use)
     results = list(watched(run(work, found, jobs, lost=lost)))
     if not results and in_use is None:
         raise ReadError("nothing to look at", code="nothing-found")
     more = [] if wanted is None else wanted.faults(results)
     if in_use is not None:
-        from elfsig.verbs.audit.expected import in_use_faults
-
         more += in_use_faults(in_use, results)
     done = outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
     _write_files(done, results, junit, sarif)
@@ -126,10 +130,6 @@ def exit_code(done: Outcome) -> int:
 
 def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
     """Raises UsageError, KeySourceError for unknown names."""
-    from elfsig.cli.commands.verify import keyring
-    from elfsig.verbs.audit.audit import Gate
-    from elfsig.verbs.verify.examine import Question
-
     registry = settings.registry
     trust, keys = demand["trust"], demand["keys"]
     if not trust:
@@ -144,8 +144,6 @@ def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
 
 
 def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuestion]:
-    from elfsig.cli.options.kernel import KernelWish, question_of
-
     enforce = demand["loaded"] is not None
     for kernel in demand["kernels"]:
         wish = KernelWish(kernel, enforce=enforce)
@@ -153,8 +151,6 @@ def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuest
 
 
 def _worker(gate: Gate, limit: int) -> Callable[[Entry], Audited]:
-    from elfsig.verbs.audit.audit import audit, unreadable
-
     def work(entry: Entry) -> Audited:
         evidence, report = report_on(entry, gate.question, limit)
         if evidence is None:
@@ -165,8 +161,6 @@ def _worker(gate: Gate, limit: int) -> Callable[[Entry], Audited]:
 
 
 def _in_use(path: str | None) -> tuple[Loaded, ...] | None:
-    from elfsig.verbs.audit.expected import loaded
-
     return None if path is None else loaded(path)
 
 
@@ -175,7 +169,6 @@ def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterat
     if in_use is None:
         yield from entries
         return
-    from elfsig.kernels.names import module_name
 
     names = {module.name for module in in_use}
     for entry in entries:
@@ -184,14 +177,9 @@ def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterat
 
 
 def _write_files(done: Outcome, results: Sequence[Audited], junit: str | None, sarif: str | None) -> None:
-    from elfsig.cli.render import audit as render_audit
-    from elfsig.opened.atomic import write_atomic
-
     if junit is not None:
         write_atomic(junit, render_audit.junit(done, results))
     if sarif is not None:
-        from elfsig.model.json_form import dumps
-
         write_atomic(sarif, dumps(render_audit.sarif(done)).encode("ascii") + b"\n")
 
 
@@ -202,8 +190,6 @@ def _tell(
     results: Sequence[Audited],
     in_use: Sequence[Loaded] | None,
 ) -> None:
-    from elfsig.cli.render import audit as render_audit
-
     if machine.form == "jsonl":
         objects = render_audit.file_objects(done, results)
         write_files(settings, machine, (line_of(**each) for each in objects))

@@ -8,14 +8,18 @@ from typing import NamedTuple
 
 import click
 
+from elfsig.batch.workers import run
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect
+from elfsig.cli.render import compare as render_compare
+from elfsig.cli.render.compare import bare_object
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
 from elfsig.opened.walk import walk
 from elfsig.registry import Registry
@@ -111,7 +115,6 @@ def _tree(root: str) -> dict[str, str]:
 def _spread(asked: Asked, pairs: list[Pair], jobs: int) -> Iterator[Result]:
     if len(pairs) == 1:
         return map(_worker(asked), pairs)
-    from elfsig.batch.workers import run
 
     work = _worker(asked)
 
@@ -150,11 +153,7 @@ def _code(found: Comparison, coverage: str | None) -> int:
 
 
 def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
-    from elfsig.cli.render import compare as render_compare
-
     if asked.machine.wanted:
-        from elfsig.model.json_form import dumps
-
         return dumps(render_compare.comparison_object(found, pair.path))
     if pair.path is None:
         return "".join(f"{line}\n" for line in render_compare.lines(found))
@@ -181,7 +180,4 @@ def _failed(pair: Pair, fault: ElfsigError, asked: Asked) -> Result:
 
 
 def _bare(pair: Pair, **filled: object) -> str:
-    from elfsig.cli.render.compare import bare_object
-    from elfsig.model.json_form import dumps
-
     return dumps({**bare_object(pair.path), **filled})

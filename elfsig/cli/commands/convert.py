@@ -11,6 +11,7 @@ import click
 
 from elfsig.batch.edit import Output, edit
 from elfsig.cli import exit_codes
+from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
     Machine,
     format_type,
@@ -20,6 +21,7 @@ from elfsig.cli.options.common import (
     path_type,
     paths_argument,
 )
+from elfsig.cli.options.detached import outside_of
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
@@ -31,6 +33,8 @@ from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
 from elfsig.opened.evidence import Evidence
 from elfsig.verbs.edit.change import Change, Done
+from elfsig.verbs.edit.convert import Target, options_for, plan
+from elfsig.verbs.edit.convert_record import convert_file
 
 if TYPE_CHECKING:
     from elfsig.verbs.edit.convert import Plan
@@ -79,8 +83,6 @@ def command(
     of its own, in the same order; what must be made first is made first. Of every file there is a record:
     what it was, what it is, what was changed (--json, --jsonl, --record).
     """
-    from elfsig.verbs.edit.convert_record import convert_file
-
     plan, signers = _plan(settings, paths, ids, key_words, options, how, output.dry)
 
     def change(evidence: Evidence) -> Change:
@@ -178,10 +180,6 @@ def _plan(
     dry: bool,
 ) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
     """The plan, and the signers in the order of ``--to``."""
-    from elfsig.cli.commands.verify import keyring
-    from elfsig.cli.options.detached import outside_of
-    from elfsig.verbs.edit.convert import Target, options_for, plan
-
     registry = how["variants"](settings.registry)
     formats = [registry.get(name) for name in ids]
     keys = keyring(how["trust"], ())

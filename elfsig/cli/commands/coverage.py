@@ -15,11 +15,15 @@ from elfsig.cli.options.common import Machine, limit_option, machine_options, pa
 from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
+from elfsig.cli.render.coverage import map_object, text
+from elfsig.cli.render.coverage_page import page
+from elfsig.cli.render.coverage_svg import document
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, visible
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.model import Verdict
+from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence, read
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
@@ -128,8 +132,6 @@ def _proof(cover: Cover, question: Question, outside: Outside | None, wish: Wish
 
 
 def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof | None]) -> None:
-    from elfsig.cli.render.coverage import text
-
     if not found:
         click.echo(f"{visible(path)}: no signature found: nothing is protected")
     for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
@@ -145,8 +147,6 @@ def _write_json(
     found: list[Cover],
     proofs: list[Proof | None],
 ) -> None:
-    from elfsig.cli.render.coverage import map_object
-
     maps = [map_object(cover, proof) for cover, proof in zip(found, proofs, strict=True)]
     write_document(settings, machine, path=visible(evidence.path), content_size=len(image.data), maps=maps)
 
@@ -163,12 +163,8 @@ def _write_pictures(
     if html == svg == "-":
         raise UsageError("--html and --svg cannot both go to stdout")
     if html is not None:
-        from elfsig.cli.render.coverage_page import page
-
         _write(page(evidence, image, found, proofs), html, evidence)
     if svg is not None:
-        from elfsig.cli.render.coverage_svg import document
-
         _write(document(evidence, found), svg, evidence)
     return [name for name in (html, svg) if name is not None]
 
@@ -179,7 +175,6 @@ def _write(text: str, output: str, evidence: Evidence) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    from elfsig.opened.atomic import write_atomic
 
     if os.path.exists(output) and os.path.samefile(output, evidence.path):
         raise UsageError("the picture would replace the file that it is taken of")

@@ -18,6 +18,8 @@ from elfsig.crypto.hashes import Hash
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.model import Message
+from elfsig.model.json_form import carrier_object, remark_object
+from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence, read
 from elfsig.verbs.inspect.digest import Stream, chosen, streams
 
@@ -112,8 +114,6 @@ def _without(each: Stream) -> str:
 
 
 def _object(each: Stream, hash_: Hash) -> dict[str, Any]:
-    from elfsig.model.json_form import carrier_object, remark_object
-
     message, fault = each.message, each.fault
     return {
         "coverage": each.coverage,
@@ -140,7 +140,6 @@ def _write(message: Message, output: str, evidence: Evidence) -> None:
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return
-    from elfsig.opened.atomic import write_atomic
 
     if os.path.exists(output) and os.path.samefile(output, evidence.path):
         raise UsageError("the stream would replace the file that it is taken from")

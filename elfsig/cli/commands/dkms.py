@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.common import hash_wished
 from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
+from elfsig.host import dkms
 from elfsig.model import SignOptions
 from elfsig.opened.evidence import Evidence, read
+from elfsig.signers import open_signer
 from elfsig.verbs.edit.change import Change, Done
+from elfsig.verbs.edit.sign import sign_file
+from elfsig.verbs.edit.strip import strip
 
 if TYPE_CHECKING:
     from elfsig.host.dkms import Built
@@ -62,8 +67,6 @@ def setup(
     kernel's sign-file for every module. With --module, a POST_BUILD hook that /etc/dkms/NAME.conf links to:
     it signs inside the compression. Key and certificate are tried first.
     """
-    from elfsig.host import dkms
-
     if remove:
         for path in dkms.remove(root):
             click.echo(f"{path}: removed")
@@ -98,8 +101,6 @@ def _enrollable(cert: str) -> str:
 
 def _try_out(key: str, cert: str) -> None:
     """Raises SigningError now for what would fail in every build: no key, another key's certificate."""
-    from elfsig.signers import open_signer
-
     for remark in getattr(open_signer(key, cert), "remarks", ()):
         complain(remark.text, cert, word="warning: ")
 
@@ -141,8 +142,6 @@ def resign(
     For after a change of keys: no module is built anew. The built and the installed copy stay the same
     file, as dkms status wants them to be; old signatures are removed exactly.
     """
-    from elfsig.host import dkms
-
     chosen = hash_wished(hash_name).name if hash_name else None
     found = dkms.built(root, modules, kernels)
     if not found:
@@ -165,10 +164,6 @@ def _resigned(
     group: list[Built], words: tuple[str, str], options: SignOptions, registry: Registry, dry: bool
 ) -> Iterator[Done]:
     """The built modules first; then each installed copy of the same code gets the very same signature."""
-    from elfsig.batch.up_to_date import is_done, wish
-    from elfsig.signers import open_signer
-    from elfsig.verbs.edit.sign import sign_file
-
     signer, format_ = open_signer(*words), registry.get("pkcs7")
     wanted = None if options.force else wish(format_, signer, options, registry)
 
@@ -187,8 +182,6 @@ def _resigned(
 
 def _like(path: Path, registry: Registry, make: Work) -> Work:
     """Give a copy the signed content of ``path``, where the code in it is the same; else leave it alone."""
-    from elfsig.verbs.edit.strip import strip
-
     source = read(str(path))
     plain = strip(source.content, registry, everything=True).content
 

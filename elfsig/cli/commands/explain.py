@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.cli import exit_codes
+from elfsig.cli.commands.explain_machine import run
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
     Machine,
@@ -20,10 +21,13 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
 from elfsig.cli.reading import Result, collect, entries, finish, report_on
+from elfsig.cli.render.kernel import told
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
+from elfsig.model.json_form import dumps, file_object
 from elfsig.opened.walk import Entry
 from elfsig.verbs.verify.examine import Question
+from elfsig.verbs.verify.kernel import ask, with_kernel
 
 if TYPE_CHECKING:
     from elfsig.verbs.verify.kernel import KernelQuestion
@@ -58,8 +62,6 @@ def command(
     system. Nothing else ever looks at the machine that elfsig runs on.
     """
     if this_machine or root is not None:
-        from elfsig.cli.commands.explain_machine import run
-
         if modarg is not None:
             raise UsageError("--modarg is for a kernel that no machine runs any more: name it with --kernel")
         return run(settings, paths, trust, keys, wish, root or "/", machine)
@@ -82,10 +84,6 @@ def worker(
     settings: Settings, question: KernelQuestion, machine: Machine, limit: int
 ) -> Callable[[Entry], Result]:
     """What is done for one file: the walk told, or the file's object."""
-    from elfsig.cli.render.kernel import told
-    from elfsig.model.json_form import dumps, file_object
-    from elfsig.verbs.verify.kernel import ask, with_kernel
-
     plain = Question(settings.registry, question.ring, machine.wanted, True)
 
     def work(entry: Entry) -> Result:

@@ -17,6 +17,7 @@ from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.explain import OnMachine, explain, question
 from elfsig.host.machine import Machine as System
 from elfsig.model.json_form import Json, dumps, file_object
+from elfsig.trust.keyring import read_argument
 from elfsig.verbs.verify.examine import Question, examine
 from elfsig.verbs.verify.kernel import KernelQuestion, with_kernel
 
@@ -31,8 +32,6 @@ def run(
     machine: Machine,
 ) -> int:
     """Explain each of ``names`` on the system below ``root``; the exit code. Raises UsageError."""
-    from elfsig.trust.keyring import read_argument
-
     if not Path(root).is_dir():
         raise UsageError(f"{root}: no directory", code="no-root")
     system = System(Path(root))

@@ -12,6 +12,7 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
 from elfsig.model import Format
 from elfsig.registry import Registry
+from elfsig_formats import BUILTIN
 
 HEADINGS = ("Id", "Carrier", "Coverage", "Envelope", "Verbs", "Basis", "Kernels")
 VERBS = ("show", "verify", "sign", "strip")
@@ -59,8 +60,6 @@ def formats_object(registry: Registry) -> dict[str, Any]:
 
 
 def _format_object(each: Format) -> dict[str, Any]:
-    from elfsig_formats import BUILTIN
-
     carrier = each.carrier
     return {
         "id": each.id,

@@ -9,9 +9,13 @@ import click
 
 from elfsig.cli.options.common import Machine, json_option
 from elfsig.cli.render.documents import write_document
+from elfsig.cli.render.kernel import BASES, looks_at
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
+from elfsig.kernels.catalogue import PROFILES
+from elfsig.kernels.policy import WALKS
+from elfsig.kernels.select import AUTO, choose
 
 HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "Releases")
 
@@ -29,9 +33,6 @@ def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
     Basis: booted (real kernels were asked), original-code (their code was run), source (it was read),
     recalled.
     """
-    from elfsig.kernels.catalogue import PROFILES
-    from elfsig.kernels.select import AUTO, choose
-
     if kernel == AUTO:
         raise UsageError("auto needs a module: elfsig explain FILE --kernel auto")
     chosen = [choose(kernel).profile] if kernel is not None else list(PROFILES.values())
@@ -46,8 +47,6 @@ def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
 
 
 def _row(each: Any) -> tuple[str, ...]:
-    from elfsig.kernels.policy import WALKS
-
     assert each.walk in WALKS
     reply = each.replies.enforcing.get(each.unsigned)
     answer = each.unsigned if reply is None else reply.errno or "loads"
@@ -62,9 +61,6 @@ def _row(each: Any) -> tuple[str, ...]:
 
 
 def _full(each: Any) -> Iterator[str]:
-    from elfsig.cli.render.kernel import BASES, looks_at
-    from elfsig.kernels.policy import WALKS
-
     yield f"{each.id}: {each.title}"
     yield (
         f"  releases: such as {each.releases.words}"
@@ -98,7 +94,6 @@ def _replies(each: Any) -> Iterator[str]:
 
 def profile_object(each: Any) -> dict[str, Any]:
     """A profile as JSON values."""
-    from elfsig.kernels.policy import WALKS
 
     def table(replies: Any) -> dict[str, Any] | None:
         return None if replies is None else {inner: reply._asdict() for inner, reply in replies.items()}

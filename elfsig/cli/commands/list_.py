@@ -77,7 +77,7 @@ def command(
     registry = settings.registry
     if sections and (only or detached or modarg):
         raise UsageError("--sections is for all sections, and for what is in the file")
-    found, single = entries(paths, all_files)
+    found, single = entries(paths, all_files, settings.registry)
     outside = outside_of(detached, modarg, single)
     look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if look.with_path:

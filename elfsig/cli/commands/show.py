@@ -16,6 +16,7 @@ from elfsig.errors import UsageError
 from elfsig.model import FileReport, Verdict
 from elfsig.model.json_form import dumps, file_object
 from elfsig.opened.walk import Entry
+from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 
 
@@ -26,6 +27,7 @@ class Look(NamedTuple):
     nul: bool
     asn1: bool
     packets: bool
+    dump: bool
 
 
 @click.command("show")
@@ -35,6 +37,7 @@ class Look(NamedTuple):
 @click.option("-0", "--null", "nul", is_flag=True, help="NUL instead of newline, FIELD=VALUE.")
 @click.option("--asn1", is_flag=True, help="The ASN.1 of signatures, in the look of openssl asn1parse.")
 @click.option("--packets", is_flag=True, help="The OpenPGP packets, in the look of gpg --list-packets.")
+@click.option("--dump", is_flag=True, help="Each signature's elements, as its own encoding has them.")
 @click.option("--extract", "folder", type=path_type, metavar="DIR", help="Write every part to a file in DIR.")
 @click.option("--force", is_flag=True, help="With --extract: replace files that are there.")
 @outside_options
@@ -73,7 +76,7 @@ def command(
     def work(entry: Entry) -> Result:
         nonlocal first
         report = report_on(entry, question, limit, outside).report
-        text = dumps(file_object(report)) if machine.wanted else _text(report, wish)
+        text = dumps(file_object(report)) if machine.wanted else _text(report, wish, settings.registry)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))
 
@@ -85,24 +88,24 @@ def _check(machine: Machine, wish: Look, folder: str | None) -> None:
     wanted = (
         machine.wanted,
         wish.field is not None or wish.nul,
-        wish.asn1 or wish.packets,
+        wish.asn1 or wish.packets or wish.dump,
         folder is not None,
     )
     if sum(wanted) > 1:
-        text = "one at a time: fields (-F, -0), elements (--asn1, --packets), parts (--extract), JSON"
+        text = "one at a time: fields (-F, -0), elements (--asn1, --packets, --dump), parts (--extract), JSON"
         raise UsageError(text)
 
 
-def _text(report: FileReport, wish: Look) -> str:
+def _text(report: FileReport, wish: Look, registry: Registry) -> str:
     if report.error is not None:
         return ""
-    if wish.asn1 or wish.packets:
+    if wish.asn1 or wish.packets or wish.dump:
         from elfsig.cli.commands.show_parts import dumped
 
-        return dumped(report, asn1=wish.asn1, packets=wish.packets)
+        return dumped(report, registry, asn1=wish.asn1, packets=wish.packets, own=wish.dump)
     if wish.field is None and not wish.nul:
-        return render_show.text(report)
-    return render_show.picked(report, wish.field, wish.nul)
+        return render_show.text(report, registry.modinfo_names)
+    return render_show.picked(report, registry.modinfo_names, wish.field, wish.nul)
 
 
 def _code(report: FileReport) -> int:

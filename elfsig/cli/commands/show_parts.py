@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
@@ -12,17 +12,25 @@ from elfsig.cli.hints import hinted
 from elfsig.cli.reading import report_on
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
+from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
-from elfsig.model import FileReport, SignatureReport
+from elfsig.model import FileReport, SignatureReport, optional
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.walk import Entry
+from elfsig.registry import Registry
+from elfsig.verbs.inspect.extract import pieces
 from elfsig.verbs.verify.examine import Question
 
 
-def dumped(report: FileReport, *, asn1: bool, packets: bool) -> str:
-    """The signatures of a file element by element, each under a line that names it."""
-    found = [line for sig in _blobs(report) for line in _dump(report, sig, asn1, packets)]
+def dumped(report: FileReport, registry: Registry, *, asn1: bool, packets: bool, own: bool) -> str:
+    """The signatures of a file element by element, each under a line that names it: as ASN.1, as OpenPGP
+    packets, or as its own encoding has them."""
+    found = [
+        line
+        for sig in _blobs(report)
+        for line in (*_head(report, sig), *_dump(sig, registry, asn1, packets, own))
+    ]
     if not found:
         what = "no signature's bytes" if report.signatures else "no signature"
         complain(f"{what}, nothing to take apart", report.path, word="note: ")
@@ -38,19 +46,34 @@ def _blobs(report: FileReport) -> Iterator[SignatureReport]:
             yield sig
 
 
-def _dump(report: FileReport, sig: SignatureReport, asn1: bool, packets: bool) -> Iterator[str]:
-    blob, where = sig.place.blob, sig.place.blob_start
-    size = plural(len(blob), "byte")
+def _head(report: FileReport, sig: SignatureReport) -> Iterator[str]:
+    size, where = plural(len(sig.place.blob), "byte"), sig.place.blob_start
     yield visible(f"{report.path}: {sig.format or 'unknown'} signature, {size} at {where:#x}")
+
+
+def _dump(sig: SignatureReport, registry: Registry, asn1: bool, packets: bool, own: bool) -> Iterator[str]:
+    blob = sig.place.blob
     if asn1:
         yield from _asn1(blob)
     if packets:
         yield from _packets(blob)
+    if own:
+        yield from map(visible, _own(sig, registry))
+
+
+def _own(sig: SignatureReport, registry: Registry) -> Iterable[str]:
+    """As the envelope lists it; where nothing could be parsed, the first of the format."""
+    if sig.claims is not None:
+        envelope = registry.envelopes[sig.claims.envelope]
+    elif sig.format is not None:
+        envelope = registry.get(sig.format).pairs[0].envelope
+    else:
+        return ["  no listing: no format claims these bytes"]
+    lines = optional.dump(envelope, sig.place.blob)
+    return [f"  no listing of {envelope.id}: see its fields with show"] if lines is None else lines
 
 
 def _asn1(blob: bytes) -> Iterator[str]:
-    from elfsig.envelopes.cms.dump import lines
-
     return lines(blob) if blob[:1] == b"\x30" else iter(["  no ASN.1: see its fields with show"])
 
 
@@ -91,8 +114,6 @@ def _below(entry: Entry) -> str:
 
 def _write(evidence: Evidence, stem: str, question: Question, force: bool) -> None:
     """All parts of one file, or none where one of them is there already. Raises WriteError."""
-    from elfsig.verbs.inspect.extract import pieces
-
     taken = pieces(evidence, question.registry)
     for text in remark_words(taken.remarks):
         complain(text, evidence.path, word="warning: ")

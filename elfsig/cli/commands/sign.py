@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.batch.journal import Journal, asked
+from elfsig.batch.up_to_date import is_done, wish
+from elfsig.cli.commands.sign_elsewhere import run
+from elfsig.cli.commands.sign_job import Job
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
@@ -18,11 +22,10 @@ from elfsig.model import SignOptions
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.walk import walk
 from elfsig.verbs.edit.change import Change
+from elfsig.verbs.edit.sign import sign_file
 
 if TYPE_CHECKING:
-    from elfsig.batch.journal import Journal
     from elfsig.batch.up_to_date import Wish
-    from elfsig.cli.commands.sign_job import Job
     from elfsig.model.json_form import Json
 
 Work = Callable[[Evidence], Change]
@@ -78,8 +81,6 @@ def command(
     again), and signatures of others are replaced, exactly. A module that is named itself is refused
     when it is signed, unless --replace or --stack says what is meant.
     """
-    from elfsig.cli.commands.sign_job import Job
-
     replace, stack = how["replace"], how["stack"]
     if replace and stack:
         raise UsageError("--replace and --stack exclude each other")
@@ -89,17 +90,12 @@ def command(
         return _sign(job, report_file, settings.argv)
     if report_file is not None:
         raise UsageError("--report is for signing here")
-    from elfsig.cli.commands.sign_elsewhere import run
 
     return run(job, prepare, attach, how["form"])
 
 
 def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     """Sign with a key that is at hand; the exit code."""
-    from elfsig.batch.journal import asked
-    from elfsig.batch.up_to_date import wish
-    from elfsig.verbs.edit.sign import sign_file
-
     if job.format_id is None:
         raise click.UsageError("Missing option '--format'.")
     format_, options, output = job.registry.get(job.format_id), job.options, job.output
@@ -124,8 +120,6 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
 
 def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
     """``make``, but for modules in directories that bear the very signature already."""
-    from elfsig.batch.up_to_date import is_done
-
     named = frozenset(job.paths)
 
     def work(evidence: Evidence) -> Change:
@@ -138,8 +132,6 @@ def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
 
 
 def _journal(path: str, asked_for: Json, argv: Sequence[str], again: bool, dry: bool) -> Journal:
-    from elfsig.batch.journal import Journal
-
     if dry:
         raise UsageError("--report and --dry-run exclude each other")
     return Journal(path, asked_for, argv, again=again)

@@ -7,16 +7,19 @@ import time
 from typing import TYPE_CHECKING
 
 from elfsig.batch.edit import edit
+from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.output import report
 from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
 from elfsig.opened.evidence import Evidence
+from elfsig.signers.deferred import Replayer
 from elfsig.verbs.edit.change import Change
+from elfsig.verbs.remote.complete import Answers, answer_file
+from elfsig.verbs.remote.prepare import Manifest, prepare_file, read_manifest
 
 if TYPE_CHECKING:
     from elfsig.batch.up_to_date import Wish
     from elfsig.cli.commands.sign_job import Job
-    from elfsig.verbs.remote.complete import Answers
     from elfsig.verbs.remote.prepare import Form
 
 
@@ -29,8 +32,6 @@ def run(job: Job, to_prepare: str | None, to_attach: str | None, form: Form) -> 
 
 def prepare(job: Job, folder: str, form: Form) -> int:
     """Write what is to be signed, and the manifest, to ``folder``. Raises UsageError, SigningError."""
-    from elfsig.verbs.remote.prepare import Manifest, prepare_file
-
     if job.format_id is None:
         raise UsageError("--prepare needs --format", code="format")
     format_ = job.registry.get(job.format_id)
@@ -52,9 +53,6 @@ def prepare(job: Job, folder: str, form: Form) -> int:
 
 def attach(job: Job, folder: str) -> int:
     """Put the signatures in ``folder`` onto the modules. Raises UsageError, SigningError."""
-    from elfsig.batch.up_to_date import is_done
-    from elfsig.verbs.remote.complete import answer_file
-
     answers = _answers(job, folder)
     wanted = _wish(answers, job)
 
@@ -70,9 +68,6 @@ def attach(job: Job, folder: str) -> int:
 
 def _answers(job: Job, folder: str) -> Answers:
     """By the manifest, where there is one; else by the options alone."""
-    from elfsig.verbs.remote.complete import Answers
-    from elfsig.verbs.remote.prepare import read_manifest
-
     if not os.path.isdir(folder):
         raise UsageError(f"{folder}: no such directory of signatures", code="no-answers")
     order = read_manifest(folder)
@@ -89,9 +84,6 @@ def _answers(job: Job, folder: str) -> Answers:
 
 
 def _wish(answers: Answers, job: Job) -> Wish | None:
-    from elfsig.batch.up_to_date import wish
-    from elfsig.signers.deferred import Replayer
-
     if answers.half is None or answers.options.force:
         return None
     signer = Replayer(answers.folder, answers.half, b"")

@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from elfsig.errors import ElfsigError
+from elfsig.carriers.trailer import MARKER, pack_info
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.elf.image import Image
+from elfsig.envelopes.cms.envelope import read
+from elfsig.envelopes.cms.make import create
+from elfsig.errors import ElfsigError, ParseError, ReadError
+from elfsig.model import SignOptions, TrailerInfo
+from elfsig.opened.atomic import write_atomic
+from elfsig.signers import open_signer
 
 USAGE = """\
 Usage: {name} [-dDpk] <hash algo> <key> <x509> <module> [<dest>]
@@ -73,8 +81,6 @@ def parse(words: Sequence[str]) -> Order | None:
 
 def run(order: Order) -> None:
     """Do what was ordered, with warnings on stderr. Raises ElfsigError."""
-    from elfsig.opened.atomic import write_atomic
-
     module = _read(order.module)
     _warn_about(module, order.module)
     blob = _signature(order, module)
@@ -90,8 +96,6 @@ def run(order: Order) -> None:
 
 def _read(path: str, *, pipes: bool = False) -> bytes:
     """The file as it lies there; with ``pipes`` whatever comes. Raises ElfsigError that names it."""
-    from elfsig.errors import ReadError
-
     wait = 0 if pipes else os.O_NONBLOCK
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait)) as stream:
@@ -103,8 +107,6 @@ def _read(path: str, *, pipes: bool = False) -> bytes:
 
 
 def _warn_about(module: bytes, path: str) -> None:
-    from elfsig.carriers.trailer import MARKER
-
     if module.endswith(MARKER):
         _say(f"warning: {path} is already signed; kernels look at the outermost signature only, the new one")
     for magic, name in COMPRESSED.items():
@@ -118,11 +120,6 @@ def _signature(order: Order, module: bytes) -> bytes:
     """The CMS for ``module``: made with the key, or read where it was made elsewhere. Raises ElfsigError."""
     if order.raw_signature is not None:
         return _foreign(order.raw_signature)
-    from elfsig.coverages.whole_file import WholeFile
-    from elfsig.elf.image import Image
-    from elfsig.envelopes.cms.make import create
-    from elfsig.model import SignOptions
-    from elfsig.signers import open_signer
 
     signer = open_signer(order.key or "", order.x509)
     for remark in getattr(signer, "remarks", ()):
@@ -133,9 +130,6 @@ def _signature(order: Order, module: bytes) -> bytes:
 
 
 def _foreign(path: str) -> bytes:
-    from elfsig.envelopes.cms.envelope import read
-    from elfsig.errors import ParseError
-
     blob = _read(path, pipes=True)
     try:
         read(blob)
@@ -145,9 +139,6 @@ def _foreign(path: str) -> bytes:
 
 
 def _with_trailer(content: bytes, blob: bytes) -> bytes:
-    from elfsig.carriers.trailer import MARKER, pack_info
-    from elfsig.model import TrailerInfo
-
     return content + blob + pack_info(TrailerInfo(id_type=2), len(blob)) + MARKER
 
 

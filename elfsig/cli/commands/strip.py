@@ -12,6 +12,7 @@ from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.opened.evidence import Evidence
 from elfsig.verbs.edit.change import Change
+from elfsig.verbs.edit.strip import strip_file
 
 
 @click.command("strip")
@@ -39,8 +40,6 @@ def command(
 
     What was removed is said. A file without a signature stays as it is, and that is no error.
     """
-    from elfsig.verbs.edit.strip import strip_file
-
     registry = settings.registry
     if how["format_id"] is not None:
         how["format_id"] = registry.get(how["format_id"]).id

@@ -93,7 +93,7 @@ def command(
     asked = _kernel(wish, registry, trust, keys, modarg)
     tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
     question = Question(variants(registry), keyring(trust, tried), machine.wanted, True)
-    found, single = entries(paths, all_files)
+    found, single = entries(paths, all_files, settings.registry)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
     work = (

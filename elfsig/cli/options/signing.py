@@ -12,6 +12,12 @@ from elfsig.cli.options.common import hash_wished
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
+from elfsig.opened.atomic import write_atomic
+from elfsig.signers import open_signer, passphrase, read_file
+from elfsig.signers.command import CommandSigner
+from elfsig.signers.outside import read_public
+from elfsig.verbs.keys import ephemeral
+from elfsig.verbs.keys.target import names_certificate, target
 
 if TYPE_CHECKING:
     from elfsig.signers.outside import PublicHalf
@@ -69,8 +75,6 @@ def _hash(wish: str | None) -> str | None:
 
 def _meant_for(options: SignOptions, kernel: str) -> SignOptions:
     """``options`` for a kernel: what that does not settle is chosen for each format (kernels.suits)."""
-    from elfsig.verbs.keys.target import target
-
     found = target(kernel)
     return options._replace(kernel=found.profile, hash=options.hash or found.hash)
 
@@ -165,9 +169,7 @@ LATER = ("prepare", "attach")
 
 def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
     """Raises SigningError, once and not for every file, where a certificate is wanted that is not there."""
-    from elfsig.verbs.keys.target import CERTIFIED
-
-    if format_.id not in CERTIFIED or getattr(signer, "certificate", None) is not None:
+    if not names_certificate(format_) or getattr(signer, "certificate", None) is not None:
         return
     what = "give the one of this key with --cert"
     if not isinstance(signer, Signer):
@@ -176,8 +178,6 @@ def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
 
 
 def _program(command: str, certs: tuple[str, ...]) -> Signer:
-    from elfsig.signers.command import CommandSigner
-
     signer = CommandSigner(command, public_half(certs))
     _warned(signer, certs[0])
     return signer
@@ -185,20 +185,14 @@ def _program(command: str, certs: tuple[str, ...]) -> Signer:
 
 def public_half(certs: tuple[str, ...]) -> PublicHalf:
     """The public half of a key that is elsewhere: ``--cert``, once. Raises UsageError, SigningError."""
-    from elfsig.signers import read_file
-    from elfsig.signers.outside import read_public
-
     if len(certs) != 1:
         raise UsageError("a key that is elsewhere needs its certificate: --cert, once", code="keys")
     return read_public(read_file(certs[0]), certs[0])
 
 
 def _opened(keys: tuple[str, ...], certs: tuple[str, ...]) -> list[Signer | PacketSigner]:
-    from elfsig.signers import open_signer
-
     if len(keys) == 1 and len(certs) < 2:
         return [_warned(open_signer(keys[0], *certs), (*certs, *keys)[0])]
-    from elfsig.signers import passphrase
 
     ask = cache(passphrase.ask)  # a key may be opened once for each certificate
     unused = set(certs)
@@ -212,8 +206,6 @@ def _with_its_certificate(
     key: str, certs: tuple[str, ...], unused: set[str], ask: Callable[[str], bytes]
 ) -> Signer | PacketSigner:
     """The signer of ``key`` with that of ``certs`` which is its own, if there is one among them."""
-    from elfsig.signers import open_signer
-
     signer = open_signer(key, ask=ask)
     for cert in certs if isinstance(signer, Signer) else ():
         try:
@@ -234,8 +226,6 @@ def _warned(signer: Signer | PacketSigner, name: str) -> Signer | PacketSigner:
 
 def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: bool) -> Signer:
     """A key of this process alone; its public half is written before anything is signed with it."""
-    from elfsig.verbs.keys import ephemeral
-
     if len(formats) != 1:
         raise UsageError("--ephemeral makes one key, for one format", code="keys")
     if not options.force:
@@ -243,8 +233,6 @@ def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: 
     signer = ephemeral.make(formats[0], options)
     public = ephemeral.public_half(formats[0], signer, options, path)
     if not dry:
-        from elfsig.opened.atomic import write_atomic
-
         write_atomic(path, public)
     return signer
 

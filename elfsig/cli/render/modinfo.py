@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from elfsig.carriers.trailer import ID_TYPES
 from elfsig.crypto.hashes import HASH_BY_KERNEL
 from elfsig.model import SignatureReport, TrailerInfo
@@ -27,8 +29,10 @@ def labelled(name: str, value: str) -> str:
     return f"{name + ':':<{LABEL}}{value}" if len(name) + 1 < LABEL else f"{name}: {value}"
 
 
-def fields(sig: SignatureReport) -> list[Field]:
+def fields(sig: SignatureReport, names: Mapping[str, str]) -> list[Field]:
     """The five fields of one signature; none where there is no signature to speak of.
+
+    ``names`` are what modinfo calls the envelopes, by their ids.
 
     Of the trailers with id_type 0 and 1 modinfo reads the info block alone; so it is done here.
     """
@@ -39,7 +43,7 @@ def fields(sig: SignatureReport) -> list[Field]:
     if signature is None:
         return []
     return [
-        ("sig_id", ID_TYPES[2] if signature.envelope == "cms" else _sig_id(sig)),
+        ("sig_id", names.get(signature.envelope, signature.envelope)),
         ("signer", signature.signer or ""),
         ("sig_key", hex_lines(signature.serial or signature.key_id or b"")),
         ("sig_hashalgo", signature.hash or signature.hash_text or "unknown"),
@@ -59,9 +63,3 @@ def _from_info(blob: bytes, info: TrailerInfo) -> list[Field]:
         ("sig_hashalgo", hash_name),
         ("signature", hex_lines(rest[info.key_id_len :])),
     ]
-
-
-def _sig_id(sig: SignatureReport) -> str:
-    """modinfo knows no name for the forms that it does not read."""
-    envelope = sig.claims.envelope if sig.claims else ""
-    return {"openpgp": "PGP", "x509-block": "X509"}.get(envelope, envelope)

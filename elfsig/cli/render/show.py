@@ -12,14 +12,17 @@ from elfsig.model import FileReport, Place, SectionInfo, SignatureReport
 from elfsig.model.json_form import params_object, time_text
 
 
-def blocks(report: FileReport) -> Iterator[list[Field]]:
-    """The fields of a file, one block for each signature, in the order in which they are shown."""
+def blocks(report: FileReport, names: Mapping[str, str]) -> Iterator[list[Field]]:
+    """The fields of a file, one block for each signature, in the order in which they are shown.
+
+    ``names`` are what modinfo calls the envelopes, by their ids.
+    """
     head: list[Field] = [("filename", report.path)]
     if not report.signatures:
         yield head + _file_fields(report)
         return
     for number, sig in enumerate(report.signatures):
-        own = fields(sig) + _more(sig)
+        own = fields(sig, names) + _more(sig)
         yield (head if not number else []) + own + ([] if number else _file_fields(report))
 
 
@@ -96,16 +99,17 @@ def _file_fields(report: FileReport) -> list[Field]:
     return found + [("warning", text) for text in remark_words(report.warnings)]
 
 
-def text(report: FileReport) -> str:
+def text(report: FileReport, names: Mapping[str, str]) -> str:
     """All fields of one file, a blank line between signatures; control characters are escaped."""
     return "\n".join(
-        "".join(f"{labelled(name, _printable(value))}\n" for name, value in block) for block in blocks(report)
+        "".join(f"{labelled(name, _printable(value))}\n" for name, value in block)
+        for block in blocks(report, names)
     )
 
 
-def picked(report: FileReport, field: str | None, nul: bool) -> str:
+def picked(report: FileReport, names: Mapping[str, str], field: str | None, nul: bool) -> str:
     """``-F`` and ``-0`` as modinfo has them: only the values of one field, or NUL-separated pairs."""
-    pairs = [pair for block in blocks(report) for pair in block if field in (None, pair[0])]
+    pairs = [pair for block in blocks(report, names) for pair in block if field in (None, pair[0])]
     if nul:
         # Exact, but for a NUL in a value: what comes behind it would pass for the next field.
         exact = ((name, value.replace("\0", "\\x00")) for name, value in pairs)

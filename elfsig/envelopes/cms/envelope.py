@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from elfsig.crypto import der
 from elfsig.crypto.names import common_name
@@ -25,7 +25,10 @@ from elfsig.model import (
     Outcome,
     PacketSigner,
     Params,
+    Part,
+    PublicForm,
     Remark,
+    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -60,6 +63,10 @@ class Claim(NamedTuple):
 class Cms:
     """CMS SignedData: one signature per SignerInfo. Offsets in remarks count from the start of the blob."""
 
+    suffix: ClassVar[str] = ".p7s"
+    also_suffixes: ClassVar[tuple[str, ...]] = (".pkcs7",)
+    modinfo_name: ClassVar[str] = "PKCS#7"
+    opaque_value: ClassVar[bool] = True
     id: str = "cms"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
@@ -83,6 +90,74 @@ class Cms:
         from elfsig.envelopes.cms.make import create
 
         return create(message, signer, options), TrailerInfo(id_type=2)
+
+    def from_file(self, data: bytes) -> bytes:
+        """The DER out of PEM (``openssl cms -outform PEM``), in a ContentInfo where it lacks one: kernels
+        read nothing else. Raises ParseError."""
+        return with_content_info(unarmoured(data))
+
+    def public_form(self, payload: str | None) -> PublicForm:
+        """The signer is named by issuer and serial number, or by subject key id, of its certificate."""
+        return "certificate"
+
+    def parts(self, blob: bytes, signatures: Sequence[Signature]) -> Iterator[Part]:
+        """Embedded certificates, which belong to all signers, and signed attributes as they are hashed."""
+        for number, signature in enumerate(signatures):
+            claim: Claim = signature.detail
+            for place, certificate in enumerate(() if number else claim.certificates, 1):
+                suffix = ".cert.der" if place == 1 else f".cert{place}.der"
+                yield Part(suffix, certificate, "an embedded certificate")
+            if claim.signed_der is not None:
+                text = "the signed attributes, as they are hashed"
+                yield Part(".attributes.der", claim.signed_der, text, number)
+
+    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
+        """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message is then."""
+        from elfsig.crypto.pkcs1 import digest_info
+        from elfsig.envelopes.cms.statement import stream_digest
+
+        signed = signature.detail.signed_der
+        stream, how = (message, message.coverage) if signed is None else (signed, "signed attributes")
+        name = signature.hash or ""
+        yield RsaBody(how, digest_info(name, stream_digest(stream, name)))
+
+    def dump(self, blob: bytes) -> Iterator[str]:
+        """The ASN.1 elements, as ``openssl asn1parse`` lists them."""
+        from elfsig.envelopes.cms.dump import lines
+
+        return lines(blob)
+
+
+_PEM = rb"-----BEGIN (CMS|PKCS7)-----([^-]*)-----END (?:CMS|PKCS7)-----"
+
+
+def unarmoured(data: bytes) -> bytes:
+    """The first CMS in PEM as DER; anything else as it is. Raises ParseError for damaged base64."""
+    import binascii
+    import re
+
+    found = re.search(_PEM, data)
+    if found is None:
+        return data
+    try:
+        return binascii.a2b_base64(found[2])
+    except binascii.Error as reason:
+        raise ParseError(f"damaged PEM ({reason})", offset=found.start()) from None
+
+
+def with_content_info(data: bytes) -> bytes:
+    """A bare SignedData, which begins with its version number, in the ContentInfo that it should have
+    (RFC 5652, 3); anything else as it is."""
+    from elfsig.crypto.der import encode_oid
+    from elfsig.envelopes.cms.types import SIGNED_DATA
+
+    try:
+        outer = der.read(data, 0, len(data))
+        bare = outer.tag == der.SEQUENCE and data[outer.body : outer.body + 1] == b"\x02"
+    except ParseError:
+        return data
+    whole = bare and outer.next == len(data)
+    return der.encode(der.SEQUENCE, encode_oid(SIGNED_DATA), der.encode(0xA0, data)) if whole else data
 
 
 def read(blob: bytes) -> SignedData:

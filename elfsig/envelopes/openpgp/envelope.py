@@ -5,7 +5,8 @@ The reading and making parts are imported when they are used: most modules hold 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
@@ -14,6 +15,8 @@ from elfsig.model import (
     Outcome,
     PacketSigner,
     Params,
+    PublicForm,
+    RsaBody,
     Signature,
     Signer,
     SignOptions,
@@ -25,6 +28,9 @@ class OpenPgp:
     """``lenient``: armour, and a packet length past the end of the blob, are accepted, as GnuPG does;
     kernels answer EBADMSG to both."""
 
+    suffix: ClassVar[str] = ".pgp"
+    also_suffixes: ClassVar[tuple[str, ...]] = (".asc",)
+    modinfo_name: ClassVar[str] = "PGP"
     lenient: bool = False
     id: str = "openpgp"
 
@@ -47,3 +53,30 @@ class OpenPgp:
         from elfsig.envelopes.openpgp.make import make_signature
 
         return make_signature(message, signer, options), None
+
+    def from_file(self, data: bytes) -> bytes:
+        """The packets out of ASCII armour. Raises ParseError."""
+        from elfsig.envelopes.openpgp.keys import dearmour, is_armoured
+
+        return dearmour(data)[0][1] if is_armoured(data[:4096]) else data
+
+    def public_form(self, payload: str | None) -> PublicForm:
+        """The signer is named by a key id that depends on the key's creation time: verifiers need a ring."""
+        return "openpgp"
+
+    def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
+        """A DigestInfo of the message and the packet's own end (RFC 4880, 5.2.4); none where the packet's 16
+        bits of the digest differ, so that it is not over this message."""
+        from elfsig.crypto.checks import digest_of
+        from elfsig.crypto.pkcs1 import digest_info
+
+        packet, name = signature.detail, signature.hash or ""
+        digest = digest_of(message, name, packet.completion)
+        if packet.left16 == digest[:2]:
+            yield RsaBody(message.coverage, digest_info(name, digest))
+
+    def dump(self, blob: bytes) -> Iterator[str]:
+        """The packets, as ``gpg --list-packets`` lists them."""
+        from elfsig.envelopes.openpgp.dump import lines
+
+        return lines(blob)

@@ -13,13 +13,12 @@ from elfsig.model import (
     Carrier,
     Format,
     Keyring,
-    MagicInfo,
     Params,
     Remark,
     SignatureReport,
     SignOptions,
-    TrailerInfo,
     Verdict,
+    optional,
 )
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import Found, find
@@ -28,15 +27,6 @@ from elfsig.verbs.edit.message_guard import check_remaining, name_of
 from elfsig.verbs.edit.sign import already_signed, look_at
 from elfsig.verbs.edit.strip import Removed, strip
 from elfsig.verbs.verify.examine import Question, examine
-
-TYPE_BYTE = b"\x03"
-"""Leads IMA signatures in files of their own (EVM_IMA_XATTR_DIGSIG), and is no part of a trailer."""
-
-_WRAPPERS: tuple[Params, ...] = (None, TrailerInfo(id_type=2), MagicInfo("u16"))
-"""What a wrapper may say beside a signature from a file of its own, for formats that do not say it; each
-selects its own."""
-
-_ARMOUR = b"-----BEGIN PGP SIGNATURE-----"
 
 
 class Part(NamedTuple):
@@ -116,9 +106,18 @@ def candidates(data: bytes, registry: Registry, format_id: str | None = None) ->
     trailer = _bare_trailer(data, registry)
     if trailer is not None:
         return [trailer]
-    blob = _unwrapped(data)
+    if data.startswith(b"modsign="):
+        data = argument_place(Image(b""), data.decode("ascii", "replace").strip()).blob
     formats = [registry.get(format_id)] if format_id else registry.formats
-    found = [part for format_ in formats for part in _readings(format_, blob)]
+    found: list[Part] = []
+    faults = []
+    for format_ in formats:
+        try:
+            found += _readings(format_, data)
+        except ParseError as fault:
+            faults.append(fault)
+    if not found and faults:
+        raise faults[0]
     if not found:
         what = f"no {format_id} signature" if format_id else "no signature of a known form"
         raise ParseError(
@@ -136,31 +135,20 @@ def _bare_trailer(data: bytes, registry: Registry) -> Part | None:
     return None
 
 
-def _unwrapped(data: bytes) -> bytes:
-    """The packets or the structure itself, without armour or argument."""
-    if data.startswith(b"modsign="):
-        return argument_place(Image(b""), data.decode("ascii", "replace").strip()).blob
-    if _ARMOUR in data[:4096]:
-        from elfsig.envelopes.openpgp.keys import dearmour
-
-        return dearmour(data)[0][1]
-    return data
-
-
-def _readings(format_: Format, blob: bytes) -> Iterator[Part]:
-    """At most one part: ``blob`` as this format's signature."""
+def _readings(format_: Format, data: bytes) -> Iterator[Part]:
+    """At most one part: ``data`` as this format's signature. Raises ParseError for damaged armour."""
     if format_.carrier.kind == "detached" or "sign" not in format_.capabilities:
         return
-    plain = blob[1:] if blob[:1] == TYPE_BYTE else blob
     for pair in format_.pairs:
+        blob = optional.from_file(pair.envelope, data)
         try:
-            algorithm = pair.envelope.parse(plain, None)[0].algorithm or ""
+            algorithm = pair.envelope.parse(blob, None)[0].algorithm or ""
         except ParseError:
             continue
-        params = next((each for each in _WRAPPERS if format_.selects(each)), None)
+        params = format_.wrapper
         if format_.wrap is not None:
             params = format_.wrap(None, algorithm, SignOptions(payload=pair.payload))
-        yield Part(format_, format_.carrier, plain, params)
+        yield Part(format_, format_.carrier, blob, params)
         return
 
 

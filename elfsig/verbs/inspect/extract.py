@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, ParseError
-from elfsig.model import Envelope, Remark, Signature
+from elfsig.model import Envelope, Remark, Signature, optional
 from elfsig.opened.evidence import Evidence
 from elfsig.opened.places import Found, find
 from elfsig.registry import Registry
-from elfsig.verbs.edit.attach import TYPE_BYTE
 from elfsig.verbs.edit.strip import strip
-
-SUFFIXES: Final = {
-    "cms": ".p7s", "openpgp": ".pgp", "digsig": ".digsig", "x509-block": ".x509-block", "raw-rsa": ".rsa",
-    "encrypted-digest": ".gpg", "merkle": ".merkle",
-}  # fmt: skip
-"""What the signature itself is called, by its envelope; ".signature" for others."""
 
 
 class Piece(NamedTuple):
@@ -75,18 +68,25 @@ def _place(found: Found, remarks: list[Remark]) -> Iterator[Piece]:
     read = [(e, s) for e in envelopes.values() if (s := _parsed(e, found))]
     name = read[0][0].id if read else next(iter(envelopes), "")
     if place.blob:
-        yield Piece(SUFFIXES.get(name, ".signature"), place.blob, f"the {name or 'unknown'} signature")
-        if name == "digsig":
-            yield Piece(".sig", TYPE_BYTE + place.blob, "the same as evmctl writes it")
+        suffix = optional.suffix(envelopes[name]) if name else ".signature"
+        yield Piece(suffix, place.blob, f"the {name or 'unknown'} signature")
     if whole and whole != place.blob:
         kind = "trailer" if place.kind == "trailer" else "section"
         yield Piece(f".{kind}", whole, f"the whole {kind}")
     if not read:
         return
-    for number, signature in enumerate(read[0][1], 1):
-        inner = f".{number}" if number > 1 else ""
-        yield from (piece._replace(suffix=inner + piece.suffix) for piece in _signature(signature, number))
-    yield from _streams(found, read[0][0], remarks)
+    envelope, signatures = read[0]
+    for number, signature in enumerate(signatures):
+        if signature.value:
+            yield Piece(_numbered(number, ".value"), signature.value, "the signature's value")
+    for part in optional.parts(envelope, place.blob, signatures):
+        yield Piece(_numbered(part.signer, part.suffix), part.data, part.what)
+    yield from _streams(found, envelope, remarks)
+
+
+def _numbered(signer: int, suffix: str) -> str:
+    """Suffixes of further signatures in one blob have their number in front, counted from 1."""
+    return f".{signer + 1}{suffix}" if signer else suffix
 
 
 def _parsed(envelope: Envelope, found: Found) -> list[Signature]:
@@ -94,23 +94,6 @@ def _parsed(envelope: Envelope, found: Found) -> list[Signature]:
         return list(envelope.parse(found.place.blob, found.place.params))
     except ParseError:
         return []
-
-
-def _signature(signature: Signature, number: int) -> Iterator[Piece]:
-    """What one signature holds. Certificates belong to all signers and come with the first."""
-    if signature.value:
-        yield Piece(".value", signature.value, "the signature's value")
-    if signature.envelope == "x509-block":
-        yield Piece(".signer", signature.facts["signer_name"], "the signer's name")
-        yield Piece(".keyid", signature.key_id or b"", "the signer's key id")
-    if signature.envelope != "cms":
-        return
-    claim = signature.detail
-    for place, certificate in enumerate(claim.certificates if number == 1 else (), 1):
-        suffix = ".cert.der" if place == 1 else f".cert{place}.der"
-        yield Piece(suffix, certificate, "an embedded certificate")
-    if claim.signed_der is not None:
-        yield Piece(".attributes.der", claim.signed_der, "the signed attributes, as they are hashed")
 
 
 def _streams(found: Found, envelope: Envelope, remarks: list[Remark]) -> Iterator[Piece]:

@@ -12,44 +12,36 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.certificate import parse
-from elfsig.errors import SigningError, WriteError
+from elfsig.errors import WriteError
 from elfsig.keygen import kinds
 from elfsig.keygen.certificate import self_signed
 from elfsig.keygen.genkey import KERNEL
-from elfsig.model import Certificate, Format, Signer, SignOptions
+from elfsig.model import Certificate, Format, Pair, Signer, SignOptions, optional
 from elfsig.signers.pem import FileSigner
 from elfsig.verbs.keys.openpgp_ring import public_ring
 
 NAME: Final = "Ephemeral module signing key"
-_CERTIFIED: Final = frozenset({"cms", "x509-block"})
-_DSA_FORMATS: Final = frozenset({"gkh", "redhat", "note"})
 _BINARY: Final = (".der", ".x509", ".crt", ".cer")
 
 
 def make(format_: Format, options: SignOptions) -> Signer:
     """A new key that the format's kernels read, with a certificate where the format names its signer so.
 
-    RSA-4096 for X.509, as in the kernel's x509.genkey; DSA-1024 for the section formats, whose kernels read
-    nothing else; RSA-2048 for the rest.
+    Its kind is that of the format, or of the payload: RSA-4096 for X.509, as in the kernel's x509.genkey;
+    DSA-1024 for the section formats, whose kernels read nothing else; RSA-2048 for the rest.
     """
-    envelope = _envelope(format_, options)
-    if envelope == "encrypted-digest":
-        raise SigningError("an encrypted digest is made through GnuPG: give the key as gpg:KEYID")
-    old = envelope == "openpgp" and format_.id in _DSA_FORMATS
-    kind = kinds.KINDS["dsa1024" if old else "rsa4096" if envelope in _CERTIFIED else "rsa2048"]
+    pair = _pair(format_, options)
+    kind = kinds.KINDS[pair.key_kind or format_.key_kind]
     private = kinds.make_private(kind)
-    certificate = _certificate(private) if _wants_certificate(envelope, options) else None
+    certified = optional.public_form(pair.envelope, options.payload) == "certificate"
+    certificate = _certificate(private) if certified else None
     return FileSigner(private, private.public_key(), kind.algorithm, private.key_size, certificate)
 
 
-def _envelope(format_: Format, options: SignOptions) -> str:
-    """The encoding that will be made: that of the payload asked for, else the first."""
+def _pair(format_: Format, options: SignOptions) -> Pair:
+    """What will be made: the payload asked for, else the first."""
     wanted = (pair for pair in format_.pairs if options.payload in (None, pair.payload))
-    return next(wanted, format_.pairs[0]).envelope.id
-
-
-def _wants_certificate(envelope: str, options: SignOptions) -> bool:
-    return envelope in _CERTIFIED or (envelope == "digsig" and options.payload == "v2")
+    return next(wanted, format_.pairs[0])
 
 
 def _certificate(private: Any) -> Certificate:
@@ -61,7 +53,7 @@ def public_half(format_: Format, signer: Signer, options: SignOptions, path: str
 
     DER for a ``path`` that is called so (.der, .x509, .crt, .cer), else PEM; rings are binary.
     """
-    if _envelope(format_, options) == "openpgp":
+    if optional.public_form(_pair(format_, options).envelope, options.payload) == "openpgp":
         hash_ = "sha1" if signer.algorithm == "dsa" else None
         return public_ring(signer, user_id=NAME, key_created=options.key_created, hash=hash_)
     binary = path.endswith(_BINARY)

@@ -83,7 +83,7 @@ def _claims_at(found: Found, path: str) -> Iterator[Claim]:
             except ParseError:
                 continue
             for signature in signatures:
-                made = equation(signature, message)
+                made = equation(pair.envelope, signature, message)
                 if made is not None:
                     claim = Claim(path, format_.id, found.layer, signature, made)
                     _merge(merged, claim)

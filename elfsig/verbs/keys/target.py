@@ -11,16 +11,21 @@ from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
 from elfsig.kernels.select import choose, for_release
 from elfsig.keygen.kinds import DEFAULT, KINDS, Kind
+from elfsig.model import Format, optional
 from elfsig.opened.evidence import read
+from elfsig.registry import load
 
 if TYPE_CHECKING:
     from elfsig.kernels.profile import Profile
 
-CERTIFIED = frozenset({"pkcs7", "x509", "x509-rc1"})
-"""Formats that name their signer by certificate; the others' kernels hold an OpenPGP ring."""
-
 _HEADER = re.compile(r"^# Linux/\S+ (\d\S*) Kernel Configuration", re.MULTILINE)
 _CURVES = {"p256": "secp256r1", "p384": "secp384r1", "p521": "secp521r1"}
+
+
+def names_certificate(format_: Format) -> bool:
+    """Whether the format's default signatures name their signer by certificate; kernels hold an OpenPGP
+    ring for the others."""
+    return optional.public_form(format_.pairs[0].envelope, None) == "certificate"
 
 
 class Target(NamedTuple):
@@ -37,7 +42,8 @@ class Target(NamedTuple):
 
     @property
     def wants_ring(self) -> bool:
-        return self.format not in CERTIFIED
+        """Whether its kernels keep an OpenPGP ring rather than certificates."""
+        return not names_certificate(load(plugins=False).get(self.format))
 
     def objections(self, kind: Kind, hash_name: str | None) -> Iterator[str]:
         """Why this kernel would not take signatures by such a key, if it would not."""
@@ -84,7 +90,7 @@ def _configured(path: str, text: str) -> Target:
 
 def _target(profile: Profile, hash_name: str | None) -> Target:
     usable = profile.crypto.algorithms - profile.crypto.absent
-    if profile.look.format in CERTIFIED:
+    if names_certificate(load(plugins=False).get(profile.look.format)):
         kind = DEFAULT
     else:
         kind = KINDS["dsa1024"] if "dsa" in usable else KINDS["rsa2048"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS
 from elfsig.errors import EditRefused, ParseError, SigningError
-from elfsig.model import Format, Keyring, Remark, SignOptions
+from elfsig.model import Format, Keyring, Remark, SignOptions, optional
 from elfsig.opened.evidence import Evidence
 from elfsig.registry import Registry
 from elfsig.signers import read_file
@@ -21,8 +21,8 @@ from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import sign_file
 from elfsig.verbs.remote.prepare import Order
 
-SUFFIXES = (".p7s", ".pkcs7", ".sig", ".raw", ".asc", ".pgp")
-"""Behind the module's name; what a file holds is found out from its content."""
+VALUE_SUFFIXES = (".sig", ".raw")
+"""Names of files that hold a bare value; signatures have those of their envelopes."""
 
 _COMPRESSED = re.compile(r"\.(gz|xz|zst)\Z")
 
@@ -48,7 +48,7 @@ def answer_file(
     """The module with its signature on it, verified. Raises SigningError, EditRefused, ParseError."""
     name = name_below(evidence.path, answers.roots)
     expected = _expected(name, answers.order)
-    path = _find(name, answers)
+    path = _find(name, answers, registry)
     data = read_file(path)
     if answers.half is None:
         return _whole(evidence, data, answers, registry, replace, stack)
@@ -77,16 +77,24 @@ def name_below(path: str, roots: Sequence[str]) -> str:
     return os.path.basename(path)
 
 
-def _find(name: str, answers: Answers) -> str:
+def _suffixes(format_: Format, registry: Registry) -> tuple[str, ...]:
+    """After the module's name: those of the format first, then all that there are, since what a file holds
+    is found out from its content."""
+    pairs = [*format_.pairs, *(pair for each in registry.formats for pair in each.pairs)]
+    own = [suffix for pair in pairs for suffix in optional.suffixes(pair.envelope)]
+    return tuple(dict.fromkeys([*own, *VALUE_SUFFIXES]))
+
+
+def _find(name: str, answers: Answers, registry: Registry) -> str:
     bare = _COMPRESSED.sub("", name)
-    names = [each + suffix for each in dict.fromkeys((name, bare)) for suffix in SUFFIXES]
-    for each in names:
+    suffixes = _suffixes(answers.format, registry)
+    for each in (each + suffix for each in dict.fromkeys((name, bare)) for suffix in suffixes):
         path = os.path.join(answers.folder, each)
         if os.path.isfile(path):
             return path
     wanted = os.path.join(answers.folder, name)
     raise SigningError(
-        f"no signature for it: there is no {wanted} with one of {', '.join(SUFFIXES)}", code="no-answer"
+        f"no signature for it: there is no {wanted} with one of {', '.join(suffixes)}", code="no-answer"
     )
 
 
@@ -108,7 +116,7 @@ def _whole(
     if behind is not None and not replace:
         text = "signed after compression, where no kernel sees the signature"
         raise EditRefused(text, offset=len(behind), code="already-signed", hint="replace-inside")
-    part = candidates(_unarmoured(data), registry, answers.format.id)[0]
+    part = candidates(data, registry, answers.format.id)[0]
     keys, options = _ring(answers), answers.options
     done = attach(
         evidence.content, [part], registry, keys,
@@ -120,19 +128,6 @@ def _whole(
         text += ", instead of " + ", ".join(map(str, done.removed))
     remarks: tuple[Remark, ...] = done.remarks
     return Change(done.content, "signed", text, remarks)
-
-
-def _unarmoured(data: bytes) -> bytes:
-    """The CMS in PEM, which ``openssl cms -sign -outform PEM`` writes; anything else as it is."""
-    import binascii
-
-    found = re.search(rb"-----BEGIN (CMS|PKCS7)-----(.*?)-----END \1-----", data, re.DOTALL)
-    if found is None:
-        return data
-    try:
-        return binascii.a2b_base64(found[2])
-    except binascii.Error as reason:
-        raise ParseError(f"damaged PEM ({reason})", offset=found.start()) from None
 
 
 def _ring(answers: Answers) -> Keyring | None:

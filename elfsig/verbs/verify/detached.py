@@ -5,7 +5,7 @@ from __future__ import annotations
 from elfsig.carriers.detached import argument_place, file_place
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
-from elfsig.model import Envelope, Format, Place
+from elfsig.model import Envelope, Format, Place, optional
 from elfsig.opened.places import Found
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside
@@ -15,7 +15,7 @@ def from_file(blob: bytes) -> Outside:
     """The signature that ``blob`` is, whatever its form: every format that can parse it may claim it."""
 
     def place(image: Image, registry: Registry) -> Found:
-        return _found(image, file_place(image, blob), registry)
+        return _found(image, blob, registry)
 
     return place
 
@@ -34,9 +34,22 @@ def from_argument(argument: str) -> Outside:
     return place
 
 
-def _found(image: Image, place: Place, registry: Registry) -> Found:
-    claimants = tuple(f for f in registry.formats if "verify" in f.capabilities and _parses(f, place))
-    return Found(0, image, place, claimants)
+def _found(image: Image, data: bytes, registry: Registry) -> Found:
+    """The signature in the form of the first envelope that reads it, and every format that reads the same."""
+    verifying = [f for f in registry.formats if "verify" in f.capabilities]
+    blob = next((b for f in verifying for pair in f.pairs if (b := _blob(pair.envelope, data))), data)
+    place = file_place(image, blob)
+    return Found(0, image, place, tuple(f for f in verifying if _parses(f, place)))
+
+
+def _blob(envelope: Envelope, data: bytes) -> bytes | None:
+    """What ``envelope`` reads in a file that holds the signature alone; None where it reads nothing."""
+    try:
+        blob = optional.from_file(envelope, data)
+        envelope.parse(blob, None)
+    except ParseError:
+        return None
+    return blob
 
 
 def _parses(format_: Format, place: Place) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import click
 
 from elfsig.cli.settings import visible
+from elfsig.trust.keyring import load
+from elfsig.verbs.keys.sources import extract
 
 
 @click.command("extract")
@@ -19,8 +21,5 @@ def command(sources: Sequence[str], output_dir: str, pem: bool, force: bool) -> 
 
     With --pem certificates are PEM too. Each key is written once; what was written is printed.
     """
-    from elfsig.trust.keyring import load
-    from elfsig.verbs.keys.sources import extract
-
     for each in extract(load((), sources), output_dir, pem, force):
         click.echo(f"{visible(each.path)}: {visible(each.key.label)}")

@@ -11,12 +11,20 @@ import click
 from elfsig.cli.options.common import hash_wished
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
+from elfsig.keygen import genkey, kconfig, keydir
+from elfsig.keygen.files import write_all
+from elfsig.keygen.kconfig import Use, updated
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import read
+from elfsig.signers import passphrase
+from elfsig.verbs.keys.generate import DATED, LIKES, PLAIN, Wish, decide, ima_items, make
+from elfsig.verbs.keys.target import target as kernel_target
 
 if TYPE_CHECKING:
     from elfsig.keygen.genkey import Genkey
-    from elfsig.keygen.kconfig import Config, Use
+    from elfsig.keygen.kconfig import Config
     from elfsig.keygen.kinds import Kind
-    from elfsig.verbs.keys.generate import Like, Pair, Wish
+    from elfsig.verbs.keys.generate import Like, Pair
     from elfsig.verbs.keys.target import Target
 
 LIKE = ("kernel", "dkms", "arch-skm")
@@ -106,10 +114,6 @@ class Plan(NamedTuple):
 
 
 def _plan(how: dict[str, Any]) -> Plan:
-    from elfsig.keygen import kconfig, keydir
-    from elfsig.verbs.keys.generate import DATED, LIKES, PLAIN, Wish
-    from elfsig.verbs.keys.target import target as kernel_target
-
     folder = how["key_dir"] or ("certs-local" if how["like"] == "arch-skm" else None)
     _check(how, folder)
     configs = kconfig.read_all(how["configs"])
@@ -133,9 +137,6 @@ def _plan(how: dict[str, Any]) -> Plan:
 def _decided(
     how: dict[str, Any], like: Like, configs: list[Config], target: Target | None, genkey: Genkey
 ) -> tuple[Kind, str]:
-    from elfsig.keygen import kconfig
-    from elfsig.verbs.keys.generate import decide
-
     type_name = how["type_name"]
     said = hash_wished(how["hash_name"]).name if how["hash_name"] else genkey.hash
     return decide(
@@ -153,8 +154,6 @@ def _decided(
 
 
 def _use(how: dict[str, Any]) -> Use:
-    from elfsig.keygen.kconfig import Use
-
     word = how["use_for"] or ("other-modules" if how["like"] == "arch-skm" else "both")
     return Use(module_key=word != "other-modules", trusted=word != "own-modules")
 
@@ -175,8 +174,6 @@ def _check(how: dict[str, Any], folder: str | None) -> None:
 
 
 def _genkey(how: dict[str, Any], like: Like) -> Genkey:
-    from elfsig.keygen import genkey
-
     found = genkey.KERNEL
     if how["genkey"]:
         found = genkey.read(_text(how["genkey"]), how["genkey"])
@@ -190,8 +187,6 @@ def _genkey(how: dict[str, Any], like: Like) -> Genkey:
 
 
 def _text(path: str) -> str:
-    from elfsig.opened.evidence import read
-
     return read(path, limit=1 << 20).raw.decode("utf-8", "replace")
 
 
@@ -200,8 +195,6 @@ def _text(path: str) -> str:
 
 def _present(plan: Plan, how: dict[str, Any]) -> str | None:
     """The pair that still serves, None where a new one is to be made."""
-    from elfsig.keygen import keydir
-
     if plan.folder is None or plan.due is not None:
         return None
     there = keydir.current(plan.folder)
@@ -209,11 +202,6 @@ def _present(plan: Plan, how: dict[str, Any]) -> str | None:
 
 
 def _make(plan: Plan, how: dict[str, Any]) -> tuple[Pair, list[str]]:
-    from elfsig.keygen import keydir
-    from elfsig.keygen.files import write_all
-    from elfsig.signers import passphrase
-    from elfsig.verbs.keys.generate import ima_items, make
-
     name = plan.base or "signing"
     secret = passphrase.choose(name) if how["passphrase"] else None
     made = make(plan.wish)
@@ -235,8 +223,6 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
     """Bring the configurations in line; each is written only where that changes it."""
     if pair is None:
         return
-    from elfsig.keygen.kconfig import updated
-    from elfsig.opened.atomic import write_atomic
 
     for config in plan.configs:
         text = updated(config, pair, plan.wish.kind, plan.wish.hash, plan.use)
@@ -253,15 +239,13 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
 
 def _next_steps(plan: Plan, made: Pair, paths: list[str]) -> Iterator[str]:
     """Commands for what usually follows."""
-    from elfsig.verbs.keys.target import CERTIFIED
-
     folder = os.path.dirname(paths[0])
     key, cert, der = (
         os.path.join(folder, name.format(name=plan.base)) if name else None
         for name in (plan.like.key_file, plan.like.cert_file, plan.like.der)
     )
     yield "next:"
-    if made.certificate is None or (plan.target and plan.target.format not in CERTIFIED):
+    if made.certificate is None or (plan.target and plan.target.wants_ring):
         format_ = plan.target.format if plan.target else "FORMAT"
         yield f"  build the ring into the kernel; elfsig sign --format {format_} --key {key} ..."
     elif plan.folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from elfsig.cli.settings import visible
+from elfsig.keygen.keydir import install
 
 
 @click.command("install")
@@ -21,8 +22,6 @@ def command(destination: str, key_dir: str, public_only: bool, quiet: bool) -> N
     For the package step of a kernel's build: modules that are built against its headers are signed with
     these keys. Running it again changes nothing.
     """
-    from elfsig.keygen.keydir import install
-
     folder = install(key_dir, destination, public_only=public_only)
     if not quiet:
         click.echo(visible(folder))

@@ -11,6 +11,7 @@ from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings, visible
 from elfsig.model import Key
 from elfsig.model.json_form import Json, certificate_fingerprints, time_text
+from elfsig.trust.keyring import load
 
 
 @click.command("list")
@@ -22,8 +23,6 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
 
     Role: builtin is on the kernel's own list, embedded merely lies in the image.
     """
-    from elfsig.trust.keyring import load
-
     ring = load((), sources)
     keys = [*ring.keys, *ring.unusable]
     if machine.wanted:

@@ -11,6 +11,10 @@ from elfsig.cli.options.common import Machine, machine_options, path_type
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, visible
 from elfsig.model import Verdict
+from elfsig.model.json_form import signature_object
+from elfsig.opened.evidence import read
+from elfsig.trust.keyring import load
+from elfsig.verbs.keys.sources import match
 
 if TYPE_CHECKING:
     from elfsig.verbs.keys.sources import Match
@@ -30,11 +34,6 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
     no key fits.
     """
-    from elfsig.model.json_form import signature_object
-    from elfsig.opened.evidence import read
-    from elfsig.trust.keyring import load
-    from elfsig.verbs.keys.sources import match
-
     found = match(read(path), load((), sources), settings.registry)
     if machine.wanted:
         matches = [

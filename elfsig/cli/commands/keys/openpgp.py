@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from elfsig.cli.settings import complain, visible
+from elfsig.errors import WriteError
+from elfsig.opened.atomic import write_atomic
+from elfsig.signers import open_signer
+from elfsig.trust.openpgp import read
+from elfsig.verbs.keys.openpgp_ring import public_ring
 
 
 @click.command("openpgp")
@@ -28,14 +35,6 @@ def command(
     given here, and sign makes signatures under it. GnuPG imports the ring; kernels of the section eras had
     it compiled in.
     """
-    import os
-
-    from elfsig.errors import WriteError
-    from elfsig.opened.atomic import write_atomic
-    from elfsig.signers import open_signer
-    from elfsig.trust.openpgp import read
-    from elfsig.verbs.keys.openpgp_ring import public_ring
-
     if os.path.lexists(output) and not force:
         raise WriteError(f"{output} is there already; --force replaces it", code="exists")
     ring = public_ring(open_signer(key), user_id=user_id, key_created=key_created, hash=hash_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,11 @@ import click
 from elfsig.cli.options.common import Machine, json_option, limit_option, paths_argument
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, complain, visible
+from elfsig.errors import WriteError
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import read
+from elfsig.trust.recover import EXPONENTS
+from elfsig.verbs.keys.recover import recover_key
 
 if TYPE_CHECKING:
     from elfsig.model.json_form import Json
@@ -48,14 +54,6 @@ def command(
     The usual exponent 65537 takes gmpy2 (pip install 'elfsig[recover]') and minutes. Exit code 1 when no two
     of the signatures are by one key.
     """
-    import os
-
-    from elfsig.errors import WriteError
-    from elfsig.opened.atomic import write_atomic
-    from elfsig.opened.evidence import read
-    from elfsig.trust.recover import EXPONENTS
-    from elfsig.verbs.keys.recover import recover_key
-
     if output is not None and os.path.lexists(output) and not force:
         raise WriteError(f"{output} is there already; --force replaces it", code="exists")
     files = [read(path, limit=limit) for path in paths]

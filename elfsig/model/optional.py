@@ -1,0 +1,145 @@
+"""What carriers and envelopes may have beyond their contracts, and what holds where they do not.
+
+An envelope or carrier of a third party works with the members of its contract alone. Whatever asks for
+more goes through the functions here, each of which names the member and its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from elfsig.elf.image import Image
+from elfsig.model.message import Message
+from elfsig.model.place import Carrier, Mark, Place
+from elfsig.model.signature import Envelope, Signature
+from elfsig.model.verdict import Remark
+
+PublicForm = Literal["certificate", "openpgp", "key"]
+
+
+class Part(NamedTuple):
+    """A part of a signature that ``show --extract`` writes to a file of its own.
+
+    ``suffix`` is appended to the module's name, ``what`` describes the part. ``signer`` is the number of
+    the signature in its blob that the part belongs to, 0 for the first, or for all of them.
+    """
+
+    suffix: str
+    data: bytes
+    what: str
+    signer: int = 0
+
+
+class RsaBody(NamedTuple):
+    """What PKCS#1 v1.5 padding of a signature contains if the signature is over what ``how`` names."""
+
+    how: str
+    content: bytes
+
+
+# --------------------------------------------------------------------------- envelopes
+
+
+def suffix(envelope: Envelope) -> str:
+    """``suffix``: what a file is called that holds such a signature alone. Default: ``.signature``."""
+    found: str = getattr(envelope, "suffix", ".signature")
+    return found
+
+
+def suffixes(envelope: Envelope) -> tuple[str, ...]:
+    """``suffix``, then ``also_suffixes``: further names that such files go by. Default: none."""
+    more: tuple[str, ...] = getattr(envelope, "also_suffixes", ())
+    return (suffix(envelope), *more)
+
+
+def from_file(envelope: Envelope, data: bytes) -> bytes:
+    """``from_file(data)``: the blob as modules carry it, out of a file that holds the signature alone
+    (armoured, as PEM, or with a type byte in front). May raise ParseError. Default: ``data`` as it is."""
+    member = getattr(envelope, "from_file", None)
+    return data if member is None else bytes(member(data))
+
+
+def parts(envelope: Envelope, blob: bytes, signatures: Sequence[Signature]) -> Iterable[Part]:
+    """``parts(blob, signatures)``: what can be taken out of a blob beside itself and the signatures'
+    values. Default: nothing."""
+    member = getattr(envelope, "parts", None)
+    found: Iterable[Part] = () if member is None else member(blob, signatures)
+    return found
+
+
+def public_form(envelope: Envelope, payload: str | None) -> PublicForm:
+    """``public_form(payload)``: how a signature of this payload names its signer, hence what others verify
+    it with: a ``certificate``, an ``openpgp`` ring, or the public ``key`` alone. Default: ``key``."""
+    member = getattr(envelope, "public_form", None)
+    found: PublicForm = "key" if member is None else member(payload)
+    return found
+
+
+def rsa_bodies(envelope: Envelope, signature: Signature, message: Message) -> Iterable[RsaBody]:
+    """``rsa_bodies(signature, message)``: what the padding of an RSA PKCS#1 v1.5 signature over ``message``
+    contains, each possibility in turn. May raise crypto.checks.Unsupported for a hash that this machine
+    lacks. Default: nothing, so that keys are not recovered from such signatures."""
+    member = getattr(envelope, "rsa_bodies", None)
+    found: Iterable[RsaBody] = () if member is None else member(signature, message)
+    return found
+
+
+def dump(envelope: Envelope, blob: bytes) -> Iterable[str] | None:
+    """``dump(blob)``: the elements of a blob as lines of text, up to what cannot be read. Never raises.
+    Default: None, there is no such listing."""
+    member = getattr(envelope, "dump", None)
+    found: Iterable[str] | None = None if member is None else member(blob)
+    return found
+
+
+def modinfo_name(envelope: Envelope) -> str:
+    """``modinfo_name``: what modinfo prints as ``sig_id``. Default: the envelope's id."""
+    found: str = getattr(envelope, "modinfo_name", envelope.id)
+    return found
+
+
+def opaque_value(envelope: Envelope) -> bool:
+    """``opaque_value``: whether nothing but the signature's ``value`` depends on the bytes of that value, so
+    that what was parsed from one blob holds for others that differ in it alone. Default: False."""
+    return bool(getattr(envelope, "opaque_value", False))
+
+
+# --------------------------------------------------------------------------- carriers
+
+
+def in_elf(carrier: Carrier) -> bool:
+    """``in_elf``: whether its places are part of the ELF structure, which trailers cover. Default: by the
+    carrier's kind, True for sections and notes."""
+    return bool(getattr(carrier, "in_elf", carrier.kind in ("section", "note")))
+
+
+def marks(carrier: Carrier) -> tuple[Mark, ...]:
+    """``marks``: the texts of which one is there wherever the carrier finds a place. Default: none, so that
+    remains are not looked for, and the carrier is asked about every file."""
+    found: tuple[Mark, ...] = getattr(carrier, "marks", ())
+    return found
+
+
+def before(carrier: Carrier, image: Image, mark: int, end: int) -> Place | None:
+    """``before(image, mark, end)``: the trailer whose mark starts at ``mark``, as a place that ends at
+    ``end``, for marks that are not at the very end. Default: None, only the mark itself is known."""
+    member = getattr(carrier, "before", None)
+    found: Place | None = None if member is None else member(image, mark, end)
+    return found
+
+
+def unmarked(carrier: Carrier, image: Image) -> Place | None:
+    """``unmarked(image)``: what is left of a trailer at the end of ``image`` that has lost its mark. Default:
+    None."""
+    member = getattr(carrier, "unmarked", None)
+    found: Place | None = None if member is None else member(image)
+    return found
+
+
+def anomalies(carrier: Carrier, image: Image) -> Sequence[Remark]:
+    """``anomalies(image)``: what looks like a signature of this carrier and is none to any kernel, such as a
+    section of the wrong type. Default: nothing."""
+    member = getattr(carrier, "anomalies", None)
+    found: Sequence[Remark] = () if member is None else member(image)
+    return found
