@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from elfsig.errors import EditRefused, UsageError
 from elfsig.model import FileReport, Format, Keyring, PacketSigner, SignatureReport, Signer, SignOptions
 from elfsig.opened.evidence import LIMIT, Source, read
+from elfsig.opened.module import open_module
 from elfsig.registry import Registry, load
 from elfsig.verbs.edit.sign import SignResult
 from elfsig.verbs.edit.sign import sign as _sign
@@ -41,8 +42,7 @@ def list_signatures(
 
     Raises ReadError; what is wrong with a signature is said in its sig.
     """
-    question = Question(registry or load(), check=False)
-    return examine(read(source, limit=limit), question).signatures
+    return examine(open_module(source, registry, limit=limit), Question(check=False)).signatures
 
 
 def verify(
@@ -62,8 +62,9 @@ def verify(
     (then ``keys`` must be empty). ``keys`` are merely tried. ``detached`` or ``modarg`` give a signature that
     is kept elsewhere. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed ``modarg``.
     """
-    question = Question(registry or load(), keyring(trust, keys), hashes)
-    return examine(read(source, limit=limit), question, _outside(detached, modarg, limit))
+    question = Question(keyring(trust, keys), hashes)
+    module = open_module(source, registry, limit=limit)
+    return examine(module, question, _outside(detached, modarg, limit))
 
 
 def _outside(detached: Source | None, modarg: str | None, limit: int) -> Outside | None:
@@ -120,10 +121,9 @@ def sign(
     Raises ReadError, UsageError, SigningError, EditRefused (signed already, and neither ``replace`` nor
     ``stack``; or another signature would no longer match).
     """
-    known = registry or load()
-    content = read(source, limit=limit).content
-    made = options or SignOptions()
-    return _sign(content, known.get(format_id), signer, made, known, replace=replace, stack=stack)
+    module = open_module(source, registry, limit=limit)
+    format_, made = module.registry.get(format_id), options or SignOptions()
+    return _sign(module, format_, signer, made, replace=replace, stack=stack)
 
 
 def strip(
@@ -138,8 +138,8 @@ def strip(
 
     Raises ReadError, UsageError, EditRefused.
     """
-    content = read(source, limit=limit).content
-    return _strip(content, registry or load(), format_id=format_id, everything=everything)
+    module = open_module(source, registry, limit=limit)
+    return _strip(module, format_id=format_id, everything=everything)
 
 
 def convert(
@@ -166,15 +166,14 @@ def convert(
     from elfsig.verbs.edit.convert import Target, look, plan, refusal
     from elfsig.verbs.edit.convert import convert as _convert
 
-    known = registry or load()
-    target = Target(known.get(to), signer, options or SignOptions())
+    module = open_module(source, registry, limit=limit)
+    target = Target(module.registry.get(to), signer, options or SignOptions())
     outside = _outside(detached, modarg, limit)
-    how = plan([target], known, keyring(trust), unverified=unverified, keep=keep, outside=outside)
-    evidence = read(source, limit=limit)
-    before = look(evidence, how)
+    how = plan([target], module.registry, keyring(trust), unverified=unverified, keep=keep, outside=outside)
+    before = look(module, how)
     if (why := refusal(before, how)) is not None:
         raise EditRefused(why.text, offset=why.offset, code=why.code)
-    return _convert(evidence, before, how)
+    return _convert(module, before, how)
 
 
 def attach(
@@ -199,10 +198,11 @@ def attach(
     from elfsig.verbs.edit.attach import attach as _attach
     from elfsig.verbs.edit.attach import taken
 
-    known, keys = registry or load(), keyring(trust)
-    content, data = read(source, limit=limit).content, read(signature, limit=limit).content
-    parts = taken(content, data, known, keys, format_id=format_id, layer=layer, replace=replace)
-    return _attach(content, parts, known, keys, replace=replace, stack=stack, force=force)
+    keys = keyring(trust)
+    module = open_module(source, registry, limit=limit)
+    taken_from = open_module(signature, module.registry, limit=limit)
+    parts = taken(module, taken_from, keys, format_id=format_id, layer=layer, replace=replace)
+    return _attach(module, parts, keys, replace=replace, stack=stack, force=force)
 
 
 def compare(a: Source, b: Source, *, registry: Registry | None = None, limit: int = LIMIT) -> Comparison:
@@ -212,7 +212,7 @@ def compare(a: Source, b: Source, *, registry: Registry | None = None, limit: in
     """
     from elfsig.verbs.inspect.compare import compare as _compare
 
-    return _compare(read(a, limit=limit), read(b, limit=limit), registry or load())
+    return _compare(open_module(a, registry, limit=limit), open_module(b, registry, limit=limit))
 
 
 def coverage(
@@ -231,9 +231,8 @@ def coverage(
     Keys tell which of several coverages a signature has. ``coverage_id`` draws the map of this one, also
     for an unsigned file. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed ``modarg``.
     """
-    from elfsig.elf.image import Image
     from elfsig.verbs.inspect.cover import covers
 
-    question = Question(registry or load(), keyring(trust, keys))
     outside = _outside(detached, modarg, limit)
-    return covers(Image(read(source, limit=limit).content), question, coverage_id, outside)
+    module = open_module(source, registry, limit=limit)
+    return covers(module, Question(keyring(trust, keys)), coverage_id, outside)

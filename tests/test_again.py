@@ -13,9 +13,9 @@ from elfsig.batch.like_verified import Again
 from elfsig.model import Verdict
 from elfsig.opened import evidence
 from elfsig.opened.compression import Compression, pack, unpack
-from elfsig.opened.evidence import read
 from elfsig.verbs.verify.examine import examine
 from tests.support.cli import elfsig
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.signed import CERT, REGISTRY, made, question
 
@@ -29,8 +29,8 @@ def signed(name: str, format_id: str = "pkcs7") -> bytes:
 
 def learned(format_id: str) -> Again[str]:
     again = Again[str](REGISTRY)
-    evidence = read(signed("amd64-6.1.ko", format_id))
-    again.learn(examine(evidence, question()), evidence, "valid")
+    module = opened(signed("amd64-6.1.ko", format_id))
+    again.learn(examine(module, question()), module, "valid")
     return again
 
 
@@ -38,8 +38,8 @@ def learned(format_id: str) -> Again[str]:
 def test_a_like_signature_is_known_again(format_id: str) -> None:
     again = learned(format_id)
     for name in ("i386-6.1.ko", "arm64-6.1.ko", "s390x-6.1.ko"):
-        assert again.check(read(signed(name, format_id))) == "valid"
-    assert again.check(read(corpus.content("arm64-6.1.ko"))) is None
+        assert again.check(opened(signed(name, format_id))) == "valid"
+    assert again.check(opened(corpus.content("arm64-6.1.ko"))) is None
 
 
 @pytest.mark.parametrize("format_id", FORMATS)
@@ -50,7 +50,7 @@ def test_whatever_is_flipped_is_left_to_the_full_look(format_id: str) -> None:
     for at in places:
         changed = bytearray(content)
         changed[at] ^= 1 << rng.randrange(8)
-        assert again.check(read(bytes(changed))) is None, at
+        assert again.check(opened(bytes(changed))) is None, at
 
 
 def test_nothing_is_learned_from_what_is_not_valid() -> None:
@@ -58,11 +58,11 @@ def test_nothing_is_learned_from_what_is_not_valid() -> None:
     bad = bytearray(signed("amd64-6.1.ko"))
     bad[100] ^= 1
     for content in (bytes(bad), corpus.content("amd64-6.1.ko"), signed("amd64-6.1.ko") + b"\0"):
-        evidence = read(content)
-        report = examine(evidence, question())
+        module = opened(content)
+        report = examine(module, question())
         assert report.verdict is not Verdict.VALID
-        again.learn(report, evidence, "valid")
-    assert again.check(read(signed("i386-6.1.ko"))) is None
+        again.learn(report, module, "valid")
+    assert again.check(opened(signed("i386-6.1.ko"))) is None
 
 
 def test_a_tree_is_told_of_as_its_files_are(tmp_path: Path) -> None:

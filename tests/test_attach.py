@@ -21,6 +21,7 @@ from elfsig.verbs.edit.strip import strip
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.signed import era_signer as signer
 from tests.support.tools import need
@@ -37,7 +38,7 @@ def signed(format_id: str, content: bytes = PLAIN, **wish: Any) -> bytes:
     if format_id == "note":
         wish.setdefault("coverage", "sorted")
     options = SignOptions(created=1, **wish)
-    return sign(content, REGISTRY.get(format_id), signer(format_id), options, REGISTRY, stack=True).content
+    return sign(opened(content), REGISTRY.get(format_id), signer(format_id), options, stack=True).content
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ def outermost(content: bytes) -> bytes:
 
 
 def put(content: bytes, source: bytes, trust: Keyring | None = None, **more: Any) -> Attached:
-    parts = parts_in(source, REGISTRY) or [chosen(content, candidates(source, REGISTRY), REGISTRY, trust)]
-    return attach(content, parts, REGISTRY, trust, **more)
+    parts = parts_in(opened(source)) or [chosen(opened(content), candidates(source, REGISTRY), trust)]
+    return attach(opened(content), parts, trust, **more)
 
 
 # --------------------------------------------------------------------------- from signed modules
@@ -78,11 +79,11 @@ def test_a_whole_stack_moves_innermost_first(trust: Keyring) -> None:
     for format_id in ("gkh", "redhat", "note", "crypto-digsig", "x509", "pkcs7"):
         theirs = signed(format_id, theirs)
     assert put(PLAIN, theirs, trust).content == theirs
-    inner = parts_in(theirs, REGISTRY, format_id="modsig")
+    inner = parts_in(opened(theirs), format_id="modsig")
     assert [part.name for part in inner] == ["crypto-digsig"]
-    assert [part.name for part in parts_in(theirs, REGISTRY, layer=1)] == ["x509"]
+    assert [part.name for part in parts_in(opened(theirs), layer=1)] == ["x509"]
     with pytest.raises(UsageError, match=r"there are 0: pkcs7 signature at .* 5: gkh"):
-        parts_in(theirs, REGISTRY, layer=6)
+        parts_in(opened(theirs), layer=6)
 
 
 @pytest.mark.parametrize("arch", ["amd64", "s390x"])
@@ -90,7 +91,7 @@ def test_the_vendor_s_signature_fits_an_exact_rebuild_and_no_other(arch: str, tr
     vendor = load([str(debian_vmlinuz(arch))])
     for module in debian_modules(arch)[::400]:
         shipped = module.read_bytes()
-        rebuilt = strip(shipped, REGISTRY).content
+        rebuilt = strip(opened(shipped)).content
         assert put(rebuilt, shipped, vendor).content == shipped
         changed = bytearray(rebuilt)
         changed[-1] ^= 1
@@ -169,7 +170,7 @@ def test_gnupg_s_signature(gnupg: Any, armour: bool, tmp_path: Path) -> None:
     found = candidates(packet, REGISTRY)
     assert {part.name for part in found} == set(PACKETS)
     with pytest.raises(UsageError, match="several formats"):
-        chosen(PLAIN, found, REGISTRY, None)
+        chosen(opened(PLAIN), found, None)
     done = put(PLAIN, packet, keys)
     assert (done.parts[0].name, done.verdict) == ("crypto-pgp", Verdict.VALID)
 
@@ -180,11 +181,11 @@ def test_keys_tell_which_format_packets_are_meant_for(format_id: str, trust: Key
     found = candidates(outermost(theirs), REGISTRY)
     if format_id == "redhat":  # signs the same bytes as one coverage of a note
         with pytest.raises(UsageError, match="more than one verifies: note, redhat"):
-            chosen(PLAIN, found, REGISTRY, trust)
+            chosen(opened(PLAIN), found, trust)
         found = candidates(outermost(theirs), REGISTRY, "redhat")
-    part = chosen(PLAIN, found, REGISTRY, trust)
+    part = chosen(opened(PLAIN), found, trust)
     assert part.name == format_id
-    assert attach(PLAIN, [part], REGISTRY, trust).content == theirs
+    assert attach(opened(PLAIN), [part], trust).content == theirs
 
 
 def test_a_module_argument_becomes_a_trailer(trust: Keyring) -> None:
@@ -247,13 +248,13 @@ def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_
     source, target, out = (tmp_path / name for name in ("signed.ko", "target.ko", "out.ko"))
     source.write_bytes(signed("pkcs7", once))
     target.write_bytes(content)
-    found = attach(content, parts_in(source.read_bytes(), REGISTRY), REGISTRY)
+    found = attach(opened(content), parts_in(opened(source.read_bytes())))
     assert [remark.code for remark in found.remarks] == [code, "unchecked"]
     ran = run("attach", target, "--from", source, "-o", out)
     assert ran.code == 0 and f"{target}: warning: {said}" in ran.err
     assert out.read_bytes() == found.content
     with pytest.raises((EditRefused, ParseError)) as caught:
-        attach(content, parts_in(signed("redhat"), REGISTRY), REGISTRY)
+        attach(opened(content), parts_in(opened(signed("redhat"))))
     assert caught.value.code != "not-found-again"
 
 

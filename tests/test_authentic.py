@@ -25,6 +25,7 @@ from elfsig.trust.openpgp import read
 from elfsig.verbs.edit.sign import sign
 from tests.support import authentic
 from tests.support.notes import Note
+from tests.support.opened import opened
 from tests.support.openpgp import signer
 
 NO_KEYS = Ring(Material(()))
@@ -61,7 +62,7 @@ def tree(tmp_path: Path) -> Path:
         path.parent.mkdir()
         wish = SignOptions(coverage=coverage)
         formats = authentic.REGISTRY
-        made = sign(corpus.content(sample), formats.get(format_id), signer("dsa1024"), wish, formats)
+        made = sign(opened(corpus.content(sample), formats), formats.get(format_id), signer("dsa1024"), wish)
         path.write_bytes(made.content)
     (tmp_path / "plain.ko").write_bytes(corpus.content("amd64-6.1.ko"))
     return tmp_path

@@ -178,10 +178,10 @@ def test_an_internal_error_at_one_file_does_not_hide_the_others(
     plain = tmp_path / "plain.ko"
     plain.write_bytes(corpus.content("amd64-6.1.ko"))
 
-    def fragile(evidence: Any, *more: Any) -> Any:
-        if evidence.path == str(signed):
+    def fragile(module: Any, *more: Any) -> Any:
+        if module.path == str(signed):
             raise RuntimeError("boom")
-        return examine(evidence, *more)
+        return examine(module, *more)
 
     monkeypatch.setattr("elfsig.cli.reading.examine", fragile)
     ran = run("verify", signed, plain, "--jsonl")

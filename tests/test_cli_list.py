@@ -14,8 +14,8 @@ import corpus
 from elfsig import registry
 from elfsig.batch.like_trailers import Templates
 from elfsig.cli.render import list_ as render_list
-from elfsig.opened.evidence import read
 from elfsig.verbs.verify.examine import Question, examine
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.schema import lines, parsed
 from tests.support.tools import need
@@ -203,7 +203,7 @@ def test_json_has_the_place_of_every_signature(put: Maker) -> None:
 
 def examined(path: Path) -> tuple[str, ...]:
     """The lines that a full look at the file gives."""
-    report = examine(read(path), Question(registry.load(plugins=False), check=False))
+    report = examine(opened(path), Question(check=False))
     return tuple(render_list.tree_lines(report, registry.load(plugins=False).names))
 
 
@@ -220,10 +220,10 @@ def taught(*paths: Path) -> Templates[render_list.Parts]:
     known = registry.load(plugins=False)
     templates = Templates[render_list.Parts](known)
     for path in paths:
-        evidence = read(path)
-        report = examine(evidence, Question(known, check=False))
+        module = opened(path)
+        report = examine(module, Question(check=False))
         if report.signatures:
-            templates.learn(report, evidence, render_list.parts(report.signatures[0], known.names))
+            templates.learn(report, module, render_list.parts(report.signatures[0], known.names))
     return templates
 
 
@@ -272,11 +272,11 @@ def test_no_glance_where_a_third_party_has_trailers_of_its_own(tmp_path: Path) -
 
     path = tmp_path / "everyday.ko"
     path.write_bytes(corpus.content("amd64.pkcs7"))
-    evidence, known = read(path), registry.load(plugins=False)
-    report = examine(evidence, Question(known, check=False))
+    module, known = opened(path), registry.load(plugins=False)
+    report = examine(module, Question(check=False))
     for formats, quick in ((known.formats, True), ((*known.formats, SEAL), False)):
         templates = Templates[str](registry.Registry(formats))
-        templates.learn(report, evidence, "seen")
+        templates.learn(report, module, "seen")
         assert (templates.look(str(path)) is not None) is quick
 
 

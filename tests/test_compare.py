@@ -19,15 +19,15 @@ import corpus
 from elfsig.elf.diff import Difference, Weight, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHF_ALLOC, SHT_RELA, ElfTable
-from elfsig.opened.evidence import read
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
 from tests.support.debian import debian_modules, rebuilt_modules
 from tests.support.elf import index_of, patched, repatched, toy, with_shared_names
 from tests.support.notes import Note
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.schema import lines, parsed
-from tests.support.signed import REGISTRY, WAYS, made
+from tests.support.signed import WAYS, made
 from tests.support.tools import need
 from tests.support.toy_objects import NOBITS, Part, Relocation, Symbol, Toy, build
 
@@ -46,7 +46,7 @@ PLAIN = build(OBJECT)
 
 
 def between(a: bytes, b: bytes) -> Comparison:
-    return compare(read(a), read(b), REGISTRY)
+    return compare(opened(a), opened(b))
 
 
 def said(found: Comparison, *weights: Weight) -> list[tuple[str, str, str, str | None]]:
@@ -240,13 +240,11 @@ def test_strip_g(debuggable: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.ko"
     subprocess.run([need("strip"), "-g", debuggable, "-o", bare], check=True)
     for a, b, less, more in ((debuggable, bare, "B", "A"), (bare, debuggable, "A", "B")):
-        found = compare(read(a), read(b), REGISTRY)
+        found = compare(opened(a), opened(b))
         assert found.conclusion is Conclusion.STRIPPED
         assert found.sentence.startswith(f"{less} is {more} without debug data")
         assert profiles(found)["sorted"] is True and profiles(found)["whole-file"] is False
-    gone = {
-        d.name for d in compare(read(debuggable), read(bare), REGISTRY).differences if d.what == "removed"
-    }
+    gone = {d.name for d in compare(opened(debuggable), opened(bare)).differences if d.what == "removed"}
     names = {"before": debuggable, "after": bare}
     listed = {
         key: set(subprocess.run([need("readelf"), "-SW", p], capture_output=True, text=True).stdout.split())
@@ -267,7 +265,7 @@ def test_ld_r(arch: str, tmp_path: Path, note: Note) -> None:
     chosen = random.Random(arch).sample(small, 8)
     for path in chosen:
         subprocess.run([linker, "-r", "-o", linked, path], check=True)
-        found = compare(read(path), read(linked), REGISTRY)
+        found = compare(opened(path), opened(linked))
         loaded = said(found, Weight.LOADED)
         if arch == "arm64":
             assert loaded == [("field", ".plt", "changed", "align")], path
@@ -281,7 +279,7 @@ def test_ld_r(arch: str, tmp_path: Path, note: Note) -> None:
 def test_resigned_real_modules(arch: str) -> None:
     for path in debian_modules(arch)[::600]:
         signed = path.read_bytes()
-        again = made(strip(signed, REGISTRY).content, "x509", "whole-file").content
+        again = made(strip(opened(signed)).content, "x509", "whole-file").content
         assert between(signed, again).sentence == "the same content with different signatures"
 
 
@@ -303,7 +301,7 @@ def test_two_builds_of_the_same_modules(note: Note) -> None:
     chosen = random.Random(6).sample(pairs, 40)
     words: dict[str, int] = {}
     for old, new in chosen:
-        found = compare(read(old), read(new), REGISTRY)
+        found = compare(opened(old), opened(new))
         before, after = (loaded_contents(part.bare) for part in (found.a, found.b))
         expected = {n for n in {*before, *after} if before.get(n) != after.get(n)}
         sections = [d for d in found.differences if d.kind == "section" and d.weight is Weight.LOADED]
@@ -334,7 +332,7 @@ def _vermagic(path: Path) -> str:
 def test_relocations_of_a_real_module_are_compared_one_by_one() -> None:
     """Redirect one call of a module: that one relocation is found among all of them."""
     path = next(p for p in debian_modules("amd64") if p.name == "nf_tables.ko")
-    content = strip(path.read_bytes(), REGISTRY).content
+    content = strip(opened(path.read_bytes())).content
     section = ElfTable(content).named(b".rela.text")[0]
     assert section.row.type == SHT_RELA
     count = section.row.size // 24

@@ -17,6 +17,7 @@ from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.model import Keyring, SignOptions, Verdict
 from elfsig.opened import compression
 from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module
 from elfsig.opened.places import find
 from elfsig.registry import Registry
 from elfsig.signers import open_signer
@@ -32,6 +33,7 @@ from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY, Judges, Signed, judges
 from tests.support.notes import Note
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.schema import lines, parsed, validate
 from tests.support.signed import era_signer as signer
@@ -86,11 +88,11 @@ def circuit(names: Sequence[str]) -> list[str]:
     return path
 
 
-def converted(signed: Signed, how: Plan) -> Conversion:
-    evidence = Evidence("module.ko", signed.content, signed.content)
-    before = look(evidence, how)
+def converted(signed: Signed, how: Plan, registry: Registry = REGISTRY) -> Conversion:
+    module = Module(Evidence("module.ko", signed.content, signed.content), registry)
+    before = look(module, how)
     assert refusal(before, how) is None, refusal(before, how)
-    return convert(evidence, before, how)
+    return convert(module, before, how)
 
 
 def step(signed: Signed, to: str, trust: Keyring | None, **more: Any) -> Signed:
@@ -121,7 +123,7 @@ def test_every_format_converts_to_every_other_and_back(name: str, trust: Keyring
     for to in path[1:]:
         signed = step(signed, to, trust)
         assert bench.accept(to, signed, COVERAGES.get(to, "whole-file")), to
-        assert strip(signed.content, REGISTRY, everything=True).content == original
+        assert strip(opened(signed.content), everything=True).content == original
 
 
 @pytest.mark.parametrize("arch", ["amd64", "i386", "arm64", "s390x"])
@@ -133,12 +135,12 @@ def test_real_modules_from_the_vendor_s_signature_and_on(
     path = circuit(FORMATS)
     for number, module in enumerate(chosen):
         shipped = Signed(module.read_bytes())
-        bare = strip(shipped.content, REGISTRY).content
+        bare = strip(opened(shipped.content)).content
         at = (number * 4 + len(arch)) % (len(path) - 3)
         for to, keys in zip([*path[at : at + 4], "pkcs7"], [vendor, *[trust] * 4], strict=True):
             shipped = step(shipped, to, keys)
             assert bench.accept(to, shipped, COVERAGES.get(to, "whole-file")), (module, to)
-        assert strip(shipped.content, REGISTRY, everything=True).content == bare
+        assert strip(opened(shipped.content), everything=True).content == bare
     note(f"convert: {REAL} real modules of {arch}, five conversions each, every one judged")
 
 
@@ -147,13 +149,13 @@ def test_real_modules_from_the_vendor_s_signature_and_on(
 
 def signed_with(format_id: str, name: str = MODULE) -> bytes:
     wish = target(format_id)
-    return sign(corpus.content(name), wish.format, wish.signer, wish.options, REGISTRY, stack=True).content
+    return sign(opened(corpus.content(name)), wish.format, wish.signer, wish.options, stack=True).content
 
 
 def tried(content: bytes, to: str, keys: Keyring | None, **more: Any) -> str | None:
     """The code of the refusal, None where the file may be converted."""
     how = plan([target(to)], REGISTRY, keys, **more)
-    why = refusal(look(Evidence("a.ko", content, content), how), how)
+    why = refusal(look(opened(Evidence("a.ko", content, content)), how), how)
     return why.code if why else None
 
 
@@ -178,15 +180,15 @@ def test_every_signed_sample_converts_if_and_only_if_it_is_valid(
 ) -> None:
     evidence = read(sample.data())
     how = plan([target("x509")], REGISTRY, load([str(path) for path in corpus.certificates()]))
-    change = convert_file(evidence, how)
+    change = convert_file(opened(evidence), how)
     assert change.record is not None
     validate({"target": None, "dry_run": False, **change.record})
     assert (change.error is None) == (sample.verdict == "valid"), change.error
     if change.error is None:
         made = read(change.content or evidence.raw)
         assert made.compression == evidence.compression
-        plain = strip(evidence.content, REGISTRY, everything=True).content
-        assert strip(made.content, REGISTRY, everything=True).content == plain
+        plain = strip(opened(evidence.content), everything=True).content
+        assert strip(opened(made.content), everything=True).content == plain
 
 
 def test_targets_that_contradict_each_other(trust: Keyring) -> None:
@@ -207,7 +209,7 @@ def test_a_result_that_is_not_proven_is_not_given_out(trust: Keyring) -> None:
         [Target(REGISTRY.get("x509"), open_signer(*_paths("other")), SignOptions())], REGISTRY, trust
     )
     with pytest.raises(EditRefused, match="would be unknown-key"):
-        converted(signed, Plan(foreign.targets, REGISTRY, trust, how.own))
+        converted(signed, Plan(foreign.targets, trust, how.own))
 
 
 def _paths(name: str) -> tuple[str, str]:
@@ -233,7 +235,7 @@ def test_keep_adds_where_formats_can_live_together(trust: Keyring) -> None:
         0,
         1,
     ]
-    assert strip(again.content, REGISTRY, everything=True).content == original
+    assert strip(opened(again.content), everything=True).content == original
 
 
 @pytest.mark.parametrize("section", ["note", "redhat", "gkh"])
@@ -257,7 +259,7 @@ def test_several_targets_are_made_in_the_order_in_which_they_hold(trust: Keyring
         done = converted(signed, plan([target(name) for name in shuffled], REGISTRY, trust))
         assert formats_in(done.content) == ["pkcs7", "crypto-digsig", "note", "redhat", "gkh"]
         assert {f.verdict for f in done.after.signatures} == {Verdict.VALID}
-    assert strip(done.content, REGISTRY, everything=True).content == corpus.content(MODULE)
+    assert strip(opened(done.content), everything=True).content == corpus.content(MODULE)
 
 
 # --------------------------------------------------------------------------- warnings
@@ -319,7 +321,7 @@ def tree(tmp_path: Path) -> Path:
     for suffix, kind in packed.items():
         (root / f"packed.ko.{suffix}").write_bytes(compression.pack(signed_with("pkcs7"), kind))
     foreign = sign(
-        corpus.content(MODULE), REGISTRY.get("pkcs7"), open_signer(*_paths("other")), SignOptions(), REGISTRY
+        opened(corpus.content(MODULE)), REGISTRY.get("pkcs7"), open_signer(*_paths("other")), SignOptions()
     )
     (root / "foreign.ko").write_bytes(foreign.content)
     (root / "unsigned.ko").write_bytes(corpus.content(MODULE))
@@ -456,7 +458,7 @@ def test_the_other_engine_converts_there_and_back(name: str, format_id: str, tru
 
 
 def _stream(content: bytes, coverage: str) -> bytes:
-    message = streams(Image(content), REGISTRY, coverage)[0].message
+    message = streams(opened(content), coverage)[0].message
     assert message is not None
     return message.to_bytes()
 
@@ -479,19 +481,21 @@ def test_gnupg_signs_conversions_and_encrypts_digests(
         words = ("--to=gkh", "--payload=encrypted-digest", "--key", key, "--trust", CERT)
         assert run("convert", module, *words, "-o", out).code == 0
         assert run("verify", out, "--trust", ring).code == 1
-        assert strip(out.read_bytes(), REGISTRY).content == corpus.content(MODULE)
+        assert strip(opened(out.read_bytes())).content == corpus.content(MODULE)
 
 
 def test_what_was_signed_after_compression_is_put_right_on_request(tmp_path: Path, trust: Keyring) -> None:
     module, out = tmp_path / "a.ko.xz", tmp_path / "b.ko.xz"
     packed = compression.pack(corpus.content(MODULE), "xz")
-    module.write_bytes(sign(packed, REGISTRY.get("pkcs7"), signer("pkcs7"), SignOptions(), REGISTRY).content)
+    module.write_bytes(
+        sign(opened(packed).as_file(), REGISTRY.get("pkcs7"), signer("pkcs7"), SignOptions()).content
+    )
     words = ("convert", module, "--to=pkcs7", *KEYED, "-o", out)
     assert run(*words, "--trust", CERT).code == 1 and not out.exists()
     assert run(*words, "--unverified", "--keep").code == 1 and not out.exists()
     ran = run(*words, "--unverified", "--jsonl")
     assert ran.code == 0
-    assert [each["name"] for each in lines(ran.out)[0]["removed"]] == ["behind the compressed stream"]
+    assert [each["name"] for each in lines(ran.out)[0]["removed"]] == ["after the compressed stream"]
     assert read(out).content == signed_with("pkcs7") and read(out).tail_offset is None
 
 
@@ -502,9 +506,9 @@ def test_formats_of_third_parties_take_part_without_code_of_their_own(trust: Key
     seal = Target(SEAL, signer("pkcs7"), SignOptions())
     signed = Signed(signed_with("note"))
     for wish in (seal, target("redhat"), seal, target("pkcs7")):
-        done = converted(signed, plan([wish], registry, trust))
+        done = converted(signed, plan([wish], registry, trust), registry)
         assert [(f.format, f.verdict) for f in done.after.signatures] == [(wish.format.id, Verdict.VALID)]
         signed = Signed(done.content)
     assert signed.content == signed_with("pkcs7")
-    part = attach(corpus.content(MODULE), parts_in(done.content, registry), registry, trust)
+    part = attach(opened(corpus.content(MODULE), registry), parts_in(opened(done.content, registry)), trust)
     assert part.content == signed.content

@@ -21,21 +21,22 @@ from elfsig.verbs.inspect.bytemap import Kind, Map, Run, draw
 from elfsig.verbs.inspect.cover import Basis, Cover, covers
 from elfsig.verbs.verify.examine import Question
 from tests.support import vectors
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.schema import parsed
-from tests.support.signed import CERT, REGISTRY, made, question
+from tests.support.signed import CERT, made, question
 from tests.support.toy_objects import Part, Relocation, build
 from tests.test_prove import TINY
 
 NOTE = vectors.ROOT / "modules" / "note-sorted-amd64-dsa.ko"
 DSA = vectors.ROOT / "keys" / "dsa1024.pub.gpg"
 MODULE = "amd64-6.1.ko"
-UNKEYED = Question(REGISTRY)
+UNKEYED = Question()
 
 
 def one(content: bytes, asked: Question = UNKEYED, coverage: str | None = None) -> Cover:
     """The only map."""
-    [cover] = covers(Image(content), asked, coverage)
+    [cover] = covers(opened(content), asked, coverage)
     return cover
 
 
@@ -50,7 +51,7 @@ def rows(cover: Cover) -> dict[str, dict[str, int]]:
 @pytest.mark.parametrize("name", [s.name for s in corpus.samples().values() if "elf-cut" not in s.name])
 def test_runs_and_parts_are_the_whole_file_and_nothing_twice(name: str) -> None:
     content = read(corpus.content(name)).content
-    for cover in covers(Image(content), UNKEYED):
+    for cover in covers(opened(content), UNKEYED):
         assert sum(cover.kinds.counts().values()) == len(content)
         at = 0
         for run_ in cover.kinds.runs:
@@ -112,7 +113,7 @@ def test_damaged_modules_have_whole_maps_too(changes: list[tuple[int, int]]) -> 
     for at, value in changes:
         content[at] = value
     for coverage in (None, "textdata", "sorted-2012"):
-        for cover in covers(Image(bytes(content)), UNKEYED, coverage):
+        for cover in covers(opened(bytes(content)), UNKEYED, coverage):
             assert sum(cover.kinds.counts().values()) == len(content)
             assert sum(part.end - part.start for part in cover.parts) == len(content)
 
@@ -275,7 +276,7 @@ def test_a_signature_that_does_not_hold_is_called_a_claim(tmp_path: Path) -> Non
 def test_an_argument_outside_of_the_file_has_a_map_too() -> None:
     content = corpus.content(MODULE)
     signed = made(content, "modarg-pgp", "whole-file")
-    [cover] = covers(Image(content), question(), None, signed.outside)
+    [cover] = covers(opened(content), question(), None, signed.outside)
     assert cover.is_good and cover.kinds.counts() == {Kind.VERBATIM: len(content)}
 
 

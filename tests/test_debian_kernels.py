@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from corpus import KEYS
-from elfsig import registry
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
 from elfsig.model import Verdict
-from elfsig.opened.evidence import read
 from elfsig.trust import keyring
 from elfsig.verbs.verify.examine import Question, examine
 from tests.support.cli import elfsig
 from tests.support.debian import debian_kernel, debian_modules, debian_vmlinuz
 from tests.support.kernels import ARCHES
 from tests.support.notes import Note
+from tests.support.opened import opened
 
 pytestmark = pytest.mark.parametrize("arch", ARCHES)
 
@@ -30,7 +29,7 @@ MODULES, POSITIONS = 24, 40
 
 def question(arch: str) -> Question:
     """Is it signed by a key in the kernel image of its own package?"""
-    return Question(registry.load(plugins=False), keyring.load([str(debian_vmlinuz(arch))]))
+    return Question(keyring.load([str(debian_vmlinuz(arch))]))
 
 
 def trailer_size(data: bytes) -> int:
@@ -72,7 +71,7 @@ def test_a_changed_byte_of_the_content_is_never_valid(arch: str, note: Note) -> 
             places = {0, size - 1, dice.randrange(size)}
         for position in places:
             mutant = changed(data, position, dice.randrange(1, 256))
-            assert examine(read(mutant), asked).verdict is Verdict.INVALID, (path, position)
+            assert examine(opened(mutant), asked).verdict is Verdict.INVALID, (path, position)
             tried += 1
     note(f"{arch}: {tried} changes to the content of {MODULES} modules, none of them valid")
 
@@ -107,7 +106,7 @@ def test_a_changed_byte_of_signature_or_trailer_is_valid_only_where_kernels_igno
     survivors: dict[int, set[str]] = {}
     for offset, mutant in mutants(arch):
         tried += 1
-        report = examine(read(mutant), asked)
+        report = examine(opened(mutant), asked)
         if report.verdict is Verdict.VALID:
             codes = {warning.code for found in report.signatures for warning in found.warnings}
             assert codes & IGNORED.keys(), f"byte {offset} of the signature: valid without a word"

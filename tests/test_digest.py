@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from elfsig.carriers.trailer import MARKER
-from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.registry import load
 from elfsig.verbs.inspect.digest import chosen, streams
 from tests.support.cli import environment, validator
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.vectors import ROOT, read, vector, vectors
 
@@ -26,7 +26,7 @@ FILES = [v for v in vectors() if v["module"]["source"] == "file" and "stream" in
 @pytest.mark.parametrize("entry", [pytest.param(v, id=v["id"]) for v in FILES])
 def test_the_signature_is_found_and_left_out(entry: dict[str, dict[str, object]]) -> None:
     content = read(str(entry["module"]["path"]))
-    (found,) = streams(Image(content), load(False), str(entry["coverage"]))
+    (found,) = streams(opened(content, load(False)), str(entry["coverage"]))
     assert found.message is not None
     assert hashlib.sha256(found.message.to_bytes()).hexdigest() == entry["stream"]["sha256"]
     assert found.place is not None
@@ -87,7 +87,7 @@ def test_stacked_trailers_need_a_choice() -> None:
     content = read("unsigned/toyA-64.ko")
     twice = signed_twice(content)
     registry = load(False)
-    outer, inner = streams(Image(twice), registry, "whole-file")
+    outer, inner = streams(opened(twice, registry), "whole-file")
     assert outer.message is not None
     assert inner.message is not None
     assert inner.message.to_bytes() == content
@@ -99,8 +99,8 @@ def test_stacked_trailers_need_a_choice() -> None:
     assert caught.value.hint == "layer"
     with pytest.raises(UsageError, match="at layer 7"):
         chosen([outer, inner], 7)
-    (sections,) = streams(Image(twice), registry, "sorted")
-    (bare,) = streams(Image(content), registry, "sorted")
+    (sections,) = streams(opened(twice, registry), "sorted")
+    (bare,) = streams(opened(content, registry), "sorted")
     assert sections.message is not None
     assert bare.message is not None
     assert sections.message.to_bytes() == bare.message.to_bytes()

@@ -30,6 +30,7 @@ from elfsig.trust.make import Material, Origin, key_from_public
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from tests.support.cms import identity, issued
+from tests.support.opened import opened
 from tests.support.openpgp import message
 from tests.support.run import run
 from tests.support.tools import need
@@ -168,12 +169,12 @@ def test_there_and_back_in_the_trailer() -> None:
     registry = load(False)
     for payload in ("v1", "v2"):
         options = SignOptions(payload=payload, created=0)
-        result = sign(MODULE, registry.get("modsig"), signer(), options, registry)
+        result = sign(opened(MODULE, registry), registry.get("modsig"), signer(), options)
         (found,) = find(Image(result.content), registry)
         assert [f.id for f in found.claimants] == ["crypto-digsig"]
         size = len(found.place.blob)
         assert result.content == MODULE + found.place.blob + struct.pack(">H", size) + MAGIC
-        assert strip(result.content, registry).content == MODULE
+        assert strip(opened(result.content, registry)).content == MODULE
 
 
 def test_type_byte_in_a_trailer_is_named() -> None:

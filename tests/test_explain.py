@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from elfsig import registry
 from elfsig.host import explain
 from elfsig.host.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
 from elfsig.kernels.select import Chosen
@@ -252,7 +251,7 @@ def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "is_file", is_file)
     monkeypatch.setattr(os, "access", lambda path, mode: path != image and access(path, mode))
     machine = Machine(root)
-    asking = explain.question(machine, KernelQuestion(Chosen(None), registry.load()))
+    asking = explain.question(machine, KernelQuestion(Chosen(None)))
     found = explain.explain(machine, asking, "snd_dummy")
     assert found.command == f"sudo elfsig explain --root {root} snd_dummy"
     assert sum("by the superuser only" in remark for remark in found.remarks) == 2

@@ -22,6 +22,7 @@ from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.inspect.extract import pieces
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
+from tests.support.opened import opened
 from tests.support.openpgp import signer as throwaway
 from tests.support.run import run
 from tests.support.tools import need
@@ -36,7 +37,7 @@ def signed(format_id: str, content: bytes = PLAIN, **wish: str) -> bytes:
     old = format_id in ("gkh", "redhat", "note")
     signer = throwaway("dsa1024") if old else open_signer(str(KEY), str(CERT))
     options = SignOptions(created=1, **wish)  # type: ignore[arg-type]  # names of its own fields
-    return sign(content, REGISTRY.get(format_id), signer, options, REGISTRY, stack=True).content
+    return sign(opened(content), REGISTRY.get(format_id), signer, options, stack=True).content
 
 
 def shell(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -137,7 +138,7 @@ def test_attributes_and_certificates(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     blob = cms.read_bytes()
     content = PLAIN + blob + bytes([0, 0, 2, 0, 0, 0, 0, 0]) + len(blob).to_bytes(4) + MARKER
-    found = {piece.suffix: piece.data for piece in pieces(read(content), REGISTRY).pieces}
+    found = {piece.suffix: piece.data for piece in pieces(opened(content)).pieces}
     (tmp_path / "cert").write_bytes(found[".cert.der"])
     theirs = shell("openssl", "x509", "-inform", "DER", "-in", tmp_path / "cert", "-noout", "-fingerprint")
     assert theirs.stdout == shell("openssl", "x509", "-in", CERT, "-noout", "-fingerprint").stdout != ""
@@ -179,7 +180,7 @@ def test_trees_are_kept_and_the_rest_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sample", [*corpus.samples().values()], ids=lambda sample: str(sample.name))
 def test_every_sample_can_be_taken_apart(sample: corpus.Sample) -> None:
     evidence = read(sample.data())
-    taken = pieces(evidence, REGISTRY)
+    taken = pieces(opened(evidence))
     assert len({piece.suffix for piece in taken.pieces}) == len(taken.pieces)
     for piece in taken.pieces:
         list(asn1_dump.lines(piece.data[:4096]))
@@ -203,7 +204,7 @@ def test_the_asn1_is_listed_as_openssl_lists_it(tmp_path: Path) -> None:
     path = tmp_path / "der"
     texts = 0
     for sample in corpus.select("signed"):
-        for piece in pieces(read(sample.data()), REGISTRY).pieces:
+        for piece in pieces(opened(sample.data())).pieces:
             if not piece.suffix.endswith((".p7s", ".der")):
                 continue
             path.write_bytes(piece.data)
@@ -266,7 +267,7 @@ def test_listings_take_damaged_signatures(where: int, value: int) -> None:
         assert list(lines(bytes(damaged)))
 
 
-_CMS = next(p.data for p in pieces(read(signed("pkcs7")), REGISTRY).pieces if p.suffix == ".p7s")
+_CMS = next(p.data for p in pieces(opened(signed("pkcs7"))).pieces if p.suffix == ".p7s")
 
 
 def test_nesting_without_end_costs_little() -> None:

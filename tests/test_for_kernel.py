@@ -13,6 +13,7 @@ from elfsig.kernels.select import choose
 from elfsig.model import SignOptions
 from elfsig.verbs.edit.sign import SignResult, sign
 from tests.support.cli import elfsig
+from tests.support.opened import opened
 from tests.support.signed import CERT, KEY, REGISTRY, signer
 
 MODULE = corpus.content("amd64-6.1.ko")
@@ -20,7 +21,7 @@ MODULE = corpus.content("amd64-6.1.ko")
 
 def signed(format_id: str, kernel: str, **more: Any) -> SignResult:
     options = SignOptions(kernel=choose(kernel).profile, created=0, force=True, **more)
-    return sign(MODULE, REGISTRY.get(format_id), signer(), options, REGISTRY)
+    return sign(opened(MODULE), REGISTRY.get(format_id), signer(), options)
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_m
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import choose, for_module, for_release
 from elfsig.model import Basis
-from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
 from tests.support import elf, verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, ring, signer_info
+from tests.support.opened import opened
 from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 from tests.support.verdicts import FORGIVEN, INNER, MODULE, OTHER, ROWS, RSA, Row, signed, trailed
 
@@ -42,7 +42,7 @@ COLUMNS = ("debian-6.1", "debian-6.12", "debian-7.2")
 
 def subject(content: bytes, keys: Ring | None, kernel: str | Profile) -> Subject:
     profile = get(kernel) if isinstance(kernel, str) else kernel
-    return Subject(evidence.read(content), REGISTRY, keys, profile)
+    return Subject(opened(content), keys, profile)
 
 
 def ask(content: bytes, keys: Ring | None, kernel: str | Profile, **mode: bool) -> Prediction:
@@ -590,9 +590,9 @@ def test_a_key_in_the_wrong_keyring_is_told_what_to_do() -> None:
 
 def test_the_module_s_own_vermagic() -> None:
     info = b"license=GPL\0vermagic=5.15.0-91-generic SMP mod_unload \0"
-    assert for_module(Image(elf.toy(extra=[elf.Sec(".modinfo", info)]))).id == "ubuntu-5.15"
+    assert for_module(opened(elf.toy(extra=[elf.Sec(".modinfo", info)])).vermagic).id == "ubuntu-5.15"
     with pytest.raises(UsageError, match="no vermagic"):
-        for_module(Image(MODULE))
+        for_module(opened(MODULE).vermagic)
 
 
 GRUB = """default=1
@@ -747,7 +747,7 @@ def test_the_log_lines_of_each_era() -> None:
     }
     for kernel, line in lines.items():
         subject_ = subject(MODULE, None, kernel)
-        named = replace(subject_, evidence=replace(subject_.evidence, path="module.ko"))
+        named = replace(subject_, module=opened(replace(subject_.module.evidence, path="module.ko")))
         assert predict(named, Mode(enforcing=True)).message == line, kernel
     wrong = trailed(b"x" * 9, block=verdicts.info(9, 1))
     said = {
@@ -758,5 +758,5 @@ def test_the_log_lines_of_each_era() -> None:
     }
     for kernel, line in said.items():
         subject_ = subject(wrong, None, kernel)
-        named = replace(subject_, evidence=replace(subject_.evidence, path="m.ko"))
+        named = replace(subject_, module=opened(replace(subject_.module.evidence, path="m.ko")))
         assert line in predict(named).log, kernel

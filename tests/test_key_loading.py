@@ -18,7 +18,6 @@ from elfsig.kernels.loading import Loading
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.x509_parser import date_fault
-from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_certificate
 from tests.support.cms import (
@@ -34,6 +33,7 @@ from tests.support.cms import (
     signer_info,
     tlv,
 )
+from tests.support.opened import opened
 from tests.support.verdicts import MODULE, RSA, trailed
 
 REGISTRY = registry.load(plugins=False)
@@ -241,7 +241,7 @@ def signed_by(key: Any, made: bytes, hash_name: str = "sha256", **change: Any) -
 
 def ask(content: bytes, keys: Ring | None, kernel: str | Profile, **mode: bool) -> Prediction:
     profile = get(kernel) if isinstance(kernel, str) else kernel
-    return predict(Subject(evidence.read(content), REGISTRY, keys, profile), Mode(**mode))
+    return predict(Subject(opened(content), keys, profile), Mode(**mode))
 
 
 def test_a_key_that_is_not_loaded_never_loads_a_module() -> None:

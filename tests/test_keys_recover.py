@@ -26,7 +26,7 @@ from elfsig.envelopes.cms.envelope import Cms
 from elfsig.errors import UsageError, VerificationError
 from elfsig.model import RsaBody, SignOptions, Verdict
 from elfsig.opened import evidence
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.signers.pem import FileSigner
 from elfsig.trust import recover as arithmetic
 from elfsig.trust.keyring import load
@@ -38,6 +38,7 @@ from tests.support import elf
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, attributes, cms, issued, signer_info
 from tests.support.debian import debian_modules
+from tests.support.opened import opened
 from tests.support.tools import need
 from tests.support.verdicts import trailed
 
@@ -59,16 +60,16 @@ def made(content: bytes, form: str, who: Identity, **options: Any) -> bytes:
         who.private, who.private.public_key(), "rsa", who.private.key_size, parse(who.certificate).certificate
     )
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(content, REGISTRY.get(form), signer, chosen, REGISTRY, stack=True).content
+    return sign(opened(content), REGISTRY.get(form), signer, chosen, stack=True).content
 
 
-def file(content: bytes, name: str = "a.ko") -> Evidence:
-    return replace(evidence.read(content), path=name)
+def file(content: bytes, name: str = "a.ko") -> Module:
+    return opened(replace(evidence.read(content), path=name))
 
 
 def recovered(*contents: bytes, exponents: tuple[int, ...] = EXPONENTS) -> Recovered:
     files = [file(content, f"{number}.ko") for number, content in enumerate(contents)]
-    return recover_key(files, REGISTRY, lambda text: None, exponents)
+    return recover_key(files, lambda text: None, exponents)
 
 
 def spki(who: Identity) -> bytes:
@@ -214,9 +215,9 @@ def test_without_gmp_long_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "gmpy2", None)
     assert arithmetic.arithmetic() is PLAIN
     files = [file(made(c, "pkcs7", cubic(1))) for c in (FIRST, SECOND)]
-    assert recover_key(files, REGISTRY, lambda text: None).exponent == 3
+    assert recover_key(files, lambda text: None).exponent == 3
     with pytest.raises(UsageError, match=r"install gmpy2 \(pip install 'elfsig\[recover\]'\)"):
-        recover_key(files, REGISTRY, lambda text: None, (65537,))
+        recover_key(files, lambda text: None, (65537,))
 
 
 # --------------------------------------------------------------------------- the recovered key as a source
@@ -232,13 +233,11 @@ def written(tmp_path: Path) -> Path:
 def test_it_never_vouches_for_what_it_made(prefix: str, tmp_path: Path) -> None:
     ring = load([f"{prefix}{written(tmp_path)}"])
     assert [(key.role, key.trusted) for key in ring.keys] == [("recovered", False)]
-    report = examine(file(made(THIRD, "pkcs7", cubic())), Question(REGISTRY, ring))
+    report = examine((file(made(THIRD, "pkcs7", cubic()))), Question(ring))
     assert report.verdict is Verdict.UNTRUSTED
     assert report.signatures[0].reason == "same signer as 0.ko, 1.ko; who that is, is not established"
     assert "key-recovered" in {remark.code for remark in report.signatures[0].warnings}
-    broken = examine(
-        file(made(THIRD, "pkcs7", cubic()).replace(b"V" * 40, b"W" * 40)), Question(REGISTRY, ring)
-    )
+    broken = examine((file(made(THIRD, "pkcs7", cubic()).replace(b"V" * 40, b"W" * 40))), Question(ring))
     assert broken.verdict is Verdict.INVALID
 
 
@@ -316,7 +315,7 @@ def test_two_of_debian_s_modules() -> None:
     """RSA-4096 with the usual exponent, and the certificate in the kernel image as the judge."""
     _slow()
     modules = debian_modules("amd64")
-    found = recover_key([evidence.read(path) for path in modules[:2]], REGISTRY, lambda text: None)
+    found = recover_key([opened(path) for path in modules[:2]], lambda text: None)
     image = next(modules[0].parents[i] for i in range(12) if (modules[0].parents[i] / "boot").is_dir())
     ring = load([str(next(image.glob("boot/vmlinuz-*")))])
     builtin = next(key for key in ring.keys if key.role == "builtin")

@@ -18,7 +18,6 @@ from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
 from elfsig.errors import EditRefused, ParseError, SigningError
 from elfsig.model import FileReport, Pair, SignatureReport, SignOptions, Verdict
-from elfsig.opened import evidence
 from elfsig.signers.gpg import GpgSigner
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material, Origin, key_from_public
@@ -32,6 +31,7 @@ from elfsig_formats.redhat import REDHAT
 from elfsig_formats.variants import searching
 from tests.support import reference_streams as reference
 from tests.support.gnupg import Home, home
+from tests.support.opened import opened
 from tests.support.openpgp import Keys, message, signer
 from tests.support.run import run
 from tests.support.vectors import ROOT
@@ -56,11 +56,11 @@ def keys(*kinds: str) -> Ring:
 
 
 def signed(content: bytes, format_id: str, kind: str = "dsa1024", **wish: Any) -> SignResult:
-    return sign(content, REGISTRY.get(format_id), signer(kind), SignOptions(**wish), REGISTRY)
+    return sign(opened(content), REGISTRY.get(format_id), signer(kind), SignOptions(**wish))
 
 
 def look(content: bytes, ring: Ring | None = None) -> FileReport:
-    return examine(evidence.read(content), Question(REGISTRY, ring or keys()))
+    return examine(opened(content), Question(ring or keys()))
 
 
 def only(content: bytes, ring: Ring | None = None) -> SignatureReport:
@@ -93,7 +93,7 @@ def test_sign_verify_strip(name: str, format_id: str, kind: str, wish: Wishes) -
     result = signed(unsigned(name), format_id, kind, **wish)
     found = only(result.content)
     assert (found.verdict, found.format) == (Verdict.VALID, format_id)
-    assert strip(result.content, REGISTRY).content == unsigned(name)
+    assert strip(opened(result.content)).content == unsigned(name)
 
 
 @pytest.fixture(scope="module", params=["gpg", "gpg1"])
@@ -246,7 +246,7 @@ def test_an_encrypted_digest_in_a_module_is_no_signature() -> None:
     with home("gpg", [vector_file("keys/rsa1024.pub.gpg")]) as made:
         maker = GpgSigner("rsa1024", made.path)
         wish = SignOptions(payload="encrypted-digest")
-        result = sign(unsigned(), GKH, maker, wish, REGISTRY)
+        result = sign(opened(unsigned()), GKH, maker, wish)
     assert "proves-nothing" in [remark.code for remark in result.remarks]
     found = only(
         result.content, Ring(Material(tuple(read(vector_file("keys/rsa1024.pub.gpg"), "r", "user", True))))
@@ -341,11 +341,11 @@ def test_what_cannot_be_read_is_told_with_section_and_offset(
 def test_old_and_new_signatures_live_side_by_side() -> None:
     """The trailing note covers the allocated section of redhat, which was there before it."""
     both = signed(unsigned(), "redhat").content
-    both = sign(both, NOTE, signer("dsa1024"), SignOptions(coverage="sorted"), REGISTRY, stack=True).content
+    both = sign(opened(both), NOTE, signer("dsa1024"), SignOptions(coverage="sorted"), stack=True).content
     assert [f.verdict for f in look(both).signatures] == [Verdict.VALID] * 2
     with pytest.raises(EditRefused, match="no longer match"):
-        strip(both, REGISTRY, format_id="redhat")
-    assert strip(both, REGISTRY, everything=True).content == unsigned()
+        strip(opened(both), format_id="redhat")
+    assert strip(opened(both), everything=True).content == unsigned()
 
 
 def test_vendor_signatures_are_shown_and_not_checked() -> None:

@@ -15,7 +15,6 @@ from elfsig.cli.app import elfsig
 from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions, Verdict
-from elfsig.opened import evidence
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
 from elfsig.trust.openpgp import read
@@ -23,6 +22,7 @@ from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.verify.examine import Question, examine
 from tests.support.gnupg import home
+from tests.support.opened import opened
 from tests.support.openpgp import private_key, signer
 from tests.support.tools import need
 from tests.support.vectors import read as vector_file
@@ -51,11 +51,11 @@ def run(*args: str | Path) -> str:
 
 def signed(format_id: str, coverage: str, name: str = LINKED) -> bytes:
     wish = SignOptions(coverage=coverage)
-    return sign(vector_file(name), REGISTRY.get(format_id), signer("dsa1024"), wish, REGISTRY).content
+    return sign(opened(vector_file(name)), REGISTRY.get(format_id), signer("dsa1024"), wish).content
 
 
 def verdict(content: bytes) -> Verdict | None:
-    return examine(evidence.read(content), Question(REGISTRY, KEYS)).verdict
+    return examine(opened(content), Question(KEYS)).verdict
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_linking_that_moves_sections_breaks_all_that_goes_by_file_order(
     source.write_text('.text\nnop\n.data\n.quad 1\n.section .rodata,"a"\n.quad 2\n')
     run(AS, "-o", work, source)
     wish = SignOptions(coverage=coverage)
-    made = sign(work.read_bytes(), REGISTRY.get(format_id), signer("dsa1024"), wish, REGISTRY)
+    made = sign(opened(work.read_bytes()), REGISTRY.get(format_id), signer("dsa1024"), wish)
     work.write_bytes(made.content)
     run(LD, "-r", "-o", again, work)
     wanted = Verdict.VALID if coverage == "sorted" else Verdict.INVALID
@@ -134,7 +134,7 @@ def section(content: bytes, work: Path) -> tuple[str, ...]:
 def test_objcopy_makes_the_same_section(work: Path, format_id: str, coverage: str) -> None:
     """Added, then ``--set-section-flags alloc``: the build rules of Fedora Core and RHEL."""
     ours = signed(format_id, coverage)
-    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).signatures[0].place
+    place = examine(opened(ours), Question(KEYS)).signatures[0].place
     blob, name = work.with_suffix(".sig"), place.section
     blob.write_bytes(place.blob)
     work.write_bytes(vector_file(LINKED))
@@ -149,7 +149,7 @@ def test_objcopy_makes_the_same_section(work: Path, format_id: str, coverage: st
 def test_the_linker_makes_the_same_note(work: Path, coverage: str) -> None:
     """A note in an object of its own, linked in with ``ld -r``: the build rules of RHEL 6 and UEK2."""
     ours = signed("note", coverage)
-    place = examine(evidence.read(ours), Question(REGISTRY, KEYS)).signatures[0].place
+    place = examine(opened(ours), Question(KEYS)).signatures[0].place
     note, object_ = work.with_suffix(".note"), work.with_suffix(".o")
     head = struct.pack("<III", 11, len(place.blob), 100) + b"module.sig\0\0"
     note.write_bytes(head + place.blob.ljust(-(-len(place.blob) // 4) * 4, b"\0"))
@@ -163,7 +163,7 @@ def test_the_linker_makes_the_same_note(work: Path, coverage: str) -> None:
     theirs = work.read_bytes()
     assert verdict(theirs) is Verdict.VALID
     assert section(ours, work.with_suffix(".ours")) == section(theirs, work)
-    left = strip(theirs, REGISTRY).content
+    left = strip(opened(theirs)).content
     table = Image(left).elf
     assert table is not None
     assert not table.named(b".note.module.sig")
@@ -190,7 +190,7 @@ def test_gnupg_imports_the_ring_and_knows_the_signatures(tmp_path: Path, kind: s
     ):
         done = CliRunner().invoke(elfsig, line)
         assert done.exit_code == 0, done.output
-    place = examine(evidence.read(out.read_bytes()), Question(REGISTRY, KEYS)).signatures[0].place
+    place = examine(opened(out.read_bytes()), Question(KEYS)).signatures[0].place
     coverage = REGISTRY.get("gkh").pairs[0].coverage
     stream = coverage.message(Image(out.read_bytes()), place).to_bytes()
     with home(program, [ring.read_bytes()]) as judge:

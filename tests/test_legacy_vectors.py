@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elfsig import registry
-from elfsig.carriers.detached import argument_place
-from elfsig.elf.image import Image
 from elfsig.model import SectionInfo, SignatureReport, SignOptions, Verdict
-from elfsig.opened import evidence
-from elfsig.opened.places import Found
 from elfsig.trust.keyring import Ring
+from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Question, examine, signatures_at
 from elfsig_formats.variants import lenient
+from tests.support.opened import opened
 from tests.support.vectors import Vector, each, key_ring, module, read, vector, vectors
 
 REGISTRY = registry.load(plugins=False)
@@ -28,13 +26,12 @@ def ring_of(entry: Vector) -> Ring:
 
 def signatures(entry: Vector, keys: Ring) -> tuple[Sequence[SignatureReport], Verdict | None]:
     """The vector's signatures and the file's verdict; a module argument is handed over beside the file."""
-    question, content = Question(REGISTRY, keys), module(entry)
+    question, content = Question(keys), module(entry)
     if "argument" in entry:
-        place = argument_place(Image(content), read(entry["argument"]).decode().strip())
-        found = Found(0, Image(content), place, REGISTRY.claimants(place))
-        given = list(signatures_at(found, question))
+        with_argument = from_argument(read(entry["argument"]).decode().strip())
+        given = list(signatures_at(opened(content), with_argument(opened(content)), question))
         return given, given[0].verdict
-    report = examine(evidence.read(content), question)
+    report = examine(opened(content), question)
     return report.signatures, report.verdict
 
 
@@ -74,8 +71,8 @@ def test_an_invalid_note_says_that_all_three_coverages_were_tried() -> None:
 @each(v for v in vectors() if v["id"].endswith("sig-len"))
 def test_lengths_past_the_end_are_read_on_request(entry: Vector) -> None:
     """The packet's length was enlarged, as GnuPG tolerates it, and nothing else."""
-    question = Question(REGISTRY.changed(lenient), key_ring("keys/dsa1024.pub.gpg"))
-    report = examine(evidence.read(module(entry)), question)
+    question = Question(key_ring("keys/dsa1024.pub.gpg"))
+    report = examine(opened(module(entry), REGISTRY.changed(lenient)), question)
     assert report.verdict is Verdict.VALID
     (warning,) = (w for w in report.signatures[0].warnings if w.code == "length-past-end")
     assert warning.offset == report.signatures[0].place.blob_start

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import corpus
 from elfsig.coverages.catalogue import COVERAGES
-from elfsig.elf.image import Image
 from elfsig.errors import ReadError, UsageError
 from elfsig.model import Verdict
 from elfsig.opened.evidence import read
@@ -24,7 +23,8 @@ from elfsig.verbs.verify.examine import Outside, Question
 from tests.support import vectors
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.notes import Note
-from tests.support.signed import REGISTRY, WAYS, made, question
+from tests.support.opened import opened
+from tests.support.signed import WAYS, made, question
 from tests.support.toy_objects import NOBITS, Part, Relocation, Symbol, Toy, build
 from tests.test_coverage_properties import toys
 
@@ -44,17 +44,17 @@ TINY = Toy(
 def everybody() -> Question:
     """All keys of the vectors and of the corpus."""
     rings = [str(path) for path in sorted((vectors.ROOT / "keys").glob("*.pub.gpg"))]
-    return Question(REGISTRY, keyring.load([*rings, *map(str, corpus.certificates())]))
+    return Question(keyring.load([*rings, *map(str, corpus.certificates())]))
 
 
 def proofs(
     content: bytes, asked: Question, extra: int | None, outside: Outside | None = None
 ) -> Iterator[tuple[Cover, Proof]]:
     """The proof of every map that there is; ``extra`` None changes every byte."""
-    for cover in covers(Image(content), asked, outside=outside):
+    for cover in covers(opened(content), asked, outside=outside):
         if cover.message is not None:
             changes = every(cover, SEED) if extra is None else chosen(cover, SEED, extra)
-            yield cover, prove(prover(cover, asked, outside), changes, SEED)
+            yield cover, prove(prover(opened(content), cover, asked, outside), changes, SEED)
 
 
 def holds(cover: Cover, proof: Proof) -> int:
@@ -129,7 +129,7 @@ def test_signatures_on_top_of_each_other() -> None:
 @pytest.mark.parametrize("arch", ["amd64", "i386", "arm64", "s390x"])
 def test_real_modules(arch: str, note: Note) -> None:
     small = [path for path in debian_modules(arch) if path.stat().st_size < 60_000]
-    asked, tried = Question(REGISTRY, keyring.load([str(debian_vmlinuz(arch))])), 0
+    asked, tried = Question(keyring.load([str(debian_vmlinuz(arch))])), 0
     for path in small[:: len(small) // 3]:
         content = path.read_bytes()
         [(cover, proof)] = proofs(content, asked, 8)
@@ -148,10 +148,10 @@ def test_real_modules(arch: str, note: Note) -> None:
 def test_objects_of_any_shape(coverage: str, toy: Toy, shape: tuple[int, str]) -> None:
     """Without a signature: the messages alone are compared."""
     content = build(toy, *shape)
-    asked = Question(REGISTRY)
-    [cover] = covers(Image(content), asked, coverage)
+    asked = Question()
+    [cover] = covers(opened(content), asked, coverage)
     if cover.message is not None:
-        proof = prove(prover(cover, asked), chosen(cover, SEED, 100), SEED)
+        proof = prove(prover(opened(content), cover, asked), chosen(cover, SEED, 100), SEED)
         assert not proof.keyed
         assert proof.holds, proof.against[:3]
 
@@ -163,10 +163,10 @@ def test_objects_of_any_shape(coverage: str, toy: Toy, shape: tuple[int, str]) -
 @pytest.mark.parametrize("keys", [True, False])
 def test_a_wrong_map_is_refuted(kind: Kind, keys: bool) -> None:
     module = made(corpus.content(SMALLEST), "note", "sorted")
-    asked = question() if keys else Question(REGISTRY)
-    [cover] = covers(Image(module.content), asked)
+    asked = question() if keys else Question()
+    [cover] = covers(opened(module.content), asked)
     wrong = replace(cover, kinds=Map([Run(0, len(module.content), kind)]))
-    proof = prove(prover(wrong, asked), chosen(cover, SEED, 50), SEED)
+    proof = prove(prover(opened(module.content), wrong, asked), chosen(cover, SEED, 50), SEED)
     assert not proof.holds
     assert len(proof.against) > 20
 
@@ -174,19 +174,19 @@ def test_a_wrong_map_is_refuted(kind: Kind, keys: bool) -> None:
 def test_derived_and_steering_must_agree_with_the_message() -> None:
     """Changes to the signature itself break it while the message stays: no map may call them steering."""
     module = made(corpus.content(SMALLEST), "note", "sorted")
-    [cover] = covers(Image(module.content), question())
+    [cover] = covers(opened(module.content), question())
     wrong = replace(cover, kinds=Map([Run(0, len(module.content), Kind.STEERING)]))
     place = cover.place
     assert place is not None
     changes = [(place.blob_start + at, 0xFF) for at in range(20, 80)]
-    assert not prove(prover(wrong, question()), changes, 0).holds
+    assert not prove(prover(opened(module.content), wrong, question()), changes, 0).holds
 
 
 def test_what_cannot_be_proved_is_refused() -> None:
-    [cover] = covers(Image(corpus.content("sig-len-huge")), question())
+    [cover] = covers(opened(corpus.content("sig-len-huge")), question())
     with pytest.raises(UsageError, match="nothing to prove"):
-        prover(cover, question())
+        prover(opened(corpus.content("sig-len-huge")), cover, question())
     module = made(corpus.content(SMALLEST) + bytes(SMALL), "pkcs7", "whole-file")
-    [cover] = covers(Image(module.content), question())
+    [cover] = covers(opened(module.content), question())
     with pytest.raises(UsageError, match="too many"):
         every(cover, 1)

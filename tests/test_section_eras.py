@@ -17,7 +17,6 @@ from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions, Verdict
-from elfsig.opened import evidence
 from elfsig.opened.places import find
 from elfsig.trust.keyring import Ring
 from elfsig.trust.make import Material
@@ -31,6 +30,7 @@ from tests.support.debian import debian_modules
 from tests.support.gnupg import Home, home
 from tests.support.kernels import ARCHES
 from tests.support.notes import Note
+from tests.support.opened import opened
 from tests.support.openpgp import private_key, signer
 from tests.support.run import run
 from tests.support.vectors import ROOT
@@ -77,12 +77,12 @@ def ring() -> bytes:
 
 @cache
 def question() -> Question:
-    return Question(REGISTRY, Ring(Material(tuple(read(ring(), "ring", "user", True)))))
+    return Question(Ring(Material(tuple(read(ring(), "ring", "user", True)))))
 
 
 def signed(content: bytes, wish: Wish, engine: str = "exact") -> bytes:
     options = wish.options._replace(engine=engine)
-    return sign(content, REGISTRY.get(wish.format), signer("dsa1024"), options, REGISTRY).content
+    return sign(opened(content), REGISTRY.get(wish.format), signer("dsa1024"), options).content
 
 
 def small_modules(arch: str, count: int) -> Sequence[bytes]:
@@ -166,7 +166,7 @@ def test_strip_gives_back_hundreds_of_real_modules_to_the_byte(arch: str, format
     modules = small_modules(arch, COUNT)
     for nr, content in enumerate(modules):
         after = signed(content, wishes[nr % len(wishes)])
-        stripped = strip(after, REGISTRY)
+        stripped = strip(opened(after))
         assert [each.format for each in stripped.removed] == [format_id]
         assert stripped.content == content != after
     note(f"{arch}: {len(modules)} modules signed as {format_id} and stripped: identical")
@@ -177,14 +177,14 @@ def test_strip_gives_back_hundreds_of_real_modules_to_the_byte(arch: str, format
 
 def looked_at(content: bytes) -> tuple[str | None, str | None, Verdict | None]:
     """Format, coverage and verdict of the one signature."""
-    report = examine(evidence.read(content), question())
+    report = examine(opened(content), question())
     (found,) = report.signatures
     return found.format, found.coverage, report.verdict
 
 
 def stream_bytes(content: bytes) -> dict[str, bytes]:
     """What each coverage takes in, the signature left out."""
-    found = streams(Image(content), REGISTRY)
+    found = streams(opened(content))
     return {
         each.coverage: each.message.to_bytes()
         for each in found
@@ -203,9 +203,9 @@ def compare_engines(content: bytes, wish: Wish) -> None:
     coverage = next(pair.coverage for pair in pairs if pair.coverage.id == wish.coverage)
     wanted = coverage.message(Image(content), None).to_bytes()
     for engine in ("exact", "lief"):
-        left = strip(lief, REGISTRY, engine=engine).content
+        left = strip(opened(lief), engine=engine).content
         assert coverage.message(Image(left), None).to_bytes() == wanted
-        assert examine(evidence.read(left), question()).verdict is Verdict.UNSIGNED
+        assert examine(opened(left), question()).verdict is Verdict.UNSIGNED
 
 
 @each_wish

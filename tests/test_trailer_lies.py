@@ -16,10 +16,9 @@ import corpus
 from corpus.recipes import MARKER, set_info, sign_pkcs7, sign_x509, sign_x509_rc1, trailer
 from corpus.recipes_2012 import MAGIC, csm, openpgp, sign_crypto_digsig, sign_crypto_pgp
 from elfsig.model import FileReport, Remark, Verdict
-from elfsig.opened.evidence import read
-from elfsig.registry import load as formats
 from elfsig.trust.keyring import load
 from elfsig.verbs.verify.examine import Question, examine
+from tests.support.opened import opened
 
 RING = load([str(path) for path in corpus.certificates()])
 MODULE = corpus.content("amd64-6.1.ko")
@@ -34,7 +33,7 @@ NAMES = 42 + 20
 
 
 def report(content: bytes) -> FileReport:
-    return examine(read(content), Question(formats(False), RING))
+    return examine(opened(content), Question(RING))
 
 
 def remarks(found: FileReport) -> list[Remark]:

@@ -27,6 +27,7 @@ from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from tests.support.elf import Sec, build, repatched
 from tests.support.gnupg import Home, home
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.tools import need
 
@@ -77,7 +78,7 @@ def test_rc1_refuses_a_content_with_a_marker() -> None:
     with pytest.raises(EditRefused, match="takes the first one"):
         content = MODULE[:64] + MARKER + MODULE[92:]
         signer = open_signer(str(KEY), str(CERT))
-        sign(content, REGISTRY.get("x509-rc1"), signer, SignOptions(), REGISTRY)
+        sign(opened(content), REGISTRY.get("x509-rc1"), signer, SignOptions())
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,7 +93,7 @@ def test_on_any_content(content: bytes, format_id: str) -> None:
     assert [f.id for f in first.claimants] == [format_id]
     assert first.place.start == len(content)
     assert not more
-    assert strip(signed, REGISTRY).content == content
+    assert strip(opened(signed)).content == content
 
 
 # --------------------------------------------------------------------------- GnuPG

@@ -27,6 +27,7 @@ from elfsig.opened.places import find
 from elfsig.verbs.edit.strip import strip
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.notes import Note
+from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.schema import parsed
 
@@ -323,7 +324,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path: Path, note: Note) -> Non
 def _hash_of(path: Path, original: bytes) -> str | None:
     """The hash of the one signature on ``original``, which has to be there to the byte."""
     content = path.read_bytes()
-    stripped = strip(content, REGISTRY)
+    stripped = strip(opened(content))
     assert stripped.content == original and len(stripped.removed) == 1
     (found,) = find(Image(content), REGISTRY)
     (signature,) = found.claimants[0].pairs[0].envelope.parse(found.place.blob, found.place.params)

@@ -11,8 +11,10 @@ from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
 from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
-from elfsig.opened.evidence import LIMIT, Evidence, read
+from elfsig.opened.evidence import LIMIT
+from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 
 
@@ -87,20 +89,22 @@ def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
 
 def edit(
     paths: Sequence[str],
-    change: Callable[[Evidence], Change],
+    change: Callable[[Module], Change],
     output: Output,
+    registry: Registry,
     *,
     jobs: int = 0,
     limit: int = LIMIT,
 ) -> Iterator[Done]:
-    """Apply ``change`` to every file meant by ``paths``, in parallel, and go on after errors.
+    """Apply ``change`` to every file meant by ``paths``, in parallel; an error costs one file.
 
-    ``change`` gets a file and raises ElfsigError where it refuses. Results come in the order of the files.
+    ``change`` gets a module, opened with ``registry``, and raises ElfsigError where it refuses. Results come
+    in the order of the files.
     """
     tasks = output.tasks(paths, walk(paths))
 
     def work(task: Task) -> Done:
-        return edit_one(task, change, limit)
+        return edit_one(task, change, registry, limit)
 
     results = run(work, tasks, jobs, lost=_lost)
     return results if output.dry else _synced(results)
@@ -126,15 +130,15 @@ def _lost(task: Task, how: str) -> Done:
     return Done(task.path, task.target, "failed", "", (), Remark("process-died", how), 1)
 
 
-def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMIT) -> Done:
+def edit_one(task: Task, change: Callable[[Module], Change], registry: Registry, limit: int = LIMIT) -> Done:
     """Read, change, write: one file. Never raises for what is wrong with it."""
     if task.error is not None:
         return Done(task.path, task.target, "failed", "", (), task.error, task.code)
     try:
-        evidence = read(task.path, limit=limit)
-        done = change(evidence)
+        module = open_module(task.path, registry, limit=limit)
+        done = change(module)
         idle = task.dry or done.leave or done.error is not None
-        target, written = (task.target, ()) if idle else _write(task, evidence, done)
+        target, written = (task.target, ()) if idle else _write(task, module, done)
     except ElfsigError as fault:
         where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
         error = Remark(fault.code, where + fault.text, fault.offset, fault.hint)
@@ -147,7 +151,7 @@ def edit_one(task: Task, change: Callable[[Evidence], Change], limit: int = LIMI
     )
 
 
-def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
+def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
     """Write the result: (where it is, None where nothing had to be written; remarks)."""
     if task.target is None:
         if done.suffix:
@@ -159,14 +163,14 @@ def _write(task: Task, evidence: Evidence, done: Change) -> tuple[str | None, tu
         if done.content is None:
             return None, ()
         _write_beside(task.path, done)
-        return task.path, write_atomic(task.path, _raw(evidence, done), expect=evidence.stat, sync=False)
+        return task.path, write_atomic(task.path, _raw(module, done), expect=module.stat, sync=False)
     target = task.target if task.named else task.target + done.suffix
     _refuse_input(task.path, target)
     if not task.named:
         _make_folder(target)
     like = None if done.suffix else task.path
     _write_beside(target, done)
-    return target, write_atomic(target, _raw(evidence, done), like=like, sync=False)
+    return target, write_atomic(target, _raw(module, done), like=like, sync=False)
 
 
 def _write_beside(target: str, done: Change) -> None:
@@ -176,11 +180,11 @@ def _write_beside(target: str, done: Change) -> None:
         write_atomic(target + suffix, data)
 
 
-def _raw(evidence: Evidence, done: Change) -> bytes:
+def _raw(module: Module, done: Change) -> bytes:
     """The bytes to write. A file that stays as it is stays so to the byte, compression included."""
     if done.content is None:
-        return evidence.raw
-    return done.content if done.verbatim or done.suffix else evidence.packed(done.content)
+        return module.raw
+    return done.content if done.verbatim or done.suffix else module.packed(done.content)
 
 
 def _refuse_input(path: str, target: str) -> None:

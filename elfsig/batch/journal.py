@@ -21,7 +21,8 @@ from elfsig.errors import ReadError, UsageError, WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, plain, readable, remark_object, run_record
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.evidence import read
+from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change, Done
 
 SUFFIX: Final = ".partial"
@@ -61,32 +62,32 @@ class Journal:
         earlier = (*([] if again else finished), *self._unfinished())
         self._earlier = {_key(each): each for each in earlier}
 
-    def known(self, evidence: Evidence) -> Change | None:
+    def known(self, module: Module) -> Change | None:
         """What an earlier run made of this file, where its result still stands; else None."""
-        earlier = self._earlier.get(_key(_path_members(evidence.path)))
+        earlier = self._earlier.get(_key(_path_members(module.path)))
         if earlier is None or earlier["after"] is None:
             return None
         wanted, target = earlier["after"]["sha256"], earlier["target"]
         if target is None:
-            stands = evidence.sha256 == wanted
+            stands = module.sha256 == wanted
         else:
-            stands = evidence.sha256 == earlier["before"]["sha256"] and _sha256_of(target) == wanted
+            stands = module.sha256 == earlier["before"]["sha256"] and _sha256_of(target) == wanted
         text = "done by an earlier run, as its report says"
         return Change(None, "unchanged", text, record=earlier, leave=True) if stands else None
 
-    def entry(self, evidence: Evidence, change: Change) -> Change:
+    def entry(self, module: Module, change: Change) -> Change:
         """``change`` packed for its file, with its record: what the file was and what it is now."""
-        before = {"size": evidence.size, "sha256": evidence.sha256}
+        before = {"size": module.size, "sha256": module.sha256}
         raw = None
         if change.content is not None:
             direct = change.verbatim or change.suffix
-            raw = change.content if direct else evidence.packed(change.content)
+            raw = change.content if direct else module.packed(change.content)
         after = before if raw is None else {"size": len(raw), "sha256": sha256(raw).hexdigest()}
         record = {
-            **_path_members(evidence.path),
+            **_path_members(module.path),
             "action": change.word,
             "text": change.text,
-            "compression": evidence.compression,
+            "compression": module.compression,
             "before": before,
             "after": after,
         }

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 from elfsig.carriers.trailer import INFO
 from elfsig.elf.table import LAYOUTS, MAGIC, SHN_LORESERVE, SHT_NOBITS, Header, Row
 from elfsig.model import FileReport
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.registry import Registry
 
 T = TypeVar("T")
@@ -65,12 +65,12 @@ class Templates(Generic[T]):
             c.short_name.encode() for c in registry.carriers if c.kind in ("section", "note")
         )
 
-    def learn(self, report: FileReport, evidence: Evidence, made: T) -> None:
+    def learn(self, report: FileReport, module: Module, made: T) -> None:
         """Remember the trailer of an everyday module that was examined.
 
         None, where a third party's trailers may lie further in: nobody here knows what they look like.
         """
-        template = None if self._blind else _template(report, evidence.content, made)
+        template = None if self._blind else _template(report, module.content, made)
         if template is not None:
             self._known = [template, *self._known[: MAX_TEMPLATES - 1]]
 

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from elfsig.batch.like_trailers import Templates
 from elfsig.model import FileReport, Key, SignatureReport, Verdict
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.registry import Registry
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Again(Generic[T]):
     def __init__(self, registry: Registry) -> None:
         self._templates = Templates[Known[T]](registry)
 
-    def learn(self, report: FileReport, evidence: Evidence, made: T) -> None:
+    def learn(self, report: FileReport, module: Module, made: T) -> None:
         """Remember the signature of an everyday module, if it matched a key over the plain content."""
         sig = report.signatures[0] if len(report.signatures) == 1 else None
         if sig is None or sig.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
@@ -43,17 +43,17 @@ class Again(Generic[T]):
         signature, key = sig.claims, sig.key
         if signature is None or key is None or not _is_over_content(sig):
             return
-        behind = len(evidence.content) - sig.place.blob_start - len(sig.place.blob)
+        behind = len(module.content) - sig.place.blob_start - len(sig.place.blob)
         known = Known(key, str(signature.algorithm), str(signature.hash), len(signature.value), behind, made)
-        self._templates.learn(report, evidence, known)
+        self._templates.learn(report, module, known)
 
-    def check(self, evidence: Evidence) -> T | None:
+    def check(self, module: Module) -> T | None:
         """What was made of a signature like this one, which matches too; None where it takes a full look."""
         from elfsig.crypto.checks import Match, try_digest
         from elfsig.crypto.hashes import HASHES
 
-        content = evidence.content
-        seen = self._templates.look_at(content) if evidence.compression is None else None
+        content = module.content
+        seen = self._templates.look_at(content) if module.compression is None else None
         if seen is None:
             return None
         known, start, _ = seen

@@ -6,14 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from elfsig.elf import modinfo
-from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.kernels.suits import suited
 from elfsig.model import Format, Keyring, PacketSigner, SignatureReport, Signer, SignOptions, Verdict
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.signers.gpg import GpgSigner
 from elfsig.trust.keyring import Ring, read_source
 from elfsig.trust.make import Origin
@@ -32,18 +29,15 @@ class Wish:
     format: Format
     options: SignOptions
     keys: Keyring
-    registry: Registry
 
 
-def wish(
-    format_: Format, signer: Signer | PacketSigner, options: SignOptions, registry: Registry
-) -> Wish | None:
+def wish(format_: Format, signer: Signer | PacketSigner, options: SignOptions) -> Wish | None:
     """What to compare modules with; None where that cannot be told: the signature is no part of the file, or
     the key does not show its public half."""
     if format_.carrier.kind == "detached":
         return None
     keys = _ring(signer, options)
-    return None if keys is None else Wish(format_, suited(options, format_.id), keys, registry)
+    return None if keys is None else Wish(format_, suited(options, format_.id), keys)
 
 
 def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None:
@@ -59,32 +53,30 @@ def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None
         return None
 
 
-def is_done(evidence: Evidence, wanted: Wish, *, beside_others: bool = False) -> bool:
+def is_done(module: Module, wanted: Wish, *, beside_others: bool = False) -> bool:
     """Whether the file bears the signature that is wanted: in its format, good, by this key, made as asked.
 
     It has to be the only one, unless ``beside_others``.
     """
-    image = Image(evidence.content)
-    if evidence.tail_offset is not None or not wanted.format.carrier.find(image):
+    if module.tail_offset is not None or not wanted.format.carrier.find(module.image):
         return False
-    found = find(image, wanted.registry)
-    if not beside_others and len(found) != 1:
+    if not beside_others and len(module.places) != 1:
         return False
-    return any(_is_wanted(each, wanted) for each in found)
+    return any(_is_wanted(module, each, wanted) for each in module.places)
 
 
-def _is_wanted(found: Found, wanted: Wish) -> bool:
+def _is_wanted(module: Module, found: LocatedSignature, wanted: Wish) -> bool:
     if found.place.fault is not None or wanted.format not in found.claimants:
         return False
-    signatures = list(signatures_at(found, Question(wanted.registry, wanted.keys)))
-    return len(signatures) == 1 and _as_asked(signatures[0], found.image, wanted)
+    signatures = list(signatures_at(module, found, Question(wanted.keys)))
+    return len(signatures) == 1 and _as_asked(signatures[0], module, wanted)
 
 
-def _as_asked(sig: SignatureReport, image: Image, wanted: Wish) -> bool:
+def _as_asked(sig: SignatureReport, module: Module, wanted: Wish) -> bool:
     signature, options = sig.claims, wanted.options
     if sig.verdict is not Verdict.VALID or sig.format != wanted.format.id or signature is None:
         return False
-    vermagic = modinfo.value(image, b"vermagic") if wanted.format.choose is not None else None
+    vermagic = module.vermagic if wanted.format.choose is not None else None
     pair = choose_pair(wanted.format, options, vermagic)
     hash_ = options.hash or (None if signature.algorithm in OWN_HASH else wanted.format.default_hash)
     form = signature.facts.get("signer_form")

@@ -20,7 +20,8 @@ from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import DEBUG, Settings, complain
 from elfsig.errors import ElfsigError, ReadError
 from elfsig.model import FileReport
-from elfsig.opened.evidence import LIMIT, Evidence, read
+from elfsig.opened.evidence import LIMIT
+from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import Entry, walk
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question, examine, failed
@@ -42,28 +43,29 @@ class Result(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What was read, None where it could not be, and the report."""
+    """What was opened, None where it could not be, and the report."""
 
-    evidence: Evidence | None
+    module: Module | None
     report: FileReport
 
 
 def report_on(
     entry: Entry,
+    registry: Registry,
     question: Question,
     limit: int = LIMIT,
     outside: Outside | None = None,
-    evidence: Evidence | None = None,
+    module: Module | None = None,
 ) -> Examined:
     """Everything about one file of a walk; a file that cannot be read has a report too.
 
-    ``evidence`` is what was read of it already; None: it is read here.
+    ``module`` is the file where it was opened already; None: it is opened here.
     """
     if entry.error is not None:
         return Examined(None, failed(entry.path, entry.error))
     try:
-        evidence = evidence or read(entry.path, limit=limit)
-        return Examined(evidence, examine(evidence, question, outside))
+        module = module or open_module(entry.path, registry, limit=limit)
+        return Examined(module, examine(module, question, outside))
     except ElfsigError as fault:
         return Examined(None, failed(entry.path, fault))
     except Exception as bug:  # whatever is wrong with us at this file, the others are still to be told of

@@ -27,11 +27,15 @@ class Unsupported(Exception):
 
 def digest_of(message: Message, hash_name: str, suffix: bytes = b"") -> bytes:
     """The digest of ``message`` followed by ``suffix``. Raises Unsupported for a hash not available here."""
-    try:
-        state = HASHES[hash_name].new()
-    except (KeyError, ValueError):
-        raise Unsupported(f"hash {hash_name}") from None
-    message.feed(state)
+    known = message.hashed.get(hash_name)
+    if known is None:
+        try:
+            known = HASHES[hash_name].new()
+        except (KeyError, ValueError):
+            raise Unsupported(f"hash {hash_name}") from None
+        message.feed(known)
+        message.hashed[hash_name] = known
+    state = known.copy()
     state.update(suffix)
     return bytes(state.digest())
 

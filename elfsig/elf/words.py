@@ -24,3 +24,8 @@ class ElfSummary(NamedTuple):
     data: Literal["little", "big"]
     machine: str
     type: str
+
+
+UNWITNESSED = "unwitnessed"
+"""Name of the engine that edits as "exact" does and does not prove it: for results that are compared or
+hashed and never written."""

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError
 from elfsig.host.machine import NEW_KEY, Machine
 from elfsig.kernels import config as configs
 from elfsig.kernels.names import module_name
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import KeyId
-from elfsig.opened.evidence import MODULE_SUFFIXES, Evidence, read
-from elfsig.opened.places import find
+from elfsig.opened.evidence import MODULE_SUFFIXES
+from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
 from elfsig.trust.make import Material
 from elfsig.verbs.verify.kernel import Asked, KernelQuestion, ask
@@ -26,7 +25,7 @@ from elfsig.verbs.verify.kernel import Asked, KernelQuestion, ask
 class OnMachine:
     """The answer for one module there, what else was noticed, and the next command."""
 
-    evidence: Evidence
+    module: Module
     asked: Asked
     remarks: tuple[str, ...]
     command: str
@@ -52,12 +51,14 @@ def locate(machine: Machine, name: str) -> Path:
     return machine.find(name)
 
 
-def explain(machine: Machine, asking: KernelQuestion, name: str) -> OnMachine:
+def explain(
+    machine: Machine, asking: KernelQuestion, name: str, registry: Registry | None = None
+) -> OnMachine:
     """One module on ``machine``. Raises ElfsigError for a module that is not there or cannot be read."""
     path = locate(machine, name)
-    evidence = read(str(path))
-    asked = ask(evidence, asking)
-    ids = _ids(evidence, asking.registry)
+    module = open_module(str(path), registry)
+    asked = ask(module, asking)
+    ids = _ids(module)
     command = next_command(machine, asked, path, ids)
     remarks = [f"module {path}", f"kernel {machine.release}"]
     remarks.append(machine.initramfs(module_name(str(path))))
@@ -67,12 +68,12 @@ def explain(machine: Machine, asking: KernelQuestion, name: str) -> OnMachine:
             "the key waits for its enrolment: reboot, and confirm it in the blue MokManager screen"
         )
     remarks[2:2] = machine.remarks
-    return OnMachine(evidence, asked, tuple(dict.fromkeys(remarks)), command)
+    return OnMachine(module, asked, tuple(dict.fromkeys(remarks)), command)
 
 
-def _ids(evidence: Evidence, registry: Registry) -> set[KeyId]:
+def _ids(module: Module) -> set[KeyId]:
     """The names by which the outermost signature calls its key."""
-    for found in find(Image(evidence.content), registry):
+    for found in module.places:
         for format_ in found.claimants:
             try:
                 signatures = format_.pairs[0].envelope.parse(found.place.blob, found.place.params)

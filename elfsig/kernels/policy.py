@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from elfsig.elf.image import Image
 from elfsig.kernels import walk_2012, walk_cms, walk_sections, walk_x509
 from elfsig.kernels.advice import advise
 from elfsig.kernels.errnos import insmod_line, number
@@ -18,8 +17,7 @@ from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profile, Reply, Walked
 from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
 from elfsig.model import Place
-from elfsig.opened.evidence import Evidence
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
 from elfsig.trust.keyring import Ring
 
 
@@ -61,8 +59,7 @@ class Subject:
     ``argument`` is a signature given as a module argument, for the kernel that read it from there.
     """
 
-    evidence: Evidence
-    registry: Registry
+    module: Module
     ring: Ring | None
     profile: Profile
     argument: Place | None = None
@@ -103,12 +100,10 @@ def predict_modes(subject: Subject, modes: tuple[Mode, ...]) -> Iterator[Predict
 
 def _case(subject: Subject, mode: Mode) -> Case:
     return Case(
-        evidence=subject.evidence,
-        registry=subject.registry,
+        module=subject.module,
         keys=KernelKeys(subject.ring, subject.profile, fips=mode.fips),
         profile=subject.profile,
         mode=mode,
-        image=Image(subject.evidence.content),
         argument=subject.argument,
     )
 
@@ -132,7 +127,7 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
     inner = end.inner if isinstance(end, Stop) else None
     reply = _reply(profile, mode, inner) if inner else Reply()
     panic = _panics(case, end, reply)
-    name = module_name(case.evidence.path)
+    name = module_name(case.module.path)
     own = [*case.log, *(end.log if isinstance(end, Stop) else ())]
     if isinstance(end, Stop) and (line := profile.replies.messages.get(end.fault)):
         own.append(line.format(description=case.claims.get("description", "?")))
@@ -151,7 +146,7 @@ def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Predic
         taint=None if reply.errno or panic else reply.taint,
         message=message or (own[-1] if own else None),
         log=log,
-        insmod=insmod_line(profile.tool, os.path.basename(case.evidence.path), errno) if errno else None,
+        insmod=insmod_line(profile.tool, os.path.basename(case.module.path), errno) if errno else None,
         reason=steps[-1].text,
         advice=advise(case, end, reply, panic),
         basis=profile.basis,

@@ -11,8 +11,6 @@ import re
 from dataclasses import replace
 from typing import NamedTuple
 
-from elfsig.elf.image import Image
-from elfsig.elf.modinfo import value
 from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
 from elfsig.kernels.catalogue import ALIASES, FAMILIES, MAINLINE, PROFILES, VENDORS, get
@@ -70,9 +68,9 @@ def for_release(release: str) -> Profile:
     return row if re.fullmatch(UNMODIFIED, release) else _of_unknown_vendor(row, release)
 
 
-def for_module(image: Image) -> Profile:
-    """The profile of the kernel that a module was built for. Raises UsageError where it does not say."""
-    vermagic = value(image, b"vermagic")
+def for_module(vermagic: str | None) -> Profile:
+    """The profile of the kernel that a module was built for, by its vermagic. Raises UsageError where it has
+    none, and where no profile is known."""
     if not vermagic:
         raise UsageError(
             "the module has no vermagic, so its kernel is not known; name the kernel", code="no-vermagic"

@@ -14,14 +14,16 @@ from elfsig.errors import ParseError
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.profile import Mode, Profile
 from elfsig.model import Coverage, Key, Message, Place
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.registry import Registry
+
+WHOLE_FILE = WholeFile()
 
 COVERAGES: Mapping[str, Coverage] = {
     each.id: each
     for each in (
         TEXTDATA, TEXTDATA_FC2, TEXTDATA_2003, FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012,
-        WholeFile(),
+        WHOLE_FILE,
     )
 }  # fmt: skip
 """Every coverage by its id, those included that only kernels compute."""
@@ -60,12 +62,10 @@ class Case:
     ``found`` is what a family of steps keeps for itself. ``claims`` are words about the signer for people.
     """
 
-    evidence: Evidence
-    registry: Registry
+    module: Module
     keys: KernelKeys
     profile: Profile
     mode: Mode
-    image: Image
     argument: Place | None = None
     place: Place | None = None
     message: Message | None = None
@@ -74,6 +74,16 @@ class Case:
     claims: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def image(self) -> Image:
+        """The content, with whatever is appended to it."""
+        return self.module.image
+
+    @property
+    def registry(self) -> Registry:
+        """The formats that are known."""
+        return self.module.registry
 
     @property
     def blob(self) -> bytes:
@@ -91,10 +101,21 @@ class Step(NamedTuple):
 def compute(case: Case) -> Message | ParseError:
     """The message under the coverage that this kernel computes, up to where its signature begins."""
     place = case.place
-    view = case.image
+    view, coverage = case.image, COVERAGES[case.profile.look.coverage]
     if place is not None and place.kind == "trailer":
-        view = view.cut(place.start)
+        if coverage is WHOLE_FILE:
+            place, view = _as_found(case, place)
+        else:
+            view = view.cut(place.start)
     try:
-        return COVERAGES[case.profile.look.coverage].message(view, place)
+        return case.module.message(coverage, view, place)
     except ParseError as fault:
         return fault
+
+
+def _as_found(case: Case, place: Place) -> tuple[Place, Image]:
+    """The trailer as it was found among all signatures, where it is: then its digest is known already."""
+    for each in case.module.places:
+        if (each.place.carrier, each.place.start, each.place.end) == (place.carrier, place.start, place.end):
+            return each.place, each.image
+    return place, case.image

@@ -18,7 +18,6 @@ from elfsig.kernels.keys import nameless
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went, compute
 from elfsig.kernels.walk_trailer import compressed, done
 from elfsig.model import Key, Place
-from elfsig.opened.places import find as find_all
 
 DSA = 17
 KSIGN_UNKNOWN = ("ksign: module signed with unknown public key", "- signature keyid: {key_id} ver={version}")
@@ -66,7 +65,7 @@ def _faulty(case: Case, place: Place) -> Said:
 
 def _others(case: Case, carrier: str) -> str:
     """What else of signatures there is, which this kernel does not look at."""
-    found = [f for f in find_all(case.image, case.registry) if f.place.carrier != carrier]
+    found = [f for f in case.module.places if f.place.carrier != carrier]
     texts = dict.fromkeys(
         f.place.section or f"{f.claimants[0].id if f.claimants else ''} trailer".strip() for f in found
     )

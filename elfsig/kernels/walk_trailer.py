@@ -14,14 +14,13 @@ from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
 from elfsig.opened.compression import Compression
-from elfsig.opened.places import find
 
 NONZERO = "PKCS#7 signature info has unexpected non-zero params"
 
 
 def compressed(case: Case) -> Said:
     """Where the file is compressed: who decompresses it, and whether the signature is inside."""
-    evidence = case.evidence
+    evidence = case.module
     if evidence.compression is None:
         return Went("the file is not compressed")
     if evidence.compression in case.profile.unpacks:
@@ -41,13 +40,13 @@ def compressed(case: Case) -> Said:
 
 def _decompressed_by_kernel(case: Case, kind: Compression) -> Said:
     """kernel/module/decompress.c: it reads one stream, and ignores what follows it."""
-    raw = case.evidence.raw
+    raw = case.module.raw
     if first_only(raw, kind):
         text = f"the kernel decompresses the first of several {kind} streams and nothing more"
         return Stop(case.profile.unsigned, "compressed-unreadable", text)
     if (why := fault(raw, kind)) is not None:
         return Stop("EINVAL", "compressed-unreadable", why.text)
-    if case.evidence.tail_offset is not None:
+    if case.module.tail_offset is not None:
         case.notes.append("a loading tool that decompresses the file itself refuses it (EINVAL)")
         return Went(f"the kernel decompresses the {kind}, ignores what follows it, and checks what is inside")
     return Went(f"the kernel, or the loading tool, decompresses the {kind}; what is inside is checked")
@@ -80,7 +79,7 @@ def _others(case: Case) -> list[str]:
     """What else of signatures there is in the file, for people."""
     names = [
         (f.claimants[0].id if f.claimants else "an unknown form") + f" in {_where(f.place)}"
-        for f in find(case.image, case.registry)
+        for f in case.module.places
         if f.place.fault is None
     ]
     return [f"a signature {name}" for name in dict.fromkeys(names)]
@@ -127,7 +126,7 @@ def pkcs7_type(case: Case) -> Said:
 
 def _line(case: Case, text: str) -> str:
     """A line about the trailer; kernels since 4.19 put a name in front."""
-    return case.profile.who.format(name=module_name(case.evidence.path)) + text
+    return case.profile.who.format(name=module_name(case.module.path)) + text
 
 
 def zero_fields(case: Case) -> Said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from elfsig.elf.image import Image
@@ -46,18 +47,30 @@ class Hasher(Protocol):
         ...
 
 
-class Message(NamedTuple):
-    """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
-
-    It is fed, never pre-hashed, since envelopes hash more behind it (OpenPGP's trailer, digsig's header).
-    ``steering`` are bytes that are not in the stream but decide what is (offsets, names, flags).
-    """
+class _Message(NamedTuple):
+    """The fields of a Message."""
 
     coverage: str
     data: bytes
     pieces: tuple[Piece, ...]
     remarks: tuple[Remark, ...] = ()
     steering: Sequence[ByteRange] = ()
+
+
+class Message(_Message):
+    """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
+
+    It is fed, never pre-hashed, since envelopes hash more behind it (OpenPGP's trailer, digsig's header).
+    ``steering`` are bytes that are not in the stream but decide what is (offsets, names, flags).
+    """
+
+    @cached_property
+    def hashed(self) -> dict[str, Any]:
+        """Hash objects that the stream was fed to, by the hash's name; none of them is ever fed more."""
+        return {}
+
+    def __getstate__(self) -> None:
+        """Hash objects do not travel between processes."""
 
     def __repr__(self) -> str:
         return brief(self)

@@ -1,4 +1,4 @@
-"""Every place of a file where a signature lies, from the outside in, and who claims it."""
+"""Every signature of a file, from the outside in: where it is, and which formats claim it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ MAX_TRAILERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One place. ``image`` ends where the trailers outside of it begin; ``layer`` counts from the outside."""
+class LocatedSignature:
+    """One signature, found and not parsed. ``image`` ends where the trailers outside of it begin; ``layer``
+    counts from the outside; ``claimants`` are the formats that call the place theirs, in probing order."""
 
     layer: int
     image: Image
@@ -25,26 +26,26 @@ class Found:
     claimants: tuple[Format, ...]
 
 
-def find(image: Image, registry: Registry) -> list[Found]:
-    """All places in ``image``: stacked trailers first, the outermost leading, then sections and notes.
+def find(image: Image, registry: Registry) -> list[LocatedSignature]:
+    """All signatures in ``image``: stacked trailers first, the outermost leading, then sections and notes.
 
     Detection order: appended-formats of kernels from 3.7 on, then those of 2012, then displaced remains
     of either, then ELF sections in the order of the registry. Never raises.
     """
-    found: list[Found] = []
+    found: list[LocatedSignature] = []
     view = image
     while (place := _trailer(view, registry, not found)) is not None:
         if len(found) == MAX_TRAILERS:
             place = _too_many(place)
         if found and place.fault is None:
             place = replace(place, remarks=(*place.remarks, _inner(place)))
-        found.append(Found(len(found), view, place, registry.claimants(place)))
+        found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
         if place.fault is not None:
             break
         view = view.cut(place.start)
     for carrier in registry.sections_of(view):
         for place in carrier.find(view):
-            found.append(Found(len(found), view, place, registry.claimants(place)))
+            found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
     return found
 
 
@@ -61,7 +62,7 @@ def _inner(place: Place) -> Remark:
     return Remark("inner-trailer", text, place.start)
 
 
-def innermost(image: Image, found: Sequence[Found]) -> Image | None:
+def innermost(image: Image, found: Sequence[LocatedSignature]) -> Image | None:
     """``image`` without the trailers in ``found``; None where it is uncertain how far they reach."""
     trailers = [each for each in found if each.place.kind == "trailer"]
     if not trailers:

@@ -29,6 +29,7 @@ from elfsig.verbs.edit.strip import strip
 from tests.oracle.machine import COMPRESSED
 from tests.support import verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, private, signer_info
+from tests.support.opened import opened
 from tests.support.verdicts import OTHER, RSA, flipped, good, info, p384, signed, trailed
 
 REGISTRY = registry.load(plugins=False)
@@ -82,7 +83,7 @@ def signer(who: Identity) -> FileSigner:
 def made(content: bytes, form: str = "pkcs7", who: Identity = RSA, **options: Any) -> bytes:
     """``content`` signed by elfsig, on top of what is there."""
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(content, REGISTRY.get(form), signer(who), chosen, REGISTRY, stack=True).content
+    return sign(opened(content), REGISTRY.get(form), signer(who), chosen, stack=True).content
 
 
 # --------------------------------------------------------------------------- keys and hashes
@@ -195,12 +196,12 @@ def _eras(base: bytes) -> Iterator[Case]:
         yield Case(f"{name} alone", old)
         yield Case(f"pkcs7 on top of {name}", made(old))
         yield Case(f"{name} converted to pkcs7", converted(old))
-        stripped = strip(made(old), REGISTRY).content
+        stripped = strip(opened(made(old))).content
         assert stripped == old, name
     for name in ("redhat", "note, sorted", "x509"):
         form, options = FORMS[name]
         yield Case(f"pkcs7 replaced by {name}", converted(made(base), form, **options))
-    yield Case("stripped", strip(made(base), REGISTRY).content)
+    yield Case("stripped", strip(opened(made(base))).content)
 
 
 def converted(content: bytes, to: str = "pkcs7", **options: Any) -> bytes:
@@ -209,9 +210,9 @@ def converted(content: bytes, to: str = "pkcs7", **options: Any) -> bytes:
     target = conversion.Target(REGISTRY.get(to), signer(RSA), chosen)
     how = conversion.plan([target], REGISTRY, own_ring([signer(RSA)]))
     subject = evidence.read(content)
-    before = conversion.look(subject, how)
+    before = conversion.look(opened(subject), how)
     assert conversion.refusal(before, how) is None, before
-    return conversion.convert(subject, before, how).content
+    return conversion.convert(opened(subject), before, how).content
 
 
 # --------------------------------------------------------------------------- compressed, revoked, foreign

@@ -25,7 +25,6 @@ from elfsig.verbs.edit.strip import strip
 from tests.oracle import build, firmware, machine
 from tests.oracle.cases import (
     COMPRESSIONS,
-    REGISTRY,
     Case,
     algorithms,
     file_name,
@@ -36,6 +35,7 @@ from tests.oracle.cases import (
 )
 from tests.oracle.machine import Answer, Machine, Report
 from tests.support.kernels import Unpacked
+from tests.support.opened import opened
 
 SAMPLE = "cordic"
 """A module of every Debian kernel that needs no other one and does nothing when it is loaded."""
@@ -101,7 +101,7 @@ class Judge:
     # ----------------------------------------------------------------------- both sides
 
     def foretold(self, case: Case, mode: str) -> Prediction:
-        subject = Subject(_named(case.content), REGISTRY, self.ring, self.profile)
+        subject = Subject(opened(_named(case.content)), self.ring, self.profile)
         return predict(subject, MODES[mode])
 
     def answer(self, number: int, mode: str) -> Answer:
@@ -136,7 +136,7 @@ def debian(package: Unpacked) -> Judge:
     release = kernel.name.removeprefix("vmlinuz-")
     modules = {path.name.partition(".")[0]: path for path in package.modules()}
     shipped = evidence.read(modules[SAMPLE])
-    base = strip(shipped.content, REGISTRY).content
+    base = strip(opened(shipped.content)).content
     blacklist = [revoked_file(base), base + b"revoked"]
     cases = [Case("as Debian ships it", shipped.raw, unpack=shipped.compression), *matrix(base)]
     hashes = {name: evidence.read(modules[name]).content for name in HASHES if name in modules}

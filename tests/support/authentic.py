@@ -23,6 +23,7 @@ from elfsig.trust.make import Material
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine
+from tests.support.opened import opened
 
 DIRECTORY, KEYS = "ELFSIG_AUTHENTIC", "ELFSIG_AUTHENTIC_KEYS"
 REGISTRY = registry.load(plugins=False)
@@ -57,7 +58,7 @@ def check(paths: Iterable[str], keys: Ring) -> Iterator[Checked]:
     for path in paths:
         try:
             content = evidence.read(path)
-            report = examine(content, Question(REGISTRY, keys))
+            report = examine(opened(content), Question(keys))
             problems = [*_verdicts(report), *_stripped(content.content, report)]
             yield Checked(path, tuple(_facts(report)), tuple(problems))
         except ElfsigError as fault:
@@ -107,8 +108,8 @@ def _stripped(content: bytes, report: FileReport) -> Iterator[str]:
     """Stripping must leave an unsigned file, in which every coverage takes in what it did before."""
     if not report.signatures or any(found.place.fault for found in report.signatures):
         return
-    bare = strip(content, REGISTRY, everything=True).content
-    verdict = examine(evidence.read(bare), Question(REGISTRY)).verdict
+    bare = strip(opened(content), everything=True).content
+    verdict = examine(opened(bare), Question()).verdict
     if verdict is not Verdict.UNSIGNED:
         yield f"stripped, it is {verdict}"
     innermost = report.signatures[-1]

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from elfsig import registry
 from elfsig.carriers.trailer import MARKER
-from elfsig.elf.image import Image
-from elfsig.opened.places import Found, find
+from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.verify.detached import from_argument
 from tests.support import reference_streams as reference
 from tests.support.gnupg import Home, home
+from tests.support.opened import opened
 from tests.support.tools import need
 
 REGISTRY = registry.load(plugins=False)
@@ -26,12 +26,12 @@ class Signed(NamedTuple):
     content: bytes
     argument: str | None = None
 
-    def found(self, format_id: str) -> Found:
+    def found(self, format_id: str) -> LocatedSignature:
         """The outermost signature of this format."""
-        image = Image(self.content)
+        module = opened(self.content, REGISTRY)
         if self.argument is not None:
-            return from_argument(self.argument)(image, REGISTRY)
-        return next(f for f in find(image, REGISTRY) if format_id in {c.id for c in f.claimants})
+            return from_argument(self.argument)(module)
+        return next(f for f in module.places if format_id in {c.id for c in f.claimants})
 
 
 class Judges:

@@ -16,6 +16,7 @@ from elfsig.trust import keyring
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Outside, Question
+from tests.support.opened import opened
 from tests.support.openpgp import signer as throwaway
 
 REGISTRY = registry.load(plugins=False)
@@ -53,7 +54,7 @@ def era_signer(format_id: str) -> Any:
 @cache
 def question() -> Question:
     """Is it signed with the throw-away key?"""
-    return Question(REGISTRY, _ring())
+    return Question(_ring())
 
 
 def _ring() -> Keyring:
@@ -66,7 +67,7 @@ def _ring() -> Keyring:
 def made(content: bytes, format_id: str, coverage: str, stack: bool = False) -> Made:
     """``content`` signed in this way, whatever kernels of the format's time would say."""
     options = SignOptions(created=1, force=True, coverage=coverage)
-    done = sign(content, REGISTRY.get(format_id), signer(), options, REGISTRY, stack=stack).content
+    done = sign(opened(content), REGISTRY.get(format_id), signer(), options, stack=stack).content
     if REGISTRY.get(format_id).carrier.kind != "detached":
         return Made(done)
     return Made(content, from_argument(done.decode()))

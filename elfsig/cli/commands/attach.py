@@ -12,13 +12,12 @@ from elfsig.cli.options.common import format_type, limit_option, path_type
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused, ParseError, UsageError
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module, open_module
 from elfsig.verbs.edit.attach import OF_THE_SOURCE, attach, taken
 from elfsig.verbs.edit.change import Change, tail_of
 
 if TYPE_CHECKING:
     from elfsig.model import Keyring
-    from elfsig.registry import Registry
     from elfsig.verbs.edit.attach import Attached
 
 
@@ -52,36 +51,35 @@ def command(
     """
     registry = settings.registry
     keys = keyring(how.pop("trust"), ())
-    data = read(source, limit=limit).content
+    taken_from = open_module(source, registry, limit=limit)
 
-    def change(evidence: Evidence) -> Change:
+    def change(module: Module) -> Change:
         try:
-            return _change(evidence, data, registry, keys, **how)
+            return _change(module, taken_from, keys, **how)
         except (ParseError, UsageError) as fault:
             if fault.code in OF_THE_SOURCE:
                 fault.text = f"{source}: {fault.text}"
             raise
 
-    return report(edit([path], change, output, jobs=1, limit=limit), quiet)
+    return report(edit([path], change, output, registry, jobs=1, limit=limit), quiet)
 
 
 def _change(
-    evidence: Evidence,
-    data: bytes,
-    registry: Registry,
+    module: Module,
+    source: Module,
     keys: Keyring | None,
     *,
     format_id: str | None,
     layer: int | None,
     **how: Any,
 ) -> Change:
-    behind = tail_of(evidence)
+    behind = tail_of(module)
     if behind is not None and not how["replace"]:
         text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
         raise EditRefused(text, offset=len(behind), code="already-signed")
     choice = {"format_id": format_id, "layer": layer, "replace": how["replace"], "engine": how["engine"]}
-    parts = taken(evidence.content, data, registry, keys, **choice)
-    done = attach(evidence.content, parts, registry, keys, **how)
+    parts = taken(module, source, keys, **choice)
+    done = attach(module, parts, keys, **how)
     return Change(done.content, "attached", _text(done), done.remarks)
 
 

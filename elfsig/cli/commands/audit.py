@@ -35,6 +35,7 @@ from elfsig.model import Remark
 from elfsig.model.json_form import dumps
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry
 from elfsig.verbs.audit.audit import Gate, audit, outcome, unreadable
 from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
 from elfsig.verbs.audit.rules import RULES
@@ -104,7 +105,7 @@ def command(
     gate = _gate(settings, demand)
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
-    work = _worker(gate, limit)
+    work = _worker(settings.registry, gate, limit)
 
     def lost(entry: Entry, how: str) -> Audited:
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
@@ -135,7 +136,7 @@ def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
     if not trust:
         raise UsageError("an audit needs to know whose signatures count: --trust SRC", code="trust")
     return Gate(
-        Question(registry, keyring(trust, keys)),
+        Question(keyring(trust, keys)),
         frozenset(hash_wished(name).name for name in demand["hashes"]),
         frozenset(registry.get(name).id for name in demand["formats"]),
         tuple(_kernels(settings, demand)),
@@ -147,15 +148,15 @@ def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuest
     enforce = demand["loaded"] is not None
     for kernel in demand["kernels"]:
         wish = KernelWish(kernel, enforce=enforce)
-        yield question_of(wish, settings.registry, demand["trust"], demand["keys"])
+        yield question_of(wish, demand["trust"], demand["keys"])
 
 
-def _worker(gate: Gate, limit: int) -> Callable[[Entry], Audited]:
+def _worker(registry: Registry, gate: Gate, limit: int) -> Callable[[Entry], Audited]:
     def work(entry: Entry) -> Audited:
-        evidence, report = report_on(entry, gate.question, limit)
-        if evidence is None:
+        module, report = report_on(entry, registry, gate.question, limit)
+        if module is None:
             return unreadable(entry.path, report.error or Remark("unreadable", "could not be read"))
-        return audit(evidence, report, gate)
+        return audit(module, report, gate)
 
     return work
 

@@ -20,7 +20,8 @@ from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.model.json_form import dumps
-from elfsig.opened.evidence import MODULE_SUFFIXES, read
+from elfsig.opened.evidence import MODULE_SUFFIXES
+from elfsig.opened.module import open_module
 from elfsig.opened.walk import walk
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
@@ -139,7 +140,8 @@ def _worker(asked: Asked) -> Callable[[Pair], Result]:
 
 
 def _both(pair: Pair, a: str, b: str, asked: Asked) -> Result:
-    found = compare(read(a, limit=asked.limit), read(b, limit=asked.limit), asked.registry)
+    one, other = (open_module(path, asked.registry, limit=asked.limit) for path in (a, b))
+    found = compare(one, other)
     word = found.conclusion.value
     return Result(pair.path or a, _text(pair, found, asked), word, _code(found, asked.coverage))
 

@@ -31,7 +31,8 @@ from elfsig.cli.settings import Settings
 from elfsig.errors import WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
+from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.edit.convert import Target, options_for, plan
 from elfsig.verbs.edit.convert_record import convert_file
@@ -83,12 +84,13 @@ def command(
     of its own, in the same order; what must be made first is made first. Of every file there is a record:
     what it was, what it is, what was changed (--json, --jsonl, --record).
     """
-    plan, signers = _plan(settings, paths, ids, key_words, options, how, output.dry)
+    registry = how["variants"](settings.registry)
+    plan, signers = _plan(registry, paths, ids, key_words, options, how, output.dry)
 
-    def change(evidence: Evidence) -> Change:
-        return convert_file(evidence, plan)
+    def change(module: Module) -> Change:
+        return convert_file(module, plan)
 
-    done = edit(paths, change, output, jobs=jobs_for(jobs, signers), limit=limit)
+    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit)
     with _recorded(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
@@ -171,7 +173,7 @@ def record_of(done: Done) -> Mapping[str, Any]:
 
 
 def _plan(
-    settings: Settings,
+    registry: Registry,
     paths: tuple[str, ...],
     ids: tuple[str, ...],
     key_words: KeyWords,
@@ -180,7 +182,6 @@ def _plan(
     dry: bool,
 ) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
     """The plan, and the signers in the order of ``--to``."""
-    registry = how["variants"](settings.registry)
     formats = [registry.get(name) for name in ids]
     keys = keyring(how["trust"], ())
     outside = outside_of(how["detached"], how["modarg"], len(paths) == 1)

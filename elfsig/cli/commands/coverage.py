@@ -20,11 +20,10 @@ from elfsig.cli.render.coverage_page import page
 from elfsig.cli.render.coverage_svg import document
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, visible
-from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.model import Verdict
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
 from elfsig.verbs.verify.examine import Outside, Question
@@ -100,15 +99,14 @@ def command(
     the coverage that the signature has is established; --prove demonstrates the map byte by byte.
     """
     wish = _wish(prove_wish, seed)
-    question = Question(variants(settings.registry), keyring(trust, keys))
+    question = Question(keyring(trust, keys))
     outside = outside_of(detached, modarg, single=True)
-    evidence = read(path, limit=limit)
-    image = Image(evidence.content)
-    found = covers(image, question, coverage, outside)
-    proofs = [_proof(each, question, outside, wish) for each in found]
-    written = _write_pictures(html, svg, evidence, image, found, proofs)
+    module = open_module(path, variants(settings.registry), limit=limit)
+    found = covers(module, question, coverage, outside)
+    proofs = [_proof(module, each, question, outside, wish) for each in found]
+    written = _write_pictures(html, svg, module, found, proofs)
     if machine.wanted:
-        _write_json(settings, machine, evidence, image, found, proofs)
+        _write_json(settings, machine, module, found, proofs)
     elif "-" not in written:
         _print(settings, path, found, proofs)
     return _code(found, proofs, wish is not None)
@@ -123,11 +121,13 @@ def _wish(wanted: str | None, seed: int | None) -> Wish | None:
     return Wish(None if wanted == "all" else int(wanted), number)
 
 
-def _proof(cover: Cover, question: Question, outside: Outside | None, wish: Wish | None) -> Proof | None:
+def _proof(
+    module: Module, cover: Cover, question: Question, outside: Outside | None, wish: Wish | None
+) -> Proof | None:
     if wish is None or cover.message is None:
         return None
     changes = every(cover, wish.seed) if wish.extra is None else chosen(cover, wish.seed, wish.extra)
-    work = prover(cover, question, outside)
+    work = prover(module, cover, question, outside)
     return prove(work, watched(changes, "bytes"), wish.seed)
 
 
@@ -142,20 +142,18 @@ def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof
 def _write_json(
     settings: Settings,
     machine: Machine,
-    evidence: Evidence,
-    image: Image,
+    module: Module,
     found: list[Cover],
     proofs: list[Proof | None],
 ) -> None:
     maps = [map_object(cover, proof) for cover, proof in zip(found, proofs, strict=True)]
-    write_document(settings, machine, path=visible(evidence.path), content_size=len(image.data), maps=maps)
+    write_document(settings, machine, path=visible(module.path), content_size=len(module.content), maps=maps)
 
 
 def _write_pictures(
     html: str | None,
     svg: str | None,
-    evidence: Evidence,
-    image: Image,
+    module: Module,
     found: list[Cover],
     proofs: list[Proof | None],
 ) -> list[str]:
@@ -163,20 +161,20 @@ def _write_pictures(
     if html == svg == "-":
         raise UsageError("--html and --svg cannot both go to stdout")
     if html is not None:
-        _write(page(evidence, image, found, proofs), html, evidence)
+        _write(page(module, found, proofs), html, module)
     if svg is not None:
-        _write(document(evidence, found), svg, evidence)
+        _write(document(module, found), svg, module)
     return [name for name in (html, svg) if name is not None]
 
 
-def _write(text: str, output: str, evidence: Evidence) -> None:
+def _write(text: str, output: str, module: Module) -> None:
     data = text.encode("utf-8", "backslashreplace")
     if output == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
 
-    if os.path.exists(output) and os.path.samefile(output, evidence.path):
+    if os.path.exists(output) and os.path.samefile(output, module.path):
         raise UsageError("the picture would replace the file that it is taken of")
     write_atomic(output, data)
 

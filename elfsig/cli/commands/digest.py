@@ -15,12 +15,11 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import Hash
-from elfsig.elf.image import Image
 from elfsig.errors import UsageError
 from elfsig.model import Message
 from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.digest import Stream, chosen, streams
 
 HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
@@ -53,8 +52,8 @@ def command(
     hash_ = _hash(hash_name)
     if coverage is None and (output is not None or layer is not None):
         raise UsageError("-o and --layer need --coverage: each coverage has a stream of its own")
-    evidence = read(path, limit=limit)
-    found = streams(Image(evidence.content), settings.registry, coverage)
+    module = open_module(path, settings.registry, limit=limit)
+    found = streams(module, coverage)
     if coverage is not None:
         found = [chosen(found, layer)]
         if found[0].fault is not None:
@@ -63,7 +62,7 @@ def command(
     for text in [] if machine.wanted else _warnings(found):
         complain(text, path, word="warning: ")
     if output is not None and found[0].message is not None:
-        _write(found[0].message, output, evidence)
+        _write(found[0].message, output, module)
     _print(settings, machine, path, hash_, found, to_stdout=output != "-")
     return _code(found)
 
@@ -134,14 +133,14 @@ def _warnings(found: list[Stream]) -> list[str]:
     )
 
 
-def _write(message: Message, output: str, evidence: Evidence) -> None:
+def _write(message: Message, output: str, module: Module) -> None:
     if output == "-":
         for chunk in message.chunks():
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return
 
-    if os.path.exists(output) and os.path.samefile(output, evidence.path):
+    if os.path.exists(output) and os.path.samefile(output, module.path):
         raise UsageError("the stream would replace the file that it is taken from")
     write_atomic(output, message.to_bytes())
 

@@ -20,17 +20,16 @@ from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
 from elfsig.host import dkms
 from elfsig.model import SignOptions
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.edit.sign import sign_file
-from elfsig.verbs.edit.strip import strip
 
 if TYPE_CHECKING:
     from elfsig.host.dkms import Built
     from elfsig.registry import Registry
 
-Work = Callable[[Evidence], Change]
+Work = Callable[[Module], Change]
 
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), default=Path("/"), metavar="DIR", help="Another system's root."
@@ -165,30 +164,29 @@ def _resigned(
 ) -> Iterator[Done]:
     """The built modules first; then each installed copy of the same code gets the very same signature."""
     signer, format_ = open_signer(*words), registry.get("pkcs7")
-    wanted = None if options.force else wish(format_, signer, options, registry)
+    wanted = None if options.force else wish(format_, signer, options)
 
-    def make(evidence: Evidence) -> Change:
-        if wanted is not None and is_done(evidence, wanted):
+    def make(module: Module) -> Change:
+        if wanted is not None and is_done(module, wanted):
             return Change(None, "unchanged", "signed like this by this key already")
-        return sign_file(evidence, format_, signer, options, registry, replace=True)
+        return sign_file(module, format_, signer, options, replace=True)
 
     output = Output(in_place=True, dry=dry)
-    yield from edit([str(each.path) for each in group], make, output, jobs=1)
+    yield from edit([str(each.path) for each in group], make, output, registry, jobs=1)
     for each in group:
         if each.installed:
             copies = [str(path) for path in each.installed]
-            yield from edit(copies, _like(each.path, registry, make), output, jobs=1)
+            yield from edit(copies, _like(each.path, registry), output, registry, jobs=1)
 
 
-def _like(path: Path, registry: Registry, make: Work) -> Work:
+def _like(path: Path, registry: Registry) -> Work:
     """Give a copy the signed content of ``path``, where the code in it is the same; else leave it alone."""
-    source = read(str(path))
-    plain = strip(source.content, registry, everything=True).content
+    source = open_module(str(path), registry)
 
-    def work(evidence: Evidence) -> Change:
-        if strip(evidence.content, registry, everything=True).content != plain:
+    def work(module: Module) -> Change:
+        if module.bare != source.bare:
             return Change(None, "unchanged", f"left alone: other code than in {path}")
-        if evidence.content == source.content:
+        if module.content == source.content:
             return Change(None, "unchanged", "the same as the built one")
         return Change(source.content, "signed", "now the same as the built one")
 

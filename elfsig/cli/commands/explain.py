@@ -65,7 +65,7 @@ def command(
         if modarg is not None:
             raise UsageError("--modarg is for a kernel that no machine runs any more: name it with --kernel")
         return run(settings, paths, trust, keys, wish, root or "/", machine)
-    question = question_of(wish, settings.registry, trust, keys, modarg)
+    question = question_of(wish, trust, keys, modarg)
     found, _ = entries(paths, False)
     named = map(_hinted, found)
     _, code = collect(map(worker(settings, question, machine, limit), named), settings, machine)
@@ -84,14 +84,14 @@ def worker(
     settings: Settings, question: KernelQuestion, machine: Machine, limit: int
 ) -> Callable[[Entry], Result]:
     """What is done for one file: the walk told, or the file's object."""
-    plain = Question(settings.registry, question.ring, machine.wanted, True)
+    plain = Question(question.ring, machine.wanted, True)
 
     def work(entry: Entry) -> Result:
-        evidence, report = report_on(entry, plain, limit)
-        if evidence is None:
+        module, report = report_on(entry, settings.registry, plain, limit)
+        if module is None:
             return finish(report, "", "unreadable", exit_codes.UNREADABLE)
         try:
-            asked = ask(evidence, question)
+            asked = ask(module, question)
         except UsageError as fault:
             return Result(
                 report.path, "", "unreadable", exit_codes.UNREADABLE, hinted(fault.text, fault.hint)

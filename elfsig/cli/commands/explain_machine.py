@@ -36,12 +36,12 @@ def run(
         raise UsageError(f"{root}: no directory", code="no-root")
     system = System(Path(root))
     given = [read_argument(text, True) for text in trust] + [read_argument(text, False) for text in keys]
-    asking = question(system, question_of(wish, settings.registry, (), ()), given)
+    asking = question(system, question_of(wish, (), ()), given)
     found: list[OnMachine] = []
     codes: list[int] = []
     for name in names:
         try:
-            found.append(explain(system, asking, name))
+            found.append(explain(system, asking, name, settings.registry))
         except ElfsigError as fault:
             complain(fault.text, name)
             codes.append(exit_codes.UNREADABLE)
@@ -54,7 +54,7 @@ def run(
 
 
 def _lines(found: OnMachine) -> Iterator[str]:
-    yield from told(found.evidence.path, found.asked)
+    yield from told(found.module.path, found.asked)
     yield ""
     yield "  this machine:"
     yield from (f"    {visible(text)}" for text in found.remarks)
@@ -66,10 +66,10 @@ def _lines(found: OnMachine) -> Iterator[str]:
 def _document(
     settings: Settings, machine: Machine, system: System, found: Sequence[OnMachine], asking: KernelQuestion
 ) -> None:
-    plain = Question(asking.registry, asking.ring, True, True)
-    files = [file_object(with_kernel(examine(each.evidence, plain), each.asked)) for each in found]
+    plain = Question(asking.ring, True, True)
+    files = [file_object(with_kernel(examine(each.module, plain), each.asked)) for each in found]
     modules: list[Json] = [
-        {"path": each.evidence.path, "command": each.command, "remarks": list(each.remarks)} for each in found
+        {"path": each.module.path, "command": each.command, "remarks": list(each.remarks)} for each in found
     ]
     about: Json = {"release": system.release, "modules": modules}
     if machine.form == "json":

@@ -25,7 +25,7 @@ from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ReadError, UsageError
 from elfsig.model import FileReport
-from elfsig.opened.evidence import read
+from elfsig.opened.module import open_module
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question
@@ -82,10 +82,10 @@ def command(
     look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if look.with_path:
         look = look._replace(single=False)
-    question = Question(registry, None, machine.wanted, False)
+    question = Question(None, machine.wanted, False)
     if sections:
         return _sections(found, look, settings, limit)
-    lister = Lister(look, question, limit, outside)
+    lister = Lister(look, registry, question, limit, outside)
     results = spread(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
     counts, code = collect(results, settings, machine)
     if not single:
@@ -104,7 +104,6 @@ def _word(only: str | None, registry: Registry) -> str | None:
 def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int) -> int:
     """``--sections``: the section table of every file. Gives the exit code."""
     from elfsig.cli.render.sections import sections_object, text
-    from elfsig.elf.image import Image
     from elfsig.model.json_form import dumps
     from elfsig.verbs.inspect.sections import reaches
 
@@ -112,11 +111,11 @@ def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int
         try:
             if entry.error is not None:
                 raise entry.error
-            image = Image(read(entry.path, limit=limit).content)
+            module = open_module(entry.path, settings.registry, limit=limit)
         except ReadError as fault:
             line = dumps(sections_object(entry.path, fault)) if look.machine.wanted else ""
             return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
-        covered = reaches(image, settings.registry)
+        image, covered = module.image, reaches(module)
         if look.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
         prefix = f"{visible(entry.path)}: " if look.with_path else ""
@@ -128,10 +127,12 @@ def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int
 class Lister:
     """The work on a batch of files; it remembers trailers, so that most files need not be read in full."""
 
-    def __init__(self, look: Look, question: Question, limit: int, outside: Outside | None = None) -> None:
+    def __init__(
+        self, look: Look, registry: Registry, question: Question, limit: int, outside: Outside | None = None
+    ) -> None:
         self.look, self.question, self.limit, self.outside = look, question, limit, outside
-        self.names = question.registry.names
-        self.templates = Templates[render_list.Parts](question.registry)
+        self.registry, self.names = registry, registry.names
+        self.templates = Templates[render_list.Parts](registry)
         self.quick = not (look.machine.wanted or look.single or look.only or outside)
 
     def __call__(self, batch: Sequence[Entry]) -> list[Result]:
@@ -160,10 +161,10 @@ class Lister:
         return f"{visible(path)}: " if self.look.with_path else ""
 
     def _examine(self, entry: Entry) -> Result:
-        evidence, report = report_on(entry, self.question, self.limit, self.outside)
+        module, report = report_on(entry, self.registry, self.question, self.limit, self.outside)
         word = render_list.kind_of(report)
-        if self.quick and evidence is not None and word == "signed":
-            self.templates.learn(report, evidence, render_list.parts(report.signatures[0], self.names))
+        if self.quick and module is not None and word == "signed":
+            self.templates.learn(report, module, render_list.parts(report.signatures[0], self.names))
         code = exit_codes.UNREADABLE if report.verdict is None else exit_codes.GOOD
         return finish(report, self._text(report), word, code)
 

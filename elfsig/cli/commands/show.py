@@ -63,19 +63,19 @@ def command(
     _check(machine, wish, folder)
     if folder is not None and (detached or modarg):
         raise UsageError("--extract takes apart what is in the file, and not --detached or --modarg")
-    question = Question(settings.registry, None, machine.wanted, False)
+    question = Question(None, machine.wanted, False)
     found, single = entries(paths, False)
     outside = outside_of(detached, modarg, single)
     if folder is not None:
         from elfsig.cli.commands.show_parts import extract
 
-        return extract(found, folder, question, limit, force=force, code_of=_code)
+        return extract(found, folder, settings.registry, question, limit, force=force, code_of=_code)
     between = "" if machine.wanted or any(wish) else "\n"
     first = True
 
     def work(entry: Entry) -> Result:
         nonlocal first
-        report = report_on(entry, question, limit, outside).report
+        report = report_on(entry, settings.registry, question, limit, outside).report
         text = dumps(file_object(report)) if machine.wanted else _text(report, wish, settings.registry)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))

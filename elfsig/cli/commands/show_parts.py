@@ -16,7 +16,7 @@ from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.extract import pieces
@@ -86,6 +86,7 @@ def _packets(blob: bytes) -> Iterator[str]:
 def extract(
     entries: Iterator[Entry],
     folder: str,
+    registry: Registry,
     question: Question,
     limit: int,
     *,
@@ -95,13 +96,13 @@ def extract(
     """Write the parts of every file below ``folder``, where its tree is kept. Returns the exit code."""
     codes = []
     for entry in entries:
-        evidence, report = report_on(entry, question, limit)
+        module, report = report_on(entry, registry, question, limit)
         codes.append(code_of(report))
-        if evidence is None:
+        if module is None:
             complain("; ".join(remark_words([report.error] if report.error else [])), entry.path)
             continue
         try:
-            _write(evidence, os.path.join(folder, _below(entry)), question, force)
+            _write(module, os.path.join(folder, _below(entry)), force)
         except WriteError as fault:
             complain(hinted(str(fault), fault.hint), entry.path)
             codes.append(exit_codes.BAD)
@@ -112,13 +113,13 @@ def _below(entry: Entry) -> str:
     return os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
 
 
-def _write(evidence: Evidence, stem: str, question: Question, force: bool) -> None:
+def _write(module: Module, stem: str, force: bool) -> None:
     """All parts of one file, or none where one of them is there already. Raises WriteError."""
-    taken = pieces(evidence, question.registry)
+    taken = pieces(module)
     for text in remark_words(taken.remarks):
-        complain(text, evidence.path, word="warning: ")
+        complain(text, module.path, word="warning: ")
     if not taken.pieces:
-        complain("no signature, nothing to extract", evidence.path, word="note: ")
+        complain("no signature, nothing to extract", module.path, word="note: ")
         return
     there = next((stem + p.suffix for p in taken.pieces if os.path.lexists(stem + p.suffix)), None)
     if there is not None and not force:

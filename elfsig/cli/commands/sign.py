@@ -19,7 +19,7 @@ from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
 from elfsig.model import SignOptions
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.opened.walk import walk
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.sign import sign_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from elfsig.batch.up_to_date import Wish
     from elfsig.model.json_form import Json
 
-Work = Callable[[Evidence], Change]
+Work = Callable[[Module], Change]
 
 
 @click.command("sign", epilog="An encrypted key takes its passphrase from KBUILD_SIGN_PIN or the terminal.")
@@ -103,17 +103,17 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
 
     existing = job.existing()
 
-    def make(evidence: Evidence) -> Change:
-        return sign_file(evidence, format_, signer, options, job.registry, **existing(evidence.path))
+    def make(module: Module) -> Change:
+        return sign_file(module, format_, signer, options, **existing(module.path))
 
-    wanted = None if options.force else wish(format_, signer, options, job.registry)
+    wanted = None if options.force else wish(format_, signer, options)
     work = _unless_done(make, wanted, job)
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
         journal = _journal(report_file, asked_for, argv, options.force, output.dry)
         work = _journaled(work, journal)
-    results = edit(job.paths, work, output, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
+    results = edit(job.paths, work, output, job.registry, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
     kept = results if journal is None else journal.kept(results)
     return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
 
@@ -122,11 +122,11 @@ def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
     """``make``, but for modules in directories that bear the very signature already."""
     named = frozenset(job.paths)
 
-    def work(evidence: Evidence) -> Change:
-        found = wanted if evidence.path not in named else None
-        if found is not None and is_done(evidence, found, beside_others=job.stack):
+    def work(module: Module) -> Change:
+        found = wanted if module.path not in named else None
+        if found is not None and is_done(module, found, beside_others=job.stack):
             return Change(None, "unchanged", "signed like this by this key already")
-        return make(evidence)
+        return make(module)
 
     return work
 
@@ -140,7 +140,7 @@ def _journal(path: str, asked_for: Json, argv: Sequence[str], again: bool, dry: 
 def _journaled(make: Work, journal: Journal) -> Work:
     """``make``, but for modules that an earlier run is done with; with a record of each."""
 
-    def work(evidence: Evidence) -> Change:
-        return journal.known(evidence) or journal.entry(evidence, make(evidence))
+    def work(module: Module) -> Change:
+        return journal.known(module) or journal.entry(module, make(module))
 
     return work

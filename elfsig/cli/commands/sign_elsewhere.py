@@ -11,7 +11,7 @@ from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.output import report
 from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.signers.deferred import Replayer
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.remote.complete import Answers, answer_file
@@ -42,12 +42,12 @@ def prepare(job: Job, folder: str, form: Form) -> int:
 
     existing = job.existing()
 
-    def change(evidence: Evidence) -> Change:
-        how = existing(evidence.path)
-        return prepare_file(evidence, format_, half, options, job.registry, form=form, **how)
+    def change(module: Module) -> Change:
+        how = existing(module.path)
+        return prepare_file(module, format_, half, options, form=form, **how)
 
     manifest = Manifest(folder, format_, half, options)
-    results = edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit)
+    results = edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit)
     return report(manifest.kept(results) if not job.output.dry else results, job.quiet)
 
 
@@ -58,12 +58,14 @@ def attach(job: Job, folder: str) -> int:
 
     existing = job.existing()
 
-    def change(evidence: Evidence) -> Change:
-        if wanted is not None and is_done(evidence, wanted, beside_others=job.stack):
+    def change(module: Module) -> Change:
+        if wanted is not None and is_done(module, wanted, beside_others=job.stack):
             return Change(None, "unchanged", "signed like this by this key already")
-        return answer_file(evidence, answers, job.registry, **existing(evidence.path))
+        return answer_file(module, answers, **existing(module.path))
 
-    return report(edit(job.paths, change, job.output, jobs=job.jobs, limit=job.limit), job.quiet)
+    return report(
+        edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit), job.quiet
+    )
 
 
 def _answers(job: Job, folder: str) -> Answers:
@@ -87,4 +89,4 @@ def _wish(answers: Answers, job: Job) -> Wish | None:
     if answers.half is None or answers.options.force:
         return None
     signer = Replayer(answers.folder, answers.half, b"")
-    return wish(answers.format, signer, answers.options, job.registry)
+    return wish(answers.format, signer, answers.options)

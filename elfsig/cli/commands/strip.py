@@ -10,7 +10,7 @@ from elfsig.batch.edit import Output, edit
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.strip import strip_file
 
@@ -44,7 +44,7 @@ def command(
     if how["format_id"] is not None:
         how["format_id"] = registry.get(how["format_id"]).id
 
-    def change(evidence: Evidence) -> Change:
-        return strip_file(evidence, registry, **how)
+    def change(module: Module) -> Change:
+        return strip_file(module, **how)
 
-    return report(edit(paths, change, output, jobs=jobs, limit=limit), quiet)
+    return report(edit(paths, change, output, registry, jobs=jobs, limit=limit), quiet)

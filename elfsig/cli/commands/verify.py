@@ -31,7 +31,7 @@ from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.model import FileReport, Keyring
-from elfsig.opened.evidence import Evidence, read
+from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question
@@ -90,16 +90,17 @@ def command(
     """
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
-    asked = _kernel(wish, registry, trust, keys, modarg)
+    asked = _kernel(wish, trust, keys, modarg)
     tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
-    question = Question(variants(registry), keyring(trust, tried), machine.wanted, True)
-    found, single = entries(paths, all_files, settings.registry)
+    registry = variants(registry)
+    question = Question(keyring(trust, tried), machine.wanted, True)
+    found, single = entries(paths, all_files, registry)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
     work = (
-        _worker(question, outside, style, limit)
+        _worker(registry, question, outside, style, limit)
         if asked is None
-        else _judge(question, outside, style, limit, asked)
+        else _judge(registry, question, outside, style, limit, asked)
     )
     results = spread(lambda batch: [work(each) for each in batch], found, 1 if single else jobs)
     counts, code = collect(watched(results), settings, machine)
@@ -109,7 +110,7 @@ def command(
 
 
 def _kernel(
-    wish: KernelWish, registry: Registry, trust: tuple[str, ...], keys: tuple[str, ...], modarg: str | None
+    wish: KernelWish, trust: tuple[str, ...], keys: tuple[str, ...], modarg: str | None
 ) -> KernelQuestion | None:
     """What is asked of a kernel, None where nothing is. Raises UsageError, ReadError, KeySourceError."""
     if wish.only_modes:
@@ -118,7 +119,7 @@ def _kernel(
         )
     if wish.kernel is None:
         return None
-    question: KernelQuestion = question_of(wish, registry, trust, keys, modarg)
+    question: KernelQuestion = question_of(wish, trust, keys, modarg)
     return question
 
 
@@ -141,37 +142,37 @@ class Style(NamedTuple):
 
 
 def _worker(
-    question: Question, outside: Outside | None, style: Style, limit: int
+    registry: Registry, question: Question, outside: Outside | None, style: Style, limit: int
 ) -> Callable[[Entry], Result]:
-    again = Again[Result](question.registry)
+    again = Again[Result](registry)
     quick = not style.machine.wanted and outside is None
 
     def work(entry: Entry) -> Result:
-        taken = _taken(entry, limit) if quick else None
-        if taken is not None and (like := _like(entry, taken, again)) is not None:
+        opened = _opened(entry, registry, limit) if quick else None
+        if opened is not None and (like := _like(entry, opened, again)) is not None:
             return like
-        evidence, report = report_on(entry, question, limit, outside, taken)
+        module, report = report_on(entry, registry, question, limit, outside, opened)
         word = "unreadable" if report.verdict is None else report.verdict.value
         text = _text(report, style)
         result = finish(report, text, word, exit_codes.of_report(report, style.require))
-        if quick and evidence is not None:
-            again.learn(report, evidence, result)
+        if quick and module is not None:
+            again.learn(report, module, result)
         return result
 
     return work
 
 
-def _taken(entry: Entry, limit: int) -> Evidence | None:
-    """What the file holds; None where it cannot be read, of which the full look tells."""
+def _opened(entry: Entry, registry: Registry, limit: int) -> Module | None:
+    """The module; None where it cannot be read, of which the full look tells."""
     try:
-        return read(entry.path, limit=limit) if entry.error is None else None
+        return open_module(entry.path, registry, limit=limit) if entry.error is None else None
     except ReadError:
         return None
 
 
-def _like(entry: Entry, evidence: Evidence, again: Again[Result]) -> Result | None:
+def _like(entry: Entry, module: Module, again: Again[Result]) -> Result | None:
     """The result for a file whose signature is like one before, but for the path that leads each line."""
-    made = again.check(evidence)
+    made = again.check(module)
     if made is None:
         return None
     told = made.text.replace(f"{visible(made.path)}: ", f"{visible(entry.path)}: ", 1)
@@ -179,18 +180,23 @@ def _like(entry: Entry, evidence: Evidence, again: Again[Result]) -> Result | No
 
 
 def _judge(
-    question: Question, outside: Outside | None, style: Style, limit: int, kernel: KernelQuestion
+    registry: Registry,
+    question: Question,
+    outside: Outside | None,
+    style: Style,
+    limit: int,
+    kernel: KernelQuestion,
 ) -> Callable[[Entry], Result]:
     """As :func:`_worker`, with the answer of a kernel, which alone decides the exit code."""
     from elfsig.cli.render.kernel import brief
     from elfsig.verbs.verify.kernel import ask, with_kernel
 
     def work(entry: Entry) -> Result:
-        evidence, report = report_on(entry, question, limit, outside)
-        if evidence is None:
+        module, report = report_on(entry, registry, question, limit, outside)
+        if module is None:
             return finish(report, _text(report, style), "unreadable", exit_codes.UNREADABLE)
         try:
-            asked = ask(evidence, kernel)
+            asked = ask(module, kernel)
         except ElfsigError as fault:
             return Result(
                 report.path,

@@ -10,7 +10,6 @@ import click
 
 from elfsig.cli.options.common import path_type
 from elfsig.errors import KeySourceError, UsageError
-from elfsig.registry import Registry
 
 
 class KernelWish(NamedTuple):
@@ -69,7 +68,6 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 def question_of(
     wish: KernelWish,
-    registry: Registry,
     trust: Sequence[str],
     keys: Sequence[str],
     argument: str | None = None,
@@ -92,7 +90,6 @@ def question_of(
         mode = config.merged([mode, modes.from_text(text)])
     return KernelQuestion(
         chosen,
-        registry,
         ring_of(trust, keys, chosen.image),
         _options(wish, chosen.config),
         mode,

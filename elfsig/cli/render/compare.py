@@ -10,7 +10,7 @@ from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import visible
 from elfsig.elf.diff import Difference, Weight
 from elfsig.model.json_form import SCHEMA_VERSION, plain, readable, remark_object, signature_object
-from elfsig.verbs.inspect.compare import Comparison, Part, Profile
+from elfsig.verbs.inspect.compare import ComparedFile, Comparison, Profile
 
 MOST = 20
 """Lines for one sort of difference; JSON has them all."""
@@ -42,11 +42,11 @@ def lines(found: Comparison) -> Iterator[str]:
         yield from (f"{name}: warning: {text}" for text in remark_words(part.remarks))
 
 
-def _side(name: str, part: Part) -> str:
+def _side(name: str, part: ComparedFile) -> str:
     signers = [f"{each.format or 'unknown'} signature{_by(each.claims)}" for each in part.signatures]
-    size = plural(len(part.evidence.raw), "byte")
-    packed = f" {part.evidence.compression}" if part.evidence.compression else ""
-    return f"{name}: {visible(part.evidence.path)}: {size}{packed}, {', '.join(signers) or 'no signature'}"
+    size = plural(len(part.module.raw), "byte")
+    packed = f" {part.module.compression}" if part.module.compression else ""
+    return f"{name}: {visible(part.module.path)}: {size}{packed}, {', '.join(signers) or 'no signature'}"
 
 
 def _by(signature: Any) -> str:
@@ -135,12 +135,12 @@ def bare_object(path: str | None) -> dict[str, Any]:
     }
 
 
-def _side_object(part: Part) -> dict[str, Any]:
+def _side_object(part: ComparedFile) -> dict[str, Any]:
     return {
-        "path": readable(part.evidence.path),
-        "size": len(part.evidence.raw),
-        "sha256": part.evidence.sha256,
-        "compression": part.evidence.compression,
+        "path": readable(part.module.path),
+        "size": len(part.module.raw),
+        "sha256": part.module.sha256,
+        "compression": part.module.compression,
         "content_sha256": part.bare_sha256,
         "signatures": [signature_object(each) for each in part.signatures],
         "warnings": [remark_object(each) for each in part.remarks],

@@ -13,9 +13,8 @@ from elfsig.cli.render import coverage_svg
 from elfsig.cli.render.coverage import MEANINGS, heading, proof_lines, share
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import visible
-from elfsig.elf.image import Image
 from elfsig.model import Verdict
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.verbs.inspect.bytemap import KINDS, Kind, Part
 from elfsig.verbs.inspect.cover import Cover
 from elfsig.verbs.inspect.prove import Proof
@@ -23,16 +22,16 @@ from elfsig.verbs.inspect.prove import Proof
 IDLE = "Point at the picture or at a line of the table: the name of what is there appears here."
 
 
-def page(evidence: Evidence, image: Image, covers: Sequence[Cover], proofs: Sequence[Proof | None]) -> str:
+def page(module: Module, covers: Sequence[Cover], proofs: Sequence[Proof | None]) -> str:
     """The whole page."""
     template = Template(files("elfsig").joinpath("data/coverage.html").read_text(encoding="utf-8"))
-    name = escape(visible(os.path.basename(evidence.path)))
+    name = escape(visible(os.path.basename(module.path)))
     maps = "\n".join(_section(c, p) for c, p in zip(covers, proofs, strict=True))
     return template.substitute(
         title=f"{name}: coverage",
         name=name,
         style=coverage_svg.style(),
-        facts="".join(_facts(evidence, image)),
+        facts="".join(_facts(module)),
         maps=coverage_defs() + (maps or "<p>No trace of a signature: nothing of this file is protected.</p>"),
         footer=f"Drawn by elfsig {escape(__version__)} from the bytes that are hashed.",
     )
@@ -44,14 +43,15 @@ def coverage_defs() -> str:
     return f"{hidden}{coverage_svg.PATTERNS}</svg>"
 
 
-def _facts(evidence: Evidence, image: Image) -> Iterator[str]:
+def _facts(module: Module) -> Iterator[str]:
     packed = ""
-    if evidence.compression is not None:
-        packed = f", {evidence.compression} ({len(evidence.raw)} bytes); offsets are in what it unpacks to"
-    elf = image.elf.summary() if image.elf else None
+    if module.compression is not None:
+        packed = f", {module.compression} ({len(module.raw)} bytes); offsets are in what it unpacks to"
+    elf = module.image.elf.summary() if module.image.elf else None
     kind = f", ELF{elf.bits} {elf.machine}, {elf.data}-endian" if elf else ""
-    yield f'<p class="facts">{escape(visible(evidence.path))}: {len(image.data)} bytes{escape(packed + kind)}'
-    yield f'<br>SHA-256 <span class="mono">{evidence.sha256}</span></p>'
+    size = f"{len(module.content)} bytes{escape(packed + kind)}"
+    yield f'<p class="facts">{escape(visible(module.path))}: {size}'
+    yield f'<br>SHA-256 <span class="mono">{module.sha256}</span></p>'
 
 
 def _section(cover: Cover, proof: Proof | None) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from elfsig.cli.render.coverage import heading, scale, share
 from elfsig.cli.settings import visible
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.inspect.cover import Cover
 
@@ -62,23 +62,23 @@ def style() -> str:
     return files("elfsig").joinpath("data/coverage.css").read_text(encoding="utf-8")
 
 
-def document(evidence: Evidence, covers: Sequence[Cover]) -> str:
+def document(module: Module, covers: Sequence[Cover]) -> str:
     """An SVG file with the maps one below the other."""
     body, y = [], 8
     for cover in covers:
         drawn, height = figure(cover)
-        words = f"{visible(evidence.path)}: {heading(cover)}"
+        words = f"{visible(module.path)}: {heading(cover)}"
         body.append(f'<text class="heading" x="{LEFT}" y="{y + 12}">{escape(words)}</text>')
         body.append(f'<g transform="translate(0 {y + 20})">{drawn}</g>')
         y += height + 40
     if not covers:
-        words = f"{visible(evidence.path)}: no signature found: nothing is protected"
+        words = f"{visible(module.path)}: no signature found: nothing is protected"
         body.append(f'<text class="heading" x="{LEFT}" y="{y + 12}">{escape(words)}</text>')
         y += 30
     width = LEFT + WIDTH + RIGHT
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {width} {y}" width="{width}"'
-        f' height="{y}" role="img"><title>{escape(visible(evidence.path))}</title>'
+        f' height="{y}" role="img"><title>{escape(visible(module.path))}</title>'
         f"<style>{style()}</style>{PATTERNS}{''.join(body)}</svg>\n"
     )
 

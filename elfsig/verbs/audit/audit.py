@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_SYMTAB
 from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
 from elfsig.model import FileReport, Remark, SignatureReport, Verdict
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.verify.examine import Question
@@ -53,13 +52,13 @@ class Audited(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-def audit(evidence: Evidence, report: FileReport, gate: Gate) -> Audited:
+def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
     """One file and what was found out about it against the gate. Never raises for what is in it."""
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
-        *_file_faults(evidence, gate),
-        *_kernel_faults(evidence, gate),
+        *_file_faults(module, gate),
+        *_kernel_faults(module, gate),
     ]
     kept = dict.fromkeys(fault for fault in found if fault.rule not in gate.ignored)
     return Audited(report.path, report.verdict, _signer(report), tuple(kept))
@@ -124,28 +123,28 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
             yield Fault(remark.code, path, remark.text, at)
 
 
-def _file_faults(evidence: Evidence, gate: Gate) -> Iterator[Fault]:
-    path = evidence.path
-    table = Image(evidence.content).elf
+def _file_faults(module: Module, gate: Gate) -> Iterator[Fault]:
+    path = module.path
+    table = module.image.elf
     if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
         yield Fault("stripped", path, "no symbol table")
-    if (remark := unpacking.fault(evidence.raw, evidence.compression)) is not None:
+    if (remark := unpacking.fault(module.raw, module.compression)) is not None:
         yield Fault("compression", path, remark.text)
-    value = ima_xattr.value_of(path) if evidence.stat is not None else None
-    if value is not None and (why := ima_xattr.stale(value, evidence, gate.question.keys)):
+    value = ima_xattr.value_of(path) if module.stat is not None else None
+    if value is not None and (why := ima_xattr.stale(value, module, gate.question.keys)):
         yield Fault("stale-ima", path, f"{ima_xattr.NAME}: {why}")
 
 
-def _kernel_faults(evidence: Evidence, gate: Gate) -> Iterator[Fault]:
+def _kernel_faults(module: Module, gate: Gate) -> Iterator[Fault]:
     for question in gate.kernels:
         try:
-            asked = ask(evidence, question)
+            asked = ask(module, question)
         except ElfsigError as reason:
-            yield Fault("kernel", evidence.path, reason.text)
+            yield Fault("kernel", module.path, reason.text)
             continue
         for each in asked.predictions:
             if not each.accepted:
-                yield Fault("kernel", evidence.path, f"{each.id}: {each.errno or 'panic'}: {each.reason}")
+                yield Fault("kernel", module.path, f"{each.id}: {each.errno or 'panic'}: {each.reason}")
 
 
 def _signer(report: FileReport) -> SignerRow:

@@ -13,7 +13,7 @@ from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, Hash
 from elfsig.envelopes.digsig import Digsig
 from elfsig.errors import ParseError
 from elfsig.model import FileRange, Keyring, Message, Verdict
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 
 NAME: Final = "security.ima"
 DIGEST, DIGSIG, DIGEST_NG = 1, 3, 4
@@ -28,30 +28,30 @@ def value_of(path: str) -> bytes | None:
         return None
 
 
-def stale(value: bytes, evidence: Evidence, keys: Keyring | None) -> str | None:
+def stale(value: bytes, module: Module, keys: Keyring | None) -> str | None:
     """Why the attribute does not fit the file, compression included; None where it does or cannot be told."""
     kind, rest = value[:1], value[1:]
     if kind == bytes([DIGEST]):
-        return _wrong(HASHES.get(_BARE.get(len(rest), "")), rest, evidence)
+        return _wrong(HASHES.get(_BARE.get(len(rest), "")), rest, module)
     if kind == bytes([DIGEST_NG]) and rest:
-        return _wrong(HASH_BY_KERNEL.get(rest[0]), rest[1:], evidence)
+        return _wrong(HASH_BY_KERNEL.get(rest[0]), rest[1:], module)
     if kind == bytes([DIGSIG]) and keys is not None:
-        return _mismatch(value, evidence, keys)
+        return _mismatch(value, module, keys)
     return None
 
 
-def _wrong(hash_: Hash | None, digest: bytes, evidence: Evidence) -> str | None:
+def _wrong(hash_: Hash | None, digest: bytes, module: Module) -> str | None:
     if hash_ is None:
         return None
     state = hash_.new()
-    state.update(evidence.raw)
+    state.update(module.raw)
     if state.digest() == digest:
         return None
     return f"its {hash_.name} hash is that of another content"
 
 
-def _mismatch(value: bytes, evidence: Evidence, keys: Keyring) -> str | None:
-    raw = evidence.raw
+def _mismatch(value: bytes, module: Module, keys: Keyring) -> str | None:
+    raw = module.raw
     message = Message("whole-file", raw, (FileRange(0, len(raw)),))
     try:
         (signature,) = Digsig().parse(value, None)

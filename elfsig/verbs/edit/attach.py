@@ -20,8 +20,8 @@ from elfsig.model import (
     Verdict,
     optional,
 )
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, find
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry
 from elfsig.verbs.edit.message_guard import check_remaining, name_of
 from elfsig.verbs.edit.sign import already_signed, look_at
@@ -45,15 +45,20 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """``content`` with the signatures of ``parts`` on it. ``verdict`` is that of the outermost of them, and
+    """``module`` with the signatures of ``parts`` on it. ``verdict`` is that of the outermost of them, and
     ``format`` the one it was read as; None where no keys were given."""
 
-    content: bytes
+    module: Module
     parts: tuple[Part, ...]
     verdict: Verdict | None
     format: str | None = None
     removed: tuple[Removed, ...] = ()
     remarks: tuple[Remark, ...] = ()
+
+    @property
+    def content(self) -> bytes:
+        """The content of the result, decompressed."""
+        return self.module.content
 
 
 # --------------------------------------------------------------------------- where signatures come from
@@ -63,16 +68,14 @@ OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
 """Codes of errors that are about the file from which a signature is taken."""
 
 
-def parts_in(
-    source: bytes, registry: Registry, *, format_id: str | None = None, layer: int | None = None
-) -> list[Part]:
-    """The signatures in a signed module (decompressed), from the inside out, in the order of attaching.
+def parts_in(source: Module, *, format_id: str | None = None, layer: int | None = None) -> list[Part]:
+    """The signatures in a signed module, from the inside out, in the order of attaching.
 
     ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is no signed module.
     Raises EditRefused for a damaged one, UsageError where none is left.
     """
-    wanted = registry.get(format_id).id if format_id else None
-    everything = find(Image(source), registry)
+    wanted = source.registry.get(format_id).id if format_id else None
+    everything = source.places
     if not [found for found in everything if found.place.fault is None]:
         return []
     chosen = [
@@ -83,10 +86,10 @@ def parts_in(
     if not chosen:
         there = ", ".join(f"{found.layer}: {name_of(found)}" for found in everything)
         raise UsageError(f"no such signature in it; there are {there}", code="no-such-signature")
-    return [_part(found, wanted, registry) for found in reversed(chosen)]
+    return [_part(found, wanted, source.registry) for found in reversed(chosen)]
 
 
-def _part(found: Found, wanted: str | None, registry: Registry) -> Part:
+def _part(found: LocatedSignature, wanted: str | None, registry: Registry) -> Part:
     place = found.place
     if place.fault is not None:
         raise EditRefused(
@@ -156,9 +159,8 @@ def _readings(format_: Format, data: bytes) -> Iterator[Part]:
 
 
 def attach(
-    content: bytes,
+    module: Module,
     parts: Sequence[Part],
-    registry: Registry,
     keys: Keyring | None = None,
     *,
     replace: bool = False,
@@ -166,7 +168,7 @@ def attach(
     force: bool = False,
     engine: str = "exact",
 ) -> Attached:
-    """``content`` (decompressed) with the signatures on it, the first one innermost.
+    """``module`` with the signatures on it, the first one innermost.
 
     With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). A module that is
     signed already is refused unless ``replace`` (all that is there is removed first, exactly) or ``stack``.
@@ -174,23 +176,22 @@ def attach(
     """
     removed: tuple[Removed, ...] = ()
     if replace:
-        stripped = strip(content, registry, everything=True, engine=engine)
-        content, removed = stripped.content, stripped.removed
-    image = Image(content)
-    present = find(image, registry)
+        stripped = strip(module, everything=True, engine=engine)
+        module, removed = stripped.module, stripped.removed
+    image, present = module.image, module.places
     if present and not stack:
         raise already_signed(present)
     looked = [remark for part in parts for remark in look_at(image, part.carrier, part.name, "attached to")]
+    result = module.edited(module.content)
     for part in parts:
-        content = _with(Image(content), part, engine)
-    remarks = tuple(
-        dict.fromkeys([*looked, *check_remaining(present, Image(content), registry, force=force)])
-    )
+        result = result.edited(_with(result.image, part, engine))
+    remaining = check_remaining(module, present, result, force=force)
+    remarks = tuple(dict.fromkeys([*looked, *remaining]))
     if keys is None:
         unchecked = Remark("unchecked", "not verified: no key source was given", hint="trust")
-        return Attached(content, tuple(parts), None, None, removed, (*remarks, unchecked))
-    best, more = _judged(content, parts, Question(registry, keys), force)
-    return Attached(content, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
+        return Attached(result, tuple(parts), None, None, removed, (*remarks, unchecked))
+    best, more = _judged(result, parts, Question(keys), force)
+    return Attached(result, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
 
 
 def _with(image: Image, part: Part, engine: str) -> bytes:
@@ -207,10 +208,10 @@ def _with(image: Image, part: Part, engine: str) -> bytes:
 
 
 def _judged(
-    content: bytes, parts: Sequence[Part], question: Question, force: bool
+    result: Module, parts: Sequence[Part], question: Question, force: bool
 ) -> tuple[SignatureReport, list[Remark]]:
     """What the outermost of the attached signatures is worth here, and what is to be said of all."""
-    signatures = examine(Evidence("", content, content), question).signatures
+    signatures = examine(result, question).signatures
     blobs = {part.blob for part in parts}
     attached = [f for f in signatures if f.place.blob in blobs]
     outermost = [f for f in attached if f.layer == attached[0].layer]
@@ -228,9 +229,8 @@ def _judged(
 
 
 def taken(
-    content: bytes,
-    data: bytes,
-    registry: Registry,
+    module: Module,
+    source: Module,
     keys: Keyring | None = None,
     *,
     format_id: str | None = None,
@@ -238,30 +238,28 @@ def taken(
     replace: bool = False,
     engine: str = "exact",
 ) -> list[Part]:
-    """The signatures in ``data``, a signed module or a signature in a file of its own, that are meant for
-    ``content``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
+    """The signatures in ``source``, a signed module or a signature in a file of its own, that are meant for
+    ``module``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
 
-    ``replace``: what ``content`` bears will be removed. Raises ParseError, EditRefused, UsageError.
+    ``replace``: the signatures of ``module`` will be removed. Raises ParseError, EditRefused, UsageError.
     """
-    if parts := parts_in(data, registry, format_id=format_id, layer=layer):
+    if parts := parts_in(source, format_id=format_id, layer=layer):
         return parts
-    found = candidates(data, registry, format_id)
+    found = candidates(source.content, source.registry, format_id)
     if len(found) > 1 and replace:
-        content = strip(content, registry, everything=True, engine=engine).content
-    return [chosen(content, found, registry, keys, engine=engine)]
+        module = strip(module, everything=True, engine=engine).module
+    return [chosen(module, found, keys, engine=engine)]
 
 
-def chosen(
-    content: bytes, found: Sequence[Part], registry: Registry, keys: Keyring | None, *, engine: str = "exact"
-) -> Part:
-    """The one of :func:`candidates` that is meant for ``content`` (unsigned): the only one, or the only one
+def chosen(module: Module, found: Sequence[Part], keys: Keyring | None, *, engine: str = "exact") -> Part:
+    """The one of :func:`candidates` that is meant for ``module`` (unsigned): the only one, or the only one
     that verifies. Raises UsageError where that does not decide."""
     if len(found) == 1:
         return found[0]
     fitting = []
     for part in found if keys is not None else ():
         try:
-            done = attach(content, [part], registry, keys, stack=True, engine=engine)
+            done = attach(module, [part], keys, stack=True, engine=engine)
         except (EditRefused, ParseError):
             continue
         if done.format == part.name:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from elfsig.carriers.trailer import ModuleTrailer
-from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 
 
 class Change(NamedTuple):
@@ -48,20 +47,20 @@ class Done(NamedTuple):
     record: Mapping[str, Any] | None = None
 
 
-def tail_of(evidence: Evidence) -> bytes | None:
+def tail_of(module: Module) -> bytes | None:
     """What is left of a file that was signed after it was compressed: the compressed stream alone.
 
-    None where nothing lies behind the stream. Raises EditRefused where something else than one whole
-    trailer does.
+    None where nothing follows the stream. Raises EditRefused where something else than one whole trailer
+    does.
     """
-    if evidence.tail_offset is None:
+    if module.tail_offset is None:
         return None
-    for place in ModuleTrailer().find(Image(evidence.raw)):
-        if place.fault is None and place.start == evidence.tail_offset:
-            return evidence.raw[: place.start]
-    size = len(evidence.raw) - evidence.tail_offset
+    for place in ModuleTrailer().find(module.as_file().image):
+        if place.fault is None and place.start == module.tail_offset:
+            return module.raw[: place.start]
+    size = module.size - module.tail_offset
     raise EditRefused(
         f"{size} bytes that are no whole signature follow the compressed stream; an edit would lose them",
-        offset=evidence.tail_offset,
+        offset=module.tail_offset,
         code="compressed-tail",
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.kernels.select import for_module
 from elfsig.kernels.suits import unread
@@ -25,8 +24,7 @@ from elfsig.model import (
     SignOptions,
     Verdict,
 )
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import find
+from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import tail_of
 from elfsig.verbs.edit.own_key import own_ring
@@ -56,7 +54,6 @@ class Plan:
     """What is to be done to every file; made by :func:`plan`. ``own`` are the keys that sign."""
 
     targets: tuple[Target, ...]
-    registry: Registry
     keys: Keyring | None
     own: Keyring | None
     unverified: bool = False
@@ -70,17 +67,22 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What became of one file. ``content`` is decompressed; ``parts`` are (format id, bytes) of signatures
-    that lie outside of it. ``before`` holds the old signatures' verdicts, ``after`` the new ones' under the
+    """What became of one file. ``module`` is the result; ``parts`` are (format id, bytes) of signatures that
+    are kept outside of it. ``before`` holds the old signatures' verdicts, ``after`` the new ones' under the
     keys that made them."""
 
     before: FileReport
     after: FileReport
-    content: bytes
+    module: Module
     parts: tuple[tuple[str, bytes], ...]
     removed: tuple[Removed, ...]
     made: tuple[tuple[Format, SignResult], ...]
     remarks: tuple[Remark, ...]
+
+    @property
+    def content(self) -> bytes:
+        """The content of the result, decompressed."""
+        return self.module.content
 
 
 def plan(
@@ -112,12 +114,12 @@ def plan(
     ordered = sorted(targets, key=lambda t: (_RANKS[t.format.carrier.kind], -where[t.format.id]))
     signed = [target.signer for target in ordered]
     created = next((t.options.key_created for t in ordered if t.options.key_created), 0)
-    return Plan(tuple(ordered), registry, keys, own_ring(signed, created), unverified, keep, outside)
+    return Plan(tuple(ordered), keys, own_ring(signed, created), unverified, keep, outside)
 
 
-def look(evidence: Evidence, how: Plan) -> FileReport:
+def look(module: Module, how: Plan) -> FileReport:
     """The file as it is, its signatures verified against the keys that the user vouches for."""
-    return examine(evidence, Question(how.registry, how.keys, hashes=True), how.outside)
+    return examine(module, Question(how.keys, hashes=True), how.outside)
 
 
 def refusal(before: FileReport, how: Plan) -> Remark | None:
@@ -140,50 +142,50 @@ def _unvouched(before: FileReport) -> str:
     return f"{before.verdict}: {why}" if why else str(before.verdict)
 
 
-def convert(evidence: Evidence, before: FileReport, how: Plan) -> Conversion:
+def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
     """The file with the new signatures. ``before`` is :func:`look`'s answer, and was not refused.
 
     Raises EditRefused, SigningError, ParseError.
     """
-    behind = tail_of(evidence)
+    behind = tail_of(module)
     if behind is not None and how.keep:
         raise EditRefused(
             "signed after compression, which no kernel sees and nothing can be added to",
             offset=len(behind),
             code="already-signed",
         )
-    content = evidence.content
+    result = module
     removed: tuple[Removed, ...] = ()
     if how.keep:
-        _check_order(content, how)
+        _check_order(module, how)
     else:
-        stripped = strip(content, how.registry, everything=True, engine=how.engine)
-        content, removed = stripped.content, (*_outermost(evidence, behind), *stripped.removed)
+        stripped = strip(module, everything=True, engine=how.engine)
+        result, removed = stripped.module, (*_outermost(module, behind), *stripped.removed)
     remarks = list(_forewarned(before))
     made: list[tuple[Format, SignResult]] = []
     parts: list[tuple[str, bytes]] = []
     for target in how.targets:
-        result = sign(content, target.format, target.signer, target.options, how.registry, stack=True)
-        made.append((target.format, result))
-        remarks += [*result.remarks, *_widened(before, result)]
-        if result.detached:
-            parts.append((target.format.id, result.content))
-        else:
-            content = result.content
-    remarks += _unread(Image(content), made)
-    after = _proven(before, Evidence(evidence.path, content, content), tuple(parts), how)
+        done = sign(result, target.format, target.signer, target.options, stack=True)
+        made.append((target.format, done))
+        remarks += [*done.remarks, *_widened(before, done)]
+        if done.detached:
+            parts.append((target.format.id, done.content))
+        result = done.module
+    result = result.edited(result.content)
+    remarks += _unread(result, made)
+    after = _proven(before, result, tuple(parts), how)
     remarks += [*_relaid(before, after), *_stacked(after)]
     return Conversion(
-        before, after, content, tuple(parts), removed, tuple(made), tuple(dict.fromkeys(remarks))
+        before, after, result, tuple(parts), removed, tuple(made), tuple(dict.fromkeys(remarks))
     )
 
 
-def _check_order(content: bytes, how: Plan) -> None:
+def _check_order(module: Module, how: Plan) -> None:
     """Refuse to put a section beneath a trailer that is there and stays."""
     section = next((t for t in how.targets if t.format.carrier.kind in ("section", "note")), None)
     if section is None or section.options.force:
         return
-    for found in find(Image(content), how.registry):
+    for found in module.places:
         if found.place.kind == "trailer":
             name = found.claimants[0].id if found.claimants else found.place.carrier
             new = section.format.id
@@ -213,10 +215,10 @@ def _forewarned(before: FileReport) -> Iterator[Remark]:
         yield Remark("unverified", f"converted although the module was {before.verdict}")
 
 
-def _unread(image: Image, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
+def _unread(module: Module, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
     """Where the kernel that the module's vermagic names does not read what was made of it."""
     try:
-        kernel = for_module(image)
+        kernel = for_module(module.vermagic)
     except UsageError:  # no vermagic, or a kernel that nothing is known of
         return
     for format_, result in made:
@@ -236,18 +238,18 @@ def _widened(before: FileReport, made: SignResult) -> Iterator[Remark]:
             yield Remark("vouches-for-more", text)
 
 
-def _outermost(evidence: Evidence, behind: bytes | None) -> Iterator[Removed]:
-    """The signature behind the compressed stream, which goes when the content is compressed anew."""
-    if behind is not None:
-        yield Removed(None, "behind the compressed stream", len(behind), evidence.size - len(behind))
+def _outermost(module: Module, stream: bytes | None) -> Iterator[Removed]:
+    """The signature after the compressed stream, which goes when the content is compressed again."""
+    if stream is not None:
+        yield Removed(None, "after the compressed stream", len(stream), module.size - len(stream))
 
 
 def _proven(
-    before: FileReport, evidence: Evidence, parts: tuple[tuple[str, bytes], ...], how: Plan
+    before: FileReport, result: Module, parts: tuple[tuple[str, bytes], ...], how: Plan
 ) -> FileReport:
     """The report of the result under the signing keys. Raises EditRefused where it does not hold."""
     outside = _outside(parts)
-    after = examine(evidence, Question(how.registry, how.own, hashes=True), outside)
+    after = examine(result, Question(how.own, hashes=True), outside)
     new = {target.format.id for target in how.targets}
     for sig in after.signatures:
         if sig.format in new and not _fits(sig, how):

@@ -8,27 +8,27 @@ from hashlib import sha256
 from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, Remark
 from elfsig.model.json_form import SCHEMA_VERSION, Json, remark_object, signature_object
-from elfsig.opened.evidence import Evidence
+from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
 from elfsig.verbs.edit.strip import Removed
 
 
-def convert_file(evidence: Evidence, how: Plan) -> Change:
+def convert_file(module: Module, how: Plan) -> Change:
     """What :func:`elfsig.verbs.convert.convert` makes of a file, inside its compression, with its record.
 
     What is refused becomes a change with an error, so that it has a record too.
     """
-    before = look(evidence, how)
+    before = look(module, how)
     if (why := refusal(before, how)) is not None:
-        return _refused(evidence, before, how, why)
+        return _refused(module, before, how, why)
     try:
-        done = convert(evidence, before, how)
+        done = convert(module, before, how)
     except ElfsigError as fault:
-        return _refused(evidence, before, how, Remark.of(fault))
-    same = done.content == evidence.content and not evidence.tail_offset
-    raw = evidence.raw if same else evidence.packed(done.content)
-    record = _record(evidence, before, how) | {
+        return _refused(module, before, how, Remark.of(fault))
+    same = done.content == module.content and not module.tail_offset
+    raw = module.raw if same else module.packed(done.content)
+    record = _record(module, before, how) | {
         "action": "unchanged" if same and not done.parts else "converted",
         "after": _side(done.after, sha256(raw).hexdigest(), len(raw)),
         "removed": [_removed(each) for each in done.removed],
@@ -53,25 +53,25 @@ def _text(done: Conversion, same: bool) -> str:
     return f"{old} -> {new}"
 
 
-def _refused(evidence: Evidence, before: FileReport, how: Plan, why: Remark) -> Change:
-    record = _record(evidence, before, how) | {"action": "refused", "error": remark_object(why)}
+def _refused(module: Module, before: FileReport, how: Plan, why: Remark) -> Change:
+    record = _record(module, before, how) | {"action": "refused", "error": remark_object(why)}
     return Change(None, "refused", "", record=record, error=why)
 
 
-def _record(evidence: Evidence, before: FileReport, how: Plan) -> Json:
+def _record(module: Module, before: FileReport, how: Plan) -> Json:
     """All members, as for a file that nothing is done to."""
-    name = os.fsencode(evidence.path)
+    name = os.fsencode(module.path)
     path = name.decode("utf-8", "backslashreplace")
     return {
         "schema_version": SCHEMA_VERSION,
         "path": path,
         **({"path_hex": name.hex()} if path.encode() != name else {}),
-        "compression": evidence.compression,
+        "compression": module.compression,
         "engine": how.engine,
         "verdict": str(before.verdict),
         "unverified": how.unverified,
         "kept": how.keep,
-        "before": _side(before, evidence.sha256, evidence.size),
+        "before": _side(before, module.sha256, module.size),
         "after": None,
         "removed": [],
         "added": [],

@@ -4,30 +4,29 @@ remains is computed again; if one changed, the edit is refused."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 
 from elfsig.coverages.whole_file import WholeFile
-from elfsig.elf.image import Image
+from elfsig.crypto import checks
 from elfsig.errors import EditRefused, ParseError
 from elfsig.model import Coverage, Message, Remark
-from elfsig.opened.places import Found, find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 
 
 def check_remaining(
-    kept: Sequence[Found], after: Image, registry: Registry, *, force: bool = False
+    before: Module, kept: Sequence[LocatedSignature], after: Module, *, force: bool = False
 ) -> list[Remark]:
-    """Compare the messages of the signatures in ``kept``, found before the edit, with those in ``after``.
+    """Compare the messages of the signatures in ``kept``, found in ``before`` the edit, with those ``after``.
 
     Raises EditRefused (breaks-signature) naming the first that is gone or signs something else now; with
     ``force`` each is a remark instead. Where nothing is known of what a signature signs, a remark says so.
     """
     remarks: list[Remark] = []
-    pool = find(after, registry) if kept else []
+    pool = list(after.places) if kept else []
     for found in kept:
         if found.place.fault is not None:
             continue
-        remark = _difference(found, _counterpart(found, pool))
+        remark = _difference(before, found, after, _counterpart(found, pool))
         if remark is None:
             continue
         if remark.code == "breaks-signature" and not force:
@@ -36,13 +35,13 @@ def check_remaining(
     return remarks
 
 
-def name_of(found: Found) -> str:
+def name_of(found: LocatedSignature) -> str:
     """A place in words: its format, or what its carrier calls it, and where it is."""
     what = found.claimants[0].id if found.claimants else found.place.carrier
     return f"{what} signature at {found.place.start:#x}"
 
 
-def _counterpart(found: Found, pool: list[Found]) -> Found | None:
+def _counterpart(found: LocatedSignature, pool: list[LocatedSignature]) -> LocatedSignature | None:
     """The same signature after the edit, taken out of ``pool`` so that equal ones pair up."""
     for other in pool:
         a, b = found.place, other.place
@@ -52,14 +51,16 @@ def _counterpart(found: Found, pool: list[Found]) -> Found | None:
     return None
 
 
-def _difference(found: Found, other: Found | None) -> Remark | None:
+def _difference(
+    before: Module, found: LocatedSignature, after: Module, other: LocatedSignature | None
+) -> Remark | None:
     name, where = name_of(found), found.place.start
     if other is None:
         return Remark("breaks-signature", f"the {name} would be lost", where)
     coverages = list(_coverages(found))
     if not coverages:
         return Remark("not-rechecked", f"whether the {name} still holds is not known", where)
-    changed = [c.id for c in coverages if _digest(c, found) not in (None, _digest(c, other))]
+    changed = [c.id for c in coverages if _digest(before, c, found) not in (None, _digest(after, c, other))]
     if not changed:
         return None
     return Remark(
@@ -67,7 +68,7 @@ def _difference(found: Found, other: Found | None) -> Remark | None:
     )
 
 
-def _coverages(found: Found) -> Iterator[Coverage]:
+def _coverages(found: LocatedSignature) -> Iterator[Coverage]:
     """What this signature may sign, each coverage once; trailers always sign all that is in front."""
     seen: set[str] = set()
     pairs: Iterable[Coverage] = [pair.coverage for f in found.claimants for pair in f.pairs]
@@ -79,16 +80,14 @@ def _coverages(found: Found) -> Iterator[Coverage]:
             yield coverage
 
 
-def _digest(coverage: Coverage, found: Found) -> bytes | None:
+def _digest(module: Module, coverage: Coverage, found: LocatedSignature) -> bytes | None:
     """A digest of the message, None where it cannot be computed (so no signature can be over it)."""
     try:
-        return digest_of(coverage.message(found.image, found.place))
+        return digest_of(module.message(coverage, found.image, found.place))
     except ParseError:
         return None
 
 
 def digest_of(message: Message) -> bytes:
     """SHA-256 over a message's stream, to compare it with another."""
-    hasher = sha256()
-    message.feed(hasher)
-    return hasher.digest()
+    return checks.digest_of(message, "sha256")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, is_dataclass
 from dataclasses import replace as changed
 from typing import Any, NamedTuple, cast
 
-from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError
 from elfsig.kernels.suits import suited, unread
@@ -24,9 +23,8 @@ from elfsig.model import (
     Signer,
     SignOptions,
 )
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
 from elfsig.verbs.edit.message_guard import check_remaining, digest_of, name_of
 from elfsig.verbs.edit.strip import Removed, strip
@@ -34,9 +32,11 @@ from elfsig.verbs.edit.strip import Removed, strip
 
 @dataclass(frozen=True, slots=True)
 class SignResult:
-    """``content`` with the signature on it; for a format that lives outside of the file (``detached``), the
-    signature itself. ``size`` is how much longer the content is for it."""
+    """``module`` has the signature on it. ``content`` is its content; for a format that is kept outside of
+    the file (``detached``), the signature itself, and then ``module`` is as it was. ``size`` is how many
+    bytes the signature adds, or has."""
 
+    module: Module
     content: bytes
     coverage: str
     hash: str | None
@@ -47,16 +47,15 @@ class SignResult:
 
 
 def sign(
-    content: bytes,
+    module: Module,
     format_: Format,
     signer: Signer | PacketSigner,
     options: SignOptions,
-    registry: Registry,
     *,
     replace: bool = False,
     stack: bool = False,
 ) -> SignResult:
-    """Sign ``content`` (decompressed) and attach the signature.
+    """Sign the content of ``module`` and attach the signature.
 
     What is signed already is refused, unless ``replace`` (all that is there is removed first, exactly) or
     ``stack`` (added on top). Raises EditRefused, SigningError, ParseError.
@@ -67,21 +66,22 @@ def sign(
     removed: tuple[Removed, ...] = ()
     detached = format_.carrier.kind == "detached"
     if replace and not detached:
-        stripped = strip(content, registry, everything=True, engine=options.engine)
-        content, removed = stripped.content, stripped.removed
-    image = Image(content)
-    # Where everything was removed there is nothing left to look for.
-    present = [] if removed else find(image, registry)
+        stripped = strip(module, everything=True, engine=options.engine)
+        module, removed = stripped.module, stripped.removed
+    image, present = module.image, module.places
     if present and not (stack or detached):
         raise already_signed(present)
     remarks = [*look_at(image, format_.carrier, format_.id), *_section_name(format_, options.section_name)]
-    made = _make(image, format_, signer, options, remarks)
+    made = _make(module, format_, signer, options, remarks)
     result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
-    if not detached:
-        _prove(image, Image(result), format_, made)
-        remarks += check_remaining(present, Image(result), registry, force=options.force)
-    size = len(result) if detached else len(result) - len(content)
-    return SignResult(result, made.pair.coverage.id, made.hash, size, detached, removed, tuple(remarks))
+    about = made.pair.coverage.id, made.hash
+    if detached:
+        return SignResult(module, result, *about, len(result), True, removed, tuple(remarks))
+    signed = module.edited(result)
+    _prove(image, signed.image, format_, made)
+    remarks += check_remaining(module, present, signed, force=options.force)
+    size = len(result) - len(module.content)
+    return SignResult(signed, result, *about, size, False, removed, tuple(remarks))
 
 
 def _section_name(format_: Format, name: str | None) -> list[Remark]:
@@ -112,7 +112,7 @@ class _Made(NamedTuple):
         return self.pair.envelope.parse(self.blob, self.params)[0].hash
 
 
-def already_signed(present: Sequence[Found]) -> EditRefused:
+def already_signed(present: Sequence[LocatedSignature]) -> EditRefused:
     """The refusal to sign what is signed, or what holds remains of a signature, already."""
     first = present[0]
     if first.place.fault is not None:
@@ -144,7 +144,7 @@ def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> 
 
 
 def _make(
-    image: Image,
+    module: Module,
     format_: Format,
     signer: Signer | PacketSigner,
     options: SignOptions,
@@ -152,13 +152,13 @@ def _make(
 ) -> _Made:
     """The new signature, and what the carrier has to say beside it."""
     asks = format_.choose is not None or format_.advise is not None
-    vermagic = modinfo.value(image, b"vermagic") if asks else None
+    vermagic = module.vermagic if asks else None
     if options.kernel is not None:
         options = suited(options, format_.id)
     pair = choose_pair(format_, options, vermagic)
     if format_.advise is not None:
         remarks += format_.advise(signer.algorithm, options, vermagic)
-    message = pair.coverage.message(image, None)
+    message = module.message(pair.coverage, module.image, None)
     remarks += message.remarks
     filled = options._replace(
         hash=options.hash or format_.default_hash,
@@ -235,20 +235,19 @@ def _renamed(carrier: Carrier, params: Params) -> Carrier:
 
 
 def sign_file(
-    evidence: Evidence,
+    module: Module,
     format_: Format,
     signer: Signer | PacketSigner,
     options: SignOptions,
-    registry: Registry,
     *,
     replace: bool = False,
     stack: bool = False,
 ) -> Change:
     """What :func:`sign` makes of a file; inside its compression, where that holds a module."""
-    whole = not evidence.holds_module
+    whole = not module.holds_module
     if whole:
-        evidence = changed(evidence, content=evidence.raw, compression=None, tail_offset=None)
-    behind = tail_of(evidence)
+        module = module.as_file()
+    behind = tail_of(module)
     if behind is not None and not replace:
         raise EditRefused(
             "signed after compression, where no kernel sees the signature",
@@ -256,12 +255,12 @@ def sign_file(
             code="already-signed",
             hint="replace-inside",
         )
-    result = sign(evidence.content, format_, signer, options, registry, replace=replace, stack=stack)
+    result = sign(module, format_, signer, options, replace=replace, stack=stack)
     text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"
     if result.removed:
         text += ", instead of " + ", ".join(map(str, result.removed))
     if result.detached:
         return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
-    if behind is None and result.content == evidence.content:
+    if behind is None and result.content == module.content:
         return Change(None, "unchanged", "bears this very signature already", result.remarks)
     return Change(result.content, "signed", text, result.remarks, verbatim=whole)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
 from itertools import zip_longest
 
@@ -15,10 +16,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.model import Coverage, Message, Remark, SignatureReport
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import find
-from elfsig.registry import Registry
-from elfsig.verbs.edit.strip import strip
+from elfsig.opened.module import Module
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine
 
@@ -50,18 +48,23 @@ SAME = frozenset({Conclusion.IDENTICAL, Conclusion.REPACKED, Conclusion.RESIGNED
 """The same module, whoever signed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of the two files. ``bare`` is its content without signatures, decompressed."""
+@dataclass(frozen=True)
+class ComparedFile:
+    """One of the two files. ``image`` is its content without signatures."""
 
-    evidence: Evidence
+    module: Module
     signatures: tuple[SignatureReport, ...]
-    bare: bytes
+    image: Image
     remarks: tuple[Remark, ...]
 
     @property
+    def bare(self) -> bytes:
+        """The content without signatures, decompressed."""
+        return self.image.bytes()
+
+    @cached_property
     def bare_sha256(self) -> str:
-        """SHA-256 of the unsigned content."""
+        """SHA-256 of the unsigned content, in hex."""
         return sha256(self.bare).hexdigest()
 
 
@@ -85,8 +88,8 @@ class Profile:
 class Comparison:
     """Everything about two files. ``totals`` counts the differences of each kind, those left out too."""
 
-    a: Part
-    b: Part
+    a: ComparedFile
+    b: ComparedFile
     conclusion: Conclusion
     sentence: str
     profiles: tuple[Profile, ...]
@@ -99,10 +102,10 @@ class Comparison:
         return self.conclusion in SAME
 
 
-def compare(a: Evidence, b: Evidence, registry: Registry) -> Comparison:
+def compare(a: Module, b: Module) -> Comparison:
     """Compare two files. Never raises for what is in them."""
-    one, other = _part(a, registry), _part(b, registry)
-    known = coverages(registry)
+    one, other = _compared(a), _compared(b)
+    known = coverages(a.registry)
     order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
     profiles = [_profile(known[name], one, other) for name in order]
     applicable = tuple(p for p in profiles if p.same is not None or _is_elf(one, other))
@@ -112,37 +115,36 @@ def compare(a: Evidence, b: Evidence, registry: Registry) -> Comparison:
     return Comparison(one, other, conclusion, sentence, applicable, differences, totals)
 
 
-def _part(evidence: Evidence, registry: Registry) -> Part:
-    signatures = examine(evidence, Question(registry, check=False)).signatures
+def _compared(module: Module) -> ComparedFile:
+    signatures = examine(module, Question(check=False)).signatures
     try:
-        result = strip(evidence.content, registry, everything=True, force=True)
-        return Part(evidence, signatures, result.content, ())
+        bare, remarks = module.bare, ()
     except ElfsigError as reason:
         text = f"its signatures could not be left out whole ({reason}): trailers alone are"
-        return Part(evidence, signatures, _without_trailers(evidence, registry), (Remark(reason.code, text),))
+        return ComparedFile(
+            module, signatures, Image(_without_trailers(module)), (Remark(reason.code, text),)
+        )
+    return ComparedFile(module, signatures, module.image if bare is module.content else Image(bare), remarks)
 
 
-def _without_trailers(evidence: Evidence, registry: Registry) -> bytes:
+def _without_trailers(module: Module) -> bytes:
     """The content in front of the innermost trailer that is sound."""
-    trailers = [
-        found.place
-        for found in find(Image(evidence.content), registry)
-        if found.place.kind == "trailer" and found.place.fault is None
-    ]
-    return evidence.content[: trailers[-1].start] if trailers else evidence.content
+    places = [found.place for found in module.places]
+    trailers = [place for place in places if place.kind == "trailer" and place.fault is None]
+    return module.content[: trailers[-1].start] if trailers else module.content
 
 
-def _is_elf(one: Part, other: Part) -> bool:
-    return Image(one.bare).is_elf and Image(other.bare).is_elf
+def _is_elf(one: ComparedFile, other: ComparedFile) -> bool:
+    return one.image.is_elf and other.image.is_elf
 
 
 # --------------------------------------------------------------------------- profiles
 
 
-def _profile(coverage: Coverage, a: Part, b: Part) -> Profile:
+def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> Profile:
     if a.bare == b.bare and coverage.id == "whole-file":
         return Profile(coverage.id, True, (len(a.bare), len(b.bare)))
-    images = Image(a.bare), Image(b.bare)
+    images = a.image, b.image
     messages: list[Message | None] = []
     faults = []
     for name, image in zip("AB", images, strict=True):
@@ -191,13 +193,15 @@ def _differing(old: dict[str, list[bytes]], new: dict[str, list[bytes]]) -> tupl
 # --------------------------------------------------------------------------- differences
 
 
-def _differences(a: Part, b: Part) -> tuple[tuple[Difference, ...], Mapping[str, int], str | None]:
+def _differences(
+    a: ComparedFile, b: ComparedFile
+) -> tuple[tuple[Difference, ...], Mapping[str, int], str | None]:
     """What differs between the unsigned contents, and why that is not known."""
     if a.bare == b.bare:
         return (), {}, None
     sides = []
     for name, part in (("A", a), ("B", b)):
-        image = Image(part.bare)
+        image = part.image
         if image.elf is None:
             return (
                 (),
@@ -219,11 +223,15 @@ def _differences(a: Part, b: Part) -> tuple[tuple[Difference, ...], Mapping[str,
 
 
 def _conclusion(
-    a: Part, b: Part, profiles: Sequence[Profile], differences: Sequence[Difference], fault: str | None
+    a: ComparedFile,
+    b: ComparedFile,
+    profiles: Sequence[Profile],
+    differences: Sequence[Difference],
+    fault: str | None,
 ) -> Conclusion:
-    if a.evidence.raw == b.evidence.raw:
+    if a.module.raw == b.module.raw:
         return Conclusion.IDENTICAL
-    if a.evidence.content == b.evidence.content and not (a.evidence.tail_offset or b.evidence.tail_offset):
+    if a.module.content == b.module.content and not (a.module.tail_offset or b.module.tail_offset):
         return Conclusion.REPACKED
     if a.bare == b.bare:
         return Conclusion.RESIGNED
@@ -264,7 +272,11 @@ SENTENCES = {
 
 
 def _sentence(
-    conclusion: Conclusion, a: Part, b: Part, differences: Sequence[Difference], fault: str | None
+    conclusion: Conclusion,
+    a: ComparedFile,
+    b: ComparedFile,
+    differences: Sequence[Difference],
+    fault: str | None,
 ) -> str:
     """The conclusion in words."""
     if conclusion is Conclusion.RESIGNED:
@@ -279,7 +291,7 @@ def _sentence(
     )  # fmt: skip
 
 
-def _resigned(a: Part, b: Part) -> str:
+def _resigned(a: ComparedFile, b: ComparedFile) -> str:
     if not a.signatures or not b.signatures:
         if not a.signatures and not b.signatures:
             return "the same content; what lies behind it differs"

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from elfsig.coverages.catalogue import SIGNED_AS
-from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Format, Message, Place, SignatureReport, Verdict
-from elfsig.opened.places import Found, find
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.bytemap import Map, Part, draw, parts
 from elfsig.verbs.inspect.digest import coverages, streams
-from elfsig.verbs.verify.examine import NoKeys, Outside, Question, signatures_at
+from elfsig.verbs.verify.examine import NoKeys, Outside, Question, signatures_at, with_outside
 from elfsig.verbs.verify.layers import decisive
 
 
@@ -44,7 +44,7 @@ class Cover:
     be covered. ``others`` are the coverages that it may as well be.
     """
 
-    found: Found | None
+    found: LocatedSignature | None
     signature: SignatureReport | None
     coverage: str | None
     basis: Basis
@@ -70,23 +70,20 @@ def is_good(sig: SignatureReport) -> bool:
 
 
 def covers(
-    image: Image, question: Question, coverage: str | None = None, outside: Outside | None = None
+    module: Module, question: Question, coverage: str | None = None, outside: Outside | None = None
 ) -> list[Cover]:
-    """One map for each signature of ``image``, outermost first.
+    """One map for each signature of ``module``, outermost first.
 
     ``coverage`` draws the map of this one instead of the one that each signature has; signatures that
     cannot have it are left out, and where none can, the one map is that of a signature still to be made.
     ``outside`` gives a signature that is kept elsewhere. Raises UsageError for an unknown coverage.
     """
-    registry = question.registry
-    found = find(image, registry)
-    if outside is not None:
-        found = [outside(image, registry), *(replace(f, layer=f.layer + 1) for f in found)]
-    painter = _Painter(image, question, found)
+    found = module.places if outside is None else with_outside(module, outside, module.places)
+    painter = _Painter(module, question, found)
     if coverage is None:
         return [painter.cover(each) for each in found]
-    unsigned = streams(image, registry, coverage)[0]
-    chosen, signed_as = coverages(registry)[coverage], SIGNED_AS.get(coverage, coverage)
+    unsigned = streams(module, coverage)[0]
+    chosen, signed_as = coverages(module.registry)[coverage], SIGNED_AS.get(coverage, coverage)
     able = [each for each in found if signed_as in _coverages(each.claimants)]
     if able:
         return [painter.cover(each, chosen) for each in able]
@@ -102,13 +99,13 @@ def _coverages(formats: Iterable[Format]) -> Mapping[str, Coverage]:
 class _Painter:
     """Draws the maps of one file."""
 
-    image: Image
+    module: Module
     question: Question
-    everything: Sequence[Found]
+    everything: Sequence[LocatedSignature]
 
-    def cover(self, found: Found, asked: Coverage | None = None) -> Cover:
+    def cover(self, found: LocatedSignature, asked: Coverage | None = None) -> Cover:
         """The map under one signature."""
-        sig = decisive(list(signatures_at(found, self.question)))
+        sig = decisive(list(signatures_at(self.module, found, self.question)))
         format_ = next((f for f in found.claimants if f.id == sig.format), None)
         if found.place.fault is not None or format_ is None:
             return self.drawn(found, sig, None, Basis.ONLY, (), None, sig.reason)
@@ -116,13 +113,13 @@ class _Painter:
             return self.drawn(found, sig, None, Basis.ONLY, (), None, format_.why_unsupported)
         coverage, basis, others = (asked, Basis.ASKED, ()) if asked else self._which(found, sig, format_)
         try:
-            message, fault = coverage.message(found.image, found.place), None
+            message, fault = self.module.message(coverage, found.image, found.place), None
         except ParseError as reason:
             message, fault = None, str(reason)
         return self.drawn(found, sig, coverage.id, basis, others, message, fault)
 
     def _which(
-        self, found: Found, sig: SignatureReport, format_: Format
+        self, found: LocatedSignature, sig: SignatureReport, format_: Format
     ) -> tuple[Coverage, Basis, tuple[str, ...]]:
         """The coverage of a signature, how that is known, and what it could be as well."""
         able = _coverages((format_,))
@@ -136,16 +133,17 @@ class _Painter:
         first, *others = fitting or able
         return able[first], Basis.ASSUMED, tuple(others)
 
-    def _fits(self, found: Found, format_: Format, coverage: str) -> bool:
+    def _fits(self, found: LocatedSignature, format_: Format, coverage: str) -> bool:
         """Whether the signature's own 16 bits of the hash speak for this coverage."""
         pairs = tuple(pair for pair in format_.pairs if pair.coverage.id == coverage)
         alone = replace(found, claimants=(replace(format_, pairs=pairs),))
-        signatures = signatures_at(alone, replace(self.question, keys=self.question.keys or NoKeys()))
+        keyed = replace(self.question, keys=self.question.keys or NoKeys())
+        signatures = signatures_at(self.module, alone, keyed)
         return any(remark.code == "hash16-fits" for each in signatures for remark in each.warnings)
 
     def drawn(
         self,
-        found: Found | None,
+        found: LocatedSignature | None,
         sig: SignatureReport | None,
         coverage: str | None,
         basis: Basis,
@@ -157,13 +155,13 @@ class _Painter:
         place = found.place if found else None
         trailers = [f for f in self.everything if f.place.kind == "trailer" and f.place.where == "content"]
         outer = [f.place for f in trailers if found is None or f.layer < found.layer]
-        kinds = draw(self.image, message, place, outer if found else ())
-        named = [(_trailer_name(f, self.question.registry), f.place) for f in trailers]
-        listed = tuple(parts(self.image, named, kinds))
+        kinds = draw(self.module.image, message, place, outer if found else ())
+        named = [(_trailer_name(f, self.module.registry), f.place) for f in trailers]
+        listed = tuple(parts(self.module.image, named, kinds))
         return Cover(found, sig, coverage, basis, others, message, fault, kinds, listed)
 
 
-def _trailer_name(found: Found, registry: Registry) -> str:
+def _trailer_name(found: LocatedSignature, registry: Registry) -> str:
     """What a trailer is called: its format, or what its carrier calls it."""
     if found.claimants:
         return f"{found.claimants[0].id} signature"

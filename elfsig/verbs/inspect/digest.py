@@ -9,7 +9,8 @@ from elfsig.coverages.catalogue import COVERAGES, SIGNED_AS
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Coverage, Message, Place
-from elfsig.opened.places import Found, find
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
 
 _SECTIONS = ("section", "note")
@@ -24,7 +25,7 @@ class Stream:
     """
 
     coverage: str
-    found: Found | None
+    found: LocatedSignature | None
     message: Message | None = None
     fault: ParseError | None = None
 
@@ -39,19 +40,18 @@ def coverages(registry: Registry) -> Mapping[str, Coverage]:
     return {**{coverage.id: coverage for coverage in pairs}, **COVERAGES}
 
 
-def streams(image: Image, registry: Registry, coverage: str | None = None) -> list[Stream]:
+def streams(module: Module, coverage: str | None = None) -> list[Stream]:
     """The messages under ``coverage``, or under every one that applies to this kind of file.
 
     One entry for each signature that may have the coverage, outermost first, else one for the unsigned
     file. Raises UsageError for an unknown coverage. What cannot be computed is an entry with its fault.
     """
-    known = coverages(registry)
+    known = coverages(module.registry)
     if coverage is not None and coverage not in known:
         choices = ", ".join(known)
         raise UsageError(f"unknown coverage {coverage!r}: known are {choices}", code="unknown-coverage")
-    everything = find(image, registry)
-    asked: Iterable[str] = (coverage,) if coverage else _applicable(image, known)
-    return [each for name in asked for each in _under(known[name], image, everything)]
+    asked: Iterable[str] = (coverage,) if coverage else _applicable(module.image, known)
+    return [each for name in asked for each in _under(known[name], module)]
 
 
 def _applicable(image: Image, known: Mapping[str, Coverage]) -> list[str]:
@@ -60,30 +60,31 @@ def _applicable(image: Image, known: Mapping[str, Coverage]) -> list[str]:
     return order if image.is_elf else [name for name in order if name == "whole-file"]
 
 
-def _under(coverage: Coverage, image: Image, everything: list[Found]) -> list[Stream]:
+def _under(coverage: Coverage, module: Module) -> list[Stream]:
     signed_as = SIGNED_AS.get(coverage.id, coverage.id)
     own = [
         found
-        for found in everything
+        for found in module.places
         if any(pair.coverage.id == signed_as for format_ in found.claimants for pair in format_.pairs)
         and not (found.place.fault and found.place.kind == "trailer")
     ]
-    return [_stream(coverage, found.image, found) for found in own] or [
-        _stream(coverage, _bare(coverage, image, everything), None)
+    return [_stream(module, coverage, found.image, found) for found in own] or [
+        _stream(module, coverage, _bare(coverage, module), None)
     ]
 
 
-def _bare(coverage: Coverage, image: Image, everything: list[Found]) -> Image:
-    """What an unsigned file of this coverage ends with: sections know nothing of trailers behind them."""
+def _bare(coverage: Coverage, module: Module) -> Image:
+    """Where an unsigned file of this coverage ends: sections know nothing of trailers after them."""
+    image = module.image
     if coverage.id == "whole-file":
         return image
-    trailers = [f for f in everything if f.place.kind == "trailer" and f.place.fault is None]
+    trailers = [f for f in module.places if f.place.kind == "trailer" and f.place.fault is None]
     return image.cut(trailers[-1].place.start) if trailers else image
 
 
-def _stream(coverage: Coverage, image: Image, found: Found | None) -> Stream:
+def _stream(module: Module, coverage: Coverage, image: Image, found: LocatedSignature | None) -> Stream:
     try:
-        return Stream(coverage.id, found, coverage.message(image, found.place if found else None))
+        return Stream(coverage.id, found, module.message(coverage, image, found.place if found else None))
     except ParseError as fault:
         return Stream(coverage.id, found, fault=fault)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, ParseError
 from elfsig.model import Envelope, Remark, Signature, optional
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.strip import strip
 
 
@@ -29,7 +27,7 @@ class Taken(NamedTuple):
     remarks: tuple[Remark, ...]
 
 
-def pieces(evidence: Evidence, registry: Registry) -> Taken:
+def pieces(module: Module) -> Taken:
     """Everything that can be taken out of a signed file; nothing where there is no signature.
 
     ``.unsigned`` is the module without any; ``.p7s``, ``.pgp``, ``.digsig`` (``.sig`` with the type byte that
@@ -38,28 +36,26 @@ def pieces(evidence: Evidence, registry: Registry) -> Taken:
     certificates; ``.attributes.der`` signed attributes as they are hashed; ``.COVERAGE.stream`` the bytes
     that are signed. Signatures further in have their layer's number in front.
     """
-    image = Image(evidence.content)
-    found = find(image, registry)
     taken: list[Piece] = []
     remarks: list[Remark] = []
-    if evidence.tail_offset is not None:
-        tail = evidence.raw[evidence.tail_offset :]
+    if module.tail_offset is not None:
+        tail = module.raw[module.tail_offset :]
         taken.append(Piece(".tail", tail, "what follows the compressed stream"))
-    for each in found:
+    for each in module.places:
         layer = f".{each.layer}" if each.layer else ""
         if each.place.fault is not None:
             remarks.append(each.place.fault)
-        taken += [piece._replace(suffix=layer + piece.suffix) for piece in _place(each, remarks)]
+        taken += [piece._replace(suffix=layer + piece.suffix) for piece in _place(module, each, remarks)]
     if taken:
         try:
-            plain = strip(evidence.content, registry, everything=True).content
+            plain = strip(module, everything=True).content
             taken.insert(0, Piece(".unsigned", plain, "the module without signatures"))
         except EditRefused as fault:
             remarks.append(Remark.of(fault))
     return Taken(tuple(taken), tuple(remarks))
 
 
-def _place(found: Found, remarks: list[Remark]) -> Iterator[Piece]:
+def _place(module: Module, found: LocatedSignature, remarks: list[Remark]) -> Iterator[Piece]:
     place = found.place
     whole = found.image.data[place.start : place.end]
     envelopes: dict[str, Envelope] = {}
@@ -81,7 +77,7 @@ def _place(found: Found, remarks: list[Remark]) -> Iterator[Piece]:
             yield Piece(_numbered(number, ".value"), signature.value, "the signature's value")
     for part in optional.parts(envelope, place.blob, signatures):
         yield Piece(_numbered(part.signer, part.suffix), part.data, part.what)
-    yield from _streams(found, envelope, remarks)
+    yield from _streams(module, found, envelope, remarks)
 
 
 def _numbered(signer: int, suffix: str) -> str:
@@ -89,14 +85,16 @@ def _numbered(signer: int, suffix: str) -> str:
     return f".{signer + 1}{suffix}" if signer else suffix
 
 
-def _parsed(envelope: Envelope, found: Found) -> list[Signature]:
+def _parsed(envelope: Envelope, found: LocatedSignature) -> list[Signature]:
     try:
         return list(envelope.parse(found.place.blob, found.place.params))
     except ParseError:
         return []
 
 
-def _streams(found: Found, envelope: Envelope, remarks: list[Remark]) -> Iterator[Piece]:
+def _streams(
+    module: Module, found: LocatedSignature, envelope: Envelope, remarks: list[Remark]
+) -> Iterator[Piece]:
     """The bytes that are signed, under each coverage that this envelope goes with."""
     seen: set[str] = set()
     for format_ in found.claimants:
@@ -105,7 +103,7 @@ def _streams(found: Found, envelope: Envelope, remarks: list[Remark]) -> Iterato
                 continue
             seen.add(pair.coverage.id)
             try:
-                data = pair.coverage.message(found.image, found.place).to_bytes()
+                data = module.message(pair.coverage, found.image, found.place).to_bytes()
             except ElfsigError as fault:
                 text = f"no stream of {pair.coverage.id}: {fault.text}"
                 remarks.append(Remark(fault.code, text, fault.offset))

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Coverage, Message
-from elfsig.opened.places import Found, find
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.message_guard import digest_of
 from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.inspect.cover import Cover, is_good
@@ -74,18 +74,19 @@ class Proof:
             self.against.append(trial)
 
 
-def prover(cover: Cover, question: Question, outside: Outside | None = None) -> Prover:
-    """For a map that has a message. Raises UsageError for one without."""
+def prover(module: Module, cover: Cover, question: Question, outside: Outside | None = None) -> Prover:
+    """For a map of ``module`` that has a message. Raises UsageError for one without."""
     if cover.message is None or cover.coverage is None:
         raise UsageError(f"nothing to prove: {cover.fault or 'no message'}", code="nothing-to-prove")
-    coverage = coverages(question.registry)[cover.coverage]
-    return Prover(cover, cover.message, coverage, question, outside)
+    coverage = coverages(module.registry)[cover.coverage]
+    return Prover(module, cover, cover.message, coverage, question, outside)
 
 
 @dataclass(frozen=True, slots=True)
 class Prover:
     """Changes bytes of one file and looks what becomes of one signature."""
 
+    module: Module
     cover: Cover
     message: Message
     coverage: Coverage
@@ -110,24 +111,24 @@ class Prover:
 
     def _look(self, content: bytes, before: bytes) -> tuple[bool, bool | None]:
         """Whether the message is still the same and whether the signature still matches."""
-        image = Image(content)
-        found = self._again(image)
+        changed = self.module.edited(content)
+        found = self._again(changed)
         if found is None and self.cover.found is not None:
             return False, False if self.keyed else None
-        same = self._digest(found, image) == before
+        same = self._digest(found, changed) == before
         if not self.keyed or found is None:
             return same, None
-        return same, any(is_good(each) for each in signatures_at(found, self.question))
+        return same, any(is_good(each) for each in signatures_at(changed, found, self.question))
 
-    def _again(self, image: Image) -> Found | None:
+    def _again(self, changed: Module) -> LocatedSignature | None:
         """The same signature in the changed content; None where it is not found, or damaged, there."""
         wanted = self.cover.found
         if wanted is None:
             return None
         if wanted.place.kind == "detached" and self.outside is not None:
-            return self.outside(image, self.question.registry)
+            return self.outside(changed)
         mine = wanted.place
-        for found in find(image, self.question.registry):
+        for found in changed.places:
             place = found.place
             if (place.carrier, place.blob, place.fault) == (mine.carrier, mine.blob, None):
                 return found
@@ -135,10 +136,10 @@ class Prover:
                 return found
         return None
 
-    def _digest(self, found: Found | None, image: Image) -> bytes | None:
-        view = found.image if found else image.cut(self._end)
+    def _digest(self, found: LocatedSignature | None, changed: Module) -> bytes | None:
+        view = found.image if found else changed.image.cut(self._end)
         try:
-            return digest_of(self.coverage.message(view, found.place if found else None))
+            return digest_of(changed.message(self.coverage, view, found.place if found else None))
         except ParseError:
             return None
 

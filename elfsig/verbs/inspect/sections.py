@@ -8,8 +8,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, SHT_NULL
 from elfsig.errors import ParseError
 from elfsig.model import ByteRange, Derived, Message
-from elfsig.opened.places import find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
 
 
 class Reach(NamedTuple):
@@ -23,16 +22,17 @@ class Reach(NamedTuple):
     fault: str | None = None
 
 
-def reaches(image: Image, registry: Registry) -> list[Reach]:
+def reaches(module: Module) -> list[Reach]:
     """One entry for each signature and coverage of its first claimant, outermost signature first."""
     found: list[Reach] = []
-    for each in find(image, registry):
+    for each in module.places:
         if each.place.fault is not None or not each.claimants:
             continue
         format_ = each.claimants[0]
         for coverage in {pair.coverage.id: pair.coverage for pair in format_.pairs}.values():
             try:
-                sections, fault = _sections(coverage.message(each.image, each.place), image), None
+                message = module.message(coverage, each.image, each.place)
+                sections, fault = _sections(message, module.image), None
             except ParseError as reason:
                 sections, fault = frozenset(), str(reason)
             found.append(Reach(each.layer, format_.id, coverage.id, sections, fault))

@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.keys import key_body, key_id_of
 from elfsig.errors import ParseError, VerificationError
 from elfsig.model import Key, KeyId, Signature
 from elfsig.model.json_form import time_text
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, find
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.trust.make import Origin, key_from_public
 from elfsig.trust.pem import recovered_text
 from elfsig.trust.recover import EXPONENTS, Equation, Solution, Tell, arithmetic, equation, made_by, recover
@@ -63,15 +61,13 @@ class Recovered:
 # --------------------------------------------------------------------------- what the files say
 
 
-def claims(evidence: Evidence, registry: Registry) -> list[Claim]:
+def claims(module: Module) -> list[Claim]:
     """The RSA signatures of one file that an equation can be made of."""
-    places = find(Image(evidence.content), registry)
-    return [
-        claim for found in places if found.place.fault is None for claim in _claims_at(found, evidence.path)
-    ]
+    sound = [found for found in module.places if found.place.fault is None]
+    return [claim for found in sound for claim in _claims_at(module, found)]
 
 
-def _claims_at(found: Found, path: str) -> Iterator[Claim]:
+def _claims_at(module: Module, found: LocatedSignature) -> Iterator[Claim]:
     """Those of the first claimant that has any; its coverages are joined, since it is not known which was
     signed."""
     for format_ in found.claimants:
@@ -79,13 +75,13 @@ def _claims_at(found: Found, path: str) -> Iterator[Claim]:
         for pair in format_.pairs:
             try:
                 signatures = pair.envelope.parse(found.place.blob, found.place.params)
-                message = pair.coverage.message(found.image, found.place)
+                message = module.message(pair.coverage, found.image, found.place)
             except ParseError:
                 continue
             for signature in signatures:
                 made = equation(pair.envelope, signature, message)
                 if made is not None:
-                    claim = Claim(path, format_.id, found.layer, signature, made)
+                    claim = Claim(module.path, format_.id, found.layer, signature, made)
                     _merge(merged, claim)
         if merged:
             yield from merged.values()
@@ -123,15 +119,13 @@ def _distinct(found: Sequence[Claim]) -> list[Equation]:
 # --------------------------------------------------------------------------- the verb
 
 
-def recover_key(
-    files: Sequence[Evidence], registry: Registry, tell: Tell, exponents: Sequence[int] = EXPONENTS
-) -> Recovered:
+def recover_key(files: Sequence[Module], tell: Tell, exponents: Sequence[int] = EXPONENTS) -> Recovered:
     """The key behind the signatures of ``files``. ``tell`` gets a line before what takes long.
 
     Raises VerificationError where there are no two RSA signatures, or no two by one key; UsageError where
     gmpy2 is needed and missing.
     """
-    found = [claim for evidence in files for claim in claims(evidence, registry)]
+    found = [claim for module in files for claim in claims(module)]
     if len(_distinct(found)) < 2:
         raise VerificationError(_too_few(found), code="too-few-signatures")
     by = arithmetic()

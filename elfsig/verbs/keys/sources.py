@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from elfsig.errors import WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
 from elfsig.trust.keyring import Ring
 from elfsig.verbs.verify.examine import Question, examine
 
@@ -87,9 +86,9 @@ class Match:
     contradicted: bool = False
 
 
-def match(evidence: Evidence, ring: Ring, registry: Registry) -> list[Match]:
+def match(module: Module, ring: Ring) -> list[Match]:
     """For every signature of a file, the key of ``ring`` that made it; empty where there is none."""
-    report = examine(evidence, Question(registry, ring))
+    report = examine(module, Question(ring))
     return [_match(each, ring) for each in report.signatures]
 
 

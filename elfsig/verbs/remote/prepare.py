@@ -11,13 +11,10 @@ from typing import Any, Literal, NamedTuple
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.hashes import HASHES
-from elfsig.elf import modinfo
-from elfsig.elf.image import Image
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, SignOptions
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import Evidence
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
 from elfsig.signers.deferred import Asked, Recorder
 from elfsig.signers.outside import PublicHalf, Request, read_public
 from elfsig.verbs.edit.change import Change, Done
@@ -48,11 +45,10 @@ class Order(NamedTuple):
 
 
 def prepare_file(
-    evidence: Evidence,
+    module: Module,
     format_: Format,
     half: PublicHalf,
     options: SignOptions,
-    registry: Registry,
     *,
     form: Form = "digest",
     replace: bool = False,
@@ -62,33 +58,32 @@ def prepare_file(
 
     ``options.created`` must be set: what is signed may hold the time. Raises SigningError, EditRefused.
     """
-    request = _request(evidence, format_, half, options, registry, replace, stack)
+    request = _request(module, format_, half, options, replace, stack)
     record = {
         "kind": request.kind,
         "hash": request.hash,
         "asked": _mark(request).hex(),
-        "content_sha256": hashlib.sha256(evidence.content).hexdigest(),
+        "content_sha256": hashlib.sha256(module.content).hexdigest(),
     }
     data, suffix = request.data, _SUFFIXES[request.kind]
     if form == "bytes" and request.kind == "digest":
-        content = strip(evidence.content, registry, everything=True).content if replace else evidence.content
-        data, suffix = _hashed_bytes(content, format_, options, request), ".tbs"
+        signed = strip(module, everything=True).module if replace else module
+        data, suffix = _hashed_bytes(signed, format_, options, request), ".tbs"
     what = f"{request.kind} ({request.hash or half.algorithm})"
     return Change(data, "prepared", f"{what}, {len(data)} bytes to sign", suffix=suffix, record=record)
 
 
 def _request(
-    evidence: Evidence,
+    module: Module,
     format_: Format,
     half: PublicHalf,
     options: SignOptions,
-    registry: Registry,
     replace: bool,
     stack: bool,
 ) -> Request:
     """What the format asks of a key, found out by asking for a signature."""
     try:
-        sign_file(evidence, format_, Recorder(half), options, registry, replace=replace, stack=stack)
+        sign_file(module, format_, Recorder(half), options, replace=replace, stack=stack)
     except Asked as stop:
         return stop.request
     raise SigningError(f"{format_.id} signatures need no private key", code="cannot-prepare")
@@ -99,11 +94,11 @@ def _mark(request: Request) -> bytes:
     return hashlib.sha256(request.data).digest() if request.kind == "message" else request.data
 
 
-def _hashed_bytes(content: bytes, format_: Format, options: SignOptions, request: Request) -> bytes:
+def _hashed_bytes(module: Module, format_: Format, options: SignOptions, request: Request) -> bytes:
     """The bytes whose digest ``request`` is. Raises SigningError where the format hashes more behind them."""
-    image = Image(content)
-    vermagic = modinfo.value(image, b"vermagic") if format_.choose is not None else None
-    message = choose_pair(format_, options, vermagic).coverage.message(image, None)
+    vermagic = module.vermagic if format_.choose is not None else None
+    coverage = choose_pair(format_, options, vermagic).coverage
+    message = module.message(coverage, module.image, None)
     state = HASHES[request.hash or ""].new()
     message.feed(state)
     if state.digest() != request.data:

@@ -6,16 +6,16 @@ from elfsig.carriers.detached import argument_place, file_place
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.model import Envelope, Format, Place, optional
-from elfsig.opened.places import Found
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.verify.examine import Outside
 
 
 def from_file(blob: bytes) -> Outside:
     """The signature that ``blob`` is, whatever its form: every format that can parse it may claim it."""
 
-    def place(image: Image, registry: Registry) -> Found:
-        return _found(image, blob, registry)
+    def place(module: Module) -> LocatedSignature:
+        return _found(module, blob)
 
     return place
 
@@ -27,19 +27,19 @@ def from_argument(argument: str) -> Outside:
     """
     argument_place(Image(b""), argument)
 
-    def place(image: Image, registry: Registry) -> Found:
-        known = argument_place(image, argument)
-        return Found(0, image, known, registry.claimants(known))
+    def place(module: Module) -> LocatedSignature:
+        known = argument_place(module.image, argument)
+        return LocatedSignature(0, module.image, known, module.registry.claimants(known))
 
     return place
 
 
-def _found(image: Image, data: bytes, registry: Registry) -> Found:
+def _found(module: Module, data: bytes) -> LocatedSignature:
     """The signature in the form of the first envelope that reads it, and every format that reads the same."""
-    verifying = [f for f in registry.formats if "verify" in f.capabilities]
+    verifying = [f for f in module.registry.formats if "verify" in f.capabilities]
     blob = next((b for f in verifying for pair in f.pairs if (b := _blob(pair.envelope, data))), data)
-    place = file_place(image, blob)
-    return Found(0, image, place, tuple(f for f in verifying if _parses(f, place)))
+    place = file_place(module.image, blob)
+    return LocatedSignature(0, module.image, place, tuple(f for f in verifying if _parses(f, place)))
 
 
 def _blob(envelope: Envelope, data: bytes) -> bytes | None:

@@ -10,7 +10,6 @@ from elfsig.carriers.remains import behind_elf
 from elfsig.carriers.trailer import MARKER
 from elfsig.coverages.gaps import gaps
 from elfsig.crypto.remarks import expired, small_key, weaknesses
-from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
@@ -31,9 +30,8 @@ from elfsig.model import (
     SignOptions,
     Verdict,
 )
-from elfsig.opened.evidence import Evidence
-from elfsig.opened.places import Found, anomalies, find, innermost
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
+from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify.layers import beside, mark_effective
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
@@ -64,8 +62,8 @@ class Checked(NamedTuple):
     message: Message | None
 
 
-Outside = Callable[[Image, Registry], Found]
-"""Gives a signature that lies outside of a file its place: see :mod:`elfsig.verbs.verify.detached`."""
+Outside = Callable[[Module], LocatedSignature]
+"""Gives a signature that is kept outside of a module its place: see :mod:`elfsig.verbs.verify.detached`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +71,25 @@ class Question:
     """What is asked of a file: the keys to check against (None: none were given), and whether the
     SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each)."""
 
-    registry: Registry
     keys: Keyring | None = None
     hashes: bool = False
     check: bool = True
 
 
-def examine(evidence: Evidence, question: Question, outside: Outside | None = None) -> FileReport:
+def examine(module: Module, question: Question, outside: Outside | None = None) -> FileReport:
     """Everything about one file. ``check=False`` parses signatures and checks none (``list``, ``show``).
 
     ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
     Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
     """
-    image, found = _located(evidence, question.registry)
+    looked_at, found = _located(module)
+    image = looked_at.image
     if outside is not None:
-        found = [outside(image, question.registry), *(replace(f, layer=f.layer + 1) for f in found)]
-    signatures = [f for each in found for f in signatures_at(each, question)]
-    if image.data is evidence.content:
-        signatures = _with_tail(evidence, signatures)
-    oddities = anomalies(image, question.registry)
+        found = with_outside(looked_at, outside, found)
+    signatures = [f for each in found for f in signatures_at(looked_at, each, question)]
+    if looked_at is module:
+        signatures = _with_tail(module, signatures)
+    oddities = anomalies(image, module.registry)
     signatures = mark_effective(signatures)
     effective = next((f for f in signatures if f.effective), None)
     others: Iterable[Remark] = ()
@@ -102,16 +100,23 @@ def examine(evidence: Evidence, question: Question, outside: Outside | None = No
         verdict = effective.verdict
         others = beside(signatures, effective) if question.check else ()
     return FileReport(
-        path=evidence.path,
-        size=len(evidence.raw),
-        sha256=evidence.sha256 if question.hashes else None,
-        compression=evidence.compression,
-        content_sha256=_content_sha256(image, found, question) if question.hashes else None,
+        path=module.path,
+        size=module.size,
+        sha256=module.sha256 if question.hashes else None,
+        compression=module.compression,
+        content_sha256=looked_at.bare_sha256 if question.hashes else None,
         elf=image.elf.summary() if image.elf else None,
         signatures=tuple(signatures),
         verdict=verdict,
-        warnings=(*reasons, *others, *_file_warnings(image, evidence, found, signatures), *oddities),
+        warnings=(*reasons, *others, *_file_warnings(looked_at, module, found, signatures), *oddities),
     )
+
+
+def with_outside(
+    module: Module, outside: Outside, found: Sequence[LocatedSignature]
+) -> tuple[LocatedSignature, ...]:
+    """The signature that is kept elsewhere as the outermost one, then those in ``found``."""
+    return outside(module), *(replace(f, layer=f.layer + 1) for f in found)
 
 
 def failed(path: str, fault: ElfsigError) -> FileReport:
@@ -123,24 +128,25 @@ def failed(path: str, fault: ElfsigError) -> FileReport:
 # --------------------------------------------------------------------------- one place
 
 
-def signatures_at(found: Found, question: Question) -> Iterator[SignatureReport]:
-    """The report on each signature at a place: of the first claimant that verifies, else of the first."""
+def signatures_at(module: Module, found: LocatedSignature, question: Question) -> Iterator[SignatureReport]:
+    """One sig per signature at a place of ``module``: of the first claimant that verifies, else of the
+    first."""
     place = found.place
     if place.fault is not None or not found.claimants:
         yield _bare_report(found)
         return
     best: list[Checked] = []
     for format_ in found.claimants:
-        checked = _best_pair(found, format_, question)
+        checked = _best_pair(module, found, format_, question)
         if not best or any(_is_good(c) for c in checked):
             best = checked
         if any(_is_good(c) for c in best):
             break
     for each in best:
-        yield _signature_report(found, each, question)
+        yield _signature_report(module, found, each)
 
 
-def _bare_report(found: Found) -> SignatureReport:
+def _bare_report(found: LocatedSignature) -> SignatureReport:
     """A place that is damaged, or that no format claims."""
     place, ids = found.place, [f.id for f in found.claimants]
     if place.fault is None:
@@ -168,11 +174,9 @@ def _is_good(checked: Checked) -> bool:
     return checked.outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED)
 
 
-def _best_pair(found: Found, format_: Format, question: Question) -> list[Checked]:
+def _best_pair(module: Module, found: LocatedSignature, format_: Format, question: Question) -> list[Checked]:
     """The signatures as the first pair sees under which one matches, else as the first that parses."""
-    attempts = [
-        _attempt(found.place, format_, pair, found.image, question) for pair in _pairs(format_, question)
-    ]
+    attempts = [_attempt(module, found, format_, pair, question) for pair in _pairs(format_, question)]
     good = next((a for a in attempts if any(_is_good(c) for c in a)), None)
     if good is not None:
         return good
@@ -204,8 +208,11 @@ def _say_tried(checked: Checked, tried: Sequence[str]) -> Checked:
     return checked._replace(outcome=checked.outcome._replace(reason=reason))
 
 
-def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: Question) -> list[Checked]:
+def _attempt(
+    module: Module, found: LocatedSignature, format_: Format, pair: Pair, question: Question
+) -> list[Checked]:
     """Parse the blob and check each signature in it; at least one entry."""
+    place = found.place
     try:
         signatures = pair.envelope.parse(place.blob, place.params)
     except ParseError as fault:
@@ -215,7 +222,7 @@ def _attempt(place: Place, format_: Format, pair: Pair, image: Image, question: 
     if not question.check:
         return [Checked(format_, pair, s, _unchecked(s, format_), None) for s in signatures]
     try:
-        message = pair.coverage.message(image, place)
+        message = module.message(pair.coverage, found.image, place)
     except ParseError as fault:
         word = Verdict.UNSUPPORTED if fault.code.startswith("unsupported") else Verdict.MALFORMED
         outcome = Outcome(word, f"{pair.coverage.id} cannot be computed: {fault}")
@@ -251,7 +258,7 @@ def _outcome(
     return outcome
 
 
-def _signature_report(found: Found, checked: Checked, question: Question) -> SignatureReport:
+def _signature_report(module: Module, found: LocatedSignature, checked: Checked) -> SignatureReport:
     signature, outcome, message = checked.signature, checked.outcome, checked.message
     warnings = [*outcome.remarks, *found.place.remarks]
     if signature is not None:
@@ -260,7 +267,7 @@ def _signature_report(found: Found, checked: Checked, question: Question) -> Sig
         warnings += weaknesses(signature, outcome.key)
     warnings += _about_keys(outcome)
     if message is not None and _is_good(checked):
-        warnings += _unread(checked, found.image)
+        warnings += _unread(checked, module)
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
     return SignatureReport(
         checked.format.id,
@@ -292,13 +299,13 @@ def _about_keys(outcome: Outcome) -> Iterator[Remark]:
             yield from small_key(key.bits, f" of {key.label}, which issued a certificate of the chain")
 
 
-def _unread(checked: Checked, image: Image) -> Iterator[Remark]:
+def _unread(checked: Checked, module: Module) -> Iterator[Remark]:
     """What the format says of signatures that match and that kernels of its time did not read."""
     signature, advise = checked.signature, checked.format.advise
     if signature is None or signature.algorithm is None or advise is None:
         return
     made = SignOptions(hash=signature.hash, payload=checked.pair.payload, force=True)
-    for remark in advise(signature.algorithm, made, modinfo.value(image, b"vermagic")):
+    for remark in advise(signature.algorithm, made, module.vermagic):
         if remark.code in UNREAD:
             yield remark
 
@@ -323,21 +330,24 @@ def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdic
     return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
 
 
-def _located(evidence: Evidence, registry: Registry) -> tuple[Image, list[Found]]:
-    """What is looked at, and the places in it: the content; but of a compressed file that is no module, and
-    is signed as it stands (an initramfs, say), the file itself."""
-    if evidence.tail_offset is not None and not evidence.holds_module:
-        image = Image(evidence.raw)
-        found = find(image, registry)
-        if found and found[-1].place.start == evidence.tail_offset and found[-1].place.fault is None:
-            return image, [replace(f, place=replace(f.place, where="file")) for f in found]
-    image = Image(evidence.content)
-    return image, find(image, registry)
+def _located(module: Module) -> tuple[Module, tuple[LocatedSignature, ...]]:
+    """What is looked at, and the signatures in it: the content; but of a compressed file that holds no module
+    and is signed as it is (an initramfs, say), the file itself."""
+    if module.tail_offset is not None and not module.holds_module:
+        whole = module.as_file()
+        found = whole.places
+        if found and found[-1].place.start == module.tail_offset and found[-1].place.fault is None:
+            return whole, tuple(replace(f, place=replace(f.place, where="file")) for f in found)
+    return module, module.places
 
 
 def _file_warnings(
-    image: Image, evidence: Evidence, found: Sequence[Found], signatures: Sequence[SignatureReport]
+    looked_at: Module,
+    module: Module,
+    found: Sequence[LocatedSignature],
+    signatures: Sequence[SignatureReport],
 ) -> Iterator[Remark]:
+    image = looked_at.image
     fault, content = image.elf_fault, innermost(image, found)
     if fault is not None:
         yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
@@ -346,9 +356,9 @@ def _file_warnings(
         yield from _not_module(content or image, sound)
     if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
-    tail = evidence.tail_offset
-    if tail is not None and image.data is evidence.content and MARKER[:-1] not in evidence.raw[tail:]:
-        size = len(evidence.raw) - tail
+    tail = module.tail_offset
+    if tail is not None and looked_at is module and module.raw.find(MARKER[:-1], tail) < 0:
+        size = module.size - tail
         yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
 
 
@@ -364,10 +374,10 @@ def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
         )
 
 
-def _with_tail(evidence: Evidence, signatures: Sequence[SignatureReport]) -> list[SignatureReport]:
-    """Put a trailer that lies behind the compressed stream, instead of inside, in front of the others."""
-    tail = evidence.tail_offset
-    if tail is None or (at := evidence.raw.rfind(MARKER[:-1], tail)) < 0:
+def _with_tail(module: Module, signatures: Sequence[SignatureReport]) -> list[SignatureReport]:
+    """Put a trailer that follows the compressed stream, instead of being inside, in front of the others."""
+    tail = module.tail_offset
+    if tail is None or (at := module.raw.rfind(MARKER[:-1], tail)) < 0:
         return list(signatures)
     text = (
         "signed after compression: the trailer lies behind the compressed stream; the loader sees a damaged "
@@ -375,25 +385,8 @@ def _with_tail(evidence: Evidence, signatures: Sequence[SignatureReport]) -> lis
     )
     fault = Remark("signed-after-compression", text, at)
     place = Place(
-        "trailer", "trailer:modsig", tail, len(evidence.raw), tail, b"", None,
+        "trailer", "trailer:modsig", tail, module.size, tail, b"", None,
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
     outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
     return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
-
-
-def _content_sha256(image: Image, found: Sequence[Found], question: Question) -> str | None:
-    """SHA-256 of what stripping every signature would give; None where strip would refuse."""
-    from hashlib import sha256
-
-    if any(f.place.fault is not None for f in found):
-        return None
-    if all(f.place.kind == "trailer" for f in found):
-        end = found[-1].place.start if found else image.end
-        return sha256(memoryview(image.data)[:end]).hexdigest()
-    from elfsig.verbs.edit.strip import strip
-
-    try:
-        return sha256(strip(image.data, question.registry, everything=True).content).hexdigest()
-    except ElfsigError:
-        return None

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from elfsig.carriers.detached import argument_place
-from elfsig.elf.image import Image
 from elfsig.kernels import config as configs
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.model import FileReport, Remark, SignatureReport
-from elfsig.opened.evidence import Evidence
-from elfsig.registry import Registry
+from elfsig.opened.module import Module
 from elfsig.trust.keyring import Ring
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisive
 
@@ -28,16 +26,15 @@ class KernelQuestion:
     """
 
     chosen: Chosen
-    registry: Registry
     ring: Ring | None = None
     options: configs.Options | None = None
     mode: Mode = PERMISSIVE
     every: bool = False
     argument: str | None = None
 
-    def built(self, image: Image) -> configs.Built:
+    def built(self, module: Module) -> configs.Built:
         """The profile, as its configuration says it was built. Raises UsageError where it is not known."""
-        profile = self.chosen.profile or for_module(image)
+        profile = self.chosen.profile or for_module(module.vermagic)
         return configs.Built(profile) if self.options is None else configs.apply(profile, self.options)
 
 
@@ -55,14 +52,13 @@ class Asked:
         return all(each.accepted for each in self.predictions)
 
 
-def ask(evidence: Evidence, question: KernelQuestion) -> Asked:
+def ask(module: Module, question: KernelQuestion) -> Asked:
     """The answers for one file. Raises UsageError where the module does not tell its kernel."""
-    image = Image(evidence.content)
-    built = question.built(image)
+    built = question.built(module)
     mode = configs.merged([question.mode, built.mode])
     modes = every_mode(built.profile) if question.every else (mode,)
-    argument = argument_place(image, question.argument) if question.argument is not None else None
-    subject = Subject(evidence, question.registry, question.ring, built.profile, argument)
+    argument = None if question.argument is None else argument_place(module.image, question.argument)
+    subject = Subject(module, question.ring, built.profile, argument)
     return Asked(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
 
 

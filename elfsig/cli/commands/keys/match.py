@@ -12,7 +12,7 @@ from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, visible
 from elfsig.model import Verdict
 from elfsig.model.json_form import signature_object
-from elfsig.opened.evidence import read
+from elfsig.opened.module import open_module
 from elfsig.trust.keyring import load
 from elfsig.verbs.keys.sources import match
 
@@ -34,7 +34,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
     no key fits.
     """
-    found = match(read(path), load((), sources), settings.registry)
+    found = match(open_module(path, settings.registry), load((), sources))
     if machine.wanted:
         matches = [
             {

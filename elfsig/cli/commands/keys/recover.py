@@ -17,7 +17,7 @@ from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.evidence import read
+from elfsig.opened.module import open_module
 from elfsig.trust.recover import EXPONENTS
 from elfsig.verbs.keys.recover import recover_key
 
@@ -56,9 +56,9 @@ def command(
     """
     if output is not None and os.path.lexists(output) and not force:
         raise WriteError(f"{output} is there already; --force replaces it", code="exists")
-    files = [read(path, limit=limit) for path in paths]
+    files = [open_module(path, settings.registry, limit=limit) for path in paths]
     with _interruptible():
-        found = recover_key(files, settings.registry, _tell, EXPONENTS if exponent is None else (exponent,))
+        found = recover_key(files, _tell, EXPONENTS if exponent is None else (exponent,))
     if output is not None:
         for remark in write_atomic(output, found.pem):
             complain(remark.text, output, word="warning: ")

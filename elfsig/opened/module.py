@@ -1,0 +1,208 @@
+"""One opened module: what was read of a file, and what is worked out from it once, when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from elfsig.elf import modinfo
+from elfsig.elf.image import Image
+from elfsig.elf.words import UNWITNESSED
+from elfsig.errors import EditRefused, ElfsigError
+from elfsig.model import Coverage, Message, Place
+from elfsig.opened.compression import Compression
+from elfsig.opened.evidence import LIMIT, Evidence, Source, read
+from elfsig.opened.places import LocatedSignature, find
+from elfsig.registry import Registry, load
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+class Module:
+    """A file that was read, and the formats that are looked for in it: what every verb takes.
+
+    Despite its name it may hold anything: a damaged module, an initramfs, a text. Nothing is parsed before
+    it is asked for, and then once. Instances are immutable but for what they remember; they compare by
+    identity. ``content`` is decompressed; offsets count from its start.
+    """
+
+    def __init__(self, evidence: Evidence, registry: Registry) -> None:
+        self.evidence, self.registry = evidence, registry
+        self._messages: dict[Hashable, tuple[Coverage, Message]] = {}
+
+    def __repr__(self) -> str:
+        packed = f", {self.compression}" if self.compression else ""
+        return f"<Module {self.path!r}, {self.size} bytes{packed}>"
+
+    # ------------------------------------------------------------------ the file
+
+    @property
+    def path(self) -> str:
+        """The path as it was given; ``<bytes>`` or ``<stream>`` where there is none."""
+        return self.evidence.path
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the file."""
+        return self.evidence.raw
+
+    @property
+    def content(self) -> bytes:
+        """What the file decompresses to; the same object as ``raw`` where it is not compressed."""
+        return self.evidence.content
+
+    @property
+    def compression(self) -> Compression | None:
+        """How the file is compressed, by its first bytes; None where it is not."""
+        return self.evidence.compression
+
+    @property
+    def tail_offset(self) -> int | None:
+        """Where, in ``raw``, something follows the compressed stream; None where nothing does."""
+        return self.evidence.tail_offset
+
+    @property
+    def stat(self) -> os.stat_result | None:
+        """The file's status when it was read; None for bytes and streams."""
+        return self.evidence.stat
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes."""
+        return self.evidence.size
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file as it is, compression included, in hex."""
+        return self.evidence.sha256
+
+    @property
+    def holds_module(self) -> bool:
+        """False for a compressed file that is signed as it is: an initramfs, a kernel's ``Image.gz``."""
+        return self.evidence.holds_module
+
+    def packed(self, content: bytes) -> bytes:
+        """``content`` in this file's compression, with settings that kernels can read."""
+        return self.evidence.packed(content)
+
+    # ------------------------------------------------------------------ what is in it
+
+    @cached_property
+    def image(self) -> Image:
+        """The content as carriers and coverages take it."""
+        return Image(self.content)
+
+    @cached_property
+    def places(self) -> tuple[LocatedSignature, ...]:
+        """Every signature in the content, outermost first; see :func:`elfsig.opened.places.find`."""
+        return tuple(find(self.image, self.registry))
+
+    @cached_property
+    def vermagic(self) -> str | None:
+        """What the module says about the kernel that it was built for; None where it does not."""
+        return modinfo.value(self.image, b"vermagic")
+
+    @cached_property
+    def name(self) -> str | None:
+        """The module's own name, from ``.modinfo`` (since Linux 4.13); None where it has none."""
+        return modinfo.value(self.image, b"name")
+
+    def message(self, coverage: Coverage, image: Image, place: Place | None) -> Message:
+        """``coverage.message(image, place)``, worked out once; ``image`` is this one or a shorter view of it.
+
+        Raises ParseError.
+        """
+        where = place and (place.kind, place.carrier, place.start, place.end, place.index, place.where)
+        key = (_identity(coverage), image.end, where)
+        if key not in self._messages:
+            self._messages[key] = coverage, coverage.message(image, place)
+        return self._messages[key][1]
+
+    # ------------------------------------------------------------------ without signatures
+
+    @cached_property
+    def bare(self) -> bytes:
+        """The content without any signature: what :mod:`elfsig.verbs.edit.strip` gives, not proven.
+
+        Raises EditRefused where the extent of a signature is uncertain, and what carriers raise.
+        """
+        end = self._trailers_start
+        content = self.content[:end] if end < len(self.content) else self.content
+        places: Sequence[LocatedSignature] = [each for each in self.places if each.place.kind != "trailer"]
+        image = self.image.cut(end) if places else self.image
+        while places:
+            first = places[0]
+            refuse_uncertain(first.place)
+            content = self.registry.carrier(first.place).detach(image, first.place, engine=UNWITNESSED)
+            image = Image(content)
+            places = find(image, self.registry)
+        return content
+
+    @cached_property
+    def bare_sha256(self) -> str | None:
+        """SHA-256 of :attr:`bare` in hex; None where that cannot be told."""
+        from hashlib import sha256
+
+        try:
+            if all(each.place.kind == "trailer" for each in self.places):
+                return sha256(memoryview(self.content)[: self._trailers_start]).hexdigest()
+            return sha256(self.bare).hexdigest()
+        except ElfsigError:
+            return None
+
+    @property
+    def _trailers_start(self) -> int:
+        """Where the innermost trailer starts. Raises EditRefused where that is uncertain."""
+        end = len(self.content)
+        for each in self.places:
+            if each.place.kind == "trailer":
+                refuse_uncertain(each.place)
+                end = each.place.start
+        return end
+
+    # ------------------------------------------------------------------ further modules
+
+    def edited(self, content: bytes) -> Module:
+        """The module with another content, decompressed; this one where that is no change."""
+        if content is self.content and self.compression is None:
+            return self
+        return Module(Evidence(self.path, content, content), self.registry)
+
+    def as_file(self) -> Module:
+        """The file itself as content, compressed or not: of what is signed as it is."""
+        if self.compression is None:
+            return self
+        return Module(Evidence(self.path, self.raw, self.raw, stat=self.stat), self.registry)
+
+
+def _identity(coverage: object) -> Hashable:
+    """What tells one coverage from another: a third party's may be of a type that cannot be hashed."""
+    try:
+        hash(coverage)
+    except TypeError:
+        return id(coverage)
+    return coverage
+
+
+def refuse_uncertain(place: Place) -> None:
+    """Raises EditRefused for a signature that is damaged: nobody knows where it starts and ends."""
+    if place.fault is not None:
+        raise EditRefused(
+            f"not removed, its extent is uncertain: {place.fault.text}",
+            offset=place.fault.offset,
+            code="uncertain-extent",
+        )
+
+
+def open_module(source: Source | Module, registry: Registry | None = None, *, limit: int = LIMIT) -> Module:
+    """A path, a bytes-like object or a binary stream as a Module; a Module as it is.
+
+    ``registry`` None: all formats that are installed. Raises ReadError; see
+    :func:`elfsig.opened.evidence.read`.
+    """
+    if isinstance(source, Module):
+        return source
+    return Module(read(source, limit=limit), registry or load())
