@@ -86,7 +86,7 @@ def test_rc1_refuses_a_content_with_a_marker() -> None:
 def test_on_any_content(content: bytes, format_id: str) -> None:
     """What is signed is found, claimed by its own format alone, and removed exactly."""
     content = b"x" + content
-    if MARKER[:-1] in content:
+    if MARKER[:8] in content or MAGIC[:12] in content:  # a trailer that is cut off, as far as anybody can say
         return
     signed = BY_HAND[format_id](content, "signer", "sha1")
     first, *more = find(Image(signed), REGISTRY)

@@ -52,7 +52,7 @@ def argument_place(image: Image, argument: str) -> Place:
     found = _ARGUMENT.match(raw)
     if found is None or not int(found[1]) or 2 * int(found[1]) != len(found[2]):
         raise ParseError(
-            "expected modsign=LENGTH,HEX with twice LENGTH hex digits; the kernel answers EINVAL",
+            "expected modsign=LENGTH,HEX with twice LENGTH hex digits",
             offset=len(b"modsign="),
             code="modarg",
         )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from elfsig.carriers.trailer import UNSIGNED, bytes_lie, cut_out, overlap
+from elfsig.carriers.trailer import bytes_lie, cut_out, overlap
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
@@ -73,13 +73,12 @@ def _faulty(image: Image, room: int) -> Place:
     field = image.data[max(0, room - 5) : room]
     digits = _DIGITS.match(field)
     if image.end <= len(MAGIC) + 5:
-        text = f"{image.end} bytes in all, no more than the length field and the magic take{UNSIGNED}"
+        text = f"{image.end} bytes in all, no more than the length field and the magic take"
     elif digits:
         text = f"length {int(digits[1])} does not fit: {bytes_lie(room - 5)} before it"
-        text += "; that kernel answered ELIBBAD"
     else:
         binary = int.from_bytes(field[-2:], "big")
-        text = f"in front of the magic are neither decimal digits ({field!r}; that kernel answered ELIBBAD) "
+        text = f"in front of the magic are neither decimal digits ({field!r}) "
         text += f"nor the length of an IMA signature ({binary})"
     fault = Remark("magic-length", text, max(0, room - 5))
     unsigned = image.end <= len(MAGIC) + 5

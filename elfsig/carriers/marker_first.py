@@ -39,10 +39,7 @@ class MarkerFirst:
             return ()
         fault, first = None, image.data.find(MARKER, 0, start)
         if first != at:
-            text = (
-                "the content holds the marker too, and 3.7-rc1 took the first one for the signature's start"
-            )
-            fault = Remark("marker-inside", text, first)
+            fault = Remark("marker-inside", "the content holds the marker, too", first)
         blob, remarks = image.data[start:stop], tuple(overlap(image, at))
         return (Place("trailer", self.id, at, image.end, start, blob, info, fault=fault, remarks=remarks),)
 

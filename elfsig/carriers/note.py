@@ -83,10 +83,10 @@ class NoteCarrier:
 
     def _fault(self, owner: bytes, note_type: int, at: int) -> Remark | None:
         if owner != self.owner + b"\0":
-            text = f"note owner is {owner!r}, expected {self.owner!r}; kernels answer ELIBBAD"
+            text = f"note owner is {owner!r}, expected {self.owner!r}"
             return Remark("note-owner", text, at + 12)
         if note_type != self.note_type:
-            text = f"note type is {note_type}, expected {self.note_type}; kernels answer ELIBBAD"
+            text = f"note type is {note_type}, expected {self.note_type}"
             return Remark("note-type", text, at + 8)
         return None
 
@@ -115,7 +115,7 @@ def _padded(size: int) -> int:
 def _leftover(have: int, used: int, at: int) -> tuple[Remark, ...]:
     """A remark where the section does not end with its first note."""
     if have < used:
-        text = f"the note's padding is cut off by {used - have} bytes; kernels answer ELIBBAD"
+        text = f"the note's padding is cut off by {used - have} bytes"
         return (Remark("note-padding", text, at + have),)
     if have > used:
         return (Remark("note-trailing", f"{have - used} bytes behind the note", at + used),)

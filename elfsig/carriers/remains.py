@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elfsig.carriers.trailer import UNSIGNED, bytes_lie
+from elfsig.carriers.trailer import bytes_lie
 from elfsig.carriers.unmarked import cms_type
 from elfsig.elf.image import Image
 from elfsig.model import Carrier, Mark, Place, Remark, optional
@@ -38,11 +38,11 @@ def _place(image: Image, carrier: Carrier, at: int, code: str, text: str) -> Pla
     """Remains with the marker at ``at``; together with what lies in front of it where that is whole."""
     inside = optional.before(carrier, image, at, image.end)
     if inside is None or inside.fault is not None or inside.start < image.elf_end:
-        fault = Remark(code, f"{text}{UNSIGNED}", at)
+        fault = Remark(code, text, at)
         return Place(
             "trailer", carrier.id, at, image.end, at, b"", None, fault=fault, treated_as_unsigned=True
         )
-    fault = Remark(code, f"{text}{UNSIGNED}, though all before it is whole from {inside.start:#x} on", at)
+    fault = Remark(code, f"{text}, though all before it is whole from {inside.start:#x} on", at)
     return Place(
         "trailer", carrier.id, inside.start, image.end, inside.blob_start, inside.blob, inside.params,
         fault=fault, remarks=inside.remarks, treated_as_unsigned=True,

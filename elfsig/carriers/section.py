@@ -62,8 +62,7 @@ class SectionCarrier:
         return tuple(
             Remark(
                 "wrong-section-type",
-                f"section [{s.nr}] {self.name} has type {s.row.type}, not {self._type_text()}: "
-                "kernels see no signature in it and treat the module as unsigned",
+                f"section [{s.nr}] {self.name} has type {s.row.type}, not {self._type_text()}",
                 table.row_offset(s.nr),
             )
             for s in (self._named(table) if table else ())
@@ -84,7 +83,7 @@ class SectionCarrier:
         blob, fault = _content(table, section)
         remarks: tuple[Remark, ...] = ()
         if section.nr != taken:
-            text = f"section [{section.nr}] {self.name} besides [{taken}]; kernels take the {self.pick}"
+            text = f"section [{section.nr}] {self.name} besides [{taken}], the {self.pick} of that name"
             remarks = (Remark("second-signature-section", text, table.row_offset(section.nr)),)
         start = min(row.offset, image.end)
         info = SectionInfo(self.name, row.type, row.flags, row.align)

@@ -20,8 +20,6 @@ INFO = Struct(">BBBBB3sI")
 """algo, hash, id_type, signer_len, key_id_len (a byte each), 3 bytes of padding, be32 sig_len."""
 
 CARRIER = "trailer:modsig"
-EBADMSG = "; kernels answer EBADMSG"
-UNSIGNED = "; the kernel treats it as unsigned"
 ID_TYPES = {0: "PGP", 1: "X509", 2: "PKCS#7", 3: "Merkle"}
 
 
@@ -67,11 +65,11 @@ class ModuleTrailer:
         names = 0 if info.id_type == 2 else info.signer_len + info.key_id_len
         if info.sig_len >= room:
             text = f"sig_len {info.sig_len} does not fit: {bytes_lie(room)} before the info block"
-            return _faulty(room, end, info, Remark("trailer-length", f"{text}{EBADMSG}", room + 8))
+            return _faulty(room, end, info, Remark("trailer-length", text, room + 8))
         if info.sig_len + names >= room:
             text = f"signer name ({info.signer_len} bytes) and key id ({info.key_id_len}) do not fit: "
             text += f"{bytes_lie(room - info.sig_len)} before the signature"
-            return _faulty(room, end, info, Remark("trailer-names", f"{text}{EBADMSG}", room + 3))
+            return _faulty(room, end, info, Remark("trailer-names", text, room + 3))
         start = room - info.sig_len - names
         remarks = (*_odd_id_type(info, room), *overlap(image, start))
         return Place("trailer", self.id, start, end, start, image.data[start:room], info, remarks=remarks)
@@ -116,15 +114,15 @@ def _faulty(start: int, end: int, info: Params, fault: Remark, unsigned: bool = 
 def _truncated(marker: int, end: int) -> Place:
     """A marker without anything to be a marker of."""
     if not marker:
-        text = f"the file is nothing but the marker{UNSIGNED}"
+        text = "the file is nothing but the marker"
         return _faulty(0, end, None, Remark("trailer-truncated", text, marker), True)
     text = f"{marker} bytes before the marker, which is not more than the info block takes"
-    return _faulty(0, end, None, Remark("trailer-truncated", f"{text}{EBADMSG}", marker))
+    return _faulty(0, end, None, Remark("trailer-truncated", text, marker))
 
 
 def _odd_id_type(info: TrailerInfo, room: int) -> Iterator[Remark]:
     if info.id_type not in ID_TYPES:
-        text = f"id_type {info.id_type} has no meaning to any kernel; they answer ENOPKG"
+        text = f"id_type {info.id_type} is not defined"
         yield Remark("id-type-unknown", text, room + 2)
 
 

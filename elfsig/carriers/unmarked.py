@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfsig.carriers.trailer import CARRIER, INFO, UNSIGNED, ModuleTrailer, unpack_info
+from elfsig.carriers.trailer import CARRIER, INFO, ModuleTrailer, unpack_info
 from elfsig.elf.image import Image
 from elfsig.model import Place, Remark
 
@@ -24,7 +24,7 @@ def _lost_marker(carrier: ModuleTrailer, image: Image) -> Place | None:
     found = carrier.before(image, image.end, image.end)
     if info.id_type not in (1, 2) or found.fault is not None or found.start != image.elf_end:
         return None
-    fault = Remark("marker-lost", f"the marker after the info block is missing{UNSIGNED}", image.end)
+    fault = Remark("marker-lost", "the marker after the info block is missing", image.end)
     return Place(
         "trailer", CARRIER, found.start, image.end, found.blob_start, found.blob, info,
         fault=fault, treated_as_unsigned=True,
@@ -42,7 +42,7 @@ def _bare_cms(image: Image) -> Place | None:
         text = f"a CMS lies behind the ELF image, cut off after {there} of its {whole} bytes"
         if whole < there:
             text = f"a CMS lies behind the ELF image, and the {there - whole} bytes behind it are no trailer"
-    fault = Remark("trailer-lost", f"{text}{UNSIGNED}", start)
+    fault = Remark("trailer-lost", text, start)
     blob = image.data[start : image.end]
     return Place(
         "trailer", CARRIER, start, image.end, start, blob, None, fault=fault, treated_as_unsigned=True

@@ -35,7 +35,7 @@ def expired(key: Key, of: str = "") -> Iterator[Remark]:
     certificate = key.certificate
     if certificate and certificate.not_after < datetime.now(UTC).timestamp():
         when = datetime.fromtimestamp(certificate.not_after, UTC).date().isoformat()
-        yield Remark("certificate-expired", f"certificate{of} expired {when} (kernels do not look)")
+        yield Remark("certificate-expired", f"certificate{of} expired {when}")
 
 
 def odd_name(name: bytes) -> Remark | None:

@@ -216,7 +216,7 @@ def _v1_remarks(hash_number: int) -> Iterator[Remark]:
     if hash_number:
         yield Remark("weak-hash", "digsig v1 signs a SHA-1 of the file's hash: collisions can be made")
     if hash_number not in V1_HASHES:
-        text = f"hash {hash_number} is neither 0 (SHA-1) nor 1 (SHA-256); kernels do not look at this byte"
+        text = f"hash {hash_number} is neither 0 (SHA-1) nor 1 (SHA-256)"
         yield Remark("digsig-hash-byte", text, 6)
 
 

@@ -70,11 +70,11 @@ class X509Block:
             return [_signature(name, key_id, body, params, len(blob))]  # ENOPKG before the body is looked at
         if len(body) <= _PREFIX:
             text = f"sig_len {len(body)} leaves no room for a length of 2 bytes and an RSA value"
-            raise ParseError(f"{text}; kernels answer EBADMSG", offset=names)
+            raise ParseError(text, offset=names)
         stated = int.from_bytes(body[:_PREFIX], "big")
         if stated != len(body) - _PREFIX:
             text = f"RSA value of {stated} bytes announced, {len(body) - _PREFIX} are there"
-            raise ParseError(text + "; kernels answer EBADMSG", offset=names)
+            raise ParseError(text, offset=names)
         return [_signature(name, key_id, body[_PREFIX:], params, len(blob))]
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
@@ -160,10 +160,10 @@ def _signature(name: bytes, key_id: bytes, value: bytes, params: TrailerInfo, be
     described: KeyId = ("x509-name", name + b": " + key_id.hex().encode())
     remarks = []
     if params.pad != b"\0\0\0":
-        text = f"padding {params.pad.hex()} in the info block; kernels do not look"
+        text = f"padding {params.pad.hex()} in the info block"
         remarks.append(Remark("nonzero-padding", text, behind + 5))
     if params.hash == 8:
-        text = "hash number 8 is RIPEMD-128 to kernels; modinfo prints sm3"
+        text = "hash number 8, which modinfo prints as sm3"
         remarks.append(Remark("hash-number", text, behind + 1))
     if odd := odd_name(name):
         remarks.append(odd)

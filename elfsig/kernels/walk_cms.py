@@ -35,7 +35,7 @@ def parse(case: Case) -> Said:
         data = read(case.blob)
         signatures = Cms().parse(case.blob, None)
     except ParseError as fault:
-        inner = "EINVAL" if "not signedData" in fault.text else "EBADMSG"
+        inner = "EINVAL" if fault.code == "cms-not-signed-data" else "EBADMSG"
         return Stop(inner, "signature-damaged", f"the PKCS#7 cannot be parsed: {fault.text}")
     refused = next(_refusals(case, data, signatures), None)
     case.found["data"] = data

@@ -58,7 +58,7 @@ def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
 
 
 def _inner(place: Place) -> Remark:
-    text = "an inner trailer: kernels look at the outermost one only, and this is content to them"
+    text = "an inner trailer"
     return Remark("inner-trailer", text, place.start)
 
 

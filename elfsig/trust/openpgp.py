@@ -64,7 +64,7 @@ def read(data: bytes, source: str, role: str, trusted: bool) -> list[Key]:
 def read_ring(data: bytes, origin: Origin) -> Material:
     """As :func:`read`, in the form that keyrings are made of."""
     if data[8:12] == KEYBOX:
-        text = f"{origin.source} is GnuPG's keybox: export the key from it with GnuPG"
+        text = f"{origin.source} is GnuPG's keybox: write the key out with gpg --export"
         raise KeySourceError(text, code="keybox")
     try:
         rings = [block for _, block in dearmour(data)] if is_armoured(data) else [data]

@@ -125,7 +125,11 @@ def parse(blob: bytes) -> SignedData:
     info = fields(blob, outer, CONTENT_INFO)
     kind = der.oid_text(blob, info["contentType"])
     if kind != SIGNED_DATA:
-        raise ParseError(f"content type {kind}, not signedData", offset=info["contentType"].start)
+        raise ParseError(
+            f"content type {kind}, not signedData",
+            offset=info["contentType"].start,
+            code="cms-not-signed-data",
+        )
     inner = der.descend(blob, info["content"], 0)
     parts = fields(blob, inner, SIGNED)
     _bound(blob, parts)

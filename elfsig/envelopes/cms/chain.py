@@ -324,6 +324,6 @@ def _chain_remarks(chain: Sequence[Embedded], anchor: Key) -> Iterator[Remark]:
         given = read_embedded(anchor.certificate.der)
         issuers.append(given is not None and given.is_ca)
     if not all(issuers):
-        yield Remark("issuer-not-ca", "an issuer in the chain is no CA; kernels do not look")
+        yield Remark("issuer-not-ca", "an issuer in the chain is not a CA")
     for link in chain:
         yield from weak_hash(link.signed.hash, f"the certificate of {link.name} is signed with ")

@@ -72,7 +72,7 @@ class Cms:
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """The signers of ``blob``, in order. Raises ParseError with the offset inside ``blob``."""
         if not blob:
-            raise ParseError("the signature is empty (sig_len 0); kernels answer EBADMSG", offset=0)
+            raise ParseError("the signature is empty (sig_len 0)", offset=0)
         signatures = _from_skeleton(blob) or _signatures(read(blob), blob)
         fault = _nonzero(params, len(blob)) if isinstance(params, TrailerInfo) else None
         return [s._replace(fault=fault) for s in signatures] if fault else signatures
@@ -176,7 +176,7 @@ def read(blob: bytes) -> SignedData:
 
         data = cms_ber.parse(blob)
     if not data.signers:
-        raise ParseError("a SignedData without any SignerInfo; kernels answer EBADMSG", offset=outer.start)
+        raise ParseError("a SignedData without any SignerInfo", offset=outer.start)
     if len(data.signers) > MAX_SIGNERS:
         raise ParseError(
             f"{len(data.signers)} signers, more than {MAX_SIGNERS} are not checked", offset=outer.start
@@ -228,7 +228,7 @@ def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
     fields += [(f"__pad[{i}]", byte, 5 + i) for i, byte in enumerate(params.pad)]
     wrong = [(name, value, at) for name, value, at in fields if value]
     text = ", ".join(f"{name} {value}" for name, value, _ in wrong)
-    text = f"non-zero fields beside a PKCS#7 signature: {text}; kernels answer EBADMSG"
+    text = f"non-zero fields beside a PKCS#7 signature: {text}"
     return Remark("nonzero-params", text, behind + wrong[0][2])
 
 

@@ -95,32 +95,32 @@ def fault(data: SignedData) -> Remark | None:
 
 def _faults(data: SignedData) -> Iterator[Remark]:
     if data.version not in (1, 3):
-        text = f"SignedData version {data.version}; kernels answer EINVAL"
+        text = f"SignedData version {data.version}"
         yield Remark("signed-data-version", text, 0)
     if data.content is not None:
-        text = f"the content is embedded ({len(data.content)} bytes); kernels answer EBADMSG"
+        text = f"the content is embedded ({len(data.content)} bytes)"
         yield Remark("embedded-content", text, 0)
     for number, signer in enumerate(data.signers, 1):
         yield from _signer_faults(data, signer, f"signer {number}: " if len(data.signers) > 1 else "")
     if len({s.signed is None for s in data.signers}) > 1:
-        text = "some signers have signed attributes and some have not; kernels refuse the message"
+        text = "some signers have signed attributes and some have not"
         yield Remark("attributes-differ", text, data.signers[0].start)
     if data.content_type != DATA:
-        text = f"content type {data.content_type} instead of data; kernels answer EINVAL"
+        text = f"content type {data.content_type} instead of data"
         yield Remark("content-type", text, 0)
 
 
 def _signer_faults(data: SignedData, signer: SignerInfo, who: str) -> Iterator[Remark]:
     if signer.version not in (1, 3):
-        text = f"{who}SignerInfo version {signer.version}; kernels answer EINVAL"
+        text = f"{who}SignerInfo version {signer.version}"
         yield Remark("signer-version", text, signer.start)
     elif (signer.version == 1) != (data.version == 1):
         text = f"{who}SignerInfo version {signer.version} in SignedData version {data.version}"
-        yield Remark("version-mismatch", text + "; kernels answer EBADMSG", signer.start)
+        yield Remark("version-mismatch", text, signer.start)
     if signer.signed is not None:
         wrong = _attribute_fault(data, signer, signer.signed)
         if wrong:
-            yield Remark("signed-attributes-damaged", f"{who}{wrong}; kernels refuse them", signer.start)
+            yield Remark("signed-attributes-damaged", f"{who}{wrong}", signer.start)
 
 
 def _attribute_fault(data: SignedData, signer: SignerInfo, signed: tuple[Attribute, ...]) -> str | None:
@@ -149,19 +149,19 @@ def _oid(body: bytes) -> str | None:
 def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
     """What is odd about the whole message, without a kernel minding."""
     if data.size < blob_size:
-        text = f"{blob_size - data.size} bytes follow the CMS inside sig_len; kernels ignore them"
+        text = f"{blob_size - data.size} bytes follow the CMS inside sig_len"
         yield Remark("trailing-bytes", text, data.size)
     if data.encoding == "BER":
-        text = "encoded in BER where DER is usual; kernels take it, and other bytes would verify alike"
+        text = "encoded in BER where DER is usual, so other bytes would verify alike"
         yield Remark("ber-encoding", text, 0)
     for number, certificate in enumerate(data.certificates, 1):
         if (why := certificate_fault(certificate)) is not None:
-            text = f"embedded certificate {number} cannot be read ({why}); kernels answer EBADMSG"
+            text = f"embedded certificate {number} cannot be read ({why})"
             yield Remark("certificate-damaged", text, 0)
     listed = {d.oid for d in data.digests}
     for signer in data.signers:
         if signer.digest.oid not in listed:
-            text = f"digestAlgorithms does not list {hash_name(signer.digest.oid)[1]}; kernels do not look"
+            text = f"digestAlgorithms does not list {hash_name(signer.digest.oid)[1]}"
             yield Remark("digest-not-listed", text, signer.start)
 
 
@@ -185,15 +185,12 @@ def signer_remarks(
 ) -> Iterator[Remark]:
     """What is odd about one signer."""
     if signer.signed is not None:
-        text = "has signed attributes; kernels answer EKEYREJECTED"
-        if known and known.algorithm in ("mldsa44", "mldsa65", "mldsa87"):
-            text += " unless built with PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA"
-        yield Remark("signed-attributes", text, signer.start)
+        yield Remark("signed-attributes", "has signed attributes", signer.start)
     if known and known.algorithm in UNREAD:
-        text = f"signatureAlgorithm {known.name}: no released kernel reads it, they answer ENOPKG"
+        text = f"signatureAlgorithm {known.name}"
         yield Remark("no-kernel-reads-it", text, signer.start)
     if known and known.algorithm == "rsa" and known.hash:
-        text = f"signatureAlgorithm {known.name}; kernels know plain rsaEncryption only and answer ENOPKG"
+        text = f"signatureAlgorithm {known.name}"
         yield Remark("combined-algorithm", text, signer.start)
     named = _hash_of_algorithm(signer, known)
     if named and named != hash_name(signer.digest.oid)[1]:
@@ -226,7 +223,7 @@ def _odd_params(signer: SignerInfo, known: SignatureAlgorithm | None) -> Iterato
         fields.append(("signatureAlgorithm", signer.algorithm))
     for field, algorithm in fields:
         if _params(algorithm) == "other":
-            text = f"{field} has parameters that mean nothing; kernels do not look at them"
+            text = f"{field} has parameters that mean nothing"
             yield Remark("algorithm-parameters", text, signer.start)
 
 

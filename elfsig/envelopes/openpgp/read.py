@@ -69,13 +69,11 @@ def parse(blob: bytes, lenient: bool) -> Sequence[Signature]:
     """One signature per signature packet. Raises ParseError where there is none."""
     if is_armoured(blob[:64]):
         if not lenient:
-            raise ParseError("ASCII armour: kernels read binary packets only", offset=0, code="armoured")
+            raise ParseError("ASCII armour instead of binary packets", offset=0, code="armoured")
         blob = dearmour(blob)[0][1]
     packets = list(read_packets(blob, lenient=lenient))
     skipped = tuple(
-        Remark("packet-skipped", f"{p.name} packet, skipped as kernels do", p.start)
-        for p in packets
-        if p.tag != SIGNATURE
+        Remark("packet-skipped", f"{p.name} packet, skipped", p.start) for p in packets if p.tag != SIGNATURE
     )
     found = [_signature(p, skipped) for p in packets if p.tag == SIGNATURE]
     if not found:
@@ -199,7 +197,7 @@ def _facts(packet: Packet, parsed: SignaturePacket) -> dict[str, Any]:
 def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]:
     base = packet.body_start
     for sub in parsed.unknown_critical:
-        text = f"critical subpacket of unknown type {sub.type}: GnuPG refuses it, kernels do not look"
+        text = f"critical subpacket of unknown type {sub.type}: GnuPG refuses it"
         yield Remark("critical-subpacket", text, base + sub.offset)
     named = dict.fromkeys(key_id for _, key_id in _key_ids(parsed))
     if len(named) > 1:
@@ -208,20 +206,20 @@ def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]
         text = f"names several issuers ({ids}); RHEL 4 and 5 take the first, RHEL 6 the last ({last})"
         yield Remark("issuers-differ", text, base)
     if not named and parsed.version == 4:
-        yield Remark("issuer-missing", "names no issuer: kernels find no key for it", base)
+        yield Remark("issuer-missing", "names no issuer", base)
     if any(s.type == ISSUER and len(s.data) != 8 for s in parsed.subpackets):
         yield Remark("issuer-size", "an issuer subpacket that is not 8 bytes long", base)
     if parsed.behind:
-        text = f"{parsed.behind} bytes behind the signature's value: Howells' 2012 kernels answer EBADMSG"
+        text = f"{parsed.behind} bytes after the signature's value"
         yield Remark("bytes-behind-value", text, packet.end - parsed.behind)
     if packet.cut:
-        text = f"the packet's length runs {packet.cut} bytes past the end: kernels answer EBADMSG"
+        text = f"the packet's length runs {packet.cut} bytes past the end"
         yield Remark("length-past-end", text, packet.start)
     expires = parsed.first(EXPIRES, 4)
     if expires and parsed.created is not None and (after := int.from_bytes(expires.data[:4])):
         when = datetime.fromtimestamp(parsed.created + after, UTC)
         if when < datetime.now(UTC):
-            text = f"says that it expired {when.date().isoformat()} (kernels do not look)"
+            text = f"says that it expired {when.date().isoformat()}"
             yield Remark("signature-expired", text, base + expires.offset)
 
 
@@ -256,9 +254,7 @@ def _key_remarks(signature: Signature, key: Key | None, digest: bytes) -> Iterat
         yield Remark("value-out-of-range", "r and s must lie below the key's q, and do not")
     bits, size = q.bit_length(), HASHES[signature.hash or "sha1"].size * 8
     if size > bits:
-        text = (
-            f"{size} bits of hash, cut to {bits} as RFC 4880 says; RHEL and UEK kernels do not, and refuse it"
-        )
+        text = f"{size} bits of hash, cut to {bits} as RFC 4880 says"
         yield Remark("dsa-hash-cut", text)
     elif size < bits:
         yield Remark("dsa-hash-short", f"{size} bits of hash under a q of {bits}: GnuPG refuses that")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from elfsig.errors import EditRefused, ElfsigError, ParseError
+from elfsig.kernels import responses
 from elfsig.model import Envelope, Remark, Signature, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
@@ -44,7 +45,7 @@ def pieces(module: Module) -> Taken:
     for each in module.places:
         layer = f".{each.layer}" if each.layer else ""
         if each.place.fault is not None:
-            remarks.append(each.place.fault)
+            remarks.append(responses.complete(each.place.fault, unsigned=each.place.treated_as_unsigned))
         taken += [piece._replace(suffix=layer + piece.suffix) for piece in _place(module, each, remarks)]
     if taken:
         try:

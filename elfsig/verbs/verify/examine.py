@@ -13,6 +13,7 @@ from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
+from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     FileReport,
@@ -89,7 +90,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     signatures = [f for each in found for f in signatures_at(looked_at, each, question)]
     if looked_at is module:
         signatures = _with_tail(module, signatures)
-    oddities = anomalies(image, module.registry)
+    oddities = [responses.complete(each) for each in anomalies(image, module.registry)]
     signatures = mark_effective(signatures)
     effective = next((f for f in signatures if f.effective), None)
     others: Iterable[Remark] = ()
@@ -155,18 +156,11 @@ def _bare_report(found: LocatedSignature) -> SignatureReport:
         verdict = Verdict.UNSUPPORTED
     else:
         fault, verdict = place.fault, Verdict.MALFORMED
+    said = responses.complete(fault, unsigned=place.fault is not None and place.treated_as_unsigned)
+    others = (responses.complete(remark) for remark in place.remarks if remark != fault)
+    format_id, remarks = ids[0] if ids else None, tuple(dict.fromkeys((said, *others)))
     return SignatureReport(
-        ids[0] if ids else None,
-        found.layer,
-        found.layer,
-        False,
-        place,
-        None,
-        None,
-        verdict,
-        fault.text,
-        None,
-        tuple(dict.fromkeys((fault, *place.remarks))),
+        format_id, found.layer, found.layer, False, place, None, None, verdict, said.text, None, remarks
     )
 
 
@@ -218,9 +212,9 @@ def _attempt(
     except ParseError as fault:
         where = None if fault.offset is None else place.blob_start + fault.offset
         remark = Remark(fault.code, fault.text, where)
-        return [Checked(format_, pair, None, Outcome(Verdict.MALFORMED, fault.text, None, (remark,)), None)]
+        return [Checked(format_, pair, None, _faulty(remark, pair), None)]
     if not question.check:
-        return [Checked(format_, pair, s, _unchecked(s, format_), None) for s in signatures]
+        return [Checked(format_, pair, s, _unchecked(s, format_, pair), None) for s in signatures]
     try:
         message = module.message(pair.coverage, found.image, place)
     except ParseError as fault:
@@ -232,24 +226,24 @@ def _attempt(
     ]
 
 
-def _unchecked(signature: Signature, format_: Format) -> Outcome:
+def _unchecked(signature: Signature, format_: Format, pair: Pair) -> Outcome:
     """What can be said of a signature without checking it."""
     if signature.fault is not None:
-        return _faulty(signature.fault)
+        return _faulty(signature.fault, pair)
     if "verify" in format_.capabilities:
         return Outcome(Verdict.UNCHECKED)
     return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
 
 
-def _faulty(fault: Remark) -> Outcome:
-    return Outcome(Verdict.MALFORMED, fault.text, None, (fault,))
+def _faulty(fault: Remark, pair: Pair) -> Outcome:
+    return Outcome(Verdict.MALFORMED, responses.complete(fault, pair.envelope.id).text, None, (fault,))
 
 
 def _outcome(
     signature: Signature, message: Message, format_: Format, pair: Pair, question: Question
 ) -> Outcome:
     if signature.fault is not None:
-        return _faulty(signature.fault)
+        return _faulty(signature.fault, pair)
     if "verify" not in format_.capabilities and format_.why_unsupported:
         return Outcome(Verdict.UNSUPPORTED, format_.why_unsupported)
     outcome = pair.envelope.verify(signature, message, question.keys or NoKeys())
@@ -266,6 +260,7 @@ def _signature_report(module: Module, found: LocatedSignature, checked: Checked)
         warnings = [*_in_content(said, found.place), *found.place.remarks]
         warnings += weaknesses(signature, outcome.key)
     warnings += _about_keys(outcome)
+    warnings = [responses.complete(remark, checked.pair.envelope.id) for remark in warnings]
     if message is not None and _is_good(checked):
         warnings += _unread(checked, module)
         warnings += [*message.remarks, *gaps(message, found.image, found.place)]
@@ -379,14 +374,12 @@ def _with_tail(module: Module, signatures: Sequence[SignatureReport]) -> list[Si
     tail = module.tail_offset
     if tail is None or (at := module.raw.rfind(MARKER[:-1], tail)) < 0:
         return list(signatures)
-    text = (
-        "signed after compression: the trailer lies behind the compressed stream; the loader sees a damaged "
-        "file (EINVAL), the kernel treats the module as unsigned"
-    )
+    text = "signed after compression: the trailer is after the compressed stream"
     fault = Remark("signed-after-compression", text, at)
     place = Place(
         "trailer", "trailer:modsig", tail, module.size, tail, b"", None,
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
-    outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, text, None, (fault,))
+    said = responses.complete(fault)
+    outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, said.text, None, (said,))
     return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
