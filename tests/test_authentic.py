@@ -19,9 +19,9 @@ import pytest
 import corpus
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material
+from elfsig.trust.entries import Material
 from elfsig.trust.openpgp import read
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.sign import sign
 from tests.support import authentic
 from tests.support.notes import Note

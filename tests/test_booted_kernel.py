@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elfsig.trust.efi import is_list, read
-from elfsig.trust.make import Origin
+from elfsig.trust.entries import Origin
 from tests.oracle import build, firmware, initramfs, machine
 from tests.oracle.judge import SAMPLE, Judge, debian, small
 from tests.support.cms import identity

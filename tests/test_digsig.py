@@ -25,8 +25,10 @@ from elfsig.model import MagicInfo, Signature, SignOptions, TrailerInfo, Verdict
 from elfsig.opened.places import find
 from elfsig.registry import load
 from elfsig.signers.pem import FileSigner
-from elfsig.trust.keyring import Ring, read_source
-from elfsig.trust.make import Material, Origin, key_from_public
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.keyring import read_source
+from elfsig.trust.make import key_from_public
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from tests.support.cms import identity, issued

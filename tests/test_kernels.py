@@ -27,8 +27,9 @@ from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_m
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import choose, for_module, for_release
 from elfsig.model import Basis
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.make import key_from_certificate, key_from_public
+from elfsig.trust.ring import Ring
 from tests.support import elf, verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, ring, signer_info
 from tests.support.opened import opened

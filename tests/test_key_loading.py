@@ -18,8 +18,9 @@ from elfsig.kernels.loading import Loading
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.x509_parser import date_fault
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, key_from_certificate
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.make import key_from_certificate
+from elfsig.trust.ring import Ring
 from tests.support.cms import (
     NULL,
     Identity,

@@ -19,9 +19,10 @@ from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
 from elfsig.errors import EditRefused, ParseError, SigningError
 from elfsig.model import FileReport, Pair, SignatureReport, SignOptions, Verdict
 from elfsig.signers.gpg import GpgSigner
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, key_from_public
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.make import key_from_public
 from elfsig.trust.openpgp import read
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.sign import SignResult, choose_pair, sign
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.verify.examine import Question, examine

@@ -15,9 +15,9 @@ from elfsig.cli.app import elfsig
 from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import SignOptions, Verdict
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material
+from elfsig.trust.entries import Material
 from elfsig.trust.openpgp import read
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.verify.examine import Question, examine

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from elfsig import registry
 from elfsig.model import SectionInfo, SignatureReport, SignOptions, Verdict
-from elfsig.trust.keyring import Ring
+from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Question, examine, signatures_at
 from elfsig_formats.variants import lenient

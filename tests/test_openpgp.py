@@ -27,7 +27,8 @@ from elfsig.envelopes.openpgp.packets import (
 from elfsig.errors import KeySourceError, ParseError, SigningError
 from elfsig.model import Key, Outcome, SignOptions, Verdict
 from elfsig.signers.pem import FileSigner
-from elfsig.trust.make import Origin, key_from_public
+from elfsig.trust.entries import Origin
+from elfsig.trust.make import key_from_public
 from elfsig.trust.openpgp import is_ring, public_key, read, scan
 from tests.support.openpgp import Keys, message, signer
 
@@ -426,7 +427,7 @@ def test_dsa_groups_of_sizes_that_only_gnupg_1_made() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_rings_are_found_inside_a_kernel_image(kind: str) -> None:
     image = b"\x99\x01\xa2\x04junk" * 500 + make_ring(signer(kind), "Kernel Maker") + bytes(3000)
-    (key,) = scan(image)
+    (key,) = scan(image, Origin("vmlinux", proven="builtin"))
     assert key.label == "Kernel Maker"
     assert ("openpgp", key_id_of(signer(kind).public, 0)) in key.ids
 
@@ -467,7 +468,7 @@ def test_parsing_raises_nothing_but_parse_errors(data: bytes, lenient: bool) -> 
 @given(st.one_of(st.binary(max_size=200), damaged()))
 def test_rings_raise_nothing_but_key_source_errors(data: bytes) -> None:
     is_ring(data)
-    scan(data)
+    scan(data, Origin("vmlinux"))
     try:
         keys = read(data, "ring", "user", True)
     except KeySourceError:

@@ -18,9 +18,9 @@ from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused
 from elfsig.model import SignOptions, Verdict
 from elfsig.opened.places import find
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material
+from elfsig.trust.entries import Material
 from elfsig.trust.openpgp import read
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.inspect.digest import streams

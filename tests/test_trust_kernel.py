@@ -19,8 +19,9 @@ from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
 from elfsig.trust import builtin, decompress, kernel_image
-from elfsig.trust.keyring import Ring, load, read_source
-from elfsig.trust.make import Origin
+from elfsig.trust.entries import Origin
+from elfsig.trust.keyring import load, read_source
+from elfsig.trust.ring import Ring
 from tests.support.debian import debian_modules, debian_vmlinuz
 from tests.support.keysources import (
     COMPRESSORS,
@@ -101,7 +102,7 @@ def test_list_of_one_and_the_revoked_list() -> None:
 
 def test_without_a_delimited_list_the_role_is_unknown() -> None:
     found = keys(unpacked(BUILD, STRAY))
-    assert [(k.role, k.trusted) for k in found] == [("embedded", True)] * 2
+    assert [(k.role, k.trusted) for k in found] == [("embedded", False)] * 2
     assert "not known" in found[0].remarks[0].text
 
 

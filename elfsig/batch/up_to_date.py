@@ -12,8 +12,9 @@ from elfsig.model import Format, Keyring, PacketSigner, SignatureReport, Signer,
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.signers.gpg import GpgSigner
-from elfsig.trust.keyring import Ring, read_source
-from elfsig.trust.make import Origin
+from elfsig.trust.entries import Origin
+from elfsig.trust.keyring import read_source
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import choose_pair
 from elfsig.verbs.verify.examine import Question, signatures_at

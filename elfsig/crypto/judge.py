@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from elfsig.crypto.checks import Match, Unsupported
 from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose
 from elfsig.crypto.pkcs1 import from_number, open_padding
-from elfsig.model import Cause, Key, Keyring, Outcome, Signature, Verdict
+from elfsig.model import Cause, Key, Keyring, Outcome, Signature, Verdict, Why
 
 MISMATCH = Cause("mismatch", "the content or the signature was changed, or another key has the same id")
 
@@ -21,9 +21,8 @@ def judge(
     reason for a mismatch under an RSA key is worked out. A key that the user vouches for takes precedence
     over one that is merely tried.
     """
-    named = _unique(key for key_id in signature.key_ids for key in keys.find(key_id))
-    kinds = {kind for kind, _ in signature.key_ids} or {""}
-    tried = _unique(key for kind in sorted(kinds) for key in keys.nameless(kind) if key not in named)
+    named, tried = keys.candidates(signature.key_ids)
+    known = frozenset(named)
     failed: list[Key] = []
     hits: list[Key] = []
     try:
@@ -31,19 +30,15 @@ def judge(
             match = attempt(key)
             if match is Match.YES:
                 hits.append(key)
-            elif key in named or _is_maker(key, match, signature):
+            elif key in known or _is_maker(key, match, signature):
                 failed.append(key)
     except Unsupported as missing:
         return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be checked here")
     if hits:
-        return _matched(hits)
+        return _matched(hits, keys)
     if failed:
-        return _mismatched(signature, _most_telling(failed, signature), named, signed)
+        return _mismatched(signature, _most_telling(failed, signature), known, signed)
     return Outcome(Verdict.UNKNOWN_KEY, "none of the keys given is the one that made it")
-
-
-def _unique(keys: Iterable[Key]) -> list[Key]:
-    return list(dict.fromkeys(keys))
 
 
 def _is_maker(key: Key, match: Match, signature: Signature) -> bool:
@@ -63,24 +58,26 @@ def _most_telling(failed: Sequence[Key], signature: Signature) -> Key:
     return failed[0]
 
 
-def _matched(hits: Sequence[Key]) -> Outcome:
-    revoked = next((k for k in hits if k.role == "revoked"), None)
+def _matched(hits: Sequence[Key], keys: Keyring) -> Outcome:
+    """Valid by a key that somebody vouches for and nobody revokes; a revocation outweighs all else."""
+    for each in hits:
+        if (source := keys.revokes(key=each)) is not None:
+            text = f"matches, but {source} revokes this key"
+            why = Cause("revoked", text, {"source": source})
+            return Outcome(Verdict.UNTRUSTED, text, each, anchor=each, cause=why)
     key = next((k for k in hits if k.trusted), hits[0])
-    if revoked is not None:
-        text = f"matches, but {revoked.source} revokes this key"
-        why = Cause("revoked", text, {"source": revoked.source})
-        return Outcome(Verdict.UNTRUSTED, text, revoked, anchor=revoked, cause=why)
     if key.trusted:
         return Outcome(Verdict.VALID, None, key, anchor=key)
-    cause = None
     text = f"matches a key from {key.source}, which nobody vouched for"
-    if key.role == "recovered":
+    if key.why is Why.RECOVERED:
         text = f"{key.label}; who that is, is not established"
-        cause = Cause("recovered", text)
+    elif key.why is not Why.TRIED:
+        text = f"{text}: {key.why.text}"
+    cause = None if key.why is Why.TRIED else Cause(str(key.why), text)
     return Outcome(Verdict.UNTRUSTED, text, key, anchor=key, cause=cause)
 
 
-def _mismatched(signature: Signature, key: Key, named: Sequence[Key], signed: Signed | None) -> Outcome:
+def _mismatched(signature: Signature, key: Key, named: Set[Key], signed: Signed | None) -> Outcome:
     cause = MISMATCH
     if key not in named:
         cause = Cause("content-changed", f'the signature is genuine, by "{key.label}", over other content')

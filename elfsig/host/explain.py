@@ -17,7 +17,7 @@ from elfsig.model import KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
-from elfsig.trust.make import Material
+from elfsig.trust.entries import Material
 from elfsig.verbs.verify.kernel import Asked, KernelQuestion, ask
 
 

@@ -21,9 +21,10 @@ from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Mode
 from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
+from elfsig.trust.entries import Material, Origin, gather
 from elfsig.trust.kernel_image import contents
-from elfsig.trust.keyring import Ring, read_path
-from elfsig.trust.make import Material, Origin, gather
+from elfsig.trust.keyring import read_path
+from elfsig.trust.ring import Ring
 
 MODULE_DIRS = ("lib/modules", "usr/lib/modules")
 EFIVARS, MOKVARS = "sys/firmware/efi/efivars", "sys/firmware/efi/mok-variables"

@@ -144,6 +144,6 @@ def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:
             " a CA key instead, and sign with a key that it issued and whose certificate is in the signature."
         )
     return (
-        f"The key is there ({key.source}), but in the keyring {key.role}, which this kernel does not use for"
-        f" modules (it uses: {', '.join(sorted(roles))})."
+        f"The key is there ({key.source}), but in the keyring {key.keyring}, which this kernel does not use"
+        f" for modules (it uses: {', '.join(sorted(roles))})."
     )

@@ -1,6 +1,6 @@
 """The keyrings of a simulated kernel: which of the given keys it would hold, and where it would find them.
 
-Keys that were given without saying which keyring they belong to (role "user") stand for compiled-in ones.
+Keys that were given without saying which keyring they belong to ("user") stand for compiled-in ones.
 Keys that were merely to be tried are none that a kernel holds.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from elfsig.kernels.loading import Loading, machine_refuses
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key, KeyId
-from elfsig.trust.keyring import Ring
+from elfsig.trust.entries import RevokedHash
+from elfsig.trust.ring import FILE, Ring
 
-COMPILED_IN = frozenset({"builtin", "user", "embedded"})
-REVOKED = "revoked"
+COMPILED_IN = frozenset({"builtin", "user"})
 
 
 class KernelKeys:
@@ -23,14 +23,14 @@ class KernelKeys:
 
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
-        given = [key for key in ring.keys if _vouched(key)] if ring else []
+        given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
         judged = {key: profile.loads(key, fips=fips) for key in given}
         self.refused = {key: loading for key, loading in judged.items() if not loading.loaded}
         self.unusable = {
             key: loading for key, loading in judged.items() if loading.loaded and not loading.usable
         }
         self._loaded = [key for key in given if key not in self.refused]
-        self.revoked = [key for key in ring.keys if key.role == REVOKED] if ring else []
+        self.revoked = [key for key in ring.keys if ring.revokes(key=key) is not None] if ring else []
 
     @property
     def given(self) -> bool:
@@ -43,13 +43,13 @@ class KernelKeys:
 
     def ring_of(self, key: Key) -> str:
         """The keyring that this kernel puts a key into."""
-        if key.role in COMPILED_IN:
+        if key.keyring in COMPILED_IN:
             return "builtin"
-        return "platform" if self.not_on_machine(key) is not None else key.role
+        return "platform" if self.not_on_machine(key) is not None else key.keyring
 
     def not_on_machine(self, key: Key) -> str | None:
         """Why a machine owner key does not go to the machine keyring; None for one that does, and others."""
-        if key.role != "machine" or key.certificate is None:
+        if key.keyring != "machine" or key.certificate is None:
             return None
         return machine_refuses(key.certificate.der, self._profile)
 
@@ -66,25 +66,19 @@ class KernelKeys:
         return [key for key in known if key not in reached and key.ids & wanted]
 
     def revokes_key(self, key: Key) -> str | None:
-        """The source that revokes the public key of ``key``, whatever this kernel makes of that."""
-        return next((each.source for each in self.revoked if each.fingerprint == key.fingerprint), None)
+        """The source that revokes a key, whatever this kernel makes of that."""
+        return self._ring.revokes(key=key) if self._ring else None
+
+    def revokes(self, certificate: bytes) -> str | None:
+        """The source that revokes a DER certificate, None where none does."""
+        return self._ring.revokes(certificate) if self._ring else None
 
     def revokes_file(self, content: bytes) -> str | None:
-        """The SHA-256 of ``content`` in hex, where a revocation list names it."""
-        hashes = self._ring.revoked_hashes if self._ring else frozenset()
-        if not any(each.kind == "bin" and each.hash == "sha256" for each in hashes):
+        """The SHA-256 of ``content`` in hex, where a revocation list names it: kernels take no other hash."""
+        if self._ring is None or not self._ring.revokes_files:
             return None
         digest = hashlib.sha256(content).digest()
-        named = any((e.kind, e.hash, e.digest) == ("bin", "sha256", digest) for e in hashes)
-        return digest.hex() if named else None
-
-
-def _vouched(key: Key) -> bool:
-    """Vouched for by the user. A revocation takes that away in a verdict; whether it does so in a kernel
-    is the profile's business."""
-    if key.role in (REVOKED, "recovered"):
-        return False
-    return key.trusted or any(remark.code == "key-revoked" for remark in key.remarks)
+        return digest.hex() if RevokedHash(FILE, "sha256", digest) in self._ring.revoked_hashes else None
 
 
 def named(keys: Iterable[Key], ids: Sequence[KeyId]) -> list[Key]:

@@ -42,7 +42,7 @@ GOOD = Loading(True, True, None, "ok", "this kernel loads the key and can use it
 
 def judge(key: Key, profile: Profile, *, fips: bool = False) -> Loading:
     """What the kernel of ``profile`` makes of ``key``, in FIPS mode or not."""
-    if any(remark.code == "openpgp-subkey" for remark in key.remarks):
+    if key.subkey:
         return _refused("ENOPKG", "subkey", "it is a subkey, and this kernel loads primary keys only")
     if key.certificate is None:
         return next(_bare(key, profile, fips), GOOD)

@@ -18,7 +18,7 @@ from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profi
 from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
 from elfsig.model import Place
 from elfsig.opened.module import Module
-from elfsig.trust.keyring import Ring
+from elfsig.trust.ring import Ring
 
 
 def _not_built(case: Case) -> Accept:

@@ -6,7 +6,7 @@ In the order of verify_pkcs7_message_sig() (certs/system_keyring.c) and pkcs7_va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from elfsig.crypto.checks import Match, Unsupported
 from elfsig.envelopes.cms.chain import Embedded
@@ -54,10 +54,29 @@ def revoked(case: Case) -> Said:
 
 
 def _refuse_revoked(case: Case) -> Stop | None:
-    if _ask(case, case.keys.revoked) is not None:
-        return None
-    source = case.key.source if case.key else "a list"
-    return Stop("EKEYREJECTED", "revoked", f"made by a key that {source} revokes")
+    """The refusal of a module by a revoked key, or with a revoked certificate along its embedded chain."""
+    if _ask(case, case.keys.revoked) is None:
+        source = (case.key.revoked_by or case.key.source) if case.key else "a list"
+        return Stop("EKEYREJECTED", "revoked", f"made by a key that {source} revokes")
+    pool: list[Embedded] = case.found["pool"]
+    for link in (link for signer in case.found["signers"] for link in _links(signer, pool)):
+        certificate = link.key.certificate
+        who = case.keys.revokes(certificate.der) if certificate else None
+        if who is not None:
+            text = f"made by a key of {link.name}, whose embedded certificate {who} revokes"
+            return Stop("EKEYREJECTED", "revoked", text)
+    return None
+
+
+def _links(signer: Signer, pool: Sequence[Embedded]) -> Iterator[Embedded]:
+    """The embedded certificates from a signer on, each the issuer of the one before."""
+    link = signer.certificate
+    for _ in range(MAX_CHAIN):
+        if link is None:
+            return
+        yield link
+        below = link
+        link = next((c for c in pool if set(c.ids) & set(below.authority) and c is not below), None)
 
 
 def trust(case: Case) -> Said:
@@ -92,7 +111,7 @@ def _note_revocation(case: Case, key: Key) -> None:
 
 
 def _ring_words(key: Key) -> str:
-    return "counted as compiled in" if key.role in ("user", "embedded") else f"keyring {key.role}"
+    return "counted as compiled in" if key.keyring == "user" else f"keyring {key.keyring}"
 
 
 def _ask(case: Case, held: Sequence[Key]) -> Stop | None:

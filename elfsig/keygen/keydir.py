@@ -62,7 +62,7 @@ class Current(NamedTuple):
 def current(keydir: str) -> Current | None:
     """The newest pair, None where there is none yet. Raises ReadError where it is damaged."""
     from elfsig.crypto.certificate import parse
-    from elfsig.trust.make import load_spki
+    from elfsig.crypto.public_keys import load_spki
 
     link = os.path.join(keydir, CURRENT)
     if not os.path.lexists(link):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from elfsig.elf.words import ByteRange, ElfSummary
 from elfsig.model.format import Basis, Format, Pair
-from elfsig.model.key import Certificate, Key, KeyId, Keyring
+from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
 from elfsig.model.optional import Part, PublicForm, RsaBody
 from elfsig.model.place import Carrier, MagicInfo, Mark, Params, Place, PlaceKind, SectionInfo, TrailerInfo
@@ -25,6 +25,7 @@ __all__ = [
     "NO_FACTS",
     "Basis",
     "ByteRange",
+    "Candidates",
     "Carrier",
     "Cause",
     "Certificate",
@@ -39,6 +40,7 @@ __all__ = [
     "Key",
     "KeyId",
     "Keyring",
+    "Loss",
     "MagicInfo",
     "Mark",
     "Message",
@@ -50,6 +52,7 @@ __all__ = [
     "Piece",
     "Place",
     "PlaceKind",
+    "Provenance",
     "PublicForm",
     "Remark",
     "RsaBody",
@@ -60,4 +63,5 @@ __all__ = [
     "Signer",
     "TrailerInfo",
     "Verdict",
+    "Why",
 ]

@@ -1,8 +1,9 @@
-"""Public keys, the certificates they come with, and the contract of key rings."""
+"""Public keys as key sources give them, the certificates they come with, and the contract of key rings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from elfsig.lazy_dataclass import dataclass
@@ -32,14 +33,84 @@ KeyId = tuple[str, bytes]
 ("openpgp", 8 bytes), ("digsig1", 8 bytes), ("digsig2", 4 bytes)."""
 
 
+class Why(StrEnum):
+    """Why a key counts as vouched for, or why not. The value is a stable word, :attr:`text` the sentence."""
+
+    SOURCE = "source"
+    TRIED = "tried"
+    EMBEDDED = "embedded"
+    RECOVERED = "recovered"
+    UNBOUND = "unbound-subkey"
+    UNNAMED_LIST = "list-of-unknown-purpose"
+    NOT_FOR_MODULES = "not-for-modules"
+    UNKNOWN_PURPOSE = "unknown-purpose"
+    NOT_PINNED = "not-pinned"
+    REVOKED = "revoked"
+
+    @property
+    def text(self) -> str:
+        """The reason as the end of a sentence about the key."""
+        return _WHY[self]
+
+    @property
+    def yields_to_pin(self) -> bool:
+        """Whether naming the key by its fingerprint vouches for it all the same."""
+        return self not in (Why.RECOVERED, Why.REVOKED)
+
+
+_WHY = {
+    Why.SOURCE: "its source is trusted",
+    Why.TRIED: "it was given only to be tried",
+    Why.EMBEDDED: "it was found outside the lists of trusted keys in its file",
+    Why.RECOVERED: "it was computed from signatures",
+    Why.UNBOUND: "no valid signature of its primary key binds this subkey",
+    Why.UNNAMED_LIST: "its EFI signature list has a name that says nothing of its purpose",
+    Why.NOT_FOR_MODULES: "its EFI variable holds no keys for modules",
+    Why.UNKNOWN_PURPOSE: "its file does not say what the key is for",
+    Why.NOT_PINNED: "it is not among the pinned keys",
+    Why.REVOKED: "a list of revoked keys names it",
+}
+
+
+class Provenance(NamedTuple):
+    """Where in a key source an entry stands.
+
+    ``file``: the path; ``offset``: bytes from the start of the (unpacked) file; ``list``: the list it is
+    on, such as "dbx" or "builtin"; ``container``: the form it was read from, with a signer where it has one.
+    """
+
+    file: str
+    offset: int | None = None
+    list: str | None = None
+    container: str | None = None
+
+
+class Loss(NamedTuple):
+    """Something in a key source that could not be read: ``what`` it was, ``reason`` why, ``offset`` where."""
+
+    file: str
+    what: str
+    reason: str
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" at {self.offset:#x}"
+        return f"{self.file}: {self.what}{where}: {self.reason}"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One public key from a key source.
+    """One entry of a key source: a public key, and what its source says of it.
 
-    ``public`` is the cryptography library's object. ``ids`` are all the names it can be looked up by.
-    ``trusted`` is True for ``--trust`` sources, False for keys that are merely tried. ``role`` is the
-    keyring it comes from: user, builtin, embedded, secondary, machine, platform, revoked, recovered.
-    ``fingerprint`` is the SHA-256 over the DER subjectPublicKeyInfo, in hex.
+    ``public`` is the cryptography library's object, None for a key that cannot be used here. ``ids`` are
+    all the names it can be looked up by. ``keyring`` is the kernel keyring that the data itself proves, or
+    to which the user assigned a vouched key: user, builtin, secondary, machine or platform.
+    ``vouched``: somebody stands for the key: the source's own list, and the user for the source; ``why``
+    says on what ground, or why not. ``revoked``: this entry is a revocation. ``revoked_by`` is the source of
+    another entry that revokes this one; only a ring can know that.
+    ``subkey``: an OpenPGP subkey, which kernels do not load.
+    ``fingerprint`` is the SHA-256 over the DER SubjectPublicKeyInfo in its normal form (EC points
+    uncompressed, algorithm identifiers as RFC 3279 has them), in hex.
     """
 
     public: Any
@@ -48,14 +119,31 @@ class Key:
     curve: str | None
     ids: frozenset[KeyId]
     source: str
-    role: str
-    trusted: bool
+    keyring: str
+    vouched: bool
     fingerprint: str
     label: str
     certificate: Certificate | None = None
     openpgp_fingerprint: bytes | None = None
     created: int | None = None
     remarks: tuple[Remark, ...] = ()
+    why: Why = Why.SOURCE
+    revoked: bool = False
+    revoked_by: str | None = None
+    provenance: Provenance | None = None
+    subkey: bool = False
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a signature by this key is valid: vouched for, and revoked nowhere."""
+        return self.vouched and not self.revoked and self.revoked_by is None
+
+    @property
+    def role(self) -> str:
+        """One word for reports: its keyring, or revoked, recovered, embedded. Nothing is decided by it."""
+        if self.revoked:
+            return "revoked"
+        return str(self.why) if self.why in (Why.RECOVERED, Why.EMBEDDED) else self.keyring
 
     def __repr__(self) -> str:
         return brief(self)
@@ -100,18 +188,48 @@ def _restored(spki: bytes | None, *rest: Any) -> Key:
     return Key(load_der_public_key(spki), *rest)
 
 
+class Candidates(NamedTuple):
+    """The keys of a ring that may have made a signature.
+
+    ``named`` have one of the ids that the signature gives; ``nameless`` have no id of these kinds at all
+    and can only be tried. Both have trusted keys first.
+    """
+
+    named: tuple[Key, ...]
+    nameless: tuple[Key, ...]
+
+
 class Keyring(Protocol):
-    """Keys to check against. ``elfsig.trust.keyring`` makes them from sources."""
+    """Keys to check against. ``elfsig.trust.ring`` makes them from entries."""
 
     @property
     def keys(self) -> Sequence[Key]:
-        """Every key, trusted ones first."""
+        """Every key, trusted ones first; revocations are among them."""
+        ...
+
+    def candidates(self, ids: Iterable[KeyId]) -> Candidates:
+        """The keys that may have made a signature which gives these ids."""
         ...
 
     def find(self, key_id: KeyId) -> Sequence[Key]:
-        """Keys that bear this id, trusted ones first."""
+        """Keys with this id, trusted ones first."""
         ...
 
     def nameless(self, kind: str) -> Sequence[Key]:
         """Keys that have no id of this kind at all, which can therefore only be tried."""
+        ...
+
+    @property
+    def revokes_files(self) -> bool:
+        """Whether any list names files by their hash: only then they need to be hashed for it."""
+        ...
+
+    def revokes(
+        self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
+    ) -> str | None:
+        """The source that revokes any of these, None where none does.
+
+        ``certificate`` is DER; ``key`` an entry or a fingerprint as in :attr:`Key.fingerprint`; ``file``
+        the content of a file, which lists name by its hash.
+        """
         ...

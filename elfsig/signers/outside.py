@@ -20,11 +20,10 @@ from elfsig.crypto import der
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.hashes import HASHES
-from elfsig.crypto.public_keys import public_kind
+from elfsig.crypto.public_keys import load_spki, public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 from elfsig.signers.pem import certificates, padded_digest, validity
-from elfsig.trust.make import load_spki
 
 
 class Request(NamedTuple):

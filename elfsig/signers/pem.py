@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
-from elfsig.crypto.public_keys import public_kind
+from elfsig.crypto.public_keys import load_spki, public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
-from elfsig.trust.make import load_spki
 
 Ask = Callable[[str], bytes]
 """Gives the passphrase for what it is called with; raises SigningError where there is none."""

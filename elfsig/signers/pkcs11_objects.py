@@ -146,7 +146,7 @@ def _rsa(key: Any, public: Any) -> Any:
 def _ec(key: Any, public: Any) -> Any:
     from pkcs11 import Attribute
 
-    from elfsig.trust.make import load_spki
+    from elfsig.crypto.public_keys import load_spki
 
     params = attribute(public, Attribute.EC_PARAMS) if public is not None else None
     point = attribute(public, Attribute.EC_POINT) if public is not None else None

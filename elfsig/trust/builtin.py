@@ -1,6 +1,6 @@
 """Finding certificates in an unpacked kernel, and which of them are on its trusted list.
 
-The list (certs/system_certificates.S) is certificates one behind the other, the build's own first, then
+The list (certs/system_certificates.S) is certificates one after the other, the build's own first, then
 perhaps a reserved area of zeros and a count, then, aligned to 8: the size of the list, and from 5.13 on,
 aligned again, the size of the build's own. Both are of the machine's word size. The list of revoked
 certificates (certs/revocation_certificates.S, 5.13 on) is followed by one size only. Kernels before 3.13
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,6 +24,15 @@ START = re.compile(rb"\x30\x82..\x30[\x81\x82]", re.DOTALL)
 ZEROS = re.compile(rb"\0*")
 WORDS = ("<Q", ">Q", "<I", ">I")
 MAX_FOUND = 4096
+MAX_LIST = 1 << 20
+BANNER = re.compile(rb"Linux version ([0-9]{1,2})\.([0-9]{1,3})")
+PUBLIC_KEY = re.compile(
+    rb"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\0\x03\x82"  # rsaEncryption, NULL, a BIT STRING
+    rb"|\x2a\x86\x48\xce\x3d\x02\x01\x06[\x05-\x09].{5,9}?\x03[\x20-\x81]",  # ecPublicKey, a curve, that
+    re.DOTALL,
+)
+PUBLIC_KEY_OR_NAME = re.compile(PUBLIC_KEY.pattern + rb"|\x06\x03\x55\x04\x03", re.DOTALL)
+"""The middle of an RSA or EC SubjectPublicKeyInfo (RFC 3279 2.3.1, RFC 5480 2); a commonName's identifier."""
 
 SYMBOLS = (
     ("builtin", b"system_certificate_list", b"system_certificate_list_size"),
@@ -30,7 +40,7 @@ SYMBOLS = (
     ("builtin", b"modsign_certificate_list", b"modsign_certificate_list_end"),
     ("revoked", b"revocation_certificate_list", b"revocation_certificate_list_size"),
 )
-"""Role, first symbol, and the one behind the list (a size variable also lies behind it)."""
+"""Role, first symbol, and the one after the list (a size variable also comes after it)."""
 
 
 class Found(NamedTuple):
@@ -45,17 +55,63 @@ class Found(NamedTuple):
         return self.at + len(self.parsed.certificate.der)
 
 
+class Span(NamedTuple):
+    """A list of certificates, by the role of what is on it."""
+
+    start: int
+    end: int
+    role: str
+
+
+class Gap(NamedTuple):
+    """A part of a list that could not be read: the list's role, where the part is, and why."""
+
+    role: str
+    at: int
+    reason: str
+
+
+class Lists(NamedTuple):
+    """The certificates of an unpacked kernel, in order, and the gaps in its lists."""
+
+    found: list[Found]
+    gaps: list[Gap]
+
+
 def certificates(data: bytes) -> list[Found]:
     """Every certificate in ``data``, in order, each with the role that the data itself proves."""
+    return lists(data).found
+
+
+def lists(data: bytes) -> Lists:
+    """Every certificate in ``data`` with the role that the data itself proves, and what a list has else."""
     found = list(_scan(data))
-    spans = _symbol_spans(data) if found else []
-    if not any(role == "builtin" for _, _, role in spans):
-        spans += _sized_spans(data, found)
-    return [each._replace(role=_role(each, spans)) for each in found]
+    spans, gaps = (_symbol_spans(data) if found else []), []
+    if not any(span.role == "builtin" for span in spans):
+        sized = _sized_lists(data, found)
+        spans += sized.spans
+        gaps += sized.unclear
+    gaps += [gap for span in spans for gap in _gaps(data, span, found)]
+    broken = {gap.role for gap in gaps}
+    return Lists([each._replace(role=_role(each, spans, broken)) for each in found], gaps)
 
 
-def _role(each: Found, spans: list[tuple[int, int, str]]) -> str:
-    return next((role for start, end, role in spans if start <= each.at and each.end <= end), "embedded")
+def _role(each: Found, spans: list[Span], broken: set[str]) -> str:
+    """What is on a list of the kernel's own keys counts only where all of that list can be read."""
+    of = (span.role for span in spans if span.start <= each.at and each.end <= span.end)
+    return next((role for role in of if role == "revoked" or role not in broken), "embedded")
+
+
+def _gaps(data: bytes, span: Span, found: list[Found]) -> Iterator[Gap]:
+    """Where on a list there is something other than certificates, one directly after the other."""
+    at = span.start
+    for each in found:
+        if span.start <= each.at and each.end <= span.end:
+            if each.at != at:
+                yield Gap(span.role, at, f"{each.at - at} bytes that are not a certificate")
+            at = each.end
+    if any(data[at : span.end]):
+        yield Gap(span.role, at, f"{span.end - at} bytes that are not a certificate")
 
 
 def _scan(data: bytes) -> Iterator[Found]:
@@ -71,7 +127,7 @@ def _scan(data: bytes) -> Iterator[Found]:
 
 
 def _runs(found: list[Found]) -> Iterator[list[Found]]:
-    """Certificates that lie one directly behind the other."""
+    """Certificates that directly follow each other."""
     run: list[Found] = []
     for each in found:
         if run and run[-1].end != each.at:
@@ -82,35 +138,82 @@ def _runs(found: list[Found]) -> Iterator[list[Found]]:
         yield run
 
 
-def _sized_spans(data: bytes, found: list[Found]) -> list[tuple[int, int, str]]:
-    """Lists that are followed by their size; with one size only, the other list decides what it is."""
-    spans, single = [], []
+class _Sized(NamedTuple):
+    """Lists that their sizes delimit, and the places of those of which it is unclear what they list."""
+
+    spans: list[Span]
+    unclear: list[Gap]
+
+
+def _sized_lists(data: bytes, found: list[Found]) -> _Sized:
+    """Lists that are followed by their size or sizes.
+
+    Two sizes only the kernel's own keys have. One size is that of the revoked ones where there is such a
+    list; else it is theirs, before 5.13 or with the second one elsewhere, as long as nothing else in the
+    data can have been a list.
+    """
+    spans: list[Span] = []
+    single: list[tuple[int, int]] = []
     for run in _runs(found):
         start, end = run[0].at, run[-1].end
-        sizes = _sizes_behind(data, start, end, run[0].end - start)
+        sizes = _sizes_after(data, start, end, run[0].end - start)
         if sizes == 2:
-            spans.append((start, end, "builtin"))
+            spans.append(Span(start, end, "builtin"))
         elif sizes == 1:
             single.append((start, end))
+        elif (longer := _longer(data, start, end)) is not None:
+            single.append((longer, end))
     role = "revoked" if spans else "builtin"
-    return spans + [(start, end, role) for start, end in single]
+    unclear = [] if spans or not single or (len(single) == 1 and not _remains(data, found)) else single
+    gaps = [Gap("revoked", start, "what this list is for cannot be told") for start, _ in unclear]
+    return _Sized(spans + [Span(start, end, role) for start, end in single], gaps)
 
 
-def _sizes_behind(data: bytes, start: int, end: int, first: int) -> int:
-    """How many of the two sizes stand behind the list ``start:end``: 0, 1 or 2."""
+def _remains(data: bytes, found: list[Found]) -> bool:
+    """Whether there is something of a certificate outside of those that could be read.
+
+    In a kernel, names alone are no sign of one: its self tests have signatures that name their signer.
+    """
+    starts = [each.at for each in found]
+    marks = PUBLIC_KEY if BANNER.search(data) else PUBLIC_KEY_OR_NAME
+    for mark in marks.finditer(data):
+        nr = bisect_right(starts, mark.start()) - 1
+        if nr < 0 or found[nr].end <= mark.start():
+            return True
+    return False
+
+
+def _places(data: bytes, end: int) -> list[int]:
+    """Where the size of a list that ends at ``end`` may be: aligned, after perhaps a reserved area."""
     zeros = ZEROS.match(data, end)
     reserved = zeros.end() if zeros else end
+    places = {end + 7 & ~7, end + 3 & ~3, reserved & ~7, (reserved & ~7) + 8, reserved & ~3}
+    return sorted(at for at in places if at >= end)
+
+
+def _sizes_after(data: bytes, start: int, end: int, first: int) -> int:
+    """How many of the two sizes stand after the list ``start:end``: 0, 1 or 2."""
     best = 0
-    for at in sorted({end + 7 & ~7, end + 3 & ~3, reserved & ~7, (reserved & ~7) + 8, reserved & ~3}):
+    for at in _places(data, end):
         for word in WORDS:
             size = struct.calcsize(word)
-            if at < end or _word(data, at, word) != end - start:
+            if _word(data, at, word) != end - start:
                 continue
             best = max(best, 1)
             second = {_word(data, at + size, word), _word(data, at + size + 7 & ~7, word)}
             if first in second:
                 return 2
     return best
+
+
+def _longer(data: bytes, start: int, end: int) -> int | None:
+    """Where the list starts whose size after ``end`` says that it is longer than what could be read of it."""
+    for at in _places(data, end):
+        for word in WORDS:
+            size = _word(data, at, word)
+            if size and end - start < size <= min(end, MAX_LIST) and START.match(data, end - size):
+                return end - size
+    return None
 
 
 def _word(data: bytes, at: int, word: str) -> int | None:
@@ -120,7 +223,7 @@ def _word(data: bytes, at: int, word: str) -> int | None:
     return value
 
 
-def _symbol_spans(data: bytes) -> list[tuple[int, int, str]]:
+def _symbol_spans(data: bytes) -> list[Span]:
     """The lists that symbols of an ELF vmlinux delimit, as file offsets."""
     if not data.startswith(ELF_MAGIC):
         return []
@@ -130,7 +233,7 @@ def _symbol_spans(data: bytes) -> list[tuple[int, int, str]]:
     except ParseError:
         return []
     return [
-        (places[first], places[last], role)
+        Span(places[first], places[last], role)
         for role, first, last in SYMBOLS
         if first in places and places[first] < places.get(last, 0)
     ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from elfsig.errors import ParseError
-from elfsig.trust.make import Material, Origin, key_from_public, material
+from elfsig.trust.entries import Material, Origin, material
+from elfsig.trust.make import key_from_public
 
 HEADER = 7
 

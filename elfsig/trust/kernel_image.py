@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.errors import ParseError
-from elfsig.model import Key, Remark
+from elfsig.model import Key, Loss, Remark, Why
 from elfsig.trust import builtin, decompress, merkle, openpgp
-from elfsig.trust.make import Material, MerkleRoot, Origin, key_from_parsed, material
+from elfsig.trust.entries import REVOKED, Material, Origin, complete, gather, material
+from elfsig.trust.make import key_from_parsed
 
 BZIMAGE_MAGIC, BZIMAGE_AT = b"HdrS", 0x202
 PAYLOAD_PROTOCOL = 0x208
@@ -29,7 +30,9 @@ DEPTH = 3
 ATTEMPTS = 256
 """Streams that are tried in a container of unknown kind."""
 
-BUILTIN, REVOKED = "builtin", "revoked"
+BUILTIN = "builtin"
+RINGS_UNTIL = (3, 7)
+"""The first kernel that holds certificates instead of an OpenPGP ring (kernel/modsign_certificate.S)."""
 
 
 def is_kernel(data: bytes) -> bool:
@@ -55,43 +58,87 @@ def is_vmlinux(data: bytes) -> bool:
     return int.from_bytes(data[16:18], "big" if data[5] == ELFDATA2MSB else "little") in (ET_EXEC, ET_DYN)
 
 
-def is_anything(data: bytes) -> bool:
-    """Whatever nobody else claims may be a container that holds a kernel."""
-    return True
-
-
 def read(data: bytes, origin: Origin) -> Material:
     """The keys in a kernel image: of its certificates, of an OpenPGP ring of the section eras, and the root
     of its modules' hashes.
 
-    Those of a list that the image itself delimits have the role builtin. Where there is such a list,
-    certificates outside it (self tests, wireless regulation, a Secure Boot signer) are not vouched for by
-    whoever vouches for the image. Raises ParseError.
+    Only those of a list that the image itself delimits are on the keyring builtin, and of the ring that
+    kernels before 3.7 had; those of its list of revoked certificates are revocations. All others (self
+    tests, wireless regulation, a Secure Boot signer, what else is packed with the kernel) are not vouched
+    for by whoever vouches for the image. Raises ParseError, and KeySourceError for a list of revocations
+    that cannot be read completely.
     """
-    best: list[Key] = []
-    roots: list[MerkleRoot] = []
-    for content in contents(data):
-        roots += [root] if (root := merkle.from_image(content, origin)) else []
-        keys = list(_keys(builtin.certificates(content), origin))
-        if not any(key.role == BUILTIN for key in keys):
-            keys += openpgp.scan(content, origin.source, origin.role or BUILTIN, origin.trusted)
-        best = best or keys
-        if any(key.role in (BUILTIN, origin.role) for key in keys):
-            return replace(material(keys), merkle_roots=tuple(roots))
-    if not best and not roots:
+    found = _read(data, replace(origin, container="kernel image"), is_kernel(data))
+    if not found:
         raise ParseError("no certificate and no key ring in it", code="no-certificate")
-    return replace(material(best), merkle_roots=tuple(roots))
+    return found
 
 
-def _keys(found: list[builtin.Found], origin: Origin) -> Iterator[Key]:
-    delimited = any(each.role == BUILTIN for each in found)
-    for each in found:
-        key = key_from_parsed(each.parsed, replace(origin, role=origin.role or each.role))
+def read_container(data: bytes, origin: Origin) -> Material | None:
+    """The keys of a kernel in a file of unknown form: None unless what is in it proves to be a kernel.
+
+    Proof is a list that it delimits itself, the root of its modules' hashes, or its banner with an
+    OpenPGP ring.
+    """
+    found = _read(data, replace(origin, container="kernel image"), False)
+    proven = any(key.keyring == BUILTIN or key.revoked for key in found.keys) or found.merkle_roots
+    return found if proven else None
+
+
+def _read(data: bytes, origin: Origin, kernel: bool) -> Material:
+    parts: list[Material] = []
+    for content in contents(data):
+        parts.append(part := _content(content, origin, kernel))
+        if any(key.keyring == BUILTIN for key in part.keys) and not origin.revoking:
+            roots = tuple(root for each in parts for root in each.merkle_roots)
+            return replace(part, merkle_roots=roots)
+    if origin.revoking:
+        return gather(parts)
+    best = next((each for each in parts if each.keys), Material())
+    return replace(best, merkle_roots=tuple(root for each in parts for root in each.merkle_roots))
+
+
+def _content(content: bytes, origin: Origin, kernel: bool) -> Material:
+    """The keys in one unpacked content; ``kernel``: the file around it is a kernel image by its marks."""
+    root = merkle.from_image(content, origin)
+    held = builtin.lists(content)
+    keys = list(_keys(held, origin))
+    if not any(each.role == BUILTIN for each in held.found):
+        keys += openpgp.scan(content, _ring_origin(content, origin, kernel))
+    losses = {role: tuple(_losses(held, role, origin)) for role in (REVOKED, BUILTIN)}
+    complete(Material(losses=losses[REVOKED]), replace(origin, keyring=REVOKED))
+    return replace(material(keys, losses[BUILTIN]), merkle_roots=(root,) if root else ())
+
+
+def _losses(held: builtin.Lists, role: str, origin: Origin) -> Iterator[Loss]:
+    for gap in held.gaps:
+        if gap.role == role:
+            yield Loss(origin.source, f"list of {role} certificates", gap.reason, gap.at)
+
+
+def _ring_origin(content: bytes, origin: Origin, kernel: bool) -> Origin:
+    """Of an OpenPGP ring: what kernels before 3.7 trusted. A later one has none, whatever lies in it."""
+    banner = builtin.BANNER.search(content)
+    era = (int(banner[1]), int(banner[2])) < RINGS_UNTIL if banner else kernel
+    return replace(origin, proven=BUILTIN, list="ring") if era else origin.only_tried(Why.EMBEDDED)
+
+
+def _keys(held: builtin.Lists, origin: Origin) -> Iterator[Key]:
+    delimited = any(each.role == BUILTIN for each in held.found)
+    for each in held.found:
+        key = key_from_parsed(each.parsed, _origin(each, origin))
         if each.role != BUILTIN:
-            remark = _remark(each.role, delimited)
-            trusted = key.trusted and not delimited and each.role != REVOKED
-            key = replace(key, trusted=trusted, remarks=(*key.remarks, remark))
+            key = replace(key, remarks=(*key.remarks, _remark(each.role, delimited)))
         yield key
+
+
+def _origin(each: builtin.Found, origin: Origin) -> Origin:
+    placed = origin.at(each.at)
+    if each.role == REVOKED:
+        return replace(placed, keyring=REVOKED, list=REVOKED)
+    if each.role == BUILTIN:
+        return replace(placed, proven=BUILTIN, list=BUILTIN)
+    return placed.only_tried(Why.EMBEDDED)
 
 
 def _remark(role: str, delimited: bool) -> Remark:

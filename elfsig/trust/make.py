@@ -4,95 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from dataclasses import replace
+from typing import Any
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import Parsed, element, parse
 from elfsig.crypto.names import shown_name, signer_name
-from elfsig.crypto.public_keys import public_kind
+from elfsig.crypto.public_keys import describe, encode_spki, load_spki
 from elfsig.envelopes.cms.types import magnitude
-from elfsig.errors import KeySourceError, ParseError
+from elfsig.errors import ParseError
 from elfsig.model import Key, KeyId, Remark
+from elfsig.trust.entries import Origin
 
 PRIVATE_KEY = "holds a private key; give the certificate or the public key instead"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where keys come from: ``source`` as the user named it, what is said of its keys by the user.
-
-    ``role`` is None where the source itself may decide; ``trusted`` as in :class:`elfsig.model.Key`.
-    """
-
-    source: str
-    role: str | None = None
-    trusted: bool = True
-
-
-class RevokedHash(NamedTuple):
-    """A revocation by hash: ``kind`` "bin" (of content) or "tbs" (of a TBSCertificate), ``hash`` its name."""
-
-    kind: str
-    hash: str
-    digest: bytes
-
-
-class MerkleRoot(NamedTuple):
-    """Root of a tree of module hashes: 32 bytes SHA-256, and the tree's number of levels."""
-
-    digest: bytes
-    levels: int
-    source: str
-    trusted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What one source held. ``unusable`` are keys whose algorithm cannot be checked here: listed only."""
-
-    keys: tuple[Key, ...] = ()
-    unusable: tuple[Key, ...] = ()
-    revoked_hashes: frozenset[RevokedHash] = frozenset()
-    merkle_roots: tuple[MerkleRoot, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything that a signature could be checked against."""
-        return bool(self.keys or self.revoked_hashes or self.merkle_roots)
-
-
-def gather(materials: Iterable[Material]) -> Material:
-    """One material out of several, in order."""
-    parts = tuple(materials)
-    return Material(
-        tuple(key for part in parts for key in part.keys),
-        tuple(key for part in parts for key in part.unusable),
-        frozenset().union(*(part.revoked_hashes for part in parts)),
-        tuple(root for part in parts for root in part.merkle_roots),
-    )
-
-
-def material(keys: Iterable[Key]) -> Material:
-    """Keys, parted into those that can be used and those that can only be listed."""
-    every = tuple(keys)
-    return Material(
-        tuple(key for key in every if key.public is not None),
-        tuple(key for key in every if key.public is None),
-    )
-
-
-def describe(public: Any) -> tuple[str, int, str | None]:
-    """(algorithm, bits, curve) of a public key of the cryptography library.
-
-    Raises KeySourceError for a kind of key that makes no signatures (X25519, say).
-    """
-    kind = public_kind(public)
-    if kind is None:
-        raise KeySourceError(f"a {type(public).__name__} makes no signatures", code="key-algorithm")
-    return kind
 
 
 def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
@@ -131,20 +55,6 @@ def _key_bits(spki: bytes) -> bytes:
     return spki[bits.body + 1 : bits.end]
 
 
-def _spki(public: Any) -> bytes:
-    encoded: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return encoded
-
-
-def load_spki(spki: bytes) -> Any | None:
-    """The public key in a DER SubjectPublicKeyInfo, None where the library does not know or refuses it."""
-    try:
-        public = load_der_public_key(spki)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return None if public_kind(public) is None else public
-
-
 def key_from_public(
     public: Any, origin: Origin, *, ids: Iterable[KeyId] = (), label: str = "", **more: Any
 ) -> Key:
@@ -153,7 +63,7 @@ def key_from_public(
     ``more`` are further fields of :class:`elfsig.model.Key`. Raises KeySourceError (see :func:`describe`).
     """
     algorithm, bits, curve = describe(public)
-    spki = _spki(public)
+    spki = encode_spki(public)
     return Key(
         public=public,
         algorithm=algorithm,
@@ -161,10 +71,13 @@ def key_from_public(
         curve=curve,
         ids=frozenset(_public_ids(public, algorithm, spki)) | frozenset(ids),
         source=origin.source,
-        role=origin.role or "user",
-        trusted=origin.trusted,
+        keyring=origin.ring_name,
+        vouched=origin.vouches,
         fingerprint=hashlib.sha256(spki).hexdigest(),
         label=label or f"{algorithm}-{bits} public key",
+        why=origin.reason,
+        revoked=origin.revoking,
+        provenance=origin.provenance,
         **more,
     )
 
@@ -189,11 +102,14 @@ def _unusable(spki: bytes, origin: Origin) -> Key:
         curve=None,
         ids=frozenset(),
         source=origin.source,
-        role=origin.role or "user",
-        trusted=origin.trusted,
+        keyring=origin.ring_name,
+        vouched=origin.vouches,
         fingerprint=hashlib.sha256(spki).hexdigest(),
         label=f"public key of algorithm {oid}",
         remarks=(Remark("key-unsupported", f"public key algorithm {oid} cannot be checked"),),
+        why=origin.reason,
+        revoked=origin.revoking,
+        provenance=origin.provenance,
     )
 
 

@@ -11,8 +11,8 @@ import re
 from elfsig.elf.table import MAGIC, ElfTable
 from elfsig.envelopes.merkle import HASH_SIZE, MAX_LEVELS, merkle_id
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.model import Key
-from elfsig.trust.make import MerkleRoot, Origin
+from elfsig.model import Key, Why
+from elfsig.trust.entries import MerkleRoot, Origin
 
 SECTION = b".module_hashes"
 _WORDS = re.compile(r"merkle:([0-9a-fA-F]{64})/([0-9]{1,2})")
@@ -26,7 +26,8 @@ def from_words(text: str, trusted: bool = True) -> MerkleRoot:
             f"{text}: expected merkle:HEX/LEVELS, 64 hex digits and at most {MAX_LEVELS} levels",
             code="merkle-root",
         )
-    return MerkleRoot(bytes.fromhex(found[1]), int(found[2]), text, trusted)
+    why = Why.SOURCE if trusted else Why.TRIED
+    return MerkleRoot(bytes.fromhex(found[1]), int(found[2]), text, trusted, why)
 
 
 def from_image(content: bytes, origin: Origin) -> MerkleRoot | None:
@@ -42,7 +43,8 @@ def from_image(content: bytes, origin: Origin) -> MerkleRoot | None:
     levels = int.from_bytes(data[:4], "big" if table.layout.order == ">" else "little")
     if len(data) < 4 + HASH_SIZE or levels > MAX_LEVELS or not any(data[4 : 4 + HASH_SIZE]):
         return None
-    return MerkleRoot(data[4 : 4 + HASH_SIZE], levels, origin.source, origin.trusted)
+    digest = data[4 : 4 + HASH_SIZE]
+    return MerkleRoot(digest, levels, origin.source, origin.vouches, origin.reason, builtin=True)
 
 
 def as_key(root: MerkleRoot) -> Key:
@@ -54,8 +56,9 @@ def as_key(root: MerkleRoot) -> Key:
         curve=None,
         ids=frozenset({("merkle", merkle_id(root.levels, root.digest))}),
         source=root.source,
-        role="builtin" if not root.source.startswith("merkle:") else "user",
-        trusted=root.trusted,
+        keyring="builtin" if root.builtin else "user",
+        vouched=root.trusted,
         fingerprint=root.digest.hex(),
         label=f"root of {root.levels} levels of module hashes",
+        why=root.why,
     )

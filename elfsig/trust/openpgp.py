@@ -31,7 +31,8 @@ from elfsig.envelopes.openpgp.packets import (
 )
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Remark
-from elfsig.trust.make import PRIVATE_KEY, Material, Origin, key_from_public, material
+from elfsig.trust.entries import Material, Origin, material
+from elfsig.trust.make import PRIVATE_KEY, key_from_public
 
 KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28
 SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ignore these")
@@ -53,12 +54,12 @@ def is_ring(data: bytes) -> bool:
     return first.tag in _RING_TAGS and first.body[:1] in _KEY_VERSIONS
 
 
-def read(data: bytes, source: str, role: str, trusted: bool) -> list[Key]:
+def read(data: bytes, source: str, keyring: str | None = None, vouched: bool = True) -> list[Key]:
     """The RSA and DSA keys of a ring, primary keys and subkeys, in order.
 
     Raises KeySourceError for what is no ring, holds secret keys, or holds no RSA or DSA key.
     """
-    return list(read_ring(data, Origin(source, role, trusted)).keys)
+    return list(read_ring(data, Origin(source, keyring, vouched)).keys)
 
 
 def read_ring(data: bytes, origin: Origin) -> Material:
@@ -107,6 +108,7 @@ def _key(packet: Packet, label: str, origin: Origin) -> Key | None:
         openpgp_fingerprint=parsed.fingerprint,
         created=parsed.created,
         remarks=(SUBKEY,) if parsed.subkey else (),
+        subkey=parsed.subkey,
     )
 
 
@@ -163,15 +165,15 @@ _PLAUSIBLE = re.compile(
 _SMALL_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 
 
-def scan(data: bytes, source: str = "", role: str = "builtin", trusted: bool = True) -> list[Key]:
+def scan(data: bytes, origin: Origin) -> list[Key]:
     """OpenPGP public keys compiled into a decompressed kernel image, in order, each once.
 
     Finds v4 RSA and DSA primary keys whose packet holds nothing but plausible numbers, with the user id
     behind them. Never raises.
     """
-    origin, found = Origin(source, role, trusted), dict[bytes, Key]()
+    found: dict[bytes, Key] = {}
     for match in _PLAUSIBLE.finditer(data):
-        key = _embedded(data, match.start(), origin)
+        key = _embedded(data, match.start(), origin.at(match.start()))
         if key is not None and key.openpgp_fingerprint is not None:
             found.setdefault(key.openpgp_fingerprint, key)
     return list(found.values())

@@ -17,16 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.model import Key, Remark
-from elfsig.trust.make import (
-    PRIVATE_KEY,
-    Material,
-    Origin,
-    key_from_certificate,
-    key_from_public,
-    key_from_spki,
-    material,
-)
+from elfsig.model import Key, Remark, Why
+from elfsig.trust.entries import Material, Origin, material
+from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public, key_from_spki
 
 BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
 BEGIN = re.compile(rb"^-----BEGIN (?!PGP )[A-Z0-9 ]+-----", re.MULTILINE)
@@ -89,7 +82,8 @@ def _as_recovered(key: Key, text: bytes) -> Key:
     more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
     label = SIGNER_OF + ", ".join([*names[:NAMES_SHOWN], *more]) if names else RECOVERED
     remark = Remark("key-recovered", "the key was recovered from signatures: who holds it is not known")
-    return replace(key, role="recovered", trusted=False, label=label, remarks=(*key.remarks, remark))
+    why = Why.REVOKED if key.revoked else Why.RECOVERED
+    return replace(key, keyring="user", vouched=False, why=why, label=label, remarks=(*key.remarks, remark))
 
 
 def _block(block: re.Match[bytes], origin: Origin) -> Iterator[Key]:

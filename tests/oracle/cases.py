@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from elfsig import registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.crypto.certificate import parse
+from elfsig.crypto.public_keys import describe
 from elfsig.model import SignOptions
 from elfsig.opened import evidence
 from elfsig.opened.compression import Compression, pack
 from elfsig.signers.pem import FileSigner
-from elfsig.trust.make import describe
 from elfsig.verbs.edit import convert as conversion
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import sign

@@ -19,8 +19,10 @@ from elfsig.model import Key
 from elfsig.opened import evidence
 from elfsig.opened.compression import Compression
 from elfsig.opened.evidence import Evidence
-from elfsig.trust.keyring import Ring, read_path
-from elfsig.trust.make import Material, Origin, RevokedHash, gather, key_from_certificate
+from elfsig.trust.entries import Material, Origin, Revocation, RevokedHash, gather
+from elfsig.trust.keyring import read_path
+from elfsig.trust.make import key_from_certificate
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.strip import strip
 from tests.oracle import build, firmware, machine
 from tests.oracle.cases import (
@@ -118,9 +120,9 @@ class Judge:
         keys = KernelKeys(self.ring, self.profile)
         held = "\n".join(self.report.keys)
         for key in self.ring.keys:
-            if key.role == "revoked" or key.certificate is None or key.certificate.skid is None:
+            if key.revoked or key.certificate is None or key.certificate.skid is None:
                 continue
-            if key.role == "embedded":
+            if not key.vouched:
                 continue
             there, expected = key.certificate.skid.hex() in held, key not in keys.refused
             if there != expected:
@@ -157,9 +159,12 @@ def _ring(kernel: Path, blacklist: Sequence[bytes]) -> Ring:
     db, dbx = Origin("db", "platform"), Origin("dbx", "revoked", False)
     keys: list[Key] = [key_from_certificate(who.certificate, db) for who in trusted()]
     keys.append(key_from_certificate(revoked().certificate, dbx))
-    hashes = frozenset(RevokedHash("bin", "sha256", hashlib.sha256(c).digest()) for c in blacklist)
+    hashes = tuple(
+        Revocation(RevokedHash("bin", "sha256", hashlib.sha256(c).digest()), dbx.source, dbx.provenance)
+        for c in blacklist
+    )
     image = read_path(kernel, Origin(str(kernel)))
-    return Ring(gather([image, Material(tuple(keys), revoked_hashes=hashes)]))
+    return Ring(gather([image, Material(tuple(keys), revocations=hashes)]))
 
 
 def _unpacks(config: str) -> Compression | None:

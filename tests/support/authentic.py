@@ -18,8 +18,9 @@ from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, SectionInfo, SignatureReport, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.walk import walk
-from elfsig.trust.keyring import Ring, load
-from elfsig.trust.make import Material
+from elfsig.trust.entries import Material
+from elfsig.trust.keyring import load
+from elfsig.trust.ring import Ring
 from elfsig.verbs.edit.strip import strip
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, m
 from cryptography.x509.oid import NameOID
 
 from elfsig.model import FileRange, Key, Message
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, key_from_certificate
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.make import key_from_certificate
+from elfsig.trust.ring import Ring
 
 CONTENT = b"a module, or anything else with a trailer\n" * 40
 DATA, SIGNED_DATA = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2"
@@ -181,8 +182,8 @@ def _identity(kind: str, number: int) -> Identity:
 def ring(*trusted: bytes, tried: Sequence[bytes] = (), revoked: Sequence[bytes] = ()) -> Ring:
     """A ring of certificates in DER."""
     keys: list[Key] = [key_from_certificate(c, Origin("trusted.pem")) for c in trusted]
-    keys += [key_from_certificate(c, Origin("tried.pem", trusted=False)) for c in tried]
-    keys += [key_from_certificate(c, Origin("dbx.esl", "revoked", trusted=False)) for c in revoked]
+    keys += [key_from_certificate(c, Origin("tried.pem", vouched=False)) for c in tried]
+    keys += [key_from_certificate(c, Origin("dbx.esl", "revoked", vouched=False)) for c in revoked]
     return Ring(Material(tuple(keys)))
 
 

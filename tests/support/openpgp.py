@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
-from elfsig.model import FileRange, Key, KeyId, Message
+from elfsig.model import Candidates, FileRange, Key, KeyId, Message
 from elfsig.signers.pem import FileSigner
 
 
@@ -37,6 +37,22 @@ class Keys:
 
     def nameless(self, kind: str) -> Sequence[Key]:
         return [key for key in self.keys if all(each != kind for each, _ in key.ids)]
+
+    def candidates(self, ids: Iterable[KeyId]) -> Candidates:
+        wanted = list(ids)
+        named = dict.fromkeys(key for each in wanted for key in self.find(each))
+        kinds = sorted({kind for kind, _ in wanted} or {""})
+        rest = dict.fromkeys(key for kind in kinds for key in self.nameless(kind) if key not in named)
+        return Candidates(tuple(named), tuple(rest))
+
+    @property
+    def revokes_files(self) -> bool:
+        return False
+
+    def revokes(
+        self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
+    ) -> str | None:
+        return key.source if isinstance(key, Key) and key.revoked else None
 
 
 def message(data: bytes) -> Message:

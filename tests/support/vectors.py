@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
-from elfsig.trust.keyring import Ring, load
+from elfsig.trust.keyring import load
+from elfsig.trust.ring import Ring
 from tests.support.debian import cloud_modules
 from tests.support.kernels import CLOUD
 

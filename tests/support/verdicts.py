@@ -27,8 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from elfsig.carriers.trailer import INFO, MARKER
 from elfsig.elf.table import SHF_ALLOC, SHT_NOTE, SHT_PROGBITS
 from elfsig.model import Key
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, RevokedHash, key_from_certificate
+from elfsig.trust.entries import Material, Origin, Revocation, RevokedHash
+from elfsig.trust.make import key_from_certificate
+from elfsig.trust.ring import Ring
 from tests.support import elf
 from tests.support.cms import (
     CONTENT,
@@ -105,10 +106,11 @@ class Row(NamedTuple):
         keys: list[Key] = [key_from_certificate(w.certificate, Origin("db.esl", role)) for w in self.trusted]
         dbx = Origin("dbx.esl", "revoked", False)
         keys += [key_from_certificate(w.certificate, dbx) for w in self.revoked]
-        digests = set()
+        hashes = []
         if self.blacklisted is not None:
-            digests.add(RevokedHash("bin", "sha256", hashlib.sha256(self.blacklisted(content)).digest()))
-        return Ring(Material(tuple(keys), revoked_hashes=frozenset(digests)))
+            digest = hashlib.sha256(self.blacklisted(content)).digest()
+            hashes.append(Revocation(RevokedHash("bin", "sha256", digest), dbx.source, dbx.provenance))
+        return Ring(Material(tuple(keys), revocations=tuple(hashes)))
 
 
 def same(word: str) -> tuple[str, str, str]:

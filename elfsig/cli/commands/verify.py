@@ -145,7 +145,8 @@ def _worker(
     registry: Registry, question: Question, outside: Outside | None, style: Style, limit: int
 ) -> Callable[[Entry], Result]:
     again = Again[Result](registry)
-    quick = not style.machine.wanted and outside is None
+    hashed = question.keys is not None and question.keys.revokes_files
+    quick = not style.machine.wanted and outside is None and not hashed
 
     def work(entry: Entry) -> Result:
         opened = _opened(entry, registry, limit) if quick else None

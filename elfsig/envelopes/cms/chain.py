@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -20,7 +19,7 @@ from elfsig.crypto.checks import Match, Unsupported
 from elfsig.crypto.diagnosis import Signed, diagnose
 from elfsig.crypto.names import shown_name
 from elfsig.crypto.oids import BY_OID
-from elfsig.crypto.public_keys import public_kind
+from elfsig.crypto.public_keys import fingerprint, public_kind
 from elfsig.crypto.remarks import weak_hash
 from elfsig.envelopes.cms.statement import Statement, pss_hash
 from elfsig.envelopes.cms.types import magnitude
@@ -36,6 +35,7 @@ from elfsig.model import (
     Remark,
     Signature,
     Verdict,
+    Why,
 )
 
 MAX_CHAIN = 16
@@ -129,11 +129,12 @@ def _key(spki: bytes, certificate: Certificate) -> Key:
         curve=kind[2],
         ids=frozenset(),
         source=SOURCE,
-        role="embedded",
-        trusted=False,
-        fingerprint=sha256(spki).hexdigest(),
+        keyring="user",
+        vouched=False,
+        fingerprint=fingerprint(public),
         label=shown_name(certificate.subject),
         certificate=certificate,
+        why=Why.EMBEDDED,
     )
 
 
@@ -208,7 +209,7 @@ def through_embedded(
         if statement.attempt(signer.key) is not Match.YES:
             return _mismatch(signature, signer, direct, signed)
         if direct.verdict is Verdict.VALID:
-            return direct
+            return _unless_revoked(signer, pool, keys, direct)
         chain = _chain(signer, pool)
         anchor = _anchor(chain, keys)
     except Unsupported as missing:
@@ -216,13 +217,30 @@ def through_embedded(
     if anchor is None:
         text = f"{direct.reason}; the certificate of {signer.name} is embedded, which proves nothing"
         return direct if direct.verdict is not Verdict.UNKNOWN_KEY else direct._replace(reason=text)
-    links = chain[: anchor[0] + 1]
-    revoked = _revoked(links, keys)
-    if revoked is not None:
-        text = f"matches, but {revoked.source} revokes a key of its chain"
-        outcome = Outcome(Verdict.UNTRUSTED, text, signer.key, anchor=revoked)
-        return outcome._replace(cause=Cause("revoked", text, {"source": revoked.source}))
-    return _anchored(links, anchor[1], direct)
+    revoked = _revoked(chain, keys)
+    return _withdrawn(signer, revoked) if revoked else _anchored(chain[: anchor[0] + 1], anchor[1], direct)
+
+
+class _Revoked(NamedTuple):
+    """A key of a chain that is revoked, and the source that does it."""
+
+    key: Key
+    source: str
+
+
+def _withdrawn(signer: Embedded, revoked: _Revoked) -> Outcome:
+    text = f"matches, but {revoked.source} revokes a key of its chain"
+    cause = Cause("revoked", text, {"source": revoked.source})
+    return Outcome(Verdict.UNTRUSTED, text, signer.key, anchor=revoked.key, cause=cause)
+
+
+def _unless_revoked(signer: Embedded, pool: Sequence[Embedded], keys: Keyring, direct: Outcome) -> Outcome:
+    """A signature that a given key verifies is no better for a certificate in it that is revoked."""
+    try:
+        revoked = _revoked([signer], keys) or _revoked(_chain(signer, pool), keys)
+    except Unsupported:
+        return direct
+    return _withdrawn(signer, revoked) if revoked else direct
 
 
 def _pool(signature: Signature) -> tuple[list[Embedded], str | None]:
@@ -299,9 +317,22 @@ def _issuers(link: Embedded, keys: Keyring) -> Iterator[Key]:
             yield key
 
 
-def _revoked(chain: Sequence[Embedded], keys: Keyring) -> Key | None:
-    prints = {link.key.fingerprint for link in chain}
-    return next((k for k in keys.keys if k.role == "revoked" and k.fingerprint in prints), None)
+def _revoked(chain: Sequence[Embedded], keys: Keyring) -> _Revoked | None:
+    """The first certificate of a chain that is revoked, or key that issued one of them and is revoked.
+
+    Kernels ask the same of their list of revoked keys, along the whole chain (is_key_on_revocation_list()).
+    Raises Unsupported.
+    """
+    for link in chain:
+        certificate = link.key.certificate.der if link.key.certificate else None
+        if (source := keys.revokes(certificate, link.key)) is not None:
+            return _Revoked(link.key, source)
+    for link in chain:
+        for key in _issuers(link, keys):
+            source = keys.revokes(key=key)
+            if source is not None and link.signed.attempt(key) is Match.YES:
+                return _Revoked(key, source)
+    return None
 
 
 def _anchored(chain: Sequence[Embedded], anchor: Key, direct: Outcome) -> Outcome:

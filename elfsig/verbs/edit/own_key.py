@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
 from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
 from elfsig.model import Key, Keyring, PacketSigner, Signer
-from elfsig.trust.keyring import Ring
-from elfsig.trust.make import Material, Origin, key_from_certificate, key_from_public
+from elfsig.trust.entries import Material, Origin
+from elfsig.trust.make import key_from_certificate, key_from_public
+from elfsig.trust.ring import Ring
 
 SOURCE = "the signing key"
 

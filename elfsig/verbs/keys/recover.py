@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.envelopes.openpgp.keys import key_body, key_id_of
 from elfsig.errors import ParseError, VerificationError
-from elfsig.model import Key, KeyId, Signature
+from elfsig.model import Key, KeyId, Signature, Why
 from elfsig.model.json_form import time_text
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
-from elfsig.trust.make import Origin, key_from_public
+from elfsig.trust.entries import Origin
+from elfsig.trust.make import key_from_public
 from elfsig.trust.pem import recovered_text
 from elfsig.trust.recover import EXPONENTS, Equation, Solution, Tell, arithmetic, equation, made_by, recover
 
@@ -147,7 +148,7 @@ def _recovered(numbers: Solution, found: Sequence[Claim]) -> Recovered:
     others = tuple(claim for claim in found if claim not in made)
     public = RSAPublicNumbers(numbers.exponent, numbers.modulus).public_key()
     names = tuple(dict.fromkeys(claim.path for claim in made))
-    key = key_from_public(public, Origin(", ".join(names), "recovered", False))
+    key = key_from_public(public, Origin(", ".join(names), vouched=False, why=Why.RECOVERED))
     ids = tuple(_ids(made, key))
     armoured: bytes = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     confirmed = [f"{each.kind} {each.value.hex()}, {each.text}" for each in ids if each.follows]

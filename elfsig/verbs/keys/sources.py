@@ -14,7 +14,7 @@ from elfsig.errors import WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module
-from elfsig.trust.keyring import Ring
+from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.examine import Question, examine
 
 # --------------------------------------------------------------------------- extract

@@ -16,6 +16,7 @@ from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
+    Candidates,
     FileReport,
     Format,
     Key,
@@ -34,6 +35,7 @@ from elfsig.model import (
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify.layers import beside, mark_effective
+from elfsig.verbs.verify.revoked_file import unless_revoked
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
 """What a format's advice on signing says that is as true of a signature that is there already."""
@@ -45,12 +47,21 @@ class NoKeys:
     """The keyring of somebody who gave none."""
 
     keys: Sequence[Key] = ()
+    revokes_files = False
 
     def find(self, key_id: KeyId) -> Sequence[Key]:
         return ()
 
     def nameless(self, kind: str) -> Sequence[Key]:
         return ()
+
+    def candidates(self, ids: Iterable[KeyId]) -> Candidates:
+        return Candidates((), ())
+
+    def revokes(
+        self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
+    ) -> str | None:
+        return None
 
 
 class Checked(NamedTuple):
@@ -91,7 +102,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     if looked_at is module:
         signatures = _with_tail(module, signatures)
     oddities = [responses.complete(each) for each in anomalies(image, module.registry)]
-    signatures = mark_effective(signatures)
+    signatures = mark_effective(unless_revoked(signatures, module, question.keys if question.check else None))
     effective = next((f for f in signatures if f.effective), None)
     others: Iterable[Remark] = ()
     reasons: Iterable[Remark] = ()

@@ -13,7 +13,7 @@ from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.model import FileReport, Remark, SignatureReport
 from elfsig.opened.module import Module
-from elfsig.trust.keyring import Ring
+from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisive
 
 

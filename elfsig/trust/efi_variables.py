@@ -1,0 +1,109 @@
+"""What UEFI and shim variables are for, told from a file's name; and the wrapper of signed updates.
+
+Names: UEFI specification 3.3 (globally defined variables) and 32 (Secure Boot); shim's MokVars.txt. Which
+keyring the kernel puts their entries into: security/integrity/platform_certs/load_uefi.c.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+from uuid import UUID
+
+from elfsig.errors import ParseError
+from elfsig.trust.entries import REVOKED
+
+_VENDOR = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_REVOKING = re.compile(r"dbx|mokx|moklistx")
+_KEYS = (
+    (re.compile(r"db"), "platform"),
+    (re.compile(r"mok(list(rt)?[0-9]*)?"), "machine"),
+)
+_NEVER = re.compile(r"pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore)")
+
+
+class Purpose(NamedTuple):
+    """What a variable is for: ``keyring`` of its keys, "revoked" for a list of revocations, or None.
+
+    ``never``: it holds keys, and none of them is for modules (PK, KEK, timestamping, recovery, defaults,
+    and what waits for the machine owner's consent).
+    """
+
+    keyring: str | None = None
+    never: bool = False
+
+
+def purpose(name: str, *, exact: bool = False) -> Purpose | None:
+    """The purpose that a name tells: "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
+
+    None for a name that tells nothing. Whatever has "dbx" or "MokListX" in its name revokes; with
+    ``exact`` only what begins so, for files that are no EFI lists.
+    """
+    stem = _VENDOR.sub("", name.lower()).partition(".")[0]
+    if _REVOKING.match(stem) if exact else _REVOKING.search(stem):
+        return Purpose(REVOKED)
+    if _NEVER.fullmatch(stem):
+        return Purpose(never=True)
+    return next((Purpose(ring) for pattern, ring in _KEYS if pattern.fullmatch(stem)), None)
+
+
+# --------------------------------------------------------------------------- signed updates
+
+ATTRIBUTES, EFI_TIME = 4, 16
+CERT_HEADER, GUID_SIZE = 8, 16
+REVISION, EFI_GUID_TYPE = 0x0200, 0x0EF1
+PKCS7_GUID = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
+SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+
+
+class Update(NamedTuple):
+    """A signed variable update: where its list starts, and its PKCS#7 SignedData."""
+
+    payload: int
+    signature: bytes
+
+
+def is_update(data: bytes) -> bool:
+    """Whether this starts like EFI_VARIABLE_AUTHENTICATION_2, at 0 or after four bytes of attributes."""
+    return _wrapper(data) is not None
+
+
+def _wrapper(data: bytes) -> int | None:
+    """Where the WIN_CERTIFICATE_UEFI_GUID starts."""
+    for at in (EFI_TIME, ATTRIBUTES + EFI_TIME):
+        head = data[at + 4 : at + CERT_HEADER + GUID_SIZE]
+        if head == struct.pack("<HH", REVISION, EFI_GUID_TYPE) + PKCS7_GUID.bytes_le:
+            return at
+    return None
+
+
+def read_update(data: bytes) -> Update:
+    """The parts of a signed update. Raises ParseError.
+
+    Layout: UEFI specification 8.2.2, EFI_VARIABLE_AUTHENTICATION_2: 16 bytes EFI_TIME, then
+    WIN_CERTIFICATE_UEFI_GUID (u32 length of all of it, u16 revision 0x200, u16 type 0xef1, GUID, PKCS#7).
+    """
+    at = _wrapper(data)
+    if at is None:
+        raise ParseError("no signed variable update", offset=0, code="efi-update")
+    size = int.from_bytes(data[at : at + 4], "little")
+    if size < CERT_HEADER + GUID_SIZE or at + size > len(data):
+        text = f"signature of {size} bytes in a signed variable update of {len(data)}"
+        raise ParseError(text, offset=at, code="efi-update")
+    return Update(at + size, data[at + CERT_HEADER + GUID_SIZE : at + size])
+
+
+def signer(update: Update) -> str:
+    """Who signed an update, as its PKCS#7 says; it is not checked, and is never a key."""
+    from elfsig.crypto import der
+    from elfsig.envelopes.cms.envelope import Cms
+
+    blob = update.signature
+    if SIGNED_DATA not in blob[:32]:  # firmware takes a SignedData without its ContentInfo, too
+        blob = der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(0xA0, blob))
+    try:
+        names = [each.signer for each in Cms().parse(blob, None) if each.signer]
+    except ParseError:
+        return "a signer that cannot be read"
+    return ", ".join(dict.fromkeys(names)) or "a signer without a name"

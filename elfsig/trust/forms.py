@@ -1,0 +1,98 @@
+"""The forms that keys come in, told from the content of a file, and what a file is that holds none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from elfsig.errors import KeySourceError, ParseError
+from elfsig.model import Why
+from elfsig.trust import efi, efi_variables, ima, kernel_image, openpgp, pem
+from elfsig.trust.entries import Material, Origin, complete
+from elfsig.trust.foreign import what_is
+
+
+class Source(NamedTuple):
+    """One form that keys come in: ``sniff`` tells from the content, ``load`` reads it.
+
+    ``load`` raises ParseError or KeySourceError.
+    """
+
+    name: str
+    sniff: Callable[[bytes], bool]
+    load: Callable[[bytes, Origin], Material]
+
+
+SOURCES: tuple[Source, ...] = (
+    Source("kernel image", kernel_image.is_kernel, kernel_image.read),
+    Source("EFI signature list", efi.is_list, efi.read),
+    Source("PEM", pem.is_pem, pem.read_pem),
+    Source("DER", pem.is_der, pem.read_der),
+    Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
+    Source("IMA key", ima.is_key, ima.read),
+)
+"""Every form, in the order in which they are asked."""
+
+
+def source_of(data: bytes) -> Source | None:
+    """The form of a file's content; None for what only holds keys if a kernel is packed in it."""
+    return next((source for source in SOURCES if source.sniff(data)), None)
+
+
+def read_source(data: bytes, origin: Origin) -> Material:
+    """The entries in the content of one file: keys, revocations, and what could not be read.
+
+    ``origin.source`` names it in messages, ``origin.name`` is the file's name, by which EFI variables are
+    known. Raises KeySourceError for content that holds no key, and for a list of revocations of which
+    anything cannot be read.
+    """
+    source = source_of(data)
+    placed = _placed(origin, source)
+    name, load = (source.name, source.load) if source else ("file", _container)
+    try:
+        found = complete(load(data, placed), placed)
+    except ParseError as reason:
+        raise KeySourceError(f"{origin.source}: {name}: {reason}", code=reason.code) from None
+    if not found:
+        raise _nothing(found, placed, name)
+    return found
+
+
+def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
+    """The error for a source that was read and holds nothing of use."""
+    if origin.revoking:
+        return KeySourceError(f"{origin.source}: {name}: it revokes nothing", code="no-key")
+    reasons = {remark.text for key in found.unusable for remark in key.remarks}
+    reasons |= {f"{loss.what}: {loss.reason}" for loss in found.losses}
+    why = "; ".join(sorted(reasons)[:4]) or "none in it"
+    return KeySourceError(f"{origin.source}: {name}: no usable key: {why}", code="no-key")
+
+
+def _placed(origin: Origin, source: Source | None) -> Origin:
+    """The origin, with what the file's name says: it is honoured where it takes trust away.
+
+    A list of revocations is one whoever names it. A certificate that is called like a variable of the
+    firmware goes where the variable goes; only where it was merely found it is none for modules.
+    """
+    if not origin.name or origin.revoking:
+        return origin
+    is_efi = source is not None and source.load is efi.read
+    purpose = efi_variables.purpose(origin.name, exact=not is_efi)
+    if purpose is None:
+        return origin
+    if purpose.keyring == "revoked":
+        return replace(origin, keyring="revoked")
+    if purpose.never:
+        return origin.only_tried(Why.NOT_FOR_MODULES) if origin.found else origin
+    return replace(origin, proven=purpose.keyring)
+
+
+def _container(data: bytes, origin: Origin) -> Material:
+    """The keys of a kernel that is packed in a file of unknown form. Raises KeySourceError."""
+    what = what_is(data)
+    found = None if what or origin.found else kernel_image.read_container(data, origin)
+    if found is None:
+        text = f"{what}, not a key source" if what else "not a key source of a known kind"
+        raise KeySourceError(f"{origin.source}: {text}", code="not-key-source")
+    return found

@@ -1,0 +1,122 @@
+"""Key sources on disk: files, and directories with everything below them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from elfsig.errors import KeySourceError
+from elfsig.model import Loss
+from elfsig.opened.evidence import read_error
+from elfsig.trust import efi_variables
+from elfsig.trust.entries import REVOKED, Material, Origin, gather
+from elfsig.trust.forms import read_source, source_of
+
+ROLES = ("builtin", "secondary", "machine", "platform", REVOKED)
+MAX_SOURCE = 1 << 30
+MAX_FILES = 100_000
+"""Files that are looked at below one directory."""
+
+KEY_SUFFIXES = frozenset({
+    ".pem", ".crt", ".cer", ".der", ".cert", ".pub", ".key", ".esl", ".auth", ".p7b", ".p7c", ".gpg", ".asc",
+    ".pgp", ".x509",
+})  # fmt: skip
+"""Names of files that are meant to hold keys: one that cannot be read is told."""
+
+
+def read_path(path: Path, origin: Origin) -> Material:
+    """The entries of a file or of all files below a directory. Raises KeySourceError."""
+    if "\0" in str(path):
+        raise KeySourceError(
+            f"{origin.source}: no such file: the name holds a NUL", code="key-source-unreadable"
+        )
+    try:
+        if path.is_dir():
+            return _read_directory(path, origin)
+        return read_source(_content(path), replace(origin, name=origin.name or path.name))
+    except OSError as reason:
+        text = read_error(reason).text + _about_prefixes(origin.source)
+        raise KeySourceError(f"{origin.source}: {text}", code="key-source-unreadable") from None
+
+
+def _about_prefixes(source: str) -> str:
+    """Which prefixes there are, for a source that begins like a prefixed one."""
+    return f"; keyrings are {', '.join(f'{role}:' for role in ROLES)}" if re.match(r"[a-z]+:", source) else ""
+
+
+def _content(path: Path) -> bytes:
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise KeySourceError(f"{path}: is no regular file", code="key-source-unreadable")
+    if about.st_size > MAX_SOURCE:
+        raise KeySourceError(f"{path}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
+    return path.read_bytes()
+
+
+# --------------------------------------------------------------------------- directories
+
+
+def _read_directory(path: Path, origin: Origin) -> Material:
+    """Everything below a directory. One file that cannot be read costs itself, unless it is to revoke."""
+    parts: list[Material] = []
+    for number, each in enumerate(_files(path, origin)):
+        if number >= MAX_FILES:
+            raise KeySourceError(f"{origin.source}: more than {MAX_FILES} files", code="key-source-limit")
+        inner = replace(origin, source=str(each), name=_name(each, path), found=True)
+        try:
+            parts.append(read_source(_content(each), inner))
+        except (KeySourceError, OSError) as reason:
+            parts.append(_lost(each, inner, reason))
+    found = gather(parts)
+    if not found:
+        raise KeySourceError(f"{origin.source}: no key in this directory", code="no-key")
+    return found
+
+
+def _files(path: Path, origin: Origin) -> Iterator[Path]:
+    """Regular files below ``path``, sorted; links to files are followed, those to directories are not."""
+
+    def refuse(reason: OSError) -> None:
+        raise reason
+
+    for folder, folders, names in os.walk(path, onerror=refuse):
+        folders.sort()
+        for name in sorted(names):
+            each = Path(folder, name)
+            if each.is_file():
+                yield each
+
+
+def _name(each: Path, base: Path) -> str:
+    """The name by which a file's purpose is known: its own, else that of a folder it is in (dbx/list.esl)."""
+    if efi_variables.purpose(each.name) is not None:
+        return each.name
+    folders = reversed(each.relative_to(base).parent.parts)
+    known = (f for f in folders if (p := efi_variables.purpose(f)) and (p.never or p.keyring == REVOKED))
+    return next(known, each.name)
+
+
+def _lost(each: Path, origin: Origin, reason: KeySourceError | OSError) -> Material:
+    """A file of a directory that gave nothing: a loss where it is meant to hold keys, else passed over.
+
+    Raises KeySourceError for one that is to revoke: what it names would be trusted.
+    """
+    text = reason.text if isinstance(reason, KeySourceError) else read_error(reason).text
+    code = reason.code if isinstance(reason, KeySourceError) else "key-source-unreadable"
+    purpose = efi_variables.purpose(origin.name, exact=True)
+    if origin.revoking or (purpose and purpose.keyring == REVOKED) or code == "revocation-lost":
+        if code != "not-key-source" or purpose is not None:
+            raise KeySourceError(text if text.startswith(str(each)) else f"{each}: {text}", code=code)
+        return Material()
+    if code == "not-key-source" and each.suffix.lower() not in KEY_SUFFIXES:
+        return Material()
+    if code == "private-key":
+        return Material()
+    return Material(losses=(Loss(str(each), "file", text.removeprefix(f"{each}: ")),))
+
+
+__all__ = ["KEY_SUFFIXES", "MAX_SOURCE", "ROLES", "read_path", "source_of"]

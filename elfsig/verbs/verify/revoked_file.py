@@ -1,0 +1,34 @@
+"""Files that a list of revocations names by their own hash (dbx, MokListX)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from elfsig.model import Cause, Keyring, Remark, SignatureReport, Verdict
+from elfsig.opened.module import Module
+
+
+def unless_revoked(
+    signatures: Iterable[SignatureReport], module: Module, keys: Keyring | None
+) -> list[SignatureReport]:
+    """The signatures of a file; none of them is valid where its hash is on a list of revocations.
+
+    The hash may be that of the file, or of its content as the kernel gets it (decompressed).
+    """
+    found = list(signatures)
+    if keys is None or not keys.revokes_files:
+        return found
+    contents = dict.fromkeys((module.content, module.raw))
+    source = next((s for content in contents if (s := keys.revokes(file=content)) is not None), None)
+    return found if source is None else [_revoked(each, source) for each in found]
+
+
+def _revoked(signature: SignatureReport, source: str) -> SignatureReport:
+    text = f"{source} revokes this file by its hash"
+    warned = replace(signature, warnings=(*signature.warnings, Remark("file-revoked", text)))
+    if signature.verdict is not Verdict.VALID:
+        return warned
+    reason = f"matches, but {text}"
+    cause = Cause("revoked-file", reason, {"source": source})
+    return replace(warned, verdict=Verdict.UNTRUSTED, reason=reason, cause=cause)
