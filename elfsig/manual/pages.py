@@ -18,7 +18,7 @@ NAME: Final = "elfsig"
 
 EXIT_STATUS: Final = {
     "0": "Every file is valid, or the command did what it was asked to do.",
-    "1": "A file is invalid, malformed or unsigned; an edit was refused; files differ; an audit found a fault.",
+    "1": "A file is invalid, malformed or unsigned; an edit was refused; files differ; an audit failed.",
     "2": "Usage error, or a key source that cannot be used.",
     "3": "The simulated kernel refuses a file.",
     "4": "No verdict: the signature was not made by any of the given keys, or it cannot be checked.",
