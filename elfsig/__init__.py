@@ -1,5 +1,7 @@
 """Linux kernel module signatures of every format: find, show, verify, make, remove, convert.
 
+For example:
+
     import elfsig
 
     signature = elfsig.verify("driver.ko", trust="/boot/vmlinuz-6.1.0").require_valid()
