@@ -16,6 +16,7 @@ from elfsig.host import explain
 from elfsig.host.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
 from elfsig.kernels.select import Chosen
 from elfsig.verbs.verify.kernel import KernelQuestion
+from tests.support import verdicts
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, issued, private
 from tests.support.vectors import ROOT, module, vector
@@ -180,7 +181,14 @@ def explained(root: Path, name: str = "snd_dummy", *more: str) -> dict[str, Any]
     document: dict[str, Any] = json.loads(ran.out)
     validator().validate(document)
     (about,), (found,) = document["system"]["modules"], document["files"]
+    assert about["command"] is None or about["command"].startswith("sudo elfsig explain")
     return {"code": ran.code, **about, "kernel": found["kernel"]}
+
+
+def live(root: Path, name: str = "snd_dummy") -> explain.OnMachine:
+    """The same for the running system, where commands are given."""
+    machine = Machine(root, live=True)
+    return explain.explain(machine, explain.question(machine, KernelQuestion(Chosen(None))), name)
 
 
 def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -> None:
@@ -189,31 +197,37 @@ def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -
     found = explained(root)
     assert (found["code"], found["kernel"]["errno"]) == (3, "EKEYREJECTED")
     assert found["kernel"]["enforcing"] and found["kernel"]["lockdown"]
-    assert found["command"] == f"sudo mokutil --import {root}/var/lib/dkms/mok.pub"
+    assert "run nothing that writes below" in found["next"]
+    assert live(root).command == f"sudo mokutil --import {root}/var/lib/dkms/mok.pub"
     assert found["path"].endswith("updates/dkms/snd-dummy.ko")
 
 
 def test_a_pending_enrolment_needs_a_reboot(root: Path) -> None:
     variable(root, "MokNew", SHIM, signature_list(RSA.certificate))
-    found = explained(root)
-    assert found["command"] == "sudo systemctl reboot"
-    assert any("MokManager" in remark for remark in found["remarks"])
+    found = live(root)
+    assert found.command == "sudo systemctl reboot"
+    assert any("MokManager" in remark for remark in found.remarks)
+    assert found.facts.key.startswith("not enrolled yet")
 
 
 def test_an_enrolled_key_is_trusted_only_while_secure_boot_is_on(root: Path) -> None:
     variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
-    found = explained(root)
-    assert (found["code"], found["command"]) == (0, "sudo modprobe snd_dummy")
+    assert (explained(root)["code"], live(root).command) == (0, "sudo modprobe snd_dummy")
+    assert live(root).facts.key.startswith("enrolled: ")
     variable(root, "SecureBoot", GLOBAL, b"\0")
     found = explained(root)
     assert found["code"] == 3 and any("Secure Boot is off" in remark for remark in found["remarks"])
+    assert found["secure_boot"] == "Secure Boot is off"
+    assert found["key"].startswith("a machine owner key (MokListRT), which this kernel does not load")
 
 
 def test_keys_of_the_firmware_and_revocations(root: Path) -> None:
     variable(root, "db", SECURITY, signature_list(RSA.certificate))
     assert explained(root)["code"] == 0
     variable(root, "dbx", SECURITY, signature_list(RSA.certificate))
-    assert explained(root)["code"] == 0
+    found = explained(root)
+    assert found["code"] == 0 and "revoked by" in found["key"]
+    assert any("does not ask that list for modules" in note for note in found["kernel"]["notes"])
     assert explained(root, "snd_dummy", "--kernel", "5.15.0-91-generic")["kernel"]["errno"] == "EKEYREJECTED"
 
 
@@ -221,21 +235,158 @@ def test_an_unsigned_module_is_to_be_signed_with_the_machine_s_key(root: Path) -
     path = write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
     write(root / "var/lib/shim-signed/mok/MOK.priv", "")
     pem(write(root / "var/lib/shim-signed/mok/MOK.der", ""), RSA)
-    words = explained(root)["command"].split()
+    words = (live(root).command or "").split()
     assert words[:6] == ["sudo", "elfsig", "sign", "--format", "pkcs7", "--replace"]
     assert words[-2:] == ["--in-place", str(path)]
 
 
 def test_where_no_key_is_one_is_made_and_then_it_is_found(root: Path) -> None:
     path = write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
-    command = explained(root)["command"]
+    command = live(root).command or ""
     assert command == f"sudo elfsig keys generate --codesigning -o {root}/root/mok"
     (root / "root").mkdir()
     assert elfsig(*command.split()[2:]).code == 0
-    sign = explained(root)["command"]
+    sign = live(root).command or ""
     assert sign.endswith(f"--cert {root}/root/mok.der --in-place {path}")
     assert elfsig(*sign.split()[2:]).code == 0
-    assert explained(root)["command"] == f"sudo mokutil --import {root}/root/mok.der"
+    assert live(root).command == f"sudo mokutil --import {root}/root/mok.der"
+
+
+# --------------------------------------------------------------------------- what real Secure Boot showed
+
+
+def test_disabled_validation_is_secure_boot_off(root: Path) -> None:
+    """After mokutil --disable-validation the firmware still says 1, and the kernel takes it for off."""
+    variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
+    for name in ("sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown"):
+        (root / name).unlink()
+    before = explained(root)
+    assert before["kernel"]["enforcing"] and before["kernel"]["lockdown"] and before["code"] == 0
+    variable(root, "MokSBStateRT", SHIM, b"\1")
+    path = root / EFIVARS / f"MokSBStateRT-{SHIM}"
+    path.write_bytes(b"\6\0\0\0\1")
+    after = explained(root)
+    assert not after["kernel"]["enforcing"] and not after["kernel"]["lockdown"]
+    assert after["kernel"]["inner"] == "ENOKEY" and "validation was disabled" in after["secure_boot"]
+    path.write_bytes(b"\7\0\0\0\1")
+    assert explained(root)["kernel"]["enforcing"], "a variable that the running system can set does not count"
+
+
+def test_ignored_db(root: Path) -> None:
+    variable(root, "db", SECURITY, signature_list(RSA.certificate))
+    assert explained(root)["code"] == 0
+    variable(root, "MokIgnoreDB", SHIM, b"\1")
+    found = explained(root)
+    assert found["code"] == 3 and any("--ignore-db" in remark for remark in found["remarks"])
+
+
+def other_kernel(root: Path, release: str) -> None:
+    """The same system with another kernel running."""
+    (root / f"lib/modules/{RELEASE}").rename(root / f"lib/modules/{release}")
+    (root / f"boot/config-{RELEASE}").rename(root / f"boot/config-{release}")
+    write(root / "proc/sys/kernel/osrelease", release)
+
+
+def test_machine_owner_keys_follow_each_kernel_s_rule(root: Path) -> None:
+    """Debian 6.1 and 6.12 trust every machine owner key; mainline and UEK want MokListTrustedRT."""
+    variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
+    assert explained(root)["code"] == 0
+    other_kernel(root, "6.12.0-100.28.2.el10uek.x86_64")
+    found = live(root)
+    assert not found.asked.accepted and found.command == "sudo mokutil --trust-mok"
+    variable(root, "MokListTrustedRT", SHIM, b"\1")
+    assert live(root).asked.accepted
+    config = next((root / "boot").glob("config-*"))
+    config.write_text("CONFIG_INTEGRITY_CA_MACHINE_KEYRING=y\nCONFIG_INTEGRITY_CA_MACHINE_KEYRING_MAX=y\n")
+    ruled = live(root)
+    assert not ruled.asked.accepted and ruled.command is None and "CA key" in ruled.step.text
+
+
+# --------------------------------------------------------------------------- what a vendor signed
+
+
+def owned(root: Path, name: str, package: str = "linux-image-6.1.0-54-amd64") -> None:
+    """dpkg's list of the files of a package."""
+    write(root / f"var/lib/dpkg/info/{package}.list", f"/.\n/lib\n/usr/{name}\n")
+    write(root / "var/lib/dpkg/info/aaa-base-files.list", "/.\n/etc\n")
+
+
+def test_a_vendor_s_module_that_was_changed_is_never_to_be_signed(root: Path) -> None:
+    variable(root, "db", SECURITY, signature_list(RSA.certificate))
+    name = f"lib/modules/{RELEASE}/kernel/fs/vfat.ko"
+    for content in (
+        verdicts.flipped(signed(), 90),
+        MODULE,
+        signed()[:-1],
+        MODULE + b"~Module signature appended",
+    ):
+        write(root / name, content)
+        owned(root, name)
+        found = live(root, "vfat")
+        assert found.facts.source.name == "linux-image-6.1.0-54-amd64"
+        assert found.command == "sudo apt-get install --reinstall linux-image-6.1.0-54-amd64"
+        assert "sign" not in (found.command or "")
+        there = explained(root, "vfat")
+        assert there["command"] is None and there["package"] == "linux-image-6.1.0-54-amd64"
+    write(root / name, verdicts.flipped(signed(), 90))
+    assert "do not sign it before you know why it changed" in live(root, "vfat").step.text
+
+
+def test_a_changed_module_that_belongs_to_nobody_is_not_to_be_signed_either(root: Path) -> None:
+    variable(root, "db", SECURITY, signature_list(RSA.certificate))
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", verdicts.flipped(signed(), 90))
+    write(root / "var/lib/dkms/mok.key", "")
+    pem(write(root / "var/lib/dkms/mok.pub", ""), OTHER)
+    found = live(root)
+    assert found.command is None and "do not sign it before you know why it changed" in found.step.text
+
+
+def test_what_dkms_built_is_for_dkms(root: Path) -> None:
+    content = MODULE
+    write(root / f"var/lib/dkms/snd-dummy/1.0/{RELEASE}/x86_64/module/snd-dummy.ko", content)
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", content)
+    write(root / "var/lib/dkms/mok.key", "")
+    pem(write(root / "var/lib/dkms/mok.pub", ""), RSA)
+    found = live(root)
+    assert found.facts.source.words == "it was built by DKMS (snd-dummy/1.0)"
+    assert found.command == "sudo elfsig dkms resign snd-dummy"
+
+
+def test_everything_that_matters_is_always_shown(root: Path) -> None:
+    told = elfsig("explain", "snd_dummy", "--root", root).out
+    for label in (
+        "Secure Boot:",
+        "lockdown:",
+        "enforcement:",
+        "signed by:",
+        "its key:",
+        "comes from:",
+        "next:",
+    ):
+        assert f"{label} " in told, label
+    assert "sudo " not in told
+
+
+def test_a_chroot_is_not_asked_for_the_kernel_of_its_host(root: Path) -> None:
+    """A chroot sees the release of its host in /proc, and has no modules of it."""
+    write(root / "proc/sys/kernel/osrelease", "7.2.13+deb14-amd64")
+    found = explained(root)
+    assert found["path"].endswith(f"{RELEASE}/updates/dkms/snd-dummy.ko")
+    assert explained(root, "snd_dummy", "--kernel", RELEASE)["path"].endswith("snd-dummy.ko")
+    other = write(root / "lib/modules/6.12.43+deb13-amd64/extra/snd-dummy.ko", MODULE)
+    assert explained(root, "snd_dummy", "--kernel", "6.12.43+deb13-amd64")["path"] == str(other)
+    assert explained(root, "snd_dummy", "--kernel", RELEASE)["path"] != str(other)
+
+
+def test_a_key_that_no_kernel_loads_is_to_be_replaced(root: Path) -> None:
+    bad = issued(private("p256"), "p256 key")
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", signed(bad))
+    variable(root, "MokListRT", SHIM, signature_list(bad.certificate))
+    write(root / "var/lib/dkms/mok.key", "")
+    pem(write(root / "var/lib/dkms/mok.pub", ""), bad)
+    found = live(root)
+    assert "this kernel cannot use it" in found.facts.key
+    assert found.command is not None and found.command.startswith("sudo elfsig keys generate")
 
 
 def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,11 +401,9 @@ def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "is_file", is_file)
     monkeypatch.setattr(os, "access", lambda path, mode: path != image and access(path, mode))
-    machine = Machine(root)
-    asking = explain.question(machine, KernelQuestion(Chosen(None)))
-    found = explain.explain(machine, asking, "snd_dummy")
+    found = live(root)
     assert found.command == f"sudo elfsig explain --root {root} snd_dummy"
-    assert sum("by the superuser only" in remark for remark in found.remarks) == 2
+    assert sum("by root only" in remark for remark in found.remarks) == 2
     assert "no keys were given" in found.asked.predictions[0].advice
 
 
@@ -268,9 +417,9 @@ def test_proc_keys_and_the_initramfs(root: Path) -> None:
     entry = f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko\0".encode()
     write(root / f"boot/initrd.img-{RELEASE}", b"early" * 99 + gzip.compress(b"0707010000" + entry))
     remarks = " ".join(explained(root)["remarks"])
-    assert "a description, no proof" in remarks and "holds a copy of the module too" in remarks
+    assert "a description, no proof" in remarks and "has a copy of the module too" in remarks
     write(root / f"boot/initrd.img-{RELEASE}", gzip.compress(b"0707010000 nothing"))
-    assert "holds no copy" in " ".join(explained(root)["remarks"])
+    assert "has no copy" in " ".join(explained(root)["remarks"])
 
 
 def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
@@ -280,11 +429,15 @@ def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
     assert any("depmod" in remark for remark in found["remarks"])
     for name in ("proc/cmdline", "sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown"):
         (root / name).unlink()
-    assert any("enforces signatures" in remark for remark in explained(root)["remarks"])
+    (root / EFIVARS / f"SecureBoot-{GLOBAL}").unlink()
+    (root / EFIVARS).rmdir()
+    found = explained(root)
+    assert any("enforces signatures" in remark for remark in found["remarks"])
+    assert "not known" in found["secure_boot"] and "not known" in found["lockdown"]
     (root / "proc/sys/kernel/osrelease").unlink()
     assert explained(root)["path"].endswith("snd-dummy.ko")
     assert elfsig("explain", "x", "--root", tmp_path / "nowhere").code == 2
     hinted = elfsig("explain", "snd-dummy")
     assert hinted.code == 5 and "--this-machine or --root DIR" in hinted.err
     told = elfsig("explain", "snd-dummy", "--root", root)
-    assert told.out.rstrip().splitlines()[-1].strip().startswith("sudo ")
+    assert told.out.rstrip().splitlines()[-1].strip().startswith("next: ")

@@ -1,19 +1,22 @@
-"""explain on a machine: a module by name, the kernel that runs there, and the one command to type next."""
+"""explain on a machine: a module by name, the kernel that runs there, and the one safe thing to do next."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elfsig.errors import ElfsigError
-from elfsig.host.machine import NEW_KEY, Machine
+from elfsig.host.firmware import WORDS
+from elfsig.host.machine import Machine
+from elfsig.host.next_step import Situation, Step, next_step
+from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
+from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.names import module_name
 from elfsig.kernels.select import Chosen, for_release
-from elfsig.model import KeyId
+from elfsig.model import KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
@@ -22,13 +25,34 @@ from elfsig.verbs.verify.kernel import Asked, KernelQuestion, ask
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is always shown: how the machine runs, who signed the module, and where it comes from.
+
+    ``secure_boot``, ``lockdown``, ``enforcing``, ``signer`` and ``key`` (is it enrolled) are in words.
+    """
+
+    secure_boot: str
+    lockdown: str
+    enforcing: str
+    signer: str
+    key: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class OnMachine:
-    """The answer for one module there, what else was noticed, and the next command."""
+    """The answer for one module there, the facts about machine and module, and the next step."""
 
     module: Module
     asked: Asked
+    facts: Facts
     remarks: tuple[str, ...]
-    command: str
+    step: Step
+
+    @property
+    def command(self) -> str | None:
+        """One line that can be copied, None where no command is safe."""
+        return self.step.command
 
 
 def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] = ()) -> KernelQuestion:
@@ -37,9 +61,11 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     ``given`` are keys beside those that the machine has. Raises UsageError.
     """
     chosen = said.chosen if said.chosen.profile else Chosen(for_release(machine.release))
+    assert chosen.profile is not None
     options = machine.options() if said.options is None else said.options
-    mode = configs.merged([machine.mode(), said.mode])
-    held = machine.ring(given)
+    profile = chosen.profile if options is None else configs.apply(chosen.profile, options).profile
+    mode = configs.merged([machine.mode(profile), said.mode])
+    held = machine.ring(profile, given)
     ring = held if held.keys or held.revoked_hashes else None
     return replace(said, chosen=chosen, ring=ring, options=options, mode=mode)
 
@@ -58,49 +84,86 @@ def explain(
     path = locate(machine, name)
     module = open_module(str(path), registry)
     asked = ask(module, asking)
-    ids = _ids(module)
-    command = next_command(machine, asked, path, ids)
-    remarks = [f"module {path}", f"kernel {machine.release}"]
-    remarks.append(machine.initramfs(module_name(str(path))))
-    remarks += [machine.loaded(key.hex()) for kind, key in sorted(ids) if kind == "skid"]
-    if machine.pending(ids):
-        remarks.append(
-            "the key waits for its enrolment: reboot, and confirm it in the blue MokManager screen"
-        )
-    remarks[2:2] = machine.remarks
-    return OnMachine(module, asked, tuple(dict.fromkeys(remarks)), command)
+    signatures = _signatures(module)
+    ids = frozenset(each for signature in signatures for each in signature.key_ids)
+    keys = KernelKeys(asking.ring, asked.profile, fips=asking.mode.fips)
+    facts = _facts(machine, keys, path, signatures, ids)
+    case = Situation(
+        machine, asked.profile, asked.predictions[0], path, facts.source, ids, machine.own(ids),
+        untrusted_mok=_is_untrusted_mok(machine, keys, asked, ids), judged=bool(keys.judged(ids)),
+    )  # fmt: skip
+    step = next_step(case)
+    return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)
 
 
-def _ids(module: Module) -> set[KeyId]:
-    """The names by which the outermost signature calls its key."""
+def _signatures(module: Module) -> Sequence[Signature]:
+    """The outermost signature: more than one where it has several signers."""
     for found in module.places:
         for format_ in found.claimants:
             try:
-                signatures = format_.pairs[0].envelope.parse(found.place.blob, found.place.params)
+                return format_.pairs[0].envelope.parse(found.place.blob, found.place.params)
             except ElfsigError:
                 continue
-            return {each for signature in signatures for each in signature.key_ids}
-    return set()
+    return ()
 
 
-def next_command(machine: Machine, asked: Asked, path: Path, ids: set[KeyId]) -> str:
-    """What to type next: one line that can be copied."""
-    prediction = asked.predictions[0]
-    if prediction.fault == "ok":
-        return f"sudo modprobe {module_name(str(path))}"
-    own = machine.own(ids)
+def _remarks(machine: Machine, path: Path, ids: frozenset[KeyId]) -> list[str]:
+    remarks = [f"module {path}", f"kernel {machine.release}", *machine.remarks]
+    remarks.append(machine.initramfs(module_name(str(path))))
+    remarks += [machine.loaded(key.hex()) for kind, key in sorted(ids) if kind == "skid"]
+    if machine.pending(ids):
+        remarks.append("the key waits for its enrolment: reboot, and confirm it in the MokManager screen")
+    return remarks
+
+
+# --------------------------------------------------------------------------- facts
+
+
+def _facts(
+    machine: Machine, keys: KernelKeys, path: Path, signatures: Sequence[Signature], ids: frozenset[KeyId]
+) -> Facts:
+    said = machine.strictness
+    return Facts(
+        secure_boot=WORDS[machine.firmware.state],
+        lockdown=said.lockdown_words,
+        enforcing=said.enforcing_words,
+        signer=" and ".join(map(_signer, signatures)) or "nobody: it has no signature that can be read",
+        key=_key_words(machine, keys, ids) if ids else "there is none",
+        source=source_of(machine.root, path),
+    )
+
+
+def _signer(signature: Signature) -> str:
+    serial = f" (serial {signature.serial.hex()})" if signature.serial else ""
+    if signature.signer:
+        return f'"{signature.signer}"{serial}'
+    return f"the key {signature.key_id.hex()}" if signature.key_id else "an unnamed key"
+
+
+def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str:
+    """Whether the key that signed is enrolled, and where."""
+    held = [key for key in keys.known if key.ids & ids]
+    for key in held:
+        if (source := keys.revokes_key(key)) is not None:
+            return f"{key.label}: revoked by {source}"
+    judged = keys.judged(ids)
+    if judged:
+        key, why = next(iter(judged.items()))
+        return f"{key.label} is in {key.source}, but this kernel cannot use it: {why.text}"
+    if held:
+        return f"enrolled: {held[0].label} is in {held[0].source} (keyring {keys.ring_of(held[0])})"
+    if machine.owned(ids):
+        return "a machine owner key (MokListRT), which this kernel does not load"
+    if machine.pending(ids):
+        return "not enrolled yet: it waits for the confirmation in MokManager"
     if machine.denied:
-        where = ["--this-machine"] if machine.root == Path("/") else ["--root", str(machine.root)]
-        return shlex.join(["sudo", "elfsig", "explain", *where, module_name(str(path))])
-    if prediction.fault == "unknown-key":
-        if machine.pending(ids):
-            return "sudo systemctl reboot"
-        if own is not None and machine.holds(own[1], ids):
-            return f"sudo mokutil --import {shlex.quote(str(own[1]))}"
-    if own is None and {"machine", "platform"} & frozenset().union(*asked.profile.trust.rings):
-        name = str(machine.root / NEW_KEY)
-        return shlex.join(["sudo", "elfsig", "keys", "generate", "--codesigning", "-o", name])
-    key, certificate = own or (Path("signing_key.pem"), Path("signing_key.x509"))
-    words = ["sudo", "elfsig", "sign", "--format", asked.profile.look.format, "--replace"]
-    words += ["--key", str(key), "--cert", str(certificate), "--in-place", str(path)]
-    return shlex.join(words)
+        return "not known: some lists of keys can be read by root only"
+    return "not enrolled: neither the kernel, nor UEFI, nor the machine owner's list has it"
+
+
+def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: Asked, ids: frozenset[KeyId]) -> bool:
+    """Whether it is a machine owner key that only the rule of the machine keyring keeps from counting."""
+    if asked.predictions[0].fault != "unknown-key" or not machine.owned(ids):
+        return False
+    rings = frozenset().union(*asked.profile.trust.rings)
+    return "machine" in rings and any(key.ids & ids for key in keys.known)

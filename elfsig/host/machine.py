@@ -1,8 +1,8 @@
-"""What a running or mounted system says of its kernel, keys and modules. All reads go below one root.
+"""What a running or mounted system says of its kernel, keys and modules. All reads are below one root.
 
 Sources: /proc/sys/kernel/osrelease, /proc/cmdline, /proc/keys, /sys/module/module/parameters/sig_enforce,
-/sys/kernel/security/lockdown, /boot, /lib/modules, the UEFI variables under /sys/firmware/efi. Nothing is
-written, and what cannot be read is said.
+/sys/kernel/security/lockdown, /boot, /lib/modules, and the UEFI variables (:mod:`elfsig.host.firmware`).
+Nothing is written, and whatever cannot be read is reported.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, UsageError
+from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.kernels import config as configs
 from elfsig.kernels import modes
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode
+from elfsig.kernels.profile import Mode, Profile
 from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
 from elfsig.trust.entries import Material, Origin, gather
@@ -26,10 +28,9 @@ from elfsig.trust.kernel_image import contents
 from elfsig.trust.keyring import read_path
 from elfsig.trust.ring import Ring
 
+__all__ = ["EFIVARS", "GLOBAL", "SECURITY", "SHIM", "Machine", "Strictness"]
+
 MODULE_DIRS = ("lib/modules", "usr/lib/modules")
-EFIVARS, MOKVARS = "sys/firmware/efi/efivars", "sys/firmware/efi/mok-variables"
-SHIM, GLOBAL = "605dab50-e046-4300-abb6-3dd810dd8b23", "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 OWN_KEYS = (
     ("var/lib/shim-signed/mok/MOK.priv", "var/lib/shim-signed/mok/MOK.der"),
     ("var/lib/dkms/mok.key", "var/lib/dkms/mok.pub"),
@@ -40,16 +41,40 @@ NEW_KEY = "root/mok"
 INITRAMFS = ("boot/initrd.img-{}", "boot/initramfs-{}.img", "boot/initrd-{}", "lib/modules/{}/initramfs.img")
 PREFERRED = ("updates", "extra", "weak-updates", "kernel")
 _CPIO_NAME = rb"lib/modules/[^\0]{1,200}/%s\.ko(?:\.gz|\.xz|\.zst)?\0"
+_LOCKED = re.compile(r"\[(none|integrity|confidentiality)\]")
+
+
+class Strictness(NamedTuple):
+    """What the system says of itself: each None where it says nothing."""
+
+    enforcing: bool | None
+    lockdown: str | None
+
+    @property
+    def lockdown_words(self) -> str:
+        """Whether it is locked down, in words."""
+        return self.lockdown or "not known (no /sys/kernel/security/lockdown)"
+
+    @property
+    def enforcing_words(self) -> str:
+        """Whether it demands valid signatures, in words."""
+        if self.enforcing is None:
+            return "not known (no /sys/module/module/parameters/sig_enforce)"
+        return "on: only modules with a valid signature load" if self.enforcing else "off"
 
 
 @dataclass
 class Machine:
     """The system below ``root``; ``remarks`` collects what could not be read and what was noticed.
 
-    ``denied``: something that decides may only be read by the superuser.
+    ``wanted`` is the release of the kernel that is asked about, where the user named one. ``live``: this is
+    the running system, on which commands may be run. ``denied``: something that decides may only be read by
+    root.
     """
 
     root: Path
+    wanted: str | None = None
+    live: bool = False
     remarks: list[str] = field(default_factory=list)
     denied: bool = False
 
@@ -61,7 +86,7 @@ class Machine:
         return None if data is None else data.decode("utf-8", "replace").strip("\0\n ")
 
     def _bytes(self, name: str) -> bytes | None:
-        """A file's content; None where it is missing. What may not be read is remarked."""
+        """The content of a file; None where it is missing. What may not be read is reported."""
         try:
             return read(str(self._path(name))).raw
         except ElfsigError as reason:
@@ -78,50 +103,72 @@ class Machine:
 
     def _deny(self, path: Path) -> None:
         self.denied = True
-        self.remarks.append(f"{path} can be looked at by the superuser only")
+        self.remarks.append(f"{path} can be read by root only")
 
     # ----------------------------------------------------------------- kernel
 
     @cached_property
     def release(self) -> str:
-        """The running kernel's release; of a mounted system, the newest with modules. Raises UsageError."""
+        """The release that is asked about: the one wanted, else the running one, else the newest.
+
+        What has no modules here does not count: a chroot shows the release of its host. Raises UsageError.
+        """
         running = self._text("proc/sys/kernel/osrelease")
-        if running:
+        there = sorted({p.name for d in MODULE_DIRS for p in self._folders(d)}, key=_version)
+        for each in (self.wanted, running):
+            if each in there:
+                return each
+        if running and self.wanted is None and (self.live or not there):
             return running
-        found = [p.name for d in MODULE_DIRS if self._path(d).is_dir() for p in self._path(d).iterdir()]
-        if not found:
-            raise UsageError(f"{self.root}: no kernel's modules are there", code="no-kernel")
-        return max(found, key=_version)
+        if not there:
+            raise UsageError(f"{self.root}: it has no modules of any kernel", code="no-kernel")
+        missing = self.wanted or running
+        if missing:
+            self.remarks.append(f"{missing} has no modules here: the module is that of {there[-1]}")
+        return there[-1]
+
+    def _folders(self, name: str) -> list[Path]:
+        base = self._path(name)
+        return [p for p in base.iterdir() if p.is_dir()] if base.is_dir() else []
 
     @property
     def image(self) -> Path | None:
-        """The kernel's image in /boot, or beside its modules."""
+        """The image of the kernel in /boot, or beside its modules."""
         names = [f"boot/vmlinuz-{self.release}", f"boot/vmlinux-{self.release}"]
         names += [f"{d}/{self.release}/vmlinuz" for d in MODULE_DIRS]
         return next((self._path(n) for n in names if self._is_file(self._path(n))), None)
 
     def options(self) -> configs.Options | None:
-        """The kernel's build configuration; None where there is none."""
+        """The build configuration of the kernel; None where there is none."""
         for name in (f"boot/config-{self.release}", "proc/config.gz", f"lib/modules/{self.release}/config"):
             data = self._bytes(name)
             if data:
                 return configs.parse(configs.read(data))
-        self.remarks.append("the kernel's configuration was not found")
+        self.remarks.append("the configuration of the kernel was not found")
         return None
 
-    def mode(self) -> Mode:
-        """How strict the kernel runs, as it says itself."""
+    @cached_property
+    def strictness(self) -> Strictness:
+        """What the running kernel says of itself."""
         enforce = self._text("sys/module/module/parameters/sig_enforce")
         lockdown = self._text("sys/kernel/security/lockdown")
-        fips = self._text("proc/sys/crypto/fips_enabled")
-        line = self._text("proc/cmdline")
-        if enforce is None and lockdown is None and line is None:
+        found = _LOCKED.search(lockdown) if lockdown else None
+        return Strictness(None if enforce is None else enforce in ("Y", "1"), found[1] if found else None)
+
+    def mode(self, profile: Profile) -> Mode:
+        """How strict the kernel runs: as it says itself, and where it says nothing, by what started it."""
+        said, line = self.strictness, self._text("proc/cmdline")
+        if said == (None, None) and line is None and self.firmware.state == "unknown":
             self.remarks.append(
                 "it is not known whether this kernel enforces signatures: say in which mode it runs"
             )
-        locked = bool(lockdown and re.search(r"\[(integrity|confidentiality)\]", lockdown))
-        told = Mode(enforce in ("Y", "1"), locked, fips == "1")
-        return configs.merged([told, modes.words_of(line or "")])
+        implied = profile.in_mode(Mode(secure_boot=self.firmware.secure_boot))
+        on = Mode(
+            enforcing=implied.enforcing if said.enforcing is None else said.enforcing,
+            lockdown=implied.lockdown if said.lockdown is None else said.lockdown != "none",
+            fips=self._text("proc/sys/crypto/fips_enabled") == "1",
+        )
+        return configs.merged([on, modes.words_of(line or "")])
 
     # ----------------------------------------------------------------- modules
 
@@ -156,11 +203,11 @@ class Machine:
             if p.name.endswith(MODULE_SUFFIXES) and module_name(p.name) == wanted
         ]
         if found:
-            self.remarks.append("modules.dep does not list the module, it was searched for: run depmod -a")
+            self.remarks.append("modules.dep does not list the module, so it was searched for: run depmod -a")
         return min(found, key=lambda p: _preference(p.relative_to(base)), default=None)
 
     def initramfs(self, name: str) -> str:
-        """Whether the initramfs holds a copy of the module, in words."""
+        """Whether the initramfs has a copy of the module, in words."""
         files = (self._path(each.format(self.release)) for each in INITRAMFS)
         path = next((each for each in files if self._is_file(each)), None)
         if path is None:
@@ -168,34 +215,48 @@ class Machine:
         try:
             data = read(str(path)).raw
         except ElfsigError as reason:
-            return f"{path} cannot be read ({reason.text}): whether it holds a copy is not known"
+            return f"{path} cannot be read ({reason.text}): whether it has a copy of the module is not known"
         parts = module_name(name).encode().split(b"_")
         rule = re.compile(_CPIO_NAME % b"[-_]".join(map(re.escape, parts)))
         if any(rule.search(content) for content in contents(data)):
-            return f"{path} holds a copy of the module too, perhaps another one: rebuild it after signing"
-        return f"{path} holds no copy of the module"
+            return f"{path} has a copy of the module too, which may differ: rebuild it after signing"
+        return f"{path} has no copy of the module"
 
     # ----------------------------------------------------------------- keys
 
-    def ring(self, given: Iterable[Material] = ()) -> Ring:
-        """The keys that the kernel should hold: ``given``, its image's, UEFI's, the machine owner's, and
-        revocations."""
-        return Ring(gather([*given, *self._materials()]))
+    @cached_property
+    def firmware(self) -> Firmware:
+        """The UEFI variables."""
+        return Firmware(self.root, self._bytes)
 
-    def _materials(self) -> Iterator[Material]:
+    def ring(self, profile: Profile, given: Iterable[Material] = ()) -> Ring:
+        """The keys that the kernel should hold: ``given``, those of its image, of UEFI and of the machine
+        owner, and revocations."""
+        return Ring(gather([*given, *self._materials(profile)]))
+
+    def _materials(self, profile: Profile) -> Iterator[Material]:
         if self.image is None:
-            self.remarks.append("no kernel image was found: its compiled-in keys are not known")
+            self.remarks.append("no image of the kernel was found, so its compiled-in keys are not known")
         else:
             yield from self._source(self.image, "builtin", None)
-        yield from self._source(self._variable("db", SECURITY), "platform", "platform")
+        if self.firmware.ignores_db:
+            self.remarks.append("the keys of UEFI's db do not count: mokutil --ignore-db was used")
+        else:
+            yield from self._source(self._variable("db", SECURITY), "platform", "platform")
         yield from self._source(self._variable("dbx", SECURITY), "revoked", "revoked")
-        if not self.secure_boot:
-            self.remarks.append("Secure Boot is off or unknown: the kernel skips machine owner keys then")
-            return
-        trusted = self._variable("MokListTrustedRT", SHIM) is not None
-        yield from self._source(
-            self._variable("MokListRT", SHIM), "MOK", "machine" if trusted else "platform"
-        )
+        boot = profile.secure_boot
+        if boot is not None and boot.moks == "never":
+            self.remarks.append("this kernel was built so that it does not load machine owner keys")
+        elif not self.firmware.secure_boot:
+            self.remarks.append("Secure Boot is off or not known, so the kernel skips machine owner keys")
+        else:
+            yield from self._owner_keys(profile)
+
+    def _owner_keys(self, profile: Profile) -> Iterator[Material]:
+        """Machine owner keys go to the machine keyring where the owner or the kernel's rule says so."""
+        trusted = profile.trust.machine == "any" or self.firmware.trusts_moks
+        keyring = "machine" if trusted else "platform"
+        yield from self._source(self._variable("MokListRT", SHIM), "MOK", keyring)
         yield from self._source(self._variable("MokListXRT", SHIM), "revoked", "revoked")
 
     def _source(self, path: Path | None, what: str, role: str | None) -> Iterator[Material]:
@@ -211,36 +272,34 @@ class Machine:
                 self.remarks.append(f"{what} keys are not known: {reason.text}")
 
     def _variable(self, name: str, vendor: str) -> Path | None:
-        found = (self._path(f"{EFIVARS}/{name}-{vendor}"), self._path(f"{MOKVARS}/{name}"))
-        return next((each for each in found if self._is_file(each)), None)
+        return next((each for each in self.firmware.paths(name, vendor) if self._is_file(each)), None)
 
-    @cached_property
-    def secure_boot(self) -> bool:
-        """Whether the firmware says that Secure Boot is on: the byte behind the attributes."""
-        data = self._bytes(f"{EFIVARS}/SecureBoot-{GLOBAL}")
-        return data is not None and data[4:5] == b"\1"
-
-    def pending(self, ids: set[KeyId]) -> bool:
-        """Whether a key of one of these ids waits for its enrolment (MokNew)."""
+    def pending(self, ids: frozenset[KeyId]) -> bool:
+        """Whether a key with one of these ids waits for its enrolment (MokNew)."""
         path = self._variable("MokNew", SHIM)
         return path is not None and self._has(path, ids)
 
-    def own(self, ids: set[KeyId]) -> tuple[Path, Path] | None:
+    def owned(self, ids: frozenset[KeyId]) -> bool:
+        """Whether a key with one of these ids is a machine owner key, loaded by this kernel or not."""
+        path = self._variable("MokListRT", SHIM)
+        return path is not None and os.access(path, os.R_OK) and self._has(path, ids)
+
+    def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
         """The signing key pair on this system: the one with one of these ids, else the first there is."""
         every = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS]
         pairs = [pair for pair in every if self._is_file(pair[1])]
         return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
 
-    def holds(self, path: Path, ids: set[KeyId]) -> bool:
+    def holds(self, path: Path, ids: frozenset[KeyId]) -> bool:
         """Whether the certificate in a file has one of these ids."""
         return self._has(path, ids)
 
-    def _has(self, path: Path, ids: set[KeyId]) -> bool:
+    def _has(self, path: Path, ids: frozenset[KeyId]) -> bool:
         found: list[Key] = [key for m in self._source(path, str(path), None) for key in m.keys]
         return any(key.ids & ids for key in found)
 
     def loaded(self, key_id: str) -> str:
-        """What /proc/keys says of a key id (hex): descriptions only, so never a proof."""
+        """What /proc/keys says of a key id (hex): it has descriptions only, so this is never a proof."""
         text = self._text("proc/keys")
         if text is None:
             return "/proc/keys cannot be read"
@@ -249,7 +308,7 @@ class Machine:
         if not lines:
             return f"/proc/keys lists no key {key_id}: it is not loaded, or you may not see it"
         return (
-            f"/proc/keys lists a key of this id (a description, no proof): {' '.join(lines[0].split()[8:])}"
+            f"/proc/keys lists a key with this id (a description, no proof): {' '.join(lines[0].split()[8:])}"
         )
 
 

@@ -145,12 +145,24 @@ def _without_protection(profile: Profile) -> Profile:
     return replace(profile, replies=replace(REPLIES, lockdown=None), notes=())
 
 
-def _secure_boot(**fields: bool) -> Change:
+def _without_ima(profile: Profile) -> Profile:
+    boot = profile.secure_boot
+    if boot is None or boot.moks != "ima":
+        return profile
+    return replace(profile, secure_boot=boot._replace(moks="never", enforces=False))
+
+
+def _arch_policy(enforces: bool) -> Change:
     def change(profile: Profile) -> Profile:
         boot = profile.secure_boot or SecureBoot()
-        return replace(profile, secure_boot=boot._replace(**fields))
+        return replace(profile, secure_boot=boot._replace(enforces=enforces, assumed=False))
 
     return change
+
+
+def _locks(profile: Profile) -> Profile:
+    boot = profile.secure_boot or SecureBoot()
+    return replace(profile, secure_boot=boot._replace(locks=True))
 
 
 def _without_lockdown(profile: Profile) -> Profile:
@@ -201,9 +213,10 @@ CHANGES: Mapping[tuple[str, str], Change] = {
     ("PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", "y"): _waives,
     ("MODULE_SIG_PROTECT", "y"): _protects,
     ("MODULE_SIG_PROTECT", "n"): _without_protection,
-    ("IMA_ARCH_POLICY", "y"): _secure_boot(enforces=True, assumed=False),
-    ("IMA_ARCH_POLICY", "n"): _secure_boot(enforces=False, assumed=False),
-    **{(option, "y"): _secure_boot(locks=True) for option in _LOCKS_WITH},
+    ("IMA", "n"): _without_ima,
+    ("IMA_ARCH_POLICY", "y"): _arch_policy(True),
+    ("IMA_ARCH_POLICY", "n"): _arch_policy(False),
+    **{(option, "y"): _locks for option in _LOCKS_WITH},
     ("SECURITY_LOCKDOWN_LSM", "n"): _without_lockdown,
     ("MODULE_DECOMPRESS", "n"): _unpacks(),
 }

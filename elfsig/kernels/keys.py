@@ -37,6 +37,11 @@ class KernelKeys:
         """Whether there was any source of keys at all."""
         return self._ring is not None
 
+    @property
+    def known(self) -> list[Key]:
+        """Every key that the user vouches for, loaded or not."""
+        return [*self._loaded, *self.refused]
+
     def held(self, roles: frozenset[str]) -> list[Key]:
         """The loaded keys of the keyrings ``roles``."""
         return [key for key in self._loaded if self.ring_of(key) in roles]
@@ -62,8 +67,7 @@ class KernelKeys:
         """Vouched-for keys with one of ``ids`` that this lookup does not reach, loaded or not."""
         wanted = set(ids)
         reached = set(self.held(roles))
-        known = [*self._loaded, *self.refused]
-        return [key for key in known if key not in reached and key.ids & wanted]
+        return [key for key in self.known if key not in reached and key.ids & wanted]
 
     def revokes_key(self, key: Key) -> str | None:
         """The source that revokes a key, whatever this kernel makes of that."""

@@ -150,12 +150,13 @@ class SecureBoot(NamedTuple):
     """What a kernel does when it was started by UEFI Secure Boot.
 
     ``enforces``: CONFIG_IMA_ARCH_POLICY turns module.sig_enforce on. ``locks``: it locks itself down.
-    ``moks``: it loads machine owner keys. ``assumed``: this depends on a configuration that is not known.
+    ``moks``: it loads machine owner keys always, only where it was built with
+    CONFIG_IMA ("ima", before 7.1), or never. ``assumed``: this depends on a configuration that is not known.
     """
 
     enforces: bool = False
     locks: bool = False
-    moks: bool = True
+    moks: Literal["always", "ima", "never"] = "ima"
     assumed: bool = False
 
 

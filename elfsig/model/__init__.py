@@ -11,7 +11,6 @@ says otherwise.
 from __future__ import annotations
 
 from elfsig.elf.words import ByteRange, ElfSummary
-from elfsig.model.existing import Existing
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
@@ -34,7 +33,6 @@ __all__ = [
     "Derived",
     "ElfSummary",
     "Envelope",
-    "Existing",
     "FileRange",
     "FileReport",
     "Format",

@@ -1,4 +1,4 @@
-"""``elfsig explain --this-machine``: the running kernel's case, or that of a system mounted somewhere."""
+"""``elfsig explain --this-machine``: the running kernel, or the one of a system mounted somewhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from elfsig.cli.options.common import Machine
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.kernel import told
+from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.explain import OnMachine, explain, question
 from elfsig.host.machine import Machine as System
+from elfsig.kernels.select import choose
 from elfsig.model.json_form import Json, dumps, file_object
 from elfsig.trust.keyring import read_argument
 from elfsig.verbs.verify.examine import Question, examine
@@ -34,7 +36,8 @@ def run(
     """Explain each of ``names`` on the system below ``root``; the exit code. Raises UsageError."""
     if not Path(root).is_dir():
         raise UsageError(f"{root}: no directory", code="no-root")
-    system = System(Path(root))
+    wanted = choose(wish.kernel).release if wish.kernel else None
+    system = System(Path(root), wanted, live=Path(root) == Path("/"))
     given = [read_argument(text, True) for text in trust] + [read_argument(text, False) for text in keys]
     asking = question(system, question_of(wish, (), ()), given)
     found: list[OnMachine] = []
@@ -57,10 +60,22 @@ def _lines(found: OnMachine) -> Iterator[str]:
     yield from told(found.module.path, found.asked)
     yield ""
     yield "  this machine:"
+    facts = found.facts
+    rows = (
+        ("Secure Boot", facts.secure_boot),
+        ("lockdown", facts.lockdown),
+        ("enforcement", facts.enforcing),
+        ("signed by", facts.signer),
+        ("its key", facts.key),
+        ("comes from", facts.source.words),
+    )
+    yield from aligned([(f"{label}:", visible(text)) for label, text in rows], indent="    ").splitlines()
+    yield ""
     yield from (f"    {visible(text)}" for text in found.remarks)
     yield ""
-    yield "  next:"
-    yield f"    {visible(found.command)}"
+    yield f"  next: {visible(found.step.text)}"
+    if found.command is not None:
+        yield f"    {visible(found.command)}"
 
 
 def _document(
@@ -69,7 +84,20 @@ def _document(
     plain = Question(asking.ring, True, True)
     files = [file_object(with_kernel(examine(each.module, plain), each.asked)) for each in found]
     modules: list[Json] = [
-        {"path": each.module.path, "command": each.command, "remarks": list(each.remarks)} for each in found
+        {
+            "path": each.module.path,
+            "command": each.command,
+            "next": each.step.text,
+            "secure_boot": each.facts.secure_boot,
+            "lockdown": each.facts.lockdown,
+            "enforcing": each.facts.enforcing,
+            "signer": each.facts.signer,
+            "key": each.facts.key,
+            "source": each.facts.source.words,
+            "package": each.facts.source.name or None,
+            "remarks": list(each.remarks),
+        }
+        for each in found
     ]
     about: Json = {"release": system.release, "modules": modules}
     if machine.form == "json":

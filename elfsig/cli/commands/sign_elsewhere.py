@@ -11,7 +11,6 @@ from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.output import report
 from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
-from elfsig.model import Existing
 from elfsig.opened.module import Module
 from elfsig.signers.deferred import Replayer
 from elfsig.verbs.edit.change import Change
@@ -41,10 +40,11 @@ def prepare(job: Job, folder: str, form: Form) -> int:
     if options.created is None:
         options = options._replace(created=int(time.time()))
 
-    decide = job.decision()
+    existing = job.existing()
 
     def change(module: Module) -> Change:
-        return prepare_file(module, format_, half, options, form=form, existing=decide(module.path))
+        how = existing(module.path)
+        return prepare_file(module, format_, half, options, form=form, **how)
 
     manifest = Manifest(folder, format_, half, options)
     results = edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit)
@@ -56,12 +56,12 @@ def attach(job: Job, folder: str) -> int:
     answers = _answers(job, folder)
     wanted = _wish(answers, job)
 
-    decide = job.decision()
+    existing = job.existing()
 
     def change(module: Module) -> Change:
-        if wanted is not None and is_done(module, wanted, beside_others=job.existing is Existing.STACK):
+        if wanted is not None and is_done(module, wanted, beside_others=job.stack):
             return Change(None, "unchanged", "signed like this by this key already")
-        return answer_file(module, answers, existing=decide(module.path))
+        return answer_file(module, answers, **existing(module.path))
 
     return report(
         edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit), job.quiet

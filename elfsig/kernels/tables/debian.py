@@ -31,6 +31,7 @@ _ABI = r"(?:-rc\d+)?(?:-\d+|\+deb\d+(?:\+\d+|u\d+)*|\+bpo\d*|\+\d+|-\d+\.(?:bpo|
 _PATTERN = rf"\d+\.\d+(?:\.\d+)?{_ABI}(?:-(?:cloud|rt|unsigned))*-{_ARCH}(?:-unsigned)?"
 _CLOUD = rf"5\.10\.\d+{_ABI}-cloud-{_ARCH}"
 _LOCKS, _BOTH = SecureBoot(locks=True), SecureBoot(enforces=True, locks=True)
+_BOTH_7_1 = _BOTH._replace(moks="always")
 ANY_MOK = "machine owner keys go to the machine keyring whatever MokListTrustedRT says (Debian's patch)"
 NO_DBX = "revoked certificates (dbx) have no effect; the SHA-256 of a whole signed file on dbx has"
 
@@ -148,7 +149,7 @@ DEBIAN_7_1 = replace(
     recalled=("that 7.0 is as 7.1",),
     unpacks=frozenset({"xz"}),
     notes=(*V6_12.notes, RETRY, NO_FILES),
-    secure_boot=_BOTH,
+    secure_boot=_BOTH_7_1,
 )
 
 DEBIAN_7_2 = replace(
@@ -165,7 +166,7 @@ DEBIAN_7_2 = replace(
         *V6_12.notes, *V7_2.notes[-1:], RETRY,
         "built without ML-DSA; SHA-3 is a module, assumed to be loaded", NO_FILES,
     ),
-    secure_boot=_BOTH,
+    secure_boot=_BOTH_7_1,
 )  # fmt: skip
 
 FAMILIES = (

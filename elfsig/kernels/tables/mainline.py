@@ -177,7 +177,7 @@ V5_4 = replace(
     notes=(FORCED, FOUR_REASONS),
     who="module: ",
     not_pkcs7=_NOT_PKCS7,
-    secure_boot=SecureBoot(enforces=True, moks=False, assumed=True),
+    secure_boot=SecureBoot(enforces=True, assumed=True),
 )
 
 V5_6 = replace(
@@ -348,7 +348,7 @@ V7_1 = replace(
     title="Linux 7.1",
     releases=linux("7.1.8", (7, 1), (7, 2)),
     source="kernel/module and security/integrity of 7.1.8: machine owner keys load without IMA's option",
-    secure_boot=SecureBoot(enforces=True, assumed=True),
+    secure_boot=SecureBoot(enforces=True, moks="always", assumed=True),
 )
 
 V7_2 = replace(

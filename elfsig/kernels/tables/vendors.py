@@ -41,7 +41,7 @@ ANDROID_GKI = replace(
     switches=("a build with CONFIG_MODULE_SIG_FORCE and without CONFIG_MODULE_SIG_PROTECT",),
     notes=("an unsigned module loads; only signed ones may use or export protected symbols",),
     unpacks=_NONE,
-    secure_boot=SecureBoot(moks=False),
+    secure_boot=SecureBoot(moks="never"),
 )
 
 ARCH = replace(
@@ -55,7 +55,7 @@ ARCH = replace(
     recalled=("that 6.14 to 7.0 are configured as 6.17",),
     notes=(*V6_14.notes, "machine owner keys (mokutil) do not count: it is built without IMA"),
     unpacks=frozenset({"zstd"}),
-    secure_boot=SecureBoot(moks=False),
+    secure_boot=SecureBoot(moks="never"),
 )  # fmt: skip
 
 AZURE_LINUX = replace(
@@ -135,7 +135,7 @@ TALOS = replace(
     trust=Trust((BUILTIN,), blacklist="own"),
     source=f"{KHC}: sha512, no ECDSA, SECONDARY n, no IMA",
     recalled=("its decompression of modules",),
-    secure_boot=SecureBoot(moks=False),
+    secure_boot=SecureBoot(moks="never"),
     hash="sha512",
 )
 
@@ -147,7 +147,7 @@ BOTTLEROCKET = replace(
     source=f"{KHC}: gzip, no IMA. Its releases look like upstream's, so it is chosen by id only",
     recalled=("its list of revoked keys",),
     unpacks=frozenset({"gzip"}),
-    secure_boot=SecureBoot(moks=False),
+    secure_boot=SecureBoot(moks="never"),
 )
 
 

@@ -11,7 +11,6 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import (
     Carrier,
-    Existing,
     Format,
     Keyring,
     Params,
@@ -164,21 +163,23 @@ def attach(
     parts: Sequence[Part],
     keys: Keyring | None = None,
     *,
-    existing: Existing = Existing.REFUSE,
+    replace: bool = False,
+    stack: bool = False,
     force: bool = False,
     engine: str = "exact",
 ) -> Attached:
     """``module`` with the signatures on it, the first one innermost.
 
-    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). ``existing``:
-    what becomes of signatures that are there. Raises EditRefused, ParseError.
+    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). A module that is
+    signed already is refused unless ``replace`` (all that is there is removed first, exactly) or ``stack``.
+    Raises EditRefused, ParseError.
     """
     removed: tuple[Removed, ...] = ()
-    if existing is Existing.REPLACE:
+    if replace:
         stripped = strip(module, everything=True, engine=engine)
         module, removed = stripped.module, stripped.removed
     image, present = module.image, module.places
-    if present and existing is not Existing.STACK:
+    if present and not stack:
         raise already_signed(present)
     looked = [remark for part in parts for remark in look_at(image, part.carrier, part.name, "attached to")]
     result = module.edited(module.content)
@@ -234,19 +235,18 @@ def taken(
     *,
     format_id: str | None = None,
     layer: int | None = None,
-    existing: Existing = Existing.REFUSE,
+    replace: bool = False,
     engine: str = "exact",
 ) -> list[Part]:
     """The signatures in ``source``, a signed module or a signature in a file of its own, that are meant for
     ``module``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
 
-    ``existing``: what will become of the signatures of ``module``. Raises ParseError, EditRefused,
-    UsageError.
+    ``replace``: the signatures of ``module`` will be removed. Raises ParseError, EditRefused, UsageError.
     """
     if parts := parts_in(source, format_id=format_id, layer=layer):
         return parts
     found = candidates(source.content, source.registry, format_id)
-    if len(found) > 1 and existing is Existing.REPLACE:
+    if len(found) > 1 and replace:
         module = strip(module, everything=True, engine=engine).module
     return [chosen(module, found, keys, engine=engine)]
 
@@ -259,7 +259,7 @@ def chosen(module: Module, found: Sequence[Part], keys: Keyring | None, *, engin
     fitting = []
     for part in found if keys is not None else ():
         try:
-            done = attach(module, [part], keys, existing=Existing.STACK, engine=engine)
+            done = attach(module, [part], keys, stack=True, engine=engine)
         except (EditRefused, ParseError):
             continue
         if done.format == part.name:
