@@ -82,16 +82,21 @@ def _hashed(hash_name: str, data: bytes) -> bytes | None:
 # --------------------------------------------------------------------------- the value's own form
 
 
-def _wrong_length(key: Key, hash_name: str, value: bytes, signed: Signed) -> Cause:
+def wrong_length(key: Key, value: bytes) -> Cause:
+    """An RSA value, of PKCS#1 v1.5 or PSS, that is not as long as the modulus."""
     size = modulus_size(key)
     text = f"the value has {len(value)} bytes and the modulus {size}: they must be equal (RFC 8017, 8.2.2)"
-    facts = {"value_size": len(value), "modulus_size": size}
+    return Cause("value-length", text, {"value_size": len(value), "modulus_size": size})
+
+
+def _wrong_length(key: Key, hash_name: str, value: bytes, signed: Signed) -> Cause:
+    cause = wrong_length(key, value)
     whole = from_number(key, value)
     digest = _digest(signed, hash_name)
     if value and digest is not None and open_padding(key, whole) == digest_info(hash_name, digest):
-        how = "without its leading zeros" if len(value) < size else "with zeros in front"
-        text += f"; it is otherwise the right value, {how}"
-    return Cause("value-length", text, facts)
+        how = "without its leading zeros" if len(value) < len(whole) else "with zeros in front"
+        return cause._replace(text=f"{cause.text}; it is otherwise the right value, {how}")
+    return cause
 
 
 def _unopened(key: Key, hash_name: str, value: bytes, signed: Signed) -> Cause:

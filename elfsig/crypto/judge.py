@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 
 from elfsig.crypto.checks import Match, Unsupported
-from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose
-from elfsig.crypto.pkcs1 import from_number, open_padding
+from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose, wrong_length
+from elfsig.crypto.pkcs1 import from_number, modulus_size, open_padding
 from elfsig.model import Cause, Key, Keyring, Outcome, Signature, Verdict, Why
 
 MISMATCH = Cause("mismatch", "the content or the signature was changed, or another key has the same id")
@@ -77,12 +77,20 @@ def _matched(hits: Sequence[Key], keys: Keyring) -> Outcome:
     return Outcome(Verdict.UNTRUSTED, text, key, anchor=key, cause=cause)
 
 
+def _rsa_cause(signature: Signature, key: Key, signed: Signed) -> Cause | None:
+    if signature.algorithm == "rsa":
+        return diagnose(key, signature.hash or "", signature.value, signed)
+    if signature.algorithm == "rsa-pss" and len(signature.value) != modulus_size(key):
+        return wrong_length(key, signature.value)
+    return None
+
+
 def _mismatched(signature: Signature, key: Key, named: Set[Key], signed: Signed | None) -> Outcome:
     cause = MISMATCH
     if key not in named:
         cause = Cause("content-changed", f'the signature is genuine, by "{key.label}", over other content')
-    if signed is not None and signature.hash and key.algorithm == "rsa" == signature.algorithm:
-        cause = diagnose(key, signature.hash, signature.value, signed)
+    if signed is not None and signature.hash and key.algorithm == "rsa":
+        cause = _rsa_cause(signature, key, signed) or cause
     if cause.code == NOT_THIS_KEY and key in named:
         cause = cause._replace(text=f"{cause.text}; the signature names it by its id")
     return Outcome(Verdict.INVALID, cause.text, key, anchor=key, cause=cause)

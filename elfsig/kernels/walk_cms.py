@@ -16,14 +16,13 @@ from elfsig.envelopes.cms.statement import stream_digest
 from elfsig.envelopes.cms.types import DATA, SignedData, SignerInfo
 from elfsig.errors import ParseError
 from elfsig.kernels.cms_signer import Signer, value_matches
-from elfsig.kernels.profile import Crypto
+from elfsig.kernels.forms import ML_DSA, parsable
 from elfsig.kernels.walk import Case, Said, Step, Stop, Went, compute
 from elfsig.kernels.walk_cms_trust import loading, revoked, revoked_file, trust
 from elfsig.kernels.walk_trailer import HEAD, done, pkcs7_type, zero_fields
 from elfsig.model import Message, Signature
 
 MS_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
-ML_DSA = ("mldsa44", "mldsa65", "mldsa87")
 
 
 # --------------------------------------------------------------------------- parsing
@@ -77,7 +76,7 @@ def _signer_refusals(
         log = (f"PKCS7: Unknown OID: [..] {signer.digest.oid}", "Unsupported digest algo: N")
         yield Stop("ENOPKG", "unsupported-hash", text, log)
     known = BY_OID.get(signer.algorithm.oid)
-    if not _parsable(known, crypto):
+    if not parsable(known, crypto):
         yield _unknown_algorithm(known, signer.algorithm.oid)
 
 
@@ -89,13 +88,6 @@ def _unknown_algorithm(known: SignatureAlgorithm | None, oid: str) -> Stop:
     else:
         log = (f"PKCS7: Unknown OID: [..] {oid}", *log)
     return Stop("ENOPKG", "unsupported-algorithm", text, log)
-
-
-def _parsable(known: SignatureAlgorithm | None, crypto: Crypto) -> bool:
-    """Whether the parser has a case for this identifier. RSA goes by its plain one only."""
-    if known is None or known.algorithm not in crypto.algorithms:
-        return False
-    return known.hash is None or (known.algorithm != "rsa" and known.hash in crypto.hashes)
 
 
 # --------------------------------------------------------------------------- rules for modules

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from elfsig.crypto import der
-from elfsig.crypto.names import common_name
+from elfsig.crypto.names import shown_name
 from elfsig.crypto.oids import BY_OID, hash_name
 from elfsig.crypto.remarks import odd_name
 from elfsig.envelopes.cms import facts as cms_facts
@@ -243,7 +243,7 @@ def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault:
     known = BY_OID.get(signer.algorithm.oid)
     hash_, hash_text = hash_name(signer.digest.oid)
     algorithm = known.algorithm if known else None
-    name = common_name(signer.issuer) if signer.issuer else None
+    name = shown_name(signer.issuer) if signer.issuer else None
     odd = odd_name((name or "").encode("utf-8", "surrogatepass"))
     return Signature(
         envelope="cms",

@@ -70,7 +70,7 @@ def parse(blob: bytes, lenient: bool) -> Sequence[Signature]:
     if is_armoured(blob[:64]):
         if not lenient:
             raise ParseError("ASCII armour instead of binary packets", offset=0, code="armoured")
-        blob = dearmour(blob)[0][1]
+        return [s._replace(facts={**s.facts, "armoured": True}) for s in parse(dearmour(blob)[0][1], lenient)]
     packets = list(read_packets(blob, lenient=lenient))
     skipped = tuple(
         Remark("packet-skipped", f"{p.name} packet, skipped", p.start) for p in packets if p.tag != SIGNATURE
@@ -188,6 +188,7 @@ def _facts(packet: Packet, parsed: SignaturePacket) -> dict[str, Any]:
         "header": "new" if packet.new_format else "old",
         "bytes_behind": parsed.behind,
         "length_cut": packet.cut,
+        "armoured": False,
     }
     if fingerprint := next(iter(parsed.fingerprints), None):
         facts["issuer_fingerprint"] = fingerprint.data[1:].hex()

@@ -17,8 +17,13 @@ from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel import KernelQuestion, ask
 
-COPIED = ("weak-hash", "small-key")
-"""Rules that are remarks on a signature already."""
+COPIED = {
+    "weak-hash": "weak-hash",
+    "small-key": "small-key",
+    "no-kernel-accepts-it": "no-kernel-accepts-it",
+    "no-kernel-reads-it": "no-kernel-accepts-it",
+}
+"""Rules that are remarks on a signature already, by the code of the remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
         yield Fault("other-hash", path, f"{said}, not {' or '.join(sorted(gate.hashes))}", at)
     for remark in sig.warnings:
         if remark.code in COPIED:
-            yield Fault(remark.code, path, remark.text, at)
+            yield Fault(COPIED[remark.code], path, remark.text, at)
 
 
 def _file_faults(module: Module, gate: Gate) -> Iterator[Fault]:

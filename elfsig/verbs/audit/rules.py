@@ -54,6 +54,10 @@ _ROWS = (
          "A kernel that was built without this hash refuses the module."),
     Rule("weak-hash", "a hash that should not be trusted today", "Sign again with SHA-256 or better."),
     Rule("small-key", "a key below 2048 bits", "Sign again with a longer key."),
+    Rule("no-kernel-accepts-it", "a form that no kernel accepts",
+         "The signature is right, and kernels refuse it all the same, whatever keys they hold: signed "
+         "attributes, RSA-PSS, EdDSA and the like. Sign again as sign-file does (elfsig's format pkcs7).",
+         True),
     Rule("compression", "compressed so that kernels cannot read it",
          "Recompress as the kernel does: xz with a CRC32 check and a dictionary of 1 MiB, gzip, or zstd; one "
          "stream.",

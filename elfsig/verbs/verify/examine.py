@@ -35,6 +35,7 @@ from elfsig.model import (
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify.layers import beside, mark_effective
+from elfsig.verbs.verify.refused_forms import with_refusal
 from elfsig.verbs.verify.revoked_file import unless_revoked
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
@@ -154,8 +155,8 @@ def signatures_at(module: Module, found: LocatedSignature, question: Question) -
             best = checked
         if any(_is_good(c) for c in best):
             break
-    for each in best:
-        yield _signature_report(module, found, each)
+    reports = [_signature_report(module, found, each) for each in best]
+    yield from with_refusal(reports) if any(map(_is_good, best)) else reports
 
 
 def _bare_report(found: LocatedSignature) -> SignatureReport:
