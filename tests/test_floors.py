@@ -20,6 +20,7 @@ FLOORS = (
     ("elfsig.model",),
     ("elfsig.crypto",),
     ("elfsig.carriers", "elfsig.coverages", "elfsig.envelopes"),
+    ("elfsig.plugins",),
     ("elfsig_formats",),
     ("elfsig.registry",),
     ("elfsig.opened",),

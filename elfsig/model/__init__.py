@@ -15,7 +15,17 @@ from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
 from elfsig.model.optional import Part, PublicForm, RsaBody
-from elfsig.model.place import Carrier, MagicInfo, Mark, Params, Place, PlaceKind, SectionInfo, TrailerInfo
+from elfsig.model.place import (
+    Carrier,
+    MagicInfo,
+    Mark,
+    Params,
+    Place,
+    PlaceKind,
+    SectionInfo,
+    TrailerInfo,
+    Wrapper,
+)
 from elfsig.model.report import FileReport, SignatureReport
 from elfsig.model.signature import NO_FACTS, Cause, Envelope, Outcome, Signature
 from elfsig.model.signer import PacketSigner, Signer, SignOptions
@@ -64,4 +74,5 @@ __all__ = [
     "TrailerInfo",
     "Verdict",
     "Why",
+    "Wrapper",
 ]
