@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -19,6 +21,7 @@ from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.x509_parser import date_fault
 from elfsig.trust.entries import Material, Origin
+from elfsig.trust.keyring import load
 from elfsig.trust.make import key_from_certificate
 from elfsig.trust.ring import Ring
 from tests.support.cms import (
@@ -316,3 +319,32 @@ def test_which_machine_owner_keys_count(more: tuple[bytes, ...], ca: bool, pure:
             assert "CA" in answer.advice and "mokutil --import" not in answer.advice
         retrying = config.apply(get("rhel9"), options).profile
         assert ask(content, on_machine(made), retrying, enforcing=True).accepted
+
+
+def signature_list(made: bytes) -> bytes:
+    """An EFI signature list with one certificate (UEFI 32.4.1)."""
+    entry = bytes(16) + made
+    kind = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
+    sizes = (28 + len(entry)).to_bytes(4, "little") + bytes(4) + len(entry).to_bytes(4, "little")
+    return kind + sizes + entry
+
+
+SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
+
+
+def test_mok_list_trusted_counts_however_the_list_is_given(tmp_path: Path) -> None:
+    """Debian 6.1 trusts every machine owner key; mainline wants MokListTrustedRT beside the list."""
+    made = certificate()
+    content = signed_by(RSA.private, made)
+    listed = tmp_path / "vars" / f"MokListRT-{SHIM}"
+    listed.parent.mkdir()
+    listed.write_bytes(b"\6\0\0\0" + signature_list(made))
+    for source in (str(listed), str(listed.parent)):
+        keys = load([source])
+        assert ask(content, keys, "debian-6.1", enforcing=True).accepted
+        refused = ask(content, keys, "6.12", enforcing=True)
+        assert refused.inner == "ENOKEY" and "mokutil --trust-mok" in refused.advice
+        assert ask(content, load([f"machine:{listed}"]), "6.12", enforcing=True).accepted
+    (listed.parent / f"MokListTrustedRT-{SHIM}").write_bytes(b"\6\0\0\0\1")
+    for source in (str(listed), str(listed.parent)):
+        assert ask(content, load([source]), "6.12", enforcing=True).accepted

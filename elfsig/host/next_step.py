@@ -31,8 +31,10 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Situation:
-    """All that the next step depends on. ``ids`` are the names by which the signature calls its key, ``own`` is the
-    key pair that this machine signs with. ``untrusted_mok``: only a rule keeps the key from counting;
+    """All that the next step depends on.
+
+    ``ids`` are the names by which the signature calls its key, ``own`` is the key pair that this machine
+    signs with. ``untrusted_mok``: the key is a machine owner key, and only a rule keeps it from counting;
     ``judged``: this kernel does not load the key, or cannot use it.
     """
 

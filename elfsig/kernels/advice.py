@@ -138,6 +138,11 @@ def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:
     why = case.keys.refused.get(key)
     if why is not None:
         return f"The key is there ({key.source}), but this kernel does not load it: {why.text} ({why.errno})."
+    if case.keys.untrusted_mok(key) and "machine" in roles:
+        return (
+            f"The key is there ({key.source}), but machine owner keys do not count for modules here:"
+            " MokListTrustedRT is not set (mokutil --trust-mok, then reboot)."
+        )
     if (rule := case.keys.not_on_machine(key)) is not None:
         return (
             f"The key is there ({key.source}), but this kernel does not use it for modules: {rule}. Enrol"

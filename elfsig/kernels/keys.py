@@ -56,7 +56,15 @@ class KernelKeys:
         """Why a machine owner key does not go to the machine keyring; None for one that does, and others."""
         if key.keyring != "machine" or key.certificate is None:
             return None
+        if self.untrusted_mok(key):
+            return "the kernel was not told to trust machine owner keys (MokListTrustedRT is not set)"
         return machine_refuses(key.certificate.der, self._profile)
+
+    def untrusted_mok(self, key: Key) -> bool:
+        """Whether only the missing MokListTrustedRT keeps a machine owner key off the machine keyring."""
+        if self._profile.trust.machine == "any" or key.provenance is None:
+            return False
+        return key.keyring == "machine" and key.provenance.mok_trusted is False
 
     def judged(self, ids: Iterable[KeyId]) -> dict[Key, Loading]:
         """Keys with one of ``ids`` that this kernel does not load, or cannot use, and why."""

@@ -77,12 +77,15 @@ class Provenance(NamedTuple):
 
     ``file``: the path; ``offset``: bytes from the start of the (unpacked) file; ``list``: the list it is
     on, such as "dbx" or "builtin"; ``container``: the form it was read from, with a signer where it has one.
+    ``mok_trusted``: for lists of machine owner keys, whether MokListTrustedRT is beside them: only then
+    mainline kernels use them for modules. None for everything else, and where the user names a keyring.
     """
 
     file: str
     offset: int | None = None
     list: str | None = None
     container: str | None = None
+    mok_trusted: bool | None = None
 
 
 class Loss(NamedTuple):

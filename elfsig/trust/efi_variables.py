@@ -48,6 +48,16 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
     return next((Purpose(ring) for pattern, ring in _KEYS if pattern.fullmatch(stem)), None)
 
 
+MOK_TRUSTED = "moklisttrustedrt"
+"""shim creates it where the machine owner lets the kernel trust machine owner keys (mokutil --trust-mok)."""
+
+
+def is_owners(name: str) -> bool:
+    """Whether a name is that of a list of machine owner keys."""
+    found = purpose(name)
+    return found is not None and found.keyring == "machine"
+
+
 # --------------------------------------------------------------------------- signed updates
 
 ATTRIBUTES, EFI_TIME = 4, 16

@@ -23,6 +23,7 @@ class Origin:
     ``source``: the path or the words as the user gave them. ``keyring``: the user's prefix: a keyring for
     what is vouched for, or "revoked". ``vouched``: False for sources whose keys are only to be tried.
     ``name``: the file's own name, "" for content without one; ``found``: met in a directory, not named.
+    ``mok_trusted``: see :class:`elfsig.model.Provenance`.
     ``proven`` is the keyring that the data itself proves, ``why`` its reason not to be vouched for.
     """
 
@@ -36,6 +37,7 @@ class Origin:
     offset: int | None = None
     list: str | None = None
     container: str | None = None
+    mok_trusted: bool | None = None
 
     @property
     def revoking(self) -> bool:
@@ -61,7 +63,8 @@ class Origin:
 
     @property
     def provenance(self) -> Provenance:
-        return Provenance(self.source, self.offset, self.list, self.container)
+        mok_trusted = None if self.keyring else self.mok_trusted
+        return Provenance(self.source, self.offset, self.list, self.container, mok_trusted)
 
     def at(self, offset: int) -> Origin:
         """The same origin, at an offset in the file."""

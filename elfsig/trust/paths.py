@@ -37,7 +37,7 @@ def read_path(path: Path, origin: Origin) -> Material:
     try:
         if path.is_dir():
             return _read_directory(path, origin)
-        return read_source(_content(path), replace(origin, name=origin.name or path.name))
+        return read_source(_content(path), _named(path, replace(origin, name=origin.name or path.name)))
     except OSError as reason:
         text = read_error(reason).text + _about_prefixes(origin.source)
         raise KeySourceError(f"{origin.source}: {text}", code="key-source-unreadable") from None
@@ -57,6 +57,14 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _named(path: Path, origin: Origin) -> Origin:
+    """The origin of a list of machine owner keys says whether the kernel was told to trust them."""
+    if not efi_variables.is_owners(origin.name):
+        return origin
+    beside = (each.name.lower() for each in path.parent.iterdir())
+    return replace(origin, mok_trusted=any(n.startswith(efi_variables.MOK_TRUSTED) for n in beside))
+
+
 # --------------------------------------------------------------------------- directories
 
 
@@ -66,7 +74,7 @@ def _read_directory(path: Path, origin: Origin) -> Material:
     for number, each in enumerate(_files(path, origin)):
         if number >= MAX_FILES:
             raise KeySourceError(f"{origin.source}: more than {MAX_FILES} files", code="key-source-limit")
-        inner = replace(origin, source=str(each), name=_name(each, path), found=True)
+        inner = _named(each, replace(origin, source=str(each), name=_name(each, path), found=True))
         try:
             parts.append(read_source(_content(each), inner))
         except (KeySourceError, OSError) as reason:
