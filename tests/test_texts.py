@@ -1,0 +1,140 @@
+"""Text is for people: the library's texts name no command-line option, and no decision rests on a text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+FRONT = ("elfsig/cli/", "elfsig/manual/")
+LIBRARY = {
+    path.relative_to(CHECKOUT).as_posix(): path
+    for root in ("elfsig", "formats/elfsig_formats")
+    for path in sorted((CHECKOUT / root).rglob("*.py"))
+    if not path.relative_to(CHECKOUT).as_posix().startswith(FRONT)
+}
+
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in LIBRARY.items()}
+
+OPTION = re.compile(r"(?<![\w*-])--[a-z]|(?<!\S)-o FILE")
+
+COMMANDS = {
+    "elfsig/host/dkms.py": "the hook that DKMS runs",
+    "elfsig/host/firmware.py": "options of mokutil that were used",
+    "elfsig/host/machine.py": "options of mokutil that were used",
+    "elfsig/host/next_step.py": "the command that is to be typed next",
+    "elfsig/host/package.py": "commands of package managers",
+    "elfsig/kernels/advice.py": "commands for people in front of a machine",
+    "elfsig/signers/gpg.py": "arguments of gpg",
+    "elfsig/trust/foreign.py": "a command of gpg",
+    "elfsig/trust/openpgp.py": "a command of gpg",
+}
+"""Files whose texts hold whole command lines, and what for."""
+
+MESSAGE = ("text", "reason")
+NOT_MESSAGES = {
+    ("elfsig/carriers/remains.py", "mark.text"): "bytes of a mark",
+    ("elfsig/opened/compression.py", "str(why)"): "what zstandard says, which has no codes",
+    ("elfsig/signers/gpg.py", "answer.text"): "what gpg prints, which has no other form",
+}
+"""Attributes of these names that hold something else than a message of elfsig."""
+
+
+def strings(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Every string in code, parts of f-strings included, docstrings left out."""
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node
+
+
+def named_options(tree: ast.AST) -> list[str]:
+    return [text for node in strings(tree) if OPTION.search(text := str(node.value))]
+
+
+def caught(tree: ast.AST) -> set[str]:
+    """Names of caught exceptions."""
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+
+
+def is_message(node: ast.expr, exceptions: set[str]) -> bool:
+    """Whether this is the text of an error, a remark or an outcome."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in MESSAGE
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("lower", "upper", "strip") and is_message(node.func.value, exceptions)
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str"
+    return called and any(isinstance(a, ast.Name) and a.id in exceptions for a in node.args)  # type: ignore[attr-defined]
+
+
+def read_texts(tree: ast.AST) -> Iterator[ast.expr]:
+    """Messages that are compared with something, or searched."""
+    exceptions = caught(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if not any(isinstance(side, ast.Constant) and side.value is None for side in sides):
+                yield from (side for side in sides if is_message(side, exceptions))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re."):
+            yield from (each for each in node.args if is_message(each, exceptions))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            searching = node.func.attr in ("startswith", "endswith", "find", "index", "partition", "split")
+            if searching and is_message(node.func.value, exceptions):
+                yield node.func.value
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_no_text_names_an_option(name: str) -> None:
+    found = named_options(TREES[name])
+    if name in COMMANDS:
+        assert found, f"{name} needs no exception"
+    else:
+        assert not found
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_no_decision_rests_on_a_text(name: str) -> None:
+    found = {ast.unparse(node) for node in read_texts(TREES[name])}
+    assert {text for text in found if (name, text.removesuffix(".lower()")) not in NOT_MESSAGES} == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if fault.text == 'x': pass",
+        "if 'signedData' in fault.text: pass",
+        "if outcome.reason.startswith('x'): pass",
+        "if fault.text.lower() != x: pass",
+        "try:\n    f()\nexcept E as e:\n    g('x' in str(e))",
+        "re.search('x', fault.text)",
+    ],
+)
+def test_the_check_sees_what_it_should(code: str) -> None:
+    assert list(read_texts(ast.parse(code)))
+
+
+def test_the_check_of_options_sees_what_it_should() -> None:
+    tree = ast.parse('"""--doc"""\nraise E(f"{x}; --force goes on")\nf("use -o FILE")\nf("6.1.0-*-amd64--x")')
+    assert len(named_options(tree)) == 2
+
+
+def test_every_hint_of_the_library_is_known_to_the_command_line() -> None:
+    from elfsig.cli.hints import HINTS
+
+    given = {
+        keyword.value.value
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "hint" and isinstance(keyword.value, ast.Constant)
+    }
+    assert given == set(HINTS)
