@@ -1,9 +1,21 @@
-"""Linux kernel module signatures of every era: find, show, verify, make, remove, convert.
+"""Linux kernel module signatures of every format: find, show, verify, make, remove, convert.
 
->>> import elfsig
->>> report = elfsig.verify("driver.ko", trust="/boot/vmlinuz-6.1.0")  # doctest: +SKIP
->>> report.verdict is elfsig.Verdict.VALID  # doctest: +SKIP
-True
+For example:
+
+    import elfsig
+
+    signature = elfsig.verify("driver.ko", trust="/boot/vmlinuz-6.1.0").require_valid()
+
+A module is a path, bytes, a binary stream, or what ``elfsig.open`` returns: a file opened once for any
+number of calls. Results are frozen dataclasses; nothing is written to disk. Errors are subclasses of
+ElfsigError: ParseError, where bytes are not what their format says, VerificationError, where signatures do
+not establish what is required, and others for what cannot be read, made, changed or was asked for wrongly.
+
+**Stability.** The names in ``__all__`` are public, with their parameters, result types, fields, methods and
+documented errors; so are the words of verdicts, codes and ids, and the JSON of ``to_json()`` within one
+``schema_version``. Modules that are imported by their own path, texts for people and pickles are not. A name
+that is to go works for at least one minor version and six months, with a DeprecationWarning. The page
+``stability`` of the manual has the details, for plug-ins too.
 """
 
 from __future__ import annotations
@@ -14,68 +26,94 @@ from typing import TYPE_CHECKING, Any
 from elfsig._version import __version__
 
 if TYPE_CHECKING:
-    from elfsig.api import (
-        attach,
-        compare,
-        convert,
-        coverage,
-        formats,
-        keyring,
-        list_signatures,
-        sign,
-        strip,
-        verify,
-    )
+    from elfsig.api.editing import attach, convert, sign, strip
+    from elfsig.api.inspecting import compare, coverage, digest
+    from elfsig.api.keys import KeySources, keyring
+    from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.errors import (
         EditRefused,
         ElfsigError,
+        KeyFileError,
         KeySourceError,
         ParseError,
         ReadError,
         SigningError,
         UsageError,
         VerificationError,
+        WriteError,
     )
     from elfsig.model import (
+        Certificate,
+        Existing,
         FileReport,
         Format,
         Key,
+        PacketSigner,
         Place,
         Remark,
         Signature,
         SignatureReport,
+        Signer,
         SignOptions,
         Verdict,
     )
     from elfsig.opened.evidence import Evidence
-    from elfsig.opened.evidence import read as open
-    from elfsig.signers import open_signer
-
+    from elfsig.opened.module import Module, ModuleSource
+    from elfsig.registry import Registry
+    from elfsig.signers import SignerCertificate, SignerKey, open_signer
+    from elfsig.verbs.edit.attach import Attached
+    from elfsig.verbs.edit.convert import Conversion
+    from elfsig.verbs.edit.sign import SignResult
+    from elfsig.verbs.edit.strip import Removed, StripResult
+    from elfsig.verbs.inspect.compare import Comparison
+    from elfsig.verbs.inspect.cover import Cover
+    from elfsig.verbs.inspect.digest import CoverageDigest
 
 __all__ = [
+    "Attached",
+    "Certificate",
+    "Comparison",
+    "Conversion",
+    "Cover",
+    "CoverageDigest",
     "EditRefused",
     "ElfsigError",
     "Evidence",
+    "Existing",
     "FileReport",
     "Format",
     "Key",
+    "KeyFileError",
     "KeySourceError",
+    "KeySources",
+    "Module",
+    "ModuleSource",
+    "PacketSigner",
     "ParseError",
     "Place",
     "ReadError",
+    "Registry",
     "Remark",
+    "Removed",
     "SignOptions",
+    "SignResult",
     "Signature",
     "SignatureReport",
+    "Signer",
+    "SignerCertificate",
+    "SignerKey",
     "SigningError",
+    "StripResult",
     "UsageError",
     "Verdict",
     "VerificationError",
+    "WriteError",
     "__version__",
     "attach",
     "compare",
     "convert",
     "coverage",
+    "digest",
     "formats",
     "keyring",
     "list_signatures",
@@ -84,34 +122,73 @@ __all__ = [
     "sign",
     "strip",
     "verify",
+    "verify_tree",
 ]
 
 _HOMES = {
-    "elfsig.api": (
-        "attach", "compare", "convert", "coverage", "formats", "keyring", "list_signatures", "sign", "strip",
-        "verify",
+    "elfsig.api.editing": (
+        "attach", "convert", "sign", "strip",
+    ),
+    "elfsig.api.inspecting": (
+        "compare", "coverage", "digest",
+    ),
+    "elfsig.api.keys": (
+        "KeySources", "keyring",
+    ),
+    "elfsig.api.verifying": (
+        "formats", "list_signatures", "open", "verify", "verify_tree",
     ),
     "elfsig.errors": (
-        "EditRefused", "ElfsigError", "KeySourceError", "ParseError", "ReadError", "SigningError",
-        "UsageError", "VerificationError",
+        "EditRefused", "ElfsigError", "KeyFileError", "KeySourceError", "ParseError", "ReadError",
+        "SigningError", "UsageError", "VerificationError", "WriteError",
     ),
-    "elfsig.opened.evidence": ("Evidence",),
     "elfsig.model": (
-        "FileReport", "Format", "Key", "Place", "Remark", "Signature", "SignatureReport", "SignOptions",
-        "Verdict",
+        "Certificate", "Existing", "FileReport", "Format", "Key", "PacketSigner", "Place", "Remark",
+        "Signature", "SignatureReport", "Signer", "SignOptions", "Verdict",
     ),
-    "elfsig.signers": ("open_signer",),
+    "elfsig.opened.evidence": (
+        "Evidence",
+    ),
+    "elfsig.opened.module": (
+        "Module", "ModuleSource",
+    ),
+    "elfsig.registry": (
+        "Registry",
+    ),
+    "elfsig.signers": (
+        "SignerCertificate", "SignerKey", "open_signer",
+    ),
+    "elfsig.verbs.edit.attach": (
+        "Attached",
+    ),
+    "elfsig.verbs.edit.convert": (
+        "Conversion",
+    ),
+    "elfsig.verbs.edit.sign": (
+        "SignResult",
+    ),
+    "elfsig.verbs.edit.strip": (
+        "Removed", "StripResult",
+    ),
+    "elfsig.verbs.inspect.compare": (
+        "Comparison",
+    ),
+    "elfsig.verbs.inspect.cover": (
+        "Cover",
+    ),
+    "elfsig.verbs.inspect.digest": (
+        "CoverageDigest",
+    ),
 }  # fmt: skip
-_WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names}
-_WHERE["open"] = ("elfsig.opened.evidence", "read")
+"""Where each public name is defined: a module is imported when one of its names is first used."""
+
+_WHERE = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded when first used, so that the command line starts fast."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _WHERE[name]
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_WHERE[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
+from typing import Any
 
 from elfsig.elf.image import Image
 from elfsig.errors import UsageError
@@ -40,6 +41,24 @@ class Registry:
         self.formats = tuple(formats)
         self.failures = tuple(failures)
         self._names = {name: f for f in self.formats for name in (f.id, *f.aliases)}
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self.formats)} formats>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Registry):
+            return NotImplemented
+        return self is other or (self.formats, self.failures) == (other.formats, other.failures)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._names))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: the registry of this process stands for that of another."""
+        for plugins in (True, False):
+            if self is load(plugins):
+                return load, (plugins,)
+        return Registry, (self.formats, self.failures)
 
     def get(self, name: str) -> Format:
         """The format of this id or alias. Raises UsageError that lists the choices."""

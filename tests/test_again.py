@@ -10,7 +10,7 @@ import pytest
 
 import corpus
 from elfsig.batch.like_verified import Again
-from elfsig.model import Verdict
+from elfsig.model import Existing, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.compression import Compression, pack, unpack
 from elfsig.verbs.verify.examine import examine
@@ -70,9 +70,9 @@ def test_a_tree_is_told_of_as_its_files_are(tmp_path: Path) -> None:
     odd = {
         "content": good[0][:200] + b"!" + good[0][201:],
         "value": good[1][:-60] + bytes([good[1][-60] ^ 1]) + good[1][-59:],
-        "twice": made(good[2], "pkcs7", "whole-file", stack=True).content,
+        "twice": made(good[2], "pkcs7", "whole-file", existing=Existing.STACK).content,
         "section": made(made(corpus.content("amd64-6.1.ko"), "redhat", "fileorder").content, "pkcs7",
-                        "whole-file", stack=True).content,
+                        "whole-file", existing=Existing.STACK).content,
         "cut": good[3][:-1],
         "plain": corpus.content("i386-6.1.ko"),
     }  # fmt: skip

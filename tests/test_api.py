@@ -9,6 +9,7 @@ import pytest
 
 import corpus
 import elfsig
+from elfsig.model import Existing
 
 SIGNER, OTHER = (corpus.KEYS / f"{name}.cert.pem" for name in ("signer", "other"))
 SIGNED, PLAIN = corpus.content("amd64.pkcs7"), corpus.content("amd64-6.1.ko")
@@ -84,7 +85,7 @@ def test_sign_and_strip_give_bytes_and_write_nothing() -> None:
     assert elfsig.strip(signed.content).content == PLAIN
     with pytest.raises(elfsig.EditRefused):
         elfsig.sign(SIGNED, "pkcs7", signer)
-    stacked = elfsig.sign(SIGNED, "pkcs7", signer, elfsig.SignOptions(hash="sha512"), stack=True)
+    stacked = elfsig.sign(SIGNED, "pkcs7", signer, elfsig.SignOptions(hash="sha512"), existing=Existing.STACK)
     assert elfsig.strip(stacked.content, everything=True).content == PLAIN
 
 

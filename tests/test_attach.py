@@ -12,7 +12,7 @@ import pytest
 import corpus
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
-from elfsig.model import Keyring, SignOptions, TrailerInfo, Verdict
+from elfsig.model import Existing, Keyring, SignOptions, TrailerInfo, Verdict
 from elfsig.opened.places import find
 from elfsig.trust.keyring import load
 from elfsig.verbs.edit.attach import Attached, attach, candidates, chosen, parts_in
@@ -38,7 +38,9 @@ def signed(format_id: str, content: bytes = PLAIN, **wish: Any) -> bytes:
     if format_id == "note":
         wish.setdefault("coverage", "sorted")
     options = SignOptions(created=1, **wish)
-    return sign(opened(content), REGISTRY.get(format_id), signer(format_id), options, stack=True).content
+    return sign(
+        opened(content), REGISTRY.get(format_id), signer(format_id), options, existing=Existing.STACK
+    ).content
 
 
 @pytest.fixture(scope="module")
@@ -208,13 +210,13 @@ def test_what_is_signed_already_is_refused_unless_it_is_said_what_is_meant(trust
     ours = signed("x509")
     with pytest.raises(EditRefused, match="already signed: x509"):
         put(ours, signed("pkcs7"), trust)
-    replaced = put(ours, signed("pkcs7"), trust, replace=True)
+    replaced = put(ours, signed("pkcs7"), trust, existing=Existing.REPLACE)
     assert replaced.content == signed("pkcs7") and [r.format for r in replaced.removed] == ["x509"]
     with pytest.raises(EditRefused, match="invalid here"):
-        put(ours, signed("pkcs7"), trust, stack=True)
+        put(ours, signed("pkcs7"), trust, existing=Existing.STACK)
     with pytest.raises(EditRefused, match=r"x509 signature .* would no longer match"):
-        put(ours, signed("note"), None, stack=True)
-    stacked = put(signed("note"), signed("pkcs7", signed("note")), stack=True, force=True)
+        put(ours, signed("note"), None, existing=Existing.STACK)
+    stacked = put(signed("note"), signed("pkcs7", signed("note")), existing=Existing.STACK, force=True)
     assert "unchecked" in [remark.code for remark in stacked.remarks]
 
 

@@ -14,7 +14,7 @@ import corpus
 from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused, SigningError, UsageError
-from elfsig.model import Keyring, SignOptions, Verdict
+from elfsig.model import Existing, Keyring, SignOptions, Verdict
 from elfsig.opened import compression
 from elfsig.opened.evidence import Evidence, read
 from elfsig.opened.module import Module
@@ -149,7 +149,9 @@ def test_real_modules_from_the_vendor_s_signature_and_on(
 
 def signed_with(format_id: str, name: str = MODULE) -> bytes:
     wish = target(format_id)
-    return sign(opened(corpus.content(name)), wish.format, wish.signer, wish.options, stack=True).content
+    return sign(
+        opened(corpus.content(name)), wish.format, wish.signer, wish.options, existing=Existing.STACK
+    ).content
 
 
 def tried(content: bytes, to: str, keys: Keyring | None, **more: Any) -> str | None:

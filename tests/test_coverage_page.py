@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import corpus
+from elfsig.model import Existing
 from tests.support import vectors
 from tests.support.browser import Browser, browser
 from tests.support.run import run
@@ -39,8 +40,8 @@ def eras(folder: Path) -> Iterator[Path]:
     content = corpus.content("amd64-2.6.39-uek.ko")
     contents = {f: made(content, f, c).content for f, c in (("gkh", "textdata"), ("redhat", "fileorder"),
                 ("crypto-pgp", "whole-file"), ("x509", "whole-file"), ("pkcs7", "whole-file"))}  # fmt: skip
-    stack = made(contents["redhat"], "note", "sorted", stack=True).content
-    contents["stack"] = made(stack, "pkcs7", "whole-file", stack=True).content
+    stack = made(contents["redhat"], "note", "sorted", existing=Existing.STACK).content
+    contents["stack"] = made(stack, "pkcs7", "whole-file", existing=Existing.STACK).content
     contents |= {"unsigned": content, "damaged": corpus.content("sig-len-huge")}
     for name, data in contents.items():
         module = folder / f"{name}.ko"

@@ -15,7 +15,7 @@ from elfsig.carriers.trailer import MARKER
 from elfsig.envelopes.cms import dump as asn1_dump
 from elfsig.envelopes.openpgp import dump as packet_dump
 from elfsig.envelopes.openpgp.make import make_ring
-from elfsig.model import SignOptions
+from elfsig.model import Existing, SignOptions
 from elfsig.opened.evidence import read
 from elfsig.signers import open_signer
 from elfsig.verbs.edit.sign import sign
@@ -37,7 +37,7 @@ def signed(format_id: str, content: bytes = PLAIN, **wish: str) -> bytes:
     old = format_id in ("gkh", "redhat", "note")
     signer = throwaway("dsa1024") if old else open_signer(str(KEY), str(CERT))
     options = SignOptions(created=1, **wish)  # type: ignore[arg-type]  # names of its own fields
-    return sign(opened(content), REGISTRY.get(format_id), signer, options, stack=True).content
+    return sign(opened(content), REGISTRY.get(format_id), signer, options, existing=Existing.STACK).content
 
 
 def shell(*words: str | Path) -> subprocess.CompletedProcess[str]:

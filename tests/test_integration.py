@@ -223,7 +223,13 @@ def test_the_git_hook(tmp_path: Path, env: dict[str, str]) -> None:
     (tmp_path / "repo/note.txt").write_text("no module")
     call(env, *git, "add", ".")
     assert "unsigned: 1 module" in call(env, *commit, code=1)
-    call(env, *git, "rm", "-q", "--cached", "bad.ko")
+    (tmp_path / "repo/bad.ko").write_bytes(corpus.content("amd64.pkcs7"))  # the index still has the other
+    assert "unsigned: 1 module" in call(env, *commit, code=1)
+    call(env, *git, "add", "bad.ko")
+    (tmp_path / "repo/bad.ko").write_bytes(MODULE)
+    call(env, *commit)
+    (tmp_path / "repo/note.txt").write_text("changed")
+    call(env, *git, "add", "note.txt")
     call(env, *commit)
 
 

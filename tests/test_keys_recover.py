@@ -24,7 +24,7 @@ from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
 from elfsig.elf.image import Image
 from elfsig.envelopes.cms.envelope import Cms
 from elfsig.errors import UsageError, VerificationError
-from elfsig.model import RsaBody, SignOptions, Verdict
+from elfsig.model import Existing, RsaBody, SignOptions, Verdict
 from elfsig.opened import evidence
 from elfsig.opened.module import Module
 from elfsig.signers.pem import FileSigner
@@ -60,7 +60,7 @@ def made(content: bytes, form: str, who: Identity, **options: Any) -> bytes:
         who.private, who.private.public_key(), "rsa", who.private.key_size, parse(who.certificate).certificate
     )
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(opened(content), REGISTRY.get(form), signer, chosen, stack=True).content
+    return sign(opened(content), REGISTRY.get(form), signer, chosen, existing=Existing.STACK).content
 
 
 def file(content: bytes, name: str = "a.ko") -> Module:

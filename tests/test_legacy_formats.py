@@ -17,7 +17,7 @@ from elfsig.elf.table import SHT_NOBITS, SHT_NOTE, SHT_PROGBITS
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
 from elfsig.errors import EditRefused, ParseError, SigningError
-from elfsig.model import FileReport, Pair, SignatureReport, SignOptions, Verdict
+from elfsig.model import Existing, FileReport, Pair, SignatureReport, SignOptions, Verdict
 from elfsig.signers.gpg import GpgSigner
 from elfsig.trust.entries import Material, Origin
 from elfsig.trust.make import key_from_public
@@ -342,7 +342,9 @@ def test_what_cannot_be_read_is_told_with_section_and_offset(
 def test_old_and_new_signatures_live_side_by_side() -> None:
     """The trailing note covers the allocated section of redhat, which was there before it."""
     both = signed(unsigned(), "redhat").content
-    both = sign(opened(both), NOTE, signer("dsa1024"), SignOptions(coverage="sorted"), stack=True).content
+    both = sign(
+        opened(both), NOTE, signer("dsa1024"), SignOptions(coverage="sorted"), existing=Existing.STACK
+    ).content
     assert [f.verdict for f in look(both).signatures] == [Verdict.VALID] * 2
     with pytest.raises(EditRefused, match="no longer match"):
         strip(opened(both), format_id="redhat")

@@ -7,15 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from elfsig.manual.completion import TARGETS
+from elfsig.manual.pages import pages
 from tests.support.cli import CHECKOUT
 from tests.support.documents import MANUAL, Stage, scenes
 from tests.support.tools import need
 
+INTEGRATION = CHECKOUT / "elfsig" / "data" / "integration"
 SOURCES = ("elfsig", "formats", "README.md", "LICENSE", "pyproject.toml")
 
 
@@ -62,6 +66,37 @@ def test_installed_wheel_runs_the_tour_and_sign_file(wheel: Path, tmp_path: Path
         assert str(CHECKOUT) not in ran.stdout
     usage = subprocess.run([site / "bin" / "elfsig-sign-file"], env=env, capture_output=True, text=True)
     assert usage.returncode == 2 and "sign-file" in usage.stderr
+
+
+def test_source_distribution_holds_what_a_clone_does(tmp_path: Path) -> None:
+    """Documents, corpus and tests too, so that README's two commands work from it."""
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(words, cwd=CHECKOUT, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    with tarfile.open(next(tmp_path.iterdir())) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {path.name for path in CHECKOUT.glob("*.md")} | {"LICENSE", "pyproject.toml", "PKG-INFO"}
+    wanted |= {
+        "tests/bootstrap.py",
+        "corpus/manifest.json",
+        "elfsig/manual/mkdocs.yml",
+        "formats/elfsig_formats/pkcs7.py",
+    }
+    wanted |= {path.relative_to(CHECKOUT).as_posix() for path in MANUAL.rglob("*.md")}
+    assert wanted <= names
+    assert {name.partition("/")[0] for name in names} <= wanted | {
+        ".gitignore",
+        "elfsig",
+        "formats",
+        "corpus",
+        "tests",
+    }
+
+
+def test_wheel_holds_man_pages_and_completion_where_they_are_looked_for(wheel: Path) -> None:
+    shared = {n.partition(".data/data/")[2] for n in zipfile.ZipFile(wheel).namelist() if ".data/data/" in n}
+    assert set(TARGETS.values()) <= shared
+    assert {f"share/man/man1/{name}" for name in pages()} <= shared
+    assert {f"share/doc/elfsig/integration/{path.name}" for path in INTEGRATION.iterdir()} <= shared
 
 
 # --------------------------------------------------------------------------- as the manual says

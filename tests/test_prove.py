@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import corpus
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.errors import ReadError, UsageError
-from elfsig.model import Verdict
+from elfsig.model import Existing, Verdict
 from elfsig.opened.evidence import read
 from elfsig.trust import keyring
 from elfsig.verbs.inspect.bytemap import Kind, Map, Run
@@ -113,7 +113,7 @@ def test_signatures_on_top_of_each_other() -> None:
     order = (("redhat", "fileorder"), ("note", "sorted"), ("crypto-digsig", "whole-file"),
              ("x509", "whole-file"), ("pkcs7", "whole-file"))  # fmt: skip
     for format_id, coverage in order:
-        content = made(content, format_id, coverage, stack=True).content
+        content = made(content, format_id, coverage, existing=Existing.STACK).content
     found = list(proofs(content, question(), 64))
     assert [cover.coverage for cover, _ in found] == [coverage for _, coverage in reversed(order)]
     for cover, proof in found:

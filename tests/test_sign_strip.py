@@ -23,7 +23,7 @@ from elfsig.carriers.trailer import MARKER
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
-from elfsig.model import SignOptions
+from elfsig.model import Existing, SignOptions
 from elfsig.opened import compression
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
@@ -46,9 +46,7 @@ SIGNING = [f.id for f in REGISTRY.formats if "sign" in f.capabilities and f.carr
 MODULE = "amd64-6.1.ko"
 
 
-def make(
-    content: bytes, format_id: str, *, replace: bool = False, stack: bool = False, **wish: Any
-) -> SignResult:
+def make(content: bytes, format_id: str, *, existing: Existing = Existing.REFUSE, **wish: Any) -> SignResult:
     """Sign with the throw-away keys, whatever kernels of the format's time would say."""
     if format_id == "note":
         wish.setdefault("coverage", "sorted")
@@ -58,8 +56,7 @@ def make(
         REGISTRY.get(format_id),
         era_signer(format_id),
         options,
-        replace=replace,
-        stack=stack,
+        existing=existing,
     )
 
 
@@ -90,7 +87,7 @@ def test_strip_gives_back_real_modules_to_the_byte(arch: str) -> None:
         as_shipped = path.read_bytes()
         original = strip(opened(as_shipped)).content
         assert as_shipped.startswith(original) and MARKER not in original
-        again = make(as_shipped, "pkcs7", replace=True)
+        again = make(as_shipped, "pkcs7", existing=Existing.REPLACE)
         assert [removed.format for removed in again.removed] == ["pkcs7"]
         for format_id in ("pkcs7", "x509", "note", "redhat"):
             assert strip(opened(make(original, format_id).content)).content == original
@@ -111,14 +108,14 @@ def test_stacked_signatures_come_off_one_by_one() -> None:
     order = ["redhat", "note", "crypto-digsig", "x509", "pkcs7"]
     contents = [original]
     for format_id in order:
-        contents.append(make(contents[-1], format_id, stack=True).content)
+        contents.append(make(contents[-1], format_id, existing=Existing.STACK).content)
     for format_id, before in zip(reversed(order), reversed(contents[:-1]), strict=True):
         step = strip(opened(contents.pop()))
         assert [removed.format for removed in step.removed] == [format_id]
         assert step.content == before
     full = original
     for format_id in order:
-        full = make(full, format_id, stack=True).content
+        full = make(full, format_id, existing=Existing.STACK).content
     everything = strip(opened(full), everything=True)
     assert everything.content == original and len(everything.removed) == len(order)
 
@@ -130,7 +127,7 @@ TAILS = st.sampled_from([b"", MARKER, MARKER[:-1], b"This Is A Crypto Signed Mod
 @given(content=st.builds(bytes.__add__, st.binary(min_size=1, max_size=80), TAILS))
 @pytest.mark.parametrize("format_id", ["pkcs7", "x509", "crypto-digsig"])
 def test_a_trailer_comes_off_whatever_it_is_put_on(format_id: str, content: bytes) -> None:
-    signed = make(content, format_id, stack=True)
+    signed = make(content, format_id, existing=Existing.STACK)
     assert strip(decompressed(signed.content)).content == content
 
 
@@ -147,7 +144,7 @@ def test_damage_is_stripped_or_refused_and_never_a_crash(where: int, value: byte
 def signed_with_all() -> bytes:
     content = corpus.content(MODULE)
     for format_id in ("redhat", "note", "pkcs7"):
-        content = make(content, format_id, stack=True).content
+        content = make(content, format_id, existing=Existing.STACK).content
     return content
 
 
@@ -160,25 +157,27 @@ def test_signed_modules_are_refused_unless_it_is_said_what_is_meant() -> None:
     with pytest.raises(EditRefused, match="already signed: pkcs7") as caught:
         make(once, "x509")
     assert caught.value.code == "already-signed"
-    assert ids(make(once, "x509", replace=True).content) == ["x509"]
-    assert ids(make(once, "x509", stack=True).content) == ["x509", "pkcs7"]
+    assert ids(make(once, "x509", existing=Existing.REPLACE).content) == ["x509"]
+    assert ids(make(once, "x509", existing=Existing.STACK).content) == ["x509", "pkcs7"]
     with pytest.raises(EditRefused, match="remains of a signature"):
         make(once + b"tail", "pkcs7")
-    assert ids(make(once[:-1], "pkcs7", stack=True).content)[0] == "pkcs7"
+    assert ids(make(once[:-1], "pkcs7", existing=Existing.STACK).content)[0] == "pkcs7"
 
 
 def refused(code: str, content: bytes, format_id: str, **more: Any) -> None:
     """Stacking ``format_id`` is refused with ``code``, and done with a remark of that code by force."""
     with pytest.raises(EditRefused) as caught:
-        make(content, format_id, stack=True, force=False, **more)
+        make(content, format_id, existing=Existing.STACK, force=False, **more)
     assert caught.value.code == code
-    assert code in [remark.code for remark in make(content, format_id, stack=True, **more).remarks]
+    assert code in [
+        remark.code for remark in make(content, format_id, existing=Existing.STACK, **more).remarks
+    ]
 
 
 def test_no_edit_breaks_a_signature_that_stays() -> None:
     original = corpus.content(MODULE)
     inner = make(original, "x509").content
-    both = make(inner, "pkcs7", stack=True).content
+    both = make(inner, "pkcs7", existing=Existing.STACK).content
     with pytest.raises(EditRefused, match=r"the pkcs7 signature .* would no longer match"):
         strip(opened(both), format_id="x509")
     by_force = strip(opened(both), format_id="x509", force=True)
@@ -192,12 +191,12 @@ def test_no_edit_breaks_a_signature_that_stays() -> None:
 
 def test_an_allocated_signature_section_is_covered_by_a_later_note_and_another_is_not() -> None:
     original = corpus.content("i386-2.6.18-el5.ko")
-    both = make(make(original, "redhat").content, "note", stack=True).content
+    both = make(make(original, "redhat").content, "note", existing=Existing.STACK).content
     with pytest.raises(EditRefused, match="the note signature"):
         strip(opened(both), format_id="redhat")
     plain = SignOptions(created=1, force=True)
     inner = sign(opened(original), REGISTRY.get("gkh"), throwaway("rsa1024"), plain).content
-    left = strip(opened(make(inner, "note", stack=True).content), format_id="gkh")
+    left = strip(opened(make(inner, "note", existing=Existing.STACK).content), format_id="gkh")
     assert ids(left.content) == ["note"] and not left.remarks
 
 
@@ -394,6 +393,8 @@ def test_a_signature_behind_the_compression_is_removed_exactly(tmp_path: Path) -
 def test_replace_puts_the_signature_inside_the_compression() -> None:
     packed = compression.pack(corpus.content(MODULE), "zstd")
     evidence = read(make(packed, "pkcs7").content)
-    change = sign_file(opened(evidence), REGISTRY.get("pkcs7"), signer(), SignOptions(), replace=True)
+    change = sign_file(
+        opened(evidence), REGISTRY.get("pkcs7"), signer(), SignOptions(), existing=Existing.REPLACE
+    )
     assert change.content is not None and ids(change.content) == ["pkcs7"]
     assert read(evidence.packed(change.content)).tail_offset is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 from elfsig.elf.table import MAGIC, ElfTable
 from elfsig.errors import ParseError
@@ -17,6 +18,21 @@ class Image:
         self.end = len(data) if end is None else end
         # None for the whole itself: an object that refers to itself is freed late, and its content with it.
         self._outer = whole
+
+    def __repr__(self) -> str:
+        return f"<Image, {self.end} bytes>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Image):
+            return NotImplemented
+        return self.end == other.end and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash((len(self.data), self.end))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: the bytes, without what was worked out from them."""
+        return Image, (self.data, self.end)
 
     @property
     def _whole(self) -> Image:

@@ -1,4 +1,4 @@
-"""Man pages in the language of man(7), one for each command, from what ``--help`` is made of."""
+"""Man pages in the language of man(7), one for each command, made from its help text."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from elfsig.cli.examples import EXAMPLES
 NAME: Final = "elfsig"
 
 EXIT_STATUS: Final = {
-    "0": "Every file is valid, or what was asked for is done.",
-    "1": "A file is invalid, malformed or unsigned; an edit was refused; an audit found something.",
-    "2": "The command line or a key source is wrong.",
+    "0": "Every file is valid, or the command did what it was asked to do.",
+    "1": "A file is invalid, malformed or unsigned; an edit was refused; files differ; an audit failed.",
+    "2": "Usage error, or a key source that cannot be used.",
     "3": "The simulated kernel refuses a file.",
-    "4": "No verdict: no key given is the one, or the signature cannot be checked.",
-    "5": "A file could not be read, or there was nothing to look at.",
+    "4": "No verdict: the signature was not made by any of the given keys, or it cannot be checked.",
+    "5": "A file could not be read, or there were no files to look at.",
     "130": "Interrupted.",
 }
 ENVIRONMENT: Final = {
-    "KBUILD_SIGN_PIN": "Passphrase of a private key, or PIN of a token, as for the kernel's sign-file.",
-    "NO_COLOR, FORCE_COLOR": "Whether to paint where --color does not say it.",
-    "ELFSIG_DEBUG": "An internal error ends the run with its trace.",
+    "KBUILD_SIGN_PIN": "Passphrase of the private key, or PIN of the token, as for the kernel's sign-file.",
+    "NO_COLOR, FORCE_COLOR": "Disable or force colour, unless --color is given.",
+    "ELFSIG_DEBUG": "Show the traceback of an internal error.",
 }
 SEE_ALSO: Final = ("modinfo(8)", "mokutil(1)", "dkms(8)", "openssl-cms(1)", "gpg(1)", "evmctl(1)")
 
@@ -146,7 +146,7 @@ def _list(items: Mapping[str, str]) -> Iterator[str]:
 
 
 def _references(page: Page, names: list[str]) -> Iterator[str]:
-    """The page above, those below, for the program all; then other tools."""
+    """The page of the command above, those of the commands below, then other tools."""
     above = ["-".join((NAME, *page.words[:-1]))] if page.words else []
     below = [name for name in names if name.startswith(page.name + "-")]
     own = [rf"\fB{escaped(name)}\fP(1)" for name in (*above, *below)]

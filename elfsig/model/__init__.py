@@ -11,6 +11,7 @@ says otherwise.
 from __future__ import annotations
 
 from elfsig.elf.words import ByteRange, ElfSummary
+from elfsig.model.existing import Existing
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
@@ -43,6 +44,7 @@ __all__ = [
     "Derived",
     "ElfSummary",
     "Envelope",
+    "Existing",
     "FileRange",
     "FileReport",
     "Format",

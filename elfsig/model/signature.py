@@ -61,6 +61,13 @@ class Cause(NamedTuple):
     text: str
     facts: Mapping[str, Any] = NO_FACTS
 
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __hash__(self) -> int:
+        """Without ``facts``: a mapping has no hash."""
+        return hash((self.code, self.text))
+
 
 class Outcome(NamedTuple):
     """What checking one signature gave.

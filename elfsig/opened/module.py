@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
@@ -26,7 +26,7 @@ class Module:
 
     Despite its name it may hold anything: a damaged module, an initramfs, a text. Nothing is parsed before
     it is asked for, and then once. Instances are immutable but for what they remember; they compare by
-    identity. ``content`` is decompressed; offsets count from its start.
+    path, bytes and formats. ``content`` is decompressed; offsets count from its start.
     """
 
     def __init__(self, evidence: Evidence, registry: Registry) -> None:
@@ -36,6 +36,22 @@ class Module:
     def __repr__(self) -> str:
         packed = f", {self.compression}" if self.compression else ""
         return f"<Module {self.path!r}, {self.size} bytes{packed}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Module):
+            return NotImplemented
+        return self is other or self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash((self.path, len(self.raw), len(self.content)))
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        return self.path, self.compression, self.raw, self.content, self.registry
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: what was read, without what was worked out from it."""
+        return Module, (self.evidence, self.registry)
 
     # ------------------------------------------------------------------ the file
 
@@ -197,12 +213,26 @@ def refuse_uncertain(place: Place) -> None:
         )
 
 
-def open_module(source: Source | Module, registry: Registry | None = None, *, limit: int = LIMIT) -> Module:
-    """A path, a bytes-like object or a binary stream as a Module; a Module as it is.
+class HasModule(Protocol):
+    """The result of an edit: what it made is open already."""
 
-    ``registry`` None: all formats that are installed. Raises ReadError; see
+    @property
+    def module(self) -> Module:
+        """The module with the edit in it."""
+        ...
+
+
+ModuleSource: TypeAlias = Source | Module | HasModule
+"""What functions take as a module: a path, bytes, a binary stream, an opened module, an edit's result."""
+
+
+def open_module(source: ModuleSource, registry: Registry | None = None, *, limit: int = LIMIT) -> Module:
+    """A path, a bytes-like object or a binary stream as a Module; a Module, and that of a result, as it is.
+
+    ``registry`` None: all formats that are installed. Raises ReadError, UsageError; see
     :func:`elfsig.opened.evidence.read`.
     """
-    if isinstance(source, Module):
-        return source
-    return Module(read(source, limit=limit), registry or load())
+    found = source if isinstance(source, Module) else getattr(source, "module", None)
+    if isinstance(found, Module):
+        return found
+    return Module(read(cast("Source", source), limit=limit), registry or load())

@@ -18,7 +18,7 @@ from elfsig import registry
 from elfsig.carriers.trailer import MARKER
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.public_keys import describe
-from elfsig.model import SignOptions
+from elfsig.model import Existing, SignOptions
 from elfsig.opened import evidence
 from elfsig.opened.compression import Compression, pack
 from elfsig.signers.pem import FileSigner
@@ -83,7 +83,7 @@ def signer(who: Identity) -> FileSigner:
 def made(content: bytes, form: str = "pkcs7", who: Identity = RSA, **options: Any) -> bytes:
     """``content`` signed by elfsig, on top of what is there."""
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(opened(content), REGISTRY.get(form), signer(who), chosen, stack=True).content
+    return sign(opened(content), REGISTRY.get(form), signer(who), chosen, existing=Existing.STACK).content
 
 
 # --------------------------------------------------------------------------- keys and hashes

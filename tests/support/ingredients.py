@@ -327,12 +327,15 @@ def arch(folder: Path, system: Path) -> dict[str, str]:
 @ingredient
 def machine(folder: Path, system: Path) -> None:
     """A running Debian 6.1 that enforces: vendor's modules, its key in the kernel image, DKMS's key pair, and
-    vboxdrv as DKMS built it, unsigned."""
+    vboxdrv as DKMS built and installed it, unsigned."""
     modules = system / "lib/modules" / RELEASE
     _sign(modules / "kernel/fs/fat/vfat.ko", "other")
     loose = modules / "updates/dkms/vboxdrv.ko"
     loose.parent.mkdir(parents=True)
     loose.write_bytes(corpus.content("amd64-6.1.ko"))
+    built = system / "var/lib/dkms/vboxdrv/7.0.20" / RELEASE / "x86_64/module/vboxdrv.ko"
+    built.parent.mkdir(parents=True)
+    shutil.copy(loose, built)
     (modules / "modules.dep").write_text("updates/dkms/vboxdrv.ko:\nkernel/fs/fat/vfat.ko:\n")
     for name, text in {
         "proc/sys/kernel/osrelease": f"{RELEASE}\n",
@@ -347,7 +350,6 @@ def machine(folder: Path, system: Path) -> None:
     shutil.copy(corpus.KEYS / "other.cert.pem", system / f"boot/vmlinuz-{RELEASE}")
     (system / "root").mkdir()
     dkms = system / "var/lib/dkms"
-    dkms.mkdir(parents=True)
     _pair(dkms, "mok")
     (dkms / "mok.der").rename(dkms / "mok.pub")
     (dkms / "mok.key").chmod(0o600)

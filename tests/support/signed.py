@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import corpus
 from elfsig import registry
 from elfsig.envelopes.openpgp.make import make_ring
-from elfsig.model import Keyring, SignOptions
+from elfsig.model import Existing, Keyring, SignOptions
 from elfsig.signers import open_signer
 from elfsig.trust import keyring
 from elfsig.verbs.edit.sign import sign
@@ -64,10 +64,10 @@ def _ring() -> Keyring:
         return keyring.load([str(CERT), str(ring)])
 
 
-def made(content: bytes, format_id: str, coverage: str, stack: bool = False) -> Made:
+def made(content: bytes, format_id: str, coverage: str, existing: Existing = Existing.REFUSE) -> Made:
     """``content`` signed in this way, whatever kernels of the format's time would say."""
     options = SignOptions(created=1, force=True, coverage=coverage)
-    done = sign(opened(content), REGISTRY.get(format_id), signer(), options, stack=stack).content
+    done = sign(opened(content), REGISTRY.get(format_id), signer(), options, existing=existing).content
     if REGISTRY.get(format_id).carrier.kind != "detached":
         return Made(done)
     return Made(content, from_argument(done.decode()))

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.cli.commands.sign_job import existing_of
 from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import format_type, limit_option, path_type
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused, ParseError, UsageError
+from elfsig.model import Existing
 from elfsig.opened.module import Module, open_module
 from elfsig.verbs.edit.attach import OF_THE_SOURCE, attach, taken
 from elfsig.verbs.edit.change import Change, tail_of
@@ -50,6 +52,7 @@ def command(
     or a whole trailer.
     """
     registry = settings.registry
+    how["existing"] = existing_of(how.pop("replace"), how.pop("stack"))
     keys = keyring(how.pop("trust"), ())
     taken_from = open_module(source, registry, limit=limit)
 
@@ -74,11 +77,11 @@ def _change(
     **how: Any,
 ) -> Change:
     behind = tail_of(module)
-    if behind is not None and not how["replace"]:
+    if behind is not None and how["existing"] is not Existing.REPLACE:
         text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
         raise EditRefused(text, offset=len(behind), code="already-signed")
-    choice = {"format_id": format_id, "layer": layer, "replace": how["replace"], "engine": how["engine"]}
-    parts = taken(module, source, keys, **choice)
+    choice = {"existing": how["existing"], "engine": how["engine"]}
+    parts = taken(module, source, keys, format_id=format_id, layer=layer, **choice)
     done = attach(module, parts, keys, **how)
     return Change(done.content, "attached", _text(done), done.remarks)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -17,10 +16,9 @@ from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import Hash
 from elfsig.errors import UsageError
 from elfsig.model import Message
-from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module, open_module
-from elfsig.verbs.inspect.digest import Stream, chosen, streams
+from elfsig.verbs.inspect.digest import CoverageDigest, Stream, chosen, streams
 
 HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 
@@ -83,7 +81,7 @@ def _print(
     if not to_stdout:
         return
     if machine.wanted:
-        digests = [_object(each, hash_) for each in found]
+        digests = [CoverageDigest.of(each, hash_).to_json() for each in found]
         write_document(settings, machine, path=visible(path), digests=digests)
     elif len({each.coverage for each in found}) == 1 and found[0].message:
         click.echo(f"{_digest(found[0].message, hash_)}  {visible(path)}")
@@ -110,20 +108,6 @@ def _without(each: Stream) -> str:
     if place.section is not None:
         return f"[{place.index}] {visible(place.section)}"
     return f"trailer at {place.start:#x}"
-
-
-def _object(each: Stream, hash_: Hash) -> dict[str, Any]:
-    message, fault = each.message, each.fault
-    return {
-        "coverage": each.coverage,
-        "layer": each.found.layer if each.found else None,
-        "without": carrier_object(each.place) if each.place else None,
-        "size": message.size if message else None,
-        "hash": hash_.name,
-        "digest": _digest(message, hash_) if message else None,
-        "warnings": [remark_object(remark) for remark in message.remarks] if message else [],
-        "error": {"code": fault.code, "text": fault.text, "offset": fault.offset} if fault else None,
-    }
 
 
 def _warnings(found: list[Stream]) -> list[str]:

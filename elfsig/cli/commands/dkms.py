@@ -19,7 +19,7 @@ from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
 from elfsig.host import dkms
-from elfsig.model import SignOptions
+from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
 from elfsig.verbs.edit.change import Change, Done
@@ -169,7 +169,7 @@ def _resigned(
     def make(module: Module) -> Change:
         if wanted is not None and is_done(module, wanted):
             return Change(None, "unchanged", "signed like this by this key already")
-        return sign_file(module, format_, signer, options, replace=True)
+        return sign_file(module, format_, signer, options, existing=Existing.REPLACE)
 
     output = Output(in_place=True, dry=dry)
     yield from edit([str(each.path) for each in group], make, output, registry, jobs=1)

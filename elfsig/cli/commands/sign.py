@@ -11,14 +11,14 @@ from elfsig.batch.edit import Output, edit
 from elfsig.batch.journal import Journal, asked
 from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.commands.sign_elsewhere import run
-from elfsig.cli.commands.sign_job import Job
+from elfsig.cli.commands.sign_job import Job, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
 from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
-from elfsig.model import SignOptions
+from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module
 from elfsig.opened.walk import walk
 from elfsig.verbs.edit.change import Change
@@ -81,10 +81,8 @@ def command(
     again), and signatures of others are replaced, exactly. A module that is named itself is refused
     when it is signed, unless --replace or --stack says what is meant.
     """
-    replace, stack = how["replace"], how["stack"]
-    if replace and stack:
-        raise UsageError("--replace and --stack exclude each other")
-    words = (format_id, key_words, options, replace, stack, jobs, limit, quiet)
+    existing = existing_of(how["replace"], how["stack"])
+    words = (format_id, key_words, options, existing, jobs, limit, quiet)
     job = Job(paths, output, settings.registry, *words)
     if prepare is None and attach is None:
         return _sign(job, report_file, settings.argv)
@@ -101,10 +99,10 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     format_, options, output = job.registry.get(job.format_id), job.options, job.output
     (signer,) = job.key_words.signers([format_], options, dry=output.dry)
 
-    existing = job.existing()
+    decide = job.decision()
 
     def make(module: Module) -> Change:
-        return sign_file(module, format_, signer, options, **existing(module.path))
+        return sign_file(module, format_, signer, options, existing=decide(module.path))
 
     wanted = None if options.force else wish(format_, signer, options)
     work = _unless_done(make, wanted, job)
@@ -124,7 +122,7 @@ def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
 
     def work(module: Module) -> Change:
         found = wanted if module.path not in named else None
-        if found is not None and is_done(module, found, beside_others=job.stack):
+        if found is not None and is_done(module, found, beside_others=job.existing is Existing.STACK):
             return Change(None, "unchanged", "signed like this by this key already")
         return make(module)
 

@@ -11,6 +11,7 @@ from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.output import report
 from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
+from elfsig.model import Existing
 from elfsig.opened.module import Module
 from elfsig.signers.deferred import Replayer
 from elfsig.verbs.edit.change import Change
@@ -40,11 +41,10 @@ def prepare(job: Job, folder: str, form: Form) -> int:
     if options.created is None:
         options = options._replace(created=int(time.time()))
 
-    existing = job.existing()
+    decide = job.decision()
 
     def change(module: Module) -> Change:
-        how = existing(module.path)
-        return prepare_file(module, format_, half, options, form=form, **how)
+        return prepare_file(module, format_, half, options, form=form, existing=decide(module.path))
 
     manifest = Manifest(folder, format_, half, options)
     results = edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit)
@@ -56,12 +56,12 @@ def attach(job: Job, folder: str) -> int:
     answers = _answers(job, folder)
     wanted = _wish(answers, job)
 
-    existing = job.existing()
+    decide = job.decision()
 
     def change(module: Module) -> Change:
-        if wanted is not None and is_done(module, wanted, beside_others=job.stack):
+        if wanted is not None and is_done(module, wanted, beside_others=job.existing is Existing.STACK):
             return Change(None, "unchanged", "signed like this by this key already")
-        return answer_file(module, answers, **existing(module.path))
+        return answer_file(module, answers, existing=decide(module.path))
 
     return report(
         edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit), job.quiet

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from elfsig.batch.edit import Output
 from elfsig.cli.options.signing import KeyWords
-from elfsig.model import SignOptions
+from elfsig.errors import UsageError
+from elfsig.model import Existing, SignOptions
 from elfsig.registry import Registry
 
 
@@ -20,21 +21,28 @@ class Job(NamedTuple):
     format_id: str | None
     key_words: KeyWords
     options: SignOptions
-    replace: bool
-    stack: bool
+    existing: Existing
     jobs: int
     limit: int
     quiet: bool
 
-    def existing(self) -> Callable[[str], dict[str, bool]]:
-        """What to do about signatures that a file bears: ``replace`` and ``stack``, by the file's path.
+    def decision(self) -> Callable[[str], Existing]:
+        """What to do about signatures that a file has, by the file's path.
 
         In directories they are replaced unless told to stack; those of a file that is named itself are
         replaced when told to.
         """
         named = frozenset(self.paths)
 
-        def decide(path: str) -> dict[str, bool]:
-            return {"replace": self.replace or (path not in named and not self.stack), "stack": self.stack}
+        def decide(path: str) -> Existing:
+            refused = self.existing is Existing.REFUSE and path not in named
+            return Existing.REPLACE if refused else self.existing
 
         return decide
+
+
+def existing_of(replace: bool, stack: bool) -> Existing:
+    """The meaning of ``--replace`` and ``--stack``. Raises UsageError for both."""
+    if replace and stack:
+        raise UsageError("--replace and --stack exclude each other")
+    return Existing.REPLACE if replace else Existing.STACK if stack else Existing.REFUSE

@@ -1,8 +1,8 @@
-# Debian packages: sign kernel modules behind dh_strip, and behind what debian/rules stripped itself: stripping
-# drops signatures without a word.
+# Debian packages: sign kernel modules after dh_strip, and after anything that debian/rules strips itself, because
+# stripping removes signatures silently.
 #
 # In debian/rules:  include /usr/share/doc/elfsig/integration/debian-sign.mk
-# with, in front of it, what differs from these:
+# Before that line, set what differs from these defaults:
 
 ELFSIG_KEY ?= /etc/dkms/mok.key
 ELFSIG_CERT ?= /etc/dkms/mok.pub

@@ -1,9 +1,9 @@
-# kbuild: let modules_install and modules_sign sign through elfsig, without a change to the kernel's tree.
+# kbuild: make modules_install and modules_sign sign with elfsig, without changing the kernel's tree.
 #
 #   make -f kbuild.mk ELFSIG_KEY=mok.key ELFSIG_CERT=mok.der modules_install
 #
 # KDIR is a kernel's build directory or its headers, M an out-of-tree module (leave it empty in a kernel's own
-# tree). What else is given on the command line reaches kbuild too: INSTALL_MOD_PATH, INSTALL_MOD_STRIP ...
+# tree). Other variables on the command line are passed on to kbuild: INSTALL_MOD_PATH, INSTALL_MOD_STRIP ...
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 ELFSIG_KEY ?= certs/signing_key.pem

@@ -11,6 +11,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import (
     Carrier,
+    Existing,
     Format,
     Keyring,
     Params,
@@ -163,23 +164,21 @@ def attach(
     parts: Sequence[Part],
     keys: Keyring | None = None,
     *,
-    replace: bool = False,
-    stack: bool = False,
+    existing: Existing = Existing.REFUSE,
     force: bool = False,
     engine: str = "exact",
 ) -> Attached:
     """``module`` with the signatures on it, the first one innermost.
 
-    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). A module that is
-    signed already is refused unless ``replace`` (all that is there is removed first, exactly) or ``stack``.
-    Raises EditRefused, ParseError.
+    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). ``existing``:
+    what becomes of signatures that are there. Raises EditRefused, ParseError.
     """
     removed: tuple[Removed, ...] = ()
-    if replace:
+    if existing is Existing.REPLACE:
         stripped = strip(module, everything=True, engine=engine)
         module, removed = stripped.module, stripped.removed
     image, present = module.image, module.places
-    if present and not stack:
+    if present and existing is not Existing.STACK:
         raise already_signed(present)
     looked = [remark for part in parts for remark in look_at(image, part.carrier, part.name, "attached to")]
     result = module.edited(module.content)
@@ -235,18 +234,19 @@ def taken(
     *,
     format_id: str | None = None,
     layer: int | None = None,
-    replace: bool = False,
+    existing: Existing = Existing.REFUSE,
     engine: str = "exact",
 ) -> list[Part]:
     """The signatures in ``source``, a signed module or a signature in a file of its own, that are meant for
     ``module``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
 
-    ``replace``: the signatures of ``module`` will be removed. Raises ParseError, EditRefused, UsageError.
+    ``existing``: what will become of the signatures of ``module``. Raises ParseError, EditRefused,
+    UsageError.
     """
     if parts := parts_in(source, format_id=format_id, layer=layer):
         return parts
     found = candidates(source.content, source.registry, format_id)
-    if len(found) > 1 and replace:
+    if len(found) > 1 and existing is Existing.REPLACE:
         module = strip(module, everything=True, engine=engine).module
     return [chosen(module, found, keys, engine=engine)]
 
@@ -259,7 +259,7 @@ def chosen(module: Module, found: Sequence[Part], keys: Keyring | None, *, engin
     fitting = []
     for part in found if keys is not None else ():
         try:
-            done = attach(module, [part], keys, stack=True, engine=engine)
+            done = attach(module, [part], keys, existing=Existing.STACK, engine=engine)
         except (EditRefused, ParseError):
             continue
         if done.format == part.name:

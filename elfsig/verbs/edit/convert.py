@@ -14,6 +14,7 @@ from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.kernels.select import for_module
 from elfsig.kernels.suits import unread
 from elfsig.model import (
+    Existing,
     FileReport,
     Format,
     Keyring,
@@ -165,7 +166,7 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
     made: list[tuple[Format, SignResult]] = []
     parts: list[tuple[str, bytes]] = []
     for target in how.targets:
-        done = sign(result, target.format, target.signer, target.options, stack=True)
+        done = sign(result, target.format, target.signer, target.options, existing=Existing.STACK)
         made.append((target.format, done))
         remarks += [*done.remarks, *_widened(before, done)]
         if done.detached:

@@ -12,6 +12,7 @@ from elfsig.errors import EditRefused, SigningError
 from elfsig.kernels.suits import suited, unread
 from elfsig.model import (
     Carrier,
+    Existing,
     Format,
     Message,
     PacketSigner,
@@ -52,24 +53,23 @@ def sign(
     signer: Signer | PacketSigner,
     options: SignOptions,
     *,
-    replace: bool = False,
-    stack: bool = False,
+    existing: Existing = Existing.REFUSE,
 ) -> SignResult:
     """Sign the content of ``module`` and attach the signature.
 
-    What is signed already is refused, unless ``replace`` (all that is there is removed first, exactly) or
-    ``stack`` (added on top). Raises EditRefused, SigningError, ParseError.
+    ``existing``: what becomes of signatures that are there. Raises EditRefused (also for those, where it is
+    REFUSE), SigningError, ParseError.
     """
     if "sign" not in format_.capabilities:
         why = format_.why_unsupported or "elfsig only reads them"
         raise SigningError(f"{format_.id} signatures cannot be made: {why}", code="cannot-sign")
     removed: tuple[Removed, ...] = ()
     detached = format_.carrier.kind == "detached"
-    if replace and not detached:
+    if existing is Existing.REPLACE and not detached:
         stripped = strip(module, everything=True, engine=options.engine)
         module, removed = stripped.module, stripped.removed
     image, present = module.image, module.places
-    if present and not (stack or detached):
+    if present and not (existing is Existing.STACK or detached):
         raise already_signed(present)
     remarks = [*look_at(image, format_.carrier, format_.id), *_section_name(format_, options.section_name)]
     made = _make(module, format_, signer, options, remarks)
@@ -240,22 +240,21 @@ def sign_file(
     signer: Signer | PacketSigner,
     options: SignOptions,
     *,
-    replace: bool = False,
-    stack: bool = False,
+    existing: Existing = Existing.REFUSE,
 ) -> Change:
     """What :func:`sign` makes of a file; inside its compression, where that holds a module."""
     whole = not module.holds_module
     if whole:
         module = module.as_file()
     behind = tail_of(module)
-    if behind is not None and not replace:
+    if behind is not None and existing is not Existing.REPLACE:
         raise EditRefused(
             "signed after compression, where no kernel sees the signature",
             offset=len(behind),
             code="already-signed",
             hint="replace-inside",
         )
-    result = sign(module, format_, signer, options, replace=replace, stack=stack)
+    result = sign(module, format_, signer, options, existing=existing)
     text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"
     if result.removed:
         text += ", instead of " + ", ".join(map(str, result.removed))

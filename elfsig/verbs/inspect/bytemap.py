@@ -66,6 +66,15 @@ class Map:
         self.runs = tuple(runs)
         self._starts = [run.start for run in self.runs]
 
+    def __repr__(self) -> str:
+        return f"<Map of {self.size} bytes, {len(self.runs)} runs>"
+
+    def __eq__(self, other: object) -> bool:
+        return self.runs == other.runs if isinstance(other, Map) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.runs)
+
     @property
     def size(self) -> int:
         return self.runs[-1].end if self.runs else 0

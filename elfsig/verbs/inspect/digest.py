@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from elfsig.coverages.catalogue import COVERAGES, SIGNED_AS
+from elfsig.crypto.hashes import Hash
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
-from elfsig.model import Coverage, Message, Place
+from elfsig.model import Coverage, Message, Place, Remark
+from elfsig.model.brief import brief
+from elfsig.model.json_form import Json, carrier_object, remark_object
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
@@ -32,6 +35,54 @@ class Stream:
     @property
     def place(self) -> Place | None:
         return self.found.place if self.found else None
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageDigest:
+    """The digest of one coverage over a file: an entry of ``digests`` in the JSON.
+
+    ``layer`` and ``place`` are those of the signature that is left out, None where the file has none of
+    this coverage: then it is the digest that a new signature would have. ``size`` is the length in bytes of
+    what was hashed, ``digest`` is in hex; both are None where the coverage cannot be computed: ``error``.
+    """
+
+    coverage: str
+    layer: int | None
+    place: Place | None
+    size: int | None
+    hash: str
+    digest: str | None
+    warnings: tuple[Remark, ...] = ()
+    error: Remark | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    @classmethod
+    def of(cls, stream: Stream, hash_: Hash) -> CoverageDigest:
+        """The digest of ``stream``."""
+        layer = stream.found.layer if stream.found else None
+        fault = Remark.of(stream.fault) if stream.fault is not None else None
+        if stream.message is None:
+            return cls(stream.coverage, layer, stream.place, None, hash_.name, None, error=fault)
+        hasher = hash_.new()
+        stream.message.feed(hasher)
+        value, size = str(hasher.hexdigest()), stream.message.size
+        remarks = stream.message.remarks
+        return cls(stream.coverage, layer, stream.place, size, hash_.name, value, remarks, fault)
+
+    def to_json(self) -> Json:
+        """The entry of ``digests``, as ``elfsig digest --json`` writes it."""
+        return {
+            "coverage": self.coverage,
+            "layer": self.layer,
+            "without": carrier_object(self.place) if self.place is not None else None,
+            "size": self.size,
+            "hash": self.hash,
+            "digest": self.digest,
+            "warnings": [remark_object(remark) for remark in self.warnings],
+            "error": remark_object(self.error) if self.error is not None else None,
+        }
 
 
 def coverages(registry: Registry) -> Mapping[str, Coverage]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS
 from elfsig.errors import EditRefused, ParseError, SigningError
-from elfsig.model import Format, Keyring, Remark, SignOptions, optional
+from elfsig.model import Existing, Format, Keyring, Remark, SignOptions, optional
 from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.signers import read_file
@@ -42,23 +42,22 @@ class Answers(NamedTuple):
     roots: Sequence[str]
 
 
-def answer_file(module: Module, answers: Answers, *, replace: bool = False, stack: bool = False) -> Change:
+def answer_file(module: Module, answers: Answers, *, existing: Existing = Existing.REFUSE) -> Change:
     """The module with its signature on it, verified. Raises SigningError, EditRefused, ParseError."""
     name = name_below(module.path, answers.roots)
     expected = _expected(name, answers.order)
     path = _find(name, answers, module.registry)
     data = read_file(path)
     if answers.half is None:
-        return _whole(module, data, answers, replace, stack)
+        return _whole(module, data, answers, existing)
     signer = Replayer(path, answers.half, data, expected)
-    how = {"replace": replace, "stack": stack}
     try:
-        return sign_file(module, answers.format, signer, answers.options, **how)
+        return sign_file(module, answers.format, signer, answers.options, existing=existing)
     except SigningError as reason:
         if reason.code != "wrong-signature":
             raise
         try:
-            return _whole(module, data, answers, replace, stack)
+            return _whole(module, data, answers, existing)
         except ParseError:
             raise reason from None
 
@@ -106,17 +105,17 @@ def _expected(name: str, order: Order | None) -> bytes | None:
     return None if whole else order.asked[name]
 
 
-def _whole(module: Module, data: bytes, answers: Answers, replace: bool, stack: bool) -> Change:
+def _whole(module: Module, data: bytes, answers: Answers, existing: Existing) -> Change:
     """A signature that came whole: a CMS of sign-file -d or of a service's own making, OpenPGP packets."""
     behind = tail_of(module)
-    if behind is not None and not replace:
+    if behind is not None and existing is not Existing.REPLACE:
         text = "signed after compression, where no kernel sees the signature"
         raise EditRefused(text, offset=len(behind), code="already-signed", hint="replace-inside")
     part = candidates(data, module.registry, answers.format.id)[0]
     keys, options = _ring(answers), answers.options
     done = attach(
         module, [part], keys,
-        replace=replace, stack=stack, force=options.force, engine=options.engine,
+        existing=existing, force=options.force, engine=options.engine,
     )  # fmt: skip
     worth = f", {done.verdict}" if done.verdict is not None else ""
     text = f"{part.name} signature attached ({len(part.blob)} bytes{worth})"

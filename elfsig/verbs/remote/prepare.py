@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import SigningError, UsageError
-from elfsig.model import Format, SignOptions
+from elfsig.model import Existing, Format, SignOptions
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module
 from elfsig.signers.deferred import Asked, Recorder
@@ -51,14 +51,13 @@ def prepare_file(
     options: SignOptions,
     *,
     form: Form = "digest",
-    replace: bool = False,
-    stack: bool = False,
+    existing: Existing = Existing.REFUSE,
 ) -> Change:
     """A file with what the key must sign, and a record of it for the manifest.
 
     ``options.created`` must be set: what is signed may hold the time. Raises SigningError, EditRefused.
     """
-    request = _request(module, format_, half, options, replace, stack)
+    request = _request(module, format_, half, options, existing)
     record = {
         "kind": request.kind,
         "hash": request.hash,
@@ -67,7 +66,7 @@ def prepare_file(
     }
     data, suffix = request.data, _SUFFIXES[request.kind]
     if form == "bytes" and request.kind == "digest":
-        signed = strip(module, everything=True).module if replace else module
+        signed = strip(module, everything=True).module if existing is Existing.REPLACE else module
         data, suffix = _hashed_bytes(signed, format_, options, request), ".tbs"
     what = f"{request.kind} ({request.hash or half.algorithm})"
     return Change(data, "prepared", f"{what}, {len(data)} bytes to sign", suffix=suffix, record=record)
@@ -78,12 +77,11 @@ def _request(
     format_: Format,
     half: PublicHalf,
     options: SignOptions,
-    replace: bool,
-    stack: bool,
+    existing: Existing,
 ) -> Request:
     """What the format asks of a key, found out by asking for a signature."""
     try:
-        sign_file(module, format_, Recorder(half), options, replace=replace, stack=stack)
+        sign_file(module, format_, Recorder(half), options, existing=existing)
     except Asked as stop:
         return stop.request
     raise SigningError(f"{format_.id} signatures need no private key", code="cannot-prepare")

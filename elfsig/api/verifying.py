@@ -1,0 +1,124 @@
+"""What signatures are in a file or a tree, and what they are worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from elfsig.api.keys import KeySources, keyring
+from elfsig.batch.workers import run
+from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.model import FileReport, Format, SignatureReport
+from elfsig.opened.evidence import LIMIT
+from elfsig.opened.module import Module, ModuleSource, open_module
+from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry, load
+from elfsig.verbs.verify.detached import from_argument, from_file
+from elfsig.verbs.verify.examine import Outside, Question, examine, failed
+
+
+def open(source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT) -> Module:
+    """``source`` opened once, for any number of calls: every function takes the result in its place.
+
+    ``source`` is a path, a bytes-like object, a binary stream, or the result of an editing function.
+    ``registry`` holds the formats to look for (None: all that are installed). ``limit`` bounds, in bytes,
+    the file and what it decompresses to. Nothing is parsed before it is asked for. Raises ReadError.
+    """
+    return open_module(source, registry, limit=limit)
+
+
+def formats(plugins: bool = True) -> tuple[Format, ...]:
+    """The signature formats that are known, in probing order; ``plugins=False``: the built-in ones."""
+    return load(plugins).formats
+
+
+def list_signatures(
+    source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT
+) -> tuple[SignatureReport, ...]:
+    """The signatures of ``source``, outermost first, parsed and not checked.
+
+    Raises ReadError. What is wrong with a signature is said in its report.
+    """
+    return examine(open_module(source, registry, limit=limit), Question(check=False)).signatures
+
+
+def verify(
+    source: ModuleSource,
+    trust: KeySources = (),
+    keys: KeySources = (),
+    *,
+    detached: ModuleSource | None = None,
+    modarg: str | None = None,
+    hashes: bool = True,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> FileReport:
+    """Verify the signatures of ``source``. The report decides nothing by itself: call its
+    ``require_valid()``, or compare its ``verdict``.
+
+    ``trust``: the keys that the caller vouches for; ``keys``: keys that are only tried, and never make a
+    file ``valid``. Each is a source as :func:`elfsig.keyring` takes it, or several. ``detached`` or
+    ``modarg`` give a signature that is not in the file: the content of a signature file, or a module
+    argument (``modsign=...``). ``hashes``: work out ``sha256`` and ``content_sha256``. Raises ReadError,
+    KeySourceError, UsageError; ParseError for a malformed ``modarg``.
+    """
+    question = Question(keyring(trust, keys), hashes)
+    module = open_module(source, registry, limit=limit)
+    return examine(module, question, outside_of(detached, modarg, limit))
+
+
+def outside_of(detached: ModuleSource | None, modarg: str | None, limit: int) -> Outside | None:
+    """The signature that is not in the file. Raises UsageError, ReadError, ParseError."""
+    if detached is not None and modarg is not None:
+        raise UsageError("one signature at a time: detached or modarg")
+    if detached is not None:
+        return from_file(open_module(detached, limit=limit).content)
+    return None if modarg is None else from_argument(modarg)
+
+
+def verify_tree(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    trust: KeySources = (),
+    keys: KeySources = (),
+    *,
+    jobs: int = 1,
+    all_files: bool = False,
+    hashes: bool = True,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> Iterator[FileReport]:
+    """Verify every module below ``paths``; the reports come one by one, in the order of the walk.
+
+    ``paths`` are files and directories, which are walked for modules (``all_files``: for every file). A file
+    that cannot be read has a report with ``error``, and the walk goes on. ``jobs``: how many processes do
+    the work, 0 for one for each processor; they are forked, so that a program with threads gets none. The
+    other parameters are those of :func:`verify`. Raises KeySourceError, UsageError before the first report.
+    """
+    question, known = Question(keyring(trust, keys), hashes), registry or load()
+    wanted = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if isinstance(wanted, (bytes, bytearray, memoryview)) or not hasattr(wanted, "__iter__"):
+        raise UsageError(f"a {type(paths).__name__} is not a path", code="wrong-type")
+    places = [os.fsdecode(_as_path(each)) for each in wanted]
+
+    def work(entry: Entry) -> FileReport:
+        return _report_on(entry, question, known, limit)
+
+    def lost(entry: Entry, how: str) -> FileReport:
+        return failed(entry.path, ReadError(f"no result: {how}", code="process-died"))
+
+    return run(work, walk(places, all_files), jobs, lost=lost)
+
+
+def _as_path(value: object) -> str | os.PathLike[str]:
+    if isinstance(value, (str, os.PathLike)):
+        return value
+    raise UsageError(f"a {type(value).__name__} is not a path", code="wrong-type")
+
+
+def _report_on(entry: Entry, question: Question, registry: Registry, limit: int) -> FileReport:
+    if entry.error is not None:
+        return failed(entry.path, entry.error)
+    try:
+        return examine(open_module(entry.path, registry, limit=limit), question)
+    except ElfsigError as fault:
+        return failed(entry.path, fault)
