@@ -28,7 +28,7 @@ from elfsig._version import __version__
 if TYPE_CHECKING:
     from elfsig.api.editing import attach, convert, sign, strip
     from elfsig.api.inspecting import compare, coverage, digest
-    from elfsig.api.keys import KeySources, keyring
+    from elfsig.api.keys import keyring, list_keys
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.errors import (
         EditRefused,
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from elfsig.opened.module import Module, ModuleSource
     from elfsig.registry import Registry
     from elfsig.signers import SignerCertificate, SignerKey, open_signer
+    from elfsig.trust.given import KeySource, KeySources
+    from elfsig.trust.ring import Ring as Keyring
     from elfsig.verbs.edit.attach import Attached
     from elfsig.verbs.edit.convert import Conversion
     from elfsig.verbs.edit.sign import SignResult
@@ -84,8 +86,10 @@ __all__ = [
     "Format",
     "Key",
     "KeyFileError",
+    "KeySource",
     "KeySourceError",
     "KeySources",
+    "Keyring",
     "Module",
     "ModuleSource",
     "PacketSigner",
@@ -116,6 +120,7 @@ __all__ = [
     "digest",
     "formats",
     "keyring",
+    "list_keys",
     "list_signatures",
     "open",
     "open_signer",
@@ -133,7 +138,7 @@ _HOMES = {
         "compare", "coverage", "digest",
     ),
     "elfsig.api.keys": (
-        "KeySources", "keyring",
+        "keyring", "list_keys",
     ),
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
@@ -179,16 +184,21 @@ _HOMES = {
     "elfsig.verbs.inspect.digest": (
         "CoverageDigest",
     ),
+    "elfsig.trust.given": (
+        "KeySource", "KeySources",
+    ),
 }  # fmt: skip
 """Where each public name is defined: a module is imported when one of its names is first used."""
 
-_WHERE = {name: module for module, names in _HOMES.items() for name in names}
+_WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names}
+_WHERE["Keyring"] = ("elfsig.trust.ring", "Ring")
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    module, attribute = _WHERE[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

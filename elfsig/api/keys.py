@@ -1,39 +1,36 @@
-"""Key rings from what callers have: paths and key rings made before."""
+"""Key rings from what callers have: files, bytes, certificates, key objects, other key rings."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import cast
+from typing import overload
 
-from elfsig.errors import UsageError
-from elfsig.model import Keyring
-from elfsig.trust.keyring import load
+from elfsig.model import Key
+from elfsig.trust.given import KeySource, KeySources, ring_of
+from elfsig.trust.ring import Ring
 
-KeySources = Keyring | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+__all__ = ["KeySource", "KeySources", "keyring", "list_keys"]
 
 
-def keyring(trust: KeySources = (), keys: KeySources = ()) -> Keyring | None:
-    """The key ring of these sources, for many calls of :func:`verify`; None where none was given.
+@overload
+def keyring(trust: KeySource, keys: KeySources = ()) -> Ring: ...
+@overload
+def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None: ...
+def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
+    """The key ring of these sources, for many calls of :func:`elfsig.verify`; None where none was given.
 
-    Raises KeySourceError for a source without a usable key.
+    ``trust``: what the caller vouches for; ``keys``: what is only tried. Each is a path (with the prefixes of
+    ``--trust``, where it is a ``str``), the bytes of a file, a binary stream, an ``x509.Certificate``, a
+    public key of the cryptography library, a key ring, or a sequence of these. A key ring says of each of
+    its keys whether it is vouched for, so it is given as ``trust`` and without ``keys``. Raises
+    KeySourceError for a source without a usable key, UsageError for an object that is not a key source.
     """
-    vouched, tried = _words(trust), _words(keys)
-    if vouched is None:
-        if keys:
-            raise UsageError("a key ring and further key sources exclude each other")
-        return cast("Keyring", trust)
-    if tried is None:
-        raise UsageError("a key ring is given as trust: it says of each key whether it is vouched for")
-    if not vouched and not tried:
-        return None
-    return load(vouched, tried)
+    return ring_of(trust, keys)
 
 
-def _words(sources: KeySources) -> list[str] | None:
-    """The sources as the command line has them; None for a ready key ring."""
-    if isinstance(sources, (str, os.PathLike)):
-        return [os.fspath(sources)]
-    if isinstance(sources, Sequence):
-        return [os.fspath(each) for each in sources]
-    return None
+def list_keys(sources: KeySources) -> tuple[Key, ...]:
+    """Every key in ``sources``, also those that cannot be used here: their ``public`` is None.
+
+    Those of a key ring stay as they are; of the others none is trusted. Raises KeySourceError, UsageError.
+    """
+    ring = sources if isinstance(sources, Ring) else ring_of((), sources)
+    return () if ring is None else (*ring.keys, *ring.unusable)

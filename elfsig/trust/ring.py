@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from elfsig.crypto import certificate as x509
 from elfsig.crypto.public_keys import spki_fingerprint
 from elfsig.errors import ParseError
 from elfsig.model import Candidates, Key, KeyId, Loss, Remark
+from elfsig.model.json_form import SCHEMA_VERSION
 from elfsig.trust import merkle
 from elfsig.trust.entries import Material, MerkleRoot, Revocation, RevokedHash
 
@@ -32,6 +34,7 @@ class Ring:
     """
 
     def __init__(self, material: Material) -> None:
+        self.material: Material = material
         self.revocations: tuple[Revocation, ...] = material.revocations
         self.merkle_roots: tuple[MerkleRoot, ...] = material.merkle_roots
         self.losses: tuple[Loss, ...] = material.losses
@@ -43,6 +46,35 @@ class Ring:
         keys = _each_once([*map(self._marked, material.keys), *map(merkle.as_key, material.merkle_roots)])
         self._keys = tuple(sorted(keys, key=lambda key: not key.trusted))
         self._nameless: dict[str, tuple[Key, ...]] = {}
+
+    def __repr__(self) -> str:
+        trusted, revoked = sum(key.trusted for key in self._keys), len(self.revocations)
+        return f"<Keyring of {len(self._keys)} keys, {trusted} trusted, and {revoked} revoked hashes>"
+
+    def __eq__(self, other: object) -> bool:
+        return self.material == other.material if isinstance(other, Ring) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(key.fingerprint for key in self._keys))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: what the sources held."""
+        return Ring, (self.material,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key and revoked hash as plain JSON values: the document of ``elfsig keys list --json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "keys": [key.to_json() for key in (*self.keys, *self.unusable)],
+            "revoked_hashes": self.revoked_hash_objects(),
+        }
+
+    def revoked_hash_objects(self) -> list[dict[str, Any]]:
+        """The entries of ``revoked_hashes``."""
+        return [
+            {"kind": each.kind, "hash": each.hash, "digest": each.digest.hex()}
+            for each in sorted(self.revoked_hashes)
+        ]
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -26,10 +26,7 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> Non
     ring = load((), sources)
     keys = [*ring.keys, *ring.unusable]
     if machine.wanted:
-        hashes = [
-            {"kind": h.kind, "hash": h.hash, "digest": h.digest.hex()} for h in sorted(ring.revoked_hashes)
-        ]
-        _write(settings, machine, [key.to_json() for key in keys], hashes)
+        _write(settings, machine, [key.to_json() for key in keys], ring.revoked_hash_objects())
         return
     for key in keys:
         click.echo("\n".join(_lines(key)))

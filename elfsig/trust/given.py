@@ -1,0 +1,117 @@
+"""Key sources as the library takes them: paths, bytes, streams, certificates, key objects, key rings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, TypeAlias, get_args
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from elfsig.errors import ElfsigError, KeySourceError, UsageError
+from elfsig.opened.evidence import read_stream
+from elfsig.trust.entries import Material, Origin, gather
+from elfsig.trust.forms import read_source
+from elfsig.trust.keyring import PIN, pin_digest, pinned, read_argument
+from elfsig.trust.make import key_from_public
+from elfsig.trust.paths import MAX_SOURCE, read_path
+from elfsig.trust.ring import Ring
+
+KeySource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | x509.Certificate
+    | PublicKeyTypes
+    | Ring
+)
+"""One source of keys.
+
+A ``str`` is what ``--trust`` takes: a path, with a prefix that names a keyring (``platform:db.esl``) or a
+pin (``SHA256:...``). A path object is a path and nothing else. Bytes and binary streams hold what a file
+would. Certificates and public keys are objects of the cryptography library.
+"""
+
+KeySources: TypeAlias = KeySource | Iterable[KeySource]
+"""One source, or any number of them."""
+
+
+def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
+    """The ring of the sources in ``trust``, which the caller vouches for, and in ``keys``, which are only
+    tried; None where there are none.
+
+    A ring in ``trust`` says of each key already whether it is vouched for: ``keys`` must be empty then.
+    Raises KeySourceError for a source without a usable key, UsageError for an object that is no source.
+    """
+    vouched, tried = _each(trust), _each(keys)
+    if any(isinstance(each, Ring) for each in tried):
+        raise UsageError("a key ring is given as trust: it says of each key whether it is vouched for")
+    rings = [each for each in vouched if isinstance(each, Ring)]
+    if rings and tried:
+        raise UsageError("a key ring and further sources to be tried exclude each other")
+    if not vouched and not tried:
+        return None
+    if len(vouched) == 1 and rings:
+        return rings[0]
+    pins = {pin_digest(each): each for each in vouched if isinstance(each, str) and each.startswith(PIN)}
+    parts = [_material(each, True) for each in vouched if each not in pins.values()]
+    found = gather([*parts, *(_material(each, False) for each in tried)])
+    return Ring(pinned(found, pins) if pins else found)
+
+
+def _each(sources: object) -> list[object]:
+    """The sources one by one."""
+    single = isinstance(sources, (str, os.PathLike, bytes, bytearray, memoryview, Ring, Mapping))
+    if single or hasattr(sources, "read") or not isinstance(sources, Iterable):
+        return [sources]
+    return list(sources)
+
+
+def _material(source: object, vouched: bool) -> Material:
+    if isinstance(source, Ring):
+        return source.material
+    if isinstance(source, str):
+        if source.startswith("-----BEGIN "):
+            raise UsageError("a key source is given as PEM in a str: give it as bytes", code="wrong-type")
+        return read_argument(source, vouched)
+    if isinstance(source, os.PathLike):
+        path = os.fsdecode(source)
+        return read_path(Path(path), Origin(path, vouched=vouched))
+    return _held(source, vouched)
+
+
+def _held(source: object, vouched: bool) -> Material:
+    """The keys in what is in memory."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return read_source(bytes(source), Origin("<bytes>", vouched=vouched))
+    if isinstance(source, x509.Certificate):
+        return read_source(source.public_bytes(Encoding.DER), Origin("<certificate>", vouched=vouched))
+    if isinstance(source, get_args(PublicKeyTypes)):
+        return Material((key_from_public(source, Origin("<public key>", vouched=vouched)),))
+    if isinstance(source, get_args(PrivateKeyTypes)):
+        text = f"a {type(source).__name__} is a private key: give its public_key()"
+        raise KeySourceError(text, code="private-key")
+    if not hasattr(source, "read"):
+        text = (
+            f"a {type(source).__name__} is not a key source: give a path, bytes, a stream, an "
+            "x509.Certificate, a public key, a key ring, or a sequence of these"
+        )
+        raise UsageError(text, code="wrong-type")
+    name = getattr(source, "name", None)
+    label = name if isinstance(name, str) else "<stream>"
+    try:
+        data = read_stream(source, MAX_SOURCE)
+    except UsageError:
+        raise
+    except ElfsigError as reason:
+        raise KeySourceError(f"{label}: {reason.text}", code="key-source-unreadable") from None
+    if len(data) > MAX_SOURCE:
+        raise KeySourceError(f"{label}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
+    # Files of EFI variables are told by their names: dbx has revocations in it.
+    return read_source(data, Origin(label, vouched=vouched, name=os.path.basename(label) if name else ""))
