@@ -1,14 +1,14 @@
-"""journal: the report of a run that signs many files, from which an interrupted run goes on.
+"""journal: the report of a run that signs many files; an interrupted run continues from it.
 
-While the run lasts, each file's result is a line of ``FILE.partial``, written at once. When it ends, all
-results become one document, ``FILE``, and the lines go. A run that finds either of them believes what they
-say of a file as long as the file is, by its SHA-256, what they say.
+During the run, each file's result is written to ``FILE.partial`` at once, one line each. When the run ends,
+all results become one document, ``FILE``, and the lines are removed. A later run that finds either of them
+skips a file where its SHA-256 is the recorded one and it has the signature that is asked for.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from json import JSONDecodeError, loads
@@ -17,7 +17,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.batch.edit import Output
-from elfsig.errors import ReadError, UsageError, WriteError
+from elfsig.errors import ElfsigError, UsageError, WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, plain, readable, remark_object, run_record
 from elfsig.opened.atomic import write_atomic
@@ -27,7 +27,7 @@ from elfsig.verbs.edit.change import Change, Done
 
 SUFFIX: Final = ".partial"
 LIMIT: Final = 1 << 28
-"""Bytes of a report that is gone on from."""
+"""Maximum size of a report that a run continues from, in bytes."""
 
 
 def asked(format_id: str, signer: Signer | PacketSigner, options: SignOptions, output: Output) -> Json:
@@ -51,13 +51,23 @@ def _name(signer: Signer | PacketSigner) -> str:
 
 
 class Journal:
-    """One run's report. ``again``: only interrupted runs are gone on from, finished ones do not count.
+    """One run's report. ``again``: only interrupted runs are continued, finished ones do not count.
 
-    Raises UsageError for a ``path`` that holds something else; ReadError.
+    ``is_done`` says whether a module has the signature that is asked for: what a report says of a file counts
+    only where that is so, since anybody may have written the report. Raises UsageError for a ``path`` that
+    holds something else; ReadError.
     """
 
-    def __init__(self, path: str, asked: Json, argv: Sequence[str] = (), *, again: bool = False) -> None:
-        self.path, self.asked, self.argv = path, asked, argv
+    def __init__(
+        self,
+        path: str,
+        asked: Json,
+        argv: Sequence[str] = (),
+        *,
+        is_done: Callable[[Module], bool],
+        again: bool = False,
+    ) -> None:
+        self.path, self.asked, self.argv, self._is_done = path, asked, argv, is_done
         finished = self._finished()
         earlier = (*([] if again else finished), *self._unfinished())
         self._earlier = {_key(each): each for each in earlier}
@@ -68,10 +78,13 @@ class Journal:
         if earlier is None or earlier["after"] is None:
             return None
         wanted, target = earlier["after"]["sha256"], earlier["target"]
-        if target is None:
-            stands = module.sha256 == wanted
-        else:
-            stands = module.sha256 == earlier["before"]["sha256"] and _sha256_of(target) == wanted
+        result = module
+        if target is not None:
+            found = _opened(target, module) if module.sha256 == earlier["before"]["sha256"] else None
+            if found is None:
+                return None
+            result = found
+        stands = result.sha256 == wanted and self._is_done(result)
         text = "done by an earlier run, as its report says"
         return Change(None, "unchanged", text, record=earlier, leave=True) if stands else None
 
@@ -186,8 +199,9 @@ def _json(data: bytes) -> Any:
         return None
 
 
-def _sha256_of(path: str) -> str | None:
+def _opened(path: str, like: Module) -> Module | None:
+    """The result of an earlier run; None where it cannot be read."""
     try:
-        return read(path).sha256
-    except ReadError:
+        return Module(read(path), like.registry)
+    except ElfsigError:
         return None

@@ -1,5 +1,9 @@
-"""already: whether a module bears the very signature that is about to be made, so that trees can be signed
-again and only what is new, changed or someone else's takes time."""
+"""Whether a module already has the signature that is about to be made, so that a tree can be signed again and
+only what is new, changed or signed by others takes time.
+
+What a kernel compares is compared: format, hash, the signer's identifier (issuer and serial number, or the
+subject key id: a certificate that was renewed has others), form, and that kernels accept the value.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from elfsig.errors import ElfsigError
+from elfsig.kernels.forms import Form, refusal
 from elfsig.kernels.suits import suited
-from elfsig.model import Format, Keyring, PacketSigner, SignatureReport, Signer, SignOptions, Verdict
+from elfsig.model import (
+    Format,
+    Keyring,
+    PacketSigner,
+    Signature,
+    SignatureReport,
+    Signer,
+    SignOptions,
+    Verdict,
+)
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.signers.gpg import GpgSigner
@@ -21,6 +35,9 @@ from elfsig.verbs.verify.examine import Question, signatures_at
 
 OWN_HASH: Final = frozenset({"ed25519", "ed448", "mldsa44", "mldsa65", "mldsa87"})
 """Algorithms that bring a hash of their own: a format's default says nothing about theirs."""
+
+BY_CERTIFICATE: Final = frozenset({"issuer-serial", "skid", "x509-name"})
+"""Kinds of identifiers that a certificate gives its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None
 
 
 def is_done(module: Module, wanted: Wish, *, beside_others: bool = False) -> bool:
-    """Whether the file bears the signature that is wanted: in its format, good, by this key, made as asked.
+    """Whether the file has the signature that is wanted: in its format, good, by this key, made as asked.
 
     It has to be the only one, unless ``beside_others``.
     """
@@ -87,4 +104,28 @@ def _as_asked(sig: SignatureReport, module: Module, wanted: Wish) -> bool:
         and hash_ in (None, signature.hash)
         and (form is None or (form == "skid") is options.keyid)
         and options.section_name in (None, sig.place.section)
+        and signature.facts.get("digsig_version") in (None, int((options.payload or "v1").strip("v")))
+        and _names_the_signer(signature, wanted.keys)
+        and _is_accepted(sig, signature)
     )
+
+
+def _names_the_signer(signature: Signature, keys: Keyring) -> bool:
+    """Whether a kernel that holds the signer's key finds it by what the signature names first.
+
+    A certificate's names count where there is a certificate: its subject key id need not be the usual one.
+    """
+    if not signature.key_ids:
+        return True
+    first = signature.key_ids[0]
+    known = keys.keys
+    if first[0] in BY_CERTIFICATE:
+        known = [key for key in known if key.certificate is not None] or known
+    return any(first in key.ids for key in known)
+
+
+def _is_accepted(sig: SignatureReport, signature: Signature) -> bool:
+    """Whether kernels accept the form, or could not, since it follows from the key or the format."""
+    refused = refusal(Form(sig.format or "", sig.coverage, signature, sig.key))
+    attributes = signature.facts.get("signed_attributes") is not None
+    return (refused is None or refused.by_key) and not attributes

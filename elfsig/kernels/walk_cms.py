@@ -17,6 +17,7 @@ from elfsig.envelopes.cms.types import DATA, SignedData, SignerInfo
 from elfsig.errors import ParseError
 from elfsig.kernels.cms_signer import Signer, value_matches
 from elfsig.kernels.forms import ML_DSA, parsable
+from elfsig.kernels.loading import judge_certificate
 from elfsig.kernels.walk import Case, Said, Step, Stop, Went, compute
 from elfsig.kernels.walk_cms_trust import loading, revoked, revoked_file, trust
 from elfsig.kernels.walk_trailer import HEAD, done, pkcs7_type, zero_fields
@@ -48,7 +49,17 @@ def parse(case: Case) -> Said:
     return Went(text + (f"; {behind} bytes after the PKCS#7 are ignored" if behind else ""))
 
 
+def _certificates(case: Case, data: SignedData) -> Iterator[Stop]:
+    """pkcs7_extract_cert() parses every certificate inside, whoever it belongs to: x509_cert_parse()."""
+    for number, certificate in enumerate(data.certificates, 1):
+        judged = judge_certificate(certificate, case.profile, fips=case.mode.fips)
+        if not judged.loaded:
+            text = f"certificate {number} inside the PKCS#7 cannot be used: {judged.text}"
+            yield Stop(judged.errno or "EBADMSG", "signature-damaged", text)
+
+
 def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> Iterator[Stop]:
+    yield from _certificates(case, data)
     if data.version not in (1, 3):
         log = ("PKCS7: Unsupported SignedData version",)
         yield Stop("EINVAL", "signature-form", f"SignedData version {data.version}, known are 1 and 3", log)

@@ -109,7 +109,8 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
-        journal = _journal(report_file, asked_for, argv, options.force, output.dry)
+        comparable = wanted or wish(format_, signer, options)
+        journal = _journal(report_file, asked_for, argv, options.force, output.dry, _check(comparable, job))
         work = _journaled(work, journal)
     results = edit(job.paths, work, output, job.registry, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
     kept = results if journal is None else journal.kept(results)
@@ -129,10 +130,23 @@ def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
     return work
 
 
-def _journal(path: str, asked_for: Json, argv: Sequence[str], again: bool, dry: bool) -> Journal:
+def _check(wanted: Wish | None, job: Job) -> Callable[[Module], bool]:
+    """Whether a module has the signature that is asked for; never so where that cannot be told."""
+    beside = job.existing is Existing.STACK
+    return lambda module: wanted is not None and is_done(module, wanted, beside_others=beside)
+
+
+def _journal(
+    path: str,
+    asked_for: Json,
+    argv: Sequence[str],
+    again: bool,
+    dry: bool,
+    check: Callable[[Module], bool],
+) -> Journal:
     if dry:
         raise UsageError("--report and --dry-run exclude each other")
-    return Journal(path, asked_for, argv, again=again)
+    return Journal(path, asked_for, argv, is_done=check, again=again)
 
 
 def _journaled(make: Work, journal: Journal) -> Work:
