@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from elfsig.trust.entries import Material, Origin
 from elfsig.trust.keyring import load
 from elfsig.trust.make import key_from_certificate
 from elfsig.trust.ring import Ring
+from tests.support.cli import elfsig, validator
 from tests.support.cms import (
     NULL,
     Identity,
@@ -348,3 +350,46 @@ def test_mok_list_trusted_counts_however_the_list_is_given(tmp_path: Path) -> No
     (listed.parent / f"MokListTrustedRT-{SHIM}").write_bytes(b"\6\0\0\0\1")
     for source in (str(listed), str(listed.parent)):
         assert ask(content, load([source]), "6.12", enforcing=True).accepted
+
+
+# --------------------------------------------------------------------------- before one enrols it
+
+
+def files(folder: Path, made: bytes) -> tuple[Path, Path]:
+    """A key file and its certificate."""
+    key, certificate_file = folder / "key.pem", folder / "odd.der"
+    key.write_bytes(RSA.pem()[0])
+    certificate_file.write_bytes(made)
+    return key, certificate_file
+
+
+def test_sign_warns_of_a_key_that_kernels_do_not_load(tmp_path: Path) -> None:
+    module = tmp_path / "m.ko"
+    module.write_bytes(MODULE)
+    key, odd = files(tmp_path, certificate(extensions=(key_identifier(), key_identifier(b"x" * 20))))
+    args = ("sign", module, "--format", "pkcs7", "--key", key, "--cert", odd, "--force")
+    told = elfsig(*args, "-o", tmp_path / "out.ko")
+    assert told.code == 0 and "two subjectKeyIdentifiers" in told.out + told.err
+    files(tmp_path, certificate())
+    told = elfsig(*args, "-o", tmp_path / "out2.ko")
+    assert "subjectKeyIdentifiers" not in told.out + told.err
+
+
+def test_keys_list_says_what_a_kernel_makes_of_each_key(tmp_path: Path) -> None:
+    _, odd = files(tmp_path, dated(UTC, b"200230000000Z"))
+    told = elfsig("keys", "list", odd, "--for-kernel", "6.12")
+    assert "does not load it: its notBefore is not a date" in told.out and "error -74 (EBADMSG)" in told.out
+    document = json.loads(elfsig("keys", "list", odd, "--for-kernel", "6.12", "--json").out)
+    validator().validate(document)
+    (kernel,) = [each["kernel"] for each in document["keys"]]
+    assert (kernel["loaded"], kernel["errno"], kernel["code"]) == (False, "EBADMSG", "date")
+    odd.write_bytes(certificate())
+    assert "loads it" in elfsig("keys", "list", odd, "--for-kernel", "6.12").out
+    assert "kernel:" not in elfsig("keys", "list", odd).out
+
+
+def test_keys_generate_warns(tmp_path: Path) -> None:
+    args = ("keys", "generate", "--type", "p256", "--force", "-o")
+    told = elfsig(*args, tmp_path / "k", "--for-kernel", "6.17.0-14-generic")
+    assert told.code == 0 and "warning: " in told.err and "ecdsa is a module" in told.err
+    assert "warning" not in elfsig(*args, tmp_path / "g", "--for-kernel", "debian-6.12").err

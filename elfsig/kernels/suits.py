@@ -1,8 +1,10 @@
-"""Does a kernel read what was made: ``--for-kernel``, and the warning of ``convert``."""
+"""Does a kernel read a new signature, and load the key that made it? For signing, converting, making keys."""
 
 from __future__ import annotations
 
 from elfsig.coverages.catalogue import SIGNED_AS
+from elfsig.kernels.catalogue import MAINLINE
+from elfsig.kernels.errnos import number
 from elfsig.kernels.profile import Profile
 from elfsig.model import SignOptions
 
@@ -41,3 +43,22 @@ def suited(options: SignOptions, format_id: str) -> SignOptions:
     order = PREFERRED if kernel.look.coverage == "whole-file" else PREFERRED_BY_SECTIONS
     hash_name = options.hash or next((name for name in order if name in known), None)
     return options._replace(hash=hash_name, coverage=options.coverage or signed_for(kernel))
+
+
+_BY_BUILD = frozenset({"algorithm", "signature-algorithm", "curve", "absent", "late"})
+"""Codes that depend on how a kernel was built: these say nothing about kernels in general."""
+
+
+def key_warning(certificate: bytes, kernel: Profile | None) -> str | None:
+    """Why ``kernel`` does not load the key of a DER certificate, or cannot use it; None where it can.
+
+    Without a kernel only what no kernel since 4.7 takes is said: dates, names, sizes and the like.
+    """
+    profile = MAINLINE[-1] if kernel is None else kernel
+    found = profile.loads(certificate)
+    if found.good or (kernel is None and found.code in _BY_BUILD):
+        return None
+    who = "kernels do not" if kernel is None else f"{kernel.title} does not"
+    what = "use" if found.loaded else "load"
+    code = f" (error -{number(found.errno)}, {found.errno})" if found.errno else ""
+    return f"{who} {what} this key: {found.text}{code}"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError
-from elfsig.kernels.suits import suited, unread
+from elfsig.kernels.suits import key_warning, suited, unread
 from elfsig.model import (
     Carrier,
     Existing,
@@ -166,6 +166,7 @@ def _make(
         coverage=pair.coverage.id,
     )
     remarks += _unread(format_, filled)
+    remarks += _unloaded(format_, signer, filled)
     blob, params = pair.envelope.create(message, signer, filled)
     if format_.wrap is not None:
         params = format_.wrap(params, signer.algorithm, filled)
@@ -179,6 +180,15 @@ def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
 
     if text := unread(options.kernel, format_.id, options.coverage, options.hash):
         yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")
+
+
+def _unloaded(format_: Format, signer: Signer | PacketSigner, options: SignOptions) -> Iterator[Remark]:
+    """Where the kernel, or every kernel, does not load the key, so that the signature is of no use to it."""
+    certificate = signer.certificate if isinstance(signer, Signer) else None
+    if certificate is None or format_.id != "pkcs7":
+        return
+    if text := key_warning(certificate.der, options.kernel):
+        yield Remark("kernel-does-not-load-key", text)
 
 
 def choose_pair(format_: Format, options: SignOptions, vermagic: str | None) -> Pair:

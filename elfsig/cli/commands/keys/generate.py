@@ -11,6 +11,7 @@ import click
 from elfsig.cli.options.common import hash_wished
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
+from elfsig.kernels.suits import key_warning
 from elfsig.keygen import genkey, kconfig, keydir
 from elfsig.keygen.files import write_all
 from elfsig.keygen.kconfig import Use, updated
@@ -85,6 +86,8 @@ def command(**how: Any) -> None:
         pair = plan.pair_path(paths)
         if not quiet:
             _tell(made, paths, why)
+        _warn(plan, made)
+        if not quiet:
             for line in _next_steps(plan, made, paths):
                 click.echo(line)
     elif not quiet:
@@ -210,6 +213,13 @@ def _make(plan: Plan, how: dict[str, Any]) -> tuple[Pair, list[str]]:
         folder = keydir.add(plan.folder, items)
         return made, [os.path.join(folder, item.name) for item in items]
     return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"])
+
+
+def _warn(plan: Plan, made: Pair) -> None:
+    """A key that the kernel does not load, or that none does, is better not enrolled."""
+    kernel = plan.target.profile if plan.target else None
+    if made.certificate is not None and (text := key_warning(made.certificate, kernel)):
+        complain(f"warning: {text}")
 
 
 def _tell(made: Pair, paths: list[str], why: str) -> None:

@@ -9,27 +9,34 @@ import click
 from elfsig.cli.options.common import Machine, machine_options
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings, visible
+from elfsig.kernels.errnos import number
+from elfsig.kernels.loading import Loading
+from elfsig.kernels.profile import Profile
 from elfsig.model import Key
 from elfsig.model.json_form import Json, certificate_fingerprints, time_text
 from elfsig.trust.keyring import load
+from elfsig.verbs.keys.target import target
 
 
 @click.command("list")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.option("--for-kernel", metavar="K", help="Say which keys this kernel does not load.")
 @machine_options
 @click.pass_obj
-def command(settings: Settings, machine: Machine, sources: Sequence[str]) -> None:
+def command(settings: Settings, machine: Machine, sources: Sequence[str], for_kernel: str | None) -> None:
     """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
 
     Role: builtin is on the kernel's own list, embedded merely lies in the image.
     """
+    kernel = target(for_kernel).profile if for_kernel is not None else None
     ring = load((), sources)
     keys = [*ring.keys, *ring.unusable]
     if machine.wanted:
-        _write(settings, machine, [key.to_json() for key in keys], ring.revoked_hash_objects())
+        rows = [{**key.to_json(), **_loading(key, kernel)} for key in keys]
+        _write(settings, machine, rows, ring.revoked_hash_objects())
         return
     for key in keys:
-        click.echo("\n".join(_lines(key)))
+        click.echo("\n".join([*_lines(key), *_judged(key, kernel)]))
     if ring.revoked_hashes:
         click.echo(f"{len(ring.revoked_hashes)} revoked hashes")
 
@@ -46,6 +53,27 @@ def _lines(key: Key) -> Iterator[str]:
     yield visible(key.label)
     for name, text in _fields(key):
         yield f"  {name + ':':<13}{visible(text)}"
+
+
+def _judged(key: Key, kernel: Profile | None) -> Iterator[str]:
+    """What a kernel makes of the key."""
+    if kernel is not None:
+        found = kernel.loads(key)
+        yield f"  {'kernel:':<13}{visible(kernel.id)}: {visible(_loading_words(found))}"
+
+
+def _loading_words(found: Loading) -> str:
+    if found.good:
+        return "loads it"
+    code = f", error -{number(found.errno)} ({found.errno})" if found.errno else ""
+    return f"{'cannot use it' if found.loaded else 'does not load it'}: {found.text}{code}"
+
+
+def _loading(key: Key, kernel: Profile | None) -> Json:
+    if kernel is None:
+        return {}
+    found = kernel.loads(key)
+    return {"kernel": {"id": kernel.id, **found._asdict()}}
 
 
 def _colons(digest: str) -> str:
