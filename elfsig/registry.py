@@ -20,11 +20,6 @@ from elfsig.model import Carrier, Envelope, Format, Place, optional
 
 ENTRY_POINT_GROUP = "elfsig.formats"
 
-AMBIGUOUS = {
-    ".module_sig": "the Greg KH (gkh) and the Red Hat scheme (redhat) both go by this name: say which",
-    "module_sig": "a section name is no format id: the scheme with a section module_sig is gkh",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
@@ -64,7 +59,10 @@ class Registry:
         """The format of this id or alias. Raises UsageError that lists the choices."""
         found = self._names.get(name)
         if found is None:
-            why = AMBIGUOUS.get(name) or "known are " + ", ".join(f.id for f in self.formats)
+            named = [f.id for f in self.formats if name in {c.short_name for c in (f.carrier, *f.also)}]
+            why = "known are " + ", ".join(f.id for f in self.formats)
+            if named:
+                why = f"this is the name of a section, not of a format: choose {' or '.join(named)}"
             raise UsageError(f"unknown format {name!r}: {why}", code="unknown-format")
         return found
 

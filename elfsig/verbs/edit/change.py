@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
 from elfsig.opened.module import Module
@@ -55,7 +54,8 @@ def tail_of(module: Module) -> bytes | None:
     """
     if module.tail_offset is None:
         return None
-    for place in ModuleTrailer().find(module.as_file().image):
+    image = module.as_file().image
+    for place in (place for carrier in module.registry.trailers for place in carrier.find(image)):
         if place.fault is None and place.start == module.tail_offset:
             return module.raw[: place.start]
     size = module.size - module.tail_offset

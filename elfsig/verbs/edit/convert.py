@@ -14,6 +14,7 @@ from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.kernels.select import for_module
 from elfsig.kernels.suits import unread
 from elfsig.model import (
+    Carrier,
     Existing,
     FileReport,
     Format,
@@ -24,6 +25,7 @@ from elfsig.model import (
     Signer,
     SignOptions,
     Verdict,
+    optional,
 )
 from elfsig.opened.module import Module
 from elfsig.registry import Registry
@@ -34,8 +36,11 @@ from elfsig.verbs.edit.strip import Removed, strip
 from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Outside, Question, examine
 
-_RANKS = {"section": 0, "note": 0, "trailer": 1, "detached": 2}
-"""What is made first: a trailer signs the file with its sections, what lies outside signs it all."""
+
+def _rank(carrier: Carrier) -> int:
+    """What is made first: a trailer signs the file with its sections, what is kept outside signs it all."""
+    return 0 if optional.in_elf(carrier) else 2 if carrier.kind == "detached" else 1
+
 
 GOOD = (Verdict.VALID, Verdict.NOT_A_SIGNATURE, Verdict.UNCHECKED)
 """What the new signature may be under its own key: an encrypted digest is none, GnuPG's is not checked."""
@@ -112,7 +117,7 @@ def plan(
     if sum(t.format.carrier.kind == "detached" for t in targets) > 1:
         raise UsageError("one signature that lies outside of the module at a time", code="formats")
     where = {format_.id: number for number, format_ in enumerate(registry.formats)}
-    ordered = sorted(targets, key=lambda t: (_RANKS[t.format.carrier.kind], -where[t.format.id]))
+    ordered = sorted(targets, key=lambda t: (_rank(t.format.carrier), -where[t.format.id]))
     signed = [target.signer for target in ordered]
     created = next((t.options.key_created for t in ordered if t.options.key_created), 0)
     return Plan(tuple(ordered), keys, own_ring(signed, created), unverified, keep, outside)
@@ -183,7 +188,7 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
 
 def _check_order(module: Module, how: Plan) -> None:
     """Refuse to put a section beneath a trailer that is there and stays."""
-    section = next((t for t in how.targets if t.format.carrier.kind in ("section", "note")), None)
+    section = next((t for t in how.targets if optional.in_elf(t.format.carrier)), None)
     if section is None or section.options.force:
         return
     for found in module.places:

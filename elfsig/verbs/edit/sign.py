@@ -23,6 +23,7 @@ from elfsig.model import (
     SectionInfo,
     Signer,
     SignOptions,
+    optional,
 )
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
@@ -88,7 +89,7 @@ def _section_name(format_: Format, name: str | None) -> list[Remark]:
     """What comes of a section name of the user's own. Raises SigningError where there is no section."""
     if name is None:
         return []
-    if format_.carrier.kind not in ("section", "note"):
+    if not optional.in_elf(format_.carrier):
         raise SigningError(
             f"{format_.id} signatures lie in no section that could be named", code="section-name"
         )
@@ -132,7 +133,7 @@ def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> 
     if image.is_elf and image.elf_fault is None:
         return []
     fault = image.elf_fault
-    if carrier.kind in ("section", "note"):
+    if optional.in_elf(carrier):
         if fault is not None:
             raise fault
         raise EditRefused(f"no ELF file: {name} signatures lie in a section", offset=0, code="not-elf")

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from elfsig.carriers.remains import behind_elf
-from elfsig.carriers.trailer import MARKER
 from elfsig.coverages.gaps import gaps
 from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf.image import Image
@@ -34,6 +33,7 @@ from elfsig.model import (
 )
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, anomalies, innermost
+from elfsig.verbs.verify import after_compression
 from elfsig.verbs.verify.layers import beside, mark_effective
 from elfsig.verbs.verify.refused_forms import with_refusal
 from elfsig.verbs.verify.revoked_file import unless_revoked
@@ -100,8 +100,8 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     if outside is not None:
         found = with_outside(looked_at, outside, found)
     signatures = [f for each in found for f in signatures_at(looked_at, each, question)]
-    if looked_at is module:
-        signatures = _with_tail(module, signatures)
+    if looked_at is module and module.tail_offset is not None:
+        signatures = after_compression.with_trailer(module, module.tail_offset, signatures)
     oddities = [responses.complete(each) for each in anomalies(image, module.registry)]
     signatures = mark_effective(unless_revoked(signatures, module, question.keys if question.check else None))
     effective = next((f for f in signatures if f.effective), None)
@@ -364,7 +364,7 @@ def _file_warnings(
     if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
     tail = module.tail_offset
-    if tail is not None and looked_at is module and module.raw.find(MARKER[:-1], tail) < 0:
+    if tail is not None and looked_at is module and after_compression.mark(module, tail) is None:
         size = module.size - tail
         yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
 
@@ -379,19 +379,3 @@ def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
         yield Remark(
             code, f"no module: {what}; the signature is over the whole file, as IMA and kexec have it", 0
         )
-
-
-def _with_tail(module: Module, signatures: Sequence[SignatureReport]) -> list[SignatureReport]:
-    """Put a trailer that follows the compressed stream, instead of being inside, in front of the others."""
-    tail = module.tail_offset
-    if tail is None or (at := module.raw.rfind(MARKER[:-1], tail)) < 0:
-        return list(signatures)
-    text = "signed after compression: the trailer is after the compressed stream"
-    fault = Remark("signed-after-compression", text, at)
-    place = Place(
-        "trailer", "trailer:modsig", tail, module.size, tail, b"", None,
-        fault=fault, where="file", treated_as_unsigned=True,
-    )  # fmt: skip
-    said = responses.complete(fault)
-    outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, said.text, None, (said,))
-    return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]
