@@ -20,7 +20,7 @@ from elfsig.crypto import certificate as certificates
 from elfsig.crypto.names import name_text
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
-from elfsig.trust import efi, ima, make, pem
+from elfsig.trust import der_forms, efi, ima, make
 from elfsig.trust.entries import Material, Origin
 from elfsig.trust.keyring import SOURCES, fingerprints, load, read_source
 from elfsig.trust.ring import Ring
@@ -225,7 +225,11 @@ def test_names_and_times() -> None:
 
 @given(st.binary(max_size=200))
 def test_der_parsers_raise_nothing_else(data: bytes) -> None:
-    for parse in (certificates.parse, lambda d: pem.read_der(d, ORIGIN), lambda d: list(efi.entries(d))):
+    for parse in (
+        certificates.parse,
+        lambda d: der_forms.read_der(d, ORIGIN),
+        lambda d: list(efi.entries(d)),
+    ):
         with (
             pytest.raises((ParseError, KeySourceError))
             if data

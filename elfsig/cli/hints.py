@@ -13,6 +13,7 @@ HINTS: Mapping[str, str] = {
     "cert": "pass it with --cert",
     "convert-to-both": "leave out --keep and give --to twice",
     "coverage": "choose with --coverage",
+    "every-key": "--all writes keys that are not trusted too",
     "force": "--force overrides this",
     "format": "choose one with --format",
     "in-place": "use --in-place to overwrite it",

@@ -128,7 +128,10 @@ def _skid(data: bytes, at: int, end: int) -> bytes | None:
 
 def _skid_in(data: bytes, extensions: der.Node) -> bytes | None:
     for extension in der.children(data, extensions):
-        oid, *_, value = der.children(data, extension)
+        parts = list(der.children(data, extension))
+        if len(parts) < 2:
+            raise ParseError("an extension without a value", offset=extension.start)
+        oid, value = parts[0], parts[-1]
         if oid.tag == der.OID and der.decode_oid(data[oid.body : oid.end]) == SKID_OID:
             inner = element(data, value.body, value.end, der.OCTETS, "subject key identifier")
             return bytes(data[inner.body : inner.end])

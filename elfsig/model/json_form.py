@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.model import Certificate, FileReport, Key, Params, Place, Remark, Signature, SignatureReport
+from elfsig.model import Certificate, FileReport, Key, Loss, Params, Place, Remark, Signature, SignatureReport
 
 SCHEMA_VERSION = 1
 
@@ -212,6 +212,19 @@ def key_object(key: Key) -> Json:
         "source": key.source,
         "role": key.role,
         "trusted": key.trusted,
+        "keyring": key.keyring,
+        "vouched": key.vouched,
+        "why": str(key.why),
+        "revoked": key.revoked,
+        "revoked_by": key.revoked_by,
+        "provenance": None
+        if key.provenance is None
+        else {
+            "file": readable(key.provenance.file),
+            "offset": key.provenance.offset,
+            "list": key.provenance.list,
+            "container": key.provenance.container,
+        },
         "usable": key.public is not None,
         "label": key.label,
         "algorithm": key.algorithm,
@@ -233,6 +246,16 @@ def key_object(key: Key) -> Json:
         "created": None if key.created is None else time_text(key.created),
         "ids": {name: sorted(each.hex() for kind, each in key.ids if kind == name) for name in SHORT_IDS},
         "remarks": [remark_object(each) for each in key.remarks],
+    }
+
+
+def loss_object(loss: Loss) -> Json:
+    """Something in a key source that could not be read."""
+    return {
+        "file": readable(loss.file),
+        "what": loss.what,
+        "reason": loss.reason,
+        "offset": loss.offset,
     }
 
 

@@ -223,6 +223,11 @@ class Keyring(Protocol):
         ...
 
     @property
+    def losses(self) -> Sequence[Loss]:
+        """What the sources held and could not be read."""
+        ...
+
+    @property
     def revokes_files(self) -> bool:
         """Whether any list names files by their hash: only then they need to be hashed for it."""
         ...

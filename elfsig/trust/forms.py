@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Why
-from elfsig.trust import efi, efi_variables, ima, kernel_image, openpgp, pem
+from elfsig.trust import der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
 from elfsig.trust.entries import Material, Origin, complete
 from elfsig.trust.foreign import what_is
 
@@ -28,7 +28,8 @@ SOURCES: tuple[Source, ...] = (
     Source("kernel image", kernel_image.is_kernel, kernel_image.read),
     Source("EFI signature list", efi.is_list, efi.read),
     Source("PEM", pem.is_pem, pem.read_pem),
-    Source("DER", pem.is_der, pem.read_der),
+    Source("text of a certificate", text_dump.is_dump, text_dump.read),
+    Source("DER", der_forms.is_der, der_forms.read_der),
     Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
     Source("IMA key", ima.is_key, ima.read),
 )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING
-from elfsig.envelopes.openpgp.keys import PublicKeyPacket, dearmour, is_armoured, read_public_key
+from elfsig.envelopes.openpgp.keys import PublicKeyPacket, armour_blocks, is_armoured, read_public_key
 from elfsig.envelopes.openpgp.packets import (
     PUBLIC_KEY,
     PUBLIC_SUBKEY,
@@ -30,16 +30,21 @@ from elfsig.envelopes.openpgp.packets import (
     read_signature,
 )
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.model import Key, Remark
-from elfsig.trust.entries import Material, Origin, material
+from elfsig.model import Key, Loss, Remark, Why
+from elfsig.trust.entries import MAX_LOSSES, Material, Origin, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_public
+from elfsig.trust.openpgp_binding import Bindings
 
 KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28
 SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ignore these")
 REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not look at")
 KEYBOX = b"KBXf"
+FOREIGN = "OpenPGP key of another algorithm"
 DSA_OID = "1.2.840.10040.4.1"
 _RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
+SIGNS = frozenset({19, 22, 27, 28})
+"""Algorithms that sign and have no place here: ECDSA, EdDSA, Ed25519, Ed448 (RFC 9580 9.1)."""
+
 _KEY_VERSIONS = (b"\2", b"\3", b"\4")
 
 
@@ -63,42 +68,125 @@ def read(data: bytes, source: str, keyring: str | None = None, vouched: bool = T
 
 
 def read_ring(data: bytes, origin: Origin) -> Material:
-    """As :func:`read`, in the form that keyrings are made of."""
+    """As :func:`read`, in the form that keyrings are made of; a packet that cannot be read costs itself.
+
+    Subkeys count only with a valid signature of their primary key (:mod:`openpgp_binding`).
+    """
     if data[8:12] == KEYBOX:
         text = f"{origin.source} is GnuPG's keybox: write the key out with gpg --export"
         raise KeySourceError(text, code="keybox")
-    try:
-        rings = [block for _, block in dearmour(data)] if is_armoured(data) else [data]
-        keys = [key for ring in rings for key in _keys(list(read_packets(ring)), origin)]
-    except ParseError as fault:
-        text = f"{origin.source} is no OpenPGP key ring: {fault.text}"
-        raise KeySourceError(text, offset=fault.offset, code="not-a-ring") from None
+    rings, losses = _rings(data, origin)
+    keys: list[Key] = []
+    for ring in rings:
+        reader = _Ring(origin)
+        keys += reader.read(ring)
+        losses += reader.losses
+    if not keys and any(loss.what != FOREIGN for loss in losses):
+        text = f"{origin.source} holds no OpenPGP key ring that can be read: {losses[0].reason}"
+        raise KeySourceError(text, offset=losses[0].offset, code="not-a-ring")
     if not keys:
-        raise KeySourceError(f"{origin.source} holds no OpenPGP key of kind RSA or DSA", code="no-key")
-    return material(keys)
+        why = f": {losses[0].reason}" if losses else ""
+        text = f"{origin.source} holds no OpenPGP key of kind RSA or DSA{why}"
+        raise KeySourceError(text, code="no-key")
+    return material(keys, losses)
 
 
-def _keys(packets: Sequence[Packet], origin: Origin) -> Iterator[Key]:
-    """The keys of one ring. What stands behind a key, up to the next one, says more of it."""
-    starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
-    label = ""
-    for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
-        packet, behind = packets[start], packets[start + 1 : end]
-        if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
-            raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=packet.start, code="private-key")
+def _rings(data: bytes, origin: Origin) -> tuple[list[bytes], list[Loss]]:
+    """The binary rings in ``data``, and what of its armour could not be read."""
+    if not is_armoured(data):
+        return [data], []
+    blocks, faults = armour_blocks(data)
+    if blocks and all(kind == "SIGNATURE" for kind, _ in blocks):
+        text = f"{origin.source}: an OpenPGP signature, not a key source"
+        raise KeySourceError(text, code="not-key-source")
+    losses = [Loss(origin.source, "OpenPGP armour", f.text, f.offset) for f in faults[:MAX_LOSSES]]
+    return [block for _, block in blocks], losses
+
+
+class _Ring:
+    """Reads one ring. ``losses`` are the packets of it that could not be read."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.losses: list[Loss] = []
+        self._bindings = Bindings()
+        self._primary: tuple[Packet, Key | None] | None = None
+        self._label = ""
+
+    def read(self, data: bytes) -> Iterator[Key]:
+        """The keys, in order. What stands after a key, up to the next one, says more of it."""
+        packets = self._packets(data)
+        starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
+        for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
+            packet, following = packets[start], packets[start + 1 : end]
+            if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
+                text = f"{self.origin.source} {PRIVATE_KEY}"
+                raise KeySourceError(text, offset=packet.start, code="private-key")
+            try:
+                key = self._one(packet, following)
+            except ParseError as fault:
+                self._lose(FOREIGN if fault.code == "key-algorithm" else "OpenPGP key", fault)
+                continue
+            if key is not None:
+                yield replace(key, remarks=(*key.remarks, REVOKED)) if _revoked(packet, following) else key
+
+    def _packets(self, data: bytes) -> list[Packet]:
+        """The packets up to the first that cannot be read."""
+        found: list[Packet] = []
+        try:
+            found.extend(read_packets(data))
+        except ParseError as fault:
+            self._lose("OpenPGP packet", fault)
+            found = _up_to(data, fault.offset)
+        return found
+
+    def _lose(self, what: str, fault: ParseError) -> None:
+        if len(self.losses) < MAX_LOSSES:
+            self.losses.append(Loss(self.origin.source, what, fault.text, fault.offset))
+
+    def _one(self, packet: Packet, following: Sequence[Packet]) -> Key | None:
         if packet.tag == PUBLIC_KEY:
-            label = next((p.body.decode("utf-8", "replace") for p in behind if p.tag == USER_ID), "")
-        key = _key(packet, label, origin)
-        if key is not None:
-            yield replace(key, remarks=(*key.remarks, REVOKED)) if _revoked(packet, behind) else key
+            self._label = next((p.body.decode("utf-8", "replace") for p in following if p.tag == USER_ID), "")
+            self._primary = packet, None
+        origin = self.origin.at(packet.start)
+        if packet.tag == PUBLIC_SUBKEY and not self._bound(packet, following):
+            origin = origin.only_tried(Why.UNBOUND)
+        key = _key(packet, self._label, origin)
+        if packet.tag == PUBLIC_KEY:
+            self._primary = packet, key
+        return key
+
+    def _bound(self, subkey: Packet, following: Sequence[Packet]) -> bool:
+        primary, key = self._primary or (None, None)
+        if primary is None or key is None:
+            return False
+        return self._bindings.bound(primary, key, subkey, following)
+
+
+def _up_to(data: bytes, end: int | None) -> list[Packet]:
+    """The packets of ``data`` that end at ``end`` or before."""
+    found: list[Packet] = []
+    at = 0
+    while end is not None and at < end:
+        try:
+            found.append(read_packet(data, at))
+        except ParseError:
+            break
+        at = found[-1].end
+    return found
 
 
 def _key(packet: Packet, label: str, origin: Origin) -> Key | None:
-    """None for a kind of key that signs no modules, and for numbers that are no key."""
+    """None for a key that only encrypts. Raises ParseError for one that cannot be used here."""
     parsed = _parse(packet)
-    public = None if parsed.algorithm is None else public_key(parsed)
-    if public is None:
+    if parsed.algorithm is None:
+        if parsed.algorithm_id in SIGNS:
+            text = f"a key of {parsed.algorithm_text}, which was never used for modules in this form"
+            raise ParseError(text, offset=packet.start, code="key-algorithm")
         return None
+    public = public_key(parsed)
+    if public is None:
+        raise ParseError("its numbers are not a usable key", offset=packet.start)
     text = label or f"OpenPGP key {parsed.key_id.hex().upper()}"
     return key_from_public(
         public,
@@ -120,7 +208,7 @@ def _parse(packet: Packet) -> PublicKeyPacket:
 
 
 def _revoked(packet: Packet, behind: Sequence[Packet]) -> bool:
-    """Whether a revocation stands behind a key; who made it is not checked."""
+    """Whether a revocation follows a key; who made it is not checked."""
     wanted = KEY_REVOCATION if packet.tag == PUBLIC_KEY else SUBKEY_REVOCATION
     for each in behind:
         if each.tag == SIGNATURE:

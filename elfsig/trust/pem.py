@@ -1,167 +1,168 @@
-"""Certificates and public keys in PEM and DER, any number in one file.
+"""Certificates and public keys in PEM (RFC 7468), any number in one file, with whatever text around them.
 
-PEM: RFC 7468. DER by its shape: certificate (RFC 5280), SubjectPublicKeyInfo, RSAPublicKey (RFC 8017
-A.1.1); concatenated, as kernels hold their list. Private keys are refused, whatever they are wrapped in.
+The file is read line by line, once. It may begin with a byte-order mark, end its lines in any way, and be
+UTF-16, as editors on Windows write it. What the text before a block says of its key (:mod:`marks`) counts.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
-from elfsig.crypto import der
-from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
-from elfsig.model import Key, Remark, Why
-from elfsig.trust.entries import Material, Origin, material
-from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public, key_from_spki
+from elfsig.model import Loss, Why
+from elfsig.trust import der_forms
+from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather
+from elfsig.trust.make import PRIVATE_KEY
+from elfsig.trust.marks import Marks
 
-BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
-BEGIN = re.compile(rb"^-----BEGIN (?!PGP )[A-Z0-9 ]+-----", re.MULTILINE)
-TEXT_LIMIT = 1 << 16
+TEXT_LIMIT = 1 << 20
 """A PEM file may have text in front of its first block; this is how far it is looked for."""
 
-RECOVERED = "recovered, not published"
-SIGNER_OF = "same signer as "
-NAMES_SHOWN = 8
-_RECOVERED = re.compile(rb"^# %b$" % RECOVERED.encode(), re.MULTILINE)
-_SIGNER_OF = re.compile(rb"^# %b(.+)$" % SIGNER_OF.encode(), re.MULTILINE)
+MAX_TEXT = 64 << 20
+_LINE = re.compile(rb"[^\r\n]+")
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,64})-----")
+_END = re.compile(rb"-----END ([A-Z0-9 #]{1,64})-----")
+_FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*-----BEGIN (?!PGP )[A-Z0-9 #]{1,64}-----")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+
+def plain_text(data: bytes) -> bytes:
+    """Text in UTF-8 without a byte-order mark; UTF-16 is told by its mark, or by its first characters."""
+    name = _UTF16.get(data[:2])
+    if name is None and data[1:8:2] == bytes(4) != data[:8:2]:
+        name = "utf-16-le"
+    if name is None and data[:8:2] == bytes(4) != data[1:8:2]:
+        name = "utf-16-be"
+    if name is None or len(data) > MAX_TEXT:
+        return data.removeprefix(_UTF8_BOM)
+    return data.decode(name, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
 
 
 def is_pem(data: bytes) -> bool:
     """Whether this is text with a PEM block in it."""
-    head = data[:TEXT_LIMIT]
-    return b"\0" not in head[:512] and BEGIN.search(head) is not None
-
-
-def is_der(data: bytes) -> bool:
-    """Whether this starts with a DER SEQUENCE that has the shape of something known here."""
-    try:
-        return _shape(data, 0) in SHAPES
-    except ParseError:
-        return False
+    head = plain_text(data[:TEXT_LIMIT])
+    return b"\0" not in head[:512] and _FIRST.search(head) is not None
 
 
 def read_pem(data: bytes, origin: Origin) -> Material:
-    """The keys of every PEM block. Raises ParseError, and KeySourceError for a private key.
+    """The keys of every PEM block; one that cannot be read costs itself.
 
-    One that text in front of it calls recovered has the role recovered and is never trusted.
+    Raises KeySourceError for a private key, for too long a text, and for a block that is marked as revoked
+    and cannot be read.
     """
-    return material(_keys(data, origin))
-
-
-def _keys(data: bytes, origin: Origin) -> Iterator[Key]:
-    behind = 0
-    for block in BLOCK.finditer(data):
-        text = data[behind : block.start()]
-        for key in _block(block, origin):
-            yield _as_recovered(key, text) if _RECOVERED.search(text) else key
-        behind = block.end()
-
-
-def recovered_text(names: Iterable[str], facts: Iterable[str] = ()) -> bytes:
-    """The text in front of the PEM block of a key that was computed from the signatures in these files."""
-    lines = [f"# {RECOVERED}", *(f"# {SIGNER_OF}{_one_line(name)}" for name in names)]
-    lines += [f"# {fact}" for fact in facts]
-    lines.append("# Nobody vouches for this key: it was computed from the signatures that it verifies.")
-    return "\n".join(lines).encode() + b"\n"
-
-
-def _one_line(name: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in name)
-
-
-def _as_recovered(key: Key, text: bytes) -> Key:
-    """The key as what it is: a name for whoever signed certain files."""
-    names = [name.decode(errors="replace") for name in _SIGNER_OF.findall(text)]
-    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-    label = SIGNER_OF + ", ".join([*names[:NAMES_SHOWN], *more]) if names else RECOVERED
-    remark = Remark("key-recovered", "the key was recovered from signatures: who holds it is not known")
-    why = Why.REVOKED if key.revoked else Why.RECOVERED
-    return replace(key, keyring="user", vouched=False, why=why, label=label, remarks=(*key.remarks, remark))
-
-
-def _block(block: re.Match[bytes], origin: Origin) -> Iterator[Key]:
-    label = block[1].decode()
-    if label.endswith("PRIVATE KEY"):
-        raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=block.start(), code="private-key")
-    read = LABELS.get(label)
-    if read is None:
-        return
-    try:
-        body = binascii.a2b_base64(block[2])
-    except binascii.Error as reason:
-        raise ParseError(f"PEM block {label}: {reason}", offset=block.start(), code="pem") from None
-    yield read(body, 0, origin)
-
-
-def read_der(data: bytes, origin: Origin) -> Material:
-    """The keys of concatenated DER values; what lies behind the last whole one is passed over.
-
-    Raises ParseError when the first one cannot be read, and KeySourceError for a private key.
-    """
-    keys, at = [], 0
-    while data[at : at + 1] == b"\x30":
-        try:
-            keys.append(SHAPES[_shape(data, at)](data, at, origin))
-        except (ParseError, KeyError):
-            if not keys:
-                raise ParseError("neither certificate nor public key", offset=at, code="not-key") from None
+    if len(data) > MAX_TEXT:
+        raise KeySourceError(f"{origin.source}: PEM of more than {MAX_TEXT} bytes", code="key-source-limit")
+    parts: list[Material] = []
+    lost = 0
+    for each in _blocks(plain_text(data)):
+        part = _read(each, origin)
+        lost += len(part.losses)
+        parts.append(part)
+        if lost >= MAX_LOSSES:
+            text = f"more than {MAX_LOSSES} PEM blocks cannot be read; the rest was not looked at"
+            parts.append(Material(losses=(Loss(origin.source, "PEM", text, each.at),)))
             break
-        at = der.read(data, at, len(data)).next
-    return material(keys)
+    return gather(parts)
 
 
-def _shape(data: bytes, at: int) -> tuple[int, ...]:
-    """Tags of the elements inside the SEQUENCE at ``at``: enough of them to tell what it is."""
-    outer = element(data, at, len(data), der.SEQUENCE, "key or certificate")
-    first = der.read(data, outer.body, outer.end)
-    if first.tag == der.INTEGER and first.end - first.body == 1:
-        return (der.INTEGER,)
-    return tuple(each.tag for each in islice(der.children(data, outer), 4))
+class _Block(NamedTuple):
+    """A PEM block: its label, its base64 text, its offset in the text and the marks before it.
+
+    ``fault`` is why it is none.
+    """
+
+    label: str
+    body: bytes
+    at: int
+    marks: Marks
+    fault: str | None = None
 
 
-def _certificate(data: bytes, at: int, origin: Origin) -> Key:
-    return key_from_certificate(data, origin, at)
+def _blocks(text: bytes) -> Iterator[_Block]:
+    """Every block, in order; each line is looked at once.
+
+    What looks like a boundary and is none is told as a block with a fault: a damaged one is not passed over.
+    """
+    before, inside = Marks(), Marks()
+    open_label, at, lines = b"", 0, list[bytes]()
+    for found in _LINE.finditer(text):
+        line = found[0].strip()
+        if not _is_boundary(line):
+            (inside if open_label else before).read(line)
+            if open_label:
+                lines.append(line)
+            continue
+        begin, end = _BEGIN.fullmatch(line), _END.fullmatch(line)
+        if open_label and end and end[1] == open_label:
+            yield _Block(open_label.decode(), b"".join(lines), at, before)
+        elif open_label:
+            yield _Block(open_label.decode(), b"", at, before, "no line that ends it")
+        elif not begin:
+            yield _Block(line[:64].decode(errors="replace"), b"", found.start(), before, "not a beginning")
+        if open_label or not begin:
+            before = inside if open_label else Marks()
+        inside = Marks()
+        open_label, at, lines = (begin[1] if begin else b""), found.start(), []
+    if open_label:
+        yield _Block(open_label.decode(), b"", at, before, "the file ends in the middle of it")
 
 
-def _public_key(data: bytes, at: int, origin: Origin) -> Key:
-    return key_from_spki(data[at : der.read(data, at, len(data)).next], origin)
+def _is_boundary(line: bytes) -> bool:
+    """Whether a line is one that begins or ends a block, or what damage made of one."""
+    return line.startswith(b"----") or (b"--" in line and (b"BEGIN " in line or b"END " in line))
 
 
-def _rsa_public_key(data: bytes, at: int, origin: Origin) -> Key:
-    outer = element(data, at, len(data), der.SEQUENCE, "RSA public key")
-    first = element(data, outer.body, outer.end, der.INTEGER, "modulus")
-    second = element(data, first.next, outer.end, der.INTEGER, "exponent")
-    n, e = (int.from_bytes(data[v.body : v.end], signed=True) for v in (first, second))
+def _read(block: _Block, origin: Origin) -> Material:
+    """The keys of one block. Raises KeySourceError."""
+    if block.label.endswith("PRIVATE KEY"):
+        raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=block.at, code="private-key")
+    placed = block.marks.origin(origin.at(block.at))
+    if block.label.startswith("PGP "):
+        return _lost(block, placed, "an OpenPGP block, which is read in a file of its own")
+    read = LABELS.get(block.label)
+    if block.fault or read is None:
+        return _lost(block, placed, block.fault or "not a certificate or public key")
     try:
-        return key_from_public(RSAPublicNumbers(e, n).public_key(), origin)
-    except ValueError as reason:
-        raise ParseError(f"not a usable RSA key: {reason}", offset=at, code="not-key") from None
+        found = read(_decoded(block), 0, placed)
+    except ParseError as reason:
+        return _lost(block, placed, reason.text)
+    except KeySourceError as reason:
+        if reason.code == "private-key":
+            raise
+        return _lost(block, placed, reason.text)
+    keys = tuple(block.marks.key(key) for key in found.keys)
+    return gather([Material(keys, found.unusable, losses=found.losses)])
 
 
-def _private(data: bytes, at: int, origin: Origin) -> Key:
-    raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=at, code="private-key")
+def _decoded(block: _Block) -> bytes:
+    body = block.body
+    if b":" in body:
+        raise ParseError("it has headers, as encrypted blocks have", code="pem")
+    try:
+        return binascii.a2b_base64(body, strict_mode=True)
+    except binascii.Error as reason:
+        raise ParseError(f"{reason}".lower(), offset=block.at, code="pem") from None
 
 
-Reader = Callable[[bytes, int, Origin], Key]
+def _lost(block: _Block, origin: Origin, why: str) -> Material:
+    """A block that gives no key. Raises KeySourceError for one that is marked as revoked."""
+    loss = Loss(origin.source, f"PEM block {block.label}", why, block.at)
+    if Why.REVOKED in block.marks.found:
+        raise KeySourceError(f"{origin.source}: a revoked key cannot be read: {why}", code="revocation-lost")
+    return Material(losses=(loss,))
 
-SHAPES: Mapping[tuple[int, ...], Reader] = {
-    (der.SEQUENCE, der.SEQUENCE, BIT_STRING): _certificate,
-    (der.SEQUENCE, BIT_STRING): _public_key,
-    (der.INTEGER, der.INTEGER): _rsa_public_key,
-    (der.INTEGER,): _private,  # PKCS#1, PKCS#8, SEC1, PKCS#12: a version number first
-    (der.SEQUENCE, der.OCTETS): _private,  # encrypted PKCS#8
-}
-LABELS: Mapping[str, Reader] = {
-    "CERTIFICATE": _certificate,
-    "X509 CERTIFICATE": _certificate,
-    "TRUSTED CERTIFICATE": _certificate,
-    "PUBLIC KEY": _public_key,
-    "RSA PUBLIC KEY": _rsa_public_key,
+
+LABELS: Mapping[str, der_forms.Reader] = {
+    "CERTIFICATE": der_forms.certificate,
+    "X509 CERTIFICATE": der_forms.certificate,
+    "TRUSTED CERTIFICATE": der_forms.certificate,
+    "PUBLIC KEY": der_forms.public_key,
+    "RSA PUBLIC KEY": der_forms.rsa_public_key,
+    "PKCS7": der_forms.pkcs7,
+    "CMS": der_forms.pkcs7,
+    "PKCS #7 SIGNED DATA": der_forms.pkcs7,
 }

@@ -16,7 +16,7 @@ from elfsig.crypto import certificate as x509
 from elfsig.crypto.public_keys import spki_fingerprint
 from elfsig.errors import ParseError
 from elfsig.model import Candidates, Key, KeyId, Loss, Remark
-from elfsig.model.json_form import SCHEMA_VERSION
+from elfsig.model.json_form import SCHEMA_VERSION, loss_object, readable, time_text
 from elfsig.trust import merkle
 from elfsig.trust.entries import Material, MerkleRoot, Revocation, RevokedHash
 
@@ -67,13 +67,21 @@ class Ring:
             "schema_version": SCHEMA_VERSION,
             "keys": [key.to_json() for key in (*self.keys, *self.unusable)],
             "revoked_hashes": self.revoked_hash_objects(),
+            "losses": [loss_object(each) for each in self.losses],
         }
 
     def revoked_hash_objects(self) -> list[dict[str, Any]]:
-        """The entries of ``revoked_hashes``."""
+        """The entries of ``revoked_hashes``: each hash once, with its source and time."""
+        first = {each.revoked: each for each in reversed(self.revocations)}
         return [
-            {"kind": each.kind, "hash": each.hash, "digest": each.digest.hex()}
-            for each in sorted(self.revoked_hashes)
+            {
+                "kind": each.kind,
+                "hash": each.hash,
+                "digest": each.digest.hex(),
+                "source": readable(first[each].source),
+                "time": None if (when := first[each].time) is None else time_text(when),
+            }
+            for each in sorted(first)
         ]
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
-from elfsig.model import Candidates, FileRange, Key, KeyId, Message
+from elfsig.model import Candidates, FileRange, Key, KeyId, Loss, Message
 from elfsig.signers.pem import FileSigner
 
 
@@ -45,9 +45,8 @@ class Keys:
         rest = dict.fromkeys(key for kind in kinds for key in self.nameless(kind) if key not in named)
         return Candidates(tuple(named), tuple(rest))
 
-    @property
-    def revokes_files(self) -> bool:
-        return False
+    losses: Sequence[Loss] = ()
+    revokes_files: bool = False
 
     def revokes(
         self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None

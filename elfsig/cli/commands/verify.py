@@ -145,8 +145,9 @@ def _worker(
     registry: Registry, question: Question, outside: Outside | None, style: Style, limit: int
 ) -> Callable[[Entry], Result]:
     again = Again[Result](registry)
-    hashed = question.keys is not None and question.keys.revokes_files
-    quick = not style.machine.wanted and outside is None and not hashed
+    keys = question.keys
+    told = keys is not None and (keys.revokes_files or keys.losses)  # each file is told of these
+    quick = not style.machine.wanted and outside is None and not told
 
     def work(entry: Entry) -> Result:
         opened = _opened(entry, registry, limit) if quick else None

@@ -183,7 +183,10 @@ def _extensions(data: bytes, node: der.Node | None) -> dict[str, bytes]:
     """Contents of the extensions' OCTET STRINGs by OID. Raises ParseError."""
     found: dict[str, bytes] = {}
     for each in der.children(data, der.descend(data, node, 0)) if node else ():
-        oid, *_, value = der.children(data, each)
+        parts = list(der.children(data, each))
+        if len(parts) < 2:
+            raise ParseError("an extension without a value", offset=each.start)
+        oid, value = parts[0], parts[-1]
         found[der.oid_text(data, oid)] = data[value.body : value.end]
     return found
 

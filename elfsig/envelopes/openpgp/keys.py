@@ -106,9 +106,9 @@ def key_id_of(public: Any, created: int) -> bytes:
 
 # --------------------------------------------------------------------------- armour
 
-_ARMOUR: Final = re.compile(
-    rb"-----BEGIN PGP ([A-Z0-9 ,/]+)-----[ \t]*\r?\n(.*?)\r?\n-----END PGP \1-----", re.DOTALL
-)
+_LINE: Final = re.compile(rb"[^\n]*\n?")
+_BEGIN: Final = re.compile(rb"-----BEGIN PGP ([A-Z0-9 ,/]{1,64})-----")
+_END: Final = re.compile(rb"-----END PGP ([A-Z0-9 ,/]{1,64})-----")
 
 
 def is_armoured(data: bytes) -> bool:
@@ -117,14 +117,51 @@ def is_armoured(data: bytes) -> bool:
 
 
 def dearmour(data: bytes) -> list[tuple[str, bytes]]:
-    """Every armoured block as (kind, binary): kind is "PUBLIC KEY BLOCK", "SIGNATURE" ... Raises ParseError.
+    """Every armoured block as (kind, binary): kind is "PUBLIC KEY BLOCK", "SIGNATURE" ... Raises ParseError
+    for the first one that is incomplete or damaged, and where there is none.
 
     A checksum, where there is one, must be right.
     """
-    blocks = [(m[1].decode("ascii"), _unwrap(m[2], m.start(2))) for m in _ARMOUR.finditer(data)]
+    blocks, faults = armour_blocks(data)
+    if faults:
+        raise faults[0]
     if not blocks:
         raise ParseError("no complete OpenPGP armour", offset=0)
     return blocks
+
+
+def armour_blocks(data: bytes) -> tuple[list[tuple[str, bytes]], list[ParseError]]:
+    """As :func:`dearmour`: the blocks that can be read, and what is wrong with the others.
+
+    Each line is looked at once.
+    """
+    blocks: list[tuple[str, bytes]] = []
+    faults: list[ParseError] = []
+    kind, start = None, 0
+    for line in _LINE.finditer(data):
+        text = line[0].strip()
+        if not text.startswith(b"-----"):
+            continue
+        begin, end = _BEGIN.fullmatch(text), _END.fullmatch(text)
+        if kind is not None and (begin or end):
+            if end and end[1] == kind:
+                _add(blocks, faults, kind, data[start : line.start()], start)
+            else:
+                faults.append(ParseError("OpenPGP armour without its last line", offset=start))
+        if begin or end:
+            kind, start = (begin[1] if begin else None), line.end()
+    if kind is not None:
+        faults.append(ParseError("OpenPGP armour without its last line", offset=start))
+    return blocks, faults
+
+
+def _add(
+    blocks: list[tuple[str, bytes]], faults: list[ParseError], kind: bytes, text: bytes, start: int
+) -> None:
+    try:
+        blocks.append((kind.decode("ascii"), _unwrap(text, start)))
+    except ParseError as fault:
+        faults.append(fault)
 
 
 def _unwrap(text: bytes, offset: int) -> bytes:

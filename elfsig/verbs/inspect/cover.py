@@ -17,8 +17,9 @@ from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.bytemap import Map, Part, draw, parts
 from elfsig.verbs.inspect.digest import coverages, streams
-from elfsig.verbs.verify.examine import NoKeys, Outside, Question, signatures_at, with_outside
+from elfsig.verbs.verify.examine import Outside, Question, signatures_at, with_outside
 from elfsig.verbs.verify.layers import decisive
+from elfsig.verbs.verify.no_keys import NoKeys
 
 
 class Basis(StrEnum):

@@ -18,7 +18,7 @@ from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.trust.entries import Origin
 from elfsig.trust.make import key_from_public
-from elfsig.trust.pem import recovered_text
+from elfsig.trust.marks import recovered_text
 from elfsig.trust.recover import EXPONENTS, Equation, Solution, Tell, arithmetic, equation, made_by, recover
 
 SPAN = 30 * 86400

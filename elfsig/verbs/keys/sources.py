@@ -10,10 +10,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from elfsig.errors import WriteError
+from elfsig.errors import KeySourceError, WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module
+from elfsig.trust.marks import text_of
 from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.examine import Question, examine
 
@@ -28,13 +29,19 @@ class Extracted:
     key: Key
 
 
-def extract(ring: Ring, directory: str, pem: bool = False, force: bool = False) -> list[Extracted]:
-    """Write every certificate (DER, or PEM) and every bare public key (PEM) of ``ring`` into a directory.
+def extract(
+    ring: Ring, directory: str, pem: bool = False, force: bool = False, *, every: bool = False
+) -> list[Extracted]:
+    """Write the trusted certificates (DER, or PEM) and bare public keys (PEM) of ``ring`` into a directory.
 
-    Each key once, named by its fingerprint's first 16 digits. Raises WriteError, before anything is
-    written when a file is there already and ``force`` is not given.
+    Each key once, named by its fingerprint's first 16 digits. ``every``: those that are not trusted too, as
+    PEM that says so. Raises WriteError, before anything is written when a file is there already and
+    ``force`` is not given; KeySourceError where no key is trusted and ``every`` is not given.
     """
-    files = {name: (data, key) for key in (*ring.keys, *ring.unusable) for name, data in _files(key, pem)}
+    keys = [key for key in (*ring.keys, *ring.unusable) if every or key.trusted]
+    if not keys:
+        raise KeySourceError("none of the keys in these sources is trusted", code="no-key", hint="every-key")
+    files = {name: (data, key) for key in keys for name, data in _files(key, pem)}
     if not force:
         for name in files:
             if os.path.lexists(os.path.join(directory, name)):
@@ -55,11 +62,13 @@ def _there_already(path: str) -> WriteError:
 def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:
     """(name, content) for one key; none for a key that could not be loaded and has no certificate."""
     name = f"{key.role}-{key.fingerprint[:16]}"
+    marks = text_of(key)
     if key.certificate is not None:
         data = key.certificate.der
-        yield (f"{name}.pem", _armoured(data)) if pem else (f"{name}.der", data)
+        yield (f"{name}.pem", marks + _armoured(data)) if pem or marks else (f"{name}.der", data)
     elif key.public is not None:
-        yield f"{name}.pub.pem", key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        text = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        yield f"{name}.pub.pem", marks + text
 
 
 def _armoured(certificate: bytes) -> bytes:

@@ -15,11 +15,8 @@ from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
-    Candidates,
     FileReport,
     Format,
-    Key,
-    KeyId,
     Keyring,
     Message,
     Outcome,
@@ -34,35 +31,15 @@ from elfsig.model import (
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify import after_compression
+from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
 from elfsig.verbs.verify.layers import beside, mark_effective
+from elfsig.verbs.verify.no_keys import NoKeys
 from elfsig.verbs.verify.refused_forms import with_refusal
-from elfsig.verbs.verify.revoked_file import unless_revoked
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
 """What a format's advice on signing says that is as true of a signature that is there already."""
 
 NO_KEYS = "no key source was given"
-
-
-class NoKeys:
-    """The keyring of somebody who gave none."""
-
-    keys: Sequence[Key] = ()
-    revokes_files = False
-
-    def find(self, key_id: KeyId) -> Sequence[Key]:
-        return ()
-
-    def nameless(self, kind: str) -> Sequence[Key]:
-        return ()
-
-    def candidates(self, ids: Iterable[KeyId]) -> Candidates:
-        return Candidates((), ())
-
-    def revokes(
-        self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
-    ) -> str | None:
-        return None
 
 
 class Checked(NamedTuple):
@@ -103,7 +80,8 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     if looked_at is module and module.tail_offset is not None:
         signatures = after_compression.with_trailer(module, module.tail_offset, signatures)
     oddities = [responses.complete(each) for each in anomalies(image, module.registry)]
-    signatures = mark_effective(unless_revoked(signatures, module, question.keys if question.check else None))
+    keys = question.keys if question.check else None
+    signatures = mark_effective(unless_revoked(signatures, module, keys))
     effective = next((f for f in signatures if f.effective), None)
     others: Iterable[Remark] = ()
     reasons: Iterable[Remark] = ()
@@ -121,7 +99,13 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
         elf=image.elf.summary() if image.elf else None,
         signatures=tuple(signatures),
         verdict=verdict,
-        warnings=(*reasons, *others, *_file_warnings(looked_at, module, found, signatures), *oddities),
+        warnings=(
+            *reasons,
+            *others,
+            *_file_warnings(looked_at, module, found, signatures),
+            *oddities,
+            *loss_remarks(keys),
+        ),
     )
 
 

@@ -13,9 +13,13 @@ from elfsig.kernels.errnos import number
 from elfsig.kernels.loading import Loading
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key
-from elfsig.model.json_form import Json, certificate_fingerprints, time_text
+from elfsig.model.json_form import Json, certificate_fingerprints, loss_object, time_text
 from elfsig.trust.keyring import load
+from elfsig.trust.ring import Ring
 from elfsig.verbs.keys.target import target
+
+MAX_SHOWN = 20
+"""Losses that are listed one by one."""
 
 
 @click.command("list")
@@ -26,27 +30,33 @@ from elfsig.verbs.keys.target import target
 def command(settings: Settings, machine: Machine, sources: Sequence[str], for_kernel: str | None) -> None:
     """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
 
-    Role: builtin is on the kernel's own list, embedded merely lies in the image.
+    Role: builtin is on the kernel's own list, embedded is elsewhere in the image. A key that is not trusted
+    says why; what could not be read of a source is listed last.
     """
     kernel = target(for_kernel).profile if for_kernel is not None else None
-    ring = load((), sources)
+    ring = load(sources)
     keys = [*ring.keys, *ring.unusable]
     if machine.wanted:
         rows = [{**key.to_json(), **_loading(key, kernel)} for key in keys]
-        _write(settings, machine, rows, ring.revoked_hash_objects())
+        _write(settings, machine, rows, ring)
         return
     for key in keys:
         click.echo("\n".join([*_lines(key), *_judged(key, kernel)]))
     if ring.revoked_hashes:
         click.echo(f"{len(ring.revoked_hashes)} revoked hashes")
+    for loss in ring.losses[:MAX_SHOWN]:
+        click.echo(f"not read: {visible(str(loss))}")
+    if len(ring.losses) > MAX_SHOWN:
+        click.echo(f"not read: {len(ring.losses) - MAX_SHOWN} more entries")
 
 
-def _write(settings: Settings, machine: Machine, keys: Sequence[Json], hashes: Sequence[Json]) -> None:
-    """One document, or a line for each key and each revoked hash."""
+def _write(settings: Settings, machine: Machine, keys: Sequence[Json], ring: Ring) -> None:
+    """One document, or a line for each key, each revoked hash and each loss."""
+    hashes, losses = ring.revoked_hash_objects(), [loss_object(each) for each in ring.losses]
     if machine.form == "json":
-        write_document(settings, machine, keys=keys, revoked_hashes=hashes)
+        write_document(settings, machine, keys=keys, revoked_hashes=hashes, losses=losses)
     else:
-        write_files(settings, machine, (line_of(**each) for each in (*keys, *hashes)))
+        write_files(settings, machine, (line_of(**each) for each in (*keys, *hashes, *losses)))
 
 
 def _lines(key: Key) -> Iterator[str]:
@@ -83,6 +93,8 @@ def _colons(digest: str) -> str:
 
 def _fields(key: Key) -> Iterator[tuple[str, str]]:
     yield "role", key.role
+    if not key.trusted:
+        yield "not trusted", f"revoked by {key.revoked_by}" if key.revoked_by else key.why.text
     yield "source", key.source
     size = key.curve or (str(key.bits) if key.bits else "")
     yield "algorithm", f"{key.algorithm} {size}".rstrip()

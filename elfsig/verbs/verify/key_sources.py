@@ -1,11 +1,11 @@
-"""Files that a list of revocations names by their own hash (dbx, MokListX)."""
+"""What key sources say of a whole file: that its hash is revoked (dbx, MokListX), and what they lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from elfsig.model import Cause, Keyring, Remark, SignatureReport, Verdict
+from elfsig.model import Cause, Keyring, Loss, Remark, SignatureReport, Verdict
 from elfsig.opened.module import Module
 
 
@@ -22,6 +22,19 @@ def unless_revoked(
     contents = dict.fromkeys((module.content, module.raw))
     source = next((s for content in contents if (s := keys.revokes(file=content)) is not None), None)
     return found if source is None else [_revoked(each, source) for each in found]
+
+
+def loss_remarks(keys: Keyring | None) -> Iterator[Remark]:
+    """One remark for each key source that held something that could not be read."""
+    counted: dict[str, list[Loss]] = {}
+    for loss in keys.losses if keys is not None else ():
+        counted.setdefault(loss.file, []).append(loss)
+    for file, losses in counted.items():
+        first = losses[0]
+        at = "" if first.offset is None else f" at {first.offset:#x}"
+        entries = "one entry" if len(losses) == 1 else f"{len(losses)} entries, first"
+        text = f"key source {file}: {entries} could not be read: {first.what}{at}: {first.reason}"
+        yield Remark("key-source-loss", text)
 
 
 def _revoked(signature: SignatureReport, source: str) -> SignatureReport:

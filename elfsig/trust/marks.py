@@ -1,0 +1,95 @@
+"""What the text before a PEM block says against trusting its key: that it is revoked, embedded or recovered.
+
+elfsig writes these lines when it writes such keys, so that they stay what they are in a file of their own.
+Line ends, blanks, a byte-order mark and a lost "#" make no difference, nor does damage to one of the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from elfsig.model import Key, Remark, Why
+from elfsig.trust.entries import REVOKED, Origin
+
+RECOVERED = "recovered, not published"
+SIGNER_OF = "same signer as "
+NOBODY = "Nobody vouches for this key"
+NAMES_SHOWN = 8
+_WORDS = {
+    b"recovered": Why.RECOVERED,
+    SIGNER_OF.strip().encode(): Why.RECOVERED,
+    NOBODY.lower().encode(): Why.RECOVERED,
+    b"revoked": Why.REVOKED,
+    b"embedded": Why.EMBEDDED,
+}
+
+
+@dataclass
+class Marks:
+    """The marks found since the last PEM block, and the files that a recovered key is the signer of."""
+
+    found: set[Why] = field(default_factory=set)
+    names: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def read(self, line: bytes) -> None:
+        """Take a line of text into account."""
+        text = line.strip().removeprefix(b"\xef\xbb\xbf").strip().lstrip(b"#").strip()
+        low = text[:64].lower()
+        for word, why in _WORDS.items():
+            if low.startswith(word) and not low[len(word) : len(word) + 1].isalnum():
+                self.found.add(why)
+        if low.startswith(SIGNER_OF.encode()):
+            self._name(text[len(SIGNER_OF) :])
+
+    def _name(self, name: bytes) -> None:
+        if len(self.names) < NAMES_SHOWN:
+            self.names.append(name.decode(errors="replace"))
+        else:
+            self.more += 1
+
+    def origin(self, origin: Origin) -> Origin:
+        """The origin of a key with these marks."""
+        if Why.REVOKED in self.found:
+            return replace(origin, keyring=REVOKED)
+        why = next((each for each in (Why.RECOVERED, Why.EMBEDDED) if each in self.found), None)
+        return origin if why is None else replace(origin, why=why, proven=None)
+
+    def key(self, key: Key) -> Key:
+        """A key with these marks: one that was recovered is named for what it signed."""
+        if Why.RECOVERED not in self.found:
+            return key
+        more = [f"{self.more} more"] if self.more else []
+        label = SIGNER_OF + ", ".join([*self.names, *more]) if self.names else RECOVERED
+        text = "the key was recovered from signatures: who holds it is not known"
+        return replace(key, label=label, remarks=(*key.remarks, Remark("key-recovered", text)))
+
+
+def recovered_text(names: Iterable[str], facts: Iterable[str] = ()) -> bytes:
+    """The text in front of the PEM block of a key that was computed from the signatures in these files."""
+    lines = [RECOVERED, *(SIGNER_OF + _one_line(name) for name in names), *facts]
+    lines.append(f"{NOBODY}: it was computed from the signatures that it verifies.")
+    return _comment(lines)
+
+
+def text_of(key: Key) -> bytes:
+    """The text in front of the PEM block of a key that is not to be trusted, b"" for others."""
+    if key.revoked or key.revoked_by:
+        source = _one_line(key.revoked_by or key.source)
+        return _comment([f"revoked, by {source}", "revoked: elfsig takes this entry for a revocation."])
+    if key.why is Why.RECOVERED:
+        return recovered_text([key.label.removeprefix(SIGNER_OF)] if key.label.startswith(SIGNER_OF) else [])
+    if not key.vouched:
+        source = _one_line(key.source)
+        lines = [f"embedded in {source}: {key.why.text}", "embedded: elfsig never takes it for trusted."]
+        return _comment(lines)
+    return b""
+
+
+def _comment(lines: Iterable[str]) -> bytes:
+    return "".join(f"# {line}\n" for line in lines).encode()
+
+
+def _one_line(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)

@@ -1,0 +1,133 @@
+"""Certificates printed as text: ``mokutil --list-enrolled`` (-l), ``openssl x509 -text`` without its PEM.
+
+The text has the public key's numbers, and not the certificate itself: what is read is a bare key. mokutil
+prints lists of revocations in the same way, with hashes between them, so that such a text is taken at its
+word only where the user names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from elfsig.errors import KeySourceError, ParseError
+from elfsig.model import Key, KeyId, Loss, Why
+from elfsig.trust.der_forms import rsa_key
+from elfsig.trust.entries import MAX_LOSSES, Material, Origin, Revocation, RevokedHash, gather
+from elfsig.trust.make import key_from_public
+from elfsig.trust.pem import TEXT_LIMIT, plain_text
+
+_LINE = re.compile(rb"[^\r\n]+")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:)*[0-9A-Fa-f]{2}:?")
+_HASHES = {"[SHA-256]": "sha256", "[SHA-384]": "sha384", "[SHA-512]": "sha512", "[SHA-1]": "sha1"}
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "prime256v1": ec.SECP256R1(),
+    "secp384r1": ec.SECP384R1(),
+    "secp521r1": ec.SECP521R1(),
+}
+_START = "Certificate:"
+_FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*(?:Certificate:|\[SHA-(?:1|256|384|512)\])[ \t]*[\r\n]")
+_SUBJECT, _SKID, _EXPONENT, _CURVE = "Subject:", "X509v3 Subject Key Identifier:", "Exponent:", "ASN1 OID:"
+_NUMBERS = {"Modulus:": "modulus", "pub:": "point"}
+MAX_HEX = 1 << 16
+
+
+def is_dump(data: bytes) -> bool:
+    """Whether this is text that prints a certificate, or mokutil's list of hashes."""
+    head = plain_text(data[:TEXT_LIMIT])
+    return b"\0" not in head[:512] and _FIRST.search(head) is not None
+
+
+class _Printed(NamedTuple):
+    """What was read of one printed certificate, by name, and the offset where it starts."""
+
+    at: int
+    values: dict[str, str]
+
+
+def read(data: bytes, origin: Origin) -> Material:
+    """The keys in the text, and hashes where the source is one of revocations. Raises ParseError."""
+    placed = origin if origin.revoking or not origin.found else origin.only_tried(Why.UNKNOWN_PURPOSE)
+    keys: list[Key] = []
+    hashes: list[Revocation] = []
+    losses: list[Loss] = []
+    for each in _printed(plain_text(data)):
+        if len(losses) >= MAX_LOSSES:
+            break
+        try:
+            found = _entry(each, placed.at(each.at))
+        except (ParseError, KeySourceError) as reason:
+            losses.append(Loss(origin.source, "printed certificate", reason.text, each.at))
+            continue
+        if isinstance(found, Key):
+            keys.append(found)
+        elif found is not None:
+            hashes.append(found)
+    return gather([Material(tuple(keys), (), tuple(hashes), losses=tuple(losses))])
+
+
+def _printed(text: bytes) -> Iterator[_Printed]:
+    """The certificates and hashes in a text, each line looked at once."""
+    values: dict[str, str] = {}
+    at, wanted = -1, ""
+    for found in _LINE.finditer(text):
+        line = found[0].strip().decode("utf-8", "replace")
+        if line == _START or line in _HASHES:
+            if at >= 0:
+                yield _Printed(at, values)
+            at, wanted, values = found.start(), "", {}
+            if line in _HASHES:
+                wanted = values["kind"] = _HASHES[line]
+            continue
+        wanted = _take(line, values, wanted) if at >= 0 else ""
+    if at >= 0:
+        yield _Printed(at, values)
+
+
+def _take(line: str, values: dict[str, str], wanted: str) -> str:
+    """Take a line into account; gives the name of the number that goes on in the next one."""
+    if line in _NUMBERS:
+        return _NUMBERS[line]
+    if line == _SKID:
+        return "skid"
+    if wanted and _HEX.fullmatch(line.replace(" ", "")) and len(values.get(wanted, "")) < MAX_HEX:
+        values[wanted] = values.get(wanted, "") + line.replace(":", "").replace(" ", "").lower()
+        return wanted
+    for name in (_SUBJECT, _EXPONENT, _CURVE):
+        if line.startswith(name):
+            values.setdefault(name, line[len(name) :].strip())
+    return ""
+
+
+def _entry(each: _Printed, origin: Origin) -> Key | Revocation | None:
+    """Raises ParseError for a certificate whose key cannot be made from the text."""
+    values = each.values
+    if "kind" in values:
+        digest = bytes.fromhex(values.get(values["kind"], ""))
+        hashed = RevokedHash("bin", values["kind"], digest)
+        if not digest:
+            raise ParseError("a hash without its digits", offset=each.at)
+        return Revocation(hashed, origin.source, origin.provenance) if origin.revoking else None
+    key = _key(values, origin)
+    ids: frozenset[KeyId] = key.ids
+    if "skid" in values and len(values["skid"]) % 2 == 0:
+        ids |= {("skid", bytes.fromhex(values["skid"]))}
+    return replace(key, ids=ids, label=values.get(_SUBJECT) or key.label)
+
+
+def _key(values: dict[str, str], origin: Origin) -> Key:
+    exponent = values.get(_EXPONENT, "").partition(" ")[0]
+    if "modulus" in values and exponent.isdecimal() and len(exponent) < 20:
+        return rsa_key(int(values["modulus"], 16), int(exponent), origin)
+    curve = _CURVES.get(values.get(_CURVE, ""))
+    if "point" in values and curve is not None and len(values["point"]) % 2 == 0:
+        try:
+            point = ec.EllipticCurvePublicKey.from_encoded_point(curve, bytes.fromhex(values["point"]))
+        except ValueError as reason:
+            raise ParseError(f"not a point of its curve: {reason}", offset=origin.offset) from None
+        return key_from_public(point, origin)
+    raise ParseError("the text has no complete RSA or EC public key", offset=origin.offset)
