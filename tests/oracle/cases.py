@@ -29,7 +29,7 @@ from elfsig.verbs.edit.strip import strip
 from tests.oracle.machine import COMPRESSED
 from tests.support import verdicts
 from tests.support.cms import Identity, attributes, cms, identity, issued, private, signer_info
-from tests.support.opened import opened
+from tests.support.opened import decompressed, opened
 from tests.support.verdicts import OTHER, RSA, flipped, good, info, p384, signed, trailed
 
 REGISTRY = registry.load(plugins=False)
@@ -83,7 +83,7 @@ def signer(who: Identity) -> FileSigner:
 def made(content: bytes, form: str = "pkcs7", who: Identity = RSA, **options: Any) -> bytes:
     """``content`` signed by elfsig, on top of what is there."""
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(opened(content), REGISTRY.get(form), signer(who), chosen, existing=Existing.STACK).content
+    return sign(decompressed(content), REGISTRY.get(form), signer(who), chosen, existing=Existing.STACK).content
 
 
 # --------------------------------------------------------------------------- keys and hashes
