@@ -132,7 +132,8 @@ def test_the_hook_s_path_leads_out_of_any_dkms_tree(tmp_path: Path, wish: dkms.W
         (conf / "framework.conf").write_text(text)
         dkms.setup(tmp_path, wish._replace(modules=("x",)))
         line = (conf / "x.conf").read_text().splitlines()[-1]
-        assert line == f'POST_BUILD="{"../" * ups}etc/dkms/elfsig-sign.sh $kernelver $arch"'
+        where = "$dkms_tree/$module/$module_version/$kernelver/$arch/module"
+        assert line == f'POST_BUILD="{"../" * ups}etc/dkms/elfsig-sign.sh $kernelver $arch {where}"'
 
 
 @pytest.mark.parametrize(
@@ -162,3 +163,39 @@ def test_the_hash_is_that_of_the_kernel_s_configuration(tmp_path: Path) -> None:
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot/config-6.1.0").write_text('CONFIG_MODULE_SIG_HASH="sha512"\n')
     assert dkms.kernel_hash(tmp_path, "6.1.0") == "sha512"
+
+
+def test_setup_signs_in_chroots_too(tmp_path: Path, wish: dkms.Wish) -> None:
+    """From 3.4.0 on DKMS signs nothing in chroots and image builds unless it is told to."""
+    dkms.setup(tmp_path, wish)
+    assert dkms.settings(tmp_path)["try_sign_modules"] == "true"
+
+
+@pytest.mark.parametrize("folder", ["srv/dkms/hello/1.0/build", "etc/dkms/hello"])
+def test_the_hook_works_in_either_directory(folder: str, tmp_path: Path, wish: dkms.Wish) -> None:
+    """From 3.4.0 on DKMS runs it in /etc/dkms/MODULE where that exists, before in the build directory."""
+    (tmp_path / "etc/dkms").mkdir(parents=True)
+    modules = tmp_path / "srv/dkms/hello/1.0/6.1.0/x86_64/module"
+    for each in (modules, tmp_path / folder):
+        each.mkdir(parents=True, exist_ok=True)
+    said = tmp_path / "said"
+    program = tmp_path / "elfsig"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\n')
+    program.chmod(0o755)
+    dkms.setup(tmp_path, wish._replace(elfsig=str(program), hash="sha512", modules=("hello",)))
+    line = (tmp_path / "etc/dkms/hello.conf").read_text().splitlines()[-1]
+    values = f"dkms_tree={tmp_path}/srv/dkms module=hello module_version=1.0 kernelver=6.1.0 arch=x86_64"
+    words = f'{values}; {line}; set -- $POST_BUILD; shift; exec {tmp_path}/etc/dkms/elfsig-sign.sh "$@"'
+    subprocess.run(["sh", "-c", words], cwd=tmp_path / folder, check=True)
+    assert said.read_text().splitlines()[-2:] == ["--in-place", str(modules)]
+
+
+def test_gentoo_names_its_key_in_the_environment(tmp_path: Path) -> None:
+    own = {"MODULES_SIGN_KEY": "/keys/gentoo.pem"}
+    both = {**own, "MODULES_SIGN_CERT": "/keys/gentoo.der"}
+    assert dkms.signing_words(tmp_path, None, None, "6.1", own) == (f"{tmp_path}/keys/gentoo.pem",) * 2
+    assert dkms.signing_words(tmp_path, None, None, "6.1", both)[1] == f"{tmp_path}/keys/gentoo.der"
+    conf = tmp_path / "etc/dkms/framework.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("mok_signing_key=/k\nmok_certificate=/c\n")
+    assert dkms.signing_words(tmp_path, None, None, "6.1", both) == (f"{tmp_path}/k", f"{tmp_path}/c")

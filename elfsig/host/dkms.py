@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError, WriteError
@@ -35,28 +36,32 @@ _MARK: Final = "# Written by elfsig dkms setup."
 
 _FRAMEWORK_TEXT: Final = """\
 {mark} DKMS signs every module that it builds with these.
+# try_sign_modules: from DKMS 3.4.0 on nothing is signed in chroots, containers and image builds unless this
+# is set. Older releases ignore it.
+try_sign_modules=true
 sign_file={sign_file}
 mok_signing_key={key}
 mok_certificate={certificate}
 """
 _LINK_TEXT: Final = """\
 {mark} /etc/dkms/MODULE.conf is a link to this file for each
-# module that is signed by the hook; DKMS looks for it below {tree}/MODULE/VERSION/build.
-POST_BUILD="{up}{hook} $kernelver $arch"
+# module that is signed by the hook. DKMS looks for the hook below {tree}/MODULE/VERSION/build, or from
+# 3.4.0 on below /etc/dkms/MODULE where that exists, so the modules' directory is an argument.
+POST_BUILD="{up}{hook} $kernelver $arch $dkms_tree/$module/$module_version/$kernelver/$arch/module"
 """
 _HOOK_TEXT: Final = """\
 #!/bin/sh
-{mark} DKMS runs it in the build directory, with kernel and architecture,
-# when the modules lie in their compression beside it. DKMS goes on when this fails: look at what it says.
+{mark} DKMS runs it after a build with the kernel, the architecture and the
+# directory of the compressed modules. DKMS goes on when this fails: look at what it says.
 set -eu
-kernel=$1 arch=$2
+kernel=$1 modules=$3
 hash={hash}
 if [ -z "$hash" ]; then
     hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\\(.*\\)"/\\1/p' "/lib/modules/$kernel/build/.config" \\
         "/boot/config-$kernel" 2>/dev/null | head -n 1)
 fi
 exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key {key} --cert {certificate} \\
-    --in-place "../$kernel/$arch/module"
+    --in-place "$modules"
 """
 
 
@@ -246,8 +251,23 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def signing_words(root: Path, key: str | None, certificate: str | None, kernel: str) -> tuple[str, str]:
+def _gentoo(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Key and certificate that Gentoo names in the environment; one PEM file may have both."""
+    key = environment.get("MODULES_SIGN_KEY")
+    return key, environment.get("MODULES_SIGN_CERT") or key
+
+
+def signing_words(
+    root: Path,
+    key: str | None,
+    certificate: str | None,
+    kernel: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, str]:
     """Key and certificate as given, else as DKMS is configured (where a path may name $kernelver).
+
+    ``environment``: where DKMS is not configured, MODULES_SIGN_KEY and MODULES_SIGN_CERT in it count, which
+    DKMS 3.4.3 reads on Gentoo.
 
     Raises UsageError where only one is given.
     """
@@ -260,9 +280,10 @@ def signing_words(root: Path, key: str | None, certificate: str | None, kernel: 
     if key is not None and certificate is not None:
         return key, certificate
     configured = settings(root)
+    own = _gentoo(environment)
     words = (
-        configured.get("mok_signing_key") or MOK_KEY,
-        configured.get("mok_certificate") or MOK_CERTIFICATE,
+        configured.get("mok_signing_key") or own[0] or MOK_KEY,
+        configured.get("mok_certificate") or own[1] or MOK_CERTIFICATE,
     )
     first, second = (_within(root, re.sub(r"\$\{?kernelver\}?", kernel, word)) for word in words)
     return first, second

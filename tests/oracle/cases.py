@@ -83,7 +83,8 @@ def signer(who: Identity) -> FileSigner:
 def made(content: bytes, form: str = "pkcs7", who: Identity = RSA, **options: Any) -> bytes:
     """``content`` signed by elfsig, on top of what is there."""
     chosen = SignOptions(created=CREATED, force=True)._replace(**options)
-    return sign(decompressed(content), REGISTRY.get(form), signer(who), chosen, existing=Existing.STACK).content
+    module = decompressed(content)
+    return sign(module, REGISTRY.get(form), signer(who), chosen, existing=Existing.STACK).content
 
 
 # --------------------------------------------------------------------------- keys and hashes

@@ -149,7 +149,7 @@ def resign(
 
     def every() -> Iterator[Done]:
         for kernel, group in dkms.by_kernel(found).items():
-            words = dkms.signing_words(root, key, cert, kernel)
+            words = dkms.signing_words(root, key, cert, kernel, os.environ)
             options = SignOptions(hash=chosen or hash_named(dkms.kernel_hash(root, kernel)).name, force=force)
             yield from _resigned(group, words, options, settings.registry, dry_run)
 
