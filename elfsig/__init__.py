@@ -28,6 +28,7 @@ from elfsig._version import __version__
 if TYPE_CHECKING:
     from elfsig.api.editing import attach, convert, sign, strip
     from elfsig.api.inspecting import compare, coverage, digest
+    from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.errors import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         VerificationError,
         WriteError,
     )
+    from elfsig.kernels.profile import Mode, Prediction
     from elfsig.model import (
         Certificate,
         Existing,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from elfsig.verbs.inspect.compare import Comparison
     from elfsig.verbs.inspect.cover import Cover
     from elfsig.verbs.inspect.digest import CoverageDigest
+    from elfsig.verbs.verify.kernel import KernelAnswer
 
 __all__ = [
     "Attached",
@@ -82,19 +85,23 @@ __all__ = [
     "ElfsigError",
     "Evidence",
     "Existing",
+    "Explanation",
     "FileReport",
     "Format",
+    "KernelAnswer",
     "Key",
     "KeyFileError",
     "KeySource",
     "KeySourceError",
     "KeySources",
     "Keyring",
+    "Mode",
     "Module",
     "ModuleSource",
     "PacketSigner",
     "ParseError",
     "Place",
+    "Prediction",
     "ReadError",
     "Registry",
     "Remark",
@@ -118,12 +125,14 @@ __all__ = [
     "convert",
     "coverage",
     "digest",
+    "explain",
     "formats",
     "keyring",
     "list_keys",
     "list_signatures",
     "open",
     "open_signer",
+    "predict",
     "sign",
     "strip",
     "verify",
@@ -137,6 +146,9 @@ _HOMES = {
     "elfsig.api.inspecting": (
         "compare", "coverage", "digest",
     ),
+    "elfsig.api.kernels": (
+        "Explanation", "explain", "predict",
+    ),
     "elfsig.api.keys": (
         "keyring", "list_keys",
     ),
@@ -146,6 +158,9 @@ _HOMES = {
     "elfsig.errors": (
         "EditRefused", "ElfsigError", "KeyFileError", "KeySourceError", "ParseError", "ReadError",
         "SigningError", "UsageError", "VerificationError", "WriteError",
+    ),
+    "elfsig.kernels.profile": (
+        "Mode", "Prediction",
     ),
     "elfsig.model": (
         "Certificate", "Existing", "FileReport", "Format", "Key", "PacketSigner", "Place", "Remark",
@@ -162,6 +177,9 @@ _HOMES = {
     ),
     "elfsig.signers": (
         "SignerCertificate", "SignerKey", "open_signer",
+    ),
+    "elfsig.trust.given": (
+        "KeySource", "KeySources",
     ),
     "elfsig.verbs.edit.attach": (
         "Attached",
@@ -184,8 +202,8 @@ _HOMES = {
     "elfsig.verbs.inspect.digest": (
         "CoverageDigest",
     ),
-    "elfsig.trust.given": (
-        "KeySource", "KeySources",
+    "elfsig.verbs.verify.kernel": (
+        "KernelAnswer",
     ),
 }  # fmt: skip
 """Where each public name is defined: a module is imported when one of its names is first used."""

@@ -21,7 +21,7 @@ from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
 from elfsig.trust.entries import Material
-from elfsig.verbs.verify.kernel import Asked, KernelQuestion, ask
+from elfsig.verbs.verify.kernel import KernelAnswer, KernelQuestion, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class OnMachine:
     """The answer for one module there, the facts about machine and module, and the next step."""
 
     module: Module
-    asked: Asked
+    asked: KernelAnswer
     facts: Facts
     remarks: tuple[str, ...]
     step: Step
@@ -161,7 +161,7 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     return "not enrolled: neither the kernel, nor UEFI, nor the machine owner's list has it"
 
 
-def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: Asked, ids: frozenset[KeyId]) -> bool:
+def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: KernelAnswer, ids: frozenset[KeyId]) -> bool:
     """Whether it is a machine owner key that only the rule of the machine keyring keeps from counting."""
     if asked.predictions[0].fault != "unknown-key" or not machine.owned(ids):
         return False

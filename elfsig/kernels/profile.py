@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from elfsig.model import Basis, Key, Place
+from elfsig.model.brief import brief
 
 if TYPE_CHECKING:
     from elfsig.kernels.loading import Loading
@@ -291,3 +292,6 @@ class Prediction:
     place: Place | None = None
     panic: bool = False
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)

@@ -9,6 +9,7 @@ from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Format, Place, Remark, optional
+from elfsig.model.brief import brief
 from elfsig.registry import Registry
 
 MAX_TRAILERS = 64
@@ -24,6 +25,9 @@ class LocatedSignature:
     image: Image
     place: Place
     claimants: tuple[Format, ...]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def find(image: Image, registry: Registry) -> list[LocatedSignature]:

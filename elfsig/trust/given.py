@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, TypeAlias, get_args
+from typing import IO, TypeAlias, cast, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -49,7 +49,7 @@ def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     A ring in ``trust`` says of each key already whether it is vouched for: ``keys`` must be empty then.
     Raises KeySourceError for a source without a usable key, UsageError for an object that is no source.
     """
-    vouched, tried = _each(trust), _each(keys)
+    vouched, tried = each_of(trust), each_of(keys)
     if any(isinstance(each, Ring) for each in tried):
         raise UsageError("a key ring is given as trust: it says of each key whether it is vouched for")
     rings = [each for each in vouched if isinstance(each, Ring)]
@@ -60,20 +60,21 @@ def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     if len(vouched) == 1 and rings:
         return rings[0]
     pins = {pin_digest(each): each for each in vouched if isinstance(each, str) and each.startswith(PIN)}
-    parts = [_material(each, True) for each in vouched if each not in pins.values()]
-    found = gather([*parts, *(_material(each, False) for each in tried)])
+    parts = [material_of(each, True) for each in vouched if each not in pins.values()]
+    found = gather([*parts, *(material_of(each, False) for each in tried)])
     return Ring(pinned(found, pins) if pins else found)
 
 
-def _each(sources: object) -> list[object]:
-    """The sources one by one."""
+def each_of(sources: KeySources) -> list[KeySource]:
+    """The sources one by one: an object that is no source is left for :func:`material_of` to refuse."""
     single = isinstance(sources, (str, os.PathLike, bytes, bytearray, memoryview, Ring, Mapping))
     if single or hasattr(sources, "read") or not isinstance(sources, Iterable):
-        return [sources]
-    return list(sources)
+        return [cast("KeySource", sources)]
+    return list(cast("Iterable[KeySource]", sources))
 
 
-def _material(source: object, vouched: bool) -> Material:
+def material_of(source: object, vouched: bool) -> Material:
+    """What one source holds; pins are not sources. Raises KeySourceError, UsageError."""
     if isinstance(source, Ring):
         return source.material
     if isinstance(source, str):

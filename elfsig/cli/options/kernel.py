@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from elfsig.cli.options.common import path_type
-from elfsig.errors import KeySourceError, UsageError
+from elfsig.errors import UsageError
 
 
 class KernelWish(NamedTuple):
@@ -73,52 +73,26 @@ def question_of(
     argument: str | None = None,
 ) -> Any:
     """The KernelQuestion of the command line. Raises UsageError, ReadError."""
-    from elfsig.kernels import config, modes
     from elfsig.kernels.profile import Mode
-    from elfsig.kernels.select import choose
     from elfsig.opened.evidence import read
-    from elfsig.verbs.verify.kernel import KernelQuestion
+    from elfsig.verbs.verify.kernel_question import kernel_question
 
     if wish.all_modes and (wish.enforce or wish.lockdown or wish.fips or wish.secure_boot or wish.cmdline):
         raise UsageError(
             "--all-modes cannot be combined with --enforce, --lockdown, --fips, --secure-boot or --cmdline"
         )
-    chosen = choose(wish.kernel or "auto")
-    mode = Mode(wish.enforce, wish.lockdown, wish.fips, wish.secure_boot)
-    if wish.cmdline is not None:
-        text = read(wish.cmdline).content.decode("utf-8", "replace")
-        mode = config.merged([mode, modes.from_text(text)])
-    return KernelQuestion(
-        chosen,
-        ring_of(trust, keys, chosen.image),
-        _options(wish, chosen.config),
-        mode,
-        wish.all_modes,
-        argument,
-    )
-
-
-def _options(wish: KernelWish, own: str | None) -> Any:
-    """The configuration that was given, else the image's own. Raises UsageError for a file that is none."""
-    from elfsig.kernels import config
-    from elfsig.opened.evidence import read
-
-    if wish.config is None:
-        return None if own is None else config.parse(own)
-    options = config.parse(config.read(read(wish.config).content))
-    if not options:
-        raise UsageError(f"{wish.config}: no kernel configuration: there is no CONFIG_ line in it")
-    return options
-
-
-def ring_of(trust: Sequence[str], keys: Sequence[str], image: str | None) -> Any:
-    """The keys a simulated kernel holds: those vouched for, and those compiled into its own image."""
-    from elfsig.trust.keyring import load
-
-    if image is not None:
-        try:
-            return load([*trust, image], keys)
-        except KeySourceError as reason:
-            if reason.code not in ("no-certificate", "no-key"):
-                raise
-    return load(trust, keys) if trust or keys else None
+    try:
+        return kernel_question(
+            wish.kernel or "auto",
+            trust,
+            keys,
+            mode=Mode(wish.enforce, wish.lockdown, wish.fips, wish.secure_boot),
+            every_mode=wish.all_modes,
+            cmdline=None if wish.cmdline is None else read(wish.cmdline).content,
+            config=None if wish.config is None else read(wish.config).content,
+            modarg=argument,
+        )
+    except UsageError as reason:
+        if reason.code == "no-config":
+            raise UsageError(f"{wish.config}: {reason.text}", code=reason.code) from None
+        raise

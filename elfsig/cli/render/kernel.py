@@ -10,7 +10,7 @@ from elfsig.kernels.errnos import number, sentence
 from elfsig.kernels.policy import SCOPE
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.model import Basis
-from elfsig.verbs.verify.kernel import Asked
+from elfsig.verbs.verify.kernel import KernelAnswer
 
 BASES = {
     Basis.BOOTED: "measured on booted kernels",
@@ -37,7 +37,7 @@ def answer(each: Prediction) -> str:
     return f"refused, {each.errno}{inside}"
 
 
-def brief(path: str, asked: Asked) -> Iterator[str]:
+def brief(path: str, asked: KernelAnswer) -> Iterator[str]:
     """The lines that follow a file's verdict."""
     head = visible(path)
     for each in asked.predictions:
@@ -57,7 +57,7 @@ def brief(path: str, asked: Asked) -> Iterator[str]:
 # --------------------------------------------------------------------------- explain
 
 
-def told(path: str, asked: Asked) -> Iterator[str]:
+def told(path: str, asked: KernelAnswer) -> Iterator[str]:
     """One file, step by step."""
     profile = asked.profile
     yield visible(path)

@@ -21,6 +21,7 @@ from elfsig.model import (
     Verdict,
     optional,
 )
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry
@@ -55,6 +56,9 @@ class Attached:
     format: str | None = None
     removed: tuple[Removed, ...] = ()
     remarks: tuple[Remark, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def content(self) -> bytes:

@@ -27,6 +27,7 @@ from elfsig.model import (
     Verdict,
     optional,
 )
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import tail_of
@@ -84,6 +85,9 @@ class Conversion:
     removed: tuple[Removed, ...]
     made: tuple[tuple[Format, SignResult], ...]
     remarks: tuple[Remark, ...]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def content(self) -> bytes:

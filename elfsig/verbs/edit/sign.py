@@ -25,6 +25,7 @@ from elfsig.model import (
     SignOptions,
     optional,
 )
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
@@ -46,6 +47,9 @@ class SignResult:
     detached: bool = False
     removed: tuple[Removed, ...] = ()
     remarks: tuple[Remark, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def sign(

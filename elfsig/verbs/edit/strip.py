@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module, refuse_uncertain
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
@@ -35,6 +36,9 @@ class StripResult:
     module: Module
     removed: tuple[Removed, ...]
     remarks: tuple[Remark, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def content(self) -> bytes:

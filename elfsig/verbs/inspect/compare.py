@@ -16,6 +16,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.model import Coverage, Message, Remark, SignatureReport
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine
@@ -57,6 +58,9 @@ class ComparedFile:
     image: Image
     remarks: tuple[Remark, ...]
 
+    def __repr__(self) -> str:
+        return brief(self)
+
     @property
     def bare(self) -> bytes:
         """The content without signatures, decompressed."""
@@ -95,6 +99,9 @@ class Comparison:
     profiles: tuple[Profile, ...]
     differences: tuple[Difference, ...]
     totals: Mapping[str, int]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def is_same(self) -> bool:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Format, Message, Place, SignatureReport, Verdict
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
@@ -54,6 +55,9 @@ class Cover:
     fault: str | None
     kinds: Map
     parts: tuple[Part, ...]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def place(self) -> Place | None:

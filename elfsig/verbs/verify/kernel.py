@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
 from elfsig.kernels import config as configs
@@ -12,6 +12,7 @@ from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.model import FileReport, Remark, SignatureReport
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisive
@@ -39,12 +40,25 @@ class KernelQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The profile that was asked and its answers, one for each mode; ``remarks`` on the configuration."""
+class KernelAnswer:
+    """What a simulated kernel does with a module: ``predictions``, one for each mode that was asked about.
+
+    ``profile`` is the kernel's; ``remarks`` are on its configuration.
+    """
 
     profile: Profile
     predictions: tuple[Prediction, ...]
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a kernel's answer has no truth value: look at its attribute accepted")
+
+    def to_json(self) -> dict[str, Any]:
+        """The member ``kernel`` of a file's object, as ``elfsig explain --json`` writes it."""
+        return kernel_object(self)
 
     @property
     def accepted(self) -> bool:
@@ -52,20 +66,20 @@ class Asked:
         return all(each.accepted for each in self.predictions)
 
 
-def ask(module: Module, question: KernelQuestion) -> Asked:
+def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     """The answers for one file. Raises UsageError where the module does not tell its kernel."""
     built = question.built(module)
     mode = configs.merged([question.mode, built.mode])
     modes = every_mode(built.profile) if question.every else (mode,)
     argument = None if question.argument is None else argument_place(module.image, question.argument)
     subject = Subject(module, question.ring, built.profile, argument)
-    return Asked(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
+    return KernelAnswer(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
 
 
 # --------------------------------------------------------------------------- in the report
 
 
-def with_kernel(report: FileReport, asked: Asked) -> FileReport:
+def with_kernel(report: FileReport, asked: KernelAnswer) -> FileReport:
     """``report`` with the kernel's answer in it; the signature that the kernel looks at is effective."""
     signatures = _looked_at(report.signatures, asked.predictions[0])
     effective = next((f for f in signatures if f.effective), None)
@@ -95,7 +109,7 @@ def _looked_at(signatures: Sequence[SignatureReport], prediction: Prediction) ->
     return [replace(f, effective=f is decides) for f in signatures]
 
 
-def kernel_object(asked: Asked) -> Mapping[str, Any]:
+def kernel_object(asked: KernelAnswer) -> dict[str, Any]:
     """The member ``kernel`` of a file's object; with several modes the first one's, and all as ``modes``."""
     objects = [_prediction_object(each) for each in asked.predictions]
     first = dict(objects[0])

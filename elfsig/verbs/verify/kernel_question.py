@@ -1,0 +1,62 @@
+"""Which kernel is asked about a module: put together from what callers and the command line say."""
+
+from __future__ import annotations
+
+from elfsig.errors import KeySourceError, UsageError
+from elfsig.kernels import config as configs
+from elfsig.kernels import modes
+from elfsig.kernels.profile import PERMISSIVE, Mode
+from elfsig.kernels.select import AUTO, Chosen, choose
+from elfsig.trust.given import KeySources, each_of, ring_of
+from elfsig.trust.ring import Ring
+from elfsig.verbs.verify.kernel import KernelQuestion
+
+
+def kernel_question(
+    kernel: str = AUTO,
+    trust: KeySources = (),
+    keys: KeySources = (),
+    *,
+    mode: Mode = PERMISSIVE,
+    every_mode: bool = False,
+    cmdline: bytes | None = None,
+    config: bytes | None = None,
+    modarg: str | None = None,
+) -> KernelQuestion:
+    """What to ask of the kernel that ``kernel`` names: an id, a release, "auto", or the path of an image.
+
+    ``trust`` and ``keys`` are the keys that it holds; those compiled into an image are added. ``mode`` is how
+    strict it runs, beside what ``cmdline`` says (a kernel command line, a boot loader's configuration, a
+    kernel log); ``every_mode`` asks for all modes that matter. ``config`` is the content of its
+    configuration, plain or compressed. Raises UsageError, ReadError, KeySourceError.
+    """
+    if every_mode and (mode != PERMISSIVE or cmdline is not None):
+        raise UsageError("every mode, or one: not both", code="modes")
+    chosen = choose(kernel)
+    if cmdline is not None:
+        mode = configs.merged([mode, modes.from_text(cmdline.decode("utf-8", "replace"))])
+    ring = kernel_ring(trust, keys, chosen.image)
+    return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg)
+
+
+def _options(config: bytes | None, chosen: Chosen) -> configs.Options | None:
+    """The configuration that was given, else the image's own."""
+    if config is None:
+        return None if chosen.config is None else configs.parse(chosen.config)
+    options = configs.parse(configs.read(config))
+    if not options:
+        raise UsageError("not a kernel configuration: there is no CONFIG_ line in it", code="no-config")
+    return options
+
+
+def kernel_ring(trust: KeySources, keys: KeySources, image: str | None) -> Ring | None:
+    """The keys that a simulated kernel holds: those vouched for, and those compiled into its own image."""
+    held, tried = each_of(trust), each_of(keys)
+    if image is None:
+        return ring_of(held, tried)
+    try:
+        return ring_of([*held, image], tried)
+    except KeySourceError as reason:
+        if reason.code not in ("no-certificate", "no-key"):
+            raise
+        return ring_of(held, tried)
