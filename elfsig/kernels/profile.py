@@ -167,11 +167,13 @@ class Packets:
 
     ``issuer``: which of several issuer subpackets counts. ``damaged`` and ``none_usable`` are the errnos
     for packets that cannot be read and for a signature without a packet of the accepted kind.
+    ``checks_section``: whether it refuses a section that lies outside of the file before it reads packets.
     """
 
     issuer: Literal["first", "last"] = "first"
     damaged: str = "EBADMSG"
     none_usable: str = "ENOENT"
+    checks_section: bool = True
 
 
 Fips = Literal["panic", "crypto-modules"]

@@ -58,7 +58,7 @@ def _faulty(case: Case, place: Place) -> Said:
     assert place.fault is not None
     if place.kind == "note":
         return Stop("ELIBBAD", "note-damaged", f"the note is not as it must be: {place.fault.text}")
-    if case.profile.look.format == "gkh":
+    if not case.profile.packets.checks_section:
         return Went(f"the section cannot be read ({place.fault.text})")
     return Stop(case.profile.packets.damaged, "signature-damaged", place.fault.text)
 

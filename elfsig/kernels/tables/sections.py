@@ -43,6 +43,7 @@ GKH_2003 = Profile(
     releases=Releases(r"2\.6\.0-test.*", ("2.6.0-test6",)),
     walk="gkh-2003",
     look=Look("gkh", "section:module_sig", "textdata-2003"),
+    packets=Packets(checks_section=False),
     replies=Replies({"unsigned": _LOADS}, {"unsigned": _LOADS}),
     crypto=Crypto(frozenset({"sha1"}), frozenset({"rsa"})),
     trust=_COMPILED_IN,
@@ -60,6 +61,7 @@ FC2 = Profile(
     releases=Releases(r"2\.6\.[5-8]-\d.*", ("2.6.8-1.521", "2.6.5-1.358")),
     walk="fc2",
     look=Look("gkh", "section:module_sig", "textdata-fc2"),
+    packets=Packets(checks_section=False),
     replies=Replies(
         {"unsigned": _LOADS, **_EPERM, "EBADMSG": Reply("EPERM"), "ENOENT": Reply("EPERM")},
         {**_UNSIGNED_EPERM, **_EPERM, "EBADMSG": Reply("EPERM"), "ENOENT": Reply("EPERM")},
