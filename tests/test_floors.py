@@ -6,6 +6,7 @@ Function-level and type-checking imports count: a circle that is hidden in a fun
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,11 @@ def test_no_module_is_long() -> None:
         name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MAX_LINES
     }
     assert not long
+
+
+def test_the_diagram_in_contributing_shows_these_floors() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
+    diagram = text.split("## The floors")[1].split("```text\n")[1].split("```")[0]
+    shown = [re.split(r"\s{2,}", line)[0].split(", ") for line in diagram.splitlines()]
+    wanted = [[room.removeprefix("elfsig.") for room in floor] for floor in reversed(FLOORS)]
+    assert [sorted(names) for names in shown] == [sorted(names) for names in wanted]
