@@ -11,6 +11,7 @@ import pytest
 
 import elfsig
 from elfsig.manual.commands import reference
+from elfsig.manual.docstrings import as_markdown
 from tests.support.cli import CHECKOUT, environment
 from tests.support.documents import MANUAL
 
@@ -39,6 +40,27 @@ def test_the_reference_of_the_library_has_every_public_name(site: Path) -> None:
     text = (site / "reference" / "library.html").read_text("utf-8")
     there = set(re.findall(r'id="elfsig\.(\w+)"', text))
     assert set(elfsig.__all__) - {"__version__"} <= there
+
+
+def test_docstrings_are_shown_as_markdown(site: Path) -> None:
+    text = "".join(path.read_text("utf-8") for path in (site / "reference").glob("*.html"))
+    assert not re.findall(r":(?:class|func|meth|mod):", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see :class:`Format`, :func:`~elfsig.verify`", "see `Format`, `elfsig.verify`"),
+        ("as in::\n\n    code", "as in:\n\n    code"),
+        ("a::b", "a::b"),
+        (
+            "== ===\na  b\n== ===\n1  2\n== ===\n\nrest",
+            "    == ===\n    a  b\n    == ===\n    1  2\n    == ===\n\nrest",
+        ),
+    ],
+)
+def test_marks_of_restructuredtext(text: str, shown: str) -> None:
+    assert as_markdown(text) == shown
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
