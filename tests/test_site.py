@@ -53,10 +53,7 @@ def test_docstrings_are_shown_as_markdown(site: Path) -> None:
         ("see :class:`Format`, :func:`~elfsig.verify`", "see `Format`, `elfsig.verify`"),
         ("as in::\n\n    code", "as in:\n\n    code"),
         ("a::b", "a::b"),
-        (
-            "== ===\na  b\n== ===\n1  2\n== ===\n\nrest",
-            "    == ===\n    a  b\n    == ===\n    1  2\n    == ===\n\nrest",
-        ),
+        ("== ===\na  b\n== ===\n1  2 3\n== ===\n\nrest", "| a | b |\n| --- | --- |\n| 1 | 2 3 |\n\nrest"),
     ],
 )
 def test_marks_of_restructuredtext(text: str, shown: str) -> None:
