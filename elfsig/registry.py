@@ -7,6 +7,7 @@ sequence of them. A plug-in that cannot be loaded is kept as data and shown; it 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
@@ -117,12 +118,24 @@ class Registry:
 
     def sections_of(self, image: Image) -> tuple[Carrier, ...]:
         """Those of :attr:`sections` of which a mark is among the section names of ``image``: seldom any."""
-        names = image.elf.names if image.elf else b""
+        table = image.elf
+        names = table.names if table else b""
+        if self._any_section_mark.search(names) is None:
+            return self._unmarked_sections
         return tuple(c for c, texts in self._section_marks if not texts or any(t in names for t in texts))
 
     @cached_property
     def _section_marks(self) -> tuple[tuple[Carrier, tuple[bytes, ...]], ...]:
         return tuple((c, tuple(mark.text for mark in optional.marks(c))) for c in self.sections)
+
+    @cached_property
+    def _unmarked_sections(self) -> tuple[Carrier, ...]:
+        return tuple(c for c, texts in self._section_marks if not texts)
+
+    @cached_property
+    def _any_section_mark(self) -> re.Pattern[bytes]:
+        texts = [re.escape(text) for _, texts in self._section_marks for text in texts]
+        return re.compile(b"|".join(texts) or rb"(?!)")
 
     @cached_property
     def trailer_texts(self) -> tuple[bytes, ...]:

@@ -62,10 +62,10 @@ class Image:
             return fault
         return table
 
-    @cached_property
+    @property
     def elf(self) -> ElfTable | None:
         """The section table; None where this is no ELF file or its table is damaged (see elf_fault)."""
-        parsed = self._whole._parsed
+        parsed = (self._outer or self)._parsed
         return parsed if isinstance(parsed, ElfTable) else None
 
     @property

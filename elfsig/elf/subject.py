@@ -7,6 +7,7 @@ powerpc on the kernels that they boot or kexec, GRUB on kernels.
 from __future__ import annotations
 
 from elfsig.elf.image import Image
+from elfsig.elf.table import ET_REL
 
 _MARKS = (
     (0x202, b"HdrS", "an x86 kernel"),
@@ -31,8 +32,9 @@ _TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r\f"
 def not_module(image: Image) -> str | None:
     """What ``image`` is instead of a relocatable ELF file, in words; None where it is one."""
     if image.elf is not None:
-        kind = image.elf.summary().type
-        return None if kind == "REL" else f"an ELF file of type {kind}"
+        if image.elf.header.type == ET_REL:
+            return None
+        return f"an ELF file of type {image.elf.summary().type}"
     for at, mark, name in _MARKS:
         if image.data.startswith(mark, at):
             return name

@@ -27,9 +27,9 @@ def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureRepor
     """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
     if not signatures:
         return []
-    outermost = [f for f in signatures if f.layer == min(f.layer for f in signatures)]
-    decides = decisive(outermost)
-    return [replace(f, effective=f is decides) for f in signatures]
+    first = min(f.layer for f in signatures)
+    decides = decisive([f for f in signatures if f.layer == first])
+    return [f if f.effective is (f is decides) else replace(f, effective=f is decides) for f in signatures]
 
 
 KEYLESS = frozenset({"message-digest", "embedded-certificate"})
