@@ -48,6 +48,16 @@ class ReadError(ElfsigError):
     default_code = "unreadable"
 
 
+class InternalError(ReadError):
+    """A mistake in elfsig, or in a plug-in, that one file has brought to light.
+
+    ``code`` is internal-error, or plug-in-error with the plug-in's name in the text. The exception that was
+    raised is the ``__cause__``.
+    """
+
+    default_code = "internal-error"
+
+
 class VerificationError(ElfsigError):
     """Signatures do not establish what was required of them.
 

@@ -7,19 +7,22 @@ sequence of them. A plug-in that cannot be loaded is kept as data and shown; it 
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from elfsig.elf.image import Image
-from elfsig.errors import UsageError
+from elfsig.errors import ElfsigError, InternalError, UsageError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Carrier, Envelope, Format, Place, optional
 
 ENTRY_POINT_GROUP = "elfsig.formats"
+
+_OWN = frozenset({"elfsig", "elfsig_formats"})
+"""Packages whose parts are built in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,28 @@ class PluginFailure:
     reason: str
 
 
-class Registry:
-    """An ordered set of formats; ids and aliases are unique."""
+def _parts(format_: Format) -> Iterable[object]:
+    """The carriers, coverages and envelopes of a format."""
+    pairs = (part for pair in format_.pairs for part in (pair.coverage, pair.envelope))
+    return (format_.carrier, *format_.also, *pairs)
 
-    def __init__(self, formats: Sequence[Format], failures: Sequence[PluginFailure] = ()) -> None:
+
+class Registry:
+    """An ordered set of formats; ids and aliases are unique.
+
+    ``plugins`` are the names of plug-ins, by the Python modules that their entry points name. A third-party
+    part that none of them accounts for is called by its own module.
+    """
+
+    def __init__(
+        self,
+        formats: Sequence[Format],
+        failures: Sequence[PluginFailure] = (),
+        plugins: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.formats = tuple(formats)
         self.failures = tuple(failures)
+        self.plugins = MappingProxyType(dict(plugins))
         self._names = {name: f for f in self.formats for name in (f.id, *f.aliases)}
 
     def __repr__(self) -> str:
@@ -54,7 +73,7 @@ class Registry:
         for plugins in (True, False):
             if self is load(plugins):
                 return load, (plugins,)
-        return Registry, (self.formats, self.failures)
+        return Registry, (self.formats, self.failures, dict(self.plugins))
 
     def get(self, name: str) -> Format:
         """The format of this id or alias. Raises UsageError that lists the choices."""
@@ -69,7 +88,30 @@ class Registry:
 
     def changed(self, change: Callable[[Format], Format]) -> Registry:
         """The same registry with every format as ``change`` gives it, ids kept."""
-        return Registry([change(f) for f in self.formats], self.failures)
+        return Registry([change(f) for f in self.formats], self.failures, self.plugins)
+
+    def plugin_of(self, module: str) -> str | None:
+        """The plug-in that the Python module of this name belongs to; None where it is not one's."""
+        while module and module not in self._plugin_modules:
+            module = module.rpartition(".")[0]
+        return self._plugin_modules.get(module)
+
+    @cached_property
+    def _plugin_modules(self) -> Mapping[str, str]:
+        modules = {type(part).__module__ for f in self.formats for part in _parts(f)}
+        foreign = {name: name for name in modules if name.partition(".")[0] not in _OWN}
+        return {**foreign, **self.plugins}
+
+    def blame(self, part: Carrier | Format, bug: Exception) -> None:
+        """Raise InternalError for what was raised while ``part`` was at work, if that is a plug-in's and the
+        exception is not one that elfsig raises on purpose."""
+        if isinstance(bug, ElfsigError):
+            return
+        parts = _parts(part) if isinstance(part, Format) else (part,)
+        plugin = next((name for p in parts if (name := self.plugin_of(type(p).__module__))), None)
+        if plugin is not None:
+            text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
+            raise InternalError(text, code="plug-in-error") from bug
 
     @cached_property
     def carriers(self) -> tuple[Carrier, ...]:
@@ -119,8 +161,14 @@ class Registry:
     def sections_of(self, image: Image) -> tuple[Carrier, ...]:
         """Those of :attr:`sections` of which a mark is among the section names of ``image``: seldom any."""
         table = image.elf
-        names = table.names if table else b""
-        if self._any_section_mark.search(names) is None:
+        return self.sections_among(table.names if table else b"")
+
+    def sections_among(self, names: bytes) -> tuple[Carrier, ...]:
+        """As :meth:`sections_of`, by the section name table."""
+        for text in self._section_texts:
+            if text in names:
+                break
+        else:
             return self._unmarked_sections
         return tuple(c for c, texts in self._section_marks if not texts or any(t in names for t in texts))
 
@@ -133,9 +181,8 @@ class Registry:
         return tuple(c for c, texts in self._section_marks if not texts)
 
     @cached_property
-    def _any_section_mark(self) -> re.Pattern[bytes]:
-        texts = [re.escape(text) for _, texts in self._section_marks for text in texts]
-        return re.compile(b"|".join(texts) or rb"(?!)")
+    def _section_texts(self) -> tuple[bytes, ...]:
+        return tuple(dict.fromkeys(text for _, texts in self._section_marks for text in texts))
 
     @cached_property
     def trailer_texts(self) -> tuple[bytes, ...]:
@@ -173,8 +220,16 @@ def _names_group(folder: str, name: str) -> bool:
         return False
 
 
-def _plugins() -> Iterable[tuple[str, object | Exception]]:
-    """(entry point, what it names or why it could not be loaded)."""
+class _Plugin(NamedTuple):
+    """An entry point, the module that it names, and what that holds or why it could not be loaded."""
+
+    name: str
+    module: str
+    loaded: object | Exception
+
+
+def _plugins() -> Iterable[_Plugin]:
+    """What installed distributions declare."""
     if not _declared():
         return
     from importlib.metadata import entry_points
@@ -182,9 +237,9 @@ def _plugins() -> Iterable[tuple[str, object | Exception]]:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         label = f"{point.name} ({point.value})"
         try:
-            yield label, point.load()
+            yield _Plugin(label, point.module, point.load())
         except Exception as reason:  # a foreign module may raise anything while it is imported
-            yield label, reason
+            yield _Plugin(label, point.module, reason)
 
 
 def _checked(loaded: object, taken: Iterable[str]) -> list[Format]:
@@ -208,11 +263,13 @@ def load(plugins: bool = True) -> Registry:
 
     formats: list[Format] = list(BUILTIN)
     failures: list[PluginFailure] = []
-    for label, loaded in _plugins() if plugins else ():
+    names: dict[str, str] = {}
+    for name, module, loaded in _plugins() if plugins else ():
         try:
             if isinstance(loaded, Exception):
                 raise loaded
-            formats += _checked(loaded, (name for f in formats for name in (f.id, *f.aliases)))
+            formats += _checked(loaded, (known for f in formats for known in (f.id, *f.aliases)))
+            names[module] = name
         except Exception as reason:  # listed, never fatal: see the module's text
-            failures.append(PluginFailure(label, f"{type(reason).__name__}: {reason}"))
-    return Registry(formats, failures)
+            failures.append(PluginFailure(name, f"{type(reason).__name__}: {reason}"))
+    return Registry(formats, failures, names)

@@ -183,7 +183,7 @@ def test_an_internal_error_at_one_file_does_not_hide_the_others(
             raise RuntimeError("boom")
         return examine(module, *more)
 
-    monkeypatch.setattr("elfsig.cli.reading.examine", fragile)
+    monkeypatch.setattr("elfsig.batch.tree.examine", fragile)
     ran = run("verify", signed, plain, "--jsonl")
     broken, good = lines(ran.out)
     assert (broken["verdict"], broken["error"]["code"], good["verdict"]) == (

@@ -12,8 +12,9 @@ import pytest
 
 import corpus
 from elfsig import registry
-from elfsig.batch.like_trailers import Templates
+from elfsig.batch.like_signed import LikeSigned
 from elfsig.cli.render import list_ as render_list
+from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question, examine
 from tests.support.opened import opened
 from tests.support.run import run
@@ -207,32 +208,27 @@ def examined(path: Path) -> tuple[str, ...]:
     return tuple(render_list.tree_lines(report, registry.load(plugins=False).names))
 
 
-def glanced(templates: Templates[render_list.Parts], path: Path) -> tuple[str, ...] | None:
-    seen = templates.look(str(path))
-    if seen is None:
-        return None
-    parts, start, bits = seen
-    return (f"{parts.lead} {render_list.NO_ADDRESS[bits]} {start:06x} {parts.tail}",)
+def glanced(like: LikeSigned, path: Path) -> tuple[str, ...] | None:
+    seen = like.glance(str(path))
+    return None if seen is None else tuple(render_list.tree_lines(seen, registry.load(plugins=False).names))
 
 
-def taught(*paths: Path) -> Templates[render_list.Parts]:
-    """Templates that know the trailers of these files."""
-    known = registry.load(plugins=False)
-    templates = Templates[render_list.Parts](known)
+def taught(*paths: Path, known: Registry | None = None) -> LikeSigned:
+    """What is remembered of these files."""
+    asked = Question(check=False)
+    like = LikeSigned(known or registry.load(plugins=False), asked)
     for path in paths:
-        module = opened(path)
-        report = examine(module, Question(check=False))
-        if report.signatures:
-            templates.learn(report, module, render_list.parts(report.signatures[0], known.names))
-    return templates
+        module = opened(path, known)
+        like.learn(module, examine(module, asked))
+    return like
 
 
 def test_a_glance_says_what_a_full_look_says_or_nothing(tmp_path: Path) -> None:
     paths = [tmp_path / sample for sample in corpus.samples()]
     for path in paths:
         path.write_bytes(corpus.content(path.name))
-    templates = taught(*paths)
-    seen = {path.name: glanced(templates, path) for path in paths}
+    like = taught(*paths)
+    seen = {path.name: glanced(like, path) for path in paths}
     for path in paths:
         assert seen[path.name] in (None, examined(path))
     assert seen["amd64.pkcs7"] and seen["s390x.pkcs7"] and seen["el7.x509"] and seen["content-changed"]
@@ -243,12 +239,12 @@ def test_a_glance_says_what_a_full_look_says_or_nothing(tmp_path: Path) -> None:
 def test_a_glance_is_never_fooled_by_a_changed_byte(sample: str, tmp_path: Path) -> None:
     data, path = corpus.content(sample), tmp_path / "changed.ko"
     path.write_bytes(data)
-    templates = taught(path)
-    assert glanced(templates, path) == examined(path)
+    like = taught(path)
+    assert glanced(like, path) == examined(path)
     outcomes = set()
     for at in [*range(64), *range(len(data) - 1600, len(data), 3)]:
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
-        seen = glanced(templates, path)
+        seen = glanced(like, path)
         outcomes.add(seen is None)
         assert seen in (None, examined(path)), f"byte {at:#x}"
     assert outcomes == {True, False}
@@ -261,9 +257,9 @@ def test_a_glance_sees_no_inner_trailer_away(tmp_path: Path) -> None:
     data, plain = corpus.content("amd64.pkcs7"), len(corpus.content("amd64-6.1.ko"))
     path = tmp_path / "inner.ko"
     path.write_bytes(data)
-    templates = taught(path)
+    like = taught(path)
     path.write_bytes(data[: plain - len(MARKER)] + MARKER + data[plain:])
-    assert glanced(templates, path) is None
+    assert glanced(like, path) is None
     assert len(examined(path)) == 2
 
 
@@ -272,21 +268,19 @@ def test_no_glance_where_a_third_party_has_trailers_of_its_own(tmp_path: Path) -
 
     path = tmp_path / "everyday.ko"
     path.write_bytes(corpus.content("amd64.pkcs7"))
-    module, known = opened(path), registry.load(plugins=False)
-    report = examine(module, Question(check=False))
+    known = registry.load(plugins=False)
     for formats, quick in ((known.formats, True), ((*known.formats, SEAL), False)):
-        templates = Templates[str](registry.Registry(formats))
-        templates.learn(report, module, "seen")
-        assert (templates.look(str(path)) is not None) is quick
+        like = taught(path, known=Registry(formats))
+        assert (like.glance(str(path)) is not None) is quick
 
 
 def test_a_glance_sees_no_signature_section_away(tmp_path: Path) -> None:
     signed, trailer = NOTE.read_bytes(), corpus.content("amd64.pkcs7")[len(corpus.content("amd64-6.1.ko")) :]
     path = tmp_path / "both.ko"
     path.write_bytes(corpus.content("amd64.pkcs7"))
-    templates = taught(path)
+    like = taught(path)
     path.write_bytes(signed + trailer)
-    assert glanced(templates, path) is None
+    assert glanced(like, path) is None
     assert len(examined(path)) == 2
 
 

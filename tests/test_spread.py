@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from elfsig.cli.reading import Result, spread
+from elfsig.batch.tree import spread
+from elfsig.cli.reading import Result
 from elfsig.opened.walk import Entry
 
 PARENT = os.getpid()

@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 
 from elfsig.api.keys import KeySources, keyring
-from elfsig.batch.workers import run
-from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.batch.tree import Examination
+from elfsig.batch.tree import verify_tree as examine_tree
+from elfsig.errors import UsageError
 from elfsig.model import FileReport, Format, SignatureReport
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import Module, ModuleSource, open_module
-from elfsig.opened.walk import Entry, walk
 from elfsig.registry import Registry, load
 from elfsig.verbs.verify.detached import from_argument, from_file
-from elfsig.verbs.verify.examine import Outside, Question, examine, failed
+from elfsig.verbs.verify.examine import Outside, Question, examine
 
 
 def open(source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT) -> Module:
@@ -100,25 +100,11 @@ def verify_tree(
         raise UsageError(f"a {type(paths).__name__} is not a path", code="wrong-type")
     places = [os.fsdecode(_as_path(each)) for each in wanted]
 
-    def work(entry: Entry) -> FileReport:
-        return _report_on(entry, question, known, limit)
-
-    def lost(entry: Entry, how: str) -> FileReport:
-        return failed(entry.path, ReadError(f"no result: {how}", code="process-died"))
-
-    return run(work, walk(places, all_files), jobs, lost=lost)
+    what = Examination(known, question, limit=limit)
+    return examine_tree(places, what, jobs=jobs, all_files=all_files)
 
 
 def _as_path(value: object) -> str | os.PathLike[str]:
     if isinstance(value, (str, os.PathLike)):
         return value
     raise UsageError(f"a {type(value).__name__} is not a path", code="wrong-type")
-
-
-def _report_on(entry: Entry, question: Question, registry: Registry, limit: int) -> FileReport:
-    if entry.error is not None:
-        return failed(entry.path, entry.error)
-    try:
-        return examine(open_module(entry.path, registry, limit=limit), question)
-    except ElfsigError as fault:
-        return failed(entry.path, fault)

@@ -109,6 +109,10 @@ class MagicTrailer:
                 return (_place(image, room - WIDTH[style], size, style),)
         return (_faulty(image, room),)
 
+    def may_end(self, tail: bytes) -> bool:
+        """The magic text is the last thing in the file."""
+        return tail.endswith(MAGIC)
+
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, blob, length in the style of ``params``, magic. The engine plays no part."""
         if not isinstance(params, MagicInfo):

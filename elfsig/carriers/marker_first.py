@@ -43,6 +43,11 @@ class MarkerFirst:
         blob, remarks = image.data[start:stop], tuple(overlap(image, at))
         return (Place("trailer", self.id, at, image.end, start, blob, info, fault=fault, remarks=remarks),)
 
+    def may_end(self, tail: bytes) -> bool:
+        """The info block is the last thing in the file."""
+        info = unpack_info(tail[-INFO.size :])
+        return (info.algo, info.id_type) == (1, 1)
+
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
         """Content, marker, blob, info block. Refused where the content holds a marker already: that
         kernel would take it for the start of the signature."""

@@ -55,6 +55,10 @@ class ModuleTrailer:
             return ()
         return (self.before(image, end - len(MARKER), end),)
 
+    def may_end(self, tail: bytes) -> bool:
+        """The marker is the last thing in the file."""
+        return tail.endswith(MARKER)
+
     def before(self, image: Image, marker: int, end: int) -> Place:
         """The trailer whose marker starts at ``marker``, as a place that ends at ``end``."""
         room = marker - INFO.size

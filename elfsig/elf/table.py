@@ -317,10 +317,14 @@ class ElfTable:
 
     def summary(self) -> ElfSummary:
         """The header in words."""
-        head = self.header
-        return ElfSummary(
-            self.layout.bits,
-            "little" if self.layout.order == "<" else "big",
-            MACHINES.get(head.machine, f"machine-{head.machine}"),
-            TYPES.get(head.type, f"type-{head.type}"),
-        )
+        return summary_of(self.layout, self.header)
+
+
+def summary_of(layout: Layout, header: Header) -> ElfSummary:
+    """An ELF header in words."""
+    return ElfSummary(
+        layout.bits,
+        "little" if layout.order == "<" else "big",
+        MACHINES.get(header.machine, f"machine-{header.machine}"),
+        TYPES.get(header.type, f"type-{header.type}"),
+    )

@@ -121,6 +121,17 @@ def marks(carrier: Carrier) -> tuple[Mark, ...]:
     return found
 
 
+ENOUGH = 64
+"""Bytes at the end of a file that :func:`may_end` gets, at least."""
+
+
+def may_end(carrier: Carrier, tail: bytes) -> bool:
+    """``may_end(tail)``: whether a file whose last bytes are ``tail`` can end in a place of this carrier.
+    ``tail`` has at least ENOUGH bytes. Default: True, nobody can tell without the whole file."""
+    member = getattr(carrier, "may_end", None)
+    return True if member is None else bool(member(tail))
+
+
 def before(carrier: Carrier, image: Image, mark: int, end: int) -> Place | None:
     """``before(image, mark, end)``: the trailer whose mark starts at ``mark``, as a place that ends at
     ``end``, for marks that are not at the very end. Default: None, only the mark itself is known."""

@@ -110,8 +110,8 @@ class Mark(NamedTuple):
 class Carrier(Protocol):
     """Where a signature's bytes are. Implementations are immutable and do no I/O.
 
-    Further members are optional: ``in_elf``, ``marks``, ``before``, ``unmarked``, ``anomalies``; see
-    :mod:`elfsig.model.optional`.
+    Further members are optional: ``in_elf``, ``marks``, ``may_end``, ``before``, ``unmarked``,
+    ``anomalies``; see :mod:`elfsig.model.optional`.
     """
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Format, Place, Remark, optional
+from elfsig.model import Carrier, Format, Place, Remark, optional
 from elfsig.model.brief import brief
 from elfsig.registry import Registry
 
@@ -34,7 +34,8 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
     """All signatures in ``image``: stacked trailers first, the outermost leading, then sections and notes.
 
     Detection order: appended-formats of kernels from 3.7 on, then those of 2012, then displaced remains
-    of either, then ELF sections in the order of the registry. Never raises.
+    of either, then ELF sections in the order of the registry. Never raises for what is in the file;
+    InternalError for a plug-in that fails.
     """
     found: list[LocatedSignature] = []
     view = image
@@ -48,7 +49,7 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
             break
         view = view.cut(place.start)
     for carrier in registry.sections_of(view):
-        for place in carrier.find(view):
+        for place in _asked(carrier, view, registry):
             found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
     return found
 
@@ -56,9 +57,22 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
 def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
     """The trailer at the end of ``view``; failing that, displaced remains of one."""
     for carrier in registry.trailers:
-        for place in carrier.find(view):
+        for place in _asked(carrier, view, registry):
             return place
     return remains(view, registry.trailers, outermost)
+
+
+def _asked(carrier: Carrier, view: Image, registry: Registry) -> Sequence[Place]:
+    """The places that a carrier finds. Raises InternalError for a plug-in's that fails at it."""
+    try:
+        places = carrier.find(view)
+        for each in places:
+            if not isinstance(each, Place):
+                raise TypeError(f"find() of {carrier.id} gives a {type(each).__name__}, not a Place")
+    except Exception as bug:
+        registry.blame(carrier, bug)
+        raise
+    return places
 
 
 def _inner(place: Place) -> Remark:

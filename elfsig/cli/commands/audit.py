@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.batch.workers import run
+from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
@@ -25,7 +25,7 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import report_on
+from elfsig.cli.reading import debugging
 from elfsig.cli.render import audit as render_audit
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings
@@ -35,7 +35,6 @@ from elfsig.model import Remark
 from elfsig.model.json_form import dumps
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.walk import Entry, walk
-from elfsig.registry import Registry
 from elfsig.verbs.audit.audit import Gate, audit, outcome, unreadable
 from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
 from elfsig.verbs.audit.rules import RULES
@@ -105,13 +104,9 @@ def command(
     gate = _gate(settings, demand)
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
-    work = _worker(settings.registry, gate, limit)
-
-    def lost(entry: Entry, how: str) -> Audited:
-        return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
-
     found = _chosen(walk(paths, all_files, settings.registry), in_use)
-    results = list(watched(run(work, found, jobs, lost=lost)))
+    what = Examination(settings.registry, gate.question, limit=limit, debug=debugging())
+    results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
     if not results and in_use is None:
         raise ReadError("nothing to look at", code="nothing-found")
     more = [] if wanted is None else wanted.faults(results)
@@ -151,14 +146,16 @@ def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuest
         yield question_of(wish, demand["trust"], demand["keys"])
 
 
-def _worker(registry: Registry, gate: Gate, limit: int) -> Callable[[Entry], Audited]:
-    def work(entry: Entry) -> Audited:
-        module, report = report_on(entry, registry, gate.question, limit)
-        if module is None:
-            return unreadable(entry.path, report.error or Remark("unreadable", "could not be read"))
+def _auditor(gate: Gate) -> Callable[[Examined], Audited]:
+    """The audit of one file; of one that could not be read, the fault."""
+
+    def finish_one(found: Examined) -> Audited:
+        report, module = found.report, found.module
+        if module is None or report.error is not None:
+            return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
         return audit(module, report, gate)
 
-    return work
+    return finish_one
 
 
 def _in_use(path: str | None) -> tuple[Loaded, ...] | None:

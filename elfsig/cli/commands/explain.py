@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import click
 
+from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.commands.explain_machine import run
 from elfsig.cli.hints import hinted
@@ -20,17 +20,13 @@ from elfsig.cli.options.common import (
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
-from elfsig.cli.reading import Result, collect, entries, finish, report_on
+from elfsig.cli.reading import Result, collect, debugging, entries, finish
 from elfsig.cli.render.kernel import told
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.model.json_form import dumps, file_object
 from elfsig.opened.walk import Entry
 from elfsig.verbs.verify.examine import Question
-from elfsig.verbs.verify.kernel import ask, with_kernel
-
-if TYPE_CHECKING:
-    from elfsig.verbs.verify.kernel import KernelQuestion
 
 
 @click.command("explain")
@@ -68,7 +64,10 @@ def command(
     question = question_of(wish, trust, keys, modarg)
     found, _ = entries(paths, False)
     named = map(_hinted, found)
-    _, code = collect(map(worker(settings, question, machine, limit), named), settings, machine)
+    plain = Question(question.ring, machine.wanted, True)
+    what = Examination(settings.registry, plain, None, question, limit, debugging())
+    results = examined(named, what, _finisher(machine), single=True)
+    _, code = collect(results, settings, machine)
     return code
 
 
@@ -80,25 +79,17 @@ def _hinted(entry: Entry) -> Entry:
     return entry._replace(error=ReadError(text, code="not-found"))
 
 
-def worker(
-    settings: Settings, question: KernelQuestion, machine: Machine, limit: int
-) -> Callable[[Entry], Result]:
-    """What is done for one file: the walk told, or the file's object."""
-    plain = Question(question.ring, machine.wanted, True)
+def _finisher(machine: Machine) -> Callable[[Examined], Result]:
+    """What is left of one file: the kernel's steps in words, or the file's object."""
 
-    def work(entry: Entry) -> Result:
-        module, report = report_on(entry, settings.registry, plain, limit)
-        if module is None:
-            return finish(report, "", "unreadable", exit_codes.UNREADABLE)
-        try:
-            asked = ask(module, question)
-        except UsageError as fault:
-            return Result(
-                report.path, "", "unreadable", exit_codes.UNREADABLE, hinted(fault.text, fault.hint)
-            )
+    def finish_one(found: Examined) -> Result:
+        report, asked, fault = found.report, found.asked, found.fault
+        if asked is None:
+            done = finish(report, "", "unreadable", exit_codes.UNREADABLE)
+            return done if fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
         code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
         if machine.wanted:
-            return finish(report, dumps(file_object(with_kernel(report, asked))), "", code)
+            return finish(report, dumps(file_object(report)), "", code)
         return finish(report, "\n".join([*told(report.path, asked), ""]) + "\n", "", code)
 
-    return work
+    return finish_one

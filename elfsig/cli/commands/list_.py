@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import click
 
-from elfsig.batch.like_trailers import Templates
+from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
@@ -19,7 +19,7 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of, outside_options
-from elfsig.cli.reading import BATCH, Result, collect, entries, finish, report_on, spread
+from elfsig.cli.reading import Result, collect, debugging, entries, finish
 from elfsig.cli.render import list_ as render_list
 from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain, visible
@@ -28,10 +28,10 @@ from elfsig.model import FileReport
 from elfsig.opened.module import open_module
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
-from elfsig.verbs.verify.examine import Outside, Question
+from elfsig.verbs.verify.examine import Question
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How lines are made. ``single``: one file, with readelf's heading and legend."""
 
     machine: Machine
@@ -79,14 +79,14 @@ def command(
         raise UsageError("--sections is for all sections, and for what is in the file")
     found, single = entries(paths, all_files, settings.registry)
     outside = outside_of(detached, modarg, single)
-    look = Look(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
-    if look.with_path:
-        look = look._replace(single=False)
+    style = Style(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
+    if style.with_path:
+        style = style._replace(single=False)
     question = Question(None, machine.wanted, False)
     if sections:
-        return _sections(found, look, settings, limit)
-    lister = Lister(look, registry, question, limit, outside)
-    results = spread(lister, found, 1 if single else jobs, BATCH if lister.quick else 1)
+        return _sections(found, style, settings, limit)
+    what = Examination(registry, question, outside, None, limit, debugging())
+    results = examined(found, what, _finisher(style, registry), jobs=jobs, single=single)
     counts, code = collect(results, settings, machine)
     if not single:
         complain(summary(counts))
@@ -101,7 +101,7 @@ def _word(only: str | None, registry: Registry) -> str | None:
     return alias.get(only, only.lower())
 
 
-def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int) -> int:
+def _sections(found: Iterable[Entry], style: Style, settings: Settings, limit: int) -> int:
     """``--sections``: the section table of every file. Gives the exit code."""
     from elfsig.cli.render.sections import sections_object, text
     from elfsig.model.json_form import dumps
@@ -113,74 +113,37 @@ def _sections(found: Iterable[Entry], look: Look, settings: Settings, limit: int
                 raise entry.error
             module = open_module(entry.path, settings.registry, limit=limit)
         except ReadError as fault:
-            line = dumps(sections_object(entry.path, fault)) if look.machine.wanted else ""
+            line = dumps(sections_object(entry.path, fault)) if style.machine.wanted else ""
             return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
         image, covered = module.image, reaches(module)
-        if look.machine.wanted:
+        if style.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
-        prefix = f"{visible(entry.path)}: " if look.with_path else ""
+        prefix = f"{visible(entry.path)}: " if style.with_path else ""
         return Result(entry.path, text(image, covered, prefix), "", exit_codes.GOOD)
 
-    return collect(map(work, found), settings, look.machine)[1]
+    return collect(map(work, found), settings, style.machine)[1]
 
 
-class Lister:
-    """The work on a batch of files; it remembers trailers, so that most files need not be read in full."""
+def _finisher(style: Style, registry: Registry) -> Callable[[Examined], Result]:
+    """What is left of a file's report: its lines, the word that it counts under, and its exit code."""
 
-    def __init__(
-        self, look: Look, registry: Registry, question: Question, limit: int, outside: Outside | None = None
-    ) -> None:
-        self.look, self.question, self.limit, self.outside = look, question, limit, outside
-        self.registry, self.names = registry, registry.names
-        self.templates = Templates[render_list.Parts](registry)
-        self.quick = not (look.machine.wanted or look.single or look.only or outside)
-
-    def __call__(self, batch: Sequence[Entry]) -> list[Result]:
-        """One result for each file, but one for all neighbours that a glance was enough for."""
-        results: list[Result] = []
-        run: list[str] = []
-        for entry in batch:
-            line = self._glance(entry) if self.quick and entry.error is None else None
-            if line is not None:
-                run.append(line)
-                continue
-            results += _joined(run)
-            run = []
-            results.append(self._examine(entry))
-        return results + _joined(run)
-
-    def _glance(self, entry: Entry) -> str | None:
-        seen = self.templates.look(entry.path)
-        if seen is None:
-            return None
-        parts, start, bits = seen
-        address = render_list.NO_ADDRESS[bits]
-        return f"{self._prefix(entry.path)}{parts.lead} {address} {start:06x} {parts.tail}\n"
-
-    def _prefix(self, path: str) -> str:
-        return f"{visible(path)}: " if self.look.with_path else ""
-
-    def _examine(self, entry: Entry) -> Result:
-        module, report = report_on(entry, self.registry, self.question, self.limit, self.outside)
-        word = render_list.kind_of(report)
-        if self.quick and module is not None and word == "signed":
-            self.templates.learn(report, module, render_list.parts(report.signatures[0], self.names))
+    def finish_one(found: Examined) -> Result:
+        report = found.report
         code = exit_codes.UNREADABLE if report.verdict is None else exit_codes.GOOD
-        return finish(report, self._text(report), word, code)
+        return finish(report, _text(report, style, registry), render_list.kind_of(report), code)
 
-    def _text(self, report: FileReport) -> str:
-        if self.look.machine.wanted:
-            from elfsig.model.json_form import dumps, file_object
-
-            return dumps(file_object(report))
-        if report.error is not None:
-            return ""
-        if self.look.single and self.look.only is None:
-            return render_list.one_file(report, self.names)
-        lines = render_list.tree_lines(report, self.names, self._prefix(report.path), self.look.only)
-        return "".join(f"{line}\n" for line in lines)
+    return finish_one
 
 
-def _joined(run: Sequence[str]) -> list[Result]:
-    """What a glance was enough for, as one result: all of them are signed."""
-    return [Result("", "".join(run), "signed", exit_codes.GOOD, files=len(run))] if run else []
+def _text(report: FileReport, style: Style, registry: Registry) -> str:
+    if style.machine.wanted:
+        from elfsig.model.json_form import dumps, file_object
+
+        return dumps(file_object(report))
+    if report.error is not None:
+        return ""
+    if style.single and style.only is None:
+        return render_list.one_file(report, registry.names)
+    prefix = f"{visible(report.path)}: " if style.with_path else ""
+    lines = render_list.tree_lines(report, registry.names, prefix, style.only)
+    return "".join(f"{line}\n" for line in lines)

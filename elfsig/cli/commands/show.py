@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import click
 
+from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, paths_argument
 from elfsig.cli.options.detached import outside_of, outside_options
-from elfsig.cli.reading import Result, collect, entries, finish, report_on
+from elfsig.cli.reading import Result, collect, debugging, entries, finish
 from elfsig.cli.render import show as render_show
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
 from elfsig.model import FileReport, Verdict
 from elfsig.model.json_form import dumps, file_object
-from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 
@@ -66,21 +66,24 @@ def command(
     question = Question(None, machine.wanted, False)
     found, single = entries(paths, False)
     outside = outside_of(detached, modarg, single)
+    what = Examination(settings.registry, question, outside, None, limit, debugging())
     if folder is not None:
         from elfsig.cli.commands.show_parts import extract
 
-        return extract(found, folder, settings.registry, question, limit, force=force, code_of=_code)
+        return extract(
+            found, folder, Examination(settings.registry, question, limit=limit), force=force, code_of=_code
+        )
     between = "" if machine.wanted or any(wish) else "\n"
     first = True
 
-    def work(entry: Entry) -> Result:
+    def finish_one(done: Examined) -> Result:
         nonlocal first
-        report = report_on(entry, settings.registry, question, limit, outside).report
+        report = done.report
         text = dumps(file_object(report)) if machine.wanted else _text(report, wish, settings.registry)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))
 
-    return collect(map(work, found), settings, machine)[1]
+    return collect(examined(found, what, finish_one, single=True), settings, machine)[1]
 
 
 def _check(machine: Machine, wish: Look, folder: str | None) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import click
 
+from elfsig.batch.tree import Examination, Examiner
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
-from elfsig.cli.reading import report_on
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
 from elfsig.envelopes.cms.dump import lines
@@ -20,7 +20,6 @@ from elfsig.opened.module import Module
 from elfsig.opened.walk import Entry
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.extract import pieces
-from elfsig.verbs.verify.examine import Question
 
 
 def dumped(report: FileReport, registry: Registry, *, asn1: bool, packets: bool, own: bool) -> str:
@@ -86,17 +85,16 @@ def _packets(blob: bytes) -> Iterator[str]:
 def extract(
     entries: Iterator[Entry],
     folder: str,
-    registry: Registry,
-    question: Question,
-    limit: int,
+    what: Examination,
     *,
     force: bool,
     code_of: Callable[[FileReport], int],
 ) -> int:
     """Write the parts of every file below ``folder``, where its tree is kept. Returns the exit code."""
     codes = []
+    examiner = Examiner(what)
     for entry in entries:
-        module, report = report_on(entry, registry, question, limit)
+        report, module, *_ = examiner(entry)
         codes.append(code_of(report))
         if module is None:
             complain("; ".join(remark_words([report.error] if report.error else [])), entry.path)

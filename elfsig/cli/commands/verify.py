@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from elfsig.batch.like_verified import Again
+from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import (
@@ -25,16 +25,13 @@ from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import Result, collect, entries, finish, report_on, spread
+from elfsig.cli.reading import Result, collect, debugging, entries, finish
 from elfsig.cli.render import verify as render_verify
 from elfsig.cli.render.words import summary
-from elfsig.cli.settings import Settings, complain, visible
-from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.cli.settings import Settings, complain
+from elfsig.errors import UsageError
 from elfsig.model import FileReport, Keyring
-from elfsig.opened.module import Module, open_module
-from elfsig.opened.walk import Entry
-from elfsig.registry import Registry
-from elfsig.verbs.verify.examine import Outside, Question
+from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
     from elfsig.verbs.verify.kernel import KernelQuestion
@@ -97,12 +94,9 @@ def command(
     found, single = entries(paths, all_files, registry)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
-    work = (
-        _worker(registry, question, outside, style, limit)
-        if asked is None
-        else _judge(registry, question, outside, style, limit, asked)
-    )
-    results = spread(lambda batch: [work(each) for each in batch], found, 1 if single else jobs)
+    what = Examination(registry, question, outside, asked, limit, debugging())
+    finisher = _finisher(style) if asked is None else _judge(style)
+    results = examined(found, what, finisher, jobs=jobs, single=single)
     counts, code = collect(watched(results), settings, machine)
     if not single:
         complain(summary(counts))
@@ -141,80 +135,34 @@ class Style(NamedTuple):
     color: bool
 
 
-def _worker(
-    registry: Registry, question: Question, outside: Outside | None, style: Style, limit: int
-) -> Callable[[Entry], Result]:
-    again = Again[Result](registry)
-    keys = question.keys
-    told = keys is not None and (keys.revokes_files or keys.losses)  # each file is told of these
-    quick = not style.machine.wanted and outside is None and not told
+def _finisher(style: Style) -> Callable[[Examined], Result]:
+    """What is left of a file's report: its text, its word, and its exit code."""
 
-    def work(entry: Entry) -> Result:
-        opened = _opened(entry, registry, limit) if quick else None
-        if opened is not None and (like := _like(entry, opened, again)) is not None:
-            return like
-        module, report = report_on(entry, registry, question, limit, outside, opened)
+    def finish_one(found: Examined) -> Result:
+        report = found.report
         word = "unreadable" if report.verdict is None else report.verdict.value
-        text = _text(report, style)
-        result = finish(report, text, word, exit_codes.of_report(report, style.require))
-        if quick and module is not None:
-            again.learn(report, module, result)
-        return result
+        return finish(report, _text(report, style), word, exit_codes.of_report(report, style.require))
 
-    return work
+    return finish_one
 
 
-def _opened(entry: Entry, registry: Registry, limit: int) -> Module | None:
-    """The module; None where it cannot be read, of which the full look tells."""
-    try:
-        return open_module(entry.path, registry, limit=limit) if entry.error is None else None
-    except ReadError:
-        return None
-
-
-def _like(entry: Entry, module: Module, again: Again[Result]) -> Result | None:
-    """The result for a file whose signature is like one before, but for the path that leads each line."""
-    made = again.check(module)
-    if made is None:
-        return None
-    told = made.text.replace(f"{visible(made.path)}: ", f"{visible(entry.path)}: ", 1)
-    return made._replace(path=entry.path, text=told)
-
-
-def _judge(
-    registry: Registry,
-    question: Question,
-    outside: Outside | None,
-    style: Style,
-    limit: int,
-    kernel: KernelQuestion,
-) -> Callable[[Entry], Result]:
-    """As :func:`_worker`, with the answer of a kernel, which alone decides the exit code."""
+def _judge(style: Style) -> Callable[[Examined], Result]:
+    """As :func:`_finisher`, with the answer of a kernel, which alone decides the exit code."""
     from elfsig.cli.render.kernel import brief
-    from elfsig.verbs.verify.kernel import ask, with_kernel
 
-    def work(entry: Entry) -> Result:
-        module, report = report_on(entry, registry, question, limit, outside)
-        if module is None:
-            return finish(report, _text(report, style), "unreadable", exit_codes.UNREADABLE)
-        try:
-            asked = ask(module, kernel)
-        except ElfsigError as fault:
-            return Result(
-                report.path,
-                _text(report, style),
-                "unreadable",
-                exit_codes.UNREADABLE,
-                hinted(fault.text, fault.hint),
-            )
-        report = with_kernel(report, asked)
+    def finish_one(found: Examined) -> Result:
+        report, asked = found.report, found.asked
         text = _text(report, style)
+        if asked is None:
+            done = finish(report, text, "unreadable", exit_codes.UNREADABLE)
+            fault = found.fault
+            return done if fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
         if not style.machine.wanted:
             text += "".join(f"{line}\n" for line in brief(report.path, asked))
         word, code = ("accepted", exit_codes.GOOD) if asked.accepted else ("refused", exit_codes.REFUSED)
         return finish(report, text, word, code)
 
-    return work
+    return finish_one
 
 
 def _text(report: FileReport, style: Style) -> str:

@@ -126,21 +126,26 @@ def failed(path: str, fault: ElfsigError) -> FileReport:
 
 
 def signatures_at(module: Module, found: LocatedSignature, question: Question) -> Iterator[SignatureReport]:
-    """One sig per signature at a place of ``module``: of the first claimant that verifies, else of the
-    first."""
+    """One report per signature at a place of ``module``: of the first claimant that verifies, else of the
+    first. Raises InternalError for a plug-in that fails."""
     place = found.place
     if place.fault is not None or not found.claimants:
         yield _bare_report(found)
         return
-    best: list[Checked] = []
+    best: list[SignatureReport] = []
     for format_ in found.claimants:
-        checked = _best_pair(module, found, format_, question)
-        if not best or any(_is_good(c) for c in checked):
-            best = checked
-        if any(_is_good(c) for c in best):
+        try:
+            checked = _best_pair(module, found, format_, question)
+            good = any(map(_is_good, checked))
+            reports = [_signature_report(module, found, each) for each in checked] if good or not best else []
+        except Exception as bug:
+            module.registry.blame(format_, bug)
+            raise
+        best = reports or best
+        if good:
+            best = list(with_refusal(reports))
             break
-    reports = [_signature_report(module, found, each) for each in best]
-    yield from with_refusal(reports) if any(map(_is_good, best)) else reports
+    yield from best
 
 
 def _bare_report(found: LocatedSignature) -> SignatureReport:

@@ -1,0 +1,307 @@
+"""Modules that are signed like one that was examined before: their reports, without looking for everything.
+
+Like: a relocatable ELF file whose section header table is the last thing in it, one module trailer right
+after that, no section with the name of a signature; and the trailer is, but for the signature's value, byte
+for byte that of a module that was examined before. Then what was found for that one holds for this one, as
+long as checking the value gives the same outcome. What is kept is the findings, as a report; whatever is
+different in any way is left to :func:`elfsig.verbs.verify.examine.examine`.
+"""
+
+from __future__ import annotations
+
+import os
+from operator import add, attrgetter
+from stat import S_ISREG
+from typing import NamedTuple
+
+from elfsig.carriers.trailer import ModuleTrailer
+from elfsig.coverages.whole_file import WholeFile
+from elfsig.elf.table import (
+    ET_REL,
+    LAYOUTS,
+    MAGIC,
+    SHN_LORESERVE,
+    SHT_NOBITS,
+    SHT_NULL,
+    Header,
+    Layout,
+    Row,
+    summary_of,
+)  # fmt: skip
+from elfsig.elf.words import ElfSummary
+from elfsig.model import (
+    Envelope,
+    FileRange,
+    FileReport,
+    Message,
+    Outcome,
+    Place,
+    Remark,
+    Signature,
+    SignatureReport,
+    optional,
+)
+from elfsig.opened.evidence import FLAGS
+from elfsig.opened.module import Module
+from elfsig.registry import Registry
+from elfsig.verbs.verify.examine import Question
+from elfsig.verbs.verify.key_sources import loss_remarks
+from elfsig.verbs.verify.no_keys import NoKeys
+
+HEAD = 64
+"""Bytes of the ELF header, at most."""
+
+TAIL = 16 << 10
+"""Bytes read from the end: a signature, a section header table and its names take some 5 KiB."""
+
+MAX_KEPT = 32
+"""Trailers that are kept, the one met last in front."""
+
+_FIELDS = ("format", "layer", "blob", "effective", "place", "claims", "coverage", "verdict", "reason", "key",
+           "warnings", "anchor", "chain", "cause")  # fmt: skip
+_values = attrgetter(*_FIELDS)
+
+
+class Ends(NamedTuple):
+    """The first bytes of a file, its last, and its size. ``tail`` may be the whole file."""
+
+    head: bytes
+    tail: bytes
+    size: int
+
+
+class Known(NamedTuple):
+    """A trailer of ``size`` bytes: what is before and after the value in it, and the findings."""
+
+    size: int
+    before: bytes
+    after: bytes
+    signature: SignatureReport
+    envelope: Envelope
+    outcome: Outcome | None
+
+    @property
+    def value_size(self) -> int:
+        """Bytes of the signature's value."""
+        return self.size - len(self.before) - len(self.after)
+
+
+class LikeSigned:
+    """The trailers met so far, for one question.
+
+    Nothing is kept where that could make a difference: with third-party carriers that need the whole file
+    to tell whether they have a place in it, and with lists that revoke files by their hash.
+    """
+
+    def __init__(self, registry: Registry, question: Question) -> None:
+        self._registry, self._question = registry, question
+        self._known: list[Known] = []
+        self._said = tuple(loss_remarks(question.keys)) if question.check else ()
+        self._blind = (
+            bool(registry.sections_among(b""))
+            or any(getattr(carrier, "may_end", None) is None for carrier in registry.trailers)
+            or not isinstance(registry.trailers[0], ModuleTrailer)
+            or (question.keys is not None and question.keys.revokes_files)
+        )
+
+    def learn(self, module: Module, report: FileReport) -> None:
+        """Remember what was found for ``module``, where it is of the kind that this is about."""
+        if self._blind or len(report.signatures) != 1 or module.tail_offset is not None:
+            return
+        if report.warnings != self._said:
+            return
+        (signature,) = report.signatures
+        if _plain(Ends(module.content[:HEAD], module.content, len(module.content)), signature.place.start,
+                  self._registry) is None:  # fmt: skip
+            return
+        known = _known(module, signature, self._question)
+        if known is not None:
+            self._known = [known, *self._known[: MAX_KEPT - 1]]
+
+    def report(self, module: Module) -> FileReport | None:
+        """The report on ``module``; None where it has to be examined."""
+        content = module.content
+        if not self._known or len(content) <= HEAD or module.tail_offset is not None:
+            return None
+        ends = Ends(content[:HEAD], content, len(content))
+        known = self._match(content)
+        elf = None if known is None else _plain(ends, len(content) - known.size, self._registry)
+        if known is None or elf is None:
+            return None
+        return _checked(module, known, elf, self._question, self._said)
+
+    def glance(self, path: str) -> FileReport | None:
+        """The report on the file, from its two ends alone: for questions that check nothing.
+
+        None where it has to be examined. Never raises: what cannot be read is None, too.
+        """
+        if not self._known or self._question.check or self._question.hashes:
+            return None
+        ends = _ends(path)
+        known = None if ends is None else self._match(ends.tail)
+        if ends is None or known is None:
+            return None
+        elf = _plain(ends, ends.size - known.size, self._registry)
+        if elf is None:
+            return None
+        start, base = ends.size - known.size, ends.size - len(ends.tail)
+        signature = _moved(known, start, ends.tail[start - base :])
+        return FileReport(path, ends.size, None, None, None, elf, (signature,), signature.verdict)
+
+    def _match(self, tail: bytes) -> Known | None:
+        for known in self._known:
+            if tail.endswith(known.after) and tail.startswith(known.before, len(tail) - known.size):
+                if known is not self._known[0]:
+                    self._known.remove(known)
+                    self._known.insert(0, known)
+                return known
+        return None
+
+
+# --------------------------------------------------------------------------- what is kept
+
+
+def _known(module: Module, signature: SignatureReport, question: Question) -> Known | None:
+    """What is kept of a module with this one signature; None where it could differ in more than the value."""
+    found, place, claims = module.places[0], signature.place, signature.claims
+    if claims is None or place.kind != "trailer" or place.carrier != ModuleTrailer().id or place.fault:
+        return None
+    if len(found.claimants) != 1 or len(found.claimants[0].pairs) != 1 or found.claimants[0].advise:
+        return None
+    pair = found.claimants[0].pairs[0]
+    if not isinstance(pair.coverage, WholeFile) or not optional.opaque_value(pair.envelope):
+        return None
+    said = (*signature.warnings, *claims.remarks, *place.remarks)
+    if any(remark.offset is not None for remark in said) or not place.blob.endswith(claims.value):
+        return None
+    if not claims.value or place.end != len(module.content) or place.where != "content":
+        return None
+    content, end = module.content, place.blob_start + len(place.blob)
+    before, after = content[place.start : end - len(claims.value)], content[end:]
+    outcome = _outcome(module, pair.envelope, claims, place.start, question) if question.check else None
+    return Known(place.end - place.start, before, after, signature, pair.envelope, outcome)
+
+
+def _outcome(
+    module: Module, envelope: Envelope, claims: Signature, start: int, question: Question
+) -> Outcome:
+    message = Message(_WHOLE_FILE, module.content, (FileRange(0, start),))
+    return envelope.verify(claims, message, question.keys or _NO_KEYS)
+
+
+_WHOLE_FILE = WholeFile().id
+_NO_KEYS = NoKeys()
+
+
+# --------------------------------------------------------------------------- what is given
+
+
+def _moved(known: Known, start: int, trailer: bytes) -> SignatureReport:
+    """The findings for a trailer like this one that starts at ``start``."""
+    old, claims = known.signature.place, known.signature.claims
+    assert claims is not None  # see _known
+    first = old.blob_start - old.start
+    blob = trailer[first : first + len(old.blob)]
+    place = Place(
+        old.kind, old.carrier, start, start + known.size, start + first, blob, old.params, remarks=old.remarks
+    )
+    values = list(_values(known.signature))
+    values[4:6] = place, claims._replace(value=trailer[len(known.before) : -len(known.after)])
+    return SignatureReport(*values)
+
+
+def _checked(
+    module: Module, known: Known, elf: ElfSummary, question: Question, said: tuple[Remark, ...]
+) -> FileReport | None:
+    """The report, where checking the value gives the same outcome as it did before."""
+    content = module.content
+    start = len(content) - known.size
+    signature = _moved(known, start, content[start:])
+    if known.outcome is not None:
+        assert signature.claims is not None  # see _known
+        outcome = _outcome(module, known.envelope, signature.claims, start, question)
+        if outcome != known.outcome:
+            return None
+    sha256 = bare = None
+    if question.hashes:
+        sha256, bare = module.sha256, _sha256_before(module, start)
+    return FileReport(
+        module.path, module.size, sha256, module.compression, bare, elf, (signature,), signature.verdict, said
+    )
+
+
+def _sha256_before(module: Module, start: int) -> str:
+    from hashlib import sha256
+
+    return sha256(memoryview(module.content)[:start]).hexdigest()
+
+
+# --------------------------------------------------------------------------- what is plain
+
+
+def _ends(path: str) -> Ends | None:
+    try:
+        fd = os.open(path, FLAGS)
+    except (OSError, ValueError):
+        return None
+    try:
+        status = os.fstat(fd)
+        size = status.st_size
+        if not S_ISREG(status.st_mode) or size <= HEAD:
+            return None
+        head, tail = os.pread(fd, HEAD, 0), os.pread(fd, TAIL, max(0, size - TAIL))
+        return Ends(head, tail, size) if len(tail) == min(size, TAIL) else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _plain(ends: Ends, end: int, registry: Registry) -> ElfSummary | None:
+    """The ELF header of a file of which nothing is to be said but for its trailer, which starts at ``end``.
+
+    That is: a sound relocatable file that ends with its section header table, no section of which reaches
+    further or has a name that marks a signature, with no sign of another trailer at its end.
+    """
+    head, tail, base = ends.head, ends.tail, ends.size - len(ends.tail)
+    layout = LAYOUTS.get((head[4], head[5])) if ends.size > HEAD and head[:4] == MAGIC else None
+    if layout is None or end - base < optional.ENOUGH:
+        return None
+    header = Header._make(layout.header.unpack_from(head, 16))
+    table = header.shoff - base
+    sound = (
+        header.type == ET_REL
+        and not header.phnum
+        and header.shentsize == layout.row.size
+        and header.shoff + header.shnum * layout.row.size == end
+        and 0 < header.shstrndx < header.shnum < SHN_LORESERVE
+        and table >= 0
+    )
+    if not sound or _reaches_beyond(layout, memoryview(tail)[table : end - base], end):
+        return None
+    names = _names(layout, header, tail, base)
+    if not names or registry.sections_among(names):
+        return None
+    inner = tail[end - base - optional.ENOUGH : end - base]
+    for carrier in registry.trailers:
+        if optional.may_end(carrier, inner):
+            return None
+    return summary_of(layout, header)
+
+
+def _reaches_beyond(layout: Layout, table: memoryview, end: int) -> bool:
+    """Whether a section has bytes after the section header table, which ends at ``end``."""
+    kinds, offsets, sizes = zip(*layout.span.iter_unpack(table), strict=True)
+    if max(map(add, offsets, sizes)) <= end:
+        return False
+    rows = zip(kinds, offsets, sizes, strict=True)
+    return any(kind not in (SHT_NULL, SHT_NOBITS) and offset + size > end for kind, offset, size in rows)
+
+
+def _names(layout: Layout, header: Header, tail: bytes, base: int) -> bytes:
+    """The section name table; b"" where it is not sound, or not in ``tail``."""
+    at = header.shoff + header.shstrndx * layout.row.size - base
+    row = Row._make(layout.row.unpack_from(tail, at))
+    start = row.offset - base
+    names = tail[start : start + row.size] if start >= 0 else b""
+    return b"" if row.type == SHT_NOBITS or len(names) != row.size or names[-1:] != b"\0" else names

@@ -1,0 +1,199 @@
+"""Reports on many files: examine each, in several processes, go on after errors, keep the order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from elfsig.batch.isolation import fault_of
+from elfsig.errors import ElfsigError, ReadError
+from elfsig.lazy_dataclass import dataclass
+from elfsig.model import FileReport, Remark
+from elfsig.opened.evidence import LIMIT
+from elfsig.opened.module import Module, open_module
+from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry
+from elfsig.verbs.verify.examine import Outside, Question, examine, failed
+
+if TYPE_CHECKING:
+    from elfsig.batch.like_signed import LikeSigned
+    from elfsig.verbs.verify.kernel import KernelAnswer, KernelQuestion
+
+R = TypeVar("R")
+
+BATCH = 16
+"""Files that go to a process together, once there are many: handing over takes time, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What is asked of every file: see :func:`elfsig.verbs.verify.examine.examine`.
+
+    ``kernel``: this kernel is asked, too. ``limit`` is the most bytes that a file may have, and decompress
+    to. ``debug``: mistakes are raised instead of being reported.
+    """
+
+    registry: Registry
+    question: Question
+    outside: Outside | None = None
+    kernel: KernelQuestion | None = None
+    limit: int = LIMIT
+    debug: bool = False
+
+
+class Examined(NamedTuple):
+    """What became of one file.
+
+    ``module`` is the file, None where it could not be read, or need not be read as a whole. ``asked`` is the
+    kernel's answer, and part of ``report``; ``fault`` says why there is none.
+    """
+
+    report: FileReport
+    module: Module | None = None
+    asked: KernelAnswer | None = None
+    fault: ElfsigError | None = None
+
+
+class Examiner:
+    """Examines one file after the other.
+
+    An instance is used in one process. It never raises: whatever goes wrong at a file is the error in that
+    file's report.
+    """
+
+    def __init__(self, what: Examination) -> None:
+        self.what = what
+        self._like: LikeSigned | None = None
+
+    def remember(self) -> None:
+        """Remember signatures from now on: pays where there are many files."""
+        # A kernel is shown the whole module, a signature from elsewhere is no module's own.
+        if self.what.outside is None and self.what.kernel is None:
+            from elfsig.batch.like_signed import LikeSigned
+
+            self._like = LikeSigned(self.what.registry, self.what.question)
+
+    def __call__(self, entry: Entry) -> Examined:
+        """The report on a file of a walk."""
+        if entry.error is not None:
+            return Examined(failed(entry.path, entry.error))
+        try:
+            return self._examined(entry.path)
+        except ElfsigError as fault:
+            return Examined(failed(entry.path, fault))
+        except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
+            if self.what.debug:
+                raise
+            return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
+
+    def _examined(self, path: str) -> Examined:
+        what, like = self.what, self._like
+        if like is not None and (report := like.glance(path)) is not None:
+            return Examined(report)
+        module = open_module(path, what.registry, limit=what.limit)
+        if like is not None and (report := like.report(module)) is not None:
+            return Examined(report, module)
+        report = examine(module, what.question, what.outside)
+        if like is not None:
+            like.learn(module, report)
+        return Examined(report, module) if what.kernel is None else self._asked(module, report, what.kernel)
+
+    def _asked(self, module: Module, report: FileReport, kernel: KernelQuestion) -> Examined:
+        from elfsig.verbs.verify.kernel import ask, with_kernel
+
+        try:
+            asked = ask(module, kernel)
+            return Examined(with_kernel(report, asked), module, asked)
+        except Exception as bug:  # the report stands, whatever is wrong with the kernel's half
+            if self.what.debug and not isinstance(bug, ElfsigError):
+                raise
+            return Examined(report, module, None, fault_of(bug, self.what.registry))
+
+
+# --------------------------------------------------------------------------- many
+
+
+def examined(
+    entries: Iterable[Entry],
+    what: Examination,
+    finish: Callable[[Examined], R],
+    *,
+    jobs: int = 0,
+    single: bool = False,
+) -> Iterator[R]:
+    """``finish`` of what became of each entry, in the order of the entries.
+
+    The work is done in ``jobs`` processes (0: one for each processor) where that pays. What ``finish`` gives
+    should be cheap to pickle. A process that dies costs the one file that it was at. ``single``: there is
+    one entry, so nothing is prepared for many.
+    """
+    examiner = Examiner(what)
+    if not single:
+        examiner.remember()
+
+    def work(batch: Sequence[Entry]) -> list[R]:
+        return [_finished(examiner, entry, finish) for entry in batch]
+
+    return spread(work, entries, 1 if single else jobs)
+
+
+def _finished(examiner: Examiner, entry: Entry, finish: Callable[[Examined], R]) -> R:
+    found = examiner(entry)
+    try:
+        return finish(found)
+    except Exception as bug:
+        if examiner.what.debug or found.report.error is not None:
+            raise
+        return finish(Examined(failed(entry.path, fault_of(bug, examiner.what.registry))))
+
+
+def spread(
+    work: Callable[[Sequence[Entry]], list[R]], entries: Iterable[Entry], jobs: int, most: int = BATCH
+) -> Iterator[R]:
+    """``work`` on all entries, in batches of at most ``most``, in several processes where that pays; results
+    in the order of the entries.
+
+    ``work`` learns of a process that died at an entry by an entry with an error.
+    """
+    batches = _batches(entries, most)
+    if jobs == 1:
+        return chain.from_iterable(map(work, batches))
+    from elfsig.batch.workers import run
+
+    def lost(batch: Sequence[Entry], how: str) -> list[R]:
+        if len(batch) > 1:  # one of them did it: each in turn, and never in this process
+            return list(chain.from_iterable(run(work, [[each] for each in batch], 2, lost=lost, few=0)))
+        return work([batch[0]._replace(error=ReadError(f"no result: {how}", code="process-died"))])
+
+    return chain.from_iterable(run(work, batches, jobs, lost=lost))
+
+
+def _batches(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
+    """Single ones first, so that few are shared out evenly; more at once as they go on coming."""
+    supply, given = iter(entries), 0
+    while batch := list(islice(supply, min(most, 1 + given // 32))):
+        given += len(batch)
+        yield batch
+
+
+def verify_tree(
+    paths: Iterable[str | os.PathLike[str]], what: Examination, *, jobs: int = 0, all_files: bool = False
+) -> Iterator[FileReport]:
+    """A report on every file that is meant by ``paths``, in the order of the walk.
+
+    Directories are walked for modules (``all_files``: for everything that is ELF or has the mark of a
+    signature). What cannot be read has a report with an ``error``, and so does a file at which elfsig or a
+    plug-in makes a mistake; the walk goes on. Where a kernel is asked that cannot be told for a file, the
+    report has the warning kernel-not-asked.
+    """
+    return examined(walk(paths, all_files, what.registry), what, _report, jobs=jobs)
+
+
+def _report(found: Examined) -> FileReport:
+    if found.fault is None:
+        return found.report
+    remark = Remark("kernel-not-asked", f"no kernel was asked: {found.fault.text}", hint=found.fault.hint)
+    return replace(found.report, warnings=(*found.report.warnings, remark))
