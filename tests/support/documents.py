@@ -162,11 +162,13 @@ def _abridged(shown: str, text: str) -> str:
     old = shown.strip("\n").split("\n")
     short = [line for line in old if "..." in line and line.strip() != "..."]
     lines = [next((s for s in short if fits(s, line)), line) for line in text.splitlines()]
+    here = 0
     for at in [n for n, line in enumerate(old) if line.strip() == "..."]:
         before, after = old[at - 1] if at else None, old[at + 1] if at + 1 < len(old) else None
-        start = 0 if before is None else lines.index(before) + 1 if before in lines else None
-        if start is not None and (after is None or after in lines[start:]):
+        start = 0 if before is None else lines.index(before, here) + 1 if before in lines[here:] else None
+        if start is not None and before != "" and (after is None or after in lines[start:]):
             lines[start : len(lines) if after is None else lines.index(after, start)] = ["..."]
+            here = start + 1
     gap = "\n" if shown.endswith("\n\n") else ""
     return "".join(f"{line}\n" for line in lines) + gap
 

@@ -326,7 +326,7 @@ def arch(folder: Path, system: Path) -> dict[str, str]:
 
 @ingredient
 def machine(folder: Path, system: Path) -> None:
-    """A running Debian 6.1 that enforces: vendor's modules, its key in the kernel image, DKMS's key pair, and
+    """A running Debian 6.1 under Secure Boot: vendor's modules, its key in the kernel image, DKMS's key pair, and
     vboxdrv as DKMS built and installed it, unsigned."""
     modules = system / "lib/modules" / RELEASE
     _sign(modules / "kernel/fs/fat/vfat.ko", "other")
@@ -347,6 +347,10 @@ def machine(folder: Path, system: Path) -> None:
     }.items():
         (system / name).parent.mkdir(parents=True, exist_ok=True)
         (system / name).write_text(text)
+    firmware = system / "sys/firmware/efi/efivars"
+    firmware.mkdir(parents=True)
+    for name, value in (("SecureBoot", 1), ("SetupMode", 0)):
+        (firmware / f"{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\6\0\0\0" + bytes([value]))
     shutil.copy(corpus.KEYS / "other.cert.pem", system / f"boot/vmlinuz-{RELEASE}")
     (system / "root").mkdir()
     dkms = system / "var/lib/dkms"
