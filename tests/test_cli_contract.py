@@ -309,7 +309,8 @@ def test_a_plugin_that_fails_is_one_line_once(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "elfsig: warning: format plug-in broken (no.such:module) left out: ModuleNotFoundError: no\\nmodule\n"
+        "elfsig: warning: format plug-in broken (no.such:module) was not loaded: "
+        "ModuleNotFoundError: no\\nmodule\n"
     )
 
 

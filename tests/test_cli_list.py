@@ -127,14 +127,14 @@ def test_a_trailer_goes_by_its_markers_short_name(sample: str, name: str, put: M
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"", "an empty file"), (b"\x7fELF", "a damaged ELF file"), (b"text", "no ELF file"),
-     (corpus.content("elf-cut"), "a damaged ELF file")],
+    [(b"", "An empty file"), (b"\x7fELF", "A damaged ELF file"), (b"text", "Not an ELF file"),
+     (corpus.content("elf-cut"), "A damaged ELF file")],
 )  # fmt: skip
 def test_the_heading_says_what_a_file_is(content: bytes, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "odd"
     path.write_bytes(content)
     ran = run("list", path)
-    assert (ran.code, ran.out.splitlines()[0]) == (0, f"There are 0 signatures in {kind}.")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, f"{kind}; no signatures.")
 
 
 def test_a_directory_is_walked_in_order_and_links_lead_nowhere(put: Maker, tmp_path: Path) -> None:

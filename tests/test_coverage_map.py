@@ -154,7 +154,7 @@ def test_text_of_a_valid_note() -> None:
     assert (ran.code, ran.err) == (0, "")
     heading, *rest = ran.out.splitlines()
     assert heading.endswith(
-        "layer 0: note signature (dsa-1024 sha1), valid; coverage sorted, under which it matches a key"
+        "layer 0: note signature (dsa-1024 sha1), valid; coverage sorted, with which it matches a key"
     )
     letters = "".join(line.split()[1] for line in rest if re.match(r"  [0-9a-f]{8} ", line))
     assert len(letters) == -(-NOTE.stat().st_size // 4) and set(letters) == set("#S+~.")
@@ -243,7 +243,7 @@ def test_prove_tells_its_seed_and_repeats_itself(tmp_path: Path) -> None:
     small.write_bytes(made(build(TINY), "pkcs7", "whole-file").content)
     size = small.stat().st_size
     assert f"proof: {size} bytes changed" in run("coverage", small, "--trust", CERT, "--prove=all").out
-    assert "the messages compared" in run("coverage", small, "--prove=3").out
+    assert "the hashed bytes compared" in run("coverage", small, "--prove=3").out
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_no_page_says_a_word_to_the_console_or_the_net(screen: Browser, tmp_path
         assert loaded == [], path.name
         count += 1
     assert count == 8
-    assert "No trace of a signature" in (tmp_path / "unsigned.html").read_text()
+    assert "No signature: nothing in this file is protected" in (tmp_path / "unsigned.html").read_text()
 
 
 def test_the_legend_has_every_kind_in_its_own_colour(screen: Browser, page: Path) -> None:

@@ -133,7 +133,7 @@ def test_explain_walks_the_steps(ko: Path, tmp_path: Path) -> None:
     steps = [line.split()[1] for line in told.out.splitlines() if line.strip()[:1].isdigit()]
     assert steps[:4] == ["unpacking", "load", "marker", "info"]
     assert "STOP" in told.out and 'EKEYREJECTED (129, "Key was rejected by service")' in told.out
-    assert "the reason inside is ENOKEY" in told.out
+    assert "the error inside is ENOKEY" in told.out
     table = elfsig("explain", ko, "--kernel", "uek2")
     assert "describes Howells' series instead" in table.out
     assert elfsig("explain", tmp_path / "missing.ko", "--kernel", "6.12").code == 5

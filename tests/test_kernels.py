@@ -50,7 +50,7 @@ def ask(content: bytes, keys: Ring | None, kernel: str | Profile, **mode: bool) 
     return predict(subject(content, keys, kernel), Mode(**mode))
 
 
-# --------------------------------------------------------------------------- measured on booted kernels
+# --------------------------------------------------------------------------- tested on booted kernels
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])

@@ -182,7 +182,7 @@ def test_compressed_input_is_said(magic: bytes, here: Path, capsys: pytest.Captu
 
 def test_junk_for_a_signature_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["-s", "c", "sha256", "c", "m"], "sign-file") == 0
-    assert "no CMS" in capsys.readouterr().err
+    assert "not a CMS" in capsys.readouterr().err
 
 
 def test_expired_certificate_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +205,7 @@ def test_a_module_is_a_regular_file_and_a_signature_may_come_through_a_pipe(
 ) -> None:
     os.mkfifo(here / "fifo")
     assert status(["sha256", "k", "c", "fifo"], "sign-file") == 1
-    assert capsys.readouterr().err == "sign-file: fifo: is no regular file\n"
+    assert capsys.readouterr().err == "sign-file: fifo: not a regular file\n"
     assert status(["-d", "sha256", "k", "c", "m"], "sign-file") == 0
     with subprocess.Popen(["cp", "m.p7s", "fifo"]):
         assert status(["-s", "fifo", "sha256", "c", "m"], "sign-file") == 0

@@ -379,3 +379,12 @@ def test_pin_at_the_terminal(pin: str, code: int, hsm: SoftHsm, module: Path, tm
     got, text = typed([*words, "--key", hsm.uri(TOKEN, "rsa"), module], [asked], env, tmp_path)
     assert got == code and f": {pin}" not in text and text.count("object=rsa;type=private: ") == 1 + code
     assert ("signature made" if not code else "wrong PIN") in text
+
+
+def test_without_python_pkcs11_the_first_use_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith(("pkcs11", "elfsig.signers.pkcs11"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    with pytest.raises(SigningError, match=r"pip install 'elfsig\[pkcs11\]'") as raised:
+        open_signer("pkcs11:token=x;object=y?pin-value=1234")
+    assert raised.value.code == "no-pkcs11" and "1234" not in str(raised.value)

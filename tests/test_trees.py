@@ -74,7 +74,7 @@ def test_a_tree_signed_again_is_left_alone(tree: Path) -> None:
     assert sign("--in-place", tree).code == 0
     before = {path: path.stat() for path in files(tree)}
     again = sign("--in-place", tree)
-    assert again.code == 0 and again.out.count("signed like this by this key already") == 7
+    assert again.code == 0 and again.out.count("already signed like this by this key") == 7
     assert {path: path.stat() for path in files(tree)} == before
     assert set(verdicts(tree)) == {"valid"}
 
@@ -135,7 +135,7 @@ def test_a_missing_certificate_is_told_once(tree: Path) -> None:
     before = contents(tree)
     for format_id in ("pkcs7", "x509"):
         ran = run("sign", f"--format={format_id}", MINE[0], "--in-place", tree)
-        said = f"elfsig: {format_id} names its signer by certificate: give the one of this key with --cert\n"
+        said = f"elfsig: {format_id} needs the signer's certificate: pass it with --cert\n"
         assert (ran.code, ran.err) == (1, said)
     assert contents(tree) == before
 

@@ -1,4 +1,4 @@
-"""The command line: one module per sub-command, loaded only when it is asked for."""
+"""The command line: one module for each sub-command, loaded only when that command runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run elfsig with ``args`` (default: those of the process) and exit with its exit code."""
     import gc
 
-    # Imports make many objects and no garbage. The collector is on again when a command starts its work,
-    # and leaves alone what is there by then.
+    # Imports create many objects and no garbage. The collector is enabled again when a command starts, and
+    # ignores the objects that exist by then.
     gc.disable()
     from elfsig.cli.app import elfsig
 

@@ -1,6 +1,6 @@
-"""The group of all commands: global options, lazy loading, and one way out for every error.
+"""The top-level command: global options, lazy loading, and the handling of every error.
 
-A command's callback returns its exit code (None is 0) and raises ElfsigError for what ends it.
+The callback of a command returns its exit code (None means 0), or raises ElfsigError.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
 INTERNAL = 70
-"""EX_SOFTWARE of sysexits.h: no answer of elfsig's, and none that scripts could mistake for one."""
+"""EX_SOFTWARE of sysexits.h, distinct from all exit codes that say something about files."""
 
 UNREADABLE = 5
 
@@ -33,7 +33,7 @@ GLOBAL_OPTIONS = ("--color",)
 
 
 def globals_first(args: Sequence[str]) -> list[str]:
-    """``args`` with the global options moved in front of the sub-command, wherever they were written."""
+    """``args`` with the global options moved before the sub-command, wherever they are given."""
     front: list[str] = []
     rest: list[str] = []
     words = iter(args)
@@ -50,25 +50,25 @@ def globals_first(args: Sequence[str]) -> list[str]:
 
 
 class Program(TableGroup):
-    """The top: besides its commands, the way out for all of them."""
+    """The top-level group, which also ends every command."""
 
     table = COMMANDS
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run and exit: never a traceback for what was foreseen, never a word about a closed pipe."""
+        """Run and exit, without a traceback for expected errors and without a message for a closed pipe."""
         words = list(sys.argv[1:] if args is None else args)
         forgiving(sys.stdout)
         sys.exit(self._run(words, prog_name or "elfsig", extra))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """The command's exit code. What click's own main() would handle in ways of its own ends here."""
+        """The exit code of the command. Exceptions that click's main() would handle are handled here."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except (Exception, KeyboardInterrupt) as reason:  # every way out is in one place: see ending()
+        except (Exception, KeyboardInterrupt) as reason:  # all of them are handled in one place: ending()
             return ending(reason)
 
     def _run(self, words: list[str], prog_name: str, extra: dict[str, Any]) -> int:
@@ -85,7 +85,7 @@ class Program(TableGroup):
 
 
 def ending(reason: BaseException) -> int:
-    """The exit code for what ended a run, said in at most one line on stderr."""
+    """The exit code for the exception that ended a run, reported in at most one line on stderr."""
     if isinstance(reason, ElfsigError):
         from elfsig.cli.hints import hinted
 
@@ -103,18 +103,20 @@ def ending(reason: BaseException) -> int:
             drop_output()
         complain((reason.strerror or str(reason)).lower(), reason.filename)
         return UNREADABLE
-    complain(f"internal error, please report it ({DEBUG}=1 shows more): {type(reason).__name__}: {reason}")
+    complain(
+        f"internal error, please report it ({DEBUG}=1 for a traceback): {type(reason).__name__}: {reason}"
+    )
     return INTERNAL
 
 
 def drop_output() -> None:
-    """Whatever is still buffered cannot be written: let the interpreter's last flush go nowhere."""
+    """Discard buffered output that cannot be written, so that the interpreter's final flush does not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def forgiving(stream: TextIO) -> None:
-    """Let ``stream`` escape the characters that the locale cannot write."""
+    """Make ``stream`` escape the characters that the locale cannot encode."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
@@ -130,7 +132,7 @@ def forgiving(stream: TextIO) -> None:
 @click.version_option(__version__, prog_name="elfsig", message="%(prog)s %(version)s")
 @click.pass_context
 def elfsig(ctx: click.Context, color: str, no_plugins: bool) -> None:
-    """Find, show, verify, make, remove and convert Linux kernel module signatures of every era."""
+    """Find, show, verify, create, remove and convert Linux kernel module signatures of all kernels."""
     settings = ctx.ensure_object(Settings)
     settings.plugins = not no_plugins
     ctx.color = settings.color = settings.choose_color(color)

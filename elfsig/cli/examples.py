@@ -1,4 +1,4 @@
-"""One table of examples: ``--help`` shows them, and the tests hold their options against the commands."""
+"""The examples that ``--help`` shows, in one table; the tests run them."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ EXAMPLES = {
     "keys extract": ("elfsig keys extract /boot/vmlinuz-6.1.0-54-amd64 -o certs/",),
     "keys match": ("elfsig keys match driver.ko one.der two.der three.der",),
     "keys generate": (
-        "elfsig keys generate -o keys/",
-        "elfsig keys generate -o keys/ --codesigning",
+        "elfsig keys generate -o signing",
+        "elfsig keys generate -o mok --codesigning",
     ),
     "keys install": ("elfsig keys install /etc/keys",),
     "keys openpgp": ("elfsig keys openpgp dsa.pem -o ring.gpg",),
@@ -84,7 +84,7 @@ EXAMPLES = {
 
 
 def with_examples(name: str, epilog: str | None) -> str | None:
-    """A command's epilog with its examples behind it, as click is to print them."""
+    """The epilog of a command, followed by its examples."""
     lines = EXAMPLES.get(name, ())
     if not lines or HEADING in (epilog or ""):
         return epilog

@@ -1,7 +1,8 @@
-"""What a run ends with. The numbers are part of the interface.
+"""The exit codes. The numbers are part of the interface.
 
-0 every file is valid, 1 some file is not, 2 usage, 3 the simulated kernel refuses, 4 no verdict for some
-file, 5 some file could not be read or there was nothing to look at. Of several, the first of PRECEDENCE.
+0: every file is valid. 1: some file is not. 2: usage error. 3: the simulated kernel refuses some file.
+4: no verdict for some file. 5: some file could not be read, or no file was found. If several apply, the
+first in PRECEDENCE is used.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ BY_VERDICT = {
 
 
 def combined(codes: Iterable[int]) -> int:
-    """The code that decides among those of single files; GOOD for none at all."""
+    """The exit code of a run, from the codes of its files; GOOD if there are none."""
     seen = set(codes)
     return next((code for code in PRECEDENCE if code in seen), GOOD)
 
 
 def of_report(report: FileReport, require: str | None = None) -> int:
-    """The code of one file. ``require`` is the id of a format that must have a valid signature here."""
+    """The code of one file. ``require``: the id of a format of which a valid signature is required."""
     if report.verdict is None:
         return UNREADABLE
     code = BY_VERDICT[report.verdict]
@@ -42,7 +43,7 @@ def of_report(report: FileReport, require: str | None = None) -> int:
 
 
 def _requirement(report: FileReport, require: str) -> int:
-    """GOOD where a signature of that format is valid; BAD where there is none of it at all."""
+    """GOOD if a signature of that format is valid; BAD if there is none of that format."""
     codes = [BY_VERDICT[f.verdict] for f in report.signatures if f.format == require]
     if GOOD in codes:
         return GOOD

@@ -1,7 +1,7 @@
-"""The options that the command line offers where an error of the library has a hint.
+"""The command-line options that correspond to the hints of library errors.
 
-The library's texts name no option, since its callers have none: they carry a stable word, and this table
-says what it means here. An unknown word (a plug-in's, say) adds nothing.
+Library messages do not name options: they carry a stable word, which this table translates. An unknown word
+(from a plug-in, for instance) adds nothing to the message.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ HINTS: Mapping[str, str] = {
     "max-size": "--max-size raises the limit",
     "no-like": "leave out --like",
     "output": "use exactly one of -o FILE, --output-dir DIR, --in-place",
-    "output-dir": "use --output-dir instead of -o for several",
+    "output-dir": "with several files, use --output-dir instead of -o",
     "output-elsewhere": "use -o or --output-dir",
     "overwrite": "--force overwrites it",
     "payload": "choose it with --payload",
     "replace-inside": "--replace puts a signature inside instead",
-    "replace-or-stack": "--replace removes what is there, --stack signs on top of it",
-    "stack": "--stack signs on top of them",
+    "replace-or-stack": "--replace removes existing signatures, --stack adds one after them",
+    "stack": "--stack adds one after them",
     "trust": "name one with --trust",
     "trust-or-unverified": "pass keys with --trust, or use --unverified",
     "unverified": "--unverified overrides this",
@@ -46,11 +46,11 @@ class Hinted(Protocol):
 
     @property
     def hint(self) -> str | None:
-        """What can be done about it, as a stable word."""
+        """A stable word for what the user can do, or None."""
         ...
 
 
 def hinted(text: str, hint: str | None) -> str:
-    """``text``, and what the command line offers for ``hint``."""
+    """``text``, followed by the option for ``hint``, if there is one."""
     offer = HINTS.get(hint or "")
     return f"{text}; {offer}" if offer else text

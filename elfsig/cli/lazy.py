@@ -1,4 +1,4 @@
-"""Groups of commands that come from a table: nothing is imported but the command that is run."""
+"""Command groups defined by a table: only the command that runs is imported."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 import click
 
 COMMANDS = "elfsig.cli.commands"
-"""The package of the modules that the rows name."""
+"""The package that the modules in the rows belong to."""
 
 
 class Row(NamedTuple):
-    """``module``, below :data:`COMMANDS`, exposes the click command as ``command``.
+    """A sub-command. ``module``, in :data:`COMMANDS`, has the click command as ``command``.
 
-    ``help`` is its line in the group's help.
+    ``help`` is its line in the help of the group.
     """
 
     module: str
@@ -24,11 +24,11 @@ class Row(NamedTuple):
 
 
 class TableGroup(click.Group):
-    """A group whose sub-commands are the rows of ``table``, listed in its order."""
+    """A group whose sub-commands are the rows of ``table``, in that order."""
 
     table: ClassVar[Mapping[str, Row]]
     path: ClassVar[tuple[str, ...]] = ()
-    """The words that lead to the group, without the program's name."""
+    """The words that name the group, without the program's name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.table)
@@ -43,7 +43,7 @@ class TableGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command as click finds it, with its examples where its help is asked for."""
+        """The command that click finds, with its examples if its help is requested."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and name is not None and "--help" in rest:
             from elfsig.cli.examples import with_examples

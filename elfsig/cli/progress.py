@@ -1,4 +1,4 @@
-"""A line on stderr that shows how far a run is, on a terminal only and only when it takes a while."""
+"""A progress line on stderr, shown only on a terminal and only in runs that take a while."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 1.0
-"""Seconds after which the line appears: most runs are over by then."""
+"""Seconds after which the line appears; most runs are finished by then."""
 
 PACE = 0.1
 ERASE = "\r\x1b[K"
 WIDTH = 30
-"""Characters of the bar."""
+"""Width of the bar in characters."""
 
 
 def watched(results: Iterable[T], noun: str = "files", total: Callable[[], int] | None = None) -> Iterator[T]:
-    """``results`` unchanged; meanwhile a line on stderr, erased before anything else is written.
+    """Yield ``results`` unchanged, with a progress line on stderr that is erased before other output.
 
-    It says ``N files``; with ``total``, which is asked on a terminal only, a bar and the time that is left.
+    The line says ``N files``; with ``total``, which is called only on a terminal, it has a bar and the time
+    left.
     """
     if not sys.stderr.isatty():
         yield from results
@@ -48,7 +49,7 @@ def watched(results: Iterable[T], noun: str = "files", total: Callable[[], int] 
 
 
 def bar(count: int, whole: int, seconds: float, noun: str) -> str:
-    """Such as ``[#####-----] 20/40 files, 0:07 left``, for ``count`` of ``whole`` done in ``seconds``."""
+    """Such as ``[#####-----] 20/40 files, 0:07 left``: ``count`` of ``whole`` took ``seconds``."""
     full = WIDTH * min(count, whole) // whole
     left = round(seconds / count * max(0, whole - count))
     return f"[{'#' * full}{'-' * (WIDTH - full)}] {count}/{whole} {noun}, {left // 60}:{left % 60:02} left"

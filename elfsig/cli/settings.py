@@ -1,4 +1,4 @@
-"""What the global options decided, and how a command speaks to people on stderr."""
+"""The values of the global options, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from elfsig.registry import Registry
 
 DEBUG = "ELFSIG_DEBUG"
-"""Environment variable under which an internal error ends the run with its trace."""
+"""Environment variable: when set, an internal error ends the run with a traceback."""
 
 COLORS = ("auto", "always", "never")
 
 
 class Settings:
-    """Handed to commands through ``@click.pass_obj``.
+    """What the global options say; commands get it through ``@click.pass_obj``.
 
     ``argv`` are the words of the command line, without the program's name.
     """
@@ -29,14 +29,14 @@ class Settings:
         self.color: bool | None = None
 
     def colored(self, stream: IO[str]) -> bool:
-        """Whether to paint on ``stream``."""
+        """Whether to use colour on ``stream``."""
         return stream.isatty() if self.color is None else self.color
 
     @staticmethod
     def choose_color(wish: str, environ: Mapping[str, str] = os.environ) -> bool | None:
-        """True, False, or None where each stream decides by whether it is a terminal.
+        """True, False, or None: then each stream gets colour if it is a terminal.
 
-        An explicit wish beats the environment, and there NO_COLOR beats FORCE_COLOR.
+        The option takes precedence over the environment, and NO_COLOR over FORCE_COLOR.
         """
         if wish != "auto":
             return wish == "always"
@@ -46,14 +46,14 @@ class Settings:
 
     @property
     def registry(self) -> Registry:
-        """The formats; a plug-in that could not be loaded is one line on stderr, once."""
+        """The formats. For each plug-in that cannot be loaded, one warning is printed, once."""
         from elfsig import registry
 
         loaded = registry.load(self.plugins)
         for failure in loaded.failures:
             if failure not in _warned:
                 _warned.add(failure)
-                complain(f"format plug-in {failure.name} left out: {failure.reason}", word="warning: ")
+                complain(f"format plug-in {failure.name} was not loaded: {failure.reason}", word="warning: ")
         return loaded
 
 
@@ -69,7 +69,7 @@ def visible(text: str) -> str:
 
 def _escaped(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8 (PEP 383)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8 (PEP 383)
         return f"\\x{code - 0xDC00:02x}"
     return char.encode("unicode_escape").decode("ascii")
 

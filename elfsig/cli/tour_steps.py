@@ -1,4 +1,4 @@
-"""tour: the main job on modules that ship with elfsig, as a list of commands and what they should answer."""
+"""tour: commands on modules that ship with elfsig, and the results they should have."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TRUST = ("--trust", "test.crt", "--trust", "test.gpg")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command with what is said before it, the exit code that it should have, and a check of what it
-    left behind (a sentence, and whether it holds)."""
+    """One command: the text before it, its expected exit code, and a check of its result (a sentence, and
+    whether it is true)."""
 
     text: str
     arguments: tuple[str, ...]
@@ -40,32 +40,35 @@ def _same(first: str, second: str) -> tuple[str, Callable[[Path], bool]]:
 STEPS = (
     Step("Modules of five eras. Where does each keep its signature?", ("list", ".")),
     Step(
-        "Are they genuine? The certificate and the OpenPGP ring are keys that we vouch for here.",
+        "Are they genuine? Here we trust the certificate and the OpenPGP ring.",
         ("verify", ".", *TRUST),
     ),
     Step(
-        "One byte of a module is changed: the signature no longer matches.",
+        "Change one byte of a module: the signature no longer matches.",
         ("verify", "changed.ko", *TRUST),
         code=1,
         prepare=_change_a_byte,
     ),
-    Step("Take a signature off: exactly its bytes go.", ("strip", "6.1-pkcs7.ko", "-o", "plain.ko")),
+    Step(
+        "Remove a signature: exactly the bytes that signing added.",
+        ("strip", "6.1-pkcs7.ko", "-o", "plain.ko"),
+    ),
     Step("Now it is unsigned, which is not the same as damaged.", ("verify", "plain.ko", *TRUST), code=1),
     Step(
-        "Sign it again, in the form of today's kernels.",
+        "Sign it again, in the format of current kernels.",
         ("sign", "plain.ko", "--format", "pkcs7", *KEY, "-o", "signed.ko"),
         check=_same("signed.ko", "6.1-pkcs7.ko"),
     ),
     Step("And verify.", ("verify", "signed.ko", *TRUST)),
     Step(
-        "The ELF-section eras are edited as exactly: take the note out of a RHEL 6 module ...",
+        "ELF sections are edited just as exactly: remove the note from a RHEL 6 module ...",
         ("strip", "2.6.32-note.ko", "-o", "unsigned.ko"),
     ),
     Step(
-        "... and give it the trailer of Linux 3.7.",
+        "... and sign it with the trailer of Linux 3.7.",
         ("sign", "unsigned.ko", "--format", "x509", *KEY, "-o", "later.ko"),
     ),
-    Step("Every field of it, under modinfo's names:", ("show", "later.ko")),
+    Step("Show every field, under modinfo's names:", ("show", "later.ko")),
 )
 
 

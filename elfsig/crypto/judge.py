@@ -38,7 +38,7 @@ def judge(
         return _matched(hits, keys)
     if failed:
         return _mismatched(signature, _most_telling(failed, signature), known, signed)
-    return Outcome(Verdict.UNKNOWN_KEY, "none of the keys given is the one that made it")
+    return Outcome(Verdict.UNKNOWN_KEY, "not made by any of the given keys")
 
 
 def _is_maker(key: Key, match: Match, signature: Signature) -> bool:

@@ -141,8 +141,13 @@ def _open_gpg(
 def _open_token(
     key: str, cert: str | None, read: Callable[[str], bytes], ask: Callable[[str], bytes]
 ) -> Signer | PacketSigner:
-    from elfsig.signers.pkcs11 import open_token
-
+    try:
+        from elfsig.signers.pkcs11 import open_token
+    except ModuleNotFoundError as missing:
+        if missing.name != "pkcs11":
+            raise
+        text = "keys in tokens need the Python package python-pkcs11: pip install 'elfsig[pkcs11]'"
+        raise SigningError(text, code="no-pkcs11") from None
     return open_token(key, cert, read, ask)
 
 

@@ -10,6 +10,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pkcs11
+from pkcs11 import Mechanism
+
 from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import SigningError
 from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
@@ -43,8 +46,6 @@ class TokenSigner(OutsideSigner):
 
     def ask(self, request: Request) -> bytes:
         """One operation of the token. Raises SigningError."""
-        import pkcs11
-
         mechanism, data = _operation(self.algorithm, self.key_bits, request)
         if not (self._end.alive and self._held.entry.alive):
             self._hold(_found(self._uri, lambda token: (self._pin, [])))
@@ -80,8 +81,6 @@ def open_token(
 
 def _found(uri: Uri, pin: PinSource) -> _Held:
     """The key in a new session. Raises SigningError."""
-    import pkcs11
-
     entry = enter(uri, pin)
     try:
         key = private_key(entry.session, uri)
@@ -96,8 +95,6 @@ def _found(uri: Uri, pin: PinSource) -> _Held:
 
 def _operation(algorithm: str, bits: int, request: Request) -> tuple[Any, bytes]:
     """(mechanism, input) for one request. Raises SigningError for what tokens have no mechanism for."""
-    from pkcs11 import Mechanism
-
     if request.kind == "block":
         return Mechanism.RSA_X_509, request.data
     if request.kind == "digest":

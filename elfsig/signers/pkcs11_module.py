@@ -7,6 +7,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pkcs11
+from pkcs11 import PROTECTED_AUTH, TokenFlag
+
 from elfsig.errors import SigningError
 from elfsig.model import Remark
 from elfsig.signers.pkcs11_uri import Uri
@@ -33,11 +36,6 @@ _SLOT_MATCHED = (("slot-manufacturer", "manufacturer_id"), ("slot-description", 
 
 def load(uri: Uri) -> Any:
     """The initialised library. Raises SigningError."""
-    try:
-        import pkcs11
-    except ImportError:
-        text = "tokens need a Python package that is not there: pip install 'elfsig[pkcs11]'"
-        raise SigningError(text, code="no-pkcs11") from None
     path = module_path(uri)
     try:
         return pkcs11.lib(path)
@@ -76,8 +74,6 @@ def _first(folder: str | None, names: Sequence[str]) -> str | None:
 
 def find_token(library: Any, uri: Uri) -> Token:
     """The one token that the URI means. Raises SigningError that lists what is there."""
-    import pkcs11
-
     try:
         present = list(_tokens(library))
     except pkcs11.PKCS11Error as reason:
@@ -95,8 +91,6 @@ def find_token(library: Any, uri: Uri) -> Token:
 
 
 def _tokens(library: Any) -> Iterator[tuple[Slot, Token]]:
-    import pkcs11
-
     for slot in library.get_slots(token_present=True):
         try:
             token = slot.get_token()
@@ -127,8 +121,6 @@ def pin_of(uri: Uri, ask: Callable[[str], bytes], token: Token) -> tuple[Any, li
 
     Raises SigningError, also where a token is locked: one that is, or is about to be, is not tried.
     """
-    from pkcs11 import PROTECTED_AUTH, TokenFlag
-
     if token.flags & TokenFlag.USER_PIN_LOCKED:
         raise SigningError(
             f"{uri.visible}: the PIN is locked; unlock the token with its PUK", code="pin-locked"
@@ -150,8 +142,6 @@ def pin_of(uri: Uri, ask: Callable[[str], bytes], token: Token) -> tuple[Any, li
 
 
 def _last_try(token: Token) -> list[Remark]:
-    from pkcs11 import TokenFlag
-
     if token.flags & TokenFlag.USER_PIN_FINAL_TRY:
         return [Remark("pin-final-try", "another wrong PIN locks the token")]
     return []

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import pkcs11
+from cryptography.hazmat.primitives.asymmetric.dsa import DSAParameterNumbers, DSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from pkcs11 import Attribute, KeyType, ObjectClass
+
 from elfsig.crypto import der
+from elfsig.crypto.public_keys import load_spki
 from elfsig.errors import ParseError, SigningError
 from elfsig.signers.outside import PublicHalf, from_certificates, public_half
 from elfsig.signers.pkcs11_uri import SCHEME, Uri, parse
@@ -19,8 +25,6 @@ _BIT_STRING = 0x03
 
 def private_key(session: Session, uri: Uri) -> Any:
     """The one private key that the URI means. Raises SigningError that lists what is there."""
-    import pkcs11
-
     wanted = _template(uri, pkcs11.ObjectClass.PRIVATE_KEY)
     found: list[Any] = list(session.get_objects(wanted))
     if len(found) == 1:
@@ -35,8 +39,6 @@ def private_key(session: Session, uri: Uri) -> Any:
 
 
 def _template(uri: Uri, object_class: Any) -> dict[Any, Any]:
-    from pkcs11 import Attribute
-
     wanted: dict[Any, Any] = {Attribute.CLASS: object_class}
     if "object" in uri.path:
         wanted[Attribute.LABEL] = uri.path["object"]
@@ -46,8 +48,6 @@ def _template(uri: Uri, object_class: Any) -> dict[Any, Any]:
 
 
 def _shown(key: Any) -> str:
-    from pkcs11 import Attribute
-
     identity = attribute(key, Attribute.ID) or b""
     return (
         f"object={attribute(key, Attribute.LABEL) or '?'};id={''.join(f'%{byte:02x}' for byte in identity)}"
@@ -56,8 +56,6 @@ def _shown(key: Any) -> str:
 
 def attribute(item: Any, which: Any) -> Any:
     """The value of an attribute, None where the token has none or keeps it to itself."""
-    import pkcs11
-
     try:
         return item[which]
     except (pkcs11.PKCS11Error, KeyError, NotImplementedError):
@@ -92,8 +90,6 @@ def _belonging(halves: Iterator[PublicHalf], public: Any) -> PublicHalf | None:
 
 def _own_certificates(session: Session, key: Any, public: Any) -> Iterator[PublicHalf]:
     """Those of the key's id first, then all others: ids are set by hand."""
-    from pkcs11 import Attribute, ObjectClass
-
     identity = attribute(key, Attribute.ID)
     if identity:
         yield from _read(session, {Attribute.CLASS: ObjectClass.CERTIFICATE, Attribute.ID: identity})
@@ -102,14 +98,10 @@ def _own_certificates(session: Session, key: Any, public: Any) -> Iterator[Publi
 
 
 def _certificates(session: Session, uri: Uri) -> Iterator[PublicHalf]:
-    from pkcs11 import ObjectClass
-
     return _read(session, _template(uri, ObjectClass.CERTIFICATE))
 
 
 def _read(session: Session, wanted: dict[Any, Any]) -> Iterator[PublicHalf]:
-    from pkcs11 import Attribute
-
     for item in list(session.get_objects(wanted)):
         value = attribute(item, Attribute.VALUE)
         if value:
@@ -121,8 +113,6 @@ def _read(session: Session, wanted: dict[Any, Any]) -> Iterator[PublicHalf]:
 
 def _public(session: Session, key: Any) -> Any:
     """The key's public half as the token tells it, None where it does not."""
-    from pkcs11 import Attribute, KeyType, ObjectClass
-
     identity = attribute(key, Attribute.ID)
     wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: identity}
     public = next(iter(list(session.get_objects(wanted))), None) if identity else None
@@ -131,9 +121,6 @@ def _public(session: Session, key: Any) -> Any:
 
 
 def _rsa(key: Any, public: Any) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-    from pkcs11 import Attribute
-
     for item in (key, public):
         modulus = attribute(item, Attribute.MODULUS) if item is not None else None
         exponent = attribute(item, Attribute.PUBLIC_EXPONENT) if item is not None else None
@@ -144,10 +131,6 @@ def _rsa(key: Any, public: Any) -> Any:
 
 
 def _ec(key: Any, public: Any) -> Any:
-    from pkcs11 import Attribute
-
-    from elfsig.crypto.public_keys import load_spki
-
     params = attribute(public, Attribute.EC_PARAMS) if public is not None else None
     point = attribute(public, Attribute.EC_POINT) if public is not None else None
     if not params or not point:
@@ -164,9 +147,6 @@ def _ec(key: Any, public: Any) -> Any:
 
 
 def _dsa(key: Any, public: Any) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.dsa import DSAParameterNumbers, DSAPublicNumbers
-    from pkcs11 import Attribute
-
     names = (Attribute.PRIME, Attribute.SUBPRIME, Attribute.BASE, Attribute.VALUE)
     values = [attribute(public, name) or b"" for name in names] if public is not None else [b""]
     if not all(values):

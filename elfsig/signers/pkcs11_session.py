@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pkcs11
 
 from elfsig.errors import SigningError
 from elfsig.model import Remark
@@ -61,8 +64,6 @@ def take_turns() -> None:
     Libraries that keep tokens in files (measured: SoftHSM 2.6) lose sight of them when several log in.
     """
     if not _turns:
-        import tempfile
-
         with tempfile.TemporaryFile() as stream:
             _turns.append(os.dup(stream.fileno()))
 
@@ -84,8 +85,6 @@ def enter(uri: Uri, pin: PinSource) -> Entry:
 
     Raises SigningError.
     """
-    import pkcs11
-
     with _alone():
         library = load(uri)
         try:
@@ -115,8 +114,6 @@ def _entered(library: Any, uri: Uri, pin: PinSource) -> Entry:
 
 def leave(entry: Entry) -> None:
     """Close a session; the last one logs out and lets the library go. A token that is gone needs neither."""
-    import pkcs11
-
     if entry.alive:
         with suppress(pkcs11.PKCS11Error):
             entry.session.close()
@@ -124,8 +121,6 @@ def leave(entry: Entry) -> None:
 
 
 def _one_less(where: _Where) -> None:
-    import pkcs11
-
     keeper = _KEEPERS[where]
     keeper.users -= 1
     if not keeper.users:
@@ -137,8 +132,6 @@ def _one_less(where: _Where) -> None:
 
 def _finish(library: Any) -> None:
     """Let a library go that nobody is logged in with: started processes must find it as if never loaded."""
-    import pkcs11
-
     if not any(keeper.library is library for keeper in _KEEPERS.values()):
         with suppress(pkcs11.PKCS11Error):
             library.finalize()

@@ -20,7 +20,7 @@ PKCS7 = Format(
     key_kind="rsa4096",
     kernels="4.3 to today",
     basis=Basis.BOOTED,
-    basis_text="verdicts measured on booted kernels 6.1, 6.12 and 7.2; layout from scripts/sign-file.c",
+    basis_text="verdicts tested on booted kernels 6.1, 6.12 and 7.2; layout from scripts/sign-file.c",
     aliases=("cms",),
     selects=_is_pkcs7,
     wrapper=TrailerInfo(id_type=2),

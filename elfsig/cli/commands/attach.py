@@ -1,4 +1,4 @@
-"""``elfsig attach``: an existing signature on a module."""
+"""``elfsig attach``: attach an existing signature to a module."""
 
 from __future__ import annotations
 
@@ -27,29 +27,41 @@ if TYPE_CHECKING:
 @click.argument("path", metavar="FILE", type=path_type)
 @click.option(
     "--from", "source", required=True, metavar="SIGNED|PART", type=path_type,
-    help="A signed module, or a signature in a file of its own.",
+    help="Take the signature from this file: a signed module, or a detached signature.",
 )  # fmt: skip
-@click.option("--format", "format_id", type=format_type, help="Which signature; what a part is meant to be.")
 @click.option(
-    "--layer", type=click.IntRange(min=0), metavar="N", help="Which signature, counted from outside."
+    "--format",
+    "format_id",
+    type=format_type,
+    help="Take the signature of this format, or read a detached one as this format.",
 )
-@click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: it must be valid then.")
-@click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
-@click.option("--stack", is_flag=True, help="Put it on top of the signatures that are there.")
-@click.option("--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF.")
-@click.option("--force", is_flag=True, help="Go on where it does not verify, or breaks another signature.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option(
+    "--layer",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Take the signature of layer N, counted from the outermost, which is 0.",
+)
+@click.option("--trust", multiple=True, metavar="SRC", help="Require a valid signature by a key in SRC.")
+@click.option("--replace", is_flag=True, help="Remove all existing signatures first.")
+@click.option("--stack", is_flag=True, help="Keep existing signatures, and attach this one after them.")
+@click.option(
+    "--engine", type=click.Choice(["exact", "lief"]), default="exact", help="Choose what edits the ELF file."
+)
+@click.option(
+    "--force", is_flag=True, help="Attach it even if it does not verify, or breaks another signature."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
 @limit_option
 @output_options
 @click.pass_obj
 def command(
     settings: Settings, /, path: str, source: str, output: Output, limit: int, quiet: bool, **how: Any
 ) -> int:
-    """Put an existing signature on FILE: a vendor's on your rebuild, or a detached one on its module.
+    """Attach an existing signature to FILE: a vendor's to your rebuild, or a detached one to its module.
 
-    Of a signed module all signatures are taken, innermost first, unless --format or --layer says which. A
-    part is a CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, .digsig), a module argument,
-    or a whole trailer.
+    All signatures of a signed module are taken, innermost first, unless --format or --layer selects one. A
+    detached signature is a CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, .digsig), a
+    module argument, or a complete trailer.
     """
     registry = settings.registry
     how["existing"] = existing_of(how.pop("replace"), how.pop("stack"))

@@ -1,4 +1,4 @@
-"""``elfsig audit``: the gate for CI, and for administrators before enforcement is switched on."""
+"""``elfsig audit``: a gate for CI, and for administrators before they enforce signatures."""
 
 from __future__ import annotations
 
@@ -47,24 +47,29 @@ if TYPE_CHECKING:
 
 
 def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say what a module has to be."""
+    """Adds the options that say what is required of a module."""
     options = (
-        click.option("--hash", "hashes", multiple=True, metavar="HASH", help="Only this digest; repeatable."),
         click.option(
-            "--format", "formats", multiple=True, type=format_type, help="Only this format; repeatable."
+            "--hash", "hashes", multiple=True, metavar="HASH", help="Require this hash; repeatable."
+        ),
+        click.option(
+            "--format", "formats", multiple=True, type=format_type, help="Require this format; repeatable."
         ),
         click.option(
             "--kernel", "kernels", multiple=True, metavar="KERNEL",
-            help="This kernel must load it: an id, a release, auto, an image; repeatable.",
+            help="Require that this kernel loads it: an id, a release, an image, or auto; repeatable.",
         ),
         click.option(
-            "--expect", metavar="WHAT", help="What must be there: a number, modules.order, a report of sign."
+            "--expect", metavar="WHAT",
+            help="Require these modules: a number, a modules.order file, or a report of sign."
         ),
         click.option(
             "--loaded", type=path_type, metavar="FILE",
-            help="Only modules in use, as /proc/modules lists them; enforcement is assumed.",
+            help="Audit only the modules listed in FILE (/proc/modules), as if signatures were enforced.",
         ),
-        click.option("--ignore", multiple=True, type=click.Choice(list(RULES)), help="Leave this rule out."),
+        click.option(
+            "--ignore", multiple=True, type=click.Choice(list(RULES)), help="Skip this rule; repeatable."
+        ),
     )  # fmt: skip
     for option in reversed(options):
         callback = option(callback)
@@ -75,8 +80,8 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @paths_argument()
 @trust_options
 @demands
-@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML.")
-@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0.")
+@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
+@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
 @all_option
 @jobs_option
@@ -96,10 +101,9 @@ def command(
 ) -> int:
     """Fail when a module is not signed as it should be.
 
-    Found are modules that are unsigned, stripped, malformed, signed twice or by a key that nobody vouches
-    for, by a weak hash, compressed so that kernels cannot read them, or with a stale security.ima; and
-    those that are missing. Ends with 0 when there is nothing to find fault with, with 3 when a kernel's
-    refusal is all there is, else with 1; with 5 when a file could not be read.
+    Reports modules that are unsigned, stripped, malformed, signed twice, signed by an untrusted key or with
+    a weak hash, compressed so that kernels cannot read them, or that have a stale security.ima; and missing
+    modules. Exit codes: 0 no faults, 1 faults, 3 only refusals by a kernel, 5 a file could not be read.
     """
     gate = _gate(settings, demand)
     wanted = None if demand["expect"] is None else expected(demand["expect"])
@@ -108,7 +112,7 @@ def command(
     what = Examination(settings.registry, gate.question, limit=limit, debug=debugging())
     results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
     if not results and in_use is None:
-        raise ReadError("nothing to look at", code="nothing-found")
+        raise ReadError("no modules found", code="nothing-found")
     more = [] if wanted is None else wanted.faults(results)
     if in_use is not None:
         more += in_use_faults(in_use, results)
@@ -119,7 +123,7 @@ def command(
 
 
 def exit_code(done: Outcome) -> int:
-    """1 for faults, 3 where kernels' refusals are all, 5 where a file could not be read, 0 for none."""
+    """1 for faults, 3 if all faults are refusals by kernels, 5 if a file could not be read, 0 for none."""
     codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE}
     return exit_codes.combined(codes.get(fault.rule, exit_codes.BAD) for fault in done.faults)
 
@@ -129,7 +133,7 @@ def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
     registry = settings.registry
     trust, keys = demand["trust"], demand["keys"]
     if not trust:
-        raise UsageError("an audit needs to know whose signatures count: --trust SRC", code="trust")
+        raise UsageError("no trusted keys given: name them with --trust SRC", code="trust")
     return Gate(
         Question(keyring(trust, keys)),
         frozenset(hash_wished(name).name for name in demand["hashes"]),
@@ -163,7 +167,7 @@ def _in_use(path: str | None) -> tuple[Loaded, ...] | None:
 
 
 def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterator[Entry]:
-    """All entries, or those of modules in use; errors always."""
+    """All entries, or those of modules in use; entries with errors always."""
     if in_use is None:
         yield from entries
         return

@@ -1,4 +1,4 @@
-"""``elfsig compare``: is it the same module, and what differs."""
+"""``elfsig compare``: whether two files are the same module, and how they differ."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORDER = (*(each.value for each in Conclusion), *ONLY.values(), "unreadable")
 
 
 class Pair(NamedTuple):
-    """Two files of the same name: ``path`` is relative, None where two files are compared."""
+    """Two files of the same name: ``path`` is relative, or None when two files are compared."""
 
     path: str | None
     a: str | None
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked of every pair."""
+    """What to do with every pair."""
 
     registry: Registry
     machine: Machine
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
 @click.command("compare")
 @click.argument("a", metavar="A", type=path_type)
 @click.argument("b", metavar="B", type=path_type)
-@click.option("--coverage", metavar="C", help="Ask only whether the two are the same under this coverage.")
+@click.option("--coverage", metavar="C", help="Compare only the bytes that this coverage covers.")
 @machine_options
 @jobs_option
 @limit_option
@@ -64,24 +64,25 @@ def command(
     """Compare two modules without their signatures, or two trees of modules by relative path.
 
     \b
-    identical      every byte is the same
-    repacked       the same content, compressed in another way
-    resigned       the same content, other signatures or none
-    stripped       one lacks debug data or symbols; what is loaded is the same
-    relinked       what is loaded is the same, in other places
-    unloaded       what is loaded is the same, something else differs
-    relocations    the same text and data, other relocations (the hole in gkh's scheme)
-    same-textdata  the same text and data, something else that is loaded differs
+    identical      all bytes are the same
+    repacked       same content, compressed differently
+    resigned       same content, different signatures or none
+    stripped       one lacks debug data or symbols; loaded content is the same
+    relinked       loaded content is the same, at different places
+    unloaded       loaded content is the same, something else differs
+    relocations    same text and data, different relocations (gkh's scheme
+                   does not cover them)
+    same-textdata  same text and data, other loaded content differs
     different      code or data differs
 
-    Exit codes: 0 for the first three (with --coverage: the same under it), 1 otherwise. In trees, a module
-    has the same name whether it is compressed or not, and identical ones are counted only.
+    Exit codes: 0 for the first three (with --coverage: if the covered bytes are the same), else 1. In trees,
+    names are compared without the suffix of a compression, and identical modules are only counted.
     """
     registry = settings.registry
     if coverage is not None and coverage not in (known := coverages(registry)):
-        raise UsageError(f"unknown coverage {coverage!r}: known are {', '.join(known)}")
+        raise UsageError(f"unknown coverage {coverage!r}: choose from {', '.join(known)}")
     if os.path.isdir(a) is not os.path.isdir(b):
-        raise UsageError("one is a directory and the other is not")
+        raise UsageError("A and B must both be files, or both be directories")
     asked = Asked(registry, machine, coverage, limit)
     trees = os.path.isdir(a)
     results = _spread(asked, [*_pairs(a, b)] if trees else [Pair(None, a, b)], jobs)
@@ -93,14 +94,14 @@ def command(
 
 
 def _pairs(a: str, b: str) -> Iterator[Pair]:
-    """The files of two trees by what they are called without the suffix of a compression, sorted."""
+    """The files of two trees by name, without the suffix of a compression, sorted."""
     one, other = _tree(a), _tree(b)
     for name in sorted({*one, *other}):
         yield Pair(name, one.get(name), other.get(name))
 
 
 def _tree(root: str) -> dict[str, str]:
-    """Name below ``root`` -> path. Raises ReadError where a directory cannot be read, or has no module."""
+    """Name below ``root`` -> path. Raises ReadError if a directory cannot be read, or has no module."""
     found: dict[str, str] = {}
     for entry in walk([root]):
         if entry.error is not None:
@@ -165,7 +166,7 @@ def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
 
 
 def _single(pair: Pair, asked: Asked) -> Result:
-    """A file without a counterpart."""
+    """A file that only one of the trees has."""
     words = ONLY["a" if pair.b is None else "b"]
     path = pair.path or ""
     text = f"{visible(path)}: {words}\n"

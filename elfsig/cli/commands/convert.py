@@ -1,4 +1,4 @@
-"""``elfsig convert``: from one era's signature to another's."""
+"""``elfsig convert``: convert signatures to another format."""
 
 from __future__ import annotations
 
@@ -44,20 +44,30 @@ if TYPE_CHECKING:
 @click.command("convert")
 @paths_argument()
 @click.option(
-    "--to", "ids", multiple=True, required=True, type=format_type, help="Format to make; repeatable."
+    "--to", "ids", multiple=True, required=True, type=format_type, help="Convert to this format; repeatable."
 )
 @key_options
-@click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for: whose work to convert.")
-@click.option("--unverified", is_flag=True, help="Convert what is not valid, too; the record says so.")
-@click.option("--keep", is_flag=True, help="Add to the signatures that are there instead of replacing them.")
-@click.option("--detached", metavar="FILE", type=path_type, help="The old signature is in this file.")
 @click.option(
-    "--modarg", metavar="STRING", help="The old signature is in this module argument (modsign=...)."
+    "--trust", multiple=True, metavar="SRC", help="Convert signatures by the keys in SRC; repeatable."
+)
+@click.option(
+    "--unverified", is_flag=True, help="Also convert modules that are not valid; the record says so."
+)
+@click.option("--keep", is_flag=True, help="Keep existing signatures, and add the new one.")
+@click.option("--detached", metavar="FILE", type=path_type, help="Read the old signature from FILE.")
+@click.option(
+    "--modarg", metavar="STRING", help="Read the old signature from a module argument (modsign=...)."
 )
 @making_options
 @legacy_options
-@click.option("--record", "record_file", type=path_type, metavar="FILE", help="Write the records to FILE.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option(
+    "--record",
+    "record_file",
+    type=path_type,
+    metavar="FILE",
+    help="Write the records to FILE, as JSON lines.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
 @machine_options
 @jobs_option
 @limit_option
@@ -78,11 +88,11 @@ def command(
     record_file: str | None,
     **how: Any,
 ) -> int:
-    """Verify the old signature, remove it exactly, and sign in another format, inside any compression.
+    """Verify the old signature, remove it, and sign in another format, inside any compression.
 
-    A module that is not valid under the keys of --trust is refused. With several --to, each may have a --key
-    of its own, in the same order; what must be made first is made first. Of every file there is a record:
-    what it was, what it is, what was changed (--json, --jsonl, --record).
+    A module that is not valid under the keys of --trust is refused. With several --to, each may have its own
+    --key, in the same order; signatures are created in the order that they require. --json, --jsonl and
+    --record write a record of each file: what it was, what it is, and what was changed.
     """
     registry = how["variants"](settings.registry)
     plan, signers = _plan(registry, paths, ids, key_words, options, how, output.dry)
@@ -108,7 +118,7 @@ HEADINGS = ("Before", "Verdict", "After", "Files")
 
 
 def _counted(done: Iterable[Done], counts: Counter[tuple[str, ...]]) -> Iterator[Done]:
-    """``done`` unchanged; meanwhile counted by what was there, what it was worth, and what is there now."""
+    """Yield ``done`` unchanged, counting by old formats, verdict, and new formats."""
     for each in done:
         record = each.record
         if record is None:
@@ -125,7 +135,7 @@ def _formats(side: Mapping[str, Any]) -> str:
 
 
 def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
-    """The records as JSON; warnings and failures go to stderr all the same."""
+    """The records as JSON; warnings and errors still go to stderr."""
     for each in done:
         codes.append(report([each], quiet=True))
         yield dumps(record_of(each))
@@ -133,7 +143,7 @@ def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
 
 @contextmanager
 def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Iterator[Done]]:
-    """``done`` with its records completed, each written to ``path`` at once: a run may be interrupted."""
+    """``done`` with its records completed, each written to ``path`` immediately: a run may be interrupted."""
     completed = (each._replace(record=_completed(each, dry)) if each.record else each for each in done)
     with ExitStack() as stack:
         if path is None:
@@ -142,7 +152,7 @@ def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Ite
         try:
             stream = stack.enter_context(open(path, "x", encoding="ascii"))
         except OSError as reason:
-            text = f"{path}: no record can be kept: {(reason.strerror or str(reason)).lower()}"
+            text = f"{path}: cannot write records: {(reason.strerror or str(reason)).lower()}"
             raise WriteError(text, code="record") from None
         yield _written(completed, stream)
 
@@ -160,7 +170,7 @@ def _completed(done: Done, dry: bool) -> Mapping[str, Any]:
 
 
 def record_of(done: Done) -> Mapping[str, Any]:
-    """The record of a file, also of one that could not be read or written."""
+    """The record of a file, even of one that could not be read or written."""
     if done.record is not None:
         return done.record
     return {

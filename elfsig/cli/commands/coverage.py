@@ -29,11 +29,11 @@ from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
 from elfsig.verbs.verify.examine import Outside, Question
 
 RANDOM = 32
-"""Further bytes that ``--prove`` changes, unless it says how many."""
+"""Number of random bytes that ``--prove`` changes by default."""
 
 
 class CoverageCommand(click.Command):
-    """``--prove`` may stand alone: the next word is not its value."""
+    """``--prove`` needs no value: the next word is not taken as one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         stop = args.index("--") if "--" in args else len(args)
@@ -42,7 +42,7 @@ class CoverageCommand(click.Command):
 
 
 class Wish(NamedTuple):
-    """How much is to be proved: ``extra`` further bytes, None for every byte."""
+    """How much to prove: ``extra`` random bytes, None for every byte."""
 
     extra: int | None
     seed: int
@@ -51,20 +51,23 @@ class Wish(NamedTuple):
 @click.command("coverage", cls=CoverageCommand)
 @click.argument("path", metavar="FILE", type=path_type)
 @trust_options
-@click.option(
-    "--coverage", metavar="C", help="The map under this coverage, also of a file without signature."
-)
+@click.option("--coverage", metavar="C", help="Map this coverage, even if FILE has no such signature.")
 @click.option(
     "--prove",
     "prove_wish",
     metavar="[=N|=all]",
-    help="Change bytes in memory and verify again: N random ones, or all.",
+    help="Check the map: change N random bytes, or all, one at a time, and verify again.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), metavar="N", help="Which random bytes: as an earlier run."
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Choose the same random bytes as an earlier run with this seed.",
 )
-@click.option("--html", type=path_type, metavar="F", help="Write a page with the picture; - is stdout.")
-@click.option("--svg", type=path_type, metavar="F", help="Write the picture alone; - is stdout.")
+@click.option(
+    "--html", type=path_type, metavar="F", help="Write an HTML page with the map to F; - is stdout."
+)
+@click.option("--svg", type=path_type, metavar="F", help="Write the map as SVG to F; - is stdout.")
 @outside_options
 @legacy_options
 @machine_options
@@ -86,17 +89,17 @@ def command(
     machine: Machine,
     limit: int,
 ) -> int:
-    """Show which bytes of FILE each signature protects and which not, section by section.
+    """Show which bytes of FILE each signature protects, section by section.
 
     \b
-    verbatim   hashed as it stands: any change breaks the signature
+    verbatim   hashed as is: any change breaks the signature
     signature  the signature itself
-    derived    decides a computed part of what is hashed
-    steering   decides what is hashed, or where it is found
-    open       not covered: any change goes unnoticed
+    derived    determines a computed part of what is hashed
+    steering   determines what is hashed, or where it is found
+    open       not covered: no change is noticed
 
-    The map is drawn from the very bytes that are hashed. Offsets are in the decompressed file. With --trust
-    the coverage that the signature has is established; --prove demonstrates the map byte by byte.
+    The map is computed from the bytes that are hashed. Offsets are in the decompressed file. With --trust
+    the coverage of the signature is established by verification; --prove checks the map byte by byte.
     """
     wish = _wish(prove_wish, seed)
     question = Question(keyring(trust, keys))
@@ -117,7 +120,7 @@ def _wish(wanted: str | None, seed: int | None) -> Wish | None:
         return None
     number = secrets.randbits(32) if seed is None else seed
     if wanted != "all" and not wanted.isdecimal():
-        raise UsageError(f"--prove={wanted}: a number of bytes, or all")
+        raise UsageError(f"--prove={wanted}: expected a number of bytes, or all")
     return Wish(None if wanted == "all" else int(wanted), number)
 
 
@@ -133,7 +136,7 @@ def _proof(
 
 def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof | None]) -> None:
     if not found:
-        click.echo(f"{visible(path)}: no signature found: nothing is protected")
+        click.echo(f"{visible(path)}: no signature, nothing is protected")
     for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
         lines = text(cover, proof, settings.colored(sys.stdout))
         click.echo(f"{'' if not number else chr(10)}{visible(path)}: " + "\n".join(lines))
@@ -157,9 +160,9 @@ def _write_pictures(
     found: list[Cover],
     proofs: list[Proof | None],
 ) -> list[str]:
-    """Write what was asked for; the names of the files."""
+    """Write the requested pictures. Returns the names of the files."""
     if html == svg == "-":
-        raise UsageError("--html and --svg cannot both go to stdout")
+        raise UsageError("--html and --svg cannot both be written to stdout")
     if html is not None:
         _write(page(module, found, proofs), html, module)
     if svg is not None:
@@ -175,12 +178,12 @@ def _write(text: str, output: str, module: Module) -> None:
         return
 
     if os.path.exists(output) and os.path.samefile(output, module.path):
-        raise UsageError("the picture would replace the file that it is taken of")
+        raise UsageError("the output would overwrite FILE")
     write_atomic(output, data)
 
 
 def _code(found: list[Cover], proofs: list[Proof | None], proving: bool) -> int:
-    """Bad: a damaged signature, a map that the verifier contradicts, or nothing to prove."""
+    """BAD for a damaged signature, a map that verification contradicts, or nothing to prove."""
     signatures = [each.signature for each in found if each.signature is not None]
     damaged = any(each.verdict is Verdict.MALFORMED for each in signatures)
     failed = any(proof is not None and not proof.holds for proof in proofs)

@@ -25,10 +25,17 @@ HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 
 @click.command("digest")
 @click.argument("path", metavar="FILE", type=path_type)
-@click.option("--coverage", metavar="C", help="Only this coverage; without it, all that apply.")
-@click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Which hash.")
-@click.option("--layer", type=int, metavar="N", help="The signature to leave out, counted from the outside.")
-@click.option("-o", "output", type=path_type, metavar="STREAM", help="Write the bytes there; - is stdout.")
+@click.option("--coverage", metavar="C", help="Print only this coverage (default: all that apply).")
+@click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Use this hash.")
+@click.option(
+    "--layer",
+    type=int,
+    metavar="N",
+    help="Leave out the signature of layer N, counted from the outermost, which is 0.",
+)
+@click.option(
+    "-o", "output", type=path_type, metavar="STREAM", help="Write the covered bytes to STREAM; - is stdout."
+)
 @machine_options
 @limit_option
 @click.pass_obj
@@ -42,14 +49,14 @@ def command(
     machine: Machine,
     limit: int,
 ) -> int:
-    """Print the digest of the bytes that signatures of FILE cover, the signature itself left out.
+    """Print the digest of the bytes that the signatures of FILE cover, without the signatures themselves.
 
-    Where FILE carries no signature of a coverage, it is the digest that a new one would have. With
-    --coverage the line is that of sha256sum; -o writes the covered bytes, as the extractors of old did.
+    If FILE has no signature with a coverage, this is the digest that a new signature would have. With
+    --coverage the line has the format of sha256sum; -o writes the covered bytes themselves.
     """
     hash_ = _hash(hash_name)
     if coverage is None and (output is not None or layer is not None):
-        raise UsageError("-o and --layer need --coverage: each coverage has a stream of its own")
+        raise UsageError("-o and --layer need --coverage: each coverage has its own byte stream")
     module = open_module(path, settings.registry, limit=limit)
     found = streams(module, coverage)
     if coverage is not None:
@@ -66,7 +73,7 @@ def command(
 
 
 def _hash(name: str) -> Hash:
-    """The hash of this name. Raises UsageError also where this Python has no implementation of it."""
+    """The hash of this name. Raises UsageError if it is unknown, or not available in this Python."""
     hash_ = hash_wished(name)
     try:
         hash_.new()
@@ -111,7 +118,7 @@ def _without(each: Stream) -> str:
 
 
 def _warnings(found: list[Stream]) -> list[str]:
-    """What the messages remark, each sentence once."""
+    """The warnings of all messages, each once."""
     return list(
         dict.fromkeys(remark.text for each in found if each.message for remark in each.message.remarks)
     )
@@ -125,11 +132,11 @@ def _write(message: Message, output: str, module: Module) -> None:
         return
 
     if os.path.exists(output) and os.path.samefile(output, module.path):
-        raise UsageError("the stream would replace the file that it is taken from")
+        raise UsageError("the output would overwrite FILE")
     write_atomic(output, message.to_bytes())
 
 
 def _code(found: list[Stream]) -> int:
-    """A coverage that signatures have and that cannot be computed makes the file bad."""
+    """BAD if a coverage that signatures have cannot be computed."""
     failed = any(each.fault is not None and each.coverage not in SIGNED_AS for each in found)
     return exit_codes.BAD if failed else exit_codes.GOOD

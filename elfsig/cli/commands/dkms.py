@@ -1,4 +1,4 @@
-"""``elfsig dkms``: let DKMS sign through elfsig, and sign again after a change of keys."""
+"""``elfsig dkms``: have DKMS sign with elfsig, and re-sign modules after a change of keys."""
 
 from __future__ import annotations
 
@@ -32,24 +32,30 @@ if TYPE_CHECKING:
 Work = Callable[[Module], Change]
 
 root_option = click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("/"), metavar="DIR", help="Another system's root."
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("/"),
+    metavar="DIR",
+    help="Work on the system mounted at DIR.",
 )
 
 
 @click.group("dkms")
 def command() -> None:
-    """Let DKMS sign what it builds, and sign again what it has built."""
+    """Have DKMS sign the modules it builds, and re-sign those it has built."""
 
 
 @command.command("setup")
-@click.option("--key", metavar="KEY", help="Private key: a file, or a pkcs11: URI.")
-@click.option("--cert", metavar="CERT", help="Its certificate; DER is what mokutil takes.")
-@click.option("--module", "modules", multiple=True, metavar="NAME", help="Only this module; repeatable.")
+@click.option("--key", metavar="KEY", help="Sign with this private key: a file, or a pkcs11: URI.")
+@click.option("--cert", metavar="CERT", help="Use this certificate of the key (mokutil needs DER).")
 @click.option(
-    "--hash", "hash_name", metavar="HASH", help="With --module: instead of the kernel's own choice."
+    "--module", "modules", multiple=True, metavar="NAME", help="Configure only this module; repeatable."
 )
-@click.option("--remove", is_flag=True, help="Take everything back.")
-@click.option("--force", is_flag=True, help="Replace configuration that is not from elfsig.")
+@click.option(
+    "--hash", "hash_name", metavar="HASH", help="With --module: use this hash instead of the kernel's."
+)
+@click.option("--remove", is_flag=True, help="Remove the configuration again.")
+@click.option("--force", is_flag=True, help="Replace configuration that elfsig did not write.")
 @root_option
 def setup(
     key: str | None,
@@ -60,11 +66,12 @@ def setup(
     force: bool,
     root: Path,
 ) -> int:
-    """Write the configuration by which DKMS signs through elfsig.
+    """Configure DKMS to sign modules with elfsig.
 
-    Without --module, /etc/dkms/framework.conf.d/elfsig.conf: elfsig-sign-file takes the place of the
-    kernel's sign-file for every module. With --module, a POST_BUILD hook that /etc/dkms/NAME.conf links to:
-    it signs inside the compression. Key and certificate are tried first.
+    Without --module this writes /etc/dkms/framework.conf.d/elfsig.conf, which makes DKMS run
+    elfsig-sign-file instead of the kernel's sign-file for every module. With --module it writes a
+    POST_BUILD hook, and a link to it in /etc/dkms/NAME.conf; the hook signs inside the compression. Key and
+    certificate are tested first.
     """
     if remove:
         for path in dkms.remove(root):
@@ -73,10 +80,10 @@ def setup(
     if key is None or cert is None:
         raise UsageError("give --key and --cert")
     if cert.startswith("pkcs11:"):
-        raise UsageError("DKMS wants the certificate in a file: --cert FILE (the key may be in a token)")
+        raise UsageError("DKMS needs the certificate in a file: use --cert FILE (the key may be in a token)")
     if hash_name and not modules:
         raise UsageError(
-            "--hash goes with --module: else DKMS takes the hash from the kernel's configuration"
+            "--hash needs --module: without it, DKMS takes the hash from the kernel's configuration"
         )
     _try_out(key, cert)
     key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
@@ -84,44 +91,49 @@ def setup(
     wish = dkms.Wish(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
-    complain(
-        f"next: mokutil --import {_enrollable(cert)}, once; elfsig dkms resign for what is built already"
-    )
+    complain(f"next: run mokutil --import {_enrollable(cert)} once, and elfsig dkms resign for built modules")
     return 0
 
 
 def _enrollable(cert: str) -> str:
-    """The certificate as mokutil takes it: DER. How to come by that where it is PEM."""
+    """The certificate in DER, as mokutil needs it, or how to convert it."""
     with open(cert, "rb") as stream:
         if stream.read(1) == b"\x30":
             return cert
-    return f"MOK.der (made by openssl x509 -in {cert} -outform DER -out MOK.der)"
+    return f"MOK.der (create it with openssl x509 -in {cert} -outform DER -out MOK.der)"
 
 
 def _try_out(key: str, cert: str) -> None:
-    """Raises SigningError now for what would fail in every build: no key, another key's certificate."""
+    """Raises SigningError now for errors that would occur in every build, such as a wrong certificate."""
     for remark in getattr(open_signer(key, cert), "remarks", ()):
         complain(remark.text, cert, word="warning: ")
 
 
 def _executable(name: str) -> str:
-    """Where this elfsig's executable is: beside the one that runs, else in the PATH."""
+    """The path of an executable of this elfsig: next to the running one, else in PATH."""
     folders = (os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable))
     found = shutil.which(name, path=os.pathsep.join(folders)) or shutil.which(name)
     if found is None:
-        raise UsageError(f"{name} is not installed where DKMS could run it", code="not-installed")
+        raise UsageError(f"{name} is not installed: DKMS could not run it", code="not-installed")
     return os.path.abspath(found)
 
 
 @command.command("resign")
 @click.argument("modules", nargs=-1, metavar="[NAME[/VERSION]]...")
-@click.option("-k", "--kernel", "kernels", multiple=True, metavar="RELEASE", help="For this kernel alone.")
-@click.option("--key", metavar="KEY", help="Instead of the key that DKMS is configured with.")
-@click.option("--cert", metavar="CERT", help="Its certificate.")
-@click.option("--hash", "hash_name", metavar="HASH", help="Instead of the choice of each kernel.")
-@click.option("--force", is_flag=True, help="Sign again also what is signed by this key.")
-@click.option("--dry-run", is_flag=True, help="Do everything but write.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option(
+    "-k",
+    "--kernel",
+    "kernels",
+    multiple=True,
+    metavar="RELEASE",
+    help="Re-sign only modules for this kernel; repeatable.",
+)
+@click.option("--key", metavar="KEY", help="Use this key instead of the one DKMS is configured with.")
+@click.option("--cert", metavar="CERT", help="Use this certificate of the key.")
+@click.option("--hash", "hash_name", metavar="HASH", help="Use this hash instead of each kernel's own.")
+@click.option("--force", is_flag=True, help="Re-sign even modules that this key has already signed.")
+@click.option("--dry-run", is_flag=True, help="Do everything except writing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
 @root_option
 @click.pass_obj
 def resign(
@@ -136,15 +148,15 @@ def resign(
     quiet: bool,
     root: Path,
 ) -> int:
-    """Sign again what DKMS has built, and the copies of it that are installed.
+    """Re-sign the modules that DKMS has built, and their installed copies.
 
-    For after a change of keys: no module is built anew. The built and the installed copy stay the same
-    file, as dkms status wants them to be; old signatures are removed exactly.
+    Use it after a change of keys: modules are not rebuilt. The built and the installed copy stay
+    identical, as dkms status requires; exactly the bytes of the old signatures are removed.
     """
     chosen = hash_wished(hash_name).name if hash_name else None
     found = dkms.built(root, modules, kernels)
     if not found:
-        complain("DKMS has built nothing here (dkms status)")
+        complain("DKMS has not built any modules here (see dkms status)")
         return 0
 
     def every() -> Iterator[Done]:
@@ -155,20 +167,20 @@ def resign(
 
     code = report(every(), quiet)
     if not dry_run and code == 0:
-        complain("next: update-initramfs -u (or dracut -f) where the initramfs holds one of them")
+        complain("next: run update-initramfs -u (or dracut -f) if the initramfs contains one of them")
     return code
 
 
 def _resigned(
     group: list[Built], words: tuple[str, str], options: SignOptions, registry: Registry, dry: bool
 ) -> Iterator[Done]:
-    """The built modules first; then each installed copy of the same code gets the very same signature."""
+    """The built modules first; then each installed copy of the same code gets the same signature."""
     signer, format_ = open_signer(*words), registry.get("pkcs7")
     wanted = None if options.force else wish(format_, signer, options)
 
     def make(module: Module) -> Change:
         if wanted is not None and is_done(module, wanted):
-            return Change(None, "unchanged", "signed like this by this key already")
+            return Change(None, "unchanged", "already signed like this by this key")
         return sign_file(module, format_, signer, options, existing=Existing.REPLACE)
 
     output = Output(in_place=True, dry=dry)
@@ -180,14 +192,14 @@ def _resigned(
 
 
 def _like(path: Path, registry: Registry) -> Work:
-    """Give a copy the signed content of ``path``, where the code in it is the same; else leave it alone."""
+    """Replace a copy by the signed content of ``path`` if its code is the same; else leave it unchanged."""
     source = open_module(str(path), registry)
 
     def work(module: Module) -> Change:
         if module.bare != source.bare:
-            return Change(None, "unchanged", f"left alone: other code than in {path}")
+            return Change(None, "unchanged", f"left unchanged: its code differs from {path}")
         if module.content == source.content:
-            return Change(None, "unchanged", "the same as the built one")
+            return Change(None, "unchanged", "already the same as the built one")
         return Change(source.content, "signed", "now the same as the built one")
 
     return work

@@ -1,4 +1,4 @@
-"""``elfsig explain``: why a kernel refuses a module, step by step, and what to do."""
+"""``elfsig explain``: why a kernel refuses a module, step by step, and what to do about it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ from elfsig.verbs.verify.examine import Question
 @paths_argument("PATH|NAME...")
 @trust_options
 @kernel_options
-@click.option("--modarg", metavar="STRING", help="The signature is in this module argument (modsign=...).")
-@click.option("--this-machine", is_flag=True, help="Ask the running kernel's case: NAME is a module's name.")
-@click.option("--root", metavar="DIR", type=path_type, help="As --this-machine, for a system mounted at DIR.")
+@click.option("--modarg", metavar="STRING", help="Read the signature from a module argument (modsign=...).")
+@click.option(
+    "--this-machine", is_flag=True, help="Ask about the running kernel; NAME is the name of a module."
+)
+@click.option(
+    "--root", metavar="DIR", type=path_type, help="Like --this-machine, for the system mounted at DIR."
+)
 @machine_options
 @limit_option
 @click.pass_obj
@@ -51,15 +55,15 @@ def command(
     machine: Machine,
     limit: int,
 ) -> int:
-    """Walk through a kernel's own steps for each module, say where it stops and what to do.
+    """Go through a kernel's own steps for each module, and say where it stops and what to do about it.
 
-    Without --kernel the kernel is the one that the module's vermagic names. With --this-machine modules are
-    found by name, and the running kernel's settings and keys are looked up; --root does it for a mounted
-    system. Nothing else ever looks at the machine that elfsig runs on.
+    Without --kernel, the kernel is the one named in the module's vermagic. With --this-machine, modules are
+    found by name, and the settings and keys of the running kernel are used; with --root, those of a mounted
+    system. No other option looks at the machine that elfsig runs on.
     """
     if this_machine or root is not None:
         if modarg is not None:
-            raise UsageError("--modarg is for a kernel that no machine runs any more: name it with --kernel")
+            raise UsageError("--modarg is for kernels that no machine runs any more: name one with --kernel")
         return run(settings, paths, trust, keys, wish, root or "/", machine)
     question = question_of(wish, trust, keys, modarg)
     found, _ = entries(paths, False)
@@ -72,15 +76,15 @@ def command(
 
 
 def _hinted(entry: Entry) -> Entry:
-    """A file that is not there may be a module's name, for which a system has to be named."""
+    """Add to the error for a missing file what to do if its name is that of a module."""
     if entry.error is None or entry.error.code != "not-found" or os.sep in entry.path:
         return entry
-    text = "no such file; where it is a module's name, add --this-machine or --root DIR"
+    text = "no such file; if this is the name of a module, add --this-machine or --root DIR"
     return entry._replace(error=ReadError(text, code="not-found"))
 
 
 def _finisher(machine: Machine) -> Callable[[Examined], Result]:
-    """What is left of one file: the kernel's steps in words, or the file's object."""
+    """A function for one file: it gives the kernel's steps as text, or the file's JSON object."""
 
     def finish_one(found: Examined) -> Result:
         report, asked, fault = found.report, found.asked, found.fault

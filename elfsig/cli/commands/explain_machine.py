@@ -35,7 +35,7 @@ def run(
 ) -> int:
     """Explain each of ``names`` on the system below ``root``; the exit code. Raises UsageError."""
     if not Path(root).is_dir():
-        raise UsageError(f"{root}: no directory", code="no-root")
+        raise UsageError(f"{root}: not a directory", code="no-root")
     wanted = choose(wish.kernel).release if wish.kernel else None
     system = System(Path(root), wanted, live=Path(root) == Path("/"))
     given = [read_argument(text, True) for text in trust] + [read_argument(text, False) for text in keys]

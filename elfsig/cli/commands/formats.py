@@ -22,10 +22,10 @@ VERBS = ("show", "verify", "sign", "strip")
 @json_option
 @click.pass_obj
 def command(settings: Settings, machine: Machine) -> None:
-    """List the signature formats, in probing order, and where the knowledge of each comes from.
+    """List the signature formats, in the order in which they are tried, and what is known about each.
 
-    Basis: booted (real kernels were asked), original-code (their code was run), source (it was read),
-    tool-half (only the signing tool is known), recalled.
+    Basis: booted (tested on real kernels), original-code (the kernel's own code was run), source (the
+    kernel's source was read), tool-half (only the signing tool is known), recalled (not checked).
     """
     registry = settings.registry
     if machine.wanted:
@@ -52,7 +52,7 @@ def _row(each: Format) -> tuple[str, ...]:
 
 
 def formats_object(registry: Registry) -> dict[str, Any]:
-    """The registry as JSON values: ``formats`` in probing order, and the plug-ins that failed."""
+    """The registry as JSON values: ``formats`` in the order in which they are tried, and failed plug-ins."""
     return {
         "formats": [_format_object(each) for each in registry.formats],
         "plugin_failures": [{"name": each.name, "reason": each.reason} for each in registry.failures],

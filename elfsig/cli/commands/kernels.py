@@ -1,4 +1,4 @@
-"""``elfsig kernels``: the kernels whose answers are foretold, as a table; one of them in full."""
+"""``elfsig kernels``: the kernels that elfsig can simulate, as a table; or one of them in full."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "R
 @json_option
 @click.pass_obj
 def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
-    """List the kernels whose answers elfsig foretells; with KERNEL (an id or a release) all of one.
+    """List the kernels that elfsig can simulate; with KERNEL (an id or a release), show one in full.
 
-    A prediction ends with the signature check and that era's ELF checks in front of it: vermagic, symbols
-    and the rest of loading are not foreseen.
+    A simulation covers the signature check and the ELF checks before it. Later checks (vermagic, symbols
+    and so on) are not simulated.
 
-    Basis: booted (real kernels were asked), original-code (their code was run), source (it was read),
-    recalled.
+    Basis: booted (tested on real kernels), original-code (the kernel's own code was run), source (the
+    kernel's source was read), recalled (not checked).
     """
     if kernel == AUTO:
-        raise UsageError("auto needs a module: elfsig explain FILE --kernel auto")
+        raise UsageError("auto needs a module: use elfsig explain FILE --kernel auto")
     chosen = [choose(kernel).profile] if kernel is not None else list(PROFILES.values())
     rows = [row for row in chosen if row is not None]
     if machine.wanted:

@@ -1,4 +1,4 @@
-"""``elfsig list``: where signatures lie, in the look of ``readelf -SW``."""
+"""``elfsig list``: list signatures, in the style of ``readelf -SW``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from elfsig.verbs.verify.examine import Question
 
 
 class Style(NamedTuple):
-    """How lines are made. ``single``: one file, with readelf's heading and legend."""
+    """How to print. ``single``: one file, with a heading like readelf's and a legend."""
 
     machine: Machine
     only: str | None
@@ -45,13 +45,13 @@ class Style(NamedTuple):
 @machine_options
 @all_option
 @click.option(
-    "-H", "--with-path", "with_path", flag_value=True, default=None, help="Lead every line by the path."
+    "-H", "--with-path", "with_path", flag_value=True, default=None, help="Start every line with the path."
 )
-@click.option("-h", "--no-path", "with_path", flag_value=False, default=None, help="Leave the path out.")
+@click.option("-h", "--no-path", "with_path", flag_value=False, default=None, help="Omit the path.")
 @click.option(
-    "--only", metavar="WORD", help="Only what has this word: signed, unsigned, malformed, a format..."
+    "--only", metavar="WORD", help="Print only what matches WORD: signed, unsigned, a format, a hash..."
 )
-@click.option("--sections", is_flag=True, help="All sections, and which signatures cover each.")
+@click.option("--sections", is_flag=True, help="List all sections, and which signatures cover each.")
 @outside_options
 @jobs_option
 @limit_option
@@ -69,14 +69,14 @@ def command(
     jobs: int,
     limit: int,
 ) -> int:
-    """List the signatures of files, one line each; directories are walked for modules.
+    """List the signatures of files, one per line; directories are searched for modules.
 
-    Nothing is checked: see verify. WORD may be signed, unsigned, malformed, the id of a format, a hash, an
-    algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
+    Nothing is verified: see elfsig verify. WORD is one of signed, unsigned, malformed, the id of a format, a
+    hash, an algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
     """
     registry = settings.registry
     if sections and (only or detached or modarg):
-        raise UsageError("--sections is for all sections, and for what is in the file")
+        raise UsageError("--sections cannot be combined with --only, --detached or --modarg")
     found, single = entries(paths, all_files, settings.registry)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
@@ -94,7 +94,7 @@ def command(
 
 
 def _word(only: str | None, registry: Registry) -> str | None:
-    """The word of ``--only``; a format's alias stands for the format."""
+    """The word of ``--only``, the alias of a format replaced by its id."""
     if only is None:
         return None
     alias = {name: f.id for f in registry.formats for name in f.aliases}

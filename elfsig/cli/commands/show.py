@@ -21,7 +21,7 @@ from elfsig.verbs.verify.examine import Question
 
 
 class Look(NamedTuple):
-    """How a file is shown: fields, or the elements of its signatures."""
+    """How to show a file: its fields, or the elements of its signatures."""
 
     field: str | None
     nul: bool
@@ -33,13 +33,19 @@ class Look(NamedTuple):
 @click.command("show")
 @paths_argument("FILE...")
 @machine_options
-@click.option("-F", "--field", metavar="FIELD", help="Only the values of this field, one a line.")
-@click.option("-0", "--null", "nul", is_flag=True, help="NUL instead of newline, FIELD=VALUE.")
-@click.option("--asn1", is_flag=True, help="The ASN.1 of signatures, in the look of openssl asn1parse.")
-@click.option("--packets", is_flag=True, help="The OpenPGP packets, in the look of gpg --list-packets.")
+@click.option("-F", "--field", metavar="FIELD", help="Print only the values of this field, one per line.")
+@click.option("-0", "--null", "nul", is_flag=True, help="End each FIELD=VALUE with NUL instead of a newline.")
+@click.option("--asn1", is_flag=True, help="Print the ASN.1 of signatures, in openssl asn1parse style.")
+@click.option("--packets", is_flag=True, help="Print the OpenPGP packets, in gpg --list-packets style.")
 @click.option("--dump", is_flag=True, help="Each signature's elements, as its own encoding has them.")
-@click.option("--extract", "folder", type=path_type, metavar="DIR", help="Write every part to a file in DIR.")
-@click.option("--force", is_flag=True, help="With --extract: replace files that are there.")
+@click.option(
+    "--extract",
+    "folder",
+    type=path_type,
+    metavar="DIR",
+    help="Write every part of the signatures to a file in DIR.",
+)
+@click.option("--force", is_flag=True, help="With --extract: overwrite existing files.")
 @outside_options
 @limit_option
 @click.pass_obj
@@ -55,14 +61,16 @@ def command(
     limit: int,
     **look: bool | str | None,
 ) -> int:
-    """Show every field of every signature: modinfo's own first, then what modinfo hides.
+    """Show every field of every signature: modinfo's fields first, then what modinfo does not show.
 
-    Names, times and ids are the file's own claims: nothing is checked here. Directories are walked.
+    Names, times and ids are what the file claims: nothing is verified. Directories are searched for modules.
     """
     wish = Look(**look)  # type: ignore[arg-type]  # click's options are named as the fields
     _check(machine, wish, folder)
     if folder is not None and (detached or modarg):
-        raise UsageError("--extract takes apart what is in the file, and not --detached or --modarg")
+        raise UsageError(
+            "--extract works on signatures in the file: it cannot be combined with --detached or --modarg"
+        )
     question = Question(None, machine.wanted, False)
     found, single = entries(paths, False)
     outside = outside_of(detached, modarg, single)
@@ -87,7 +95,7 @@ def command(
 
 
 def _check(machine: Machine, wish: Look, folder: str | None) -> None:
-    """Raises UsageError for what cannot be had at once."""
+    """Raises UsageError for options that exclude each other."""
     wanted = (
         machine.wanted,
         wish.field is not None or wish.nul,
@@ -95,7 +103,9 @@ def _check(machine: Machine, wish: Look, folder: str | None) -> None:
         folder is not None,
     )
     if sum(wanted) > 1:
-        text = "one at a time: fields (-F, -0), elements (--asn1, --packets, --dump), parts (--extract), JSON"
+        text = (
+            "use only one of: fields (-F, -0), elements (--asn1, --packets, --dump), parts (--extract), JSON"
+        )
         raise UsageError(text)
 
 

@@ -32,7 +32,7 @@ def dumped(report: FileReport, registry: Registry, *, asn1: bool, packets: bool,
     ]
     if not found:
         what = "no signature's bytes" if report.signatures else "no signature"
-        complain(f"{what}, nothing to take apart", report.path, word="note: ")
+        complain(f"{what}, nothing to show", report.path, word="note: ")
     return "".join(f"{line}\n" for line in found)
 
 
@@ -73,13 +73,21 @@ def _own(sig: SignatureReport, registry: Registry) -> Iterable[str]:
 
 
 def _asn1(blob: bytes) -> Iterator[str]:
-    return lines(blob) if blob[:1] == b"\x30" else iter(["  no ASN.1: see its fields with show"])
+    return (
+        lines(blob)
+        if blob[:1] == b"\x30"
+        else iter(["  not ASN.1: use show without options to see its fields"])
+    )
 
 
 def _packets(blob: bytes) -> Iterator[str]:
     from elfsig.envelopes.openpgp.dump import lines
 
-    return lines(blob) if blob[0] & 0x80 else iter(["  no OpenPGP packets: see its fields with show"])
+    return (
+        lines(blob)
+        if blob[0] & 0x80
+        else iter(["  not OpenPGP packets: use show without options to see its fields"])
+    )
 
 
 def extract(
@@ -121,11 +129,11 @@ def _write(module: Module, stem: str, force: bool) -> None:
         return
     there = next((stem + p.suffix for p in taken.pieces if os.path.lexists(stem + p.suffix)), None)
     if there is not None and not force:
-        raise WriteError(f"{there} is there already; --force replaces it", code="exists")
+        raise WriteError(f"{there} already exists; --force overwrites it", code="exists")
     try:
         os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     except OSError as reason:
-        raise WriteError(f"no directory for {stem}: {(reason.strerror or '').lower()}") from None
+        raise WriteError(f"cannot create a directory for {stem}: {(reason.strerror or '').lower()}") from None
     for piece in taken.pieces:
         write_atomic(stem + piece.suffix, piece.data)
         click.echo(f"{visible(stem + piece.suffix)}: {piece.what}, {plural(len(piece.data), 'byte')}")

@@ -1,4 +1,4 @@
-"""``elfsig sign``: sign modules in any era's format."""
+"""``elfsig sign``: sign modules, in any format."""
 
 from __future__ import annotations
 
@@ -31,30 +31,34 @@ if TYPE_CHECKING:
 Work = Callable[[Module], Change]
 
 
-@click.command("sign", epilog="An encrypted key takes its passphrase from KBUILD_SIGN_PIN or the terminal.")
+@click.command(
+    "sign", epilog="The passphrase of an encrypted key is read from KBUILD_SIGN_PIN, or from the terminal."
+)
 @paths_argument()
-@click.option("--format", "format_id", type=format_type, help="What to make; see elfsig formats.")
+@click.option(
+    "--format", "format_id", type=format_type, help="Create a signature of this format; see elfsig formats."
+)
 @key_options
 @making_options
-@click.option("--replace", is_flag=True, help="First remove, exactly, all signatures that are there.")
-@click.option("--stack", is_flag=True, help="Sign on top of the signatures that are there.")
+@click.option("--replace", is_flag=True, help="Remove all existing signatures first.")
+@click.option("--stack", is_flag=True, help="Keep existing signatures, and add one after them.")
 @click.option(
     "--prepare", type=click.Path(), metavar="DIR",
-    help="Sign nothing: write to DIR what a service is to sign. Needs --cert.",
+    help="Do not sign: write to DIR what a signing service needs; needs --cert.",
 )  # fmt: skip
 @click.option(
     "--prepare-as", "form", type=click.Choice(["digest", "bytes"]), default="digest",
-    help="In --prepare: the digest to sign, or the bytes that the service hashes.",
+    help="With --prepare: write digests to sign, or the bytes that the service hashes.",
 )  # fmt: skip
 @click.option(
     "--attach", type=click.Path(), metavar="DIR",
-    help="Take signatures from DIR: raw values, or whole ones (.p7s), named like the modules.",
+    help="Attach signatures from DIR: raw values or complete ones (.p7s), named like the modules.",
 )  # fmt: skip
 @click.option(
     "--report", "report_file", type=click.Path(), metavar="FILE",
-    help="Write what was done to FILE, as JSON; an interrupted run goes on from it.",
+    help="Write what was done to FILE, as JSON; run again with it to continue.",
 )  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
 @jobs_option
 @limit_option
 @output_options
@@ -75,11 +79,11 @@ def command(
     attach: str | None,
     **how: Any,
 ) -> int:
-    """Sign modules: plain, or inside their gzip, xz or zstd compression.
+    """Sign modules, inside their gzip, xz or zstd compression if they have one.
 
-    In a directory, a module that bears such a signature by this key already is left alone (--force signs it
-    again), and signatures of others are replaced, exactly. A module that is named itself is refused
-    when it is signed, unless --replace or --stack says what is meant.
+    In directories, modules that already have such a signature by this key are left unchanged (--force signs
+    them again), and signatures by other keys are replaced. A signed module that is named itself is refused
+    unless --replace or --stack is given.
     """
     existing = existing_of(how["replace"], how["stack"])
     words = (format_id, key_words, options, existing, jobs, limit, quiet)
@@ -87,13 +91,13 @@ def command(
     if prepare is None and attach is None:
         return _sign(job, report_file, settings.argv)
     if report_file is not None:
-        raise UsageError("--report is for signing here")
+        raise UsageError("--report cannot be combined with --prepare or --attach")
 
     return run(job, prepare, attach, how["form"])
 
 
 def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
-    """Sign with a key that is at hand; the exit code."""
+    """Sign with the given key. Returns the exit code."""
     if job.format_id is None:
         raise click.UsageError("Missing option '--format'.")
     format_, options, output = job.registry.get(job.format_id), job.options, job.output
@@ -118,13 +122,13 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
 
 
 def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
-    """``make``, but for modules in directories that bear the very signature already."""
+    """``make``, except for modules in directories that already have this signature."""
     named = frozenset(job.paths)
 
     def work(module: Module) -> Change:
         found = wanted if module.path not in named else None
         if found is not None and is_done(module, found, beside_others=job.existing is Existing.STACK):
-            return Change(None, "unchanged", "signed like this by this key already")
+            return Change(None, "unchanged", "already signed like this by this key")
         return make(module)
 
     return work
@@ -145,12 +149,12 @@ def _journal(
     check: Callable[[Module], bool],
 ) -> Journal:
     if dry:
-        raise UsageError("--report and --dry-run exclude each other")
+        raise UsageError("--report and --dry-run cannot be combined")
     return Journal(path, asked_for, argv, is_done=check, again=again)
 
 
 def _journaled(make: Work, journal: Journal) -> Work:
-    """``make``, but for modules that an earlier run is done with; with a record of each."""
+    """``make``, except for modules that an earlier run finished; adds a record of each."""
 
     def work(module: Module) -> Change:
         return journal.known(module) or journal.entry(module, make(module))

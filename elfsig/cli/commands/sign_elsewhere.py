@@ -1,4 +1,4 @@
-"""``elfsig sign --prepare`` and ``--attach``: signing by a service that elfsig does not talk to."""
+"""``elfsig sign --prepare`` and ``--attach``: signing by a service that elfsig has no connection to."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def run(job: Job, to_prepare: str | None, to_attach: str | None, form: Form) -> int:
-    """The one of the two that is asked for; the exit code."""
+    """Do the one of the two that was requested. Returns the exit code."""
     if to_prepare is not None:
         return prepare(job, to_prepare, form)
     return attach(job, to_attach or "")
 
 
 def prepare(job: Job, folder: str, form: Form) -> int:
-    """Write what is to be signed, and the manifest, to ``folder``. Raises UsageError, SigningError."""
+    """Write the data to sign, and the manifest, to ``folder``. Raises UsageError, SigningError."""
     if job.format_id is None:
         raise UsageError("--prepare needs --format", code="format")
     format_ = job.registry.get(job.format_id)
@@ -52,7 +52,7 @@ def prepare(job: Job, folder: str, form: Form) -> int:
 
 
 def attach(job: Job, folder: str) -> int:
-    """Put the signatures in ``folder`` onto the modules. Raises UsageError, SigningError."""
+    """Attach the signatures in ``folder`` to the modules. Raises UsageError, SigningError."""
     answers = _answers(job, folder)
     wanted = _wish(answers, job)
 
@@ -60,7 +60,7 @@ def attach(job: Job, folder: str) -> int:
 
     def change(module: Module) -> Change:
         if wanted is not None and is_done(module, wanted, beside_others=job.existing is Existing.STACK):
-            return Change(None, "unchanged", "signed like this by this key already")
+            return Change(None, "unchanged", "already signed like this by this key")
         return answer_file(module, answers, existing=decide(module.path))
 
     return report(
@@ -69,9 +69,9 @@ def attach(job: Job, folder: str) -> int:
 
 
 def _answers(job: Job, folder: str) -> Answers:
-    """By the manifest, where there is one; else by the options alone."""
+    """From the manifest if there is one, else from the options."""
     if not os.path.isdir(folder):
-        raise UsageError(f"{folder}: no such directory of signatures", code="no-answers")
+        raise UsageError(f"{folder}: no such directory", code="no-answers")
     order = read_manifest(folder)
     half = public_half(job.key_words.certs) if job.key_words.certs else order.half if order else None
     if order is not None:
@@ -81,7 +81,7 @@ def _answers(job: Job, folder: str) -> Answers:
         force = job.options.force or order.options.force
         return Answers(folder, format_, order.options._replace(force=force), half, order, job.paths)
     if job.format_id is None:
-        raise UsageError(f"there is no manifest in {folder}: say what the signatures are with --format")
+        raise UsageError(f"there is no manifest in {folder}: name the format of the signatures with --format")
     return Answers(folder, job.registry.get(job.format_id), job.options, half, None, job.paths)
 
 

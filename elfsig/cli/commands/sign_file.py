@@ -1,7 +1,7 @@
 """``elfsig-sign-file``: the arguments and the output of the kernel's scripts/sign-file.
 
-For kbuild, DKMS and whatever else runs sign-file by path; also for Ubuntu's kmodsign (``-D``). Exit codes
-are those of the kernel's tool: 2 for a wrong command line, 1 for every failure.
+For kbuild, DKMS and other programs that run sign-file by path; also for Ubuntu's kmodsign (``-D``). Exit
+codes are those of the kernel's tool: 2 for a usage error, 1 for every other error.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Usage: {name} [-dDpk] <hash algo> <key> <x509> <module> [<dest>]
 
   -s  attach <raw sig>, a signature made elsewhere (CMS in DER)
   -p  also write the signature to <module>.p7s
-  -d  write the signature to <module>.p7s and leave the module alone
-  -D  write the whole trailer to <module>.p7s or <dest>, as kmodsign does
-  -k  name the signer by subject key id, not by issuer and serial number
+  -d  write the signature to <module>.p7s only
+  -D  write the complete trailer to <module>.p7s or <dest>, as kmodsign does
+  -k  identify the signer by subject key id, not by issuer and serial number
 
-Keys and certificates are PEM or DER. A passphrase comes from KBUILD_SIGN_PIN, else from the terminal.
+Keys and certificates are PEM or DER. A passphrase is read from KBUILD_SIGN_PIN, or from the terminal.
 """
 FLAGS = "dDpks"
 
@@ -42,7 +42,7 @@ COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zs
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command line that was understood: ``flags``, and the positional words by what they mean."""
+    """A parsed command line: ``flags``, and the positional arguments by meaning."""
 
     flags: frozenset[str]
     hash: str
@@ -54,12 +54,12 @@ class Order:
 
     @property
     def beside(self) -> str:
-        """Where a signature of its own goes."""
+        """The file for a detached signature."""
         return self.module + ".p7s"
 
 
 def parse(words: Sequence[str]) -> Order | None:
-    """The order in ``words``; None for a command line that the kernel's tool would refuse."""
+    """The parsed ``words``; None for a command line that the kernel's tool would refuse."""
     flags: set[str] = set()
     positional: list[str] = []
     rest = iter(words)
@@ -80,7 +80,7 @@ def parse(words: Sequence[str]) -> Order | None:
 
 
 def run(order: Order) -> None:
-    """Do what was ordered, with warnings on stderr. Raises ElfsigError."""
+    """Run the command, with warnings on stderr. Raises ElfsigError."""
     module = _read(order.module)
     _warn_about(module, order.module)
     blob = _signature(order, module)
@@ -95,12 +95,12 @@ def run(order: Order) -> None:
 
 
 def _read(path: str, *, pipes: bool = False) -> bytes:
-    """The file as it lies there; with ``pipes`` whatever comes. Raises ElfsigError that names it."""
+    """The content of the file; ``pipes``: also of a pipe. Raises ElfsigError that names the file."""
     wait = 0 if pipes else os.O_NONBLOCK
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait)) as stream:
             if not pipes and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise ReadError(f"{path}: is no regular file")
+                raise ReadError(f"{path}: not a regular file")
             return stream.read()
     except OSError as reason:
         raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
@@ -108,23 +108,23 @@ def _read(path: str, *, pipes: bool = False) -> bytes:
 
 def _warn_about(module: bytes, path: str) -> None:
     if module.endswith(MARKER):
-        _say(f"warning: {path} is already signed; kernels look at the outermost signature only, the new one")
+        _say(f"warning: {path} is already signed; kernels look only at the outermost signature, the new one")
     for magic, name in COMPRESSED.items():
         if module.startswith(magic):
             _say(
-                f"warning: {path} is compressed ({name}); no kernel finds a signature behind the compression"
+                f"warning: {path} is compressed ({name}); kernels find no signature after the compressed data"
             )
 
 
 def _signature(order: Order, module: bytes) -> bytes:
-    """The CMS for ``module``: made with the key, or read where it was made elsewhere. Raises ElfsigError."""
+    """The CMS for ``module``: created with the key, or read from a file. Raises ElfsigError."""
     if order.raw_signature is not None:
         return _foreign(order.raw_signature)
 
     signer = open_signer(order.key or "", order.x509)
     for remark in getattr(signer, "remarks", ()):
         _say(f"warning: {order.x509}: {remark.text}")
-    # As sign-file: whatever can be encoded is signed, also what no kernel verifies.
+    # Like sign-file: sign everything that can be encoded, even what no kernel verifies.
     options = SignOptions(hash=order.hash, keyid="k" in order.flags, force=True)
     return create(WholeFile().message(Image(module), None), signer, options)
 
@@ -134,7 +134,7 @@ def _foreign(path: str) -> bytes:
     try:
         read(blob)
     except ParseError as fault:
-        _say(f"warning: {path} is no CMS that kernels could read: {fault}")
+        _say(f"warning: {path} is not a CMS that kernels could read: {fault}")
     return blob
 
 
@@ -147,7 +147,7 @@ def _say(text: str) -> None:
 
 
 def status(words: Sequence[str], name: str) -> int:
-    """Exit code for a command line: 0 done, 1 failed, 2 not understood; with the words for it on stderr."""
+    """Run a command line. Returns the exit code: 0 done, 1 failed, 2 usage error; messages go to stderr."""
     order = parse(words)
     if order is None:
         sys.stderr.write(USAGE.format(name=name))

@@ -10,7 +10,7 @@ from elfsig.cli.commands.sign_file import USAGE, status
 @click.command(
     "sign-file",
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
-    help="Drop-in for the kernel's scripts/sign-file.\n\n\b\n"
+    help="Drop-in replacement for the kernel's scripts/sign-file.\n\n\b\n"
     + USAGE.format(name="elfsig sign-file").replace("\n\n", "\n\n\b\n"),
     add_help_option=True,
 )

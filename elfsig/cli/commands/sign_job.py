@@ -1,4 +1,4 @@
-"""What a run of ``elfsig sign`` was asked for, wherever the key is."""
+"""The parameters of a run of ``elfsig sign``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elfsig.registry import Registry
 
 
 class Job(NamedTuple):
-    """The command line's words; ``registry`` has the formats."""
+    """The options and arguments of the command line; ``registry`` has the formats."""
 
     paths: Sequence[str]
     output: Output
@@ -27,10 +27,10 @@ class Job(NamedTuple):
     quiet: bool
 
     def decision(self) -> Callable[[str], Existing]:
-        """What to do about signatures that a file has, by the file's path.
+        """What to do about existing signatures, by the path of the file.
 
-        In directories they are replaced unless told to stack; those of a file that is named itself are
-        replaced when told to.
+        In directories they are replaced, except with ``--stack``; in a file that is named itself, only with
+        ``--replace``.
         """
         named = frozenset(self.paths)
 
@@ -44,5 +44,5 @@ class Job(NamedTuple):
 def existing_of(replace: bool, stack: bool) -> Existing:
     """The meaning of ``--replace`` and ``--stack``. Raises UsageError for both."""
     if replace and stack:
-        raise UsageError("--replace and --stack exclude each other")
+        raise UsageError("--replace and --stack cannot be combined")
     return Existing.REPLACE if replace else Existing.STACK if stack else Existing.REFUSE

@@ -1,4 +1,4 @@
-"""``elfsig strip``: remove signatures, exactly."""
+"""``elfsig strip``: remove signatures, exactly the bytes that signing added."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from elfsig.verbs.edit.strip import strip_file
 
 @click.command("strip")
 @paths_argument()
-@click.option("--format", "format_id", type=format_type, help="Remove the signature of this format only.")
-@click.option("--all", "everything", is_flag=True, help="Remove every signature, not only the last one made.")
-@click.option("--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF.")
-@click.option("--force", is_flag=True, help="Go on where a signature that stays would no longer match.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option("--format", "format_id", type=format_type, help="Remove only the signature of this format.")
+@click.option("--all", "everything", is_flag=True, help="Remove every signature, not only the outermost one.")
+@click.option(
+    "--engine", type=click.Choice(["exact", "lief"]), default="exact", help="Choose what edits the ELF file."
+)
+@click.option("--force", is_flag=True, help="Remove it even if a remaining signature no longer matches then.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
 @jobs_option
 @limit_option
 @output_options
@@ -36,9 +38,9 @@ def command(
     quiet: bool,
     **how: Any,
 ) -> int:
-    """Remove the signature that was applied last, and nothing else: the outermost trailer, else a section.
+    """Remove the signature that was added last, and nothing else: the outermost trailer, else a section.
 
-    What was removed is said. A file without a signature stays as it is, and that is no error.
+    What was removed is printed. A file without a signature is left unchanged; this is not an error.
     """
     registry = settings.registry
     if how["format_id"] is not None:

@@ -1,4 +1,4 @@
-"""``elfsig tour``: run the main job on sample modules, and say what is seen."""
+"""``elfsig tour``: run the main commands on sample modules, with explanations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from elfsig.cli.tour_steps import Step, steps, unpack
 @click.command("tour")
 @click.pass_obj
 def command(settings: Settings) -> int:
-    """Show the main job on modules of five eras that ship with elfsig: list, verify, strip, sign.
+    """Demonstrate list, verify, strip and sign on modules from five generations of kernels.
 
-    Works in a temporary directory that is gone afterwards. The commands shown are those that are run.
-    Exit code 1 when one of them answers otherwise than it should.
+    The modules ship with elfsig. The commands are run as shown, in a temporary directory that is removed
+    afterwards. Exit code 1 if one of them has an unexpected result.
     """
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="elfsig-tour-") as work:
@@ -32,12 +32,12 @@ def command(settings: Settings) -> int:
     for problem in wrong:
         click.echo(problem, err=True)
     if not wrong:
-        click.echo("\nThat is the main job. elfsig --help lists the rest; README.md explains it.")
+        click.echo("\nThese are the main commands. elfsig --help lists all of them.")
     return int(bool(wrong))
 
 
 def _run(step: Step, folder: Path, color: bool) -> str | None:
-    """Run one step; what went otherwise than it should, None when nothing did."""
+    """Run one step. Returns what was not as expected, or None."""
     line = shlex.join(["elfsig", *step.arguments])
     click.secho(f"\n# {step.text}", fg="cyan", color=color)
     click.secho(f"$ {line}", bold=True, color=color)
@@ -50,6 +50,6 @@ def _run(step: Step, folder: Path, color: bool) -> str | None:
     if step.check is not None:
         sentence, holds = step.check
         if not holds(folder):
-            return f"{line}: it is not so that {sentence}"
+            return f"{line}: expected that {sentence}"
         click.echo(f"=> {sentence}.")
     return None

@@ -20,14 +20,14 @@ Callback = Callable[..., Any]
 
 
 class FormatType(click.types.StringParamType):
-    """The id or alias of a format. Only completion looks it up: who uses it does that anyway."""
+    """The id or alias of a format, in any case. Commands look it up in the registry; completion lists it."""
 
     name = "ID"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Formats whose id begins so, each with its title."""
+        """The formats whose id starts with ``incomplete``, with their titles."""
         from click.shell_completion import CompletionItem
 
         from elfsig.registry import load
@@ -42,12 +42,12 @@ class FormatType(click.types.StringParamType):
 format_type = FormatType()
 
 path_type = click.Path(readable=False)
-"""A path as it was typed. Whether it can be read is found out by who reads it: by default click ends the
-whole run, as wrong usage, for one file among many that may not be read."""
+"""A path as it was typed. Commands report unreadable files one by one; click would end the whole run with a
+usage error because of one such file among many."""
 
 
 def hash_wished(name: str) -> Hash:
-    """The hash that an option names. Raises UsageError naming the known ones."""
+    """The hash that an option names. Raises UsageError, which lists the known ones."""
     from elfsig.crypto.hashes import hash_named
     from elfsig.errors import SigningError
 
@@ -58,27 +58,29 @@ def hash_wished(name: str) -> Hash:
 
 
 class Machine(NamedTuple):
-    """What ``--json``, ``--jsonl`` and ``--reproducible`` ask for; ``form`` is None for people's text."""
+    """The values of ``--json``, ``--jsonl`` and ``--reproducible``; ``form`` is None for plain text."""
 
     form: Literal["json", "jsonl"] | None = None
     reproducible: bool = False
 
     @property
     def wanted(self) -> bool:
-        """Whether the answer is for a machine."""
+        """Whether the output is JSON."""
         return self.form is not None
 
 
 def machine_options(callback: Callback) -> Callback:
     """Adds ``--json --jsonl --reproducible``; the callback gets one argument ``machine``."""
 
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--jsonl", "as_jsonl", is_flag=True, help="One JSON object a line, streamed.")
-    @click.option("--reproducible", is_flag=True, help="Leave time, version and arguments out of the JSON.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option(
+        "--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object per line, as files are done."
+    )
+    @click.option("--reproducible", is_flag=True, help="Omit time, version and arguments from the JSON.")
     @wraps(callback)
     def wrapped(*args: Any, as_json: bool, as_jsonl: bool, reproducible: bool, **more: Any) -> Any:
         if as_json and as_jsonl:
-            raise UsageError("--json and --jsonl exclude each other")
+            raise UsageError("--json and --jsonl cannot be combined")
         form: Literal["json", "jsonl"] | None = "json" if as_json else "jsonl" if as_jsonl else None
         return callback(*args, machine=Machine(form, reproducible), **more)
 
@@ -86,10 +88,10 @@ def machine_options(callback: Callback) -> Callback:
 
 
 def json_option(callback: Callback) -> Callback:
-    """Adds ``--json --reproducible`` for commands that answer with one document; argument ``machine``."""
+    """Adds ``--json --reproducible`` to commands that print one document; argument ``machine``."""
 
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--reproducible", is_flag=True, help="Leave time, version and arguments out of the JSON.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option("--reproducible", is_flag=True, help="Omit time, version and arguments from the JSON.")
     @wraps(callback)
     def wrapped(*args: Any, as_json: bool, reproducible: bool, **more: Any) -> Any:
         return callback(*args, machine=Machine("json" if as_json else None, reproducible), **more)
@@ -98,14 +100,19 @@ def json_option(callback: Callback) -> Callback:
 
 
 def paths_argument(metavar: str = "PATH...") -> Callable[[Callback], Callback]:
-    """One or more paths of the file system, as str (undecodable bytes escaped by PEP 383)."""
+    """One or more file system paths, as str (undecodable bytes are escaped as in PEP 383)."""
     return click.argument("paths", nargs=-1, required=True, metavar=metavar, type=path_type)
 
 
 def jobs_option(callback: Callback) -> Callback:
-    """Adds ``--jobs N``: 0 stands for one per processor; argument ``jobs``."""
+    """Adds ``--jobs N``; 0 means one per processor; argument ``jobs``."""
     option = click.option(
-        "-j", "--jobs", type=click.IntRange(min=0), default=0, metavar="N", help="Work on N files at a time."
+        "-j",
+        "--jobs",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="Process N files in parallel (default: one per CPU).",
     )
     return option(callback)
 
@@ -113,13 +120,16 @@ def jobs_option(callback: Callback) -> Callback:
 def all_option(callback: Callback) -> Callback:
     """Adds ``--all``; argument ``all_files``."""
     option = click.option(
-        "--all", "all_files", is_flag=True, help="In directories, every file that is ELF or carries a marker."
+        "--all",
+        "all_files",
+        is_flag=True,
+        help="In directories, include every ELF file and every file with a signature marker.",
     )
     return option(callback)
 
 
 def limit_option(callback: Callback) -> Callback:
-    """Adds ``--max-size BYTES`` for files and what they decompress to; argument ``limit``."""
+    """Adds ``--max-size BYTES``, for files and for their decompressed content; argument ``limit``."""
     option = click.option(
         "--max-size",
         "limit",
@@ -127,13 +137,15 @@ def limit_option(callback: Callback) -> Callback:
         default=LIMIT,
         metavar="BYTES",
         show_default=True,
-        help="Largest file, and most that a compressed one may give.",
+        help="Maximum size, before and after decompression.",
     )
     return option(callback)
 
 
 def trust_options(callback: Callback) -> Callback:
     """Adds ``--trust SRC`` and ``--keys SRC``, both repeatable; arguments ``trust`` and ``keys``."""
-    trust = click.option("--trust", multiple=True, metavar="SRC", help="Keys that you vouch for.")
-    keys = click.option("--keys", multiple=True, metavar="SRC", help="Keys merely to be tried.")
+    trust = click.option("--trust", multiple=True, metavar="SRC", help="Trust the keys in SRC; repeatable.")
+    keys = click.option(
+        "--keys", multiple=True, metavar="SRC", help="Try the keys in SRC without trusting them; repeatable."
+    )
     return trust(keys(callback))

@@ -1,4 +1,4 @@
-"""Signatures that are given beside a module: ``--detached FILE``, ``--modarg STRING``."""
+"""Signatures that are not in the module: ``--detached FILE``, ``--modarg STRING``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def outside_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--detached FILE`` and ``--modarg STRING``."""
-    text = "The signature is in this module argument (modsign=...)."
+    """Adds ``--detached FILE`` and ``--modarg STRING``."""
+    text = "Read the signature from a module argument (modsign=...)."
     with_argument = click.option("--modarg", metavar="STRING", help=text)(command)
-    text = "The signature is in this file (.p7s...)."
+    text = "Read the signature from FILE (such as a .p7s)."
     return click.option("--detached", metavar="FILE", type=path_type, help=text)(with_argument)
 
 
 def outside_of(detached: str | None, modarg: str | None, single: bool) -> Outside | None:
-    """The signature given beside the one file that it is for. Raises UsageError, ReadError, ParseError."""
+    """The detached signature of the one file given. Raises UsageError, ReadError, ParseError."""
     if detached is None and modarg is None:
         return None
     if not single or (detached is not None and modarg is not None):
-        raise UsageError("--detached and --modarg give the one signature of one file")
+        raise UsageError("--detached and --modarg give one signature: use one of them, with exactly one FILE")
     from elfsig.opened.evidence import read
     from elfsig.verbs.verify.detached import from_argument, from_file
 

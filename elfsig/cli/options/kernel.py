@@ -1,4 +1,4 @@
-"""The options that describe a kernel: which one, how strict it runs, how it was built."""
+"""The options that describe a kernel: which one, in which mode it runs, how it was built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elfsig.errors import UsageError
 
 
 class KernelWish(NamedTuple):
-    """What the command line says of the kernel; ``kernel`` is None where it says nothing."""
+    """The kernel options of the command line; ``kernel`` is None if it was not given."""
 
     kernel: str | None = None
     enforce: bool = False
@@ -26,7 +26,7 @@ class KernelWish(NamedTuple):
 
     @property
     def only_modes(self) -> bool:
-        """Whether modes are given without a kernel that has them."""
+        """Whether modes were given without a kernel."""
         return self.kernel is None and self != KernelWish()
 
 
@@ -34,19 +34,31 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--kernel ID`` and the modes; the callback gets one argument ``wish``."""
 
     @click.option(
-        "--kernel", metavar="KERNEL", help="Foretell this kernel's answer: an id, a release, auto, an image."
+        "--kernel",
+        metavar="KERNEL",
+        help="Predict this kernel's response: an id, a release, an image, or auto.",
     )
-    @click.option("--enforce", is_flag=True, help="It demands signatures (module.sig_enforce=1).")
-    @click.option("--lockdown", is_flag=True, help="It is locked down (lockdown=integrity).")
     @click.option(
-        "--secure-boot", is_flag=True, help="UEFI Secure Boot is on: what that implies for this kernel."
+        "--enforce", is_flag=True, help="Assume that signatures are enforced (module.sig_enforce=1)."
     )
-    @click.option("--fips", is_flag=True, help="It runs in FIPS mode.")
-    @click.option("--all-modes", is_flag=True, help="Every mode that matters for this kernel.")
+    @click.option("--lockdown", is_flag=True, help="Assume lockdown (lockdown=integrity).")
     @click.option(
-        "--cmdline", metavar="FILE", type=path_type, help="Modes from a command line, grub.conf or dmesg."
+        "--secure-boot", is_flag=True, help="Assume UEFI Secure Boot, with what it implies for this kernel."
     )
-    @click.option("--config", metavar="FILE", type=path_type, help="How it was built (/boot/config-*).")
+    @click.option("--fips", is_flag=True, help="Assume FIPS mode.")
+    @click.option("--all-modes", is_flag=True, help="Predict every mode that makes a difference.")
+    @click.option(
+        "--cmdline",
+        metavar="FILE",
+        type=path_type,
+        help="Read modes from a kernel command line, grub.conf or dmesg.",
+    )
+    @click.option(
+        "--config",
+        metavar="FILE",
+        type=path_type,
+        help="Read the kernel configuration from FILE (/boot/config-*).",
+    )
     @wraps(callback)
     def wrapped(
         *args: Any,

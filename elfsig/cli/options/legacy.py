@@ -1,4 +1,4 @@
-"""Options that read the formats of the section eras otherwise than kernels did."""
+"""Options that read the section formats less strictly than kernels did."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ Variants = Callable[["Registry"], "Registry"]
 
 
 def legacy_options(callback: Callback) -> Callback:
-    """Adds ``--lenient --search-raw-rsa --decrypt-key``; the callback gets ``variants``, which changes a
-    registry as they ask."""
+    """Adds ``--lenient --search-raw-rsa --decrypt-key``; the callback gets ``variants``, which returns
+    a registry changed accordingly."""
 
     @click.option(
-        "--lenient", is_flag=True, help="Read OpenPGP packets as GnuPG does: armoured, or cut off at the end."
+        "--lenient", is_flag=True, help="Accept OpenPGP packets that GnuPG accepts: armoured, or truncated."
     )
     @click.option(
-        "--search-raw-rsa", is_flag=True, help="Try every way in which a bare RSA block could be meant."
+        "--search-raw-rsa", is_flag=True, help="Try every known interpretation of a bare RSA block."
     )
-    @click.option("--decrypt-key", metavar="gpg:KEYID", help="Open encrypted digests with this secret key.")
+    @click.option(
+        "--decrypt-key", metavar="gpg:KEYID", help="Decrypt encrypted digests with this secret key."
+    )
     @wraps(callback)
     def wrapped(*args: Any, lenient: bool, search_raw_rsa: bool, decrypt_key: str | None, **more: Any) -> Any:
         changes = _changes(lenient, search_raw_rsa, decrypt_key)
@@ -65,5 +67,5 @@ def _decrypter(text: str) -> Callable[[bytes], bytes]:
 
     signer = parse_key(text)
     if signer is None:
-        raise UsageError(f"--decrypt-key {text!r}: expected gpg:KEYID, GnuPG holds the secret key")
+        raise UsageError(f"--decrypt-key {text!r}: expected gpg:KEYID, a secret key in GnuPG")
     return signer.decrypt

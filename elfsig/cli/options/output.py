@@ -1,4 +1,4 @@
-"""The OUTPUT options of every editing command, and how what became of each file is told."""
+"""The output options of the editing commands, and the report of what was done to each file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from elfsig.verbs.edit.change import Done
 
 def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
-    ``output``. A command's own ``prepare`` is a directory for results like ``--output-dir``."""
+    ``output``. A command's own option ``--prepare DIR`` serves as ``--output-dir DIR``."""
 
     @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
     @click.option(
-        "--output-dir", type=click.Path(), metavar="DIR", help="Write results under DIR; the tree is kept."
+        "--output-dir",
+        type=click.Path(),
+        metavar="DIR",
+        help="Write results below DIR, keeping the layout of trees.",
     )
     @click.option("--in-place", is_flag=True, help="Replace each file, atomically.")
-    @click.option("--dry-run", is_flag=True, help="Do everything but write.")
+    @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
     @wraps(callback)
     def wrapped(
         *args: Any,
@@ -39,7 +42,8 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         elsewhere = more.get("prepare")
         if elsewhere is not None and (output_file, output_dir, in_place) != (None, None, False):
             raise UsageError(
-                "--prepare writes to its own directory: leave out the other output", code="output"
+                "--prepare writes to its own directory: leave out -o, --output-dir and --in-place",
+                code="output",
             )
         output = Output(output_file, elsewhere or output_dir, in_place, dry_run)
         code = callback(*args, output=output, **more)
@@ -51,9 +55,9 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def report(results: Iterable[Done], quiet: bool = False) -> int:
-    """One line per file: done on stdout, warnings and failures on stderr. Returns the exit code.
+    """Print one line per file: results on stdout, warnings and errors on stderr. Returns the exit code.
 
-    More than one file gets a summary on stderr.
+    For several files a summary follows on stderr.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()

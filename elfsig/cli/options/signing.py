@@ -1,4 +1,4 @@
-"""Options of the commands that make signatures: how one is to be made, and with which key."""
+"""Options of the commands that sign: how, and with which key."""
 
 from __future__ import annotations
 
@@ -26,30 +26,45 @@ Callback = Callable[..., Any]
 
 
 def making_options(callback: Callback) -> Callback:
-    """Adds what a format leaves to the user; the callback gets one argument ``options``."""
+    """Adds the options for what a format leaves open; the callback gets one argument ``options``."""
 
-    @click.option("--hash", "hash_name", metavar="HASH", help="Digest, such as sha256.")
-    @click.option("--coverage", metavar="ID", help="What is signed, where the format leaves a choice.")
+    @click.option("--hash", "hash_name", metavar="HASH", help="Sign with this hash, such as sha256.")
+    @click.option("--coverage", metavar="ID", help="Sign these bytes, where the format leaves a choice.")
     @click.option(
         "--for-kernel", metavar="K",
-        help="Choose hash and coverage for this kernel: id, release, image, configuration.",
+        help="Choose hash and coverage for this kernel: id, release, image, or configuration.",
     )  # fmt: skip
     @click.option(
         "--payload", metavar="NAME",
-        help="gkh: openpgp, raw-rsa, encrypted-digest. crypto-digsig: v1, v2.",
+        help="Choose the content: openpgp, raw-rsa, encrypted-digest (gkh); v1, v2 (crypto-digsig).",
     )  # fmt: skip
-    @click.option("--keyid", is_flag=True, help="Name the signer by subject key id (sign-file -k).")
-    @click.option("--packet-version", type=click.Choice(["3", "4"]), default="4", help="Of OpenPGP packets.")
-    @click.option("--section-name", metavar="NAME", help="Of the section, instead of the format's own.")
-    @click.option("--created", type=int, metavar="SECONDS", help="Signing time since 1970; now by default.")
+    @click.option("--keyid", is_flag=True, help="Identify the signer by subject key id (as sign-file -k).")
+    @click.option(
+        "--packet-version",
+        type=click.Choice(["3", "4"]),
+        default="4",
+        help="Set the version of OpenPGP packets.",
+    )
+    @click.option(
+        "--section-name", metavar="NAME", help="Name the section NAME instead of the format's default."
+    )
+    @click.option(
+        "--created",
+        type=int,
+        metavar="SECONDS",
+        help="Set the signing time, in seconds since 1970 (default: now).",
+    )
     @click.option(
         "--key-created", type=int, default=0, metavar="SECONDS",
-        help="When a PEM key was made: OpenPGP counts it into the key id.",
+        help="Set the creation time of a PEM key, which its OpenPGP key id depends on.",
     )  # fmt: skip
     @click.option(
-        "--engine", type=click.Choice(["exact", "lief"]), default="exact", help="What edits the ELF."
+        "--engine",
+        type=click.Choice(["exact", "lief"]),
+        default="exact",
+        help="Choose what edits the ELF file.",
     )
-    @click.option("--force", is_flag=True, help="Go on where elfsig would refuse for your good.")
+    @click.option("--force", is_flag=True, help="Override safety refusals.")
     @wraps(callback)
     def wrapped(
         *args: Any, hash_name: str | None, packet_version: str, for_kernel: str | None, **more: Any
@@ -64,7 +79,7 @@ def making_options(callback: Callback) -> Callback:
 
 
 def _hash(wish: str | None) -> str | None:
-    """elfsig's name of the hash that was asked for, with a warning where it is weak. Raises UsageError."""
+    """elfsig's name of the requested hash; warns if it is weak. Raises UsageError."""
     if wish is None:
         return None
     found = hash_wished(wish)
@@ -74,7 +89,7 @@ def _hash(wish: str | None) -> str | None:
 
 
 def _meant_for(options: SignOptions, kernel: str) -> SignOptions:
-    """``options`` for a kernel: what that does not settle is chosen for each format (kernels.suits)."""
+    """``options`` for a kernel: what it leaves open is chosen for each format (kernels.suits)."""
     found = target(kernel)
     return options._replace(kernel=found.profile, hash=options.hash or found.hash)
 
@@ -83,8 +98,8 @@ _PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_create
 
 
 class KeyWords(NamedTuple):
-    """What was said of keys: ``--key`` and ``--cert``, where the public half of an ephemeral key goes, or the
-    program that signs. ``at_a_time`` bounds the operations of a token or program."""
+    """The key options: ``--key`` and ``--cert``, the file for the public half of an ephemeral key, or the
+    program that signs. ``at_a_time``: how many operations a token or program may do in parallel."""
 
     keys: tuple[str, ...]
     certs: tuple[str, ...]
@@ -105,7 +120,7 @@ class KeyWords(NamedTuple):
         if self.command is not None:
             return [self._bounded(_program(self.command, self.certs))] * len(formats)
         if len(self.keys) not in (1, len(formats)):
-            text = f"{len(self.keys)} keys for {len(formats)} formats: give one for all, or one for each"
+            text = f"{len(self.keys)} keys for {len(formats)} formats: give one key for all, or one for each"
             raise UsageError(text, code="keys")
         opened = [self._bounded(signer) for signer in _opened(self.keys, self.certs)]
         each = opened * len(formats) if len(opened) == 1 else opened
@@ -124,22 +139,30 @@ def key_options(callback: Callback) -> Callback:
     ``key_words``."""
 
     @click.option(
-        "--key", "keys", multiple=True, metavar="KEY", help="Private key: file, pkcs11: URI, or gpg:KEYID."
+        "--key",
+        "keys",
+        multiple=True,
+        metavar="KEY",
+        help="Sign with this private key: a file, pkcs11: URI, or gpg:KEYID.",
     )
     @click.option(
-        "--cert", "certs", multiple=True, metavar="CERT", help="Its certificate, if not in the same place."
+        "--cert",
+        "certs",
+        multiple=True,
+        metavar="CERT",
+        help="Read the certificate of the key from CERT, if it is not stored with the key.",
     )
     @click.option(
         "--signer-command", "program", metavar="CMD",
-        help="Have CMD sign: digest on stdin, {hash} in its words, signature on stdout. Needs --cert.",
+        help="Sign with CMD: digest on stdin, {hash} in its arguments, signature on stdout; needs --cert.",
     )  # fmt: skip
     @click.option(
         "--token-jobs", "at_a_time", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
-        help="Operations at a time of a token or CMD.",
+        help="Run N operations of a token or CMD in parallel.",
     )  # fmt: skip
     @click.option(
         "--ephemeral", type=click.Path(), metavar="FILE",
-        help="Make a key for this run alone; its certificate or public key goes to FILE.",
+        help="Generate a key for this run only, and write its certificate or public key to FILE.",
     )  # fmt: skip
     @wraps(callback)
     def wrapped(
@@ -153,9 +176,7 @@ def key_options(callback: Callback) -> Callback:
     ) -> Any:
         ways = (bool(keys), ephemeral is not None, program is not None, *map(bool, map(more.get, LATER)))
         if sum(ways) != 1 or (ephemeral is not None and certs):
-            text = (
-                "say who signs, in one way: --key (and --cert), --ephemeral, or --signer-command with --cert"
-            )
+            text = "use exactly one of --key (with --cert), --ephemeral, and --signer-command (with --cert)"
             raise UsageError(text, code="keys")
         words = KeyWords(keys, certs, ephemeral, program, at_a_time)
         return callback(*args, key_words=words, **more)
@@ -164,17 +185,18 @@ def key_options(callback: Callback) -> Callback:
 
 
 LATER = ("prepare", "attach")
-"""Arguments of commands by which somebody else signs, elsewhere and later."""
+"""Arguments of commands for signing elsewhere: then no key is needed."""
 
 
 def _refuse_nameless(format_: Format, signer: Signer | PacketSigner) -> None:
-    """Raises SigningError, once and not for every file, where a certificate is wanted that is not there."""
+    """Raises SigningError, once for all files, if the format needs a certificate and there is none."""
     if not names_certificate(format_) or getattr(signer, "certificate", None) is not None:
         return
-    what = "give the one of this key with --cert"
-    if not isinstance(signer, Signer):
-        what = "a key of GnuPG's has none"
-    raise SigningError(f"{format_.id} names its signer by certificate: {what}", code="no-certificate")
+    if isinstance(signer, Signer):
+        what = "needs the signer's certificate: pass it with --cert"
+    else:
+        what = "needs a signer with a certificate, which a GnuPG key does not have"
+    raise SigningError(f"{format_.id} {what}", code="no-certificate")
 
 
 def _program(command: str, certs: tuple[str, ...]) -> Signer:
@@ -184,9 +206,11 @@ def _program(command: str, certs: tuple[str, ...]) -> Signer:
 
 
 def public_half(certs: tuple[str, ...]) -> PublicHalf:
-    """The public half of a key that is elsewhere: ``--cert``, once. Raises UsageError, SigningError."""
+    """The public half of a key that is not at hand, from ``--cert``. Raises UsageError, SigningError."""
     if len(certs) != 1:
-        raise UsageError("a key that is elsewhere needs its certificate: --cert, once", code="keys")
+        raise UsageError(
+            "signing elsewhere needs the signer's certificate: pass exactly one --cert", code="keys"
+        )
     return read_public(read_file(certs[0]), certs[0])
 
 
@@ -198,14 +222,16 @@ def _opened(keys: tuple[str, ...], certs: tuple[str, ...]) -> list[Signer | Pack
     unused = set(certs)
     signers = [_warned(_with_its_certificate(key, certs, unused, ask), key) for key in keys]
     if unused:
-        raise UsageError(f"{sorted(unused)[0]}: a certificate of none of the keys", code="keys")
+        raise UsageError(
+            f"{sorted(unused)[0]}: this certificate does not belong to any of the keys", code="keys"
+        )
     return signers
 
 
 def _with_its_certificate(
     key: str, certs: tuple[str, ...], unused: set[str], ask: Callable[[str], bytes]
 ) -> Signer | PacketSigner:
-    """The signer of ``key`` with that of ``certs`` which is its own, if there is one among them."""
+    """The signer of ``key``, with its certificate if that is among ``certs``."""
     signer = open_signer(key, ask=ask)
     for cert in certs if isinstance(signer, Signer) else ():
         try:
@@ -225,9 +251,9 @@ def _warned(signer: Signer | PacketSigner, name: str) -> Signer | PacketSigner:
 
 
 def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: bool) -> Signer:
-    """A key of this process alone; its public half is written before anything is signed with it."""
+    """A key that only this process has. Its public half is written before anything is signed with it."""
     if len(formats) != 1:
-        raise UsageError("--ephemeral makes one key, for one format", code="keys")
+        raise UsageError("--ephemeral generates one key, so it works with one format only", code="keys")
     if not options.force:
         ephemeral.refuse_existing(path)
     signer = ephemeral.make(formats[0], options)
@@ -238,10 +264,9 @@ def _ephemeral(path: str, formats: Sequence[Format], options: SignOptions, dry: 
 
 
 def jobs_for(jobs: int, signers: Sequence[Signer | PacketSigner]) -> int:
-    """How many files to work on at a time.
+    """How many files to process in parallel.
 
-    Where an agent may ask for a passphrase, one unless told otherwise; with a token or a program, never more
-    than ``--token-jobs``.
+    By default one if an agent may ask for a passphrase; with a token or a program, at most ``--token-jobs``.
     """
     bounds: list[int] = [signer.jobs for signer in signers if hasattr(signer, "jobs")]
     if not bounds:

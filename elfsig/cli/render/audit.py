@@ -1,4 +1,4 @@
-"""How an audit is told: grouped for people, JSON, JUnit XML and SARIF for CI systems."""
+"""The output of ``audit``: text grouped by rule, JSON, and JUnit XML and SARIF for CI systems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def lines(outcome: Outcome, color: bool) -> Iterator[str]:
-    """The broken rules with their files, the table of signers, and the word."""
+    """The violated rules with their files, the table of signers, and the result."""
     for rule, faults in outcome.by_rule().items():
         concerned = len({each.path for each in faults})
         head = f"{rule}: {plural(concerned, 'module')}, {RULES[rule].title}"
@@ -49,20 +49,20 @@ def verdict(outcome: Outcome) -> str:
         return f"passed: {plural(outcome.files, 'module')}"
     missing = {fault.path for fault in outcome.faults if fault.rule == "missing"}
     concerned = len({fault.path for fault in outcome.faults} - missing)
-    rest = "; not all that was expected is there" if missing else ""
+    rest = "; expected modules are missing" if missing else ""
     faults, modules = plural(len(outcome.faults), "fault"), plural(outcome.files, "module")
     return f"FAILED: {faults} in {concerned} of {modules}{rest}"
 
 
 def would_be_refused(outcome: Outcome, in_use: int) -> str:
-    """The answer to an administrator's question before enforcement is switched on. A module in use of which
-    there is no file, or none that can be read, is counted as neither."""
+    """How many modules in use would be refused if signatures were enforced. Modules without a readable file
+    are counted separately."""
     named = {rule: {module_name(f.path) for f in faults} for rule, faults in outcome.by_rule().items()}
     refused = set().union(
         *(names for rule, names in named.items() if RULES[rule].refused or rule == "kernel")
     )
     open_ = (named.get("missing", set()) | named.get("unreadable", set())) - refused
-    rest = f"; of {len(open_)} there is no file here to tell by" if open_ else ""
+    rest = f"; unknown for {len(open_)}, whose files are missing or unreadable" if open_ else ""
     return f"{len(refused)} of {in_use} modules in use would be refused if signatures were enforced{rest}"
 
 
@@ -80,7 +80,7 @@ def audit_object(outcome: Outcome) -> Json:
 
 
 def file_objects(outcome: Outcome, results: Sequence[Audited]) -> Iterator[Json]:
-    """What is said of each file, those that are missing last: the lines of ``--jsonl``."""
+    """The faults of each file, missing files last: the lines of ``--jsonl``."""
     faults: dict[str, list[Fault]] = {each.path: [] for each in results}
     for fault in outcome.faults:
         faults.setdefault(fault.path, []).append(fault)
@@ -109,8 +109,8 @@ def _fault_object(fault: Fault) -> Json:
 
 
 def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
-    """One test case a module, named by its path; what is wrong with it is its failure. Names are escaped, as
-    XML 1.0 cannot hold them all."""
+    """One test case per module, named by its path; its faults are the failure. Names are escaped, since XML
+    1.0 cannot represent all of them."""
     from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
     by_path: dict[str, list[Fault]] = {each.path: [] for each in results}
@@ -136,7 +136,7 @@ def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
 
 
 def sarif(outcome: Outcome) -> Json:
-    """A log in SARIF 2.1.0 (OASIS) with one run; rules that were broken, and a result for each fault."""
+    """A log in SARIF 2.1.0 (OASIS) with one run: the violated rules, and a result for each fault."""
     used = list(outcome.by_rule())
     driver = {
         "name": "elfsig",
@@ -177,5 +177,5 @@ def _sarif_result(fault: Fault, index: int) -> Json:
 
 
 def _uri(path: str) -> str:
-    """Relative where the path is, else a file URI (RFC 8089); any bytes, percent-encoded."""
+    """A relative reference for a relative path, else a file URI (RFC 8089); percent-encoded."""
     return ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))

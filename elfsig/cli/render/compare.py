@@ -13,14 +13,14 @@ from elfsig.model.json_form import SCHEMA_VERSION, plain, readable, remark_objec
 from elfsig.verbs.inspect.compare import ComparedFile, Comparison, Profile
 
 MOST = 20
-"""Lines for one sort of difference; JSON has them all."""
+"""Lines printed for one kind of difference; JSON has all of them."""
 
 FEW = 8
-"""Sections that are named for one coverage."""
+"""Sections named for one coverage."""
 
 TITLES = {
-    Weight.LOADED: "What is loaded:",
-    Weight.UNLOADED: "What is not loaded:",
+    Weight.LOADED: "Loaded content:",
+    Weight.UNLOADED: "Content that is not loaded:",
     Weight.LAYOUT: "Layout only:",
 }
 
@@ -64,11 +64,11 @@ def _profile(each: Profile) -> tuple[str, ...]:
         where += f" and {len(each.sections) - FEW} more"
     if each.offset is not None:
         where = f"first at {each.offset:#x}"
-    return (each.coverage, *sizes, f"different: {where or 'its sections stand in another order'}")
+    return (each.coverage, *sizes, f"different: {where or 'the order of its sections'}")
 
 
 def _table(found: Sequence[Difference], totals: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    """One line for each difference; of a sort that there are many of, the first."""
+    """One line for each difference, up to MOST of each kind."""
     for kind in dict.fromkeys(each.kind for each in found):
         here = [each for each in found if each.kind == kind]
         for each in here[:MOST]:
@@ -76,11 +76,11 @@ def _table(found: Sequence[Difference], totals: Mapping[str, int]) -> Iterator[t
         rest = len(here) - MOST
         if rest > 0:
             more = " or more" if totals.get(kind, 0) > sum(d.kind == kind for d in found) else ""
-            yield (kind, "...", "", f"{rest}{more} besides, --json tells")
+            yield (kind, "...", "", f"{rest}{more} not shown, see --json")
 
 
 def _words(each: Difference) -> str:
-    """What there was and what there is."""
+    """The old and the new value."""
     if each.kind == "section":
         return _sizes(each)
     at = f"at {each.offset:#x}: " if each.offset is not None else ""
@@ -105,7 +105,7 @@ def _value(value: str | int) -> str:
 
 
 def comparison_object(found: Comparison, path: str | None) -> dict[str, Any]:
-    """One entry of ``comparisons``; ``path`` is the relative path where trees are compared."""
+    """One entry of ``comparisons``; ``path`` is the relative path if trees are compared."""
     return {
         **bare_object(path),
         "a": _side_object(found.a),
@@ -122,7 +122,7 @@ def comparison_object(found: Comparison, path: str | None) -> dict[str, Any]:
 
 
 def bare_object(path: str | None) -> dict[str, Any]:
-    """The keys of every comparison, with nothing in them yet."""
+    """The members of every comparison, empty."""
     names = ("a", "b", "conclusion", "text", "error")
     return {
         "schema_version": SCHEMA_VERSION,

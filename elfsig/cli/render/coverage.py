@@ -1,4 +1,4 @@
-"""The text and the JSON of ``coverage``: a strip, the classes in all, and a table of the file's parts."""
+"""The text and the JSON of ``coverage``: a strip, the totals by kind, and a table of the file's parts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ LETTERS = {Kind.VERBATIM: "#", Kind.SIGNATURE: "S", Kind.DERIVED: "+", Kind.STEE
 PAINT = {Kind.VERBATIM: "34", Kind.SIGNATURE: "1", Kind.DERIVED: "36", Kind.STEERING: "35", Kind.OPEN: "33"}
 
 MEANINGS = {
-    Kind.VERBATIM: "hashed as it stands: any change breaks the signature",
+    Kind.VERBATIM: "hashed as is: any change breaks the signature",
     Kind.SIGNATURE: "the signature itself",
-    Kind.DERIVED: "decides a computed part of what is hashed",
-    Kind.STEERING: "decides what is hashed, or where it is found",
-    Kind.OPEN: "not covered: any change goes unnoticed",
+    Kind.DERIVED: "determines a computed part of what is hashed",
+    Kind.STEERING: "determines what is hashed, or where it is found",
+    Kind.OPEN: "not covered: no change is noticed",
 }
 
 HOW_KNOWN = {
-    Basis.VERIFIED: "under which it matches a key",
-    Basis.HASH16: "which the 16 bits of the hash in it fit",
+    Basis.VERIFIED: "with which it matches a key",
+    Basis.HASH16: "which matches the 16 bits of the hash in it",
     Basis.ONLY: "the only one of its format",
-    Basis.ASSUMED: "assumed: {others} would do as well, a key decides",
-    Basis.ASKED: "as asked for",
+    Basis.ASSUMED: "assumed: {others} is possible too; a key with --trust decides",
+    Basis.ASKED: "as requested",
 }
 
 COLUMNS, ROWS = 64, 16
-"""Characters a line of the strip, and lines at most."""
+"""Characters per line of the strip, and maximum number of lines."""
 
 
 def share(some: int, whole: int) -> str:
@@ -62,7 +62,7 @@ def text(cover: Cover, proof: Proof | None, color: bool) -> Iterator[str]:
     """The lines for one map."""
     yield heading(cover)
     if cover.message is None:
-        yield f"  nothing is known to be covered: {visible(cover.fault or '')}"
+        yield f"  coverage unknown: {visible(cover.fault or '')}"
         return
     yield ""
     yield from strip(cover.kinds, color)
@@ -77,17 +77,17 @@ def text(cover: Cover, proof: Proof | None, color: bool) -> Iterator[str]:
 
 
 def strip(kinds: Map, color: bool) -> Iterator[str]:
-    """The file from its first to its last byte: a character for as many bytes as that takes."""
+    """The file from first to last byte; each character stands for a number of bytes."""
     step = scale(kinds.size, COLUMNS * ROWS)
     for start in range(0, kinds.size, step * COLUMNS):
         end = min(start + step * COLUMNS, kinds.size)
         row = [_letter(kinds, at, min(at + step, end)) for at in range(start, end, step)]
         yield f"  {start:08x} {_painted(row, color)}"
-    yield f"  a character is {plural(step, 'byte')}"
+    yield f"  each character is {plural(step, 'byte')}"
 
 
 def scale(size: int, cells: int) -> int:
-    """Bytes a cell, a power of two, so that ``size`` bytes take at most so many cells."""
+    """Bytes per cell, a power of two, so that ``size`` bytes take at most ``cells`` cells."""
     step = 1
     while step * cells < size:
         step *= 2
@@ -95,7 +95,7 @@ def scale(size: int, cells: int) -> int:
 
 
 def _letter(kinds: Map, start: int, end: int) -> Kind:
-    """What most of the bytes are."""
+    """The kind of most of the bytes."""
     counts = kinds.counts(start, end)
     return max(counts, key=lambda kind: counts[kind])
 
@@ -125,7 +125,7 @@ def _table(parts: Sequence[Part]) -> Iterator[tuple[str, ...]]:
 
 
 def _together(parts: Sequence[Part]) -> Part:
-    """Several parts as one, without a place of its own."""
+    """Several parts as one, without an offset."""
     counts: dict[Kind, int] = {}
     for part in parts:
         for kind, size in part.counts.items():
@@ -142,15 +142,19 @@ def _row(part: Part, name: str) -> tuple[str, ...]:
 
 
 def _entry(entry: Mapping[Kind, int]) -> str:
-    """How many bytes of the section's own header entry decide something."""
+    """How many bytes of the section's header entry affect the hash."""
     size = sum(entry.values())
     return f"{size - entry.get(Kind.OPEN, 0)} of {size}" if size else ""
 
 
 def proof_lines(proof: Proof) -> Iterator[str]:
-    """What changing bytes gave."""
+    """The result of changing bytes."""
     tried = sum(count.tried for count in proof.counts.values())
-    how = "verified again" if proof.keyed else "the messages compared (no key fits: give one with --trust)"
+    how = (
+        "verified again"
+        if proof.keyed
+        else "the hashed bytes compared (no key matches: pass one with --trust)"
+    )
     yield f"  proof: {plural(tried, 'byte')} changed one at a time, {how} (seed {proof.seed})"
     rows = []
     for kind in KINDS:
@@ -159,7 +163,7 @@ def proof_lines(proof: Proof) -> Iterator[str]:
             rows.append((kind.value, f"{count.tried} changed", f"{count.changed} changed the message", good))
     yield aligned(rows, "    ") if rows else ""
     for trial in proof.against:
-        yield f"    NOT SO at {_contradiction(trial)}"
+        yield f"    WRONG at {_contradiction(trial)}"
     yield f"  the map and the verifier {'agree' if proof.holds else 'DISAGREE: please report it'}"
 
 
@@ -217,7 +221,7 @@ def _part_object(part: Part) -> dict[str, Any]:
 
 
 def proof_object(proof: Proof) -> dict[str, Any]:
-    """What changing bytes gave."""
+    """The result of changing bytes."""
     return {
         "seed": proof.seed,
         "verified": proof.keyed,

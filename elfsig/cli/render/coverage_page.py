@@ -1,4 +1,4 @@
-"""The page of ``coverage``: one HTML file that loads nothing, for screens light and dark, and for paper."""
+"""The HTML page of ``coverage``: self-contained, for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elfsig.verbs.inspect.bytemap import KINDS, Kind, Part
 from elfsig.verbs.inspect.cover import Cover
 from elfsig.verbs.inspect.prove import Proof
 
-IDLE = "Point at the picture or at a line of the table: the name of what is there appears here."
+IDLE = "Point at the map or at a row of the table to see its name here."
 
 
 def page(module: Module, covers: Sequence[Cover], proofs: Sequence[Proof | None]) -> str:
@@ -32,13 +32,13 @@ def page(module: Module, covers: Sequence[Cover], proofs: Sequence[Proof | None]
         name=name,
         style=coverage_svg.style(),
         facts="".join(_facts(module)),
-        maps=coverage_defs() + (maps or "<p>No trace of a signature: nothing of this file is protected.</p>"),
-        footer=f"Drawn by elfsig {escape(__version__)} from the bytes that are hashed.",
+        maps=coverage_defs() + (maps or "<p>No signature: nothing in this file is protected.</p>"),
+        footer=f"Computed by elfsig {escape(__version__)} from the bytes that are hashed.",
     )
 
 
 def coverage_defs() -> str:
-    """The patterns that all pictures of a page share."""
+    """The fill patterns that all maps of a page share."""
     hidden = '<svg width="0" height="0" style="position:absolute" aria-hidden="true">'
     return f"{hidden}{coverage_svg.PATTERNS}</svg>"
 
@@ -58,7 +58,7 @@ def _section(cover: Cover, proof: Proof | None) -> str:
     parts = [f'<section class="signature-map"><h2>{escape(heading(cover))}</h2>']
     parts += _warnings(cover)
     if cover.message is None:
-        parts.append(f"<p>Nothing is known to be covered: {escape(visible(cover.fault or ''))}</p></section>")
+        parts.append(f"<p>Coverage unknown: {escape(visible(cover.fault or ''))}</p></section>")
         return "".join(parts)
     counts, size = cover.kinds.counts(), cover.kinds.size
     drawn, height = coverage_svg.figure(cover)
@@ -80,7 +80,7 @@ def _section(cover: Cover, proof: Proof | None) -> str:
 
 
 def _warnings(cover: Cover) -> Iterator[str]:
-    """What keeps the map from being a promise."""
+    """Reasons why the map may not hold."""
     sig = cover.signature
     if sig is not None and sig.verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
         reason = f": {sig.reason}" if sig.reason else ""

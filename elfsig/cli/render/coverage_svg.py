@@ -1,5 +1,5 @@
-"""The picture of ``coverage``: the file from its first to its last byte, in rows, as SVG that needs nothing
-else. What a class is can be told without its colour: derived is hatched, steering dotted."""
+"""The map of ``coverage`` as SVG: the file from first to last byte, in rows. Kinds can be distinguished
+without colour: derived is hatched, steering is dotted."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.inspect.cover import Cover
 
 COLUMNS, ROWS = 128, 32
-"""Cells a row, and rows at most."""
+"""Cells per row, and maximum number of rows."""
 
 LEFT, WIDTH, RIGHT = 72, 1000, 8
 BAND, NAMES, STEP = 12, 11, 26
-"""Height of the cells, of the names below them, and of a whole row."""
+"""Height of the cells, of the names below them, and of a complete row."""
 
 LEVELS = 6
-"""A cell with bytes of several kinds is divided at so many heights."""
+"""A cell with bytes of several kinds is divided into this many levels."""
 
 LETTER = 5.3
-"""Width of a small letter: a name that does not fit its section is left to the table."""
+"""Width of a small letter: a name that does not fit into its section is only in the table."""
 
 FILL = {
     Kind.VERBATIM: "#1f5fa8", Kind.SIGNATURE: "#1d1d1f", Kind.DERIVED: "#7db2e0", Kind.STEERING: "#c9b6ea",
     Kind.OPEN: "#f6bd72",
 }  # fmt: skip
-"""For programs that know no style sheets; the style sheet has the same."""
+"""For programs that ignore style sheets; the style sheet has the same colours."""
 
 PATTERNS = (
     '<defs><pattern id="hatched" width="4" height="4" patternUnits="userSpaceOnUse">'
@@ -63,7 +63,7 @@ def style() -> str:
 
 
 def document(module: Module, covers: Sequence[Cover]) -> str:
-    """An SVG file with the maps one below the other."""
+    """An SVG file with one map below the other."""
     body, y = [], 8
     for cover in covers:
         drawn, height = figure(cover)
@@ -86,7 +86,7 @@ def document(module: Module, covers: Sequence[Cover]) -> str:
 def figure(cover: Cover) -> tuple[str, int]:
     """The map and its legend, without a heading; and its height."""
     if cover.message is None:
-        words = f"nothing is known to be covered: {visible(cover.fault or '')}"
+        words = f"coverage unknown: {visible(cover.fault or '')}"
         return f'<text class="note" x="{LEFT}" y="14">{escape(words)}</text>', 20
     kinds = cover.kinds
     step = scale(kinds.size, COLUMNS * ROWS)
@@ -107,7 +107,7 @@ def _offsets(rows: int, step: int) -> Iterator[str]:
 
 
 def _cells(kinds: Map, step: int) -> Iterator[str]:
-    """One path for each kind."""
+    """One SVG path for each kind."""
     paths: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
     for row, start in enumerate(range(0, kinds.size, step * COLUMNS)):
         for kind, rect in _row(kinds, start, step, row * STEP):
@@ -121,7 +121,7 @@ def _cells(kinds: Map, step: int) -> Iterator[str]:
 
 
 def _row(kinds: Map, start: int, step: int, y: int) -> Iterator[tuple[Kind, Rect]]:
-    """Cells that are divided alike become one; a row that is one run needs no dividing at all."""
+    """Neighbouring cells that are divided alike are merged into one rectangle."""
     end = min(start + step * COLUMNS, kinds.size)
     cells = [_divided(kinds, at, min(at + step, end)) for at in range(start, end, step)]
     x, unit = float(LEFT), WIDTH / COLUMNS
@@ -135,7 +135,7 @@ def _row(kinds: Map, start: int, step: int, y: int) -> Iterator[tuple[Kind, Rect
 
 
 def _divided(kinds: Map, start: int, end: int) -> tuple[tuple[Kind, int], ...]:
-    """(kind, how many of LEVELS) for the bytes of a cell; what there is at all is seen."""
+    """(kind, number of LEVELS) for the bytes of a cell; every kind in it gets at least one."""
     counts = kinds.counts(start, end)
     if len(counts) == 1:
         return ((next(iter(counts)), LEVELS),)
@@ -154,7 +154,7 @@ def _parts(parts: Sequence[Part], step: int) -> Iterator[str]:
 
 
 def _part(index: int, part: Part, step: int, parity: str) -> Iterator[str]:
-    """A part's stripe and name below the cells of every row that it reaches into."""
+    """The stripe and the name of a part, below the cells of every row that it reaches."""
     line = step * COLUMNS
     title = escape(description(part))
     widest = max(_segments(part, line), key=lambda s: s[2])
@@ -174,7 +174,7 @@ def _part(index: int, part: Part, step: int, parity: str) -> Iterator[str]:
 
 
 def _segments(part: Part, line: int) -> list[tuple[int, float, float]]:
-    """(row, x, width) of a part in every row that it reaches into; never too thin to be seen."""
+    """(row, x, width) of a part in every row that it reaches; wide enough to be visible."""
     found = []
     for row in range(part.start // line, (part.end - 1) // line + 1):
         start, end = max(part.start, row * line), min(part.end, (row + 1) * line)
@@ -184,7 +184,7 @@ def _segments(part: Part, line: int) -> list[tuple[int, float, float]]:
 
 
 def description(part: Part) -> str:
-    """A part in a line: its name, its place, and what is covered of it."""
+    """A part in one line: its name, its place, and how much of it is covered."""
     size = part.end - part.start
     number = "" if part.nr is None else f"[{part.nr}] "
     where = f"{size} bytes at {part.start:#x}" if size else "no bytes in the file"
@@ -196,7 +196,7 @@ def description(part: Part) -> str:
 
 
 def _legend(kinds: Map, step: int, y: int) -> tuple[list[str], int]:
-    """One entry for each kind, and the scale; and where it ends."""
+    """One entry for each kind, and the scale; and the y coordinate of its end."""
     counts, out = kinds.counts(), []
     for number, kind in enumerate(KINDS):
         x = LEFT + number * 176
@@ -206,6 +206,6 @@ def _legend(kinds: Map, step: int, y: int) -> tuple[list[str], int]:
         if kind in OVER:
             out.append(f'<rect style="fill:url(#{OVER[kind]})" {box}/>')
         out.append(f'<text x="{x + 20}" y="{y + 10}">{words}</text>')
-    cell = f"{step} byte{'s' if step > 1 else ''} a column"
+    cell = f"{step} byte{'s' if step > 1 else ''} per column"
     out.append(f'<text class="note" x="{LEFT + WIDTH}" y="{y + 10}" text-anchor="end">{cell}</text>')
     return out, y + 20

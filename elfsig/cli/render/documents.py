@@ -1,4 +1,4 @@
-"""Documents on stdout: JSON as one document or one object a line."""
+"""JSON on stdout: one document, or one object per line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from elfsig.cli.settings import Settings
 
 
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
-    """``body`` with ``schema_version`` and ``run`` beside it as one JSON document; as the line about the one
-    file that was asked about, without ``run``."""
+    """Write ``body``, with ``schema_version`` and ``run``, as one JSON document; with ``--jsonl``, as one
+    line without ``run``."""
     from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
 
     body["schema_version"] = SCHEMA_VERSION
@@ -22,16 +22,16 @@ def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
 
 
 def line_of(**body: Any) -> str:
-    """``body`` with ``schema_version`` beside it: a line of ``--jsonl``."""
+    """``body`` with ``schema_version``: a line of ``--jsonl``."""
     from elfsig.model.json_form import SCHEMA_VERSION, dumps
 
     return dumps({**body, "schema_version": SCHEMA_VERSION})
 
 
 def write_files(settings: Settings, machine: Machine, lines: Iterable[str], member: str = "files") -> None:
-    """The machine form of many files: ``lines`` are the files' objects as JSON text, written as they come.
+    """Write the JSON of many files: ``lines`` are their objects as JSON text, written as they come.
 
-    ``member`` is what they are called in a document.
+    ``member`` is the name of their array in a document.
     """
     for text in _document(settings, machine, lines, member) if machine.form == "json" else _lines(lines):
         sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""The text of a kernel's answer: in short behind a verdict, and step by step for ``explain``."""
+"""The text of a kernel's response: in short after a verdict, and step by step for ``explain``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elfsig.model import Basis
 from elfsig.verbs.verify.kernel import KernelAnswer
 
 BASES = {
-    Basis.BOOTED: "measured on booted kernels",
+    Basis.BOOTED: "tested on booted kernels",
     Basis.ORIGINAL_CODE: "the kernel's own code was run",
     Basis.SOURCE: "the kernel's source was read",
     Basis.RECALLED: "recalled, not checked",
@@ -21,8 +21,8 @@ BASES = {
 }
 
 TAINTS = {
-    "E": "E: a module without a good signature was loaded",
-    "F": "F: a module was loaded by force; kernels before 3.15 say so for an unsigned one too",
+    "E": "E: a module without a valid signature was loaded",
+    "F": "F: a module was force-loaded; kernels before 3.15 also set it for unsigned modules",
     "U": "U: the module is listed as unsigned",
 }
 
@@ -30,7 +30,7 @@ TAINTS = {
 def answer(each: Prediction) -> str:
     """What the kernel does, in a few words: such as "refused, EKEYREJECTED (inside: ENOKEY)"."""
     if each.panic:
-        return "panics, the machine stops" + (f" (inside: {each.inner})" if each.inner else "")
+        return "panics: the machine stops" + (f" (inside: {each.inner})" if each.inner else "")
     inside = f" (inside: {each.inner})" if each.inner and each.inner != each.errno else ""
     if each.accepted:
         return "loads" + (f", taint {each.taint}" if each.taint else "") + inside
@@ -75,7 +75,7 @@ def told(path: str, asked: KernelAnswer) -> Iterator[str]:
 
 
 def looks_at(profile: Profile) -> str:
-    """Which signature this kernel looks at, and what it takes it to cover."""
+    """Which signature this kernel looks at, and what it assumes the signature covers."""
     look = profile.look
     where = look.carrier.partition(":")[2] if look.carrier.startswith(("section:", "note:")) else look.format
     kinds = {"section": f"section {where}", "note": f"note {where}", "trailer": "the end of the file"}
@@ -97,7 +97,7 @@ def _outcome(each: Prediction) -> Iterator[str]:
         yield f"    taint {TAINTS.get(each.taint, each.taint)}"
     yield from (f"    kernel log: {visible(line)}" for line in each.log)
     if each.insmod:
-        yield f"    insmod says: {visible(each.insmod)}"
+        yield f"    insmod prints: {visible(each.insmod)}"
     yield f"    {visible(each.advice)}"
 
 
@@ -106,5 +106,5 @@ def _long_answer(each: Prediction) -> str:
         return answer(each)
     text = f'refused, {each.errno} ({number(each.errno)}, "{sentence(each.errno)}")'
     if each.inner and each.inner != each.errno:
-        text += f'; the reason inside is {each.inner} ("{sentence(each.inner)}")'
+        text += f'; the error inside is {each.inner} ("{sentence(each.inner)}")'
     return text

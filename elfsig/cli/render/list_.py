@@ -1,4 +1,4 @@
-"""The text of ``list``: readelf's columns, then what a signature says of itself."""
+"""The text of ``list``: readelf's columns, then what the signature claims."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from elfsig.cli.settings import visible
 from elfsig.model import FileReport, SignatureReport, Verdict
 
 Names = Mapping[str, str]
-"""What carriers are called, by their ids: Registry.names."""
+"""The names of carriers by id: Registry.names."""
 
 NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
 LEGEND = """Key to columns:
-  Nr, Off and Size are readelf's; a trailer lies behind the ELF image and has no number.
-  Key is the serial number or key id, Signer the name that the signature itself claims: nothing
-  was checked. See elfsig show for every field, elfsig verify for a verdict."""
+  Nr, Off and Size are as in readelf; a trailer follows the ELF image and has no number.
+  Key is the serial number or key id, and Signer the name, that the signature claims:
+  nothing was verified. Use elfsig show for all fields, elfsig verify for a verdict."""
 
 
 def heading(bits: int = 64) -> str:
-    """readelf's heading of the section table, and the columns that are not readelf's behind it."""
+    """readelf's heading of the section table, followed by further columns."""
     address = "Address         " if bits == 64 else "Addr    "
     return f"  [Nr] {'Name':<17} {'Type':<15} {address} Off    Size   {_columns(*HEADINGS)}"
 
@@ -31,14 +31,14 @@ def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
 
 
 class Parts(NamedTuple):
-    """A line without what differs between two modules that one key signed: address width and offset."""
+    """A line without what differs between two modules signed by one key: address width and offset."""
 
     lead: str
     tail: str
 
 
 def parts(sig: SignatureReport, names: Names) -> Parts:
-    """What stands before the address, and what behind the offset."""
+    """The text before the address, and the text after the offset."""
     place = sig.place
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
     name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
@@ -68,7 +68,7 @@ def _claims(sig: SignatureReport) -> str:
 
 
 def _kind(report: FileReport) -> str:
-    """What the file is, as far as signatures go."""
+    """What kind of file it is."""
     codes = {warning.code for warning in report.warnings}
     if report.elf is not None:
         return f"an ELF{report.elf.bits} {report.elf.type} file for {report.elf.machine}"
@@ -77,7 +77,7 @@ def _kind(report: FileReport) -> str:
         if "empty" in codes
         else "a damaged ELF file"
         if "elf-damaged" in codes
-        else "no ELF file"
+        else "not an ELF file"
     )
 
 
@@ -86,8 +86,10 @@ def one_file(report: FileReport, names: Names) -> str:
     elf, kind = report.elf, _kind(report)
     packed = f", {report.compression} compressed" if report.compression else ""
     count = len(report.signatures)
-    verb = "is" if count == 1 else "are"
-    lines = [f"There {verb} {plural(count, 'signature')} in {kind}{packed}{':' if count else '.'}"]
+    if count:
+        lines = [f"There {'is' if count == 1 else 'are'} {plural(count, 'signature')} in {kind}{packed}:"]
+    else:
+        lines = [f"{kind[0].upper()}{kind[1:]}{packed}; no signatures."]
     bits = elf.bits if elf else 64
     if count:
         lines += ["", "Signatures:", heading(bits)]
@@ -102,7 +104,7 @@ def one_file(report: FileReport, names: Names) -> str:
 
 
 def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | None = None) -> Iterator[str]:
-    """One line for each signature, else one for the file. ``prefix`` leads each (the path, or nothing)."""
+    """One line for each signature, or one for the file, each after ``prefix`` (the path, or nothing)."""
     if report.error is not None:
         return
     bits = report.elf.bits if report.elf else 64
@@ -115,7 +117,7 @@ def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | N
 
 
 def words_of(sig: SignatureReport) -> set[str]:
-    """What ``--only`` can pick a signature by."""
+    """The words by which ``--only`` selects a signature."""
     signature, place = sig.claims, sig.place
     words = {
         place.kind,
@@ -130,7 +132,7 @@ def words_of(sig: SignatureReport) -> set[str]:
 
 
 def kind_of(report: FileReport) -> str:
-    """The word under which the summary counts a file."""
+    """The word under which a file is counted in the summary."""
     if report.verdict is None:
         return "unreadable"
     if not report.signatures:

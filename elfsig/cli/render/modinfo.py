@@ -9,16 +9,16 @@ from elfsig.crypto.hashes import HASH_BY_KERNEL
 from elfsig.model import SignatureReport, TrailerInfo
 
 LINE = 20
-"""Bytes of hex in one line."""
+"""Bytes of hex per line."""
 
 LABEL = 16
-"""Column at which values start."""
+"""Column where values start."""
 
 Field = tuple[str, str]
 
 
 def hex_lines(data: bytes) -> str:
-    """Upper-case hex with colons, 20 bytes a line; a line that goes on ends in a colon."""
+    """Upper-case hex with colons, 20 bytes per line; every line but the last ends with a colon."""
     text = data.hex(":").upper()
     step = 3 * LINE
     return "\n\t\t".join(text[at : at + step] for at in range(0, len(text), step))
@@ -30,11 +30,10 @@ def labelled(name: str, value: str) -> str:
 
 
 def fields(sig: SignatureReport, names: Mapping[str, str]) -> list[Field]:
-    """The five fields of one signature; none where there is no signature to speak of.
+    """The five fields of one signature; empty if nothing could be parsed.
 
-    ``names`` are what modinfo calls the envelopes, by their ids.
-
-    Of the trailers with id_type 0 and 1 modinfo reads the info block alone; so it is done here.
+    ``names``: modinfo's names of the envelopes, by id. Like modinfo, only the info block is read of trailers
+    with id_type 0 and 1.
     """
     info = sig.place.params
     if isinstance(info, TrailerInfo) and info.id_type in (0, 1) and sig.place.fault is None:
@@ -52,7 +51,7 @@ def fields(sig: SignatureReport, names: Mapping[str, str]) -> list[Field]:
 
 
 def _from_info(blob: bytes, info: TrailerInfo) -> list[Field]:
-    """Signer name, key id and value lie in this order before the info block."""
+    """Signer name, key id and value precede the info block, in this order."""
     name, rest = blob[: info.signer_len], blob[info.signer_len :]
     known = HASH_BY_KERNEL.get(info.hash) if info.hash < 8 else None
     hash_name = known.name if known else {8: "sm3"}.get(info.hash, f"unknown ({info.hash})")

@@ -1,4 +1,4 @@
-"""What ``list --sections`` says: the section table as ``readelf -SW`` has it, and who covers what."""
+"""The text of ``list --sections``: the section table as in ``readelf -SW``, and what covers each section."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from elfsig.model.json_form import SCHEMA_VERSION, Json, readable, remark_object
 from elfsig.verbs.inspect.sections import Reach
 
 FLAGS = "WAX?MSILOGTC"
-"""Letters of the bits of sh_flags from bit 0 on; bit 3 has no meaning."""
+"""Letters of the bits of sh_flags, from bit 0; bit 3 has no meaning."""
 
 HIGH_FLAGS = ((0x80000000, "E"), (0x0FF00000, "o"), (0x70000000, "p"))
 
 
 def flag_letters(flags: int) -> str:
-    """sh_flags as readelf writes them."""
+    """sh_flags as readelf prints them."""
     letters = "".join(letter for bit, letter in enumerate(FLAGS) if flags >> bit & 1)
     return letters + "".join(letter for mask, letter in HIGH_FLAGS if flags & mask)
 
 
 def _row(section: Section, bits: int) -> str:
-    """One line of readelf's table, without what it puts before the number."""
+    """One line of readelf's table, without its indentation."""
     row = section.row
     kind = SECTION_TYPES.get(row.type, f"{row.type:08x}: <unknown>")
     return (
@@ -43,11 +43,11 @@ def _heading(bits: int) -> str:
 
 
 def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
-    """Every section of ``image``, one line each, and the signatures whose messages take it in."""
+    """Every section of ``image``, one per line, and the signatures that cover it."""
     table = image.elf
     if table is None:
         reason = image.elf_fault
-        return f"{prefix}no sections: {reason if reason is not None else 'this is no ELF file'}\n"
+        return f"{prefix}no sections: {reason if reason is not None else 'this is not an ELF file'}\n"
     lines = [] if prefix else _opening(table)
     bits = table.layout.bits
     for section in table.sections:
@@ -60,8 +60,8 @@ def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
 
 
 def sections_object(path: str, found: Image | ReadError, reaches: Sequence[Reach] = ()) -> Json:
-    """One file's object: an entry of ``files``, and a line of ``--jsonl``. ``found``: its image, or why there
-    is none."""
+    """The JSON object of one file: an entry of ``files``, or a line of ``--jsonl``. ``found``: its image, or
+    why there is none."""
     table = found.elf if isinstance(found, Image) else None
     name = os.fsencode(path)
     hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
@@ -83,7 +83,7 @@ def _section_object(section: Section) -> Json:
 def _error_object(found: Image | ReadError) -> Json:
     fault = found if isinstance(found, ReadError) else found.elf_fault
     if fault is None:
-        return remark_object(Remark("not-elf", "this is no ELF file", 0))
+        return remark_object(Remark("not-elf", "this is not an ELF file", 0))
     return remark_object(Remark.of(fault))
 
 
@@ -104,8 +104,8 @@ def _names(nr: int, reaches: Sequence[Reach]) -> list[str]:
 
 def _legend(reaches: Sequence[Reach]) -> str:
     if not reaches:
-        return "No signature covers any of these."
+        return "No signature covers any of these sections."
     return (
-        "Covered by: LAYER:FORMAT/COVERAGE of each signature whose message takes in the section, at least\n"
-        "in part (of a relocation section: its records). Which coverage a signature has, verify tells."
+        "Covered by: LAYER:FORMAT/COVERAGE of each signature that covers the section, at least in part\n"
+        "(of a relocation section: its records). elfsig verify establishes the coverage of a signature."
     )

@@ -1,4 +1,4 @@
-"""The text of ``show``: modinfo's fields first, then what modinfo does not tell."""
+"""The text of ``show``: modinfo's fields first, then what modinfo does not print."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blocks(report: FileReport, names: Mapping[str, str]) -> Iterator[list[Field]
 
 
 def _more(sig: SignatureReport) -> list[Field]:
-    """What modinfo hides of one signature; names are those of the JSON where it has them."""
+    """What modinfo does not print of one signature; fields have the names of the JSON."""
     signature = sig.claims
     found: list[Field] = [("format", sig.format or "unknown"), ("layer", str(sig.layer))]
     if not sig.effective:
@@ -53,7 +53,7 @@ def _place_fields(place: Place) -> list[Field]:
     if place.section is not None:
         found += [("section", place.section), ("section_nr", str(place.index))]
         found.append(("section_type", type_word(place)))
-    within = " of the file, behind the compressed stream" if place.where == "file" else ""
+    within = " of the file, after the compressed stream" if place.where == "file" else ""
     found.append(("offset", f"{place.start:#x}{within}"))
     found.append(("size", str(place.end - place.start)))
     label = "trailer" if place.kind == "trailer" else "wrapper"
@@ -68,7 +68,7 @@ def _optional(name: str, value: Any) -> list[Field]:
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> list[Field]:
-    """Nested facts as ``outer.inner`` fields; a list is one line for each entry."""
+    """Nested facts as ``outer.inner`` fields; one line for each entry of a list."""
     found: list[Field] = []
     for name, value in values.items():
         found += _field(f"{prefix}{name}", value)
@@ -100,7 +100,7 @@ def _file_fields(report: FileReport) -> list[Field]:
 
 
 def text(report: FileReport, names: Mapping[str, str]) -> str:
-    """All fields of one file, a blank line between signatures; control characters are escaped."""
+    """All fields of one file, with a blank line between signatures; control characters are escaped."""
     return "\n".join(
         "".join(f"{labelled(name, _printable(value))}\n" for name, value in block)
         for block in blocks(report, names)
@@ -108,15 +108,15 @@ def text(report: FileReport, names: Mapping[str, str]) -> str:
 
 
 def picked(report: FileReport, names: Mapping[str, str], field: str | None, nul: bool) -> str:
-    """``-F`` and ``-0`` as modinfo has them: only the values of one field, or NUL-separated pairs."""
+    """``-F`` and ``-0`` as in modinfo: only the values of one field, or NUL-separated pairs."""
     pairs = [pair for block in blocks(report, names) for pair in block if field in (None, pair[0])]
     if nul:
-        # Exact, but for a NUL in a value: what comes behind it would pass for the next field.
+        # Unchanged, except for a NUL in a value: what follows it would be taken for the next field.
         exact = ((name, value.replace("\0", "\\x00")) for name, value in pairs)
         return "".join(f"{value}\0" if field else f"{name}={value}\0" for name, value in exact)
     return "".join(f"{_printable(value)}\n" for _, value in pairs)
 
 
 def _printable(value: str) -> str:
-    """Escaped, but for the line breaks that long hex values have of their own."""
+    """Escaped, except for the line breaks within long hex values."""
     return "\n\t\t".join(visible(part) for part in value.split("\n\t\t"))

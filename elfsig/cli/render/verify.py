@@ -1,4 +1,4 @@
-"""The text of ``verify``: the path, one word, and a sentence that says what was established."""
+"""The text of ``verify``: the path, the verdict, and a sentence that says what was established."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
 
 SENTENCES = {
     Verdict.VALID: "{what} matches {key}",
-    Verdict.UNTRUSTED: "{what} matches {key}, which nobody vouches for",
-    Verdict.UNKNOWN_KEY: "{what} by {claim}: none of the keys given is the one",
+    Verdict.UNTRUSTED: "{what} matches {key}, which is not trusted",
+    Verdict.UNKNOWN_KEY: "{what} by {claim}: not made by any of the given keys",
     Verdict.INVALID: "{what} does not match {key}",
     Verdict.UNSUPPORTED: "{what} cannot be checked",
-    Verdict.NOT_A_SIGNATURE: "{what} proves nothing even when intact",
+    Verdict.NOT_A_SIGNATURE: "{what} proves nothing even if intact",
     Verdict.MALFORMED: "remains of a signature",
-    Verdict.UNCHECKED: "{what} by {claim}: no key source was given",
+    Verdict.UNCHECKED: "{what} by {claim}: no keys were given",
 }
 
 GENUINE = "{what} is not of this content"
@@ -30,13 +30,13 @@ BARE = {
     Verdict.UNSIGNED: "no trace of a signature",
     Verdict.MALFORMED: "damaged",
 }
-"""For files in which no signature was found."""
+"""For files without a signature."""
 
 
 def lines(report: FileReport, color: bool = False, require: str | None = None) -> Iterator[str]:
-    """One line for the file's verdict; one more for each signature that does not decide it.
+    """One line for the verdict of the file, and one for each signature that does not determine it.
 
-    ``require`` is the format of which a valid signature was demanded.
+    ``require`` is the format of which a valid signature is required.
     """
     path = visible(report.path)
     if report.error is not None:
@@ -50,7 +50,7 @@ def lines(report: FileReport, color: bool = False, require: str | None = None) -
         if each is not first:
             yield f"{path}: {_relation(each, first)}: {_verdict(each, None, color)}"
     if require is not None and not _has_valid(report, require):
-        yield f"{path}: no valid {require} signature, which was required"
+        yield f"{path}: no valid {require} signature, which is required"
 
 
 def _has_valid(report: FileReport, format_id: str) -> bool:
@@ -58,9 +58,9 @@ def _has_valid(report: FileReport, format_id: str) -> bool:
 
 
 def _relation(other: SignatureReport, first: SignatureReport | None) -> str:
-    """How a signature stands to the one that decides."""
+    """How a signature is related to the one that determines the verdict."""
     if first is not None and other.blob == first.blob:
-        return "another signer of the same"
+        return "another signer of the same signature"
     return f"layer {other.layer}"
 
 
@@ -73,7 +73,7 @@ def _bare(report: FileReport, color: bool) -> str:
 
 
 def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> str:
-    # Signatures that do not decide have lines of their own.
+    # Signatures that do not determine the verdict have lines of their own.
     about_file = report.warnings if report is not None else ()
     of_file = [w for w in about_file if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
     warnings = [*sig.warnings, *of_file]
@@ -85,12 +85,12 @@ def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> st
 
 
 def _sentence(sig: SignatureReport) -> str:
-    """What the word means here. Names that the file claims are called so."""
+    """What the verdict means here. Names that are only claimed by the file are marked as such."""
     if sig.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED) and sig.reason:
         text = f"{_section(sig)}{_located(sig.reason, sig)}"
         return visible(f"{sig.format or 'unknown form'}: {text}")
     named = sig.anchor or sig.key
-    key = key_words(named) if named else "any key given"
+    key = key_words(named) if named else "any given key"
     sentence = GENUINE if _is_genuine(sig) else SENTENCES[sig.verdict]
     text = sentence.format(what=_what(sig), key=key, claim=_claim(sig))
     reason = sig.reason
@@ -108,7 +108,7 @@ def _is_genuine(sig: SignatureReport) -> bool:
 
 
 def _section(sig: SignatureReport) -> str:
-    """The section that holds the signature, unless the reason names it."""
+    """The section that contains the signature, unless the reason names it."""
     place = sig.place
     if place.section is None or place.section in (sig.reason or ""):
         return ""
@@ -116,7 +116,7 @@ def _section(sig: SignatureReport) -> str:
 
 
 def _located(reason: str, sig: SignatureReport) -> str:
-    """The reason, with the offset that a warning of the same text has."""
+    """The reason, with the offset of a warning with the same text."""
     return next(iter(remark_words(w for w in sig.warnings if w.text == reason)), reason)
 
 
@@ -126,11 +126,13 @@ def _what(sig: SignatureReport) -> str:
 
 
 def _claim(sig: SignatureReport) -> str:
-    """Who the signature says made it."""
+    """The signer that the signature claims."""
     signature = sig.claims
     if signature is None:
-        return "nobody named"
+        return "an unnamed signer"
     named = signature.serial or signature.key_id
     name = f'"{visible(signature.signer)}"' if signature.signer else ""
     key = f"key {named.hex()}" if named else ""
-    return " ".join(part for part in (name, f"({key})" if name and key else key) if part) or "nobody named"
+    return (
+        " ".join(part for part in (name, f"({key})" if name and key else key) if part) or "an unnamed signer"
+    )

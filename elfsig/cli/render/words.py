@@ -1,4 +1,4 @@
-"""How verdicts, signatures and keys are put into words and colours."""
+"""Words and colours for verdicts, signatures and keys."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SECTION_TYPES = {
     18: "SYMTAB SECTION INDICES", 0x6FFFFFF6: "GNU_HASH", 0x6FFFFFFD: "VERDEF", 0x6FFFFFFE: "VERNEED",
     0x6FFFFFFF: "VERSYM", 0x70000001: "X86_64_UNWIND",
 }  # fmt: skip
-"""Section types as readelf spells them."""
+"""Section types as readelf prints them."""
 
 ROLES = {
-    "builtin": "builtin key of {}",
+    "builtin": "built-in key of {}",
     "embedded": "embedded in {}, role unknown",
-    "recovered": "recovered from {}: who holds it is not established",
+    "recovered": "recovered from {}, owner unknown",
 }
 
 
 def painted(verdict: Verdict, color: bool) -> str:
-    """The verdict's word, in its colour where colour is wanted."""
+    """The verdict, in colour if ``color``."""
     return f"\x1b[{PAINT[verdict]}m{verdict.value}\x1b[0m" if color else verdict.value
 
 
@@ -47,14 +47,14 @@ def plural(count: int, noun: str) -> str:
 
 
 def type_word(place: Place) -> str:
-    """The Type column: a section's type as readelf spells it, TRAILER, or DETACHED."""
+    """The Type column: the section type as readelf prints it, TRAILER, or DETACHED."""
     if isinstance(place.params, SectionInfo):
         return SECTION_TYPES.get(place.params.type, f"{place.params.type:#010x}")
     return {"section": "PROGBITS", "note": "NOTE"}.get(place.kind, place.kind.upper())
 
 
 def key_words(key: Key) -> str:
-    """The key that matched, and where it comes from."""
+    """The key, and where it comes from."""
     source = visible(key.source)
     origin = ROLES[key.role].format(source) if key.role in ROLES else f"from {source}"
     if key.role not in ROLES and key.role != "user":
@@ -63,7 +63,7 @@ def key_words(key: Key) -> str:
 
 
 def algorithm_words(sig: SignatureReport) -> str:
-    """Such as ``rsa-4096 sha256``; a question mark for what is not known."""
+    """Such as ``rsa-4096 sha256``; a question mark for what is unknown."""
     signature = sig.claims
     if signature is None:
         return "?"
@@ -90,6 +90,6 @@ SUMMARY_ORDER = ("accepted", "refused", "signed", *(verdict.value for verdict in
 
 
 def summary(counts: Mapping[str, int]) -> str:
-    """The line on stderr after several files: how many got which word."""
+    """The line on stderr after several files: the number of files for each word."""
     listed = ", ".join(f"{counts[word]} {word}" for word in SUMMARY_ORDER if counts.get(word))
     return f"{plural(sum(counts.values()), 'file')}: {listed}"

@@ -191,7 +191,7 @@ def attach(
     remaining = check_remaining(module, present, result, force=force)
     remarks = tuple(dict.fromkeys([*looked, *remaining]))
     if keys is None:
-        unchecked = Remark("unchecked", "not verified: no key source was given", hint="trust")
+        unchecked = Remark("unchecked", "not verified: no keys were given", hint="trust")
         return Attached(result, tuple(parts), None, None, removed, (*remarks, unchecked))
     best, more = _judged(result, parts, Question(keys), force)
     return Attached(result, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))

@@ -39,7 +39,7 @@ from elfsig.verbs.verify.refused_forms import with_refusal
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
 """What a format's advice on signing says that is as true of a signature that is there already."""
 
-NO_KEYS = "no key source was given"
+NO_KEYS = "no keys were given"
 
 
 class Checked(NamedTuple):

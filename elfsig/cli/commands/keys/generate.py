@@ -1,4 +1,4 @@
-"""``elfsig keys generate``: a key pair for signing modules, once or whenever it is due."""
+"""``elfsig keys generate``: generate a key pair for signing modules, once or periodically."""
 
 from __future__ import annotations
 
@@ -34,48 +34,82 @@ USES = ("both", "own-modules", "other-modules")
 
 @click.command(
     "generate",
-    epilog="Times for --refresh: 90s, 30min, 24h, 7days, 2weeks, always, never. --passphrase takes it from "
-    "KBUILD_SIGN_PIN or the terminal.",
-)
-@click.option("-o", "--output", metavar="NAME", type=click.Path(), help="Write NAME.key, NAME.crt, NAME.der.")
-@click.option(
-    "--key-dir", metavar="DIR", type=click.Path(), help="Write DIR/DATE-TIME/, led to by DIR/current."
-)
-@click.option("--refresh", metavar="TIME", help="In --key-dir, make keys only when older (default 7days).")
-@click.option(
-    "--type", "type_name", metavar="T", help="rsa2048|3072|4096, p256|384|521, mldsa44|65|87, dsa1024."
-)
-@click.option("--hash", "hash_name", metavar="HASH", help="To sign with (default sha256).")
-@click.option("--name", "common_name", metavar="TEXT", help="Common name of the certificate.")
-@click.option("--genkey", metavar="FILE", type=click.Path(), help="Certificate as in this x509.genkey file.")
-@click.option("--days", type=click.IntRange(min=1), default=36500, show_default=True, help="Validity.")
-@click.option("--codesigning", is_flag=True, help="For DKMS and machine owner keys: usage code signing.")
-@click.option("--module-only", is_flag=True, help="Usage: modules alone, so that shim boots nothing by it.")
-@click.option("--ima", is_flag=True, help="For IMA too: usage code signing, and NAME.pub.pem for evmctl.")
-@click.option(
-    "--openpgp", is_flag=True, help="An OpenPGP ring too, for kernels before 3.7 (with DSA always)."
+    epilog="Times for --refresh: 90s, 30min, 24h, 7days, 2weeks, always, never. The passphrase is read from "
+    "KBUILD_SIGN_PIN, or from the terminal.",
 )
 @click.option(
-    "--key-created", type=click.IntRange(0, 2**32 - 1), default=0, metavar="SECONDS", help="In the ring."
+    "-o", "--output", metavar="NAME", type=click.Path(), help="Write NAME.key, NAME.crt and NAME.der."
+)
+@click.option(
+    "--key-dir", metavar="DIR", type=click.Path(), help="Write to DIR/DATE-TIME/, and link DIR/current to it."
+)
+@click.option(
+    "--refresh",
+    metavar="TIME",
+    help="With --key-dir: generate keys only if the current ones are older (default: 7days).",
+)
+@click.option(
+    "--type",
+    "type_name",
+    metavar="T",
+    help="Choose rsa2048|3072|4096, p256|384|521, mldsa44|65|87, or dsa1024.",
+)
+@click.option("--hash", "hash_name", metavar="HASH", help="Choose the hash for signing (default: sha256).")
+@click.option("--name", "common_name", metavar="TEXT", help="Set the common name of the certificate.")
+@click.option(
+    "--genkey",
+    metavar="FILE",
+    type=click.Path(),
+    help="Take the certificate's fields from this x509.genkey file.",
+)
+@click.option(
+    "--days", type=click.IntRange(min=1), default=36500, show_default=True, help="Set the validity in days."
+)
+@click.option("--codesigning", is_flag=True, help="Allow code signing, for DKMS and machine owner keys.")
+@click.option(
+    "--module-only",
+    is_flag=True,
+    help="Allow signing modules only, so that shim does not boot anything signed with it.",
+)
+@click.option(
+    "--ima", is_flag=True, help="For IMA too: allow code signing, and write NAME.pub.pem for evmctl."
+)
+@click.option(
+    "--openpgp", is_flag=True, help="Also write an OpenPGP ring, for kernels before 3.7 (always with DSA)."
+)
+@click.option(
+    "--key-created",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    metavar="SECONDS",
+    help="Set the creation time in the ring.",
 )
 @click.option("--passphrase", is_flag=True, help="Encrypt the private key.")
-@click.option("--for-kernel", metavar="K", help="What suits this kernel: id, release, image, configuration.")
-@click.option("--like", type=click.Choice(LIKE), help="Files and defaults as these tools have them.")
 @click.option(
-    "--kernel-config", "configs", multiple=True, metavar="FILE", help="Have it use the key; wildcards."
+    "--for-kernel", metavar="K", help="Choose what suits this kernel: id, release, image, or configuration."
+)
+@click.option("--like", type=click.Choice(LIKE), help="Use the file names and defaults of this tool.")
+@click.option(
+    "--kernel-config",
+    "configs",
+    multiple=True,
+    metavar="FILE",
+    help="Make these kernel configurations use the key; may contain wildcards.",
 )
 @click.option(
     "--use-for",
     type=click.Choice(USES),
-    help="In --kernel-config: CONFIG_MODULE_SIG_KEY, trusted keys, or both.",
+    help="With --kernel-config: set CONFIG_MODULE_SIG_KEY, the trusted keys, or both.",
 )
-@click.option("--force", is_flag=True, help="Replace files, and make what the kernel would not take.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option(
+    "--force", is_flag=True, help="Overwrite files, and generate keys that the kernel would refuse."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems.")
 def command(**how: Any) -> None:
-    """Make a key pair: RSA-4096 with the extensions of the kernel's x509.genkey, unless told otherwise.
+    """Generate a key pair: by default RSA-4096, with the extensions of the kernel's x509.genkey.
 
-    Private keys are readable by their owner alone. With --key-dir new keys are made only when they are due,
-    and kernel configurations are brought in line with them whether or not they were.
+    Private keys are readable only by their owner. With --key-dir, new keys are generated only when they are
+    due; kernel configurations are updated in any case.
     """
     plan = _plan(how)
     quiet = how["quiet"]
@@ -91,13 +125,13 @@ def command(**how: Any) -> None:
             for line in _next_steps(plan, made, paths):
                 click.echo(line)
     elif not quiet:
-        click.echo(f"{visible(pair)}: still serves")
+        click.echo(f"{visible(pair)}: still current")
     _configure(plan, pair, how)
 
 
 class Plan(NamedTuple):
-    """What the options come to. ``folder`` is the directory of dated folders, None for plain files; ``due``
-    why new keys are to be made there, None if they are not."""
+    """The result of the options. ``folder`` is the directory of dated folders, None for plain files; ``due``
+    is why new keys are needed there, None if they are not."""
 
     wish: Wish
     like: Like
@@ -109,7 +143,7 @@ class Plan(NamedTuple):
     target: Target | None
 
     def pair_path(self, paths: list[str]) -> str | None:
-        """The file with both halves among those that were written, if this layout has one."""
+        """The file with both key and certificate among ``paths``, if this layout has one."""
         name = self.like.pair
         wanted = None if name is None else os.path.basename(name.format(name=self.base))
         found = (os.path.abspath(path) for path in paths if os.path.basename(path) == wanted)
@@ -122,7 +156,9 @@ def _plan(how: dict[str, Any]) -> Plan:
     configs = kconfig.read_all(how["configs"])
     like = LIKES[how["like"]] if how["like"] else DATED if folder else PLAIN
     if configs and like.pair is None:
-        raise UsageError("a kernel's build takes key and certificate in one file: --key-dir or --like kernel")
+        raise UsageError(
+            "a kernel build needs key and certificate in one file: use --key-dir or --like kernel"
+        )
     target = kernel_target(how["for_kernel"]) if how["for_kernel"] else None
     genkey = _genkey(how, like)
     kind, hash_name = _decided(how, like, configs, target, genkey)
@@ -167,13 +203,15 @@ def _pair_name(like: Like, how: dict[str, Any]) -> str:
 
 def _check(how: dict[str, Any], folder: str | None) -> None:
     if (how["output"] is None) == (folder is None):
-        raise UsageError("say where the keys go: -o NAME, or --key-dir DIR", code="output")
+        raise UsageError("use exactly one of -o NAME and --key-dir DIR", code="output")
     if how["output"] is not None and not os.path.basename(how["output"]):
-        raise UsageError("-o NAME is the beginning of file names, not a directory", code="output")
+        raise UsageError(
+            "-o NAME is the start of file names, not a directory: such as -o DIR/signing", code="output"
+        )
     if how["refresh"] and folder is None:
-        raise UsageError("--refresh is for --key-dir", code="refresh")
+        raise UsageError("--refresh needs --key-dir", code="refresh")
     if how["use_for"] and not how["configs"]:
-        raise UsageError("--use-for is for --kernel-config", code="use-for")
+        raise UsageError("--use-for needs --kernel-config", code="use-for")
 
 
 def _genkey(how: dict[str, Any], like: Like) -> Genkey:
@@ -197,7 +235,7 @@ def _text(path: str) -> str:
 
 
 def _present(plan: Plan, how: dict[str, Any]) -> str | None:
-    """The pair that still serves, None where a new one is to be made."""
+    """The current pair, None if a new one is to be generated."""
     if plan.folder is None or plan.due is not None:
         return None
     there = keydir.current(plan.folder)
@@ -224,13 +262,13 @@ def _warn(plan: Plan, made: Pair) -> None:
 
 def _tell(made: Pair, paths: list[str], why: str) -> None:
     reason = f": {visible(why)}" if why else ""
-    click.echo(f"new {made.kind.id} key pair, to sign with {made.hash}{reason}")
+    click.echo(f"new {made.kind.id} key pair, for signing with {made.hash}{reason}")
     for path in paths:
         click.echo(f"  {visible(path)}")
 
 
 def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
-    """Bring the configurations in line; each is written only where that changes it."""
+    """Update the configurations; a file is written only if it changes."""
     if pair is None:
         return
 
@@ -240,7 +278,7 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
             for remark in write_atomic(config.path, text.encode("utf-8", "surrogateescape")):
                 complain(remark.text, config.path, word="warning: ")
         if not how["quiet"]:
-            word = "up to date" if text == config.text else "uses the key now"
+            word = "up to date" if text == config.text else "now uses the key"
             click.echo(f"{visible(config.path)}: {word}")
 
 
@@ -248,7 +286,7 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
 
 
 def _next_steps(plan: Plan, made: Pair, paths: list[str]) -> Iterator[str]:
-    """Commands for what usually follows."""
+    """The usual next steps, as commands."""
     folder = os.path.dirname(paths[0])
     key, cert, der = (
         os.path.join(folder, name.format(name=plan.base)) if name else None

@@ -1,4 +1,4 @@
-"""``elfsig keys install``: the current key pair of a key directory, copied to where a package wants it."""
+"""``elfsig keys install``: copy the current key pair of a key directory into a package."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from elfsig.keygen.keydir import install
 @click.argument("destination", metavar="DEST", type=click.Path())
 @click.option(
     "--key-dir", default="certs-local", show_default=True, metavar="DIR", type=click.Path(),
-    help="Where keys generate --key-dir put them.",
+    help="Copy from this directory, which keys generate --key-dir wrote.",
 )  # fmt: skip
-@click.option("--public-only", is_flag=True, help="Without the private key.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing about what went well.")
+@click.option("--public-only", is_flag=True, help="Do not copy the private key.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only problems.")
 def command(destination: str, key_dir: str, public_only: bool, quiet: bool) -> None:
-    """Copy the current keys of DIR to DEST, with the link current that leads to them.
+    """Copy the current keys of the key directory to DEST, with the link "current" to them.
 
-    For the package step of a kernel's build: modules that are built against its headers are signed with
-    these keys. Running it again changes nothing.
+    For the packaging step of a kernel build: modules built against its headers are signed with these keys.
+    Running it again changes nothing.
     """
     folder = install(key_dir, destination, public_only=public_only)
     if not quiet:

@@ -1,4 +1,4 @@
-"""``elfsig keys list``: what key sources hold."""
+"""``elfsig keys list``: list the keys in key sources."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MAX_SHOWN = 20
 def command(settings: Settings, machine: Machine, sources: Sequence[str], for_kernel: str | None) -> None:
     """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
 
-    Role: builtin is on the kernel's own list, embedded is elsewhere in the image. A key that is not trusted
-    says why; what could not be read of a source is listed last.
+    Role: builtin is in the kernel's list of keys, embedded is elsewhere in the image. For an untrusted key
+    the reason is printed; what could not be read of a source is listed last.
     """
     kernel = target(for_kernel).profile if for_kernel is not None else None
     ring = load(sources)

@@ -1,4 +1,4 @@
-"""``elfsig keys match``: which of the given keys made a file's signatures."""
+"""``elfsig keys match``: find which of the given keys made a file's signatures."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ BY_MATHEMATICS, BY_ID_ONLY, NO_MATCH, NOTHING_SIGNED = 0, 4, 4, 1
 @machine_options
 @click.pass_obj
 def command(settings: Settings, machine: Machine, path: str, sources: Sequence[str]) -> int:
-    """Say which key in SRC made each signature of FILE: by mathematics, or by its id only.
+    """Find which key in SRC made each signature of FILE: by verification, or by its id only.
 
-    The sources are tried, not trusted. Exit code 0 when the outermost signature was made by one of the
-    keys, 1 when there is none, it is malformed, or a key's id is claimed and the mathematics says no, 4 when
-    no key fits.
+    The sources are not trusted. Exit codes: 0 the outermost signature was made by one of the keys, 1 it is
+    missing, malformed, or names a key that did not make it, 4 none of the keys made it.
     """
     found = match(open_module(path, settings.registry), load((), sources))
     if machine.wanted:
@@ -71,9 +70,9 @@ def _words(each: Match) -> str:
     if sig.verdict is Verdict.MALFORMED:
         return f"{form}: malformed: {visible(sig.reason or 'remains of a signature')}"
     if each.contradicted:
-        return f"{form}: the id is that of {keys}, the mathematics says no: {visible(sig.reason or '')}"
+        return f"{form}: names {keys}, but does not match that key: {visible(sig.reason or '')}"
     if each.by == "id":
-        return f"{form}: by id only {keys}: {visible(sig.reason or 'not checked')}"
+        return f"{form}: by id only: {keys}: {visible(sig.reason or 'not checked')}"
     if sig.verdict is Verdict.UNKNOWN_KEY:
-        return f"{form}: {visible(sig.reason or 'no key given is the one')}"
-    return f"{form}: no key given is the one: {visible(sig.reason or sig.verdict.value)}"
+        return f"{form}: {visible(sig.reason or 'not made by any of the given keys')}"
+    return f"{form}: not made by any of the given keys: {visible(sig.reason or sig.verdict.value)}"

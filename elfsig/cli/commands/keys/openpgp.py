@@ -1,4 +1,4 @@
-"""``elfsig keys openpgp``: the OpenPGP form of a signing key, for GnuPG and for the old kernels."""
+"""``elfsig keys openpgp``: write a signing key as OpenPGP, for GnuPG and for old kernels."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from elfsig.verbs.keys.openpgp_ring import public_ring
 
 @click.command("openpgp")
 @click.argument("key", metavar="KEY")
-@click.option("-o", "--output", required=True, metavar="RING", type=click.Path(), help="Where to write.")
-@click.option("--user-id", metavar="TEXT", help="Name in the ring.")
+@click.option("-o", "--output", required=True, metavar="RING", type=click.Path(), help="Write to RING.")
+@click.option("--user-id", metavar="TEXT", help="Set the name in the ring.")
 @click.option(
     "--key-created",
     type=click.IntRange(0, 2**32 - 1),
     metavar="SECONDS",
-    help="Creation time since 1970, which decides the key id (default 0).",
+    help="Set the creation time, in seconds since 1970; the key id depends on it (default: 0).",
 )
-@click.option("--hash", "hash_", metavar="HASH", help="Of the self-signature (default sha256).")
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--hash", "hash_", metavar="HASH", help="Set the hash of the self-signature (default: sha256).")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(
     key: str, output: str, user_id: str | None, key_created: int | None, hash_: str | None, force: bool
 ) -> None:
-    """Write the public OpenPGP ring of KEY: a private key (PEM, DER), or gpg:KEYID.
+    """Write the OpenPGP public key ring of KEY: a private key (PEM, DER), or gpg:KEYID.
 
-    A PEM key has no OpenPGP key id of its own; it is that of a version 4 key packet with the creation time
-    given here, and sign makes signatures under it. GnuPG imports the ring; kernels of the section eras had
-    it compiled in.
+    A PEM key has no OpenPGP key id of its own: its id is that of a version 4 key packet with the creation
+    time given here, and signatures name this id. GnuPG can import the ring; kernels that read signatures
+    from ELF sections had it compiled in.
     """
     if os.path.lexists(output) and not force:
-        raise WriteError(f"{output} is there already; --force replaces it", code="exists")
+        raise WriteError(f"{output} already exists; --force overwrites it", code="exists")
     ring = public_ring(open_signer(key), user_id=user_id, key_created=key_created, hash=hash_)
     for remark in write_atomic(output, ring):
         complain(remark.text, output, word="warning: ")

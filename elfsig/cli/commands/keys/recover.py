@@ -1,4 +1,4 @@
-"""``elfsig keys recover``: the public key that made two RSA signatures, out of the signatures."""
+"""``elfsig keys recover``: compute the public key that made two RSA signatures from the signatures."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 @click.command("recover")
 @paths_argument("FILE...")
-@click.option("-o", "--output", metavar="KEY.pem", type=click.Path(), help="Where to write the key.")
+@click.option("-o", "--output", metavar="KEY.pem", type=click.Path(), help="Write the key to KEY.pem.")
 @click.option(
-    "--exponent", type=click.IntRange(3), metavar="E", help="Public exponent (default: the usual ones)."
+    "--exponent",
+    type=click.IntRange(3),
+    metavar="E",
+    help="Assume this public exponent (default: try the usual ones).",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @limit_option
 @json_option
 @click.pass_obj
@@ -45,17 +48,17 @@ def command(
     force: bool,
     limit: int,
 ) -> None:
-    """Compute the public key that made two or more RSA signatures in the FILEs, of any formats.
+    """Compute the public key that made two or more RSA signatures in the FILEs, of any format.
 
-    No private key comes of it, and nobody vouches for the public one: what is written says that it was
-    recovered, and verify --trust calls what it made untrusted, "same signer as FILE". It tells whether two
-    modules are by one vendor, long after his certificate is gone.
+    This does not give the private key, and does not say who owns the key: the file records that it was
+    recovered, and verify --trust reports its signatures as untrusted. It shows whether two modules were
+    signed by the same key, even if the certificate is lost.
 
-    The usual exponent 65537 takes gmpy2 (pip install 'elfsig[recover]') and minutes. Exit code 1 when no two
-    of the signatures are by one key.
+    The usual exponent 65537 needs gmpy2 (pip install 'elfsig[recover]') and takes minutes. Exit code 1 if no
+    two signatures were made by the same key.
     """
     if output is not None and os.path.lexists(output) and not force:
-        raise WriteError(f"{output} is there already; --force replaces it", code="exists")
+        raise WriteError(f"{output} already exists; --force overwrites it", code="exists")
     files = [open_module(path, settings.registry, limit=limit) for path in paths]
     with _interruptible():
         found = recover_key(files, _tell, EXPONENTS if exponent is None else (exponent,))
@@ -73,7 +76,7 @@ def command(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """One long computation in C hears no Ctrl-C: until it is over, the signal ends the process itself."""
+    """Let Ctrl-C end the process directly: one long computation in C does not notice signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
