@@ -33,6 +33,7 @@ from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify import after_compression
 from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
 from elfsig.verbs.verify.layers import beside, mark_effective
+from elfsig.verbs.verify.near_misses import explained
 from elfsig.verbs.verify.no_keys import NoKeys
 from elfsig.verbs.verify.refused_forms import with_refusal
 
@@ -175,11 +176,12 @@ def _best_pair(module: Module, found: LocatedSignature, format_: Format, questio
     good = next((a for a in attempts if any(_is_good(c) for c in a)), None)
     if good is not None:
         return good
-    parsed = [a for a in attempts if a[0].signature is not None]
+    parsed, keys = [a for a in attempts if a[0].signature is not None], question.keys
     if not parsed:
         return attempts[0]
     tried = [a[0].pair.coverage.id for a in parsed if a[0].pair.envelope.id == parsed[0][0].pair.envelope.id]
-    return [_say_tried(checked, tried) for checked in next(filter(_says_fits, parsed), parsed[0])]
+    best = [_say_tried(checked, tried) for checked in next(filter(_says_fits, parsed), parsed[0])]
+    return [c._replace(outcome=explained(module, found, format_, c.signature, c.outcome, keys)) for c in best]
 
 
 def _says_fits(attempt: list[Checked]) -> bool:
