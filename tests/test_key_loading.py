@@ -393,3 +393,15 @@ def test_keys_generate_warns(tmp_path: Path) -> None:
     told = elfsig(*args, tmp_path / "k", "--for-kernel", "6.17.0-14-generic")
     assert told.code == 0 and "warning: " in told.err and "ecdsa is a module" in told.err
     assert "warning" not in elfsig(*args, tmp_path / "g", "--for-kernel", "debian-6.12").err
+
+
+def test_an_algorithm_that_is_a_module_is_there_for_certificates_inside_a_signature() -> None:
+    """Certificates inside a signature are read when the module is loaded, not when the kernel starts."""
+    leaf = issued(private("p256"), "leaf", RSA)
+    info = signer_info(leaf, MODULE)
+    content = trailed(cms(info, certificates=[leaf.certificate]))
+    assert ask(content, ring(RSA.certificate), "ubuntu", enforcing=True).accepted
+    own = issued(private("p256"), "own")
+    content = trailed(cms(signer_info(own, MODULE), certificates=[own.certificate]))
+    assert ask(content, ring(own.certificate), "ubuntu", enforcing=True).inner == "ENOKEY"
+    assert ask(content, ring(own.certificate), "debian-6.12", enforcing=True).accepted

@@ -291,6 +291,11 @@ def _remarks(options: Options) -> Iterator[str]:
             f"built with {', '.join(late)} as modules: assumed to be loaded before the module, but not before"
             " the kernel reads its certificates"
         )
+    beyond = [
+        option for option in ("SM2", "ECRDSA", "STREEBOG") if options.get(f"CRYPTO_{option}") in ("y", "m")
+    ]
+    if beyond:
+        yield f"built with {', '.join(beyond)}: elfsig cannot check such signatures"
     if options.get("CHECK_CODESIGN_EKU") == "y":
         yield "built with CHECK_CODESIGN_EKU: a key must be meant for signing code, which is not simulated"
     if any(options.get(option) == "y" for option in _LOCKS_WITH):

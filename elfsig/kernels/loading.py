@@ -7,6 +7,7 @@ In the order of x509_cert_parse(), x509_get_sig_params() and x509_check_for_self
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -50,10 +51,21 @@ def judge(key: Key, profile: Profile, *, fips: bool = False) -> Loading:
 
 
 def judge_certificate(
-    certificate: bytes, profile: Profile, *, fips: bool = False, dates: Loading | None = None
+    certificate: bytes,
+    profile: Profile,
+    *,
+    fips: bool = False,
+    dates: Loading | None = None,
+    starting: bool = True,
 ) -> Loading:
-    """What the kernel of ``profile`` makes of a DER certificate; ``dates``: what it says of its validity."""
+    """What the kernel of ``profile`` makes of a DER certificate; ``dates``: what it says of its validity.
+
+    ``starting``: it reads the certificate when it starts, before any module is loaded. Certificates inside
+    a signature are read later, when algorithms that are modules can be there.
+    """
     found = facts(certificate)
+    if not starting:
+        profile = replace(profile, crypto=replace(profile.crypto, late=frozenset()))
     first = [*_parser(found, profile), *([dates] if dates is not None else [])]
     return next(iter([*first, *_own_signature(found, profile, fips), *_unusable(found, profile, fips)]), GOOD)
 

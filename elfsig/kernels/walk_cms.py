@@ -52,7 +52,7 @@ def parse(case: Case) -> Said:
 def _certificates(case: Case, data: SignedData) -> Iterator[Stop]:
     """pkcs7_extract_cert() parses every certificate inside, whoever it belongs to: x509_cert_parse()."""
     for number, certificate in enumerate(data.certificates, 1):
-        judged = judge_certificate(certificate, case.profile, fips=case.mode.fips)
+        judged = judge_certificate(certificate, case.profile, fips=case.mode.fips, starting=False)
         if not judged.loaded:
             text = f"certificate {number} inside the PKCS#7 cannot be used: {judged.text}"
             yield Stop(judged.errno or "EBADMSG", "signature-damaged", text)
