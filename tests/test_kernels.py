@@ -412,7 +412,7 @@ def _broken() -> Iterator[tuple[str, bytes]]:
     yield "program headers", elf.repatched(good, phnum=1, phoff=64, phentsize=56)
     yield "section [0]: is not empty", elf.patched(good, 0, size=1)
     yield "sh_link 999 names no section", elf.patched(good, text, link=999)
-    yield "lies in the ELF header or outside", elf.patched(good, bss, offset=1)
+    yield "is in the ELF header or outside", elf.patched(good, bss, offset=1)
     yield "reach into what follows", elf.patched(good, text, size=table.rows[text].size + 4096)
     yield "names no section to relocate", elf.patched(good, rela, info=0)
     yield "sh_entsize is", elf.patched(good, symtab, entsize=8)
@@ -421,7 +421,7 @@ def _broken() -> Iterator[tuple[str, bytes]]:
         "a note's owner",
         good[: table.rows[note].offset + 13] + b"\0" + good[table.rows[note].offset + 14 :],
     )
-    yield "name lies outside of the name table", elf.patched(good, text, name=1 << 20)
+    yield "name is outside of the name table", elf.patched(good, text, name=1 << 20)
 
 
 @pytest.mark.parametrize(("words", "content"), [pytest.param(w, c, id=w) for w, c in _broken()])

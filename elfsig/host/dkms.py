@@ -91,7 +91,7 @@ def settings(root: Path) -> dict[str, str]:
 
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
-    """``name=value`` lines of a shell script, quotes taken off; what is no plain word is passed over."""
+    """``name=value`` lines of a shell script, without quotes; anything but a plain word is ignored."""
     for line in text.splitlines():
         match = _ASSIGNMENT.match(line)
         if match is None:
@@ -124,7 +124,7 @@ def setup(root: Path, wish: Wish, *, force: bool = False) -> list[str]:
     """
     for module in wish.modules:
         if not _NAME.match(module):
-            raise UsageError(f"{module!r} is no name of a DKMS module")
+            raise UsageError(f"{module!r} is not the name of a DKMS module")
     if not wish.modules:
         return [_write(root, FRAMEWORK, _framework(wish), force=force)]
     tree = settings(root).get("dkms_tree", TREE)

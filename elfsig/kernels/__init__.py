@@ -1,1 +1,1 @@
-"""What each kernel answers: tables, and the policy that reads them."""
+"""How kernels respond to signed modules: tables of kernels, and the steps that they go through."""

@@ -12,54 +12,59 @@ from elfsig.model import Key
 WORDS: Mapping[str, str] = {
     "ok": "The module is signed by a key that this kernel trusts; nothing needs to be done.",
     "unsigned": "The module has no signature that this kernel looks for. {consequence} {sign}",
-    "displaced": "There are remains of a signature, but not where this kernel looks: something changed the"
-    " end of the file after it was signed. {consequence} {sign}",
+    "displaced": "The module was signed, but something changed the end of the file afterwards, so this kernel"
+    " does not find the signature. {consequence} {again}",
     "unknown-key": "The module is signed by {signer}, {untrusted} {consequence} {enrol}",
-    "mismatch": "The module or its signature was changed after signing: the key is the right one, the"
-    " contents are not. {consequence} Get the module again from where it came from, or sign it anew. {sign}",
-    "key-unusable": "The module is signed by {signer}, whose key this kernel holds and cannot use:"
+    "mismatch": "The module or its signature was changed after signing: the signer's key is right, but the"
+    " signature does not match. {consequence} {again}",
+    "key-unusable": "The module is signed by {signer}, whose key this kernel has and cannot use:"
     " {unusable}. {consequence} Sign the module with another key. {sign}",
     "unsupported-pair": "The signature is made with RSA and {hash}, which kernels cannot verify together."
     " {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
-    "revoked": "The key, or this very file, is on a list of revoked ones: it must not be loaded any more."
-    " {consequence} Get a newer module that is signed with a key that is still good.",
+    "revoked": "The key of the module, or this very file, is on a list of revoked ones, so it must not be"
+    " loaded any more. {consequence} Get a newer module that is signed with a valid key.",
     "unsupported-hash": "The signature may be right, but it was made with {hash}, which this kernel cannot"
     " compute. {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
-    "unsupported-algorithm": "The signature may be right, but it is written with an algorithm that this"
-    " kernel does not read in a module. {consequence} {sign}",
-    "id-type": "The signature is of another era's form, which this kernel does not read."
+    "unsupported-algorithm": "The signature may be right, but it is made with an algorithm that this kernel"
+    " does not support for modules. {consequence} {sign}",
+    "id-type": "The signature has the form of another era of kernels, which this kernel does not read."
     " {consequence} {sign}",
-    "no-packet": "The place for the signature is there, but there is no signature in it."
+    "no-packet": "The section for the signature is there, but there is no signature in it."
     " {consequence} {sign}",
     "signed-attributes": "The signature was made with signed attributes (by openssl cms, for example), which"
     " kernels do not accept on modules. {consequence} Make it without them: openssl cms -noattr. {sign}",
-    "embedded-content": "The signature has a copy of the module inside, where kernels want it beside the"
-    " module. {consequence} {sign}",
+    "embedded-content": "The signature has a copy of the module inside, which kernels do not accept."
+    " {consequence} {sign}",
     "nonzero-params": "The signature's trailer is malformed: fields that must be zero are not."
-    " {consequence} {sign}",
+    " {consequence} {again}",
     "trailer-length": "The signature's trailer is damaged: the length in it does not fit the file."
-    " {consequence} {sign}",
-    "trailer-truncated": "The signature's trailer is cut off: the file is damaged. {consequence} {sign}",
-    "signature-damaged": "The signature itself is damaged and cannot be read. {consequence} {sign}",
+    " {consequence} {again}",
+    "trailer-truncated": "The signature's trailer is cut off: the file is damaged. {consequence} {again}",
+    "signature-damaged": "The signature itself is damaged and cannot be read. {consequence} {again}",
     "signature-form": "The signature is of a form that this kernel does not accept. {consequence} {sign}",
-    "note-damaged": "The note that should hold the signature is malformed. {consequence} {sign}",
-    "elf": "The module file itself is damaged, or was edited by a tool that broke its structure: the"
-    " signature was not even looked at. {consequence} Get the module again, or link it again.",
-    "not-elf": "This is no module at all.",
+    "note-damaged": "The note that should contain the signature is malformed. {consequence} {again}",
+    "elf": "The module file is damaged, or was edited by a tool that broke its structure, so the signature"
+    " was not checked. {consequence} Get the module again from where it came from, or build it again.",
+    "not-elf": "This is not a module.",
     "empty": "The file is empty.",
-    "signed-after-compression": "The file was compressed first and signed afterwards, so nobody finds the"
-    " signature. Decompress it, cut off what lies behind, sign, and compress again.",
-    "compressed-unreadable": "The file is compressed in a way that tools unpack and this kernel does not."
-    " Decompress it and compress it again with xz --check=crc32. {consequence}",
-    "compressed-damaged": "The compressed file has something behind its end and cannot be unpacked. Get it"
-    " again.",
+    "signed-after-compression": "The file was compressed first and signed afterwards, so no kernel finds the"
+    " signature. Decompress it, remove what follows, sign, and compress again.",
+    "compressed-unreadable": "The file is compressed in a way that tools can read and this kernel cannot."
+    " Decompress it and compress it again as the kernel's own modules are (for xz: xz --check=crc32)."
+    " {consequence}",
+    "compressed-damaged": "The compressed file has extra bytes after its end and cannot be decompressed."
+    " Get it again from where it came from.",
 }
-"""By fault. ``consequence``, ``sign``, ``untrusted`` and ``enrol`` are the sentences below."""
+"""By fault. ``consequence``, ``sign``, ``again``, ``untrusted`` and ``enrol`` are the sentences below."""
 
+AGAIN = (
+    "Get the module again from where it came from: reinstall its package, or build it again. Do not sign it"
+    " before you know why it changed."
+)
 UNTRUSTED = "which this kernel does not trust."
 NO_KEYS = (
-    "and no keys were given, so this is the answer of a kernel that does not have that one: name what it"
-    " holds (its image, a certificate, a key ring)."
+    "and no keys were given, so this is the response of a kernel that does not have that one: name what it"
+    " has (its image, a certificate, a key ring)."
 )
 
 LOADED = "This kernel loads it all the same, and notes the taint {taint} for the module."
@@ -76,6 +81,7 @@ def advise(case: Case, end: Stop | Accept, reply: Reply, panic: bool) -> str:
     text = WORDS[end.fault].format(
         consequence=PANICKED if panic else _consequence(reply),
         sign=_sign(case),
+        again=AGAIN,
         untrusted=UNTRUSTED if case.keys.given else NO_KEYS,
         enrol=_enrol(case),
         signer=_signer(case),

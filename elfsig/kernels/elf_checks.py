@@ -1,7 +1,7 @@
-"""The ELF checks that kernels of the section eras ran before they looked at a signature; all give ELIBBAD.
+"""The ELF checks that kernels of the section eras ran before the signature check; all return ELIBBAD.
 
 Two sets of rules. ``redhat`` and ``redhat-note``: kernel/module-verify.c of RHEL 5, module-verify-elf.c of
-RHEL 6 and Oracle's 2.6.39; the latter leave out the entry point and look at all notes. ``series-2012``:
+RHEL 6 and Oracle's 2.6.39; the latter do not check the entry point, and check all notes. ``series-2012``:
 module_verify_elf() of Howells' series. Each rule gives the first thing that it finds wrong, or None.
 """
 
@@ -56,8 +56,8 @@ def _header(table: ElfTable, content: bytes) -> str | None:
     checks = {
         "e_ehsize is not smaller than the file": head.ehsize < size,
         "e_shnum is zero or reserved": 0 < head.shnum < SHN_LORESERVE,
-        "e_shoff lies outside of the file": head.shoff < size,
-        "e_shoff lies inside the ELF header": head.shoff >= head.ehsize,
+        "e_shoff is outside of the file": head.shoff < size,
+        "e_shoff is inside the ELF header": head.shoff >= head.ehsize,
         "e_shoff is not aligned to the machine's word": head.shoff % table.layout.word == 0,
         "e_shstrndx names no section": head.shstrndx < head.shnum,
         "e_shentsize is wrong": head.shentsize == table.layout.row.size,
@@ -115,13 +115,13 @@ def _sections(table: ElfTable, content: bytes) -> str | None:
 def _section(table: ElfTable, row: Row, names: int, size: int, room: int) -> str | None:
     count = len(table.rows)
     if row.name >= names:
-        return "its name lies outside of the name table"
+        return "its name is outside of the name table"
     if row.link >= count:
         return f"sh_link {row.link} names no section"
     if row.entsize and row.size % row.entsize:
-        return f"{row.size} bytes are no multiple of sh_entsize {row.entsize}"
+        return f"{row.size} bytes are not a multiple of sh_entsize {row.entsize}"
     if not table.header.ehsize <= row.offset < size:
-        return f"sh_offset {row.offset:#x} lies in the ELF header or outside of the file"
+        return f"sh_offset {row.offset:#x} is in the ELF header or outside of the file"
     if row.type == SHT_NOBITS:
         return None
     entry = _entry_sizes(table).get(row.type)
@@ -174,9 +174,9 @@ def _symbol_table(table: ElfTable, nr: int, strings: bytes, count: int) -> str |
         return "symbol 0 is not null"
     last = max(columns.name.read(data))
     if last >= len(strings) or b"\0" not in strings[last:]:
-        return f"a symbol's name at {last:#x} lies outside of the string table"
+        return f"a symbol's name at {last:#x} is outside of the string table"
     wrong = next((v for v in columns.shndx.read(data) if count <= v < SHN_LORESERVE), None)
-    return None if wrong is None else f"a symbol lies in section {wrong}, of {count}"
+    return None if wrong is None else f"a symbol is in section {wrong}, of {count}"
 
 
 def _relocations(table: ElfTable, content: bytes) -> str | None:
@@ -202,7 +202,7 @@ def _notes(table: ElfTable, content: bytes) -> str | None:
 
 
 def _note_section(data: bytes, order: str) -> str | None:
-    """Notes one behind the other must fill the section exactly; owners end in their only NUL."""
+    """Notes one after the other must fill the section exactly; owners end in their only NUL."""
     head, at = Struct(order + "III"), 0
     while at < len(data):
         if len(data) - at < head.size:
@@ -230,7 +230,7 @@ def _sections_2012(table: ElfTable, content: bytes) -> str | None:
         return _wrong(0, "is not of type NULL")
     names = _names(table)
     if names.type != SHT_STRTAB or names.size < 2:
-        return "the section name table is no string table"
+        return "the section name table is not a string table"
     texts = (
         _section_2012(table, nr, row, names.size, len(content)) for nr, row in enumerate(table.rows[1:], 1)
     )
@@ -240,14 +240,14 @@ def _sections_2012(table: ElfTable, content: bytes) -> str | None:
 def _section_2012(table: ElfTable, nr: int, row: Row, names: int, size: int) -> str | None:
     entry = _entry_sizes(table).get(row.type)
     checks = {
-        "its name lies outside of the name table": row.name < names,
+        "its name is outside of the name table": row.name < names,
         "sh_link names no section": row.link < len(table.rows),
-        "it lies in the ELF header or outside of the file": table.header.ehsize <= row.offset <= size,
+        "it is in the ELF header or outside of the file": table.header.ehsize <= row.offset <= size,
         "sh_offset is not aligned as sh_addralign says": not row.offset & (row.align - 1 if row.align else 0),
         "its bytes reach beyond the file": row.type == SHT_NOBITS or row.size <= size - row.offset,
-        "its size is no multiple of sh_entsize": row.entsize < 2 or row.size % row.entsize == 0,
+        "its size is not a multiple of sh_entsize": row.entsize < 2 or row.size % row.entsize == 0,
         "sh_entsize is wrong": entry is None or row.entsize == entry,
-        "sh_addralign is no multiple of the machine's word": entry is None
+        "sh_addralign is not a multiple of the machine's word": entry is None
         or row.align % table.layout.word == 0,
         "notes are not aligned to 4": row.type != SHT_NOTE or row.align % 4 == 0,
     }

@@ -1,4 +1,4 @@
-"""Forms of signatures that no kernel accepts, however much it trusts the key: told from the profiles.
+"""Forms of signatures that no kernel accepts, however much it trusts the key: worked out from the profiles.
 
 The mathematics of such a signature may hold: signed attributes, RSA-PSS, EdDSA, a packet without an issuer.
 What decides here is what each profile's walk would stop at before it looks for a key, or always at the

@@ -1,7 +1,7 @@
-"""The keyrings of a simulated kernel: which of the given keys it would hold, and where it would find them.
+"""The keyrings of a simulated kernel: which of the given keys it has, and in which keyring.
 
 Keys that were given without saying which keyring they belong to ("user") stand for compiled-in ones.
-Keys that were merely to be tried are none that a kernel holds.
+A kernel has no key that nobody vouches for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Module names: what the kernel calls a module that lies in a file."""
+"""Module names: what the kernel calls the module in a file."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _panics(case: Case, end: Stop | Accept, reply: Reply) -> bool:
 
 
 def _elf_notes(case: Case, reply: Reply) -> Iterator[str]:
-    """What is wrong with a file that the signature check lets through, as far as that is foreseen."""
+    """What is wrong with a file that passes the signature check, as far as that is simulated."""
     if reply.errno is None and (case.image.elf_fault is not None or not case.image.is_elf):
         yield UNSOUND
 

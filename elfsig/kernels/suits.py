@@ -12,7 +12,7 @@ PREFERRED = ("sha256", "sha512", "sha384", "sha224", "sha1")
 """For kernels that are given certificates: the first that is not weak and not slow to verify."""
 
 PREFERRED_BY_SECTIONS = ("sha1", "sha256", "sha512")
-"""For the kernels that hold an OpenPGP ring: what all of them read comes first."""
+"""For kernels with an OpenPGP ring: what all of them read comes first."""
 
 
 def unread(kernel: Profile, format_id: str, coverage: str | None, hash_name: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What kernels that unpack modules themselves cannot read, though every tool of user space can.
+"""What kernels that decompress modules themselves cannot read, though every user-space tool can.
 
 Since 5.17 (CONFIG_MODULE_DECOMPRESS) finit_module() takes compressed files; kernel/module/decompress.c
 reads one stream of each kind, with the decoders of lib/xz, lib/zstd and lib/zlib_inflate. Older kernels
@@ -27,7 +27,7 @@ _GZIP_NAME: Final = 8
 
 
 def fault(raw: bytes, kind: Compression | None) -> Remark | None:
-    """Why a kernel refuses a compressed module that can be unpacked, None where it takes it."""
+    """Why a kernel refuses a compressed module that tools can decompress, None where it accepts it."""
     return None if kind is None else _FAULTS[kind](raw)
 
 
@@ -37,7 +37,9 @@ def first_only(raw: bytes, kind: Compression) -> bool:
 
 
 def _unreadable(text: str, offset: int) -> Remark:
-    return Remark("kernel-unreadable", f"{text}: kernels that unpack modules themselves refuse it", offset)
+    return Remark(
+        "kernel-unreadable", f"{text}: kernels that decompress modules themselves refuse it", offset
+    )
 
 
 def _xz(raw: bytes) -> Remark | None:
@@ -70,7 +72,7 @@ def _filters(raw: bytes) -> list[int]:
 
 
 def _variable(raw: bytes, at: int, end: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first; what is behind ``end`` counts as zero."""
+    """A number in groups of seven bits, lowest first; bytes from ``end`` on count as zero."""
     value = shift = 0
     while at < min(end, len(raw)):
         byte = raw[at]

@@ -1,4 +1,4 @@
-"""The vocabulary of a walk through a kernel's own steps: the case in hand, and what a step may say."""
+"""What the steps of a kernel share: the case that is checked, and what a step may return."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stop(NamedTuple):
 
 
 class Accept(NamedTuple):
-    """The step ends the walk, and the kernel goes on to load the module."""
+    """The step ends the walk, and the kernel continues to load the module."""
 
     text: str
     fault: str = "ok"

@@ -1,7 +1,7 @@
 """Steps of David Howells' development tree of 2011-12: OpenPGP with RSA or DSA and the kernel's key rings.
 
 In the order of module_verify() and verify_sig_begin/end() (kernel/module-verify.c,
-security/keys/crypto/pgp_sig_verify.c of that tree). The signature lay in an ELF note first, then behind
+security/keys/crypto/pgp_sig_verify.c of that tree). The signature was in an ELF note first, then after
 the file, then in the module's arguments.
 """
 
@@ -34,7 +34,7 @@ def one_note(case: Case) -> Said:
 
 
 def magic(case: Case) -> Said:
-    """The last 30 bytes of the file, and the length in front of them."""
+    """The last 30 bytes of the file, and the length before them."""
     carrier = next(c for c in case.registry.carriers if c.id == case.profile.look.carrier)
     image = case.image
     if image.end <= len(MAGIC) + 5 or image.data[image.end - len(MAGIC) : image.end] != MAGIC:
@@ -43,9 +43,9 @@ def magic(case: Case) -> Said:
     place = next(iter(carrier.find(image)), None)
     ascii_length = place is not None and getattr(place.params, "style", None) == "ascii"
     if place is None or place.fault is not None or not ascii_length:
-        return Stop("ELIBBAD", "trailer-length", "no decimal length stands in front of the magic text")
+        return Stop("ELIBBAD", "trailer-length", "there is no decimal length before the magic text")
     case.place = place
-    return Went(f"the magic text, and {len(place.blob)} bytes of signature in front of it")
+    return Went(f"the magic text, and {len(place.blob)} bytes of signature before it")
 
 
 def argument(case: Case) -> Said:
@@ -68,7 +68,7 @@ def packet(case: Case) -> Said:
     if each.version not in (3, 4):
         return _damaged(f"a signature of version {each.version}")
     if each.behind and each.numbers:
-        return _damaged(f"{each.behind} bytes are left over behind the signature's value")
+        return _damaged(f"{each.behind} bytes follow the signature's value")
     if each.sig_class not in CLASSES:
         return Stop("EOPNOTSUPP", "signature-form", f"signature class {each.sig_class:#04x}")
     case.found["packet"] = each
@@ -103,9 +103,9 @@ def key(case: Case) -> Said:
     found = [k for k in held if ("openpgp", key_id) in k.ids] or nameless(held, [("openpgp", key_id)])[:1]
     if not found:
         case.found["ids"] = [("openpgp", key_id)]
-        return Stop("ENOKEY", "unknown-key", f"the key ring .module_sign holds no key id:{key_id.hex()}")
+        return Stop("ENOKEY", "unknown-key", f"the key ring .module_sign has no key id:{key_id.hex()}")
     case.key = found[0]
-    return Went(f"the key ring .module_sign holds the key id:{key_id.hex()} ({found[0].label})")
+    return Went(f"the key ring .module_sign has the key id:{key_id.hex()} ({found[0].label})")
 
 
 def digest(case: Case) -> Said:
@@ -129,7 +129,7 @@ def value(case: Case) -> Said:
     if _holds(each, name, hashed, signature.value):
         return Went(f"the signature matches the key {each.label}")
     if algorithm == "rsa" and open_padding(each, from_number(each, signature.value)) is None:
-        return _damaged("opened with the key, the RSA value is no padded digest")
+        return _damaged("opened with the key, the RSA value is not a padded digest")
     return _rejected(f"the signature by {each.label} is over another content")
 
 

@@ -105,14 +105,14 @@ def _unknown_algorithm(known: SignatureAlgorithm | None, oid: str) -> Stop:
 
 
 def detached(case: Case) -> Said:
-    """The module is handed over beside the PKCS#7, which must not hold content of its own."""
+    """The module is passed beside the PKCS#7, which must not have content of its own."""
     data: SignedData = case.found["data"]
     if data.content is not None:
         log = ("PKCS7: Data already supplied", "PKCS#7 signature with non-detached data")
         return Stop(
             "EBADMSG", "embedded-content", f"{len(data.content)} bytes of content are inside the PKCS#7", log
         )
-    return Went("no content of its own: it is about the bytes in front of it")
+    return Went("no content of its own: it signs the bytes before it")
 
 
 def usage(case: Case) -> Said:
@@ -154,7 +154,7 @@ def digest(case: Case) -> Said:
         return Stop("ENOPKG", "unsupported-hash", missing[0] or "")
     hashes = ", ".join(dict.fromkeys(str(s.signature.hash) for s in signers))
     text = f"{message.size} bytes are digested with {hashes}"
-    return Went(text + (f"; {len(missing)} signer(s) passed over" if missing else ""))
+    return Went(text + (f"; {len(missing)} signer(s) skipped" if missing else ""))
 
 
 def _not_computable(case: Case, signer: Signer) -> str | None:

@@ -1,4 +1,4 @@
-"""Steps of Linux 4.3 and later: does the kernel hold the signer's key, and do its keyrings count?
+"""Steps of Linux 4.3 and later: does the kernel have the signer's key, and in a keyring that counts?
 
 In the order of verify_pkcs7_message_sig() (certs/system_keyring.c) and pkcs7_validate_trust()
 (crypto/asymmetric_keys/pkcs7_trust.c).
@@ -21,7 +21,7 @@ MAX_CHAIN = 16
 
 
 def loading(case: Case) -> Said:
-    """The keys were judged when the kernel started: does it hold those that the signature names?"""
+    """The keys were judged when the kernel started: does it have those that the signature names?"""
     ids = [each for s in case.found["signers"] for each in s.signature.key_ids]
     judged = case.keys.judged(ids)
     if judged:

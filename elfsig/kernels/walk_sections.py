@@ -24,10 +24,10 @@ KSIGN_UNKNOWN = ("ksign: module signed with unknown public key", "- signature ke
 
 
 def is_elf(case: Case) -> Said:
-    """What is no ELF file never gets to the signature check of these kernels."""
+    """Only an ELF file gets to the signature check of these kernels."""
     if case.image.is_elf:
         return Went("it is an ELF file")
-    return Stop("ENOEXEC", "not-elf", "it is no ELF file, and refused before any signature is looked at")
+    return Stop("ENOEXEC", "not-elf", "it is not an ELF file, and is refused before the signature check")
 
 
 def elf_checks(case: Case) -> Said:
@@ -48,7 +48,7 @@ def find(case: Case) -> Said:
         text = f"it has no section {name}: for this kernel it has no signature"
         return Stop(case.profile.unsigned, "unsigned", text + _others(case, carrier.id))
     case.place = places[0]
-    more = f"; {len(places) - 1} more of that name are passed over" if len(places) > 1 else ""
+    more = f"; {len(places) - 1} more of that name are ignored" if len(places) > 1 else ""
     if places[0].fault is None:
         return Went(f"section [{places[0].index}] {name}, {len(places[0].blob)} bytes{more}")
     return _faulty(case, places[0])
@@ -69,14 +69,14 @@ def _others(case: Case, carrier: str) -> str:
     texts = dict.fromkeys(
         f.place.section or f"{f.claimants[0].id if f.claimants else ''} trailer".strip() for f in found
     )
-    return f" (it has {', '.join(texts)}, which this kernel does not look at)" if texts else ""
+    return f" (it has {', '.join(texts)}, which this kernel does not check)" if texts else ""
 
 
 # --------------------------------------------------------------------------- the tree of 2003
 
 
 def never_compared(case: Case) -> Said:
-    """The tree's check ends behind the loading of the key: nothing is ever compared."""
+    """The check of this tree ends when the key is loaded: nothing is ever compared."""
     return Accept("this tree computes a digest, loads its key, and compares nothing: every module passes")
 
 
@@ -84,7 +84,7 @@ def never_compared(case: Case) -> Said:
 
 
 def packet(case: Case) -> Said:
-    """The first signature packet of an accepted kind; all others are passed over."""
+    """The first signature packet of an accepted kind; all others are ignored."""
     rules = case.profile.packets
     passed: list[str] = []
     try:
@@ -104,7 +104,7 @@ def packet(case: Case) -> Said:
 
 
 def _passed(reasons: list[str]) -> str:
-    return f" (passed over: {'; '.join(reasons)})" if reasons else ""
+    return f" (ignored: {'; '.join(reasons)})" if reasons else ""
 
 
 def _signature_packets(blob: bytes) -> Iterator[SignaturePacket]:
@@ -164,9 +164,9 @@ def key(case: Case) -> Said:
     if found is None:
         case.found["ids"] = [("openpgp", key_id)]
         log = tuple(line.format(key_id=key_id.hex(), version=each.version) for line in KSIGN_UNKNOWN)
-        return Stop("ENOKEY", "unknown-key", f"this kernel holds no key {key_id.hex()}", log)
+        return Stop("ENOKEY", "unknown-key", f"this kernel has no key {key_id.hex()}", log)
     case.key = found
-    return Went(f"this kernel holds the key {key_id.hex()} ({found.label})")
+    return Went(f"this kernel has the key {key_id.hex()} ({found.label})")
 
 
 def value(case: Case) -> Said:

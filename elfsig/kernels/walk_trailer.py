@@ -1,4 +1,4 @@
-"""Steps of the kernels that look for a trailer: Linux 3.7 to today, up to the signature's own bytes.
+"""Steps of the kernels that look for a trailer, Linux 3.7 and later, up to the signature's own bytes.
 
 In the order of module_sig_check() and mod_verify_sig() (kernel/module.c, kernel/module_signing.c, later
 kernel/module/signing.c) and of mod_check_sig() (kernel/module_signature.c).
@@ -54,7 +54,7 @@ def _decompressed_by_kernel(case: Case, kind: Compression) -> Said:
 
 def flags(case: Case) -> Said:
     """Forced loading makes every module count as unsigned; it is not asked for here."""
-    return Went("not loaded by force, with which the signature would not even be looked at")
+    return Went("not loaded by force, which would skip the signature check")
 
 
 def marker(case: Case) -> Said:
@@ -71,7 +71,9 @@ def marker(case: Case) -> Said:
     text = "no marker at the end of the file: for this kernel it has no signature"
     inside = ", ".join(_others(case))
     return Stop(
-        case.profile.unsigned, "unsigned", text + (f" (it has {inside}, not looked at)" if inside else "")
+        case.profile.unsigned,
+        "unsigned",
+        text + (f" (it has {inside}, which is not checked)" if inside else ""),
     )
 
 
@@ -90,17 +92,17 @@ def _where(place: Place) -> str:
 
 
 def info_block(case: Case) -> Said:
-    """The 12 bytes in front of the marker, and whether their length fits."""
+    """The 12 bytes before the marker, and whether the length in them fits."""
     room = case.image.end - len(MARKER)
     if room <= INFO.size:
         return Stop(
-            "EBADMSG", "trailer-truncated", f"{room} bytes are in front of the marker, more than 12 must be"
+            "EBADMSG", "trailer-truncated", f"{room} bytes precede the marker, and there must be more than 12"
         )
     at = room - INFO.size
     info = unpack_info(case.image.data[at:room])
     case.found["info"] = info
     if info.sig_len >= at:
-        text = f"sig_len is {info.sig_len}, and only {at} bytes lie in front of the info block"
+        text = f"sig_len is {info.sig_len}, and only {at} bytes precede the info block"
         case.place = _place(case, at, at, info)
         return Stop("EBADMSG", "trailer-length", text)
     case.place = _place(case, at - info.sig_len, at, info)
@@ -160,7 +162,7 @@ def marker_first(case: Case) -> Said:
         )
     stop, start = image.end - INFO.size, at + len(MARKER)
     if stop <= start:
-        return Stop("EBADMSG", "trailer-truncated", "no room for an info block behind the first marker")
+        return Stop("EBADMSG", "trailer-truncated", "no room for an info block after the first marker")
     info = unpack_info(image.data[stop : image.end])
     case.found.update(info=info, body=image.data[start:stop])
     case.place = Place("trailer", MarkerFirst().id, at, image.end, start, image.data[start:stop], info)
@@ -168,11 +170,11 @@ def marker_first(case: Case) -> Said:
         return Stop(
             "EBADMSG", "trailer-length", "the lengths in the info block do not lead back to the first marker"
         )
-    return Went(f"a marker at {at:#x}, behind it {stop - start} bytes and the info block")
+    return Went(f"a marker at {at:#x}, after it {stop - start} bytes and the info block")
 
 
 def names_fit(case: Case) -> Said:
-    """Signer's name and key id lie in front of the signature, and must fit too."""
+    """Signer's name and key id precede the signature, and must fit too."""
     info: TrailerInfo = case.found["info"]
     assert case.place is not None
     names, before = info.signer_len + info.key_id_len, case.place.start
@@ -181,12 +183,12 @@ def names_fit(case: Case) -> Said:
     stop = case.image.end - len(MARKER) - INFO.size
     case.place = _place(case, before - names, stop, info)
     case.found["body"] = case.place.blob
-    return Went(f"{info.signer_len} bytes of name and {info.key_id_len} of key id in front of it")
+    return Went(f"{info.signer_len} bytes of name and {info.key_id_len} of key id before it")
 
 
 def done(case: Case) -> Said:
     """The end of a walk in which nothing was found wrong."""
-    return Accept("the signature is good, by a key that this kernel holds")
+    return Accept("the signature is good, by a key that this kernel has")
 
 
 HEAD = (

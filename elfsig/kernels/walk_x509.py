@@ -77,9 +77,9 @@ def key(case: Case) -> Said:
     if not found:
         case.found["ids"] = [*_ids(case), ("skid", key_id)]
         line = REQUEST.format(description=description)
-        return Stop("ENOKEY", "unknown-key", f"this kernel holds no key '{description}'", (line,))
+        return Stop("ENOKEY", "unknown-key", f"this kernel has no key '{description}'", (line,))
     case.key = found[0]
-    return Went(f"this kernel holds the key '{description}'")
+    return Went(f"this kernel has the key '{description}'")
 
 
 def _matches(case: Case, each: Key) -> bool:
@@ -98,11 +98,13 @@ def available(case: Case) -> Said:
     try:
         HASHES[name].new()
     except ValueError:
-        return Stop("ENOPKG", "unsupported-hash", f"{name} is not to be had here, so this is a guess")
+        return Stop(
+            "ENOPKG", "unsupported-hash", f"{name} is not available in this OpenSSL build, so this is a guess"
+        )
     message = compute(case)
     assert isinstance(message, Message)
     case.message = message
-    return Went(f"the {message.size} bytes in front of the signature are digested with {name}")
+    return Went(f"the {message.size} bytes before the signature are digested with {name}")
 
 
 def _value(case: Case) -> bytes:
@@ -112,7 +114,7 @@ def _value(case: Case) -> bytes:
 
 
 def body_length(case: Case) -> Said:
-    """Two bytes of length in front of the RSA value, which must be exact."""
+    """Two bytes before the RSA value give its length, which must be exact."""
     info: TrailerInfo = case.found["info"]
     body: bytes = case.found["body"][info.signer_len + info.key_id_len :]
     if len(body) < 3 or int.from_bytes(body[:2], "big") != len(body) - 2:
@@ -133,7 +135,7 @@ def rsa(case: Case) -> Said:
     if try_digest(each, "rsa", name, digest_of(message, name), value) is Match.YES:
         return Went(f"the signature matches the key {each.label}")
     if open_padding(each, value) is None:
-        return Stop("EBADMSG", "signature-damaged", "opened with the key, the value is no padded digest")
+        return Stop("EBADMSG", "signature-damaged", "opened with the key, the value is not a padded digest")
     return Stop("EKEYREJECTED", "mismatch", f"the signature by {each.label} is over another content")
 
 

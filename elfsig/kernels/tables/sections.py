@@ -50,7 +50,7 @@ GKH_2003 = Profile(
     basis=Basis.SOURCE,
     source="kernel/module-sig.c and security/rsa of the tree, read",
     tool="module-init-tools",
-    switches=("none: a good, a bad and a missing signature are answered alike",),
+    switches=("none: a good, a bad and a missing signature have the same result",),
     notes=("the Linux Journal article of January 2004 has a stricter caller (EPERM without the section),"
            " whose check itself was never printed",),
 )  # fmt: skip
@@ -196,7 +196,7 @@ UEK2 = replace(
     look=replace(RHEL6_EARLY.look, coverage="fileorder"),
     source="kernel/module-verify*.c of Oracle's tree at 833701ee, read; digest and note lookup run",
     notes=(
-        "this tree runs Red Hat's checker (DSA with SHA-1) and answers like RHEL 6. The table that Oracle"
+        "this tree runs Red Hat's checker (DSA with SHA-1) and responds like RHEL 6. The table that Oracle"
         " printed for UEK (EKEYEXPIRED, ENOPKG, ENOMSG) describes Howells' series instead: see howells-2012",
     ),
 )
@@ -208,7 +208,7 @@ UEK2_NOBUILDID = replace(
     releases=Releases(r"2\.6\.39-.*uek.*", ("2.6.39-400.17.1.el6uek",)),
     look=replace(UEK2.look, coverage="fileorder-nobuildid"),
     source="kernel/module-verify-sig.c of Oracle's tree at 731fb92b, read; its digest run",
-    notes=(*UEK2.notes, "uek2 answers otherwise for modules that have a section .note.gnu.build-id"),
+    notes=(*UEK2.notes, "uek2 responds differently to modules that have a section .note.gnu.build-id"),
 )
 
 _ALL_HASHES = frozenset({"md5", "sha1", "rmd160", "sha224", "sha256", "sha384", "sha512"})
@@ -247,7 +247,7 @@ HOWELLS_2012 = Profile(
 HOWELLS_2012_TRAILER = replace(
     HOWELLS_2012,
     id="howells-2012-trailer",
-    title="David Howells' tree of mid 2012, signature behind the file",
+    title="David Howells' tree of mid 2012, signature after the file",
     releases=NO_RELEASE,
     walk="howells-2012-trailer",
     look=Look("crypto-pgp", "trailer:csm"),
