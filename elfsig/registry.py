@@ -150,7 +150,7 @@ class Registry:
 
     @cached_property
     def trailers(self) -> tuple[Carrier, ...]:
-        """The carriers that lie behind the ELF image, in probing order."""
+        """The carriers after the ELF image, in probing order."""
         return tuple(c for c in self.carriers if c.kind == "trailer" and not optional.in_elf(c))
 
     @cached_property
@@ -195,7 +195,7 @@ def _declared() -> bool:
     """Whether an installed distribution may declare a format: a look at the ``entry_points.txt`` files.
 
     importlib.metadata alone takes longer to import than all that ``list`` needs, so it is asked only
-    where there is something to find, or where distributions may lie elsewhere than in directories.
+    where there is something to find, or where distributions may be elsewhere than in directories.
     """
     if any(hasattr(f, "find_distributions") for f in sys.meta_path if f is not PathFinder):
         return True
@@ -243,12 +243,12 @@ def _plugins() -> Iterable[_Plugin]:
 
 
 def _checked(loaded: object, taken: Iterable[str]) -> list[Format]:
-    """The formats in what a plug-in names. Raises ValueError for what is no format or not new."""
+    """The formats in what a plug-in names. Raises ValueError for what is not a format or not new."""
     formats: list[Format] = []
     names = set(taken)
     for each in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
         if not isinstance(each, Format):
-            raise ValueError(f"{each!r} is no elfsig.model.Format")
+            raise ValueError(f"{each!r} is not an elfsig.model.Format")
         if clash := names.intersection((each.id, *each.aliases)):
             raise ValueError(f"format id or alias {sorted(clash)[0]!r} is already taken")
         names.update((each.id, *each.aliases))

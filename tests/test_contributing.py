@@ -28,7 +28,7 @@ from elfsig.verbs.keys.recover import recover_key
 from elfsig.verbs.verify.examine import Question, examine
 
 TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text()
-EXAMPLES = {found[1]: found[2] for found in re.finditer(r"```python\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)}
+EXAMPLES = {found[1]: found[2] for found in re.finditer(r"```py\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)}
 """The code by the file that it is to go into."""
 
 PLAIN, OTHER = corpus.content("amd64-6.1.ko"), corpus.content("arm64-6.1.ko")

@@ -171,7 +171,7 @@ COPY = "from dataclasses import replace\nfrom elfsig_formats.pkcs7 import PKCS7\
 BROKEN = {
     "raises": ("raise RuntimeError('bad day')\n", "bad day"),
     "lacking": ("", "FORMAT"),
-    "no_format": ("FORMAT = 17\n", "no elfsig.model.Format"),
+    "no_format": ("FORMAT = 17\n", "not an elfsig.model.Format"),
     "same_id": (f"{COPY}FORMAT = replace(PKCS7, aliases=())\n", "'pkcs7' is already taken"),
     "same_alias": (f"{COPY}FORMAT = replace(PKCS7, id='mine')\n", "'cms' is already taken"),
 }

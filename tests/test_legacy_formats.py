@@ -324,7 +324,7 @@ def test_junk_is_malformed_and_names_the_offset(name: str, blob: bytes) -> None:
     [
         (".module_sig", SHT_PROGBITS, b"\x80junk", "redhat: section [19] .module_sig: OpenPGP packet type 0"),
         ("module_sig", SHT_PROGBITS, b"\x88\x02\x04", "gkh: section [19] module_sig: "),
-        (".note.module.sig", SHT_NOTE, b"abc", "note: section [19] .note.module.sig: 3 bytes are no note"),
+        (".note.module.sig", SHT_NOTE, b"abc", "note: section [19] .note.module.sig: 3 bytes are not a note"),
         (".module_sig", SHT_PROGBITS, b"", "redhat: section [19] .module_sig is empty (at 0x"),
     ],
 )

@@ -210,7 +210,7 @@ def test_no_second_section_where_kernels_take_the_first() -> None:
 def test_a_place_of_another_file_is_not_removed() -> None:
     (place,) = GKH.find(_with(Sec("x", b"1"), Sec("module_sig", b"2")))
     for other in (toy(), toy(extra=[Sec("module_sig", b"2")]), b"text"):
-        with pytest.raises(EditRefused, match="is no module_sig"):
+        with pytest.raises(EditRefused, match="is not a module_sig"):
             GKH.detach(Image(other), place)
 
 

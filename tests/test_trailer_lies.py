@@ -71,11 +71,11 @@ LIES = {
     "marker cut off": Lie(CMS[:-9], MALFORMED, "marker-cut", CMS_END + 12, "19 of its 28 bytes"),
     "marker missing": Lie(CMS[:-28], MALFORMED, "marker-lost", CMS_END + 12, "the info block is missing"),
     "X.509 marker missing": Lie(X509[:-28], MALFORMED, "marker-lost", X509_END + 12, "is missing"),
-    "info block cut off": Lie(CMS[:-34], MALFORMED, "trailer-lost", END, "6 bytes behind it are no trailer"),
-    "trailer missing": Lie(CMS[:-40], MALFORMED, "trailer-lost", END, "without a trailer behind it"),
+    "info block cut off": Lie(CMS[:-34], MALFORMED, "trailer-lost", END, "6 bytes after it are not"),
+    "trailer missing": Lie(CMS[:-40], MALFORMED, "trailer-lost", END, "without a trailer after it"),
     "CMS cut off": Lie(CMS[:-100], MALFORMED, "trailer-lost", END, f"{SIZE - 60} of its {SIZE} bytes"),
     "marker in capitals": Lie(
-        CMS[:-28] + MARKER.upper(), MALFORMED, "trailer-lost", END, "40 bytes behind it are no trailer"
+        CMS[:-28] + MARKER.upper(), MALFORMED, "trailer-lost", END, "40 bytes after it are not a trailer"
     ),
     # Lengths.
     "sig_len 0": Lie(info(CMS, "sig_len", 0), MALFORMED, "malformed", CMS_END, "empty (sig_len 0)"),
@@ -83,7 +83,7 @@ LIES = {
         info(CMS, "sig_len", 0xFFFFFFFF), MALFORMED, "trailer-length", CMS_END + 8, "4294967295 does not fit"
     ),
     "sig_len as long as the file": Lie(
-        info(CMS, "sig_len", CMS_END), MALFORMED, "trailer-length", CMS_END + 8, f"{CMS_END} bytes lie before"
+        info(CMS, "sig_len", CMS_END), MALFORMED, "trailer-length", CMS_END + 8, f"{CMS_END} bytes before"
     ),
     "sig_len little-endian": Lie(
         info(CMS, "sig_len", int.from_bytes(SIZE.to_bytes(4, "little"), "big")),
@@ -93,7 +93,7 @@ LIES = {
         info(CMS, "sig_len", SIZE + 1), MALFORMED, "trailer-overlaps-elf", END - 1, f"which ends at {END:#x}"
     ),
     "sig_len one less": Lie(
-        info(CMS, "sig_len", SIZE - 1), MALFORMED, "bytes-behind-elf", END, "1 byte lies behind the ELF image"
+        info(CMS, "sig_len", SIZE - 1), MALFORMED, "bytes-behind-elf", END, "1 byte follows the ELF image"
     ),
     "no module under it": Lie(CMS[END:], MALFORMED, "trailer-length", SIZE + 8, "does not fit"),
     # The kind.
@@ -213,9 +213,9 @@ def test_what_bears_no_trace_is_not_called_remains(content: bytes) -> None:
 def test_bytes_behind_the_elf_are_named_and_change_no_verdict() -> None:
     (padded,) = report(MODULE + bytes(16)).warnings
     assert (padded.code, padded.offset) == ("bytes-behind-elf", END)
-    assert "16 bytes lie behind the ELF image (all zero)" in padded.text
+    assert "16 bytes follow the ELF image (all zero)" in padded.text
     (signed,) = report(sign_pkcs7(MODULE + b"left", "signer", "sha256")).warnings
-    assert signed.text.startswith("4 bytes lie behind the ELF image")
+    assert signed.text.startswith("4 bytes follow the ELF image")
     assert report(CMS).warnings == ()
 
 

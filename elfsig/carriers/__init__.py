@@ -1,1 +1,1 @@
-"""Carriers: where a signature's bytes lie."""
+"""Carriers: where a signature's bytes are."""

@@ -22,7 +22,7 @@ DETACHED_FILE = "detached:file"
 
 @dataclass(frozen=True, slots=True)
 class ModuleArgument:
-    """A signature in the module's arguments. The file bears no trace of it, so nothing is ever found."""
+    """A signature in the module's arguments. The file has no trace of it, so nothing is ever found."""
 
     id: str = "detached:argument"
     kind: PlaceKind = "detached"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from elfsig.carriers.trailer import bytes_lie, cut_out, overlap
+from elfsig.carriers.trailer import byte_count, cut_out, overlap
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
 from elfsig.lazy_dataclass import dataclass
@@ -69,13 +69,13 @@ def _place(image: Image, stop: int, size: int, style: Style) -> Place:
 
 
 def _faulty(image: Image, room: int) -> Place:
-    """The magic behind no length that leads anywhere; kernels only knew the ASCII one."""
+    """The magic without a length that leads to a signature; kernels only read the ASCII one."""
     field = image.data[max(0, room - 5) : room]
     digits = _DIGITS.match(field)
     if image.end <= len(MAGIC) + 5:
         text = f"{image.end} bytes in all, no more than the length field and the magic take"
     elif digits:
-        text = f"length {int(digits[1])} does not fit: {bytes_lie(room - 5)} before it"
+        text = f"length {int(digits[1])} does not fit: {byte_count(room - 5)} before it"
     else:
         binary = int.from_bytes(field[-2:], "big")
         text = f"in front of the magic are neither decimal digits ({field!r}) "

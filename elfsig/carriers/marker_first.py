@@ -17,7 +17,7 @@ from elfsig.model import Mark, Params, Place, PlaceKind, Remark, TrailerInfo
 
 @dataclass(frozen=True, slots=True)
 class MarkerFirst:
-    """Marker, blob, info block, behind the content."""
+    """Content, marker, blob, info block."""
 
     marks: ClassVar[tuple[Mark, ...]] = (Mark(MARKER),)
     id: str = "trailer:modsig-rc1"

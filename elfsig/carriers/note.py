@@ -51,7 +51,7 @@ class NoteCarrier:
         return tuple(self._note(image, place) for place in self._sections.find(image))
 
     def anomalies(self, image: Image) -> Sequence[Remark]:
-        """Sections of this name that are no note sections: kernels pass over them."""
+        """Sections of this name that are not note sections: kernels ignore them."""
         return self._sections.anomalies(image)
 
     def _note(self, image: Image, place: Place) -> Place:
@@ -62,7 +62,7 @@ class NoteCarrier:
             return place
         head, content, at = Struct(table.layout.order + "III"), place.blob, place.start
         if len(content) < head.size:
-            text = f"{len(content)} bytes are no note: its header takes {head.size}"
+            text = f"{len(content)} bytes are not a note: its header takes {head.size}"
             return replace(place, blob=b"", fault=Remark("note-truncated", text, at))
         namesz, descsz, note_type = head.unpack_from(content)
         start = head.size + _padded(namesz)
@@ -118,5 +118,5 @@ def _leftover(have: int, used: int, at: int) -> tuple[Remark, ...]:
         text = f"the note's padding is cut off by {used - have} bytes"
         return (Remark("note-padding", text, at + have),)
     if have > used:
-        return (Remark("note-trailing", f"{have - used} bytes behind the note", at + used),)
+        return (Remark("note-trailing", f"{have - used} bytes after the note", at + used),)
     return ()

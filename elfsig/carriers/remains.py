@@ -1,15 +1,14 @@
 """Remains of trailers: markers that are displaced, cut off or lost. Kernels see no signature in any of them.
 
-Whatever is told here would else be called unsigned, which evidence must never be. A text counts only
-behind the end of the ELF image (in the whole content where there is none), since programs that handle
-signatures contain it.
+Without this, such files would be called unsigned. A text counts only after the end of the ELF image (in the
+whole content where there is none), since programs that handle signatures contain it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elfsig.carriers.trailer import bytes_lie
+from elfsig.carriers.trailer import byte_count
 from elfsig.carriers.unmarked import cms_type
 from elfsig.elf.image import Image
 from elfsig.model import Carrier, Mark, Place, Remark, optional
@@ -20,7 +19,7 @@ def remains(image: Image, carriers: Iterable[Carrier], outermost: bool = True) -
     None.
 
     Never raises. The place has a fault; its blob is the signature where that can still be read. Without
-    any mark there is something to find only where no trailer lies outside (``outermost``).
+    any mark, remains are looked for only where there is no trailer outside (``outermost``).
     """
     if image.elf is not None and image.elf_end >= image.end:
         return None
@@ -35,7 +34,7 @@ def remains(image: Image, carriers: Iterable[Carrier], outermost: bool = True) -
 
 
 def _place(image: Image, carrier: Carrier, at: int, code: str, text: str) -> Place:
-    """Remains with the marker at ``at``; together with what lies in front of it where that is whole."""
+    """Remains with the marker at ``at``; together with what precedes it where that is whole."""
     inside = optional.before(carrier, image, at, image.end)
     if inside is None or inside.fault is not None or inside.start < image.elf_end:
         fault = Remark(code, text, at)
@@ -56,18 +55,18 @@ def _displaced(image: Image, carrier: Carrier, mark: Mark) -> Place | None:
     at = image.data.rfind(text, image.elf_end, image.end)
     if at < 0:
         return None
-    behind = image.data[at + len(text) : image.end]
-    if not behind:
+    rest = image.data[at + len(text) : image.end]
+    if not rest:
         return _place(image, carrier, at, "marker-no-newline", f"the {mark.name} has lost its last newline")
-    if line and behind == b"\r\n":
+    if line and rest == b"\r\n":
         return _place(image, carrier, at, "marker-cr-lf", f"the {mark.name} ends in CR LF instead of LF")
-    behind = behind.removeprefix(b"\n") if line else behind
-    return _place(image, carrier, at, "marker-not-at-end", f"{mark.name} not at the end: {_what(behind)} it")
+    rest = rest.removeprefix(b"\n") if line else rest
+    return _place(image, carrier, at, "marker-not-at-end", f"{mark.name} not at the end: {_what(rest)} it")
 
 
-def _what(behind: bytes) -> str:
-    kind = "byte" if behind.strip(b"\0") else "zero byte"
-    return f"1 {kind} follows" if len(behind) == 1 else f"{len(behind)} {kind}s follow"
+def _what(rest: bytes) -> str:
+    kind = "byte" if rest.strip(b"\0") else "zero byte"
+    return f"1 {kind} follows" if len(rest) == 1 else f"{len(rest)} {kind}s follow"
 
 
 def _cut_mark(image: Image, carrier: Carrier, mark: Mark) -> Place | None:
@@ -87,7 +86,10 @@ def behind_elf(image: Image) -> Remark | None:
     if image.elf is None or not size:
         return None
     zero = "" if image.data[image.elf_end : image.end].strip(b"\0") else " (all zero)"
-    text = f"{bytes_lie(size)} behind the ELF image{zero} and belong{'s' * (size == 1)} to no known signature"
+    verb = "follows" if size == 1 else "follow"
+    text = (
+        f"{byte_count(size)} {verb} the ELF image{zero} and belong{'s' * (size == 1)} to no known signature"
+    )
     if cms_type(image) is not None:
         text += "; a CMS starts there"
     return Remark("bytes-behind-elf", text, image.elf_end)

@@ -57,7 +57,7 @@ class SectionCarrier:
         return tuple(self._place(image, table, section, found[0].nr) for section in found)
 
     def anomalies(self, image: Image) -> Sequence[Remark]:
-        """Sections of this name that kernels pass over because of their type."""
+        """Sections of this name that kernels ignore because of their type."""
         table = image.elf
         return tuple(
             Remark(
@@ -117,7 +117,7 @@ class SectionCarrier:
         table = image.elf
         here = [s.nr for s in self._named(table)] if table else []
         if place.index is None or place.index not in here:
-            raise EditRefused(f"section [{place.index}] is no {self.name} in this file", code="no-section")
+            raise EditRefused(f"section [{place.index}] is not a {self.name} in this file", code="no-section")
         return remove_section(image.bytes(), place.index, engine)
 
 

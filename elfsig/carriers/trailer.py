@@ -26,7 +26,7 @@ ID_TYPES = {0: "PGP", 1: "X509", 2: "PKCS#7", 3: "Merkle"}
 def pack_info(info: TrailerInfo, blob_size: int) -> bytes:
     """The 12 bytes of ``struct module_signature`` for a blob of this size, names included.
 
-    ``sig_len`` counts what lies behind the signer's name and the key id.
+    ``sig_len`` counts what follows the signer's name and the key id.
     """
     sig_len = blob_size - info.signer_len - info.key_id_len
     return INFO.pack(
@@ -41,7 +41,7 @@ def unpack_info(block: bytes) -> TrailerInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModuleTrailer:
-    """Blob, info block and marker behind the content (``~Module signature appended~``)."""
+    """Content, blob, info block and marker (``~Module signature appended~``)."""
 
     marks: ClassVar[tuple[Mark, ...]] = (Mark(MARKER),)
     id: str = CARRIER
@@ -68,11 +68,11 @@ class ModuleTrailer:
         # The name and key id are counted apart from sig_len; pkcs7 demands that both lengths are zero.
         names = 0 if info.id_type == 2 else info.signer_len + info.key_id_len
         if info.sig_len >= room:
-            text = f"sig_len {info.sig_len} does not fit: {bytes_lie(room)} before the info block"
+            text = f"sig_len {info.sig_len} does not fit: {byte_count(room)} before the info block"
             return _faulty(room, end, info, Remark("trailer-length", text, room + 8))
         if info.sig_len + names >= room:
             text = f"signer name ({info.signer_len} bytes) and key id ({info.key_id_len}) do not fit: "
-            text += f"{bytes_lie(room - info.sig_len)} before the signature"
+            text += f"{byte_count(room - info.sig_len)} before the signature"
             return _faulty(room, end, info, Remark("trailer-names", text, room + 3))
         start = room - info.sig_len - names
         remarks = (*_odd_id_type(info, room), *overlap(image, start))
@@ -91,13 +91,13 @@ class ModuleTrailer:
         return image.bytes() + blob + pack_info(params, len(blob)) + MARKER
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
-        """Everything but the place; what lies outside of it stays."""
+        """Everything but the place; what is outside of it stays."""
         return cut_out(image, place)
 
 
-def bytes_lie(count: int) -> str:
-    """So many bytes, and their verb."""
-    return "1 byte lies" if count == 1 else f"{count} bytes lie"
+def byte_count(count: int) -> str:
+    """``1 byte``, ``2 bytes``."""
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def cut_out(image: Image, place: Place) -> bytes:

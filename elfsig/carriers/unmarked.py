@@ -32,16 +32,16 @@ def _lost_marker(carrier: ModuleTrailer, image: Image) -> Place | None:
 
 
 def _bare_cms(image: Image) -> Place | None:
-    """A CMS right behind the ELF image, with its trailer cut off, or cut itself."""
+    """A CMS right after the ELF image, with its trailer cut off, or cut itself."""
     start, at = image.elf_end, cms_type(image)
     if at is None:
         return None
     there, whole = image.end - start, _size(image.data[start:at])
-    text = "a CMS lies behind the ELF image, without a trailer behind it"
+    text = "a CMS follows the ELF image, without a trailer after it"
     if whole is not None and whole != there:
-        text = f"a CMS lies behind the ELF image, cut off after {there} of its {whole} bytes"
+        text = f"a CMS follows the ELF image, cut off after {there} of its {whole} bytes"
         if whole < there:
-            text = f"a CMS lies behind the ELF image, and the {there - whole} bytes behind it are no trailer"
+            text = f"a CMS follows the ELF image, and the {there - whole} bytes after it are not a trailer"
     fault = Remark("trailer-lost", text, start)
     blob = image.data[start : image.end]
     return Place(
@@ -50,7 +50,7 @@ def _bare_cms(image: Image) -> Place | None:
 
 
 def cms_type(image: Image) -> int | None:
-    """Where the type of the CMS right behind the ELF image lies, None where there is no CMS."""
+    """Offset of the type of the CMS right after the ELF image, None where there is no CMS."""
     start = image.elf_end
     at = image.data.find(SIGNED_DATA, start, min(start + 8 + len(SIGNED_DATA), image.end))
     return at if at >= 0 and image.data[start] == 0x30 else None

@@ -52,7 +52,7 @@ PLAUSIBLE_TIMES = range(0x3F00_0000, 0x8000_0000)
 
 
 class Parsed(NamedTuple):
-    """What ``verify`` needs again: the version and the header that is hashed behind the message's hash."""
+    """What ``verify`` needs again: the version and the header that is hashed after the message's hash."""
 
     version: int
     header: bytes
@@ -331,7 +331,7 @@ def _verify_v2(signature: Signature, message: Message, keys: Keyring) -> Outcome
     try:
         digest = digest_of(message, name)
     except Unsupported as missing:
-        return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} is not to be had here")
+        return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} is not available in this Python")
     algorithm = str(signature.algorithm)
     return judge(
         signature,

@@ -33,7 +33,7 @@ _SESSION_NUMBERS: Final[Mapping[int, int]] = {1: 1, 2: 1, 16: 2}
 """How many numbers an encrypted session key has: RSA one, Elgamal two."""
 
 PROVES_NOTHING = (
-    "an encrypted digest is no signature: anybody who has the public key can make one, so it proves nothing"
+    "an encrypted digest is not a signature: anybody with the public key can make one, so it proves nothing"
 )
 
 
@@ -122,7 +122,7 @@ def open_with(signature: Signature, message: Message, decrypt: Callable[[bytes],
         text = f"the digest inside is {inside.decode()}, that of this content {wanted.decode()}"
         remark = Remark("digest-differs", text)
     else:
-        remark = Remark("digest-strange", f"what is inside is no SHA-1 in hex: {inside[:64]!r}")
+        remark = Remark("digest-strange", f"what is inside is not a SHA-1 in hex: {inside[:64]!r}")
     return Outcome(Verdict.NOT_A_SIGNATURE, PROVES_NOTHING, None, (remark,))
 
 
@@ -140,7 +140,7 @@ def _message(blob: bytes) -> tuple[list[Packet], Packet]:
     if packet.tag not in (SED, SEIPD):
         raise ParseError(f"encrypted data expected, found a {packet.name} packet", offset=packet.start)
     if packet.end != len(blob):
-        text = f"{len(blob) - packet.end} bytes behind an encrypted message"
+        text = f"{len(blob) - packet.end} bytes after an encrypted message"
         raise ParseError(text, offset=packet.end)
     return recipients, packet
 

@@ -40,7 +40,7 @@ class Form(NamedTuple):
 
     @property
     def text(self) -> str:
-        return ("behind a 16-bit count of bits, " if self.prefix else "") + f"{self.order}-endian"
+        return ("after a 16-bit count of bits, " if self.prefix else "") + f"{self.order}-endian"
 
 
 FORMS: Final = tuple(Form(prefix, order) for prefix in (False, True) for order in ("big", "little"))
@@ -79,7 +79,7 @@ class RawRsa:
         """One entry, for a block of exactly 64, 128, 256 or 512 bytes (two more with a prefix)."""
         forms = tuple(form for form in self._forms() if _fits(blob, form))
         if not forms:
-            text = f"{len(blob)} bytes are no RSA block: {', '.join(map(str, SIZES))} expected"
+            text = f"{len(blob)} bytes are not an RSA block: {', '.join(map(str, SIZES))} expected"
             raise ParseError(text, offset=0)
         value = _value(blob, forms[0])
         facts = {"forms": [form.text for form in forms], "attested": False}

@@ -47,7 +47,7 @@ class VendorSignature:
     def _block(self, blob: bytes) -> Signature:
         """Magic, four bytes of version, the RSA block."""
         if len(blob) < 8:
-            raise ParseError("version expected behind 'Sign', the section ends", offset=4)
+            raise ParseError("version expected after 'Sign', the section ends", offset=4)
         if blob[4:8] not in (b"\0\0\0\1", b"\1\0\0\0"):
             raise ParseError(f"'Sign' of version {blob[4:8].hex()}: version 1 expected", offset=4)
         return Signature(self.id, "rsa", None, blob[8:], facts={"magic": "Sign", "version": 1})

@@ -116,7 +116,7 @@ class X509Block:
         try:
             value = signer.sign_digest(digest_of(message, hash_.name), hash_.name)
         except Unsupported as missing:
-            raise SigningError(f"{missing.args[0]} is not to be had here") from None
+            raise SigningError(f"{missing.args[0]} is not available in this Python") from None
         blob = name + key_id + len(value).to_bytes(_PREFIX, "big") + value
         return blob, TrailerInfo(1, hash_.kernel, 1, len(name), len(key_id))
 
@@ -154,17 +154,17 @@ def _names(signer: Signer) -> tuple[bytes, bytes]:
     return name, signer.certificate.skid
 
 
-def _signature(name: bytes, key_id: bytes, value: bytes, params: TrailerInfo, behind: int) -> Signature:
+def _signature(name: bytes, key_id: bytes, value: bytes, params: TrailerInfo, end: int) -> Signature:
     row = HASH_BY_KERNEL.get(params.hash)
     algorithm = ALGORITHMS.get(params.algo)
     described: KeyId = ("x509-name", name + b": " + key_id.hex().encode())
     remarks = []
     if params.pad != b"\0\0\0":
         text = f"padding {params.pad.hex()} in the info block"
-        remarks.append(Remark("nonzero-padding", text, behind + 5))
+        remarks.append(Remark("nonzero-padding", text, end + 5))
     if params.hash == 8:
         text = "hash number 8, which modinfo prints as sm3"
-        remarks.append(Remark("hash-number", text, behind + 1))
+        remarks.append(Remark("hash-number", text, end + 1))
     if odd := odd_name(name):
         remarks.append(odd)
     return Signature(

@@ -1,6 +1,6 @@
-"""The words that the parts of elfsig speak to each other: plain, frozen data, and the contracts.
+"""What the parts of elfsig pass to each other: plain, frozen data, and the contracts.
 
-A signature scheme answers three independent questions. *Where* do the signature's bytes lie: a
+A signature scheme answers three independent questions. *Where* are the signature's bytes: a
 :class:`Carrier`. *Which bytes* does it sign: a :class:`Coverage`. *How* is it encoded: an
 :class:`Envelope`. A :class:`Format` is one named combination of the three, and the kernels that used it.
 

@@ -52,7 +52,7 @@ def _without_pin(word: str) -> str:
 
 
 def readable(text: str) -> str:
-    """``text`` with bytes that are no UTF-8 as ``\\xNN``; all else as it is."""
+    """``text`` with bytes that are not UTF-8 as ``\\xNN``; all else as it is."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
@@ -127,7 +127,7 @@ def signature_object(sig: SignatureReport) -> Json:
 
 
 def carrier_object(place: Place) -> Json:
-    """Where a signature lies: ``offset`` and ``size`` span the wrapper too."""
+    """Where a signature is: ``offset`` and ``size`` span the wrapper too."""
     return {
         "kind": place.kind,
         "section": place.section,

@@ -60,7 +60,7 @@ class _Message(NamedTuple):
 class Message(_Message):
     """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
 
-    It is fed, never pre-hashed, since envelopes hash more behind it (OpenPGP's trailer, digsig's header).
+    It is fed, never pre-hashed, since envelopes hash more after it (OpenPGP's trailer, digsig's header).
     ``steering`` are bytes that are not in the stream but decide what is (offsets, names, flags).
     """
 

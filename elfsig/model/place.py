@@ -1,4 +1,4 @@
-"""Where a signature lies: places, what their wrappers say, and the contract of carriers.
+"""Where a signature is: places, what their wrappers say, and the contract of carriers.
 
 Offsets and sizes are bytes; every offset is in the decompressed content unless it says otherwise.
 """
@@ -67,12 +67,12 @@ Params = Wrapper | None
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one signature lies.
+    """Where one signature is.
 
     ``carrier`` is the id of the carrier that found it. ``start:end`` is everything that the carrier added
     to the file, wrapper included; ``blob_start`` is where the envelope's bytes ``blob`` begin. A place
     whose wrapper is damaged or displaced has a ``fault`` and is reported ``malformed``; its ``blob`` is
-    what could still be made out, often nothing. ``where`` is "file" for bytes behind a compressed stream.
+    what can still be read, often nothing. ``where`` is "file" for bytes after a compressed stream.
     ``treated_as_unsigned``: the kernels of this carrier see no signature at all here.
     """
 
@@ -121,7 +121,7 @@ class Carrier(Protocol):
 
     @property
     def kind(self) -> PlaceKind:
-        """What sort of place it is: it decides where in a stack a signature lies."""
+        """What sort of place it is: it decides the signature's place in a stack."""
         ...
 
     @property

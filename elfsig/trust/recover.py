@@ -1,4 +1,4 @@
-"""The public key behind two RSA signatures, from the signatures alone.
+"""The public key that made two RSA signatures, from the signatures alone.
 
 A PKCS#1 v1.5 signature ``s`` by the key (n, e) over a message whose padded form (RFC 8017, 9.2) is ``em``
 means that n divides ``s**e - em``. With two of them n divides the greatest common divisor, which is nearly

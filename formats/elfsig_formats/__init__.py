@@ -18,7 +18,7 @@ from elfsig_formats.vendor_signature import VENDOR_SIGNATURE
 from elfsig_formats.x509 import X509
 from elfsig_formats.x509_rc1 import X509_RC1
 
-# Trailers come before sections: they lie outside of them. Of those that share a carrier, the living first.
+# Trailers come before sections, which are inside. Of those that share a carrier, those in use today first.
 # Sections: what was put in last comes first, since a note may cover the others. gkh may stand in redhat's.
 BUILTIN: Final[tuple[Format, ...]] = (
     PKCS7,

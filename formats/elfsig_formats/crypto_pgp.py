@@ -1,4 +1,4 @@
-"""``crypto-pgp``: Howells' development tree of mid 2012. OpenPGP behind the module, ASCII length, magic."""
+"""``crypto-pgp``: Howells' development tree of mid 2012. OpenPGP after the module, ASCII length, magic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``x509-rc1``: the merge window of 3.7. The X.509-era block behind the marker, the info block last."""
+"""``x509-rc1``: the merge window of 3.7. The X.509-era block after the marker, the info block last."""
 
 from __future__ import annotations
 

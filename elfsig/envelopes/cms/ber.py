@@ -111,7 +111,7 @@ class _ContentInfo(univ.Sequence):  # type: ignore[misc]
 
 
 class _Shape(NamedTuple):
-    """Where one SignerInfo lies, and where its fields do."""
+    """Offsets of one SignerInfo and of its fields."""
 
     node: der.Node
     parts: dict[str, der.Node]

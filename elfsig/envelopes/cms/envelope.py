@@ -206,7 +206,7 @@ def _from_skeleton(blob: bytes) -> list[Signature] | None:
 
 @lru_cache(maxsize=64)
 def _skeleton(head: bytes, size: int) -> Signature | None:
-    """The only signature of ``head`` with a value of ``size`` zero bytes behind it, if it is just that."""
+    """The only signature of ``head`` with a value of ``size`` zero bytes after it, if it is just that."""
     blob = head + bytes(size)
     try:
         data = read(blob)
@@ -220,7 +220,7 @@ def _skeleton(head: bytes, size: int) -> Signature | None:
 # --------------------------------------------------------------------------- from SignerInfo to Signature
 
 
-def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
+def _nonzero(params: TrailerInfo, end: int) -> Remark | None:
     """mod_check_sig() refuses these with EBADMSG; modinfo shows five fields all the same."""
     if not (params.algo or params.hash or params.signer_len or params.key_id_len or any(params.pad)):
         return None
@@ -229,7 +229,7 @@ def _nonzero(params: TrailerInfo, behind: int) -> Remark | None:
     wrong = [(name, value, at) for name, value, at in fields if value]
     text = ", ".join(f"{name} {value}" for name, value, _ in wrong)
     text = f"non-zero fields beside a PKCS#7 signature: {text}"
-    return Remark("nonzero-params", text, behind + wrong[0][2])
+    return Remark("nonzero-params", text, end + wrong[0][2])
 
 
 def _signatures(data: SignedData, blob: bytes) -> list[Signature]:

@@ -46,7 +46,7 @@ def _sign(message: Message, signer: Signer, hash_: Hash) -> bytes:
     try:
         return signer.sign_digest(digest_of(message, hash_.name), hash_.name)
     except Unsupported as missing:
-        raise SigningError(f"{missing.args[0]} is not to be had here") from None
+        raise SigningError(f"{missing.args[0]} is not available in this Python") from None
 
 
 def _digest_params(hash_: Hash, options: SignOptions) -> bytes:

@@ -88,7 +88,7 @@ def parse(blob: bytes, size: int) -> SignedData | None:
 
 
 def _spans(blob: bytes, size: int) -> list[der.Node]:
-    """Where the SignerInfos lie: the children of the last element of SignedData."""
+    """Offsets of the SignerInfos: the children of the last element of SignedData."""
     signed_data = der.descend(blob, der.read(blob, 0, size), 1, 0)
     *_, signers = der.children(blob, signed_data)
     return list(der.children(blob, signers))

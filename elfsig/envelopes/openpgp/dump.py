@@ -73,7 +73,7 @@ def _signature(found: SignaturePacket, body: bytes) -> Iterator[str]:
         yield _subpacket(each)
     yield from _numbers(found.numbers)
     if found.behind:
-        yield f"\t{found.behind} bytes behind the signature"
+        yield f"\t{found.behind} bytes after the signature"
 
 
 def _numbers(numbers: tuple[int, ...]) -> Iterator[str]:

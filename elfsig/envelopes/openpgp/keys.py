@@ -57,7 +57,7 @@ def read_public_key(packet: Packet) -> PublicKeyPacket:
     if name in _KEY_NUMBERS:
         numbers, end = read_mpis(body, at + 1, _KEY_NUMBERS[name])
         if end != len(body):
-            raise ParseError(f"{len(body) - end} bytes behind the numbers of a key", offset=end)
+            raise ParseError(f"{len(body) - end} bytes after the numbers of a key", offset=end)
     else:
         name = None
     fingerprint = v4_fingerprint(body)
@@ -175,7 +175,7 @@ def _unwrap(text: bytes, offset: int) -> bytes:
         data = binascii.a2b_base64(b"".join(lines), strict_mode=True)
         wanted = None if checksum is None else binascii.a2b_base64(checksum, strict_mode=True)
     except binascii.Error as reason:
-        raise ParseError(f"armour is no base64: {reason}", offset=offset) from None
+        raise ParseError(f"armour is not base64: {reason}", offset=offset) from None
     if wanted is not None and crc24(data).to_bytes(3) != wanted:
         raise ParseError("the armour's checksum is wrong", offset=offset)
     return data

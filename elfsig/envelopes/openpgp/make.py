@@ -124,7 +124,7 @@ def make_ring(
     hash_name = hash_named(hash or "sha256").name
     _check_wish(signer, hash_name, SignOptions(created=created, key_created=key_created))
     body, name = key_body(signer.public, key_created), user_id.encode()
-    # RFC 4880 5.2.4: a certification hashes the key and the user id, each behind a fixed header.
+    # RFC 4880 5.2.4: a certification hashes the key and the user id, each after a fixed header.
     certified = b"\x99" + len(body).to_bytes(2) + body + b"\xb4" + len(name).to_bytes(4) + name
     flags = subpacket(KEY_FLAGS, b"\x03")  # certifies and signs
     self_signature = _v4(

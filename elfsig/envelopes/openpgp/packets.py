@@ -155,7 +155,7 @@ def _new_length(data: bytes, at: int) -> tuple[int, int | None]:
 
 
 def _open_body(data: bytes, at: int) -> tuple[bytes, int]:
-    """The body behind a chain of partial lengths, and where it ends (RFC 4880 4.2.2.4)."""
+    """The body after a chain of partial lengths, and where it ends (RFC 4880 4.2.2.4)."""
     parts: list[bytes] = []
     while True:
         start, size = _new_length(data, at)
@@ -234,7 +234,7 @@ class Subpacket(NamedTuple):
 class SignaturePacket:
     """A signature packet. Versions other than 2 to 4 have ``version`` alone.
 
-    ``completion`` is what is hashed behind the message. ``left16`` are the first two bytes of the digest.
+    ``completion`` is what is hashed after the message. ``left16`` are the first two bytes of the digest.
     ``numbers`` is empty for an algorithm whose value is of unknown form; ``behind`` are bytes after them.
     """
 
@@ -331,7 +331,7 @@ def _read_v4(body: bytes) -> SignaturePacket:
 
 
 def v4_completion(hashed_part: bytes) -> bytes:
-    """What a v4 signature hashes behind the message: its body up to the hashed area, then a trailer."""
+    """What a v4 signature hashes after the message: its body up to the hashed area, then a trailer."""
     return hashed_part + b"\x04\xff" + len(hashed_part).to_bytes(4)
 
 

@@ -252,7 +252,7 @@ def _key_remarks(signature: Signature, key: Key | None, digest: bytes) -> Iterat
         return
     q: int = key.public.parameters().parameter_numbers().q
     if any(value >= q for value in numbers):
-        yield Remark("value-out-of-range", "r and s must lie below the key's q, and do not")
+        yield Remark("value-out-of-range", "r and s are not below the key's q")
     bits, size = q.bit_length(), HASHES[signature.hash or "sha1"].size * 8
     if size > bits:
         text = f"{size} bits of hash, cut to {bits} as RFC 4880 says"

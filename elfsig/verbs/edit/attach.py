@@ -76,7 +76,7 @@ OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
 def parts_in(source: Module, *, format_id: str | None = None, layer: int | None = None) -> list[Part]:
     """The signatures in a signed module, from the inside out, in the order of attaching.
 
-    ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is no signed module.
+    ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is not a signed module.
     Raises EditRefused for a damaged one, UsageError where none is left.
     """
     wanted = source.registry.get(format_id).id if format_id else None

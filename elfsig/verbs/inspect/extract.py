@@ -14,7 +14,7 @@ from elfsig.verbs.edit.strip import strip
 
 
 class Piece(NamedTuple):
-    """One part: ``suffix`` is put behind the module's name."""
+    """One part: ``suffix`` is appended to the module's name."""
 
     suffix: str
     data: bytes

@@ -121,7 +121,7 @@ def _distinct(found: Sequence[Claim]) -> list[Equation]:
 
 
 def recover_key(files: Sequence[Module], tell: Tell, exponents: Sequence[int] = EXPONENTS) -> Recovered:
-    """The key behind the signatures of ``files``. ``tell`` gets a line before what takes long.
+    """The key that made the signatures of ``files``. ``tell`` gets a line before what takes long.
 
     Raises VerificationError where there are no two RSA signatures, or no two by one key; UsageError where
     gmpy2 is needed and missing.

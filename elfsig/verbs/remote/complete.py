@@ -107,10 +107,10 @@ def _expected(name: str, order: Order | None) -> bytes | None:
 
 def _whole(module: Module, data: bytes, answers: Answers, existing: Existing) -> Change:
     """A signature that came whole: a CMS of sign-file -d or of a service's own making, OpenPGP packets."""
-    behind = tail_of(module)
-    if behind is not None and existing is not Existing.REPLACE:
+    stream = tail_of(module)
+    if stream is not None and existing is not Existing.REPLACE:
         text = "signed after compression, where no kernel sees the signature"
-        raise EditRefused(text, offset=len(behind), code="already-signed", hint="replace-inside")
+        raise EditRefused(text, offset=len(stream), code="already-signed", hint="replace-inside")
     part = candidates(data, module.registry, answers.format.id)[0]
     keys, options = _ring(answers), answers.options
     done = attach(

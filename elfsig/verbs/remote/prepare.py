@@ -93,7 +93,7 @@ def _mark(request: Request) -> bytes:
 
 
 def _hashed_bytes(module: Module, format_: Format, options: SignOptions, request: Request) -> bytes:
-    """The bytes whose digest ``request`` is. Raises SigningError where the format hashes more behind them."""
+    """The bytes whose digest ``request`` is. Raises SigningError where the format hashes more after them."""
     vermagic = module.vermagic if format_.choose is not None else None
     coverage = choose_pair(format_, options, vermagic).coverage
     message = module.message(coverage, module.image, None)
@@ -111,7 +111,7 @@ def _hashed_bytes(module: Module, format_: Format, options: SignOptions, request
 
 
 class Manifest:
-    """Collects the records of a run and writes them, as one JSON document, behind the last file."""
+    """Collects the records of a run and writes them, as one JSON document, after the last file."""
 
     def __init__(self, folder: str, format_: Format, half: PublicHalf, options: SignOptions) -> None:
         self.folder = folder
