@@ -326,8 +326,8 @@ def arch(folder: Path, system: Path) -> dict[str, str]:
 
 @ingredient
 def machine(folder: Path, system: Path) -> None:
-    """A running Debian 6.1 under Secure Boot: vendor's modules, its key in the kernel image, DKMS's key pair, and
-    vboxdrv as DKMS built and installed it, unsigned."""
+    """A running Debian 6.1 under Secure Boot: the vendor's modules, its key in the kernel image, DKMS's key
+    pair, and vboxdrv as DKMS built and installed it, unsigned."""
     modules = system / "lib/modules" / RELEASE
     _sign(modules / "kernel/fs/fat/vfat.ko", "other")
     loose = modules / "updates/dkms/vboxdrv.ko"
