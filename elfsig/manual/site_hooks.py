@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files as resources
+from inspect import isfunction
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
+import elfsig
 from elfsig.manual.commands import reference
 
 FOLDER = "reference/commands"
@@ -29,6 +32,16 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the public names into the reference of the library, where its comments ask for them."""
+    public = [name for name in elfsig.__all__ if not name.startswith("_")]
+    functions = {name for name in public if isfunction(getattr(elfsig, name))}
+    for word, names in (("functions", functions), ("types", set(public) - functions)):
+        entries = "\n\n".join(f"::: elfsig.{name}" for name in sorted(names))
+        markdown = markdown.replace(f"<!-- the {word} of elfsig -->", entries)
+    return markdown
 
 
 def _schema() -> str:
