@@ -23,7 +23,10 @@ EXAMPLES = [
     for document in DOCUMENTS
     for example in re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
 ]
-VERBS = ("open", "verify", "sign", "strip", "convert", "compare", "coverage", "attach")
+VERBS = (
+    "open", "list_signatures", "verify", "verify_tree", "sign", "strip", "convert", "compare", "coverage", "attach",
+    "digest", "list_keys", "predict",
+)  # fmt: skip
 
 
 def signer() -> Any:
