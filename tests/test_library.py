@@ -24,8 +24,8 @@ EXAMPLES = [
     for example in re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
 ]
 VERBS = (
-    "open", "list_signatures", "verify", "verify_tree", "sign", "strip", "convert", "compare", "coverage", "attach",
-    "digest", "list_keys", "predict",
+    "open", "list_signatures", "verify", "verify_tree", "sign", "strip", "convert", "compare", "coverage",
+    "attach", "digest", "list_keys", "predict",
 )  # fmt: skip
 
 
