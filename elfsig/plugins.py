@@ -19,6 +19,7 @@ carrier        ``in_elf``            True for the kinds section and note
 carrier        ``marks``             none: no remains are recognised, the carrier sees every file
 carrier        ``before``            of displaced remains only the mark is known
 carrier        ``unmarked``          nothing is found without a mark
+carrier        ``may_end``           True: no file is passed over by its last bytes
 carrier        ``anomalies``         none
 envelope       ``suffix``            ``.signature``, the name that ``show --extract`` gives a blob
 envelope       ``also_suffixes``     none

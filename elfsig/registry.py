@@ -122,6 +122,10 @@ class Registry:
         """The carrier that found ``place``."""
         return next(c for c in self.carriers if c.id == place.carrier)
 
+    def in_elf(self, place: Place) -> bool:
+        """Whether ``place`` is part of the ELF structure, which trailers cover."""
+        return any(carrier.id == place.carrier for carrier in self.sections)
+
     def claimants(self, place: Place) -> tuple[Format, ...]:
         """The formats that call ``place`` theirs, in probing order."""
         return tuple(f for f in self._by_carrier.get(place.carrier, ()) if f.selects(place.params))

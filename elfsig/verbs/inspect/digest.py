@@ -16,8 +16,6 @@ from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
 
-_SECTIONS = ("section", "note")
-
 
 @dataclass(frozen=True, slots=True)
 class Stream:

@@ -28,7 +28,6 @@ RECOMPRESSED = 256 << 10
 """Largest content, in bytes, that is compressed to see whether the compressed file was signed."""
 
 SHF_INFO_LINK = 0x40
-IN_ELF = frozenset({"section", "note"})
 
 
 class Candidate(NamedTuple):
@@ -51,7 +50,7 @@ def explained(
 
     ``found`` is the place of ``signature`` in ``module``. The verdict stays ``invalid``.
     """
-    if signature is None or keys is None or not _is_undecided(outcome, found):
+    if signature is None or keys is None or not _is_undecided(module, outcome, found):
         return outcome
     for candidate in _candidates(module, found, format_):
         for pair in format_.pairs:
@@ -64,17 +63,17 @@ def explained(
     return outcome
 
 
-def _is_undecided(outcome: Outcome, found: LocatedSignature) -> bool:
+def _is_undecided(module: Module, outcome: Outcome, found: LocatedSignature) -> bool:
     """A mismatch whose cause is not known; in a section also one that no named key decides: keys without an
     id cannot be told from others there, until the value matches."""
     if outcome.verdict is Verdict.UNKNOWN_KEY:
-        return found.place.kind in IN_ELF
+        return module.registry.in_elf(found.place)
     code = outcome.cause.code if outcome.cause is not None else None
     return outcome.verdict is Verdict.INVALID and code in UNDECIDED
 
 
 def _candidates(module: Module, found: LocatedSignature, format_: Format) -> Iterator[Candidate]:
-    if found.place.kind in IN_ELF:
+    if module.registry.in_elf(found.place):
         yield from _before_strip(found, format_)
         return
     if any(pair.coverage.id == "whole-file" for pair in format_.pairs):
