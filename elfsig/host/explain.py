@@ -15,6 +15,7 @@ from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.names import module_name
+from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
@@ -87,7 +88,7 @@ def explain(
     signatures = _signatures(module)
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
     keys = KernelKeys(asking.ring, asked.profile, fips=asking.mode.fips)
-    facts = _facts(machine, keys, path, signatures, ids)
+    facts = _facts(machine, keys, path, signatures, asking.mode)
     case = Situation(
         machine, asked.profile, asked.predictions[0], path, facts.source, ids, machine.own(ids),
         untrusted_mok=_is_untrusted_mok(machine, keys, asked, ids), judged=bool(keys.judged(ids)),
@@ -120,13 +121,15 @@ def _remarks(machine: Machine, path: Path, ids: frozenset[KeyId]) -> list[str]:
 
 
 def _facts(
-    machine: Machine, keys: KernelKeys, path: Path, signatures: Sequence[Signature], ids: frozenset[KeyId]
+    machine: Machine, keys: KernelKeys, path: Path, signatures: Sequence[Signature], mode: Mode
 ) -> Facts:
     said = machine.strictness
+    ids = frozenset(each for signature in signatures for each in signature.key_ids)
+    unknown = machine.firmware.state == "unknown" and said == (None, None)
     return Facts(
         secure_boot=WORDS[machine.firmware.state],
-        lockdown=said.lockdown_words,
-        enforcing=said.enforcing_words,
+        lockdown="not known" if unknown else said.lockdown_words(mode),
+        enforcing="not known" if unknown else said.enforcing_words(mode),
         signer=" and ".join(map(_signer, signatures)) or "nobody: it has no signature that can be read",
         key=_key_words(machine, keys, ids) if ids else "there is none",
         source=source_of(machine.root, path),
@@ -145,13 +148,14 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     held = [key for key in keys.known if key.ids & ids]
     for key in held:
         if (source := keys.revokes_key(key)) is not None:
-            return f"{key.label}: revoked by {source}"
+            return f"{key.label}: revoked by {_list_words(source)}"
     judged = keys.judged(ids)
     if judged:
         key, why = next(iter(judged.items()))
-        return f"{key.label} is in {key.source}, but this kernel cannot use it: {why.text}"
+        return f"{key.label} is in {_list_words(key.source)}, but this kernel cannot use it: {why.text}"
     if held:
-        return f"enrolled: {held[0].label} is in {held[0].source} (keyring {keys.ring_of(held[0])})"
+        where = f"{_list_words(held[0].source)} (keyring {keys.ring_of(held[0])})"
+        return f"enrolled: {held[0].label} is in {where}"
     if machine.owned(ids):
         return "a machine owner key (MokListRT), which this kernel does not load"
     if machine.pending(ids):
@@ -159,6 +163,19 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     if machine.denied:
         return "not known: some lists of keys can be read by root only"
     return "not enrolled: neither the kernel, nor UEFI, nor the machine owner's list has it"
+
+
+_LISTS = {
+    "db": "the firmware's list of keys (UEFI db)",
+    "dbx": "the firmware's list of revoked keys (UEFI dbx)",
+    "MokListRT": "the machine owner's list of keys (MokListRT)",
+    "MokListXRT": "the machine owner's list of revoked keys (MokListXRT)",
+}
+
+
+def _list_words(source: str) -> str:
+    """A list of keys as people know it, else its path."""
+    return _LISTS.get(Path(source).name.partition("-")[0], source)
 
 
 def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: KernelAnswer, ids: frozenset[KeyId]) -> bool:

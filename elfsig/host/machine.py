@@ -50,17 +50,21 @@ class Strictness(NamedTuple):
     enforcing: bool | None
     lockdown: str | None
 
-    @property
-    def lockdown_words(self) -> str:
-        """Whether it is locked down, in words."""
-        return self.lockdown or "not known (no /sys/kernel/security/lockdown)"
+    def lockdown_words(self, mode: Mode) -> str:
+        """Whether it is locked down, in words; ``mode`` is what was concluded where it does not say."""
+        return self.lockdown or _concluded(mode.lockdown)
 
-    @property
-    def enforcing_words(self) -> str:
-        """Whether it demands valid signatures, in words."""
+    def enforcing_words(self, mode: Mode) -> str:
+        """Whether it demands valid signatures, in words; ``mode`` as above."""
         if self.enforcing is None:
-            return "not known (no /sys/module/module/parameters/sig_enforce)"
+            return _concluded(mode.enforcing)
         return "on: only modules with a valid signature load" if self.enforcing else "off"
+
+
+def _concluded(on: bool) -> str:
+    return (
+        f"{'on' if on else 'off'}, as far as Secure Boot and the command line tell; the system does not say"
+    )
 
 
 @dataclass

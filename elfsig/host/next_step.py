@@ -18,7 +18,11 @@ from elfsig.kernels.profile import Prediction, Profile
 from elfsig.model import KeyId
 
 CHANGED = "do not sign it before you know why it changed"
-UNCHANGED_FAULTS = frozenset({"ok", "unsigned", "unknown-key", "revoked", "key-unusable", "unsupported-hash"})
+FORMS = frozenset({
+    "signed-attributes", "id-type", "unsupported-hash", "unsupported-algorithm", "unsupported-pair",
+    "signature-form", "embedded-content", "signed-after-compression", "compressed-unreadable", "no-packet",
+})  # fmt: skip
+"""Faults of how a signature was made, which say nothing against the module."""
 NEW_KEYS = "its key can never count for this kernel: make another one"
 
 
@@ -71,14 +75,26 @@ def _step(case: Situation) -> Step:
     if fault == "unsigned" and case.source.kind == "none":
         return _own(case)
     if fault == "unsigned":
-        return _again(case, "the file of its package should be signed")
+        return _again(case, "if it is unsigned after that too, the package ships it so")
     if case.machine.denied:
         return _as_root(case)
     if fault in ("unknown-key", "key-unusable"):
         return _key(case)
     if fault == "revoked":
         return Step("get a newer module: its key, or this very file, is revoked")
-    return _again(case, CHANGED)
+    return _other_form(case) if fault in FORMS else _again(case, CHANGED)
+
+
+def _other_form(case: Situation) -> Step:
+    """The signature is in a form that this kernel does not read; who built the module can make another."""
+    if case.source.kind == "dkms":
+        return _resign(case, "DKMS can sign it in a form that this kernel reads")
+    if case.source.kind == "package":
+        return _again(case, "its signature is not in a form that this kernel reads")
+    return Step(
+        "if you built this module, sign it in a form that this kernel reads"
+        f" ({case.profile.look.format}); if not, ask whoever built it"
+    )
 
 
 def _as_root(case: Situation) -> Step:

@@ -28,11 +28,11 @@ def loading(case: Case) -> Said:
         return Went("; ".join(loading_words(key, why) for key, why in judged.items()))
     if not case.keys.given:
         return Went("no keys were given")
-    if case.keys.refused:
-        return Went(
-            f"it loads the key, if that is among those given; {len(case.keys.refused)} others it does not"
-        )
-    return Went("it loads every key that was given")
+    wanted = set(ids)
+    loaded = [key.label for key in case.keys.known if key.ids & wanted]
+    if loaded:
+        return Went(f"this kernel loads the signer's key, {loaded[0]}")
+    return Went("none of the keys given is named as the signer's")
 
 
 def loading_words(key: Key, why: Loading) -> str:
@@ -161,7 +161,7 @@ def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
     case.found["culprit"] = key
     if (why := case.keys.unusable.get(key)) is not None:
         return Stop("EKEYREJECTED", "key-unusable", loading_words(key, why))
-    text = f"this kernel has the signer's key ({key.label}, {who}), but the signature does not match"
+    text = f"this kernel has the signer's key, {key.label}, but the signature does not match"
     hashes = {s.signature.hash for s in case.found["signers"]} & case.profile.crypto.unhashed
     if key.algorithm == "rsa" and hashes:
         text = f"no kernel verifies RSA with {', '.join(map(str, hashes))}: it has no form for that digest"
