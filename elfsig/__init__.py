@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from elfsig._version import __version__
 
 if TYPE_CHECKING:
+    from elfsig.api.auditing import audit
     from elfsig.api.editing import attach, convert, sign, strip
     from elfsig.api.inspecting import compare, coverage, digest
     from elfsig.api.kernels import Explanation, explain, predict
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from elfsig.signers import SignerCertificate, SignerKey, open_signer
     from elfsig.trust.given import KeySource, KeySources
     from elfsig.trust.ring import Ring as Keyring
+    from elfsig.verbs.audit.audit import AuditResult
+    from elfsig.verbs.audit.rules import Fault
     from elfsig.verbs.edit.attach import Attached
     from elfsig.verbs.edit.convert import Conversion
     from elfsig.verbs.edit.sign import SignResult
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attached",
+    "AuditResult",
     "Certificate",
     "Comparison",
     "Conversion",
@@ -86,6 +90,7 @@ __all__ = [
     "Evidence",
     "Existing",
     "Explanation",
+    "Fault",
     "FileReport",
     "Format",
     "KernelAnswer",
@@ -121,6 +126,7 @@ __all__ = [
     "WriteError",
     "__version__",
     "attach",
+    "audit",
     "compare",
     "convert",
     "coverage",
@@ -140,6 +146,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "elfsig.api.auditing": (
+        "audit",
+    ),
     "elfsig.api.editing": (
         "attach", "convert", "sign", "strip",
     ),
@@ -180,6 +189,12 @@ _HOMES = {
     ),
     "elfsig.trust.given": (
         "KeySource", "KeySources",
+    ),
+    "elfsig.verbs.audit.audit": (
+        "AuditResult",
+    ),
+    "elfsig.verbs.audit.rules": (
+        "Fault",
     ),
     "elfsig.verbs.edit.attach": (
         "Attached",

@@ -81,10 +81,14 @@ def test_a_pin_leaves_only_what_it_names() -> None:
 def test_the_json_of_a_ring_is_that_of_the_command_line() -> None:
     written = json.loads(command("keys", "list", "--json", str(CERT), str(OTHER)).out)
     listed = elfsig.list_keys([str(CERT), str(OTHER)])
-    assert [key.to_json() for key in listed] == written["keys"]
-    ring = elfsig.keyring(keys=[str(CERT), str(OTHER)])
-    assert ring is not None
-    assert ring.to_json().items() <= written.items()
+    ring = elfsig.keyring([str(CERT), str(OTHER)])
+    assert ring is not None and [*ring.keys, *ring.unusable] == list(listed)
+    for key, line in zip(listed, written["keys"], strict=True):
+        assert key.to_json().items() <= line.items()
+    assert ring.to_json()["keys"] == [key.to_json() for key in listed]
+    assert ring.to_json()["losses"] == written["losses"]
+    assert ring.to_json()["revoked_hashes"] == written["revoked_hashes"]
+    assert ring.to_json().keys() <= written.keys()
 
 
 @pytest.mark.parametrize("source", [7, 1.5, None, object(), {"a": CERT}, [7], [None], [[CERT]], [CERT, {}]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.api.verifying import outside_of
 from elfsig.errors import EditRefused
@@ -19,6 +20,7 @@ from elfsig.verbs.edit.strip import StripResult
 from elfsig.verbs.edit.strip import strip as _strip
 
 
+@public
 def sign(
     source: ModuleSource,
     format_id: str,
@@ -39,6 +41,7 @@ def sign(
     return _sign(module, module.registry.get(format_id), signer, options or SignOptions(), existing=existing)
 
 
+@public
 def strip(
     source: ModuleSource,
     *,
@@ -56,6 +59,7 @@ def strip(
     return _strip(module, format_id=format_id, everything=everything)
 
 
+@public
 def convert(
     source: ModuleSource,
     to: str,
@@ -87,6 +91,7 @@ def convert(
     return _convert(module, before, how)
 
 
+@public
 def attach(
     source: ModuleSource,
     signature: ModuleSource,

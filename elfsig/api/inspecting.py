@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.api.verifying import outside_of
 from elfsig.crypto.hashes import Hash, hash_named
@@ -16,6 +17,7 @@ from elfsig.verbs.inspect.digest import CoverageDigest, streams
 from elfsig.verbs.verify.examine import Question
 
 
+@public
 def compare(
     a: ModuleSource, b: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT
 ) -> Comparison:
@@ -26,6 +28,7 @@ def compare(
     return _compare(open_module(a, registry, limit=limit), open_module(b, registry, limit=limit))
 
 
+@public
 def coverage(
     source: ModuleSource,
     trust: KeySources = (),
@@ -47,6 +50,7 @@ def coverage(
     return tuple(covers(module, Question(keyring(trust, keys)), coverage_id, outside))
 
 
+@public
 def digest(
     source: ModuleSource,
     coverage_id: str | None = None,
@@ -62,11 +66,11 @@ def digest(
     one would cover. Raises ReadError, UsageError (unknown coverage or hash).
     """
     module = open_module(source, registry, limit=limit)
-    named = _hash(hash)
+    named = hash_of(hash)
     return tuple(CoverageDigest.of(each, named) for each in streams(module, coverage_id))
 
 
-def _hash(name: str) -> Hash:
+def hash_of(name: str) -> Hash:
     """The hash of this name. Raises UsageError also where this Python has no implementation of it."""
     try:
         found = hash_named(name)

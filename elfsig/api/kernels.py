@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from elfsig.api.guard import public
 from elfsig.errors import UsageError
 from elfsig.host.explain import OnMachine, question
 from elfsig.host.explain import explain as _explain
@@ -53,6 +54,7 @@ class Explanation:
         return self.report.to_json()
 
 
+@public
 def predict(
     source: ModuleSource,
     kernel: str | os.PathLike[str] = AUTO,
@@ -80,6 +82,7 @@ def predict(
     return ask(open_module(source, registry, limit=limit), asked)
 
 
+@public
 def explain(
     source: ModuleSource,
     kernel: str | os.PathLike[str] = AUTO,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
+from elfsig.api.guard import public
 from elfsig.model import Key
 from elfsig.trust.given import KeySource, KeySources, ring_of
 from elfsig.trust.ring import Ring
@@ -15,6 +16,7 @@ __all__ = ["KeySource", "KeySources", "keyring", "list_keys"]
 def keyring(trust: KeySource, keys: KeySources = ()) -> Ring: ...
 @overload
 def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None: ...
+@public
 def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     """The key ring of these sources, for many calls of :func:`elfsig.verify`; None where none was given.
 
@@ -27,10 +29,12 @@ def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     return ring_of(trust, keys)
 
 
+@public
 def list_keys(sources: KeySources) -> tuple[Key, ...]:
     """Every key in ``sources``, also those that cannot be used here: their ``public`` is None.
 
-    Those of a key ring stay as they are; of the others none is trusted. Raises KeySourceError, UsageError.
+    ``trusted`` of each says whether it is when the source is given as ``trust``, ``why`` for what reason.
+    Raises KeySourceError, UsageError.
     """
-    ring = sources if isinstance(sources, Ring) else ring_of((), sources)
+    ring = sources if isinstance(sources, Ring) else ring_of(sources)
     return () if ring is None else (*ring.keys, *ring.unusable)

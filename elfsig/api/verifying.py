@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.batch.tree import Examination
 from elfsig.batch.tree import verify_tree as examine_tree
@@ -17,6 +18,7 @@ from elfsig.verbs.verify.detached import from_argument, from_file
 from elfsig.verbs.verify.examine import Outside, Question, examine
 
 
+@public
 def open(source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT) -> Module:
     """``source`` opened once, for any number of calls: every function takes the result in its place.
 
@@ -32,6 +34,7 @@ def formats(plugins: bool = True) -> tuple[Format, ...]:
     return load(plugins).formats
 
 
+@public
 def list_signatures(
     source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT
 ) -> tuple[SignatureReport, ...]:
@@ -42,6 +45,7 @@ def list_signatures(
     return examine(open_module(source, registry, limit=limit), Question(check=False)).signatures
 
 
+@public
 def verify(
     source: ModuleSource,
     trust: KeySources = (),
@@ -76,6 +80,7 @@ def outside_of(detached: ModuleSource | None, modarg: str | None, limit: int) ->
     return None if modarg is None else from_argument(modarg)
 
 
+@public
 def verify_tree(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     trust: KeySources = (),
@@ -95,16 +100,20 @@ def verify_tree(
     other parameters are those of :func:`verify`. Raises KeySourceError, UsageError before the first report.
     """
     question, known = Question(keyring(trust, keys), hashes), registry or load()
-    wanted = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    if isinstance(wanted, (bytes, bytearray, memoryview)) or not hasattr(wanted, "__iter__"):
-        raise UsageError(f"a {type(paths).__name__} is not a path", code="wrong-type")
-    places = [os.fsdecode(_as_path(each)) for each in wanted]
+    places = paths_of(paths)
 
     what = Examination(known, question, limit=limit)
     return examine_tree(places, what, jobs=jobs, all_files=all_files)
 
 
-def _as_path(value: object) -> str | os.PathLike[str]:
+def paths_of(paths: object) -> list[str]:
+    """The paths one by one. Raises UsageError for what is not a path."""
+    single = isinstance(paths, (str, os.PathLike, bytes, bytearray, memoryview))
+    each_path = list(paths) if isinstance(paths, Iterable) and not single else [paths]
+    return [_path(each) for each in each_path]
+
+
+def _path(value: object) -> str:
     if isinstance(value, (str, os.PathLike)):
-        return value
+        return os.fsdecode(value)
     raise UsageError(f"a {type(value).__name__} is not a path", code="wrong-type")

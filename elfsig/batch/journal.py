@@ -19,7 +19,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from elfsig.batch.edit import Output
 from elfsig.errors import ElfsigError, UsageError, WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
-from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, plain, readable, remark_object, run_record
+from elfsig.model.json_form import (
+    SCHEMA_VERSION,
+    Json,
+    dumps,
+    path_members,
+    plain,
+    readable,
+    remark_object,
+    run_record,
+)
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
@@ -74,7 +83,7 @@ class Journal:
 
     def known(self, module: Module) -> Change | None:
         """What an earlier run made of this file, where its result still stands; else None."""
-        earlier = self._earlier.get(_key(_path_members(module.path)))
+        earlier = self._earlier.get(_key(path_members(module.path)))
         if earlier is None or earlier["after"] is None:
             return None
         wanted, target = earlier["after"]["sha256"], earlier["target"]
@@ -97,7 +106,7 @@ class Journal:
             raw = change.content if direct else module.packed(change.content)
         after = before if raw is None else {"size": len(raw), "sha256": sha256(raw).hexdigest()}
         record = {
-            **_path_members(module.path),
+            **path_members(module.path),
             "action": change.word,
             "text": change.text,
             "compression": module.compression,
@@ -163,12 +172,6 @@ def _key(entry: Mapping[str, Any]) -> str:
     return str(entry.get("path_hex") or os.fsencode(entry["path"]).hex())
 
 
-def _path_members(path: str) -> Json:
-    name = os.fsencode(path)
-    text = name.decode("utf-8", "backslashreplace")
-    return {"path": text, **({"path_hex": name.hex()} if text.encode() != name else {})}
-
-
 def _completed(done: Done) -> Json:
     """The entry of a file, also of one that could not be read or written."""
     known = done.record if done.record is not None and done.error is None else None
@@ -183,7 +186,7 @@ def _completed(done: Done) -> Json:
 
 def _failed(done: Done) -> Json:
     nothing = dict.fromkeys(("compression", "before", "after", "target"))
-    return {**_path_members(done.path), "action": "failed", "text": "", **nothing}
+    return {**path_members(done.path), "action": "failed", "text": "", **nothing}
 
 
 def _content(path: str) -> bytes | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from struct import Struct
-from typing import overload
+from typing import Any, overload
 
 from elfsig.elf.image import Image
 from elfsig.elf.table import ElfTable, Header, Layout, Row, Section
@@ -43,6 +43,18 @@ class LazyRanges(Sequence[ByteRange]):
 
     def __len__(self) -> int:
         return len(self._ranges)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (LazyRanges, tuple)):
+            return self._ranges == tuple(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._ranges)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: the ranges, without what works them out."""
+        return tuple, (self._ranges,)
 
 
 def joined(ranges: Iterable[ByteRange]) -> tuple[ByteRange, ...]:

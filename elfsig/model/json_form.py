@@ -77,6 +77,13 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def path_members(path: str) -> Json:
+    """The member ``path``, and ``path_hex`` where the name is not UTF-8."""
+    name = os.fsencode(path)
+    text = name.decode("utf-8", "backslashreplace")
+    return {"path": text, **({"path_hex": name.hex()} if text.encode() != name else {})}
+
+
 def remark_object(remark: Remark) -> Json:
     """An entry of ``warnings``, and an ``error``."""
     return {"code": remark.code, "text": remark.text, "offset": remark.offset}
@@ -85,11 +92,9 @@ def remark_object(remark: Remark) -> Json:
 def file_object(report: FileReport) -> Json:
     """One file's object: an entry of ``files``, and a line of ``--jsonl``."""
     elf = report.elf
-    name = os.fsencode(report.path)
-    path = name.decode("utf-8", "backslashreplace")
-    found: Json = {
+    return {
         "schema_version": SCHEMA_VERSION,
-        "path": path,
+        **path_members(report.path),
         "size": report.size,
         "sha256": report.sha256,
         "compression": report.compression,
@@ -101,9 +106,6 @@ def file_object(report: FileReport) -> Json:
         "error": remark_object(report.error) if report.error else None,
         "kernel": plain(report.kernel),
     }
-    if path.encode() != name:
-        found["path_hex"] = name.hex()
-    return found
 
 
 def signature_object(sig: SignatureReport) -> Json:

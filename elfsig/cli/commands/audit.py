@@ -41,7 +41,7 @@ from elfsig.verbs.audit.rules import RULES
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
-    from elfsig.verbs.audit.audit import Audited, Outcome
+    from elfsig.verbs.audit.audit import Audited, AuditResult
     from elfsig.verbs.audit.expected import Loaded
     from elfsig.verbs.verify.kernel import KernelQuestion
 
@@ -122,7 +122,7 @@ def command(
     return exit_code(done)
 
 
-def exit_code(done: Outcome) -> int:
+def exit_code(done: AuditResult) -> int:
     """1 for faults, 3 if all faults are refusals by kernels, 5 if a file could not be read, 0 for none."""
     codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE}
     return exit_codes.combined(codes.get(fault.rule, exit_codes.BAD) for fault in done.faults)
@@ -178,7 +178,7 @@ def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterat
             yield entry
 
 
-def _write_files(done: Outcome, results: Sequence[Audited], junit: str | None, sarif: str | None) -> None:
+def _write_files(done: AuditResult, results: Sequence[Audited], junit: str | None, sarif: str | None) -> None:
     if junit is not None:
         write_atomic(junit, render_audit.junit(done, results))
     if sarif is not None:
@@ -188,7 +188,7 @@ def _write_files(done: Outcome, results: Sequence[Audited], junit: str | None, s
 def _tell(
     settings: Settings,
     machine: Machine,
-    done: Outcome,
+    done: AuditResult,
     results: Sequence[Audited],
     in_use: Sequence[Loaded] | None,
 ) -> None:
@@ -197,7 +197,7 @@ def _tell(
         write_files(settings, machine, (line_of(**each) for each in objects))
         return
     if machine.wanted:
-        write_document(settings, machine, audit=render_audit.audit_object(done))
+        write_document(settings, machine, audit=done.to_json())
         return
     for line in render_audit.lines(done, settings.colored(sys.stdout)):
         click.echo(line)

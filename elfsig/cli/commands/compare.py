@@ -15,7 +15,6 @@ from elfsig.cli.options.common import Machine, jobs_option, limit_option, machin
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect
 from elfsig.cli.render import compare as render_compare
-from elfsig.cli.render.compare import bare_object
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
@@ -25,6 +24,7 @@ from elfsig.opened.module import open_module
 from elfsig.opened.walk import walk
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
+from elfsig.verbs.inspect.compare_json import bare_object, comparison_object
 from elfsig.verbs.inspect.digest import coverages
 
 PACKED = tuple(suffix.removeprefix(".ko") for suffix in MODULE_SUFFIXES if suffix != ".ko")
@@ -157,7 +157,7 @@ def _code(found: Comparison, coverage: str | None) -> int:
 
 def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
     if asked.machine.wanted:
-        return dumps(render_compare.comparison_object(found, pair.path))
+        return dumps(comparison_object(found, pair.path))
     if pair.path is None:
         return "".join(f"{line}\n" for line in render_compare.lines(found))
     if found.conclusion is Conclusion.IDENTICAL:

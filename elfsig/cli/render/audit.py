@@ -12,15 +12,15 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import visible
 from elfsig.kernels.names import module_name
-from elfsig.model.json_form import Json, readable
-from elfsig.verbs.audit.audit import Audited, Outcome, SignerRow
+from elfsig.model.json_form import Json, path_members, readable
+from elfsig.verbs.audit.audit import Audited, AuditResult
 from elfsig.verbs.audit.rules import RULES, Fault
 
 HEADINGS: Final = ("Modules", "Verdict", "Format", "Algorithm", "Key", "Signer")
 SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def lines(outcome: Outcome, color: bool) -> Iterator[str]:
+def lines(outcome: AuditResult, color: bool) -> Iterator[str]:
     """The violated rules with their files, the table of signers, and the result."""
     for rule, faults in outcome.by_rule().items():
         concerned = len({each.path for each in faults})
@@ -34,7 +34,7 @@ def lines(outcome: Outcome, color: bool) -> Iterator[str]:
     yield verdict(outcome)
 
 
-def signers(outcome: Outcome) -> str:
+def signers(outcome: AuditResult) -> str:
     """The table by signer, the most frequent first."""
     rows = [
         (str(count), row.verdict, row.format or "-", row.algorithm or "-", row.key_id or "-",
@@ -44,7 +44,7 @@ def signers(outcome: Outcome) -> str:
     return aligned([HEADINGS, *rows])
 
 
-def verdict(outcome: Outcome) -> str:
+def verdict(outcome: AuditResult) -> str:
     if outcome.passed:
         return f"passed: {plural(outcome.files, 'module')}"
     missing = {fault.path for fault in outcome.faults if fault.rule == "missing"}
@@ -54,7 +54,7 @@ def verdict(outcome: Outcome) -> str:
     return f"FAILED: {faults} in {concerned} of {modules}{rest}"
 
 
-def would_be_refused(outcome: Outcome, in_use: int) -> str:
+def would_be_refused(outcome: AuditResult, in_use: int) -> str:
     """How many modules in use would be refused if signatures were enforced. Modules without a readable file
     are counted separately."""
     named = {rule: {module_name(f.path) for f in faults} for rule, faults in outcome.by_rule().items()}
@@ -69,46 +69,21 @@ def would_be_refused(outcome: Outcome, in_use: int) -> str:
 # --------------------------------------------------------------------------- JSON
 
 
-def audit_object(outcome: Outcome) -> Json:
-    """The member ``audit`` of the document."""
-    return {
-        "passed": outcome.passed,
-        "files": outcome.files,
-        "faults": [_fault_object(each) for each in outcome.faults],
-        "signers": [{**_signer_object(row), "files": count} for row, count in outcome.signers],
-    }
-
-
-def file_objects(outcome: Outcome, results: Sequence[Audited]) -> Iterator[Json]:
+def file_objects(outcome: AuditResult, results: Sequence[Audited]) -> Iterator[Json]:
     """The faults of each file, missing files last: the lines of ``--jsonl``."""
     faults: dict[str, list[Fault]] = {each.path: [] for each in results}
     for fault in outcome.faults:
         faults.setdefault(fault.path, []).append(fault)
     signers = {each.path: each.signer for each in results if each.verdict is not None}
     for path, found in faults.items():
-        signer = _signer_object(signers[path]) if path in signers else None
-        yield {**_path_object(path), "signer": signer, "faults": [_fault_object(each) for each in found]}
-
-
-def _signer_object(row: SignerRow) -> Json:
-    return {name: value or None for name, value in row._asdict().items()}
-
-
-def _path_object(path: str) -> Json:
-    name = os.fsencode(path)
-    hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
-    return {"path": readable(path), **hexed}
-
-
-def _fault_object(fault: Fault) -> Json:
-    text = readable(fault.text)
-    return {"rule": fault.rule, "text": text, "offset": fault.offset, **_path_object(fault.path)}
+        signer = signers[path].to_json() if path in signers else None
+        yield {**path_members(path), "signer": signer, "faults": [each.to_json() for each in found]}
 
 
 # --------------------------------------------------------------------------- JUnit XML
 
 
-def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
+def junit(outcome: AuditResult, results: Sequence[Audited]) -> bytes:
     """One test case per module, named by its path; its faults are the failure. Names are escaped, since XML
     1.0 cannot represent all of them."""
     from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -135,7 +110,7 @@ def junit(outcome: Outcome, results: Sequence[Audited]) -> bytes:
 # --------------------------------------------------------------------------- SARIF
 
 
-def sarif(outcome: Outcome) -> Json:
+def sarif(outcome: AuditResult) -> Json:
     """A log in SARIF 2.1.0 (OASIS) with one run: the violated rules, and a result for each fault."""
     used = list(outcome.by_rule())
     driver = {

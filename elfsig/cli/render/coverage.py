@@ -8,7 +8,6 @@ from typing import Any
 from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import algorithm_words, plural, remark_words
 from elfsig.cli.settings import visible
-from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
 from elfsig.verbs.inspect.cover import Basis, Cover
 from elfsig.verbs.inspect.prove import Proof, Trial
@@ -179,45 +178,7 @@ def _contradiction(trial: Trial) -> str:
 
 def map_object(cover: Cover, proof: Proof | None) -> dict[str, Any]:
     """One entry of ``maps``."""
-    known = cover.message is not None
-    return {
-        "layer": cover.found.layer if cover.found else None,
-        "format": cover.signature.format if cover.signature is not None else None,
-        "verdict": cover.signature.verdict.value if cover.signature is not None else None,
-        "carrier": carrier_object(cover.place) if cover.place else None,
-        "coverage": cover.coverage,
-        "basis": cover.basis.value,
-        "others": list(cover.others),
-        "error": None if known else cover.fault,
-        "warnings": [remark_object(each) for each in cover.message.remarks] if cover.message else [],
-        "bytes": _object(cover.kinds.counts()) if known else None,
-        "parts": [_part_object(part) for part in cover.parts] if known else [],
-        "ranges": _ranges(cover.kinds) if known else None,
-        "proof": proof_object(proof) if proof else None,
-    }
-
-
-def _object(counts: Mapping[Kind, int]) -> dict[str, int]:
-    return {kind.value: counts.get(kind, 0) for kind in KINDS}
-
-
-def _ranges(kinds: Map) -> dict[str, list[list[int]]]:
-    found: dict[str, list[list[int]]] = {kind.value: [] for kind in KINDS}
-    for run in kinds.runs:
-        found[run.kind.value].append([run.start, run.end])
-    return found
-
-
-def _part_object(part: Part) -> dict[str, Any]:
-    return {
-        "what": part.what,
-        "name": part.name,
-        "index": part.nr,
-        "offset": part.start,
-        "size": part.end - part.start,
-        "bytes": _object(part.counts),
-        "entry": _object(part.entry) if part.entry else None,
-    }
+    return {**cover.to_json(), "proof": proof_object(proof) if proof else None}
 
 
 def proof_object(proof: Proof) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from elfsig.elf.table import SHT_SYMTAB
 from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
 from elfsig.model import FileReport, Remark, SignatureReport, Verdict
+from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
@@ -46,6 +47,10 @@ class SignerRow(NamedTuple):
     key_id: str
     algorithm: str
     verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain JSON values; what is empty is null."""
+        return {name: value or None for name, value in self._asdict().items()}
 
 
 class Audited(NamedTuple):
@@ -171,7 +176,7 @@ def _signer(report: FileReport) -> SignerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AuditResult:
     """What an audit came to. ``files`` is how many were looked at, ``signers`` counts them by signer,
     ``faults`` are in the order of the rules."""
 
@@ -179,9 +184,25 @@ class Outcome:
     faults: tuple[Fault, ...]
     signers: tuple[tuple[SignerRow, int], ...]
 
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("an audit has no truth value: look at its attribute passed")
+
     @property
     def passed(self) -> bool:
+        """Whether there is nothing to find fault with."""
         return not self.faults
+
+    def to_json(self) -> dict[str, Any]:
+        """The member ``audit`` of the document, as ``elfsig audit --json`` writes it."""
+        return {
+            "passed": self.passed,
+            "files": self.files,
+            "faults": [each.to_json() for each in self.faults],
+            "signers": [{**row.to_json(), "files": count} for row, count in self.signers],
+        }
 
     def by_rule(self) -> dict[str, list[Fault]]:
         """The faults of each rule that was broken."""
@@ -191,14 +212,14 @@ class Outcome:
         return grouped
 
 
-def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> Outcome:
+def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResult:
     """The sum over all files, with further faults that are no single file's."""
     order = list(RULES)
     faults = [fault for each in results for fault in each.faults]
     signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)
     every = [*(_in_company(fault, signed) for fault in faults), *more]
     counts = Counter(each.signer for each in results)
-    return Outcome(
+    return AuditResult(
         len(results),
         tuple(sorted(every, key=lambda fault: order.index(fault.rule))),
         tuple(sorted(counts.items(), key=lambda row: (-row[1], row[0]))),

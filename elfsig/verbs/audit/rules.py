@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elfsig.model import Verdict
+from elfsig.model.json_form import path_members, readable
 
 
 class Rule(NamedTuple):
@@ -27,6 +28,11 @@ class Fault(NamedTuple):
     path: str
     text: str
     offset: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of ``faults`` as plain JSON values."""
+        text = readable(self.text)
+        return {"rule": self.rule, "text": text, "offset": self.offset, **path_members(self.path)}
 
 
 _ROWS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elfsig.carriers.detached import argument_place
 from elfsig.elf.image import Image
@@ -27,7 +27,7 @@ from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry
 from elfsig.verbs.edit.message_guard import check_remaining, name_of
 from elfsig.verbs.edit.sign import already_signed, look_at
-from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.edit.strip import Removed, result_object, strip
 from elfsig.verbs.verify.examine import Question, examine
 
 
@@ -59,6 +59,16 @@ class Attached:
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values: size and SHA-256 of the content, what was attached, warnings."""
+        added = [
+            {"format": part.format.id if part.format else None, "name": part.name, "size": len(part.blob)}
+            for part in self.parts
+        ]
+        verdict = self.verdict.value if self.verdict is not None else None
+        common = result_object(self.module.path, self.content, self.removed, self.remarks)
+        return {**common, "added": added, "verdict": verdict, "format": self.format}
 
     @property
     def content(self) -> bytes:

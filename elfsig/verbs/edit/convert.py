@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.kernels.select import for_module
@@ -33,7 +34,7 @@ from elfsig.registry import Registry
 from elfsig.verbs.edit.change import tail_of
 from elfsig.verbs.edit.own_key import own_ring
 from elfsig.verbs.edit.sign import SignResult, sign
-from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.edit.strip import Removed, result_object, strip
 from elfsig.verbs.verify.detached import from_argument
 from elfsig.verbs.verify.examine import Outside, Question, examine
 
@@ -88,6 +89,15 @@ class Conversion:
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values: before, after, what was removed and added, warnings."""
+        return {
+            **result_object(self.module.path, self.content, self.removed, self.remarks),
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "added": [made.added() for _, made in self.made],
+        }
 
     @property
     def content(self) -> bytes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 
 from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, Remark
-from elfsig.model.json_form import SCHEMA_VERSION, Json, remark_object, signature_object
+from elfsig.model.json_form import SCHEMA_VERSION, Json, path_members, remark_object, signature_object
 from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
-from elfsig.verbs.edit.strip import Removed
 
 
 def convert_file(module: Module, how: Plan) -> Change:
@@ -30,12 +28,9 @@ def convert_file(module: Module, how: Plan) -> Change:
     raw = module.raw if same else module.packed(done.content)
     record = _record(module, before, how) | {
         "action": "unchanged" if same and not done.parts else "converted",
-        "after": _side(done.after, sha256(raw).hexdigest(), len(raw)),
-        "removed": [_removed(each) for each in done.removed],
-        "added": [
-            {"format": format_.id, "coverage": made.coverage, "hash": made.hash, "size": made.size}
-            for format_, made in done.made
-        ],
+        "after": side_object(done.after, sha256(raw).hexdigest(), len(raw)),
+        "removed": [each.to_json() for each in done.removed],
+        "added": [made.added() for _, made in done.made],
         "warnings": [remark_object(each) for each in done.remarks],
     }
     beside = next(((f".{name}", data) for name, data in done.parts), None)
@@ -60,18 +55,15 @@ def _refused(module: Module, before: FileReport, how: Plan, why: Remark) -> Chan
 
 def _record(module: Module, before: FileReport, how: Plan) -> Json:
     """All members, as for a file that nothing is done to."""
-    name = os.fsencode(module.path)
-    path = name.decode("utf-8", "backslashreplace")
     return {
         "schema_version": SCHEMA_VERSION,
-        "path": path,
-        **({"path_hex": name.hex()} if path.encode() != name else {}),
+        **path_members(module.path),
         "compression": module.compression,
         "engine": how.engine,
         "verdict": str(before.verdict),
         "unverified": how.unverified,
         "kept": how.keep,
-        "before": _side(before, module.sha256, module.size),
+        "before": side_object(before, module.sha256, module.size),
         "after": None,
         "removed": [],
         "added": [],
@@ -80,7 +72,7 @@ def _record(module: Module, before: FileReport, how: Plan) -> Json:
     }
 
 
-def _side(report: FileReport, digest: str, size: int) -> Json:
+def side_object(report: FileReport, digest: str, size: int) -> Json:
     """The file before or after: its own size and SHA-256, that of its unsigned content, its signatures."""
     return {
         "size": size,
@@ -88,7 +80,3 @@ def _side(report: FileReport, digest: str, size: int) -> Json:
         "content_sha256": report.content_sha256,
         "signatures": [signature_object(each) for each in report.signatures],
     }
-
-
-def _removed(each: Removed) -> Json:
-    return {"format": each.format, "name": each.name, "offset": each.start, "size": each.size}

@@ -30,26 +30,36 @@ from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
 from elfsig.verbs.edit.message_guard import check_remaining, digest_of, name_of
-from elfsig.verbs.edit.strip import Removed, strip
+from elfsig.verbs.edit.strip import Removed, result_object, strip
 
 
 @dataclass(frozen=True, slots=True)
 class SignResult:
     """``module`` has the signature on it. ``content`` is its content; for a format that is kept outside of
     the file (``detached``), the signature itself, and then ``module`` is as it was. ``size`` is how many
-    bytes the signature adds, or has."""
+    bytes the signature adds, or has. ``format`` is the format's id."""
 
     module: Module
     content: bytes
     coverage: str
     hash: str | None
     size: int
+    format: str
     detached: bool = False
     removed: tuple[Removed, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def added(self) -> dict[str, Any]:
+        """The new signature as an entry of ``added``."""
+        return {"coverage": self.coverage, "hash": self.hash, "size": self.size, "format": self.format}
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values: size and SHA-256 of the content, the signature, warnings."""
+        common = result_object(self.module.path, self.content, self.removed, self.remarks)
+        return {**common, "detached": self.detached, "added": [self.added()]}
 
 
 def sign(
@@ -81,12 +91,12 @@ def sign(
     result = format_.carrier.attach(image, made.blob, made.params, engine=options.engine)
     about = made.pair.coverage.id, made.hash
     if detached:
-        return SignResult(module, result, *about, len(result), True, removed, tuple(remarks))
+        return SignResult(module, result, *about, len(result), format_.id, True, removed, tuple(remarks))
     signed = module.edited(result)
     _prove(image, signed.image, format_, made)
     remarks += check_remaining(module, present, signed, force=options.force)
     size = len(result) - len(module.content)
-    return SignResult(signed, result, *about, size, False, removed, tuple(remarks))
+    return SignResult(signed, result, *about, size, format_.id, False, removed, tuple(remarks))
 
 
 def _section_name(format_: Format, name: str | None) -> list[Remark]:

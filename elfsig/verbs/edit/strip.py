@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
 from elfsig.model.brief import brief
+from elfsig.model.json_form import SCHEMA_VERSION, path_members, remark_object
 from elfsig.opened.module import Module, refuse_uncertain
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
@@ -23,6 +25,10 @@ class Removed(NamedTuple):
     name: str
     start: int
     size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of ``removed`` as plain JSON values."""
+        return {"format": self.format, "name": self.name, "offset": self.start, "size": self.size}
 
     def __str__(self) -> str:
         return f"{self.format or 'unknown'} signature ({self.name}, {self.size} bytes at {self.start:#x})"
@@ -40,10 +46,28 @@ class StripResult:
     def __repr__(self) -> str:
         return brief(self)
 
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values: size and SHA-256 of the content, what was removed, warnings."""
+        return result_object(self.module.path, self.content, self.removed, self.remarks)
+
     @property
     def content(self) -> bytes:
         """The content of the result, decompressed."""
         return self.module.content
+
+
+def result_object(
+    path: str, content: bytes, removed: Sequence[Removed], remarks: Sequence[Remark]
+) -> dict[str, Any]:
+    """What the JSON of every edit's result has."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **path_members(path),
+        "size": len(content),
+        "sha256": sha256(content).hexdigest(),
+        "removed": [each.to_json() for each in removed],
+        "warnings": [remark_object(each) for each in remarks],
+    }
 
 
 def strip(

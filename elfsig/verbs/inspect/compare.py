@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from itertools import zip_longest
+from typing import Any, NoReturn
 
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
@@ -102,6 +103,15 @@ class Comparison:
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a comparison has no truth value: look at its attribute is_same")
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``comparisons``, as ``elfsig compare --json`` writes it."""
+        from elfsig.verbs.inspect.compare_json import comparison_object
+
+        return comparison_object(self, None)
 
     @property
     def is_same(self) -> bool:

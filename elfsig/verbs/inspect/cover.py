@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Format, Message, Place, SignatureReport, Verdict
 from elfsig.model.brief import brief
+from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
-from elfsig.verbs.inspect.bytemap import Map, Part, draw, parts
+from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part, draw, parts
 from elfsig.verbs.inspect.digest import coverages, streams
 from elfsig.verbs.verify.examine import Outside, Question, signatures_at, with_outside
 from elfsig.verbs.verify.layers import decisive
@@ -58,6 +60,25 @@ class Cover:
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``maps``, as ``elfsig coverage --json`` writes it."""
+        known = self.message is not None
+        return {
+            "layer": self.found.layer if self.found else None,
+            "format": self.signature.format if self.signature is not None else None,
+            "verdict": self.signature.verdict.value if self.signature is not None else None,
+            "carrier": carrier_object(self.place) if self.place else None,
+            "coverage": self.coverage,
+            "basis": self.basis.value,
+            "others": list(self.others),
+            "error": None if known else self.fault,
+            "warnings": [remark_object(each) for each in self.message.remarks] if self.message else [],
+            "bytes": _object(self.kinds.counts()) if known else None,
+            "parts": [_part_object(part) for part in self.parts] if known else [],
+            "ranges": _ranges(self.kinds) if known else None,
+            "proof": None,
+        }
 
     @property
     def place(self) -> Place | None:
@@ -171,3 +192,29 @@ def _trailer_name(found: LocatedSignature, registry: Registry) -> str:
     if found.claimants:
         return f"{found.claimants[0].id} signature"
     return next((c.short_name for c in registry.carriers if c.id == found.place.carrier), found.place.carrier)
+
+
+# --------------------------------------------------------------------------- JSON
+
+
+def _object(counts: Mapping[Kind, int]) -> dict[str, int]:
+    return {kind.value: counts.get(kind, 0) for kind in KINDS}
+
+
+def _ranges(kinds: Map) -> dict[str, list[list[int]]]:
+    found: dict[str, list[list[int]]] = {kind.value: [] for kind in KINDS}
+    for run in kinds.runs:
+        found[run.kind.value].append([run.start, run.end])
+    return found
+
+
+def _part_object(part: Part) -> dict[str, Any]:
+    return {
+        "what": part.what,
+        "name": part.name,
+        "index": part.nr,
+        "offset": part.start,
+        "size": part.end - part.start,
+        "bytes": _object(part.counts),
+        "entry": _object(part.entry) if part.entry else None,
+    }

@@ -1,0 +1,93 @@
+"""A tree of modules held against what it has to be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from elfsig.api.guard import public
+from elfsig.api.inspecting import hash_of
+from elfsig.api.keys import KeySources, keyring
+from elfsig.api.verifying import paths_of
+from elfsig.batch.isolation import isolated
+from elfsig.batch.tree import Examination, Examined, Examiner
+from elfsig.batch.workers import run
+from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.model import Remark
+from elfsig.opened.evidence import LIMIT
+from elfsig.opened.walk import Entry, walk
+from elfsig.registry import Registry, load
+from elfsig.trust.given import each_of
+from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, outcome, unreadable
+from elfsig.verbs.audit.audit import audit as _audit
+from elfsig.verbs.audit.expected import expected
+from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.verify.examine import Question
+from elfsig.verbs.verify.kernel_question import kernel_question
+
+
+@public
+def audit(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    trust: KeySources,
+    keys: KeySources = (),
+    *,
+    hashes: Iterable[str] = (),
+    formats: Iterable[str] = (),
+    kernels: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    expect: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    all_files: bool = False,
+    registry: Registry | None = None,
+    limit: int = LIMIT,
+) -> AuditResult:
+    """Find what is wrong with the signatures of every module below ``paths``.
+
+    Each has to be signed once, by a key of ``trust``; with one of ``hashes`` and in one of ``formats`` where
+    they are given; and each of ``kernels`` (as :func:`elfsig.predict` takes them) has to load it. ``ignore``
+    are ids of rules that do not count. ``expect`` says what must be there: a number of modules, or the path
+    of a modules.order or of a report of ``elfsig sign``. ``jobs`` is that of :func:`elfsig.verify_tree`.
+    Raises ReadError (there is nothing to look at), KeySourceError, UsageError.
+    """
+    known = registry or load()
+    vouched, tried = each_of(trust), each_of(keys)
+    if not vouched:
+        raise UsageError("an audit needs to know whose signatures count", code="trust", hint="trust")
+    ignored = frozenset(ignore)
+    if unknown := ignored - RULES.keys():
+        raise UsageError(f"unknown rule {min(unknown)!r}: known are {', '.join(RULES)}", code="unknown-rule")
+    gate = Gate(
+        Question(keyring(vouched, tried)),
+        frozenset(hash_of(name).name for name in hashes),
+        frozenset(known.get(name).id for name in formats),
+        tuple(kernel_question(kernel, vouched, tried) for kernel in kernels),
+        ignored,
+    )
+    wanted = None if expect is None else expected(os.fsdecode(expect))
+
+    examiner = Examiner(Examination(known, gate.question, limit=limit))
+
+    def work(entry: Entry) -> Audited:
+        return _audited(examiner(entry), gate)
+
+    def failed(entry: Entry, fault: ElfsigError) -> Audited:
+        return unreadable(entry.path, Remark.of(fault))
+
+    def lost(entry: Entry, how: str) -> Audited:
+        return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
+
+    results = list(
+        run(isolated(work, failed, known), walk(paths_of(paths), all_files, known), jobs, lost=lost)
+    )
+    if not results:
+        raise ReadError("nothing to look at", code="nothing-found")
+    more = [] if wanted is None else wanted.faults(results)
+    return outcome(results, [fault for fault in more if fault.rule not in ignored])
+
+
+def _audited(done: Examined, gate: Gate) -> Audited:
+    report = done.report
+    if done.module is None:
+        return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
+    return _audit(done.module, report, gate)

@@ -1,0 +1,33 @@
+"""What leaves public functions: results, and subclasses of ElfsigError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from elfsig.batch.isolation import fault_of
+from elfsig.errors import ElfsigError
+from elfsig.registry import Registry, load
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, which raises InternalError for a mistake of a plug-in, or of elfsig itself.
+
+    The plug-in is named; the exception that it raised is the cause.
+    """
+
+    @wraps(function)
+    def guarded(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*args, **named)
+        except ElfsigError:
+            raise
+        except Exception as bug:  # callers handle one family of exceptions, whoever made the mistake
+            registry = named.get("registry")
+            raise fault_of(bug, registry if isinstance(registry, Registry) else load()) from bug
+
+    return guarded
