@@ -21,10 +21,10 @@ _assign = object.__setattr__
 
 
 class _Late:
-    """A class whose methods are not generated yet: ``written`` as in the source, ``made`` with slots."""
+    """A class whose methods are not generated yet: ``written`` as in the source, ``made`` in its place."""
 
-    def __init__(self, written: type, made: type) -> None:
-        self.written, self.made = written, made
+    def __init__(self, written: type, made: type, eq: bool) -> None:
+        self.written, self.made, self.eq = written, made, eq
         self.names: list[str] = []
         self.generated = False
 
@@ -39,7 +39,7 @@ class _Late:
             if not self.generated:
                 from dataclasses import dataclass as standard
 
-                standard(frozen=True)(self.written)
+                standard(frozen=True, eq=self.eq)(self.written)
                 for each in self.names:
                     setattr(self.made, each, vars(self.written)[each])
                 self.generated = True
@@ -109,31 +109,27 @@ def _set_state(self: Any, state: list[Any]) -> None:
         _assign(self, name, value)
 
 
-_PLAIN = {
-    "__setattr__": _refuse_setattr,
-    "__delattr__": _refuse_delattr,
-    "__getstate__": _state,
-    "__setstate__": _set_state,
-}
+_FROZEN = {"__setattr__": _refuse_setattr, "__delattr__": _refuse_delattr}
+_SLOTTED = {"__getstate__": _state, "__setstate__": _set_state}
 
 
-def _with_slots(written: type) -> type:
+def _lazy(written: type, slots: bool, eq: bool) -> type:
     """The class that takes the place of ``written``, which is kept to have its methods generated."""
     hints = written.__annotations__
     names = tuple(name for name, hint in hints.items() if not str(hint).startswith("ClassVar"))
     body = {name: value for name, value in vars(written).items() if name not in ("__dict__", "__weakref__")}
-    defaults = {name: body.pop(name) for name in names if name in body}
-    made = type(written)(
-        written.__name__,
-        written.__bases__,
-        {**_PLAIN, **body, "__slots__": names, "__qualname__": written.__qualname__},
-    )
-    late = _Late(written, made)
-    for name in _LATE:
+    defaults = {name: body[name] for name in names if name in body}
+    own = set(body)
+    if slots:
+        body = {**_SLOTTED, **{n: v for n, v in body.items() if n not in defaults}, "__slots__": names}
+    body = {**_FROZEN, **body, "__qualname__": written.__qualname__}
+    made = type(written)(written.__name__, written.__bases__, body)
+    late = _Late(written, made, eq)
+    for name in _LATE if eq else [each for each in _LATE if each not in ("__eq__", "__hash__")]:
         # Python itself sets __hash__ to None where a class defines __eq__.
-        if name not in body or (name == "__hash__" and body[name] is None and "__eq__" in body):
+        if name not in own or (name == "__hash__" and body[name] is None and "__eq__" in own):
             late.stand_in(name, _Attribute(late, name))
-    if "__init__" not in body:
+    if "__init__" not in own:
         late.stand_in("__init__", _first_init(late, names, defaults))
         made.__signature__ = _Signature(late)  # type: ignore[attr-defined]
     return made
@@ -141,13 +137,20 @@ def _with_slots(written: type) -> type:
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
+    from dataclasses import replace as replace
 else:
 
-    def dataclass(*, frozen: bool, slots: bool) -> Callable[[type], type]:
-        """As ``dataclasses.dataclass(frozen=True, slots=True)``.
+    def dataclass(*, frozen: bool, slots: bool = False, eq: bool = True) -> Callable[[type], type]:
+        """As ``dataclasses.dataclass``, for frozen classes.
 
         Other arguments, bases that are dataclasses and ``field()`` are not supported.
         """
-        if not (frozen and slots):
-            raise TypeError("use the standard dataclass for classes that are not frozen or have no slots")
-        return _with_slots
+        if not frozen:
+            raise TypeError("use the standard dataclass for classes that are not frozen")
+        return lambda written: _lazy(written, slots, eq)
+
+    def replace(instance: Any, /, **changes: Any) -> Any:
+        """``dataclasses.replace``, imported when it is called."""
+        from dataclasses import replace as standard
+
+        return standard(instance, **changes)

@@ -27,6 +27,12 @@ DECORATORS = {
 }
 
 
+OPEN = {
+    "lazy": lazy_dataclass.dataclass(frozen=True, eq=False),
+    "standard": dataclasses.dataclass(frozen=True, eq=False),
+}
+
+
 def _defined(decorator: Decorator) -> Any:
     """A class with a default, a method and a derived default, which nobody has used yet."""
 
@@ -90,6 +96,23 @@ def _outcome(work: Callable[[Any], Any], decorator: Decorator) -> Any:
 )  # fmt: skip
 def test_as_the_standard_dataclass(work: Callable[[Any], Any]) -> None:
     assert _outcome(work, DECORATORS["lazy"]) == _outcome(work, DECORATORS["standard"])
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda point: repr(point(1)),
+        lambda point: (point(1) == point(1), point(1) in {point(1)}, hash(point(1)) is None),
+        lambda point: vars(point(1)),
+        lambda point: (point.y, point.names, point(1, 3).y),
+        lambda point: repr(copy.copy(point(1))),
+        lambda point: repr(lazy_dataclass.replace(point(1), y=7)),
+        lambda point: setattr(point(1), "x", 2),
+        lambda point: [f.name for f in dataclasses.fields(point)],
+    ],
+)  # fmt: skip
+def test_without_slots_and_compared_by_identity(work: Callable[[Any], Any]) -> None:
+    assert _outcome(work, OPEN["lazy"]) == _outcome(work, OPEN["standard"])
 
 
 @pytest.mark.parametrize("decorator", DECORATORS.values(), ids=DECORATORS)

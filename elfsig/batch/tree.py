@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from elfsig.batch.isolation import fault_of
 from elfsig.errors import ElfsigError, ReadError
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import Module, open_module

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Params, Place, PlaceKind, Remark
 
 _ARGUMENT = re.compile(rb"modsign=([0-9]{1,5}),([0-9A-Fa-f]*)(?= |\Z)")

@@ -9,14 +9,13 @@ the last section of this name and type, and answer ELIBBAD for any other owner, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from struct import Struct
 
 from elfsig.carriers.section import SectionCarrier
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOTE
 from elfsig.errors import EditRefused
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Mark, Params, Place, PlaceKind, Remark, SectionInfo
 
 

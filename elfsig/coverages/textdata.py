@@ -9,10 +9,10 @@ saw the module through libbfd or objcopy, which hide relocations and have nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elfsig.elf.table import SHT_NOBITS, Section
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import ByteRange, Message, Place, Remark
 
 if TYPE_CHECKING:

@@ -16,9 +16,7 @@ from struct import Struct
 from typing import Any, ClassVar, NamedTuple
 
 from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
-from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
-from elfsig.crypto.judge import judge
 from elfsig.crypto.pkcs1 import from_number, open_padding
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
@@ -231,6 +229,8 @@ def _timestamp(stamp: bytes) -> tuple[int, str]:
 def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     """Before ima-evm-utils 00caa1d (July 2013) the hash byte stayed 0 whatever hash had been used, so a
     SHA-1 that does not match is followed by the other hashes."""
+    from elfsig.crypto.judge import judge
+
     if signature.algorithm is None:
         return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text} is none that kernels know")
     stated = signature.hash
@@ -325,6 +325,9 @@ def _is_der_pair(value: bytes) -> bool:
 
 
 def _verify_v2(signature: Signature, message: Message, keys: Keyring) -> Outcome:
+    from elfsig.crypto.diagnosis import signed_message
+    from elfsig.crypto.judge import judge
+
     name = signature.hash
     if name is None:
         return Outcome(Verdict.UNSUPPORTED, f"{signature.hash_text} is unknown")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Final, Literal, NamedTuple
 
 from elfsig.crypto.checks import Match, digest_of, plain_bodies
-from elfsig.crypto.judge import judge
 from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
@@ -91,6 +90,8 @@ class RawRsa:
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Open the block with every key in every form; says which one matched."""
+        from elfsig.crypto.judge import judge
+
         digest = digest_of(message, "sha1")
         matched: list[str] = []
 

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
-from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
-from elfsig.crypto.judge import judge
 from elfsig.crypto.remarks import odd_name
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
@@ -79,6 +77,9 @@ class X509Block:
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Check it as 3.7 to 4.2 did: RSA PKCS#1 v1.5 over the digest of the message."""
+        from elfsig.crypto.diagnosis import signed_message
+        from elfsig.crypto.judge import judge
+
         if signature.fault is not None:
             return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
         if signature.algorithm != "rsa":

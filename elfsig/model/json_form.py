@@ -13,7 +13,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.model import Certificate, FileReport, Key, Loss, Params, Place, Remark, Signature, SignatureReport
+from elfsig.model import (
+    Certificate,
+    FileReport,
+    Key,
+    Loss,
+    Params,
+    Place,
+    Provenance,
+    Remark,
+    Signature,
+    SignatureReport,
+)
 
 SCHEMA_VERSION = 1
 
@@ -219,14 +230,7 @@ def key_object(key: Key) -> Json:
         "why": str(key.why),
         "revoked": key.revoked,
         "revoked_by": key.revoked_by,
-        "provenance": None
-        if key.provenance is None
-        else {
-            "file": readable(key.provenance.file),
-            "offset": key.provenance.offset,
-            "list": key.provenance.list,
-            "container": key.provenance.container,
-        },
+        "provenance": key.provenance and _provenance_object(key.provenance),
         "usable": key.public is not None,
         "label": key.label,
         "algorithm": key.algorithm,
@@ -248,6 +252,15 @@ def key_object(key: Key) -> Json:
         "created": None if key.created is None else time_text(key.created),
         "ids": {name: sorted(each.hex() for kind, each in key.ids if kind == name) for name in SHORT_IDS},
         "remarks": [remark_object(each) for each in key.remarks],
+    }
+
+
+def _provenance_object(provenance: Provenance) -> Json:
+    return {
+        "file": readable(provenance.file),
+        "offset": provenance.offset,
+        "list": provenance.list,
+        "container": provenance.container,
     }
 
 

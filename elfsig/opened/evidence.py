@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat as modes
-from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError, UsageError
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
 from elfsig.opened.compression import Compression, detect, pack, unpack
 

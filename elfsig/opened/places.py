@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Carrier, Format, Place, Remark, optional
 from elfsig.model.brief import brief
 from elfsig.registry import Registry

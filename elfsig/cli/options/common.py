@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -55,6 +55,13 @@ def hash_wished(name: str) -> Hash:
         return hash_named(name)
     except SigningError as reason:
         raise UsageError(reason.text, code=reason.code) from None
+
+
+def with_options(callback: Callback, options: Sequence[Callable[[Callback], Callback]]) -> Callback:
+    """``callback`` with ``options``, in this order in its help."""
+    for option in reversed(options):
+        callback = option(callback)
+    return callback
 
 
 class Machine(NamedTuple):

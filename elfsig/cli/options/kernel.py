@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from elfsig.cli.options.common import path_type
+from elfsig.cli.options.common import path_type, with_options
 from elfsig.errors import UsageError
 
 
@@ -30,35 +30,40 @@ class KernelWish(NamedTuple):
         return self.kernel is None and self != KernelWish()
 
 
-def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--kernel ID`` and the modes; the callback gets one argument ``wish``."""
-
-    @click.option(
+KERNEL_OPTIONS = (
+    click.option(
         "--kernel",
         metavar="KERNEL",
         help="Predict this kernel's response: an id, a release, an image, or auto.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--enforce", is_flag=True, help="Assume that signatures are enforced (module.sig_enforce=1)."
-    )
-    @click.option("--lockdown", is_flag=True, help="Assume lockdown (lockdown=integrity).")
-    @click.option(
+    ),
+    click.option("--lockdown", is_flag=True, help="Assume lockdown (lockdown=integrity)."),
+    click.option(
         "--secure-boot", is_flag=True, help="Assume UEFI Secure Boot, with what it implies for this kernel."
-    )
-    @click.option("--fips", is_flag=True, help="Assume FIPS mode.")
-    @click.option("--all-modes", is_flag=True, help="Predict every mode that makes a difference.")
-    @click.option(
+    ),
+    click.option("--fips", is_flag=True, help="Assume FIPS mode."),
+    click.option("--all-modes", is_flag=True, help="Predict every mode that makes a difference."),
+    click.option(
         "--cmdline",
         metavar="FILE",
         type=path_type,
         help="Read modes from a kernel command line, grub.conf or dmesg.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--config",
         metavar="FILE",
         type=path_type,
         help="Read the kernel configuration from FILE (/boot/config-*).",
-    )
+    ),
+)
+"""In the order of the help."""
+
+
+def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--kernel ID`` and the modes; the callback gets one argument ``wish``."""
+
     @wraps(callback)
     def wrapped(
         *args: Any,
@@ -75,7 +80,7 @@ def kernel_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         wish = KernelWish(kernel, enforce, lockdown, fips, secure_boot, all_modes, cmdline, config)
         return callback(*args, wish=wish, **more)
 
-    return wrapped
+    return with_options(wrapped, KERNEL_OPTIONS)
 
 
 def question_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from elfsig.cli.options.common import hash_wished
+from elfsig.cli.options.common import hash_wished, with_options
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -25,46 +25,56 @@ if TYPE_CHECKING:
 Callback = Callable[..., Any]
 
 
-def making_options(callback: Callback) -> Callback:
-    """Adds the options for what a format leaves open; the callback gets one argument ``options``."""
-
-    @click.option("--hash", "hash_name", metavar="HASH", help="Sign with this hash, such as sha256.")
-    @click.option("--coverage", metavar="ID", help="Sign these bytes, where the format leaves a choice.")
-    @click.option(
-        "--for-kernel", metavar="K",
+MAKING_OPTIONS = (
+    click.option("--hash", "hash_name", metavar="HASH", help="Sign with this hash, such as sha256."),
+    click.option("--coverage", metavar="ID", help="Sign these bytes, where the format leaves a choice."),
+    click.option(
+        "--for-kernel",
+        metavar="K",
         help="Choose hash and coverage for this kernel: id, release, image, or configuration.",
-    )  # fmt: skip
-    @click.option(
-        "--payload", metavar="NAME",
+    ),
+    click.option(
+        "--payload",
+        metavar="NAME",
         help="Choose the content: openpgp, raw-rsa, encrypted-digest (gkh); v1, v2 (crypto-digsig).",
-    )  # fmt: skip
-    @click.option("--keyid", is_flag=True, help="Identify the signer by subject key id (as sign-file -k).")
-    @click.option(
+    ),
+    click.option("--keyid", is_flag=True, help="Identify the signer by subject key id (as sign-file -k)."),
+    click.option(
         "--packet-version",
         type=click.Choice(["3", "4"]),
         default="4",
         help="Set the version of OpenPGP packets.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--section-name", metavar="NAME", help="Name the section NAME instead of the format's default."
-    )
-    @click.option(
+    ),
+    click.option(
         "--created",
         type=int,
         metavar="SECONDS",
         help="Set the signing time, in seconds since 1970 (default: now).",
-    )
-    @click.option(
-        "--key-created", type=int, default=0, metavar="SECONDS",
+    ),
+    click.option(
+        "--key-created",
+        type=int,
+        default=0,
+        metavar="SECONDS",
         help="Set the creation time of a PEM key, which its OpenPGP key id depends on.",
-    )  # fmt: skip
-    @click.option(
+    ),
+    click.option(
         "--engine",
         type=click.Choice(["exact", "lief"]),
         default="exact",
         help="Choose what edits the ELF file.",
-    )
-    @click.option("--force", is_flag=True, help="Override safety refusals.")
+    ),
+    click.option("--force", is_flag=True, help="Override safety refusals."),
+)
+"""In the order of the help."""
+
+
+def making_options(callback: Callback) -> Callback:
+    """Adds the options for what a format leaves open; the callback gets one argument ``options``."""
+
     @wraps(callback)
     def wrapped(
         *args: Any, hash_name: str | None, packet_version: str, for_kernel: str | None, **more: Any
@@ -75,7 +85,7 @@ def making_options(callback: Callback) -> Callback:
             options = _meant_for(options, for_kernel)
         return callback(*args, options=options, **more)
 
-    return wrapped
+    return with_options(wrapped, MAKING_OPTIONS)
 
 
 def _hash(wish: str | None) -> str | None:
@@ -134,36 +144,50 @@ class KeyWords(NamedTuple):
         return signer
 
 
-def key_options(callback: Callback) -> Callback:
-    """Adds ``--key --cert --ephemeral --signer-command --token-jobs``; the callback gets one argument
-    ``key_words``."""
-
-    @click.option(
+KEY_OPTIONS = (
+    click.option(
         "--key",
         "keys",
         multiple=True,
         metavar="KEY",
         help="Sign with this private key: a file, pkcs11: URI, or gpg:KEYID.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--cert",
         "certs",
         multiple=True,
         metavar="CERT",
         help="Read the certificate of the key from CERT, if it is not stored with the key.",
-    )
-    @click.option(
-        "--signer-command", "program", metavar="CMD",
+    ),
+    click.option(
+        "--signer-command",
+        "program",
+        metavar="CMD",
         help="Sign with CMD: digest on stdin, {hash} in its arguments, signature on stdout; needs --cert.",
-    )  # fmt: skip
-    @click.option(
-        "--token-jobs", "at_a_time", type=click.IntRange(min=1), default=1, metavar="N", show_default=True,
+    ),
+    click.option(
+        "--token-jobs",
+        "at_a_time",
+        type=click.IntRange(min=1),
+        default=1,
+        metavar="N",
+        show_default=True,
         help="Run N operations of a token or CMD in parallel.",
-    )  # fmt: skip
-    @click.option(
-        "--ephemeral", type=click.Path(), metavar="FILE",
+    ),
+    click.option(
+        "--ephemeral",
+        type=click.Path(),
+        metavar="FILE",
         help="Generate a key for this run only, and write its certificate or public key to FILE.",
-    )  # fmt: skip
+    ),
+)
+"""In the order of the help."""
+
+
+def key_options(callback: Callback) -> Callback:
+    """Adds ``--key --cert --ephemeral --signer-command --token-jobs``; the callback gets one argument
+    ``key_words``."""
+
     @wraps(callback)
     def wrapped(
         *args: Any,
@@ -181,7 +205,7 @@ def key_options(callback: Callback) -> Callback:
         words = KeyWords(keys, certs, ephemeral, program, at_a_time)
         return callback(*args, key_words=words, **more)
 
-    return wrapped
+    return with_options(wrapped, KEY_OPTIONS)
 
 
 LATER = ("prepare", "attach")

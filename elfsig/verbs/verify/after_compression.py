@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from elfsig.kernels import responses
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Carrier, Place, Remark, SignatureReport, Verdict, optional
 from elfsig.opened.module import Module
 

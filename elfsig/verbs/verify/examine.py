@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from elfsig.carriers.remains import behind_elf
@@ -13,7 +12,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import (
     FileReport,
     Format,

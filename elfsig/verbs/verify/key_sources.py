@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Cause, Keyring, Loss, Remark, SignatureReport, Verdict
 from elfsig.opened.module import Module
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark, SignatureReport, Verdict
 
 OTHER_SIGNER, OTHER_LAYER = "other-signer", "other-layer"

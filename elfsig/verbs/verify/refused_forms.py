@@ -4,8 +4,8 @@ no use to kernels stands beside it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark, SignatureReport
 
 
