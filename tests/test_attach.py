@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,64 @@ def test_info_blocks_that_lie_move_as_they_are() -> None:
     carrier = REGISTRY.get("pkcs7").carrier
     theirs = carrier.attach(Image(PLAIN), blob, odd)
     assert put(PLAIN, theirs).content == theirs
+
+
+# --------------------------------------------------------------------------- how a file of its own is written
+
+
+def pem(blob: bytes, name: str) -> bytes:
+    """As ``openssl cms -outform PEM`` writes it, with text around it."""
+    lines = base64.encodebytes(blob).decode()
+    return f"Signed for you.\n-----BEGIN {name}-----\n{lines}-----END {name}-----\n".encode()
+
+
+def armoured(packets: bytes) -> bytes:
+    lines = base64.encodebytes(packets).decode()
+    return f"-----BEGIN PGP SIGNATURE-----\n\n{lines}-----END PGP SIGNATURE-----\n".encode()
+
+
+def without_content_info(cms: bytes) -> bytes:
+    """The SignedData inside (RFC 5652, 3): what follows the object identifier and the tag [0]."""
+    at = cms.index(bytes.fromhex("06092a864886f70d010702")) + 11
+    return cms[at + 2 + (cms[at + 1] & 0x7F if cms[at + 1] & 0x80 else 0) :]
+
+
+WRITTEN: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "PEM CMS": ("pkcs7", lambda blob: pem(blob, "CMS")),
+    "PEM PKCS7": ("pkcs7", lambda blob: pem(blob, "PKCS7")),
+    "SignedData alone": ("pkcs7", without_content_info),
+    "armoured packet": ("crypto-pgp", armoured),
+    "digsig with its type byte": ("crypto-digsig", lambda blob: b"\x03" + blob),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_attach_and_detached_read_the_same_files(name: str, trust: Keyring, tmp_path: Path) -> None:
+    format_id, write = WRITTEN[name]
+    theirs = signed(format_id)
+    data = write(outermost(theirs))
+    [part] = candidates(data, REGISTRY, format_id)
+    assert attach(opened(PLAIN), [part], trust).content == theirs
+    module, outside = tmp_path / "a.ko", tmp_path / "a.sig"
+    module.write_bytes(PLAIN)
+    outside.write_bytes(data)
+    shown = run("list", module, "--detached", outside)
+    assert (shown.code, format_id in shown.out, "malformed" in shown.out) == (0, True, False)
+    outside.write_bytes(data[: len(data) // 2])
+    assert "valid" not in run("verify", module, "--detached", outside, "--trust", CERT).out.split()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"-----BEGIN CMS-----\nMII\n-----END CMS-----\n",
+        b"-----BEGIN CMS-----\n",
+        b"\x30\x03\x02\x01\x01",
+        b"\x30\x80\x02\x01\x01\0\0",
+        b"-----BEGIN PGP SIGNATURE-----\n\nAAAA\n",
+        b"\x03",
+    ],
+)
+def test_what_is_written_wrongly_is_an_error(data: bytes) -> None:
+    with pytest.raises(ParseError):
+        candidates(data, REGISTRY)

@@ -17,7 +17,7 @@ HINTS: Mapping[str, str] = {
     "force": "--force overrides this",
     "format": "choose one with --format",
     "in-place": "use --in-place to overwrite it",
-    "kernel": "name one with --kernel (elfsig kernels lists them)",
+    "kernel": "name one (elfsig kernels lists them)",
     "key-and-cert": "the options are --key and --cert",
     "layer": "choose one with --layer",
     "max-size": "--max-size raises the limit",
