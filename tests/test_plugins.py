@@ -265,3 +265,69 @@ def test_a_format_without_optional_members_works_with_the_defaults(trusted: str)
     assert (optional.dump(envelope, b""), optional.modinfo_name(envelope)) == (None, "bare")
     assert (optional.public_form(envelope, None), optional.in_elf(carrier)) == ("key", False)
     assert optional.in_elf(SEAL_SECTION.carrier) and optional.marks(carrier) == ()
+
+
+# --------------------------------------------------------------------------- mistakes of a plug-in
+
+BROKEN = """
+from dataclasses import dataclass
+from elfsig.plugins import Basis, Format, OpenPgp, Pair, WholeFile
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    id: str = "trailer:broken"
+    kind: str = "trailer"
+    short_name: str = "broken"
+
+    def find(self, image):
+        if image.data[image.end - 6 : image.end] == b"BROKEN":
+            raise ZeroDivisionError("nobody tried this")
+        return ()
+
+    def attach(self, image, blob, params, *, engine="exact"):
+        raise KeyError("nor this")
+
+    def detach(self, image, place, *, engine="exact"):
+        raise KeyError("nor this")
+
+
+FORMAT = Format(
+    id="broken", title="broken", carrier=Broken(), pairs=(Pair(WholeFile(), OpenPgp()),), kernels="none",
+    basis=Basis.SOURCE, basis_text="none",
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "broken_format.py").write_text(BROKEN)
+    about = folder / "broken-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[elfsig.formats]\nbroken = broken_format:FORMAT\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["list", "show", "verify"])
+def test_a_plug_in_s_exception_costs_one_file_and_has_its_name(
+    command: str, broken: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.ko").write_bytes(PLAIN + b"BROKEN")
+    (tmp_path / "b.ko").write_bytes(PLAIN)
+    files = plugged(broken, command, "--jsonl", tmp_path).files()
+    assert [each["verdict"] for each in files] == [None, "unsigned"]
+    assert files[0]["error"]["code"] == "plug-in-error"
+    assert "broken" in files[0]["error"]["text"] and "nobody tried this" in files[0]["error"]["text"]
+
+
+def test_an_edit_goes_on_after_a_plug_in_s_exception(broken: Path, tmp_path: Path) -> None:
+    for name, content in (("a.ko", PLAIN + b"BROKEN"), ("b.ko", PLAIN)):
+        (tmp_path / name).write_bytes(content)
+    key = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
+    words = ("sign", "--format", "pkcs7", "--key", key[0], "--cert", key[1], "--in-place", tmp_path)
+    ran = plugged(broken, *words)
+    assert ran.code != 0 and "plug-in" in ran.err and "nobody tried this" in ran.err
+    assert (tmp_path / "a.ko").read_bytes() == PLAIN + b"BROKEN"
+    assert (tmp_path / "b.ko").read_bytes().startswith(PLAIN) and (tmp_path / "b.ko").read_bytes() != PLAIN
