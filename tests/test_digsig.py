@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import corpus
 from elfsig.carriers.magic_trailer import MAGIC
 from elfsig.elf.image import Image
-from elfsig.envelopes.digsig import Digsig, key_blob, key_id_v1
+from elfsig.envelopes.digsig import Digsig, key_blob, key_id_v1, plausible
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import MagicInfo, Signature, SignOptions, TrailerInfo, Verdict
 from elfsig.opened.places import find
@@ -307,3 +307,31 @@ def test_keyid_that_evmctl_was_told(here: Path) -> None:
     assert signature.key_id == bytes.fromhex("aabbccdd")
     ran = run("verify", here / "n.ko", "--detached", here / "n.ko.sig", "--trust", here / "rsa2048.pub")
     assert (ran.code, "unknown-key" in ran.out) == (4, True)
+
+
+# --------------------------------------------------------------------------- other attributes of IMA and EVM
+
+VALUE = b"v" * 256
+ATTRIBUTES = {
+    "version 3, fs-verity": (b"\6\3\4keyi\1\0" + VALUE, "an IMA signature of the fs-verity kind, version 3"),
+    "version 3, IMA": (b"\3\3\4keyi\1\0" + VALUE, "an IMA signature, version 3"),
+    "portable EVM": (b"\5\2\4keyi\1\0" + VALUE, "a portable EVM signature, version 2"),
+    "hash only": (b"\4\4" + b"h" * 32, "IMA's plain hash of a file, not a signature"),
+    "hash only, old": (b"\1" + b"h" * 20, "IMA's plain hash of a file, not a signature"),
+    "HMAC": (b"\2" + b"h" * 20, "EVM's keyed hash (HMAC), not a signature"),
+}
+
+
+@pytest.mark.parametrize("case", ATTRIBUTES, ids=ATTRIBUTES)
+def test_other_attributes_are_named_and_not_checked(case: str, tmp_path: Path) -> None:
+    """Files that evmctl writes beside its signatures: nothing is known of them but what they are."""
+    blob, name = ATTRIBUTES[case]
+    module, attribute = tmp_path / "m.ko", tmp_path / "m.sig"
+    module.write_bytes(MODULE)
+    attribute.write_bytes(blob)
+    told = run("verify", module, "--detached", attribute, "--trust", corpus.KEYS / "signer.cert.pem")
+    assert told.code == 4 and f"unsupported: crypto-digsig: {name}: not checked" in told.out
+    assert not plausible(blob)
+    attribute.write_bytes(blob[:-1])
+    cut = run("verify", module, "--detached", attribute, "--trust", corpus.KEYS / "signer.cert.pem")
+    assert cut.code == 4 and name not in cut.out

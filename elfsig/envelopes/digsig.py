@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.crypto.pkcs1 import from_number, open_padding
+from elfsig.envelopes import ima_attribute
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
@@ -66,7 +67,7 @@ def raw_signer(signer: Signer | PacketSigner, envelope: str) -> Signer:
 def plausible(blob: bytes) -> bool:
     """Does ``blob`` look like a digsig: a known version, and lengths that add up?"""
     try:
-        Digsig().parse(blob, None)
+        Digsig().parse(blob, MagicInfo("u16"))
     except ParseError:
         return False
     return True
@@ -113,7 +114,13 @@ class Digsig:
     id: str = "digsig"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
-        """One signature. Raises ParseError with the offset in ``blob``."""
+        """One signature. Raises ParseError with the offset in ``blob``.
+
+        In a file of its own it may also be another attribute of IMA or EVM, which is named and not checked.
+        """
+        other = ima_attribute.parse(blob) if params is None else None
+        if other is not None:
+            return (other,)
         shift = 1 if blob[:1] == TYPE_BYTE else 0
         body = blob[shift:]
         version = body[0] if body else None
@@ -134,7 +141,9 @@ class Digsig:
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
         """Version 1: RSA only. Version 2: RSA or ECDSA, whichever the key is."""
-        parsed: Parsed = signature.detail
+        parsed: Parsed | None = signature.detail
+        if parsed is None:
+            return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text}: not checked")
         return _VERIFIERS[parsed.version](signature, message, keys)
 
     def create(
@@ -162,7 +171,9 @@ class Digsig:
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """Version 2 is an ordinary signature. Version 1 (lib/digsig.c) has a SHA-1 without DigestInfo over
         the digest and the header, and old signers left the hash's number at 0 whatever hash they had used."""
-        parsed: Parsed = signature.detail
+        parsed: Parsed | None = signature.detail
+        if parsed is None:
+            return
         if parsed.version == 2:
             yield from plain_bodies(signature, message)
             return
