@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from elfsig.envelopes.openpgp.packets import (
     read_packets,
     read_signature,
     subpacket,
+    v4_completion,
     write_packet,
 )
 from elfsig.errors import KeySourceError, ParseError, SigningError
@@ -292,6 +294,24 @@ def test_critical_unknown_subpackets_are_reported() -> None:
     blob = with_subpackets(own, bytes([2, 0x80 | 101, 0]))
     assert [remark.code for remark in OPENPGP.parse(blob, None)[0].remarks] == ["critical-subpacket"]
     assert verify(blob, ring("rsa1024")).verdict is Verdict.VALID
+
+
+def test_a_critical_notation_that_is_unknown_makes_a_signature_unusable() -> None:
+    who, data = signer("rsa1024"), b"content"
+    for name, critical, verdict in (
+        (b"x@example.org", True, Verdict.UNSUPPORTED),
+        (b"x@example.org", False, Verdict.VALID),
+        (b"preferred-email-encoding@pgp.com", True, Verdict.VALID),
+    ):
+        body = b"\x80\0\0\0" + len(name).to_bytes(2) + b"\0\1" + name + b"v"
+        notation = subpacket(20 | (0x80 if critical else 0), body)
+        hashed = subpacket(2, bytes(4)) + subpacket(16, key_id_of(who.public, 0)) + notation
+        head = bytes([4, 0, 1, 8]) + len(hashed).to_bytes(2) + hashed
+        digest = hashlib.sha256(data + v4_completion(head)).digest()
+        value = int.from_bytes(who.sign_digest(digest, "sha256"))
+        blob = write_packet(SIGNATURE, head + b"\0\0" + digest[:2] + mpi(value))
+        (signature,) = OPENPGP.parse(blob, None)
+        assert OPENPGP.verify(signature, message(data), Keys(ring("rsa1024"))).verdict is verdict
 
 
 def test_several_issuers_are_all_tried_and_reported() -> None:

@@ -68,7 +68,7 @@ MAX_MPI_BITS: Final = 16384
 """GnuPG's and the kernels' own limit (MAX_EXTERN_MPI_BITS)."""
 
 _NAMED_SUBPACKETS: Final = frozenset({2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 16, *range(20, 34)})
-CREATED, EXPIRES, ISSUER, SIGNER_UID, ISSUER_FINGERPRINT = 2, 3, 16, 28, 33
+CREATED, EXPIRES, ISSUER, NOTATION, SIGNER_UID, ISSUER_FINGERPRINT = 2, 3, 16, 20, 28, 33
 
 
 # --------------------------------------------------------------------------- headers
@@ -252,8 +252,11 @@ class SignaturePacket:
 
     @property
     def unknown_critical(self) -> tuple[Subpacket, ...]:
-        """Critical subpackets of a type that RFC 4880 does not name."""
-        return tuple(s for s in self.subpackets if s.critical and s.type not in _NAMED_SUBPACKETS)
+        """Critical subpackets of a type that RFC 4880 does not name, and critical notations unknown to GnuPG.
+
+        In the hashed area they make the signature unusable (RFC 4880 5.2.3.1).
+        """
+        return tuple(s for s in self.subpackets if s.critical and not _is_understood(s))
 
     def first(self, kind: int, size: int) -> Subpacket | None:
         """The first hashed subpacket of this type, at least ``size`` bytes long."""
@@ -272,6 +275,22 @@ class SignaturePacket:
             for s in self.subpackets
             if s.type == ISSUER_FINGERPRINT and s.data[:1] == b"\4" and len(s.data) == 21
         )
+
+
+KNOWN_NOTATIONS: Final = frozenset({b"preferred-email-encoding@pgp.com"})
+"""Notations that GnuPG accepts as critical (g10/parse-packet.c, can_handle_critical_notation())."""
+
+
+def notation_name(subpacket: Subpacket) -> bytes | None:
+    """The name in a notation subpacket (RFC 4880 5.2.3.16); None for other types."""
+    if subpacket.type != NOTATION:
+        return None
+    return subpacket.data[8 : 8 + int.from_bytes(subpacket.data[4:6])]
+
+
+def _is_understood(subpacket: Subpacket) -> bool:
+    name = notation_name(subpacket)
+    return subpacket.type in _NAMED_SUBPACKETS if name is None else name in KNOWN_NOTATIONS
 
 
 def read_signature(body: bytes) -> SignaturePacket:

@@ -27,11 +27,14 @@ from elfsig.envelopes.openpgp.packets import (
     SIGNER_UID,
     Packet,
     SignaturePacket,
+    Subpacket,
+    notation_name,
     read_packets,
     read_signature,
 )
 from elfsig.errors import ParseError
 from elfsig.model import (
+    Cause,
     Key,
     KeyId,
     Keyring,
@@ -87,6 +90,10 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     packet: SignaturePacket = signature.detail
     if why := _cannot_check(signature, packet):
         return Outcome(Verdict.UNSUPPORTED, why)
+    critical = next((s for s in packet.unknown_critical if s.hashed), None)
+    if critical is not None:
+        text = f"{_critical_words(critical)} makes it unusable (RFC 4880 5.2.3.1): GnuPG calls it bad"
+        return Outcome(Verdict.UNSUPPORTED, text, cause=Cause("critical-subpacket", text))
     hash_name, algorithm = signature.hash or "", signature.algorithm or ""
     try:
         digest = digest_of(message, hash_name, packet.completion)
@@ -106,6 +113,13 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
         *_key_remarks(signature, outcome.key, digest),
     )
     return outcome._replace(remarks=(*outcome.remarks, *remarks))
+
+
+def _critical_words(subpacket: Subpacket) -> str:
+    name = notation_name(subpacket)
+    if name is None:
+        return f"critical subpacket of unknown type {subpacket.type}"
+    return f"critical notation {name.decode('utf-8', 'backslashreplace')!r}, which is unknown,"
 
 
 def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:
@@ -198,7 +212,7 @@ def _facts(packet: Packet, parsed: SignaturePacket) -> dict[str, Any]:
 def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]:
     base = packet.body_start
     for sub in parsed.unknown_critical:
-        text = f"critical subpacket of unknown type {sub.type}: GnuPG refuses it"
+        text = f"{_critical_words(sub)}: GnuPG refuses it"
         yield Remark("critical-subpacket", text, base + sub.offset)
     named = dict.fromkeys(key_id for _, key_id in _key_ids(parsed))
     if len(named) > 1:
