@@ -406,3 +406,31 @@ def test_what_kernels_accept_passes(kind: str, tmp_path: Path) -> None:
     path.write_bytes(signed(who))
     ran = run("audit", path, "--trust", trust)
     assert ran.code == 0, ran.out
+
+
+# --------------------------------------------------------------------------- another file's name
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["modinfo", "struct"])
+def test_a_signed_module_under_another_name_is_named_in_trees(old: bool, tmp_path: Path) -> None:
+    module = plain().replace(b"\0name=sample", b"\0eman=sample") if old else plain()
+    tree, trust = tmp_path / "tree", certificate_file(tmp_path, RSA)
+    (tree / "crypto").mkdir(parents=True)
+    for name in ("sample.ko", "crypto/xor.ko"):
+        (tree / name).write_bytes(signed(RSA, module))
+    faults = json.loads(run("audit", tree, "--trust", trust, "--json").out)["audit"]["faults"]
+    assert [(f["rule"], Path(f["path"]).name) for f in faults] == [("misnamed", "xor.ko")]
+    assert "is called sample, and the file xor.ko" in faults[0]["text"]
+    ran = run("verify", tree, "--trust", trust)
+    assert ran.code == 0 and ran.out.count("is called sample, and the file xor.ko") == 1
+    (tree / "crypto/xor.ko").write_bytes(b"")
+    assert "is called" not in run("verify", tree / "sample.ko", "--trust", trust).out
+
+
+def test_dashes_and_underscores_are_the_same_in_names(tmp_path: Path) -> None:
+    tree, trust = tmp_path / "tree", certificate_file(tmp_path, RSA)
+    tree.mkdir()
+    module = plain().replace(b"name=sample\0", b"name=sa_ple\0")
+    for name in ("sa-ple.ko", "sa_ple.ko"):
+        (tree / name).write_bytes(signed(RSA, module))
+    assert run("audit", tree, "--trust", trust).code == 0

@@ -16,6 +16,7 @@ from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import Entry, walk
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question, examine, failed
+from elfsig.verbs.verify.misnamed import misnamed
 
 if TYPE_CHECKING:
     from elfsig.batch.like_signed import LikeSigned
@@ -80,7 +81,8 @@ class Examiner:
         if entry.error is not None:
             return Examined(failed(entry.path, entry.error))
         try:
-            return self._examined(entry.path)
+            found = self._examined(entry.path)
+            return found if entry.root is None else _with_name(found)
         except ElfsigError as fault:
             return Examined(failed(entry.path, fault))
         except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
@@ -110,6 +112,14 @@ class Examiner:
             if self.what.debug and not isinstance(bug, ElfsigError):
                 raise
             return Examined(report, module, None, fault_of(bug, self.what.registry))
+
+
+def _with_name(found: Examined) -> Examined:
+    """``found`` with a warning where the module in a tree is another one than its file's name says."""
+    remark = misnamed(found.module, found.report) if found.module is not None else None
+    if remark is None:
+        return found
+    return found._replace(report=replace(found.report, warnings=(*found.report.warnings, remark)))
 
 
 # --------------------------------------------------------------------------- many

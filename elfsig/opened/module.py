@@ -123,8 +123,8 @@ class Module:
 
     @cached_property
     def name(self) -> str | None:
-        """The module's own name, from ``.modinfo`` (since Linux 4.13); None where it has none."""
-        return modinfo.value(self.image, b"name")
+        """The module's own name, from ``.modinfo`` (since Linux 4.13) or its struct; None without either."""
+        return modinfo.own_name(self.image)
 
     def message(self, coverage: Coverage, image: Image, place: Place | None) -> Message:
         """``coverage.message(image, place)``, worked out once; ``image`` is this one or a shorter view of it.

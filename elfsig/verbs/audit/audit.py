@@ -67,7 +67,7 @@ def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
-        *_file_faults(module, gate),
+        *_file_faults(module, report, gate),
         *_kernel_faults(module, gate),
     ]
     kept = dict.fromkeys(fault for fault in found if fault.rule not in gate.ignored)
@@ -133,13 +133,14 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
             yield Fault(COPIED[remark.code], path, remark.text, at)
 
 
-def _file_faults(module: Module, gate: Gate) -> Iterator[Fault]:
+def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fault]:
     path = module.path
     table = module.image.elf
     if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
         yield Fault("stripped", path, "no symbol table")
     if (remark := unpacking.fault(module.raw, module.compression)) is not None:
         yield Fault("compression", path, remark.text)
+    yield from (Fault(each.code, path, each.text) for each in report.warnings if each.code == "misnamed")
     value = ima_xattr.value_of(path) if module.stat is not None else None
     if value is not None and (why := ima_xattr.stale(value, module, gate.question.keys)):
         yield Fault("stale-ima", path, f"{ima_xattr.NAME}: {why}")

@@ -64,6 +64,9 @@ _ROWS = (
          "The signature is right, and kernels refuse it all the same, whatever keys they hold: signed "
          "attributes, RSA-PSS, EdDSA and the like. Sign again as sign-file does (elfsig's format pkcs7).",
          True),
+    Rule("misnamed", "another module than the file's name says",
+         "A signature does not cover the file's name, so a validly signed module can take the place of "
+         "another. DKMS may rename modules (DEST_MODULE_NAME); else install the package again."),
     Rule("compression", "compressed so that kernels cannot read it",
          "Recompress as the kernel does: xz with a CRC32 check and a dictionary of 1 MiB, gzip, or zstd; one "
          "stream.",

@@ -1,0 +1,37 @@
+"""Whether a signed module is kept under another module's file name.
+
+A signature says nothing about the name of the file: whoever can replace a file can put a validly signed
+module in the place of another one, and modprobe loads it by the file's name.
+"""
+
+from __future__ import annotations
+
+import os
+
+from elfsig.kernels.names import SUFFIX, module_name
+from elfsig.model import FileReport, Remark, Verdict
+from elfsig.opened.module import Module
+
+CODE = "misnamed"
+"""Code of the remark, and id of the audit rule."""
+
+SIGNED = frozenset({Verdict.VALID, Verdict.UNTRUSTED})
+
+
+def misnamed(module: Module, report: FileReport) -> Remark | None:
+    """A remark where a module with a signature that matches calls itself other than its file; else None.
+
+    The names are compared as kernels do, with ``-`` and ``_`` equal. None as well where the file's name is
+    not that of a module, or the module does not say its own.
+    """
+    if report.verdict not in SIGNED or SUFFIX.search(module.path) is None:
+        return None
+    expected = module_name(module.path)
+    if f"\0name={expected}\0".encode("utf-8", "surrogateescape") in module.content:
+        return None
+    name = module.name
+    if name is None or name.replace("-", "_") == expected:
+        return None
+    file_name = os.path.basename(module.path)
+    text = f"the module is called {name}, and the file {file_name}: another module in its place?"
+    return Remark(CODE, text)
