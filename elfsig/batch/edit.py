@@ -46,7 +46,7 @@ class Output:
         if self.dry and (self.file, self.directory, self.in_place) == (None, None, False):
             return
         if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
-            raise UsageError("no single place was named for the result", code="output", hint="output")
+            raise UsageError("exactly one output is needed", code="output", hint="output")
 
     def tasks(self, paths: Sequence[str], entries: Iterable[Entry]) -> Iterator[Task]:
         """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""

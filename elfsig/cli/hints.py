@@ -7,7 +7,6 @@ Library messages do not name options: they carry a stable word, which this table
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 HINTS: Mapping[str, str] = {
     "cert": "pass it with --cert",
@@ -30,24 +29,10 @@ HINTS: Mapping[str, str] = {
     "replace-inside": "--replace puts a signature inside instead",
     "replace-or-stack": "--replace removes existing signatures, --stack adds one after them",
     "stack": "--stack adds one after them",
-    "trust": "name one with --trust",
+    "trust": "pass them with --trust",
     "trust-or-unverified": "pass keys with --trust, or use --unverified",
     "unverified": "--unverified overrides this",
 }
-
-
-class Hinted(Protocol):
-    """An error of the library, or a remark."""
-
-    @property
-    def text(self) -> str:
-        """The sentence for people."""
-        ...
-
-    @property
-    def hint(self) -> str | None:
-        """A stable word for what the user can do, or None."""
-        ...
 
 
 def hinted(text: str, hint: str | None) -> str:

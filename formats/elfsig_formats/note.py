@@ -32,9 +32,9 @@ def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -
     for word, coverage in BY_VERMAGIC:
         if vermagic and word in vermagic:
             return by_coverage("note", pairs, coverage)
-    said = f"vermagic {vermagic!r} does not tell" if vermagic else "the module has no vermagic"
-    choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2), fileorder (UEK2's first release)"
-    text = f"note: which bytes are to be signed? {said}; choose one of: {choices}"
+    said = f"vermagic {vermagic!r} does not decide" if vermagic else "the module has no vermagic"
+    choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2) or fileorder (UEK2's first release)"
+    text = f"note: which bytes are to be signed, {choices}? {said}"
     raise SigningError(text, code="coverage-needed", hint="coverage")
 
 
