@@ -218,3 +218,15 @@ def test_layout_of_labels_and_hex() -> None:
     assert hex_lines(b"") == ""
     assert hex_lines(bytes(20)).count(":") == 19
     assert hex_lines(bytes(21)) == ":".join(["00"] * 20) + ":\n\t\t00"
+
+
+def test_what_cannot_be_parsed_has_the_fields_of_kmod_35(put: Maker) -> None:
+    """Older releases of modinfo print nothing of a PKCS#7 that they cannot parse."""
+    told = run("show", put("cms-garbage")).out.splitlines()
+    assert told[1:5] == [
+        "sig_id:         PKCS#7",
+        "signer:         ",
+        "sig_key:        ",
+        "sig_hashalgo:   unknown",
+    ]
+    assert not any(line.startswith("signature:") for line in told)

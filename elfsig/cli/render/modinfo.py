@@ -40,7 +40,7 @@ def fields(sig: SignatureReport, names: Mapping[str, str]) -> list[Field]:
         return _from_info(sig.place.blob, info)
     signature = sig.claims
     if signature is None:
-        return []
+        return _unreadable(sig)
     return [
         ("sig_id", names.get(signature.envelope, signature.envelope)),
         ("signer", signature.signer or ""),
@@ -48,6 +48,14 @@ def fields(sig: SignatureReport, names: Mapping[str, str]) -> list[Field]:
         ("sig_hashalgo", signature.hash or signature.hash_text or "unknown"),
         ("signature", hex_lines(signature.value)),
     ]
+
+
+def _unreadable(sig: SignatureReport) -> list[Field]:
+    """What modinfo of kmod 35 prints of a PKCS#7 that it cannot parse; older ones print nothing of it."""
+    info = sig.place.params
+    if not isinstance(info, TrailerInfo) or info.id_type != 2 or sig.place.fault is not None:
+        return []
+    return [("sig_id", ID_TYPES[2]), ("signer", ""), ("sig_key", ""), ("sig_hashalgo", "unknown")]
 
 
 def _from_info(blob: bytes, info: TrailerInfo) -> list[Field]:
