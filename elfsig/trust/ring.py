@@ -68,7 +68,6 @@ class Ring:
             "keys": [key.to_json() for key in (*self.keys, *self.unusable)],
             "revoked_hashes": self.revoked_hash_objects(),
             "losses": [loss_object(each) for each in self.losses],
-            "losses": [loss_object(each) for each in self.losses],
         }
 
     def revoked_hash_objects(self) -> list[dict[str, Any]]:

@@ -33,8 +33,8 @@ def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -
         if vermagic and word in vermagic:
             return by_coverage("note", pairs, coverage)
     said = f"vermagic {vermagic!r} does not decide" if vermagic else "the module has no vermagic"
-    choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2) or fileorder (UEK2's first release)"
-    text = f"note: which bytes are to be signed, {choices}? {said}"
+    choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2), fileorder (UEK2's first release)"
+    text = f"note: which bytes are to be signed: {choices}? {said}"
     raise SigningError(text, code="coverage-needed", hint="coverage")
 
 
