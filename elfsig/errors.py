@@ -27,7 +27,7 @@ class ElfsigError(Exception):
         super().__init__(text)
         self.text = text
         self.offset = offset
-        self.code = code or self.default_code
+        self.code: str = code or self.default_code
         self.hint = hint
         self.path: str | None = None
 

@@ -52,9 +52,9 @@ class Registry:
         failures: Sequence[PluginFailure] = (),
         plugins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.formats = tuple(formats)
-        self.failures = tuple(failures)
-        self.plugins = MappingProxyType(dict(plugins))
+        self.formats: tuple[Format, ...] = tuple(formats)
+        self.failures: tuple[PluginFailure, ...] = tuple(failures)
+        self.plugins: MappingProxyType[str, str] = MappingProxyType(dict(plugins))
         self._names = {name: f for f in self.formats for name in (f.id, *f.aliases)}
 
     def __repr__(self) -> str:

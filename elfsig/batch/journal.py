@@ -67,6 +67,10 @@ class Journal:
     holds something else; ReadError.
     """
 
+    path: str
+    asked: Json
+    argv: Sequence[str]
+
     def __init__(
         self,
         path: str,

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any, NoReturn, TextIO
+from typing import Any, ClassVar, NoReturn, TextIO
 
 import click
 
 from elfsig._version import __version__
 from elfsig.cli.command_table import COMMANDS
-from elfsig.cli.lazy import TableGroup
+from elfsig.cli.lazy import Row, TableGroup
 from elfsig.cli.settings import COLORS, DEBUG, Settings, complain
 from elfsig.errors import ElfsigError
 
@@ -52,7 +52,7 @@ def globals_first(args: Sequence[str]) -> list[str]:
 class Program(TableGroup):
     """The top-level group, which also ends every command."""
 
-    table = COMMANDS
+    table: ClassVar[Mapping[str, Row]] = COMMANDS
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 HEADING = "Examples:"
 
-EXAMPLES = {
+EXAMPLES: dict[str, tuple[str, ...]] = {
     "list": (
         "elfsig list nvme.ko.xz",
         "elfsig list /lib/modules/6.1.0-54-amd64 --only unsigned",

@@ -49,7 +49,7 @@ class Relocations:
     def __init__(self, view: SectionView, numbering: Numbering, listed: Sequence[Section]) -> None:
         self._view, self._numbering = view, numbering
         self._check_machine(listed)
-        self.jobs = {section.nr: self._job(section) for section in listed}
+        self.jobs: dict[int, Job] = {section.nr: self._job(section) for section in listed}
         self._writer = _writer(view, numbering, sum(job.total for job in self.jobs.values()))
 
     def _check_machine(self, listed: Sequence[Section]) -> None:

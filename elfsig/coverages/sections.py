@@ -85,6 +85,9 @@ class SectionView:
     that lies behind the image's end.
     """
 
+    data: bytes
+    end: int
+
     def __init__(self, image: Image, place: Place | None) -> None:
         table = image.elf
         if table is None:
@@ -92,11 +95,11 @@ class SectionView:
                 "not an ELF file: it has no sections", offset=0, code="not-elf"
             )
         self.table: ElfTable = table
-        self.layout = table.layout
+        self.layout: Layout = table.layout
         self.data, self.end = image.data, image.end
-        self.left_out = place.index if place else None
+        self.left_out: int | None = place.index if place else None
         self._check_table()
-        self.sections = tuple(s for s in table.sections[1:] if s.nr != self.left_out)
+        self.sections: tuple[Section, ...] = tuple(s for s in table.sections[1:] if s.nr != self.left_out)
         self._offsets = _field_offsets(table.layout.row.format[1:])
 
     def _check_table(self) -> None:
@@ -164,7 +167,7 @@ class Stream:
         self.pieces: list[Piece] = []
         self.remarks: list[Remark] = []
         self._steering: list[Callable[[], Iterable[ByteRange]]] = [view.finding_ranges]
-        self.room = view.end * STREAM_FACTOR + STREAM_SLACK
+        self.room: int = view.end * STREAM_FACTOR + STREAM_SLACK
 
     def spend(self, size: int, section: Section) -> None:
         """Account for ``size`` bytes of the stream. Raises ParseError when it outgrows the file."""

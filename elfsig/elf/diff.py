@@ -87,9 +87,12 @@ class Difference(NamedTuple):
 class Side:
     """One of the two files, read as far as it is needed. Raises ParseError where its ELF is damaged."""
 
+    image: Image
+    table: ElfTable
+
     def __init__(self, image: Image, table: ElfTable) -> None:
         self.image, self.table = image, table
-        self.names = labels(table)
+        self.names: list[str] = labels(table)
         self.sections: Mapping[str, Section] = {
             self.names[s.nr]: s for s in table.sections[1:] if s.row.type != SHT_NULL
         }

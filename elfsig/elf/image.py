@@ -15,7 +15,7 @@ class Image:
 
     def __init__(self, data: bytes, end: int | None = None, *, whole: Image | None = None) -> None:
         self.data = data
-        self.end = len(data) if end is None else end
+        self.end: int = len(data) if end is None else end
         # None for the whole itself: an object that refers to itself is freed late, and its content with it.
         self._outer = whole
 

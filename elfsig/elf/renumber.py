@@ -38,7 +38,7 @@ class Removal:
         self.table = table
         self.gone = gone
         self.contents: dict[int | None, bytes] = {}
-        self.rows = list(table.rows)
+        self.rows: list[Row] = list(table.rows)
         self._refuse_if_needed()
         for index, row in enumerate(table.rows):
             if row.type == SHT_SYMTAB:

@@ -148,11 +148,11 @@ class ElfTable:
             )
         self.layout = layout
         try:
-            self.header = Header._make(layout.header.unpack_from(data, 16))
+            self.header: Header = Header._make(layout.header.unpack_from(data, 16))
         except error:
             raise ParseError("ELF header is cut off", offset=len(data), code="elf-truncated") from None
         self._table = self._bounded_table()
-        self.shstrndx = self._name_table_index()
+        self.shstrndx: int = self._name_table_index()
 
     @cached_property
     def rows(self) -> list[Row]:

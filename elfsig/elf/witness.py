@@ -64,25 +64,25 @@ class WitnessedFile:
             start, step = elf["e_shoff"], elf["e_shentsize"]
             places = range(start, start + elf.num_sections() * step, step)
             headers = [struct_parse(elf.structs.Elf_Shdr, elf.stream, at) for at in places]
-            self.shstrndx = elf.get_shstrndx()
+            self.shstrndx: int = elf.get_shstrndx()
             if self.shstrndx >= len(headers):
                 raise ELFError(f"there is no section [{self.shstrndx}] with names")
         except (ELFError, ValueError, OverflowError) as reason:
             text = f"the witness cannot read the file: {reason}"
             raise EditRefused(text, code="witness-unreadable") from None
-        self.ident = elf.e_ident_raw
+        self.ident: bytes = elf.e_ident_raw
         self.header: Mapping[str, Any] = elf.header
         self.order = "<" if elf.little_endian else ">"
-        self.bits = elf.elfclass
+        self.bits: int = elf.elfclass
         self._view = memoryview(content)
         names = bytes(self._span(headers[self.shstrndx]))
-        self.sections = [
+        self.sections: list[Seen] = [
             Seen(i, names[h["sh_name"] : names.find(0, h["sh_name"])], h, self._span(h))
             for i, h in enumerate(headers)
         ]
         ends = [h["sh_offset"] + h["sh_size"] for h in headers if h["sh_type"] not in _NO_PLACE]
         end = max([start + len(headers) * step, *ends])
-        self.tail = self._view[end:]
+        self.tail: memoryview[int] = self._view[end:]
 
     def _span(self, header: Mapping[str, Any]) -> memoryview:
         if header["sh_type"] in _NO_PLACE:

@@ -25,12 +25,16 @@ class KernelKeys:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
         judged = {key: profile.loads(key, fips=fips) for key in given}
-        self.refused = {key: loading for key, loading in judged.items() if not loading.loaded}
-        self.unusable = {
+        self.refused: dict[Key, Loading] = {
+            key: loading for key, loading in judged.items() if not loading.loaded
+        }
+        self.unusable: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if loading.loaded and not loading.usable
         }
         self._loaded = [key for key in given if key not in self.refused]
-        self.revoked = [key for key in ring.keys if ring.revokes(key=key) is not None] if ring else []
+        self.revoked: list[Key] = (
+            [key for key in ring.keys if ring.revokes(key=key) is not None] if ring else []
+        )
 
     @property
     def given(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ManualHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is hatchling's own
+class ManualHook(BuildHookInterface[Any]):
     """Makes the files in a temporary directory that lasts as long as the build."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -29,6 +29,9 @@ class Module:
     path, bytes and formats. ``content`` is decompressed; offsets count from its start.
     """
 
+    evidence: Evidence
+    registry: Registry
+
     def __init__(self, evidence: Evidence, registry: Registry) -> None:
         self.evidence, self.registry = evidence, registry
         self._messages: dict[Hashable, tuple[Coverage, Message]] = {}

@@ -26,7 +26,7 @@ class CommandSigner(OutsideSigner):
     def __init__(self, command: str, half: PublicHalf) -> None:
         super().__init__("signing command", half)
         try:
-            self.words = shlex.split(command)
+            self.words: list[str] = shlex.split(command)
         except ValueError as reason:
             raise SigningError(f"signing command: {reason}", code="signer-command") from None
         if not self.words:

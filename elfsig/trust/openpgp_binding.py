@@ -27,7 +27,7 @@ class Bindings:
     """Checks the binding signatures of one ring."""
 
     def __init__(self) -> None:
-        self.left = MAX_CHECKS
+        self.left: int = MAX_CHECKS
 
     def bound(self, primary: Packet, key: Key, subkey: Packet, following: Iterable[Packet]) -> bool:
         """Whether one of the packets after ``subkey`` is its binding by ``primary``, which is ``key``."""

@@ -45,6 +45,7 @@ TOOLS = {
     "mandoc": "mandoc",
     "modinfo": "kmod",
     "nm": "binutils",
+    "node": "nodejs",
     "objcopy": "binutils",
     "objdump": "binutils",
     "openssl": "openssl",

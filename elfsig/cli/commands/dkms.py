@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Work = Callable[[Module], Change]
 
-root_option = click.option(
+_root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),
     default=Path("/"),
@@ -56,7 +56,7 @@ def command() -> None:
 )
 @click.option("--remove", is_flag=True, help="Remove the configuration again.")
 @click.option("--force", is_flag=True, help="Replace configuration that elfsig did not write.")
-@root_option
+@_root_option
 def setup(
     key: str | None,
     cert: str | None,
@@ -134,7 +134,7 @@ def _executable(name: str) -> str:
 @click.option("--force", is_flag=True, help="Re-sign even modules that this key has already signed.")
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
-@root_option
+@_root_option
 @click.pass_obj
 def resign(
     settings: Settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import click
 
@@ -39,9 +39,9 @@ class FormatType(click.types.StringParamType):
         ]
 
 
-format_type = FormatType()
+format_type: Final = FormatType()
 
-path_type = click.Path(readable=False)
+path_type: Final = click.Path(readable=False)
 """A path as it was typed. Commands report unreadable files one by one; click would end the whole run with a
 usage error because of one such file among many."""
 

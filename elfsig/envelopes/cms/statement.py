@@ -54,6 +54,11 @@ class Statement:
     Raises Unsupported where no key could ever be tried.
     """
 
+    algorithm: str
+    hash: str | None
+    value: bytes
+    stream: Stream
+
     def __init__(
         self, algorithm: str, hash_name: str | None, params: bytes | None, value: bytes, stream: Stream
     ) -> None:

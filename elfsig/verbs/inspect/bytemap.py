@@ -63,7 +63,7 @@ class Map:
     """The kinds of all bytes of a file: ``runs`` are ascending and lie one against the other."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = tuple(runs)
+        self.runs: tuple[Run, ...] = tuple(runs)
         self._starts = [run.start for run in self.runs]
 
     def __repr__(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import click
 
 from elfsig.cli.lazy import Row, TableGroup
@@ -20,8 +23,8 @@ COMMANDS = {
 class Keys(TableGroup):
     """The commands about keys."""
 
-    path = ("keys",)
-    table = COMMANDS
+    path: ClassVar[tuple[str, ...]] = ("keys",)
+    table: ClassVar[Mapping[str, Row]] = COMMANDS
 
 
 @click.group("keys", cls=Keys)
