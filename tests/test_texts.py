@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from elfsig.kernels.responses import RESPONSES, complete
+from elfsig.model import Remark
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 FRONT = ("elfsig/cli/", "elfsig/manual/")
 LIBRARY = {
@@ -138,3 +141,59 @@ def test_every_hint_of_the_library_is_known_to_the_command_line() -> None:
         if keyword.arg == "hint" and isinstance(keyword.value, ast.Constant)
     }
     assert given == set(HINTS)
+
+
+# --------------------------------------------------------------------------- what kernels do
+
+BELOW_KERNELS = (
+    "elfsig/carriers/",
+    "elfsig/envelopes/",
+    "elfsig/coverages/",
+    "elfsig/crypto/",
+    "elfsig/opened/",
+)
+DOES = re.compile(r"\bkernels?\b[^;:]*\b(answer|reject|refuse|treat|ignore|do not look|E[A-Z]{4,})")
+"""A statement on what kernels do about something."""
+
+ABOUT_KERNELS = {"heap-dependent-kernels", "kernel-hashes-more"}
+"""Remarks of coverages that are about nothing but how kernels compute them."""
+
+
+def remarks_and_errors(tree: ast.AST) -> Iterator[str]:
+    """The texts that are given to a remark or a ParseError as they are made."""
+    for node in ast.walk(tree):
+        named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if named and node.func.id in ("Remark", "ParseError"):  # type: ignore[attr-defined]
+            yield from (str(each.value) for each in strings(node))
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARY if name.startswith(BELOW_KERNELS)])
+def test_what_kernels_do_is_said_in_their_table_alone(name: str) -> None:
+    assert not [text for text in remarks_and_errors(TREES[name]) if DOES.search(text)]
+    assert not [
+        text
+        for node in strings(TREES[name])
+        if re.search(r"kernels? (answer|reject)", text := str(node.value))
+    ]
+
+
+def test_every_response_is_to_a_remark_that_is_made() -> None:
+    made = {
+        str(node.value)
+        for name, tree in TREES.items()
+        if name != "elfsig/kernels/responses.py"
+        for node in strings(tree)
+    }
+    codes = {code.rpartition("/")[2] for code in RESPONSES}
+    assert codes <= made
+    assert not codes & ABOUT_KERNELS
+
+
+def test_a_response_is_joined_to_the_remark_and_no_other() -> None:
+    joined = complete(Remark("trailer-length", "does not fit", 7))
+    assert joined == Remark("trailer-length", "does not fit; kernels reject it with EBADMSG", 7)
+    assert complete(Remark("weak-hash", "SHA-1")) == Remark("weak-hash", "SHA-1")
+    damaged = Remark("malformed", "not a SEQUENCE")
+    assert complete(damaged) == damaged
+    assert complete(damaged, "cms").text == "not a SEQUENCE; kernels reject it with EBADMSG"
+    assert complete(damaged, unsigned=True).text == "not a SEQUENCE; the kernel treats it as unsigned"

@@ -19,8 +19,8 @@ APPENDED_PGP = Format(
     pairs=(Pair(WholeFile(), Opaque("pgp")),),
     kernels="none: an enum value only",
     basis=Basis.BOOTED,
-    basis_text="booted kernels 6.1 to 7.2 answer ENOPKG",
+    basis_text="booted kernels 6.1 to 7.2 reject it with ENOPKG",
     selects=_is_pgp,
     capabilities=frozenset({"show", "strip"}),
-    why_unsupported="id_type 0 (PGP) was reserved and never defined: kernels answer ENOPKG",
+    why_unsupported="id_type 0 (PGP) was reserved and never defined: kernels reject it with ENOPKG",
 )
