@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+DEBUG = "ELFSIG_DEBUG"
+"""The environment variable that has mistakes raised, with their traceback, instead of being one file's
+error."""
+
 
 class ElfsigError(Exception):
     """Base of every error that elfsig raises on purpose.

@@ -362,3 +362,28 @@ def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
     assert os.fsencode(entry.path) == path
     assert read(entry.path).raw == CONTENT
     assert stat.S_ISREG(os.stat(entry.path).st_mode)
+
+
+SKIPPED = b"\x53\x2a\x4d\x18\x05\0\0\0notes"
+
+
+@pytest.mark.parametrize("before", [SKIPPED, SKIPPED * 3, b"\x5f\x2a\x4d\x18\0\0\0\0"])
+def test_zstd_may_start_with_frames_that_decoders_skip(before: bytes, tmp_path: Path) -> None:
+    """RFC 8878, 3.1.2. Loading tools and kernels look for the magic of a frame with content at offset 0."""
+    import zstandard
+
+    from elfsig.kernels.unpacking import fault
+    from elfsig.opened.compression import detect
+
+    content, frame = b"\x7fELF" + bytes(400), zstandard.compress(b"\x7fELF" + bytes(200))
+    frame += before + zstandard.compress(bytes(200))
+    path = tmp_path / "m.ko.zst"
+    path.write_bytes(before + frame + before)
+    evidence = read(path)
+    assert (evidence.compression, evidence.content) == ("zstd", content)
+    assert evidence.tail_offset == len(before + frame)
+    assert read(evidence.packed(content)).content == content
+    remark = fault(evidence.raw, "zstd")
+    assert remark is not None and "skippable" in remark.text
+    for plain in (before, before[:7], b"\x53\x2a\x4d\x18\xff\xff\xff\xff" + frame, before + b"text"):
+        assert detect(plain) is None and read(plain).content == plain

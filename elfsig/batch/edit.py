@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from elfsig.batch.isolation import isolated
 from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
@@ -134,17 +135,25 @@ def edit_one(task: Task, change: Callable[[Module], Change], registry: Registry,
     """Read, change, write: one file. Never raises for what is wrong with it."""
     if task.error is not None:
         return Done(task.path, task.target, "failed", "", (), task.error, task.code)
-    try:
-        module = open_module(task.path, registry, limit=limit)
-        done = change(module)
-        idle = task.dry or done.leave or done.error is not None
-        target, written = (task.target, ()) if idle else _write(task, module, done)
-    except ElfsigError as fault:
-        where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
-        error = Remark(fault.code, where + fault.text, fault.offset, fault.hint)
-        # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
-        code = fault.exit_code if fault.exit_code == 5 else 1
-        return Done(task.path, task.target, "failed", "", (), error, code)
+
+    def work(task: Task) -> Done:
+        return _edited(task, change, open_module(task.path, registry, limit=limit))
+
+    return isolated(work, _failed, registry)(task)
+
+
+def _failed(task: Task, fault: ElfsigError) -> Done:
+    where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
+    error = Remark(fault.code, where + fault.text, fault.offset, fault.hint)
+    # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
+    code = fault.exit_code if fault.exit_code == 5 else 1
+    return Done(task.path, task.target, "failed", "", (), error, code)
+
+
+def _edited(task: Task, change: Callable[[Module], Change], module: Module) -> Done:
+    done = change(module)
+    idle = task.dry or done.leave or done.error is not None
+    target, written = (task.target, ()) if idle else _write(task, module, done)
     remarks = (*done.remarks, *written)
     return Done(
         task.path, target, done.word, done.text, remarks, done.error, int(done.error is not None), done.record

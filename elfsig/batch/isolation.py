@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
-from elfsig.errors import ElfsigError, InternalError
+from elfsig.errors import DEBUG, ElfsigError, InternalError
 from elfsig.registry import Registry
 
 T = TypeVar("T")
@@ -14,13 +15,15 @@ R = TypeVar("R")
 
 
 def fault_of(bug: Exception, registry: Registry) -> ElfsigError:
-    """An exception as the error of the file at which it was raised.
+    """An exception as the error of the file at which it was raised; raised again where somebody is debugging.
 
     One that elfsig raises on purpose is that error itself. For any other the plug-in is named in whose code
     it was raised, or whose code called what raised it; where there is none, the mistake is elfsig's own.
     """
     if isinstance(bug, ElfsigError):
         return bug
+    if os.environ.get(DEBUG):
+        raise bug
     what = f"{type(bug).__name__}: {bug}"
     plugin = _plugin(bug.__traceback__, registry)
     if plugin is not None:
@@ -41,21 +44,14 @@ def _plugin(trace: TracebackType | None, registry: Registry) -> str | None:
 
 
 def isolated(
-    work: Callable[[T], R], failed: Callable[[T, ElfsigError], R], registry: Registry, *, debug: bool = False
+    work: Callable[[T], R], failed: Callable[[T, ElfsigError], R], registry: Registry
 ) -> Callable[[T], R]:
-    """``work``, with ``failed`` of the item and the error in place of whatever ``work`` raises.
-
-    ``debug``: only errors that elfsig raises on purpose are caught.
-    """
+    """``work``, with ``failed`` of the item and the error in place of whatever ``work`` raises."""
 
     def safe(item: T) -> R:
         try:
             return work(item)
-        except ElfsigError as fault:
-            return failed(item, fault)
         except Exception as bug:  # the other items have results, whatever is wrong with us at this one
-            if debug:
-                raise
             return failed(item, fault_of(bug, registry))
 
     return safe

@@ -33,7 +33,7 @@ class Examination:
     """What is asked of every file: see :func:`elfsig.verbs.verify.examine.examine`.
 
     ``kernel``: this kernel is asked, too. ``limit`` is the most bytes that a file may have, and decompress
-    to. ``debug``: mistakes are raised instead of being reported.
+    to.
     """
 
     registry: Registry
@@ -41,7 +41,6 @@ class Examination:
     outside: Outside | None = None
     kernel: KernelQuestion | None = None
     limit: int = LIMIT
-    debug: bool = False
 
 
 class Examined(NamedTuple):
@@ -83,11 +82,7 @@ class Examiner:
         try:
             found = self._examined(entry.path)
             return found if entry.root is None else _with_name(found)
-        except ElfsigError as fault:
-            return Examined(failed(entry.path, fault))
         except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
-            if self.what.debug:
-                raise
             return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
 
     def _examined(self, path: str) -> Examined:
@@ -109,8 +104,6 @@ class Examiner:
             asked = ask(module, kernel)
             return Examined(with_kernel(report, asked), module, asked)
         except Exception as bug:  # the report stands, whatever is wrong with the kernel's half
-            if self.what.debug and not isinstance(bug, ElfsigError):
-                raise
             return Examined(report, module, None, fault_of(bug, self.what.registry))
 
 
@@ -154,7 +147,7 @@ def _finished(examiner: Examiner, entry: Entry, finish: Callable[[Examined], R])
     try:
         return finish(found)
     except Exception as bug:
-        if examiner.what.debug or found.report.error is not None:
+        if found.report.error is not None:
             raise
         return finish(Examined(failed(entry.path, fault_of(bug, examiner.what.registry))))
 

@@ -17,8 +17,8 @@ import click
 from elfsig._version import __version__
 from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.lazy import Row, TableGroup
-from elfsig.cli.settings import COLORS, DEBUG, Settings, complain
-from elfsig.errors import ElfsigError
+from elfsig.cli.settings import COLORS, Settings, complain
+from elfsig.errors import DEBUG, ElfsigError
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""

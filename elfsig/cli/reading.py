@@ -16,7 +16,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.words import remark_words
-from elfsig.cli.settings import DEBUG, Settings, complain
+from elfsig.cli.settings import Settings, complain
 from elfsig.model import FileReport
 from elfsig.opened.walk import Entry, walk
 from elfsig.registry import Registry
@@ -33,11 +33,6 @@ class Result(NamedTuple):
     word: str
     code: int
     complaint: str | None = None
-
-
-def debugging() -> bool:
-    """Whether mistakes are to be raised instead of being reported, as the environment says."""
-    return bool(os.environ.get(DEBUG))
 
 
 def finish(report: FileReport, text: str, word: str, code: int) -> Result:

@@ -11,9 +11,6 @@ import click
 if TYPE_CHECKING:
     from elfsig.registry import Registry
 
-DEBUG = "ELFSIG_DEBUG"
-"""Environment variable: when set, an internal error ends the run with a traceback."""
-
 COLORS = ("auto", "always", "never")
 
 

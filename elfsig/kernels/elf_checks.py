@@ -58,6 +58,7 @@ def _header(table: ElfTable, content: bytes) -> str | None:
         "e_shnum is zero or reserved": 0 < head.shnum < SHN_LORESERVE,
         "e_shoff is outside of the file": head.shoff < size,
         "e_shoff is inside the ELF header": head.shoff >= head.ehsize,
+        "the section header table is not in the file": len(table.rows) >= head.shnum,
         "e_shoff is not aligned to the machine's word": head.shoff % table.layout.word == 0,
         "e_shstrndx names no section": head.shstrndx < head.shnum,
         "e_shentsize is wrong": head.shentsize == table.layout.row.size,

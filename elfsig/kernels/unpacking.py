@@ -15,7 +15,14 @@ from typing import Final
 import zstandard
 
 from elfsig.model import Remark
-from elfsig.opened.compression import GZIP_MAGIC, XZ_MAGIC, ZSTD_MAGIC, Compression, gzip_header
+from elfsig.opened.compression import (
+    GZIP_MAGIC,
+    XZ_MAGIC,
+    ZSTD_MAGIC,
+    Compression,
+    after_skippable,
+    gzip_header,
+)
 
 XZ_CHECKS: Final = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
 XZ_READABLE: Final = (0, 1)
@@ -114,6 +121,10 @@ def _members_follow(raw: bytes) -> bool:
 
 def _zstd(raw: bytes) -> Remark | None:
     """The decoder stops where the first frame ends, and has no dictionary."""
+    start = after_skippable(raw, 0)
+    if start:
+        # kernel/module/decompress.c and libkmod look for the magic of a frame with content at offset 0.
+        return _unreadable("zstd that starts with a skippable frame", 0)
     parameters = zstandard.get_frame_parameters(raw)
     if parameters.dict_id:
         return _unreadable(f"zstd with dictionary {parameters.dict_id}", 4)

@@ -13,7 +13,7 @@ from elfsig.kernels.names import module_name
 from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
-from elfsig.opened.compression import Compression
+from elfsig.opened.compression import Compression, after_skippable
 
 NONZERO = "PKCS#7 signature info has unexpected non-zero params"
 
@@ -23,6 +23,11 @@ def compressed(case: Case) -> Said:
     evidence = case.module
     if evidence.compression is None:
         return Went("the file is not compressed")
+    if after_skippable(evidence.raw, 0):
+        text = (
+            "zstd that starts with a skippable frame is not zstd to loading tools, which look for the magic:"
+        )
+        return Stop("ENOEXEC", "compressed-unreadable", f"{text} the kernel gets the file as it is")
     if evidence.compression in case.profile.unpacks:
         return _decompressed_by_kernel(case, evidence.compression)
     tail = evidence.tail_offset

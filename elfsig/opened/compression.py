@@ -31,6 +31,8 @@ that grows is copied: the content would be in memory twice."""
 _XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
 _ZSTD_BLOCK = 1 << 17
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""After a byte 0x50 to 0x5f, the magic of frames that decoders skip (RFC 8878, 3.1.2)."""
 _ZSTD_LEVELS = (3, 19)
 _NO_ROOM = ("did not decompress full frame", "too small")
 """How zstandard says that the output would be larger than it may be."""
@@ -45,6 +47,8 @@ class Unpacked(NamedTuple):
 
 def detect(raw: bytes) -> Compression | None:
     """The compression that the first bytes show, whatever the file is called."""
+    if raw[1:4] == _SKIPPABLE and raw.startswith(ZSTD_MAGIC, after_skippable(raw, 0)):
+        return "zstd"
     return next((name for magic, name in MAGICS if raw.startswith(magic)), None)
 
 
@@ -188,7 +192,8 @@ def _unpack_zstd(raw: bytes, limit: int, start: int) -> Unpacked:
     parts: list[bytes] = []
     room, at = limit, start
     view = memoryview(raw)
-    while raw.startswith(ZSTD_MAGIC, at):
+    while raw.startswith(ZSTD_MAGIC, frame := after_skippable(raw, at)):
+        at = frame
         end, most = _zstd_frame(raw, at)
         claimed = zstandard.get_frame_parameters(view[at:end]).content_size
         known = claimed != zstandard.CONTENTSIZE_UNKNOWN
@@ -206,6 +211,13 @@ def _unpack_zstd(raw: bytes, limit: int, start: int) -> Unpacked:
         room -= len(part)
         at = end
     return Unpacked(parts[0] if len(parts) == 1 else b"".join(parts), at)
+
+
+def after_skippable(raw: bytes, at: int) -> int:
+    """Where the skippable frames that start at ``at`` end; ``at`` where there are none."""
+    while raw[at + 1 : at + 4] == _SKIPPABLE and 0x50 <= raw[at] <= 0x5F and at + 8 <= len(raw):
+        at += 8 + int.from_bytes(raw[at + 4 : at + 8], "little")
+    return at
 
 
 def _unpack_zstd_start(head: bytes) -> bytes:

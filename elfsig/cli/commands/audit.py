@@ -25,7 +25,6 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import debugging
 from elfsig.cli.render import audit as render_audit
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings
@@ -109,7 +108,7 @@ def command(
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
     found = _chosen(walk(paths, all_files, settings.registry), in_use)
-    what = Examination(settings.registry, gate.question, limit=limit, debug=debugging())
+    what = Examination(settings.registry, gate.question, limit=limit)
     results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
     if not results and in_use is None:
         raise ReadError("no modules found", code="nothing-found")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from elfsig.batch.isolation import isolated
 from elfsig.batch.workers import run
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
@@ -128,16 +129,16 @@ def _spread(asked: Asked, pairs: list[Pair], jobs: int) -> Iterator[Result]:
 
 def _worker(asked: Asked) -> Callable[[Pair], Result]:
     def work(pair: Pair) -> Result:
-        try:
-            if pair.error is not None:
-                raise pair.error
-            if pair.a is None or pair.b is None:
-                return _single(pair, asked)
-            return _both(pair, pair.a, pair.b, asked)
-        except ElfsigError as fault:
-            return _failed(pair, fault, asked)
+        if pair.error is not None:
+            raise pair.error
+        if pair.a is None or pair.b is None:
+            return _single(pair, asked)
+        return _both(pair, pair.a, pair.b, asked)
 
-    return work
+    def failed(pair: Pair, fault: ElfsigError) -> Result:
+        return _failed(pair, fault, asked)
+
+    return isolated(work, failed, asked.registry)
 
 
 def _both(pair: Pair, a: str, b: str, asked: Asked) -> Result:

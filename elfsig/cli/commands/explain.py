@@ -20,7 +20,7 @@ from elfsig.cli.options.common import (
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
-from elfsig.cli.reading import Result, collect, debugging, entries, finish
+from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render.kernel import told
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
@@ -69,7 +69,7 @@ def command(
     found, _ = entries(paths, False)
     named = map(_hinted, found)
     plain = Question(question.ring, machine.wanted, True)
-    what = Examination(settings.registry, plain, None, question, limit, debugging())
+    what = Examination(settings.registry, plain, None, question, limit)
     results = examined(named, what, _finisher(machine), single=True)
     _, code = collect(results, settings, machine)
     return code

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import click
 
+from elfsig.batch.isolation import isolated
 from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
@@ -19,11 +20,11 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of, outside_options
-from elfsig.cli.reading import Result, collect, debugging, entries, finish
+from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import list_ as render_list
 from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain, visible
-from elfsig.errors import ReadError, UsageError
+from elfsig.errors import ElfsigError, UsageError
 from elfsig.model import FileReport
 from elfsig.opened.module import open_module
 from elfsig.opened.walk import Entry
@@ -85,7 +86,7 @@ def command(
     question = Question(None, machine.wanted, False)
     if sections:
         return _sections(found, style, settings, limit)
-    what = Examination(registry, question, outside, None, limit, debugging())
+    what = Examination(registry, question, outside, None, limit)
     results = examined(found, what, _finisher(style, registry), jobs=jobs, single=single)
     counts, code = collect(results, settings, machine)
     if not single:
@@ -107,21 +108,22 @@ def _sections(found: Iterable[Entry], style: Style, settings: Settings, limit: i
     from elfsig.model.json_form import dumps
     from elfsig.verbs.inspect.sections import reaches
 
+    def failed(entry: Entry, fault: ElfsigError) -> Result:
+        line = dumps(sections_object(entry.path, fault)) if style.machine.wanted else ""
+        return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
+
     def work(entry: Entry) -> Result:
-        try:
-            if entry.error is not None:
-                raise entry.error
-            module = open_module(entry.path, settings.registry, limit=limit)
-        except ReadError as fault:
-            line = dumps(sections_object(entry.path, fault)) if style.machine.wanted else ""
-            return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
+        if entry.error is not None:
+            raise entry.error
+        module = open_module(entry.path, settings.registry, limit=limit)
         image, covered = module.image, reaches(module)
         if style.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
         prefix = f"{visible(entry.path)}: " if style.with_path else ""
         return Result(entry.path, text(image, covered, prefix), "", exit_codes.GOOD)
 
-    return collect(map(work, found), settings, style.machine)[1]
+    results = map(isolated(work, failed, settings.registry), found)
+    return collect(results, settings, style.machine)[1]
 
 
 def _finisher(style: Style, registry: Registry) -> Callable[[Examined], Result]:

@@ -10,7 +10,7 @@ from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, paths_argument
 from elfsig.cli.options.detached import outside_of, outside_options
-from elfsig.cli.reading import Result, collect, debugging, entries, finish
+from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import show as render_show
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -74,13 +74,11 @@ def command(
     question = Question(None, machine.wanted, False)
     found, single = entries(paths, False)
     outside = outside_of(detached, modarg, single)
-    what = Examination(settings.registry, question, outside, None, limit, debugging())
+    what = Examination(settings.registry, question, outside, None, limit)
     if folder is not None:
         from elfsig.cli.commands.show_parts import extract
 
-        return extract(
-            found, folder, Examination(settings.registry, question, limit=limit), force=force, code_of=_code
-        )
+        return extract(found, folder, what, force=force, code_of=_code)
     between = "" if machine.wanted or any(wish) else "\n"
     first = True
 

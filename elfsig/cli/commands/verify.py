@@ -25,7 +25,7 @@ from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import Result, collect, debugging, entries, finish
+from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import verify as render_verify
 from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain
@@ -94,7 +94,7 @@ def command(
     found, single = entries(paths, all_files, registry)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
-    what = Examination(registry, question, outside, asked, limit, debugging())
+    what = Examination(registry, question, outside, asked, limit)
     finisher = _finisher(style) if asked is None else _judge(style)
     results = examined(found, what, finisher, jobs=jobs, single=single)
     counts, code = collect(watched(results), settings, machine)

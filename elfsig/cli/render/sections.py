@@ -9,7 +9,7 @@ from elfsig.cli.render.words import SECTION_TYPES
 from elfsig.cli.settings import visible
 from elfsig.elf.image import Image
 from elfsig.elf.table import ElfTable, Section
-from elfsig.errors import ReadError
+from elfsig.errors import ElfsigError
 from elfsig.model import Remark
 from elfsig.model.json_form import SCHEMA_VERSION, Json, readable, remark_object
 from elfsig.verbs.inspect.sections import Reach
@@ -59,7 +59,7 @@ def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def sections_object(path: str, found: Image | ReadError, reaches: Sequence[Reach] = ()) -> Json:
+def sections_object(path: str, found: Image | ElfsigError, reaches: Sequence[Reach] = ()) -> Json:
     """The JSON object of one file: an entry of ``files``, or a line of ``--jsonl``. ``found``: its image, or
     why there is none."""
     table = found.elf if isinstance(found, Image) else None
@@ -80,8 +80,8 @@ def _section_object(section: Section) -> Json:
     return {**row, "nr": section.nr, "name": section.text, "type_name": SECTION_TYPES.get(section.row.type)}
 
 
-def _error_object(found: Image | ReadError) -> Json:
-    fault = found if isinstance(found, ReadError) else found.elf_fault
+def _error_object(found: Image | ElfsigError) -> Json:
+    fault = found if isinstance(found, ElfsigError) else found.elf_fault
     if fault is None:
         return remark_object(Remark("not-elf", "this is not an ELF file", 0))
     return remark_object(Remark.of(fault))
