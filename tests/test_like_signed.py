@@ -82,12 +82,12 @@ def test_a_tree_is_told_of_as_its_files_are(tmp_path: Path) -> None:
         "cut": good[3][:-1],
         "plain": corpus.content("i386-6.1.ko"),
     }  # fmt: skip
-    for number in range(60):
-        (tmp_path / f"{number:02}.ko").write_bytes(good[number % 4])
-    for name, content in odd.items():
-        (tmp_path / f"30-{name}.ko").write_bytes(content)
+    every = {f"{number:02}": good[number % 4] for number in range(60)}
+    for name, content in (every | {f"30-{name}": content for name, content in odd.items()}).items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sample.ko").write_bytes(content)
     whole = elfsig("verify", "--trust", CERT, tmp_path).out
-    apart = "".join(elfsig("verify", "--trust", CERT, path).out for path in sorted(tmp_path.iterdir()))
+    apart = "".join(elfsig("verify", "--trust", CERT, path).out for path in sorted(tmp_path.rglob("*.ko")))
     assert whole == apart
     assert whole.count(": valid: ") == 60 + 2 + 2  # both layers of "twice" and of "section"
 
