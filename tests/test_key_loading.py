@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig import registry
+from elfsig.errors import KeySourceError
 from elfsig.kernels import config
 from elfsig.kernels.catalogue import PROFILES, get
 from elfsig.kernels.loading import Loading
@@ -100,9 +102,9 @@ def certificate(
     return tlv(0x30, tbs, signed_with, tlv(3, b"\0" + value))
 
 
-def loads(made: bytes, kernel: str | Profile = "6.12", **mode: bool) -> Loading:
+def loads(made: bytes, kernel: str | Profile = "6.12", *, fips: bool = False) -> Loading:
     profile = get(kernel) if isinstance(kernel, str) else kernel
-    return profile.loads(made, **mode)
+    return profile.loads(made, fips=fips)
 
 
 def dated(tag: int, text: bytes) -> bytes:
@@ -405,3 +407,39 @@ def test_an_algorithm_that_is_a_module_is_there_for_certificates_inside_a_signat
     content = trailed(cms(signer_info(own, MODULE), certificates=[own.certificate]))
     assert ask(content, ring(own.certificate), "ubuntu", enforcing=True).inner == "ENOKEY"
     assert ask(content, ring(own.certificate), "debian-6.12", enforcing=True).accepted
+
+
+# --------------------------------------------------------------------------- the kernel's own blacklist
+
+
+def test_blacklisted_certificates_are_not_loaded(tmp_path: Path) -> None:
+    """Named by the hash of the signed part, in the digest of the certificate until 6.19, then in SHA-256."""
+    own = issued(private("rsa", 31), "blacklisted", hash_name="sha512")
+    tbs = own.parsed.tbs_certificate_bytes
+    names = {name: hashlib.new(name, tbs).hexdigest() for name in ("sha256", "sha512")}
+    content = trailed(cms(signer_info(own, MODULE)))
+    trusted = tmp_path / "own.der"
+    trusted.write_bytes(own.certificate)
+    for kernel, name in (("6.19", "sha512"), ("7.0", "sha256"), ("debian-6.12", "sha512")):
+        for listed in names:
+            blacklist = tmp_path / f"{listed}.txt"
+            blacklist.write_text(f'"tbs:{names[listed]}",\n"bin:{"0" * 64}"\n')
+            keys = load([str(trusted), f"revoked:{blacklist}"])
+            hashes_ = {each.revoked for each in keys.revocations}
+            found = get(kernel).loads(own.certificate, blacklist=hashes_)
+            assert found.loaded is (listed != name), (kernel, listed)
+            if listed == name:
+                assert (found.errno, found.code) == ("EKEYREJECTED", "blacklisted")
+                answer = ask(content, keys, kernel, enforcing=True)
+                assert not answer.accepted
+                assert any("blacklist" in step.text for step in answer.steps)
+    assert get("4.3").loads(own.certificate, blacklist=hashes_).good, "there was no blacklist yet"
+
+
+@pytest.mark.parametrize("text", ["tbs:12\n", '"tbs:' + "0" * 64 + '", "dbx:00"', "bin:" + "0" * 64 + " x"])
+def test_a_blacklist_with_a_gap_is_refused(text: str, tmp_path: Path) -> None:
+    listed = tmp_path / "list"
+    listed.write_text(text)
+    for source in (f"revoked:{listed}", str(listed)):
+        with pytest.raises(KeySourceError):
+            load([source])

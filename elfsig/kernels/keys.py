@@ -24,7 +24,8 @@ class KernelKeys:
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
-        judged = {key: profile.loads(key, fips=fips) for key in given}
+        own_list = {each.revoked for each in ring.revocations if each.in_kernel} if ring else set()
+        judged = {key: profile.loads(key, fips=fips, blacklist=own_list) for key in given}
         self.refused: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if not loading.loaded
         }

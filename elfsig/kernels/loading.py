@@ -6,7 +6,8 @@ In the order of x509_cert_parse(), x509_get_sig_params() and x509_check_for_self
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from elfsig.kernels.profile import Crypto, Profile
 from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
 from elfsig.model import Key
+from elfsig.trust.entries import RevokedHash
 
 FIPS_EXPONENTS = (1 << 16, 1 << 256)
 """In FIPS mode an RSA exponent is odd and between these (rsa_check_exponent_fips() in crypto/rsa.c)."""
@@ -41,13 +43,17 @@ class Loading(NamedTuple):
 GOOD = Loading(True, True, None, "ok", "this kernel loads the key and can use it")
 
 
-def judge(key: Key, profile: Profile, *, fips: bool = False) -> Loading:
-    """What the kernel of ``profile`` makes of ``key``, in FIPS mode or not."""
+Blacklist = Collection[RevokedHash]
+
+
+def judge(key: Key, profile: Profile, *, fips: bool = False, blacklist: Blacklist = ()) -> Loading:
+    """What the kernel of ``profile`` makes of ``key``, in FIPS mode or not; see :func:`judge_certificate`."""
     if key.subkey:
         return _refused("ENOPKG", "subkey", "it is a subkey, and this kernel loads primary keys only")
     if key.certificate is None:
         return next(_bare(key, profile, fips), GOOD)
-    return judge_certificate(key.certificate.der, profile, fips=fips, dates=_outside_validity(key, profile))
+    dates = _outside_validity(key, profile)
+    return judge_certificate(key.certificate.der, profile, fips=fips, dates=dates, blacklist=blacklist)
 
 
 def judge_certificate(
@@ -57,17 +63,25 @@ def judge_certificate(
     fips: bool = False,
     dates: Loading | None = None,
     starting: bool = True,
+    blacklist: Blacklist = (),
 ) -> Loading:
     """What the kernel of ``profile`` makes of a DER certificate; ``dates``: what it says of its validity.
 
     ``starting``: it reads the certificate when it starts, before any module is loaded. Certificates inside
-    a signature are read later, when algorithms that are modules can be there.
+    a signature are read later, when algorithms that are modules can be there. ``blacklist``: the hashes on
+    the kernel's own list (CONFIG_SYSTEM_BLACKLIST_HASH_LIST).
     """
     found = facts(certificate)
     if not starting:
         profile = replace(profile, crypto=replace(profile.crypto, late=frozenset()))
-    first = [*_parser(found, profile), *([dates] if dates is not None else [])]
-    return next(iter([*first, *_own_signature(found, profile, fips), *_unusable(found, profile, fips)]), GOOD)
+    judged = (
+        *_parser(found, profile),
+        *([dates] if dates is not None else []),
+        *_own_signature(found, profile, fips),
+        *_blacklisted(found, profile, blacklist),
+        *_unusable(found, profile, fips),
+    )
+    return next(iter(judged), GOOD)
 
 
 def _refused(errno: str, code: str, text: str) -> Loading:
@@ -141,6 +155,18 @@ def _own_signature(found: Facts, profile: Profile, fips: bool) -> Iterator[Loadi
         yield _refused("EINVAL", "size", why)
     if found.self_signature == "bad":
         yield _refused("EKEYREJECTED", "self-signature", "its signature by itself is wrong")
+
+
+def _blacklisted(found: Facts, profile: Profile, blacklist: Blacklist) -> Iterator[Loading]:
+    """is_hash_blacklisted(): the hash of the signed part, in the digest of the certificate's own signature;
+    always in SHA-256 since 7.0."""
+    if not blacklist or profile.trust.blacklist is None:
+        return
+    own = found.signed_with.hash if found.signed_with else None
+    name = "sha256" if profile.trust.blacklist == "sha256" else own
+    if name is not None and RevokedHash("tbs", name, hashlib.new(name, found.tbs).digest()) in blacklist:
+        text = f"its certificate is on the kernel's blacklist (by its {name})"
+        yield _refused("EKEYREJECTED", "blacklisted", text)
 
 
 # --------------------------------------------------------------------------- using it

@@ -8,12 +8,13 @@ checks that come before it. Later checks (vermagic, symbols) are not simulated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from elfsig.model import Basis, Key, Place
 from elfsig.model.brief import brief
+from elfsig.trust.entries import RevokedHash
 
 if TYPE_CHECKING:
     from elfsig.kernels.loading import Loading
@@ -217,13 +218,18 @@ class Profile:
     hash: str | None = None
     caveat: str | None = None
 
-    def loads(self, certificate: bytes | Key, *, fips: bool = False) -> Loading:
-        """Whether this kernel loads a key (or the key of a DER certificate), and can use it."""
+    def loads(
+        self, certificate: bytes | Key, *, fips: bool = False, blacklist: Collection[RevokedHash] = ()
+    ) -> Loading:
+        """Whether this kernel loads a key (or the key of a DER certificate), and can use it.
+
+        ``blacklist``: the hashes on the kernel's own list, see :mod:`elfsig.trust.blacklist`.
+        """
         from elfsig.kernels.loading import judge, judge_certificate
 
         if isinstance(certificate, bytes):
-            return judge_certificate(certificate, self, fips=fips)
-        return judge(certificate, self, fips=fips)
+            return judge_certificate(certificate, self, fips=fips, blacklist=blacklist)
+        return judge(certificate, self, fips=fips, blacklist=blacklist)
 
     def in_mode(self, mode: Mode) -> Mode:
         """``mode`` with what Secure Boot switches on in this kernel."""

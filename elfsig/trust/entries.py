@@ -84,12 +84,17 @@ class RevokedHash(NamedTuple):
 
 
 class Revocation(NamedTuple):
-    """An entry that revokes by hash, where it comes from, and its time (seconds since 1970) if it has one."""
+    """An entry that revokes by hash, where it comes from, and its time (seconds since 1970) if it has one.
+
+    ``in_kernel``: it is on a kernel's own list. Kernels compare certificates with that list. Entries of EFI
+    lists never match: they are stored with their time after the hash (load_uefi.c).
+    """
 
     revoked: RevokedHash
     source: str
     provenance: Provenance
     time: int | None = None
+    in_kernel: bool = False
 
 
 class MerkleRoot(NamedTuple):

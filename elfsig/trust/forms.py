@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Why
-from elfsig.trust import der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
+from elfsig.trust import blacklist, der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
 from elfsig.trust.entries import Material, Origin, complete
 from elfsig.trust.foreign import what_is
 
@@ -29,6 +29,7 @@ SOURCES: tuple[Source, ...] = (
     Source("EFI signature list", efi.is_list, efi.read),
     Source("PEM", pem.is_pem, pem.read_pem),
     Source("text of a certificate", text_dump.is_dump, text_dump.read),
+    Source(blacklist.NAME, blacklist.is_list, blacklist.read),
     Source("DER", der_forms.is_der, der_forms.read_der),
     Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
     Source("IMA key", ima.is_key, ima.read),
