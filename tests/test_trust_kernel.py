@@ -216,10 +216,10 @@ def test_nested_bombs_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decompress, "LIMIT", 8 << 20)
     inner = b"".join(gzip.compress(bytes(1 << 20)) for _ in range(64))
     bomb = noise(64) + b"".join(gzip.compress(inner + noise(16)) + noise(16) for _ in range(64))
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(ParseError):
         keys(bomb)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_search_in_lookalikes_is_linear() -> None:

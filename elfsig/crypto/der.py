@@ -123,6 +123,18 @@ def read(data: bytes, at: int, limit: int) -> Node:
     return Node(tag, at, body, body + size, body + size)
 
 
+def count(data: bytes, at: int, end: int, limit: int) -> int:
+    """How many elements there are from ``at`` to ``end``, nested ones included; not more than ``limit`` + 1
+    are counted. Raises ParseError with the offset.
+    """
+    number = 0
+    while at < end and number <= limit:
+        tag, body, size = _header(data, at, end)
+        number += 1
+        at = body if size is None or tag & 0x20 else body + size
+    return number
+
+
 def children(data: bytes, parent: Node) -> Iterator[Node]:
     """The elements inside a constructed element, in order. Raises ParseError with the offset."""
     at = parent.body

@@ -15,7 +15,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from elfsig.crypto.certificate import Parsed, parse
+from elfsig.crypto import der
+from elfsig.crypto.certificate import VERSION, Parsed, parse
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.elf.table import SHT_SYMTAB, ElfTable
 from elfsig.errors import ParseError
@@ -24,6 +25,8 @@ START = re.compile(rb"\x30\x82..\x30[\x81\x82]", re.DOTALL)
 ZEROS = re.compile(rb"\0*")
 WORDS = ("<Q", ">Q", "<I", ">I")
 MAX_FOUND = 4096
+MAX_TRIED = 100_000
+TBS_BEGINS = (VERSION, der.INTEGER)
 MAX_LIST = 1 << 20
 BANNER = re.compile(rb"Linux version ([0-9]{1,2})\.([0-9]{1,3})")
 PUBLIC_KEY = re.compile(
@@ -84,7 +87,10 @@ def certificates(data: bytes) -> list[Found]:
 
 
 def lists(data: bytes) -> Lists:
-    """Every certificate in ``data`` with the role that the data itself proves, and what a list has else."""
+    """Every certificate in ``data`` with the role that the data itself proves, and what a list has else.
+
+    Raises ParseError for data that is made to look like certificates all over.
+    """
     found = list(_scan(data))
     spans, gaps = (_symbol_spans(data) if found else []), []
     if not any(span.role == "builtin" for span in spans):
@@ -115,15 +121,33 @@ def _gaps(data: bytes, span: Span, found: list[Found]) -> Iterator[Gap]:
 
 
 def _scan(data: bytes) -> Iterator[Found]:
-    at, count = 0, 0
+    """Raises ParseError for data that is made to look like certificates all over."""
+    at, count, tried = 0, 0, 0
     while count < MAX_FOUND and (match := START.search(data, at)):
-        try:
-            each = Found(match.start(), parse(data, match.start()), "embedded")
-        except ParseError:
+        tried += 1
+        if tried > MAX_TRIED:
+            text = f"more than {MAX_TRIED} places in it look like a certificate"
+            raise ParseError(text, offset=at, code="image-limit")
+        each = _certificate(data, match.start())
+        if each is None:
             at = match.start() + 1
             continue
         yield each
         at, count = each.end, count + 1
+
+
+def _certificate(data: bytes, at: int) -> Found | None:
+    """The certificate at ``at``, None where there is none. Lengths are definite: the list is in DER."""
+    end = at + 4 + int.from_bytes(data[at + 2 : at + 4])
+    wide = data[at + 5 : at + 6] == b"\x82"
+    body = at + (8 if wide else 7)
+    following = body + int.from_bytes(data[at + 6 : body])
+    if not following < end <= len(data) or data[body] not in TBS_BEGINS or data[following] != der.SEQUENCE:
+        return None
+    try:
+        return Found(at, parse(data, at), "embedded")
+    except ParseError:
+        return None
 
 
 def _runs(found: list[Found]) -> Iterator[list[Found]]:

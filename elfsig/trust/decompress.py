@@ -11,6 +11,7 @@ import lzma
 import re
 import struct
 from collections.abc import Callable, Iterator
+from heapq import merge
 from typing import NamedTuple
 
 from elfsig.errors import ParseError, ReadError
@@ -18,8 +19,8 @@ from elfsig.opened import compression
 from elfsig.opened.compression import Compression
 
 LIMIT = 1 << 30
-RATIO, FLOOR = 64, 64 << 20
-"""Content may be 1 GiB, but not more than 64 MiB and 64 times what it comes from (kernels: 5 to 8 times)."""
+RATIO, FLOOR = 32, 32 << 20
+"""Content may be 1 GiB, but not more than 32 MiB and 32 times what it comes from (kernels: 5 to 8 times)."""
 
 LZMA_MEMORY = 256 << 20
 LZ4_LEGACY_BLOCK = 8 << 20
@@ -224,5 +225,8 @@ def unpack(data: bytes, method: Method, limit: int = LIMIT, start: int = 0) -> C
 
 def streams(data: bytes) -> Iterator[tuple[int, Method]]:
     """Every offset in ``data`` at which the magic of a compression stands, in order, and which one."""
-    found = ((m.start(), method) for method in METHODS for m in method.magic.finditer(data))
-    yield from sorted(found, key=lambda each: each[0])
+    yield from merge(*(_starts(data, method) for method in METHODS), key=lambda each: each[0])
+
+
+def _starts(data: bytes, method: Method) -> Iterator[tuple[int, Method]]:
+    return ((found.start(), method) for found in method.magic.finditer(data))

@@ -156,6 +156,8 @@ def _certificates(
 ) -> None:
     try:
         for each in der.children(data, field):
+            if len(losses) >= MAX_LOSSES:
+                return
             try:
                 keys.append(certificate(data, each.start, origin))
             except (ParseError, KeySourceError) as reason:

@@ -24,6 +24,7 @@ from elfsig.trust.make import key_from_certificate, key_from_public
 
 HEADER, OWNER, ATTRIBUTES = 28, 16, 4
 RSA_EXPONENT = 65537
+UNSAID = "the name of the list does not say whether it revokes what is on it"
 
 
 class Entry(NamedTuple):
@@ -209,7 +210,9 @@ def _entry(each: Entry | Bad, origin: Origin) -> Key | Revocation | Loss | None:
     if kind is None:
         return Loss(origin.source, f"entry of the unknown type {each.type}", "not a type of UEFI's", each.at)
     if kind.is_hash and not origin.revoking:
-        return None
+        if origin.why is not Why.UNNAMED_LIST:
+            return None
+        return Loss(origin.source, f"{kind.name} hash", UNSAID, each.at)
     try:
         return kind.read(each, origin.at(each.at))
     except (ParseError, KeySourceError) as reason:

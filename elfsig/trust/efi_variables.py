@@ -18,7 +18,8 @@ _VENDOR = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 _REVOKING = re.compile(r"dbx|mokx|moklistx")
 _KEYS = (
     (re.compile(r"db"), "platform"),
-    (re.compile(r"mok(list(rt)?[0-9]*)?"), "machine"),
+    (re.compile(r"moklist(rt)?[0-9]*"), "machine"),
+    (re.compile(r"mok"), "machine"),  # an EFI list only: certificates are called mok.der everywhere
 )
 _NEVER = re.compile(r"pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore)")
 
@@ -45,7 +46,8 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
         return Purpose(REVOKED)
     if _NEVER.fullmatch(stem):
         return Purpose(never=True)
-    return next((Purpose(ring) for pattern, ring in _KEYS if pattern.fullmatch(stem)), None)
+    known = _KEYS[:-1] if exact else _KEYS
+    return next((Purpose(ring) for pattern, ring in known if pattern.fullmatch(stem)), None)
 
 
 MOK_TRUSTED = "moklisttrustedrt"

@@ -30,6 +30,9 @@ DEPTH = 3
 ATTEMPTS = 256
 """Streams that are tried in a container of unknown kind."""
 
+PROBE = 1 << 16
+"""Bytes that a stream must give before all of it is unpacked."""
+
 BUILTIN = "builtin"
 RINGS_UNTIL = (3, 7)
 """The first kernel that holds certificates instead of an OpenPGP ring (kernel/modsign_certificate.S)."""
@@ -152,16 +155,16 @@ def _remark(role: str, delimited: bool) -> Remark:
 def contents(data: bytes) -> Iterator[bytes]:
     """What a kernel image unpacks to, the likeliest first; damaged streams are passed over.
 
-    All of it together stays within :data:`elfsig.trust.decompress.LIMIT`.
+    All of it together stays within :func:`elfsig.trust.decompress.bound` of the image's size.
     """
-    yield from _Unpacker().contents(data, DEPTH)
+    yield from _Unpacker(len(data)).contents(data, DEPTH)
 
 
 class _Unpacker:
     """Unpacks one image. Its bounds on bytes and attempts hold for everything nested in it together."""
 
-    def __init__(self) -> None:
-        self.room, self.attempts = decompress.LIMIT, ATTEMPTS
+    def __init__(self, size: int) -> None:
+        self.room, self.attempts = decompress.bound(size, decompress.LIMIT), ATTEMPTS
 
     def contents(self, data: bytes, depth: int) -> Iterator[bytes]:
         """``depth`` is how many compressions may still lie around each other."""
@@ -204,14 +207,30 @@ class _Unpacker:
                 yield from self.contents(found.data, depth - 1)
 
     def _unpack(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
-        """The stream at offset ``start``, None where it is damaged or there is no room for it."""
+        """The stream at offset ``start``, None where it is damaged or there is no room for it.
+
+        Most places that look like a stream are none: they are told by their first bytes. One that breaks
+        off later has cost as much as a whole one.
+        """
         self.attempts -= 1
+        limit = min(PROBE, self.room)
+        found: decompress.Content | None
         try:
-            found = decompress.unpack(data, method, self.room, start)
-        except ParseError:
-            return None
-        self.room -= len(found.data)
+            found = decompress.unpack(data, method, limit, start)
+        except ParseError as reason:
+            if reason.code != "decompression-limit" or limit == self.room:
+                return None
+            found = self._unpack_whole(data, method, start)
+        if found is not None:
+            self.room -= len(found.data)
         return found
+
+    def _unpack_whole(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
+        try:
+            return decompress.unpack(data, method, self.room, start)
+        except ParseError:
+            self.room -= min(self.room, decompress.bound(len(data) - start, self.room))
+            return None
 
 
 def _bzimage_payload(data: bytes) -> tuple[int, int]:

@@ -42,6 +42,9 @@ KEYBOX = b"KBXf"
 FOREIGN = "OpenPGP key of another algorithm"
 DSA_OID = "1.2.840.10040.4.1"
 _RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
+MAX_TRIED = 10_000
+"""Places in an image that are read as an OpenPGP key: real kernels have a handful."""
+
 SIGNS = frozenset({19, 22, 27, 28})
 """Algorithms that sign and have no place here: ECDSA, EdDSA, Ed25519, Ed448 (RFC 9580 9.1)."""
 
@@ -118,6 +121,8 @@ class _Ring:
         packets = self._packets(data)
         starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
         for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
+            if len(self.losses) >= MAX_LOSSES:
+                return
             packet, following = packets[start], packets[start + 1 : end]
             if packet.tag in (SECRET_KEY, SECRET_SUBKEY):
                 text = f"{self.origin.source} {PRIVATE_KEY}"
@@ -257,10 +262,13 @@ def scan(data: bytes, origin: Origin) -> list[Key]:
     """OpenPGP public keys compiled into a decompressed kernel image, in order, each once.
 
     Finds v4 RSA and DSA primary keys whose packet holds nothing but plausible numbers, with the user id
-    behind them. Never raises.
+    after them. Raises ParseError for data that is made to look like keys all over.
     """
     found: dict[bytes, Key] = {}
-    for match in _PLAUSIBLE.finditer(data):
+    for number, match in enumerate(_PLAUSIBLE.finditer(data)):
+        if number == MAX_TRIED:
+            text = f"more than {MAX_TRIED} places in it look like an OpenPGP key"
+            raise ParseError(text, offset=match.start(), code="image-limit")
         key = _embedded(data, match.start(), origin.at(match.start()))
         if key is not None and key.openpgp_fingerprint is not None:
             found.setdefault(key.openpgp_fingerprint, key)

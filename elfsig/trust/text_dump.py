@@ -116,7 +116,13 @@ def _entry(each: _Printed, origin: Origin) -> Key | Revocation | None:
     ids: frozenset[KeyId] = key.ids
     if "skid" in values and len(values["skid"]) % 2 == 0:
         ids |= {("skid", bytes.fromhex(values["skid"]))}
-    return replace(key, ids=ids, label=values.get(_SUBJECT) or key.label)
+    return replace(key, ids=ids, label=_name(values.get(_SUBJECT, "")) or key.label)
+
+
+def _name(subject: str) -> str:
+    """The common name of a printed subject ("CN = Case MOK", "O=elfsig, CN=key"), else all of it."""
+    names = (part.partition("=") for part in subject.replace(" = ", "=").split(", "))
+    return next((value for name, _, value in names if name.strip() == "CN" and value), subject)
 
 
 def _key(values: dict[str, str], origin: Origin) -> Key:

@@ -21,7 +21,10 @@ from elfsig.envelopes.cms.types import SIGNED_DATA, AlgorithmId, Attribute, Sign
 from elfsig.errors import ParseError
 
 MAX_MEMBERS = 1024
-"""Elements of one set that are read: pyasn1 takes seconds for a megabyte of small ones."""
+"""Elements of one set that are read."""
+
+MAX_ELEMENTS = 1 << 14
+"""Elements of a message that are read: pyasn1 takes seconds for a megabyte of small ones."""
 
 CONTENT_INFO = (Part("contentType", (0x06,)), Part("content", (0xA0,)))
 SIGNED = (
@@ -120,6 +123,9 @@ class _Shape(NamedTuple):
 def parse(blob: bytes) -> SignedData:
     """The SignedData at the start of ``blob``, in BER or DER. Raises ParseError with the offset."""
     outer = der.read(blob, 0, len(blob))
+    if der.count(blob, 0, outer.next, MAX_ELEMENTS) > MAX_ELEMENTS:
+        text = f"more than {MAX_ELEMENTS} elements: no signature ever had so many"
+        raise ParseError(text, offset=0, code="cms-too-many-elements")
     if outer.tag != der.SEQUENCE:
         raise ParseError(f"expected a SEQUENCE (ContentInfo), found tag {outer.tag:#04x}", offset=0)
     info = fields(blob, outer, CONTENT_INFO)
