@@ -25,7 +25,7 @@ EXAMPLES = [
 ]
 VERBS = (
     "open", "list_signatures", "verify", "verify_tree", "sign", "strip", "convert", "compare", "coverage",
-    "attach", "digest", "list_keys", "predict",
+    "attach", "digest", "list_keys", "predict", "audit",
 )  # fmt: skip
 
 
