@@ -78,7 +78,7 @@ def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> st
     of_file = [w for w in about_file if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
     warnings = [*sig.warnings, *of_file]
     sentence = _sentence(sig)
-    others = (remark for remark in warnings if remark.text != sig.reason)
+    others = (remark for remark in warnings if sig.cause is None or remark.code != sig.cause.code)
     notes = [text for text in remark_words(others) if text not in sentence]
     tail = f"; warning: {'; '.join(notes)}" if notes else ""
     return f"{painted(sig.verdict, color)}: {sentence}{tail}"
@@ -116,8 +116,9 @@ def _section(sig: SignatureReport) -> str:
 
 
 def _located(reason: str, sig: SignatureReport) -> str:
-    """The reason, with the offset of a warning with the same text."""
-    return next(iter(remark_words(w for w in sig.warnings if w.text == reason)), reason)
+    """The reason, with the offset of the warning that it is."""
+    code = sig.cause.code if sig.cause is not None else None
+    return next(iter(remark_words(w for w in sig.warnings if w.code == code)), reason)
 
 
 def _what(sig: SignatureReport) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import replace
-from elfsig.model import Carrier, Place, Remark, SignatureReport, Verdict, optional
+from elfsig.model import Carrier, Cause, Place, Remark, SignatureReport, Verdict, optional
 from elfsig.opened.module import Module
 
 
@@ -35,5 +35,8 @@ def with_trailer(module: Module, tail: int, signatures: Sequence[SignatureReport
         fault=fault, where="file", treated_as_unsigned=True,
     )  # fmt: skip
     said = responses.complete(fault)
-    outer = SignatureReport(None, 0, 0, False, place, None, None, Verdict.MALFORMED, said.text, None, (said,))
+    outer = SignatureReport(
+        None, 0, 0, False, place, None, None, Verdict.MALFORMED, said.text, None, (said,),
+        cause=Cause(said.code, said.text),
+    )  # fmt: skip
     return [outer, *(replace(f, layer=f.layer + 1, blob=f.blob + 1) for f in signatures)]

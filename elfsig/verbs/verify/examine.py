@@ -14,6 +14,7 @@ from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import (
+    Cause,
     FileReport,
     Format,
     Keyring,
@@ -161,8 +162,9 @@ def _bare_report(found: LocatedSignature) -> SignatureReport:
     others = (responses.complete(remark) for remark in place.remarks if remark != fault)
     format_id, remarks = ids[0] if ids else None, tuple(dict.fromkeys((said, *others)))
     return SignatureReport(
-        format_id, found.layer, found.layer, False, place, None, None, verdict, said.text, None, remarks
-    )
+        format_id, found.layer, found.layer, False, place, None, None, verdict, said.text, None, remarks,
+        cause=Cause(fault.code, said.text),
+    )  # fmt: skip
 
 
 def _is_good(checked: Checked) -> bool:
@@ -238,7 +240,8 @@ def _unchecked(signature: Signature, format_: Format, pair: Pair) -> Outcome:
 
 
 def _faulty(fault: Remark, pair: Pair) -> Outcome:
-    return Outcome(Verdict.MALFORMED, responses.complete(fault, pair.envelope.id).text, None, (fault,))
+    text = responses.complete(fault, pair.envelope.id).text
+    return Outcome(Verdict.MALFORMED, text, None, (fault,), cause=Cause(fault.code, text))
 
 
 def _outcome(
