@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -434,3 +435,13 @@ def test_dashes_and_underscores_are_the_same_in_names(tmp_path: Path) -> None:
     for name in ("sa-ple.ko", "sa_ple.ko"):
         (tree / name).write_bytes(signed(RSA, module))
     assert run("audit", tree, "--trust", trust).code == 0
+
+
+def test_every_cause_is_in_the_manual() -> None:
+    root = Path(__file__).resolve().parents[1] / "elfsig"
+    table = (root / "manual/docs/concepts/json.md").read_text()
+    folders = ("crypto", "envelopes", "verbs/verify")
+    text = "".join(p.read_text() for folder in folders for p in (root / folder).rglob("*.py"))
+    found = set(re.findall(r'Cause\(\s*"([a-z-]+)"', text))
+    assert len(found) > 15
+    assert not {code for code in found if f"`{code}`" not in table}

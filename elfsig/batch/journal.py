@@ -156,11 +156,11 @@ class Journal:
             return []
         document = _json(data)
         if not isinstance(document, dict) or not {"asked", "edits"} <= document.keys():
-            raise UsageError(f"{self.path}: is there, and is no report of signing", code="report")
+            raise UsageError(f"{self.path}: exists, and is not a report of signing", code="report")
         return list(document["edits"]) if document["asked"] == self.asked else []
 
     def _unfinished(self) -> Iterator[Json]:
-        """The results that interrupted runs left: behind the line that says what was asked. The last line of
+        """The results that interrupted runs left: after the line that says what was asked. The last line of
         a run may be cut off."""
         counts = False
         for line in (_content(self.path + SUFFIX) or b"").split(b"\n"):

@@ -55,7 +55,7 @@ def parse(data: bytes, at: int = 0) -> Parsed:
     algorithm = element(data, tbs.next, outer.end, der.SEQUENCE, "signature algorithm")
     signature = element(data, algorithm.next, outer.end, BIT_STRING, "signature")
     if signature.next != outer.end:
-        raise ParseError("something behind the signature", offset=signature.next, code="not-certificate")
+        raise ParseError("bytes after the signature", offset=signature.next, code="not-certificate")
     return _parsed(data, outer, tbs)
 
 
@@ -63,7 +63,7 @@ FIELDS = (
     ("serial number", der.INTEGER), ("signature algorithm", der.SEQUENCE), ("issuer", der.SEQUENCE),
     ("validity", der.SEQUENCE), ("subject", der.SEQUENCE), ("public key", der.SEQUENCE),
 )  # fmt: skip
-"""TBSCertificate behind its version."""
+"""The fields of TBSCertificate after its version."""
 
 
 def _parsed(data: bytes, outer: der.Node, tbs: der.Node) -> Parsed:
@@ -106,7 +106,7 @@ def _seconds(tag: int, text: bytes) -> int:
     Raises ValueError.
     """
     if tag not in (UTC_TIME, GENERALIZED_TIME):
-        raise ValueError(f"tag {tag:#04x} is no time")
+        raise ValueError(f"tag {tag:#04x} is not a time")
     if tag == UTC_TIME:
         text = (b"20" if text[:2] < b"50" else b"19") + text
     moment = datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ")

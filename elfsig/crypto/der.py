@@ -94,7 +94,7 @@ def _header(data: bytes, at: int, limit: int) -> tuple[int, int, int | None]:
 
 
 def _find_close(data: bytes, at: int, limit: int) -> int:
-    """Where the two zero bytes lie that close the indefinite length whose content starts at ``at``."""
+    """Offset of the two zero bytes that close the indefinite length whose content starts at ``at``."""
     opened, depth = at, 1
     while at < limit:
         if data[at : at + 2] == b"\0\0":

@@ -54,7 +54,8 @@ class Signature(NamedTuple):
 class Cause(NamedTuple):
     """Why a signature does not match, or does not count: ``code`` for machines, ``text`` for people.
 
-    ``facts`` are values that belong to the code, such as ``signed_digest`` in hex; see the manual's table.
+    ``facts`` are values that belong to the code, such as ``signed_digest`` in hex. The manual's page on JSON
+    lists all codes.
     """
 
     code: str

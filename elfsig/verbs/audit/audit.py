@@ -214,7 +214,7 @@ class AuditResult:
 
 
 def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResult:
-    """The sum over all files, with further faults that are no single file's."""
+    """The sum over all files, with further faults that do not belong to a single file."""
     order = list(RULES)
     faults = [fault for each in results for fault in each.faults]
     signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)

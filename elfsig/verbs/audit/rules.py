@@ -51,7 +51,7 @@ _ROWS = (
     Rule("unsupported", "cannot be checked",
          "An algorithm or a form that elfsig cannot check.", True),
     Rule("not-a-signature", "proves nothing",
-         "What is there is no signature even when it is intact.", True),
+         "What is there is not a signature, even when it is intact.", True),
     Rule("stacked", "several signatures",
          "Kernels look at one of them, the outermost trailer; whether that is the one meant is left to "
          "chance. Sign it again, replacing what is there."),
