@@ -13,8 +13,8 @@ import pytest
 
 from elfsig import registry
 from elfsig.model import Verdict
-from tests.support.cli import CHECKOUT, elfsig
-from tests.support.documents import DOCUMENTS, MANUAL
+from tests.support.cli import CHECKOUT
+from tests.support.documents import DOCUMENTS, PICTURE, draw
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -29,13 +29,10 @@ BLOCKS = blocks(README)
 
 def test_the_picture_is_what_the_tool_draws(tmp_path: Path) -> None:
     """README's and the manual's map: a vector signed with the original tools, drawn again."""
-    drawn = tmp_path / "map.svg"
-    vectors = CHECKOUT / "corpus" / "vectors"
-    module, ring = vectors / "modules" / "note-sorted-amd64-dsa.ko", vectors / "keys" / "dsa1024.pub.gpg"
-    assert elfsig("coverage", module.name, "--trust", ring, "--svg", drawn, cwd=module.parent).code == 0
-    kept = MANUAL / "coverage-map.svg"
-    assert kept.read_bytes() == drawn.read_bytes(), f"draw it again: elfsig coverage ... --svg {kept}"
-    assert f"]({kept.relative_to(CHECKOUT)})" in README
+    draw(tmp_path / "map.svg")
+    drawn = (tmp_path / "map.svg").read_bytes()
+    assert PICTURE.read_bytes() == drawn, "python -m tests.support.documents draws it again"
+    assert f"]({PICTURE.relative_to(CHECKOUT)})" in README
 
 
 def test_the_two_commands_for_a_fresh_clone_come_first() -> None:

@@ -9,7 +9,8 @@ holds the named ingredients of :mod:`tests.support.ingredients`. The fenced bloc
   end where the exit code is not 0.
 * ``python``: run as a program of its own.
 
-``python -m tests.support.documents`` writes what the commands print now into the console blocks.
+``python -m tests.support.documents`` writes what the commands print now into the console blocks, and draws the
+picture.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support import ingredients
-from tests.support.cli import CHECKOUT, environment
+from tests.support.cli import CHECKOUT, elfsig, environment
 from tests.support.system_dkms import executables
 
 MANUAL = CHECKOUT / "elfsig" / "manual" / "docs"
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *MANUAL.rglob("*.md")])
 ERAS_PAGE = MANUAL / "jobs" / "old-systems.md"
 """Run by tests/test_readme_eras.py, which asks for more."""
+PICTURE = MANUAL / "coverage-map.svg"
 TIMEOUT = 120
 
 _PIECE = re.compile(
@@ -195,9 +197,19 @@ def refresh(document: Path) -> bool:
     return after != before
 
 
+def draw(target: Path) -> None:
+    """Draw README's picture: the coverage map of a vector that was signed with the original tools."""
+    vectors = CHECKOUT / "corpus" / "vectors"
+    module, ring = vectors / "modules" / "note-sorted-amd64-dsa.ko", vectors / "keys" / "dsa1024.pub.gpg"
+    done = elfsig("coverage", module.name, "--trust", ring, "--svg", target, cwd=module.parent)
+    assert done.code == 0, done.err
+
+
 def main() -> None:
-    """Refresh the documents named on the command line, or all."""
+    """Refresh the documents named on the command line, or all and the picture."""
     chosen = [Path(word).resolve() for word in sys.argv[1:]] or DOCUMENTS
+    if not sys.argv[1:]:
+        draw(PICTURE)
     for document in chosen:
         if refresh(document):
             print(f"written: {document.relative_to(CHECKOUT)}")
