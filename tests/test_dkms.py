@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import corpus
 from elfsig.errors import UsageError, WriteError
-from elfsig.host import dkms
+from elfsig.host import dkms, dkms_hooks
 from tests.support.run import run
 from tests.support.system_dkms import MODULE, Sandbox, sandbox
 from tests.support.tools import need
@@ -199,3 +200,70 @@ def test_gentoo_names_its_key_in_the_environment(tmp_path: Path) -> None:
     conf.parent.mkdir(parents=True)
     conf.write_text("mok_signing_key=/k\nmok_certificate=/c\n")
     assert dkms.signing_words(tmp_path, None, None, "6.1", both) == (f"{tmp_path}/k", f"{tmp_path}/c")
+
+
+# --------------------------------------------------------------------------- hooks of their own, and safety
+
+
+def built_module(root: Path, name: str = "hello", content: bytes | None = None) -> Path:
+    path = root / f"var/lib/dkms/{name}/1.0/6.1.0/x86_64/module/{name}.ko"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(corpus.content("amd64-6.1.ko") if content is None else content)
+    return path
+
+
+def test_resign_asks_each_module_s_own_setting(tmp_path: Path) -> None:
+    """One module by elfsig's hook with a key of its own, one by a foreign hook, one as DKMS is configured."""
+    conf = tmp_path / "etc/dkms"
+    (conf / "framework.conf.d").mkdir(parents=True)
+    general = f"mok_signing_key={OTHER_KEY}\nmok_certificate={OTHER_CERT}\n"
+    hooked, foreign, plain = (built_module(tmp_path, name) for name in ("hooked", "foreign", "plain"))
+    for each in (KEY, CERT, OTHER_KEY, OTHER_CERT):
+        inside = tmp_path / str(each).lstrip("/")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_bytes(each.read_bytes())
+    (conf / "framework.conf").write_text(general)
+    own = dkms.Wish(str(KEY), str(CERT), "/x", "/usr/bin/elfsig", modules=("hooked",), hash="sha512")
+    dkms.setup(tmp_path, own)
+    (conf / "foreign.conf").write_text("POST_BUILD=../../../../../../etc/dkms/kernel-sign.sh\n")
+    assert dkms_hooks.own_setting(tmp_path, "hooked", "1.0") == dkms_hooks.Own(
+        "/etc/dkms/elfsig-sign.sh", str(KEY), str(CERT), "sha512"
+    )
+    before = foreign.read_bytes()
+    said = run("dkms", "resign", "--root", tmp_path)
+    assert said.code == 0, said.err
+    assert verified(hooked) and verified(plain, OTHER_CERT)
+    assert foreign.read_bytes() == before and "/etc/dkms/foreign.conf signs it" in said.out + said.err
+    run("dkms", "resign", "foreign", "--root", tmp_path, "--key", KEY, "--cert", CERT)
+    assert verified(foreign)
+
+
+@pytest.mark.parametrize("name", ["framework", "elfsig-sign"])
+def test_names_of_dkms_itself_are_reserved(name: str, tmp_path: Path) -> None:
+    conf = tmp_path / "etc/dkms" / f"{name}.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("# the administrator's\n")
+    words = ("dkms", "setup", "--root", tmp_path, "--module", name, "--key", KEY, "--cert", CERT, "--force")
+    said = run(*words)
+    assert said.code == 2 and "belongs to DKMS" in said.err
+    assert conf.read_text() == "# the administrator's\n"
+
+
+def test_what_root_runs_must_be_root_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program below a home, or one that a group may write, is refused; a sticky directory protects."""
+    program = tmp_path / "bin" / "elfsig"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    own = os.stat_result((0o100755, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    folder = os.stat_result((0o040755, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    modes: dict[Path, os.stat_result] = {}
+    monkeypatch.setattr(Path, "lstat", lambda path: modes.get(path, folder))
+    modes[program] = own
+    assert dkms_hooks.changeable(program) is None
+    for mode, uid, gid, safe in (
+        (0o040755, 1000, 0, False), (0o040777, 0, 0, False), (0o041777, 0, 0, True), (0o040775, 0, 0, True),
+        (0o040775, 0, 54321, False),
+    ):  # fmt: skip
+        modes[program.parent] = os.stat_result((mode, 0, 0, 1, uid, gid, 0, 0, 0, 0))
+        assert (dkms_hooks.changeable(program) is None) is safe, oct(mode)
+        assert dkms_hooks.changeable(program) in (None, program.parent)

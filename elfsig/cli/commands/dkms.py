@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import elfsig
 from elfsig.batch.edit import Output, edit
 from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.options.common import hash_wished
@@ -18,7 +19,7 @@ from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
-from elfsig.host import dkms
+from elfsig.host import dkms, dkms_hooks
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
@@ -85,14 +86,29 @@ def setup(
         raise UsageError(
             "--hash needs --module: without it, DKMS takes the hash from the kernel's configuration"
         )
+    dkms_hooks.refuse_reserved(modules)
     _try_out(key, cert)
     key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
     chosen = hash_wished(hash_name).name if hash_name else None
     wish = dkms.Wish(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
+    if root == Path("/") and not force:
+        _refuse_changeable(wish.sign_file, wish.elfsig)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
     complain(f"next: run mokutil --import {_enrollable(cert)} once, and elfsig dkms resign for built modules")
     return 0
+
+
+def _refuse_changeable(*programs: str) -> None:
+    """DKMS runs as root: what it runs must not be somebody else's to change. Raises UsageError."""
+    for path in (*programs, sys.executable, os.path.dirname(os.path.abspath(elfsig.__file__))):
+        part = dkms_hooks.changeable(Path(path))
+        if part is not None:
+            raise UsageError(
+                f"DKMS would run {path} as root, and others than root can change {part}: install elfsig for"
+                " the whole system (a virtual environment in /opt, owned by root), or use --force",
+                code="not-safe",
+            )
 
 
 def _enrollable(cert: str) -> str:
@@ -161,14 +177,29 @@ def resign(
 
     def every() -> Iterator[Done]:
         for kernel, group in dkms.by_kernel(found).items():
-            words = dkms.signing_words(root, key, cert, kernel, os.environ)
-            options = SignOptions(hash=chosen or hash_named(dkms.kernel_hash(root, kernel)).name, force=force)
-            yield from _resigned(group, words, options, settings.registry, dry_run)
+            usual = hash_named(dkms.kernel_hash(root, kernel)).name
+            for own, members in dkms_hooks.by_setting(root, group):
+                if own is not None and own.foreign and key is None:
+                    yield from _left(members, own.path, settings.registry)
+                    continue
+                words = dkms.signing_words(root, key, cert, kernel, os.environ)
+                if own is not None and own.key and own.certificate and key is None:
+                    words = own.key, own.certificate
+                options = SignOptions(hash=chosen or (own.hash if own else None) or usual, force=force)
+                yield from _resigned(members, words, options, settings.registry, dry_run)
 
     code = report(every(), quiet)
     if not dry_run and code == 0:
         complain("next: run update-initramfs -u (or dracut -f) if the initramfs contains one of them")
     return code
+
+
+def _left(group: list[Built], configuration: str, registry: Registry) -> Iterator[Done]:
+    """Modules that a hook of their own signs: with another key their signatures would be lost."""
+    text = f"left unchanged: {configuration} signs it (POST_BUILD); build it again, or give --key and --cert"
+    paths = [str(each.path) for each in group]
+    output = Output(in_place=True, dry=True)
+    yield from edit(paths, lambda module: Change(None, "unchanged", text), output, registry, jobs=1)
 
 
 def _resigned(

@@ -1,0 +1,135 @@
+"""What stands between DKMS and a module: its own POST_BUILD hook, and who may change what root runs."""
+
+from __future__ import annotations
+
+import grp
+import os
+import shlex
+import stat
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from elfsig.errors import UsageError
+from elfsig.host.dkms import CONFIG, HOOK, LINK, TREE, Built, assignments, settings
+
+OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
+RESERVED: Final = frozenset({"framework", "elfsig-sign", "modules_to_force_install"})
+"""Names in /etc/dkms that belong to DKMS or to elfsig, and can name no module."""
+
+
+class Own(NamedTuple):
+    """How one module is signed where that is its own setting.
+
+    ``key``, ``certificate`` and ``hash`` are those of elfsig's hook; all None for another hook, which
+    ``path`` is the configuration of.
+    """
+
+    path: str
+    key: str | None = None
+    certificate: str | None = None
+    hash: str | None = None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something else than elfsig signs the module."""
+        return self.key is None
+
+
+def own_setting(root: Path, module: str, version: str) -> Own | None:
+    """The module's own way to be signed; None where DKMS signs it with its general configuration."""
+    conf = root / CONFIG / f"{module}.conf"
+    if conf.is_symlink() and os.readlink(conf) == os.path.basename(LINK):
+        return _of_hook(root)
+    tree = settings(root).get("dkms_tree", TREE).lstrip("/")
+    source = f"usr/src/{module}-{version}/dkms.conf"
+    for path in (conf, root / tree / module / version / "source" / "dkms.conf", root / source):
+        if path.is_file():
+            text = path.read_text("utf-8", "surrogateescape")
+            if "sign" in dict(_hooks(text)).get("POST_BUILD", ""):
+                return Own(f"/{path.relative_to(root)}")
+    return None
+
+
+def by_setting(root: Path, found: Sequence[Built]) -> list[tuple[Own | None, list[Built]]]:
+    """The built modules by the way each is signed."""
+    grouped: dict[Own | None, list[Built]] = {}
+    for each in found:
+        grouped.setdefault(own_setting(root, each.module, each.version), []).append(each)
+    return list(grouped.items())
+
+
+def _hooks(text: str) -> Iterator[tuple[str, str]]:
+    """The POST_BUILD of a configuration, arguments included."""
+    yield from assignments(text)
+    for line in text.splitlines():
+        name, _, value = line.strip().partition("=")
+        if name == "POST_BUILD":
+            yield name, value
+
+
+def _of_hook(root: Path) -> Own | None:
+    """Key, certificate and hash in the hook that elfsig wrote."""
+    path = root / HOOK
+    if not path.is_file():
+        return None
+    text = path.read_text("utf-8", "surrogateescape").replace("\\\n", " ")
+    line = next((each for each in text.splitlines() if each.startswith("exec ")), "")
+    words = shlex.split(line)
+    values = dict(pairwise(words))
+    if "--key" not in values or "--cert" not in values:
+        return Own(f"/{HOOK}")
+    return Own(f"/{HOOK}", values["--key"], values["--cert"], dict(assignments(text)).get("hash") or None)
+
+
+# --------------------------------------------------------------------------- what root runs
+
+
+def refuse_reserved(modules: tuple[str, ...]) -> None:
+    """Raises UsageError for a name whose configuration would take the place of DKMS's own."""
+    for module in modules:
+        if module in RESERVED:
+            text = f"{module!r} is not a module: /{CONFIG}/{module}.conf belongs to DKMS or to elfsig"
+            raise UsageError(text, code="reserved-name")
+
+
+def changeable(path: Path) -> Path | None:
+    """The part of a path, links followed, that somebody other than root may change; None where there is none.
+
+    Directories with the sticky bit protect what is in them. A group that owns a part counts as root's where
+    it is root's or "staff", to whom Debian gives /usr/local.
+    """
+    real = Path(os.path.realpath(path))
+    trusted = {0, _overflow()}
+    for part in (real, *real.parents):
+        try:
+            about = part.lstat()
+        except OSError:
+            continue
+        if about.st_uid not in trusted or _writable(about):
+            return part
+    return None
+
+
+def _overflow() -> int:
+    """How files of the real root appear inside a user namespace."""
+    try:
+        return int(OVERFLOW.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _writable(about: os.stat_result) -> bool:
+    if stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX:
+        return False
+    if about.st_mode & stat.S_IWOTH:
+        return True
+    return bool(about.st_mode & stat.S_IWGRP) and not _is_root_s(about.st_gid)
+
+
+def _is_root_s(group: int) -> bool:
+    try:
+        return group == 0 or grp.getgrgid(group).gr_name == "staff"
+    except KeyError:
+        return False
