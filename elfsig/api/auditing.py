@@ -54,19 +54,33 @@ def audit(
     vouched, tried = each_of(trust), each_of(keys)
     if not vouched:
         raise UsageError("an audit needs to know whose signatures count", code="trust", hint="trust")
-    ignored = frozenset(ignore)
-    if unknown := ignored - RULES.keys():
-        raise UsageError(f"unknown rule {min(unknown)!r}: known are {', '.join(RULES)}", code="unknown-rule")
     gate = Gate(
         Question(keyring(vouched, tried)),
         frozenset(hash_of(name).name for name in hashes),
         frozenset(known.get(name).id for name in formats),
         tuple(kernel_question(kernel, vouched, tried) for kernel in kernels),
-        ignored,
+        _ignored(ignore),
     )
     wanted = None if expect is None else expected(os.fsdecode(expect))
+    found = walk(paths_of(paths), all_files, known)
+    results = _each(found, Examination(known, gate.question, limit=limit), gate, jobs)
+    if not results:
+        raise ReadError("nothing to look at", code="nothing-found")
+    more = [] if wanted is None else wanted.faults(results)
+    return outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
 
-    examiner = Examiner(Examination(known, gate.question, limit=limit))
+
+def _ignored(ignore: Iterable[str]) -> frozenset[str]:
+    """The rules that do not count. Raises UsageError for unknown ones."""
+    ignored = frozenset(ignore)
+    if unknown := ignored - RULES.keys():
+        raise UsageError(f"unknown rule {min(unknown)!r}: known are {', '.join(RULES)}", code="unknown-rule")
+    return ignored
+
+
+def _each(found: Iterable[Entry], what: Examination, gate: Gate, jobs: int) -> list[Audited]:
+    """The audit of every file; what goes wrong at one is the fault ``unreadable`` of that file."""
+    examiner = Examiner(what)
 
     def work(entry: Entry) -> Audited:
         return _audited(examiner(entry), gate)
@@ -77,13 +91,7 @@ def audit(
     def lost(entry: Entry, how: str) -> Audited:
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
 
-    results = list(
-        run(isolated(work, failed, known), walk(paths_of(paths), all_files, known), jobs, lost=lost)
-    )
-    if not results:
-        raise ReadError("nothing to look at", code="nothing-found")
-    more = [] if wanted is None else wanted.faults(results)
-    return outcome(results, [fault for fault in more if fault.rule not in ignored])
+    return list(run(isolated(work, failed, what.registry), found, jobs, lost=lost))
 
 
 def _audited(done: Examined, gate: Gate) -> Audited:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from elfsig.model import Remark
 from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import Module, open_module
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import Entry, top_folders, walk
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 
@@ -33,7 +33,9 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where results go: exactly one of a file (for one input), a directory (tree kept), in place.
+    """Where results go: exactly one of a file (for one input), a directory, in place.
+
+    Below the directory the layout of a tree is kept; of several trees, each has a folder of its own name.
 
     ``dry``: nothing is written; then none of the three is needed.
     """
@@ -56,16 +58,16 @@ class Output:
                 raise UsageError("one output file takes one module", code="output", hint="output-dir")
         elif self.directory is not None:
             _refuse_inside(self.directory, paths)
-        return self._tasks(entries)
+        return self._tasks(entries, top_folders(paths))
 
-    def _tasks(self, entries: Iterable[Entry]) -> Iterator[Task]:
+    def _tasks(self, entries: Iterable[Entry], tops: Mapping[str, str]) -> Iterator[Task]:
         taken: dict[str, str] = {}
         for entry in entries:
             if entry.error is not None:
                 fault = entry.error
                 yield Task(entry.path, None, Remark.of(fault), fault.exit_code)
                 continue
-            target = self._target(entry)
+            target = self._target(entry, tops)
             first = taken.setdefault(target, entry.path) if target is not None else entry.path
             if first != entry.path:
                 text = f"its result would take the place of that of {first}"
@@ -73,11 +75,13 @@ class Output:
             else:
                 yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
 
-    def _target(self, entry: Entry) -> str | None:
+    def _target(self, entry: Entry, tops: Mapping[str, str]) -> str | None:
         if self.directory is None:
             return self.file
-        below = os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
-        return os.path.join(self.directory, below)
+        if entry.root is None:
+            return os.path.join(self.directory, os.path.basename(entry.path))
+        below = os.path.relpath(entry.path, entry.root)
+        return os.path.join(self.directory, tops.get(entry.root, ""), below)
 
 
 def _refuse_inside(directory: str, paths: Sequence[str]) -> None:

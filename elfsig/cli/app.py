@@ -123,12 +123,14 @@ def forgiving(stream: TextIO) -> None:
 
 @click.group(
     cls=Program,
-    context_settings={"help_option_names": ["--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 valid or done, 1 not valid or refused, 2 usage, 3 the simulated kernel refuses, "
-    "4 no verdict, 5 unreadable or nothing to look at.",
+    "4 no verdict, 5 unreadable or no modules found.",
 )
-@click.option("--color", type=click.Choice(COLORS), default="auto", help="Colour on stdout and stderr.")
-@click.option("--no-plugins", is_flag=True, help="Use the built-in formats only.")
+@click.option(
+    "--color", type=click.Choice(COLORS), default="auto", help="Colour the output (default: on terminals)."
+)
+@click.option("--no-plugins", is_flag=True, help="Use only the built-in formats.")
 @click.version_option(__version__, prog_name="elfsig", message="%(prog)s %(version)s")
 @click.pass_context
 def elfsig(ctx: click.Context, color: str, no_plugins: bool) -> None:

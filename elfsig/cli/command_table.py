@@ -23,6 +23,7 @@ COMMANDS = {
     "sign-file": Row("sign_file_command", "Drop-in replacement for the kernel's scripts/sign-file."),
     "dkms": Row("dkms", "Have DKMS sign the modules it builds, and re-sign built ones."),
     "tour": Row("tour", "Demonstrate elfsig on sample modules that ship with it."),
+    "help": Row("help", "Show the help of a command."),
     "schema": Row("schema", "Print the JSON Schema of the machine-readable output."),
 }  # fmt: skip
 """In the order in which ``elfsig --help`` lists them."""

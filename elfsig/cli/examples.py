@@ -62,6 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "dkms": ("elfsig dkms setup --help", "elfsig dkms resign --help"),
     "formats": ("elfsig formats", "elfsig formats --json"),
     "kernels": ("elfsig kernels", "elfsig kernels rhel5"),
+    "help": ("elfsig help", "elfsig help keys generate"),
     "schema": ("elfsig schema > elfsig.schema.json",),
     "tour": ("elfsig tour",),
     "sign-file": ("elfsig sign-file sha256 signing_key.pem signing_key.x509 driver.ko",),

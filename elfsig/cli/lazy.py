@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,6 +11,9 @@ import click
 
 COMMANDS = "elfsig.cli.commands"
 """The package that the modules in the rows belong to."""
+
+
+HELP_OPTIONS = frozenset({"-h", "--help"})
 
 
 class Row(NamedTuple):
@@ -43,9 +46,15 @@ class TableGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command that click finds, with its examples if its help is requested."""
+        """The command that click finds, with its examples if its help is requested.
+
+        Raises UsageError for an unknown command, with the names that are similar.
+        """
+        word = args[0]
+        if word not in self.table and not word.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"no such command: {word}{similar(word, self.table)}")
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and name is not None and "--help" in rest:
+        if command is not None and name is not None and HELP_OPTIONS & set(rest):
             from elfsig.cli.examples import with_examples
 
             command.epilog = with_examples(" ".join((*self.path, name)), command.epilog)
@@ -54,3 +63,13 @@ class TableGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.help) for name, row in self.table.items()])
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the known ones that look like it, or all of them."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.lower(), known)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; choose from {', '.join(known)}"

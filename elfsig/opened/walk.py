@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from elfsig.elf.table import MAGIC
@@ -50,6 +50,25 @@ def walk(
             yield Entry(path, error=read_error(reason))
         else:
             yield from _walk_tree(path, marks) if is_directory else (Entry(path),)
+
+
+def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
+    """The folder for the results of each tree among ``paths``: none for a single one, else its own name.
+
+    Trees of the same name get a number: ``modules``, ``modules-2``.
+    """
+    trees = list(dict.fromkeys(path for path in paths if os.path.isdir(path)))
+    if len(trees) < 2:
+        return {}
+    tops: dict[str, str] = {}
+    for tree in trees:
+        name = top = os.path.basename(os.path.realpath(tree)) or "root"
+        number = 1
+        while top in tops.values():
+            number += 1
+            top = f"{name}-{number}"
+        tops[tree] = top
+    return tops
 
 
 def _walk_tree(root: str, marks: Marks) -> Iterator[Entry]:

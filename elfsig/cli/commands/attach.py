@@ -10,6 +10,7 @@ from elfsig.batch.edit import Output, edit
 from elfsig.cli.commands.sign_job import existing_of
 from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import format_type, limit_option, path_type
+from elfsig.cli.options.needs import AttachCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.errors import EditRefused, ParseError, UsageError
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from elfsig.verbs.edit.attach import Attached
 
 
-@click.command("attach")
+@click.command("attach", cls=AttachCommand)
 @click.argument("path", metavar="FILE", type=path_type)
 @click.option(
-    "--from", "source", required=True, metavar="SIGNED|PART", type=path_type,
+    "--from", "source", metavar="SIGNED|PART", type=path_type,
     help="Take the signature from this file: a signed module, or a detached signature.",
 )  # fmt: skip
 @click.option(

@@ -15,8 +15,10 @@ from elfsig.cli.options.common import (
     Machine,
     all_option,
     format_type,
+    hash_type,
     hash_wished,
     jobs_option,
+    kernel_type,
     limit_option,
     machine_options,
     path_type,
@@ -49,13 +51,14 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that say what is required of a module."""
     options = (
         click.option(
-            "--hash", "hashes", multiple=True, metavar="HASH", help="Require this hash; repeatable."
+            "--hash", "hashes", multiple=True, type=hash_type, metavar="HASH",
+            help="Require this hash; repeatable."
         ),
         click.option(
             "--format", "formats", multiple=True, type=format_type, help="Require this format; repeatable."
         ),
         click.option(
-            "--kernel", "kernels", multiple=True, metavar="KERNEL",
+            "--kernel", "kernels", multiple=True, type=kernel_type, metavar="KERNEL",
             help="Require that this kernel loads it: an id, a release, an image, or auto; repeatable.",
         ),
         click.option(

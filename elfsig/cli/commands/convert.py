@@ -23,6 +23,7 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.detached import outside_of
 from elfsig.cli.options.legacy import legacy_options
+from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
 from elfsig.cli.render.documents import write_files
@@ -41,11 +42,9 @@ if TYPE_CHECKING:
     from elfsig.verbs.edit.convert import Plan
 
 
-@click.command("convert")
+@click.command("convert", cls=ConvertCommand)
 @paths_argument()
-@click.option(
-    "--to", "ids", multiple=True, required=True, type=format_type, help="Convert to this format; repeatable."
-)
+@click.option("--to", "ids", multiple=True, type=format_type, help="Convert to this format; repeatable.")
 @key_options
 @click.option(
     "--trust", multiple=True, metavar="SRC", help="Convert signatures by the keys in SRC; repeatable."

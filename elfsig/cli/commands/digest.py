@@ -8,7 +8,14 @@ import sys
 import click
 
 from elfsig.cli import exit_codes
-from elfsig.cli.options.common import Machine, hash_wished, limit_option, machine_options, path_type
+from elfsig.cli.options.common import (
+    Machine,
+    hash_type,
+    hash_wished,
+    limit_option,
+    machine_options,
+    path_type,
+)
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings, complain, visible
@@ -26,7 +33,15 @@ HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 @click.command("digest")
 @click.argument("path", metavar="FILE", type=path_type)
 @click.option("--coverage", metavar="C", help="Print only this coverage (default: all that apply).")
-@click.option("--hash", "hash_name", default="sha256", metavar="H", show_default=True, help="Use this hash.")
+@click.option(
+    "--hash",
+    "hash_name",
+    default="sha256",
+    type=hash_type,
+    metavar="HASH",
+    show_default=True,
+    help="Use this hash.",
+)
 @click.option(
     "--layer",
     type=int,

@@ -14,7 +14,7 @@ import click
 import elfsig
 from elfsig.batch.edit import Output, edit
 from elfsig.batch.up_to_date import is_done, wish
-from elfsig.cli.options.common import hash_wished
+from elfsig.cli.options.common import hash_type, hash_wished
 from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
@@ -53,7 +53,11 @@ def command() -> None:
     "--module", "modules", multiple=True, metavar="NAME", help="Configure only this module; repeatable."
 )
 @click.option(
-    "--hash", "hash_name", metavar="HASH", help="With --module: use this hash instead of the kernel's."
+    "--hash",
+    "hash_name",
+    type=hash_type,
+    metavar="HASH",
+    help="With --module: use this hash instead of the kernel's.",
 )
 @click.option("--remove", is_flag=True, help="Remove the configuration again.")
 @click.option("--force", is_flag=True, help="Replace configuration that elfsig did not write.")
@@ -146,7 +150,9 @@ def _executable(name: str) -> str:
 )
 @click.option("--key", metavar="KEY", help="Use this key instead of the one DKMS is configured with.")
 @click.option("--cert", metavar="CERT", help="Use this certificate of the key.")
-@click.option("--hash", "hash_name", metavar="HASH", help="Use this hash instead of each kernel's own.")
+@click.option(
+    "--hash", "hash_name", type=hash_type, metavar="HASH", help="Use this hash instead of each kernel's own."
+)
 @click.option("--force", is_flag=True, help="Re-sign even modules that this key has already signed.")
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from elfsig.cli.options.common import Machine, json_option
+from elfsig.cli.options.common import Machine, json_option, kernel_type
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.kernel import BASES, looks_at
 from elfsig.cli.render.table import aligned
@@ -21,7 +21,7 @@ HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "R
 
 
 @click.command("kernels")
-@click.argument("kernel", required=False, metavar="[KERNEL]")
+@click.argument("kernel", required=False, type=kernel_type, metavar="[KERNEL]")
 @json_option
 @click.pass_obj
 def command(settings: Settings, kernel: str | None, machine: Machine) -> None:

@@ -11,6 +11,7 @@ from elfsig.batch.isolation import isolated
 from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
+from elfsig.cli.lazy import similar
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -22,8 +23,10 @@ from elfsig.cli.options.common import (
 from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import list_ as render_list
-from elfsig.cli.render.words import summary
+from elfsig.cli.render.words import SECTION_TYPES, summary
 from elfsig.cli.settings import Settings, complain, visible
+from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.oids import BY_OID
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.model import FileReport
 from elfsig.opened.module import open_module
@@ -95,11 +98,30 @@ def command(
 
 
 def _word(only: str | None, registry: Registry) -> str | None:
-    """The word of ``--only``, the alias of a format replaced by its id."""
+    """The word of ``--only``, the alias of a format replaced by its id. Raises UsageError for unknown words.
+
+    Names of sections that begin with a dot are not looked up.
+    """
     if only is None:
         return None
-    alias = {name: f.id for f in registry.formats for name in f.aliases}
-    return alias.get(only, only.lower())
+    word = only.lower()
+    found = {name.lower(): f.id for f in registry.formats for name in (f.id, *f.aliases)}.get(word, word)
+    if word.startswith(".") or found in (known := only_words(registry)):
+        return found
+    raise UsageError(f"--only {only}: unknown word{similar(word, known)}", code="unknown-word")
+
+
+def only_words(registry: Registry) -> list[str]:
+    """What ``--only`` can be: the words of a listing that are not names of the user's choice."""
+    signed_by = {each.algorithm for each in BY_OID.values() if each.algorithm is not None}
+    names = (*registry.envelopes, *registry.names.values(), *SECTION_TYPES.values())
+    return [
+        *("signed", "unsigned", "malformed", "unclaimed", "section", "note", "trailer", "detached"),
+        *(each.id for each in registry.formats),
+        *HASHES,
+        *sorted(signed_by),
+        *dict.fromkeys(name.lower() for name in names),
+    ]
 
 
 def _sections(found: Iterable[Entry], style: Style, settings: Settings, limit: int) -> int:

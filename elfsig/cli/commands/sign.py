@@ -13,6 +13,7 @@ from elfsig.batch.up_to_date import is_done, wish
 from elfsig.cli.commands.sign_elsewhere import run
 from elfsig.cli.commands.sign_job import Job, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
 from elfsig.cli.progress import watched
@@ -32,7 +33,9 @@ Work = Callable[[Module], Change]
 
 
 @click.command(
-    "sign", epilog="The passphrase of an encrypted key is read from KBUILD_SIGN_PIN, or from the terminal."
+    "sign",
+    cls=SignCommand,
+    epilog="The passphrase of an encrypted key is read from KBUILD_SIGN_PIN, or from the terminal.",
 )
 @paths_argument()
 @click.option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -19,27 +19,54 @@ if TYPE_CHECKING:
 Callback = Callable[..., Any]
 
 
-class FormatType(click.types.StringParamType):
-    """The id or alias of a format, in any case. Commands look it up in the registry; completion lists it."""
+class WordType(click.types.StringParamType):
+    """A word that shells complete. ``words`` are the known ones, with descriptions; commands check it."""
 
-    name = "ID"
+    def __init__(self, name: str, words: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self.name = name
+        self.words = words
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The formats whose id starts with ``incomplete``, with their titles."""
+        """The known words that start with ``incomplete``."""
         from click.shell_completion import CompletionItem
 
-        from elfsig.registry import load
-
-        return [
-            CompletionItem(each.id, help=each.title)
-            for each in load().formats
-            if each.id.startswith(incomplete)
-        ]
+        return [CompletionItem(w, help=text) for w, text in self.words() if w.startswith(incomplete.lower())]
 
 
-format_type: Final = FormatType()
+class FormatType(WordType):
+    """The id or alias of a format, in any case."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """``value`` in the case of the id, for the built-in formats."""
+        known = {word.lower(): word for word, _ in _formats(plugins=False)}
+        return known.get(value.lower(), value)
+
+
+def _formats(plugins: bool = True) -> Iterator[tuple[str, str]]:
+    from elfsig.registry import load
+
+    for each in load(plugins).formats:
+        yield from ((name, each.title) for name in (each.id, *each.aliases))
+
+
+def _hashes() -> Iterator[tuple[str, str]]:
+    from elfsig.crypto.hashes import HASHES
+
+    return ((each.name, each.weak or "") for each in HASHES.values())
+
+
+def _kernels() -> Iterator[tuple[str, str]]:
+    from elfsig.kernels.catalogue import PROFILES
+
+    yield "auto", "the kernel that the module was built for"
+    yield from ((each.id, each.title) for each in PROFILES.values())
+
+
+format_type: Final = FormatType("ID", _formats)
+hash_type: Final = WordType("HASH", _hashes)
+kernel_type: Final = WordType("KERNEL", _kernels)
 
 path_type: Final = click.Path(readable=False)
 """A path as it was typed. Commands report unreadable files one by one; click would end the whole run with a

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from elfsig.cli.options.common import path_type, with_options
-from elfsig.errors import UsageError
+from elfsig.cli.options.common import kernel_type, path_type, with_options
+from elfsig.errors import ReadError, UsageError
 
 
 class KernelWish(NamedTuple):
@@ -33,6 +33,7 @@ class KernelWish(NamedTuple):
 KERNEL_OPTIONS = (
     click.option(
         "--kernel",
+        type=kernel_type,
         metavar="KERNEL",
         help="Predict this kernel's response: an id, a release, an image, or auto.",
     ),
@@ -89,9 +90,8 @@ def question_of(
     keys: Sequence[str],
     argument: str | None = None,
 ) -> Any:
-    """The KernelQuestion of the command line. Raises UsageError, ReadError."""
+    """The KernelQuestion of the command line. Raises UsageError, KeySourceError, ReadError (of an image)."""
     from elfsig.kernels.profile import Mode
-    from elfsig.opened.evidence import read
     from elfsig.verbs.verify.kernel_question import kernel_question
 
     if wish.all_modes and (wish.enforce or wish.lockdown or wish.fips or wish.secure_boot or wish.cmdline):
@@ -105,11 +105,23 @@ def question_of(
             keys,
             mode=Mode(wish.enforce, wish.lockdown, wish.fips, wish.secure_boot),
             every_mode=wish.all_modes,
-            cmdline=None if wish.cmdline is None else read(wish.cmdline).content,
-            config=None if wish.config is None else read(wish.config).content,
+            cmdline=_content(wish.cmdline, "--cmdline"),
+            config=_content(wish.config, "--config"),
             modarg=argument,
         )
     except UsageError as reason:
         if reason.code == "no-config":
             raise UsageError(f"{wish.config}: {reason.text}", code=reason.code) from None
         raise
+
+
+def _content(path: str | None, option: str) -> bytes | None:
+    """The content of the file that an option names. Raises UsageError where it cannot be read."""
+    from elfsig.opened.evidence import read
+
+    if path is None:
+        return None
+    try:
+        return read(path).content
+    except ReadError as fault:
+        raise UsageError(f"{option} {path}: {fault}", code=fault.code) from None

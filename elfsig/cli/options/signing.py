@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from elfsig.cli.options.common import hash_wished, with_options
+from elfsig.cli.options.common import hash_type, hash_wished, kernel_type, with_options
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -26,11 +26,14 @@ Callback = Callable[..., Any]
 
 
 MAKING_OPTIONS = (
-    click.option("--hash", "hash_name", metavar="HASH", help="Sign with this hash, such as sha256."),
+    click.option(
+        "--hash", "hash_name", type=hash_type, metavar="HASH", help="Sign with this hash, such as sha256."
+    ),
     click.option("--coverage", metavar="ID", help="Sign these bytes, where the format leaves a choice."),
     click.option(
         "--for-kernel",
-        metavar="K",
+        type=kernel_type,
+        metavar="KERNEL",
         help="Choose hash and coverage for this kernel: id, release, image, or configuration.",
     ),
     click.option(

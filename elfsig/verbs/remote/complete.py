@@ -11,6 +11,7 @@ from elfsig.crypto.checks import MESSAGE_ALGORITHMS
 from elfsig.errors import EditRefused, ParseError, SigningError
 from elfsig.model import Existing, Format, Keyring, Remark, SignOptions, optional
 from elfsig.opened.module import Module
+from elfsig.opened.walk import top_folders
 from elfsig.registry import Registry
 from elfsig.signers import read_file
 from elfsig.signers.deferred import Replayer
@@ -63,14 +64,18 @@ def answer_file(module: Module, answers: Answers, *, existing: Existing = Existi
 
 
 def name_below(path: str, roots: Sequence[str]) -> str:
-    """A file's path below the directory that it was found in; its bare name where it was named itself."""
+    """A file's path below the directory that it was found in; its bare name where it was named itself.
+
+    With several directories, the path starts with the folder that results of the directory go to.
+    """
+    tops = top_folders(roots)
     for root in roots:
         if (
             path != root
             and os.path.isdir(root)
             and os.path.commonpath([root, path]) == os.path.normpath(root)
         ):
-            return os.path.relpath(path, root)
+            return os.path.join(tops.get(root, ""), os.path.relpath(path, root))
     return os.path.basename(path)
 
 

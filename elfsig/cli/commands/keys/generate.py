@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from elfsig.cli.options.common import hash_wished
+from elfsig.cli.options.common import hash_type, hash_wished, kernel_type
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
 from elfsig.kernels.suits import key_warning
@@ -54,7 +54,13 @@ USES = ("both", "own-modules", "other-modules")
     metavar="T",
     help="Choose rsa2048|3072|4096, p256|384|521, mldsa44|65|87, or dsa1024.",
 )
-@click.option("--hash", "hash_name", metavar="HASH", help="Choose the hash for signing (default: sha256).")
+@click.option(
+    "--hash",
+    "hash_name",
+    type=hash_type,
+    metavar="HASH",
+    help="Choose the hash for signing (default: sha256).",
+)
 @click.option("--name", "common_name", metavar="TEXT", help="Set the common name of the certificate.")
 @click.option(
     "--genkey",
@@ -86,7 +92,10 @@ USES = ("both", "own-modules", "other-modules")
 )
 @click.option("--passphrase", is_flag=True, help="Encrypt the private key.")
 @click.option(
-    "--for-kernel", metavar="K", help="Choose what suits this kernel: id, release, image, or configuration."
+    "--for-kernel",
+    type=kernel_type,
+    metavar="KERNEL",
+    help="Choose what suits this kernel: id, release, image, or configuration.",
 )
 @click.option("--like", type=click.Choice(LIKE), help="Use the file names and defaults of this tool.")
 @click.option(

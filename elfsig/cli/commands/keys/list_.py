@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from elfsig.cli.options.common import Machine, machine_options
+from elfsig.cli.options.common import Machine, kernel_type, machine_options
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.settings import Settings, visible
 from elfsig.kernels.errnos import number
@@ -24,7 +24,9 @@ MAX_SHOWN = 20
 
 @click.command("list")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@click.option("--for-kernel", metavar="K", help="Say which keys this kernel does not load.")
+@click.option(
+    "--for-kernel", type=kernel_type, metavar="KERNEL", help="Say which keys this kernel does not load."
+)
 @machine_options
 @click.pass_obj
 def command(settings: Settings, machine: Machine, sources: Sequence[str], for_kernel: str | None) -> None:

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from elfsig.cli.options.common import hash_type
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import write_atomic
@@ -24,7 +25,13 @@ from elfsig.verbs.keys.openpgp_ring import public_ring
     metavar="SECONDS",
     help="Set the creation time, in seconds since 1970; the key id depends on it (default: 0).",
 )
-@click.option("--hash", "hash_", metavar="HASH", help="Set the hash of the self-signature (default: sha256).")
+@click.option(
+    "--hash",
+    "hash_",
+    type=hash_type,
+    metavar="HASH",
+    help="Set the hash of the self-signature (default: sha256).",
+)
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(
     key: str, output: str, user_id: str | None, key_created: int | None, hash_: str | None, force: bool
