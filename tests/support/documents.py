@@ -9,8 +9,8 @@ holds the named ingredients of :mod:`tests.support.ingredients`. The fenced bloc
   end where the exit code is not 0.
 * ``python``: run as a program of its own.
 
-``python -m tests.support.documents`` writes what the commands print now into the console blocks, and draws the
-picture.
+``python -m tests.support.documents`` writes what the commands print now into the console blocks, and draws
+the picture.
 """
 
 from __future__ import annotations
