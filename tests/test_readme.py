@@ -68,3 +68,9 @@ def test_verdict_table_names_every_verdict() -> None:
 def test_links_into_the_checkout_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_the_readme_says_what_edits_and_what_could_not_be_tested() -> None:
+    for words in ("--engine lief", "## What we could not test", "16 digest bits", "ELFSIG_AUTHENTIC="):
+        assert words in README
+    assert (CHECKOUT / "tests" / "test_authentic.py").exists()
