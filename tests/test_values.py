@@ -376,6 +376,10 @@ FORMS: dict[str, Callable[[bytes], tuple[Identity, bytes]]] = {
             signer_info(RSA, m, signature_algorithm=craft.algorithm("1.2.840.113549.1.1.11", b"\x05\x00"))
         ),
     ),
+    "ML-DSA with attributes": lambda m: (
+        identity("mldsa65"),
+        craft.cms(signer_info(identity("mldsa65"), m, "sha512", attrs=craft.attributes(m, "sha512"))),
+    ),
     "another certificate that is damaged": lambda m: (
         RSA, craft.cms(signer_info(RSA, m), certificates=[tlv(0x30, b"\x02\x01\x00")])
     ),
@@ -398,6 +402,13 @@ def test_what_no_kernel_accepts_is_valid_named_and_fails_an_audit(name: str, tmp
     assert audited.code == 1
     assert "no-kernel-accepts-it" in {f["rule"] for f in json.loads(audited.out)["audit"]["faults"]}
     assert run("audit", path, "--trust", trust, "--ignore", "no-kernel-accepts-it").code == 0
+
+
+def test_content_of_its_own_inside_fails_an_audit_as_a_form(tmp_path: Path) -> None:
+    path, trust = tmp_path / "m.ko", certificate_file(tmp_path, RSA)
+    path.write_bytes(with_trailer(plain(), craft.cms(signer_info(RSA, plain()), content=plain())))
+    audited = json.loads(run("audit", path, "--trust", trust, "--json").out)["audit"]["faults"]
+    assert {each["rule"] for each in audited} == {"malformed", "no-kernel-accepts-it"}
 
 
 @pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "mldsa65"])

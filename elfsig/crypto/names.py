@@ -73,8 +73,8 @@ def common_name(name: bytes) -> str | None:
 @lru_cache(maxsize=64)
 def shown_name(name: bytes) -> str:
     """How the holder of a DER Name is called in every report: the common name, which is what modinfo prints
-    as signer; else the whole name, such as "O=Magrathea, OU=Planets"."""
-    return common_name(name) or name_text(name) or "without a name"
+    as signer; else the whole name, such as "O=Magrathea, OU=Planets"; empty for an empty name."""
+    return common_name(name) or name_text(name)
 
 
 def signer_name(subject: bytes) -> bytes | None:

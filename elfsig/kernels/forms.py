@@ -104,12 +104,21 @@ def _cms(form: Form, profile: Profile) -> Iterator[Refusal]:
         yield Refusal("certificate-damaged", "a damaged certificate inside (EBADMSG)")
     if signature.facts["content_embedded"]:
         yield Refusal("embedded-content", "content of its own inside (EBADMSG)")
-    if signature.facts["signed_attributes"] is not None and signature.algorithm not in ML_DSA:
-        yield Refusal("signed-attributes", "signed attributes (EKEYREJECTED)")
+    if signature.facts["signed_attributes"] is not None:
+        yield from _attributes(signature, crypto)
     if signature.algorithm == "rsa":
         yield from _rsa(form, profile)
     if form.key is not None and form.key.algorithm == "ecdsa" and form.key.curve not in crypto.curves:
         yield Refusal("curve", f"a key on the curve {form.key.curve}", by_key=True)
+
+
+def _attributes(signature: Signature, crypto: Crypto) -> Iterator[Refusal]:
+    """pkcs7_verify() refuses them in modules; a kernel may be built to accept them with ML-DSA."""
+    if signature.algorithm not in ML_DSA:
+        yield Refusal("signed-attributes", "signed attributes (EKEYREJECTED)")
+    elif not crypto.waives_attributes:
+        text = "signed attributes (EKEYREJECTED, unless built with PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA)"
+        yield Refusal("signed-attributes", text)
 
 
 def parsable(known: SignatureAlgorithm | None, crypto: Crypto) -> bool:

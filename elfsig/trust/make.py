@@ -143,6 +143,6 @@ def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
         key,
         ids=frozenset(ids),
         certificate=certificate,
-        label=shown_name(certificate.subject),
+        label=shown_name(certificate.subject) or key.label,
         remarks=tuple(remarks),
     )

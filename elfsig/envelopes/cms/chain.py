@@ -132,7 +132,7 @@ def _key(spki: bytes, certificate: Certificate) -> Key:
         keyring="user",
         vouched=False,
         fingerprint=fingerprint(public),
-        label=shown_name(certificate.subject),
+        label=shown_name(certificate.subject) or "a certificate without a name",
         certificate=certificate,
         why=Why.EMBEDDED,
     )

@@ -243,7 +243,7 @@ def _signature(data: SignedData, number: int, shared: tuple[Remark, ...], fault:
     known = BY_OID.get(signer.algorithm.oid)
     hash_, hash_text = hash_name(signer.digest.oid)
     algorithm = known.algorithm if known else None
-    name = shown_name(signer.issuer) if signer.issuer else None
+    name = shown_name(signer.issuer) or None if signer.issuer else None
     odd = odd_name((name or "").encode("utf-8", "surrogatepass"))
     return Signature(
         envelope="cms",

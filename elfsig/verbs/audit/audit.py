@@ -23,6 +23,7 @@ COPIED = {
     "small-key": "small-key",
     "no-kernel-accepts-it": "no-kernel-accepts-it",
     "no-kernel-reads-it": "no-kernel-accepts-it",
+    "embedded-content": "no-kernel-accepts-it",
 }
 """Rules that are remarks on a signature already, by the code of the remark."""
 
