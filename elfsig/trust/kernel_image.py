@@ -84,7 +84,8 @@ def read_container(data: bytes, origin: Origin) -> Material | None:
     OpenPGP ring.
     """
     found = _read(data, replace(origin, container="kernel image"), False)
-    proven = any(key.keyring == BUILTIN or key.revoked for key in found.keys) or found.merkle_roots
+    places = (key.provenance for key in found.keys)
+    proven = found.merkle_roots or any(place and place.list for place in places)
     return found if proven else None
 
 

@@ -22,7 +22,7 @@ from elfsig.trust.make import key_from_public
 from elfsig.trust.pem import TEXT_LIMIT, plain_text
 
 _LINE = re.compile(rb"[^\r\n]+")
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:)*[0-9A-Fa-f]{2}:?")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:?)+")
 _HASHES = {"[SHA-256]": "sha256", "[SHA-384]": "sha384", "[SHA-512]": "sha512", "[SHA-1]": "sha1"}
 _CURVES: dict[str, ec.EllipticCurve] = {
     "prime256v1": ec.SECP256R1(),
