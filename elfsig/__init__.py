@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from elfsig.verbs.edit.convert import Conversion
     from elfsig.verbs.edit.sign import SignResult
     from elfsig.verbs.edit.strip import Removed, StripResult
-    from elfsig.verbs.inspect.compare import Comparison
+    from elfsig.verbs.inspect.comparison import Comparison
     from elfsig.verbs.inspect.cover import Cover
     from elfsig.verbs.inspect.digest import CoverageDigest
     from elfsig.verbs.verify.kernel import KernelAnswer
@@ -208,7 +208,7 @@ _HOMES = {
     "elfsig.verbs.edit.strip": (
         "Removed", "StripResult",
     ),
-    "elfsig.verbs.inspect.compare": (
+    "elfsig.verbs.inspect.comparison": (
         "Comparison",
     ),
     "elfsig.verbs.inspect.cover": (

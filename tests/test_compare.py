@@ -20,7 +20,8 @@ from elfsig.elf.diff import Difference, Weight, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHF_ALLOC, SHT_RELA, ElfTable
 from elfsig.verbs.edit.strip import strip
-from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
+from elfsig.verbs.inspect.compare import compare
+from elfsig.verbs.inspect.comparison import Comparison, Conclusion
 from tests.support.debian import debian_modules, rebuilt_modules
 from tests.support.elf import index_of, patched, repatched, toy, with_shared_names
 from tests.support.notes import Note

@@ -102,3 +102,36 @@ def test_the_diagram_in_contributing_shows_these_floors() -> None:
     shown = [re.split(r"\s{2,}", line)[0].split(", ") for line in diagram.splitlines()]
     wanted = [[room.removeprefix("elfsig.") for room in floor] for floor in reversed(FLOORS)]
     assert [sorted(names) for names in shown] == [sorted(names) for names in wanted]
+
+
+def _circles() -> list[list[str]]:
+    """Modules that import each other, directly or through others, inside functions or not (Tarjan 1972)."""
+    edges = {name: {each for each in _imports(path) if each in MODULES} for name, path in MODULES.items()}
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = lowest[module] = len(number)
+        stack.append(module)
+        for other in sorted(edges[module]):
+            if other not in number:
+                visit(other)
+                lowest[module] = min(lowest[module], lowest[other])
+            elif other in stack:
+                lowest[module] = min(lowest[module], number[other])
+        if lowest[module] == number[module]:
+            at = stack.index(module)
+            if len(stack) - at > 1 or module in edges[module]:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for module in sorted(MODULES):
+        if module not in number:
+            visit(module)
+    return found
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert not _circles()

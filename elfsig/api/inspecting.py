@@ -10,8 +10,8 @@ from elfsig.errors import SigningError, UsageError
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import ModuleSource, open_module
 from elfsig.registry import Registry
-from elfsig.verbs.inspect.compare import Comparison
 from elfsig.verbs.inspect.compare import compare as _compare
+from elfsig.verbs.inspect.comparison import Comparison
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.digest import CoverageDigest, streams
 from elfsig.verbs.verify.examine import Question

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elfsig.carriers.trailer import byte_count
-from elfsig.carriers.unmarked import cms_type
+from elfsig.carriers.trailer import byte_count, cms_type
 from elfsig.elf.image import Image
 from elfsig.model import Carrier, Mark, Place, Remark, optional
 

@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from elfsig.kernels.profile import PERMISSIVE, CaRule, Mode, Profile, SecureBoot, Trust
+from elfsig.kernels.key_rules import CaRule, Trust
+from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, SecureBoot
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
 

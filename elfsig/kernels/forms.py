@@ -14,7 +14,8 @@ from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
 from elfsig.kernels.catalogue import MAINLINE, PROFILES
-from elfsig.kernels.profile import Crypto, Profile
+from elfsig.kernels.key_rules import Crypto
+from elfsig.kernels.profile import Profile
 from elfsig.model import Key, Signature
 
 CODE = "no-kernel-accepts-it"

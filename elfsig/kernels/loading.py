@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from elfsig.kernels.profile import Crypto, Profile
+from elfsig.kernels.key_rules import Crypto, FixedKeyRules, KeyRules
 from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
 from elfsig.model import Key
 from elfsig.trust.entries import RevokedHash
@@ -46,26 +46,26 @@ GOOD = Loading(True, True, None, "ok", "this kernel loads the key and can use it
 Blacklist = Collection[RevokedHash]
 
 
-def judge(key: Key, profile: Profile, *, fips: bool = False, blacklist: Blacklist = ()) -> Loading:
-    """What the kernel of ``profile`` makes of ``key``, in FIPS mode or not; see :func:`judge_certificate`."""
+def judge(key: Key, rules: KeyRules, *, fips: bool = False, blacklist: Blacklist = ()) -> Loading:
+    """What the kernel of ``rules`` makes of ``key``, in FIPS mode or not; see :func:`judge_certificate`."""
     if key.subkey:
         return _refused("ENOPKG", "subkey", "it is a subkey, and this kernel loads primary keys only")
     if key.certificate is None:
-        return next(_bare(key, profile, fips), GOOD)
-    dates = _outside_validity(key, profile)
-    return judge_certificate(key.certificate.der, profile, fips=fips, dates=dates, blacklist=blacklist)
+        return next(_bare(key, rules, fips), GOOD)
+    dates = _outside_validity(key, rules)
+    return judge_certificate(key.certificate.der, rules, fips=fips, dates=dates, blacklist=blacklist)
 
 
 def judge_certificate(
     certificate: bytes,
-    profile: Profile,
+    rules: KeyRules,
     *,
     fips: bool = False,
     dates: Loading | None = None,
     starting: bool = True,
     blacklist: Blacklist = (),
 ) -> Loading:
-    """What the kernel of ``profile`` makes of a DER certificate; ``dates``: what it says of its validity.
+    """What the kernel of ``rules`` makes of a DER certificate; ``dates``: what it says of its validity.
 
     ``starting``: it reads the certificate when it starts, before any module is loaded. Certificates inside
     a signature are read later, when algorithms that are modules can be there. ``blacklist``: the hashes on
@@ -73,13 +73,13 @@ def judge_certificate(
     """
     found = facts(certificate)
     if not starting:
-        profile = replace(profile, crypto=replace(profile.crypto, late=frozenset()))
+        rules = FixedKeyRules(rules.walk, replace(rules.crypto, late=frozenset()), rules.trust)
     judged = (
-        *_parser(found, profile),
+        *_parser(found, rules),
         *([dates] if dates is not None else []),
-        *_own_signature(found, profile, fips),
-        *_blacklisted(found, profile, blacklist),
-        *_unusable(found, profile, fips),
+        *_own_signature(found, rules, fips),
+        *_blacklisted(found, rules, blacklist),
+        *_unusable(found, rules, fips),
     )
     return next(iter(judged), GOOD)
 
@@ -95,11 +95,11 @@ def _useless(code: str, text: str) -> Loading:
 # --------------------------------------------------------------------------- parsing
 
 
-def _parser(found: Facts, profile: Profile) -> Iterator[Loading]:
+def _parser(found: Facts, rules: KeyRules) -> Iterator[Loading]:
     """What x509_cert_parse() refuses. The rules on form are those of the parser since 4.4."""
-    crypto = profile.crypto
+    crypto = rules.crypto
     row = found.signed_with
-    fault = found.fault if profile.walk == "cms" else None
+    fault = found.fault if rules.walk == "cms" else None
     if fault is not None and fault.code == "not-certificate":
         yield _refused(*fault)
     if row is None or row.algorithm is None:
@@ -117,9 +117,9 @@ def _parser(found: Facts, profile: Profile) -> Iterator[Loading]:
         yield _refused("ENOPKG", "curve", f"its curve {found.curve} is unknown to this kernel")
 
 
-def _outside_validity(key: Key, profile: Profile) -> Loading | None:
+def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
     """Kernels before 3.13 do not load a certificate outside of its validity."""
-    if not profile.trust.dates or key.certificate is None:
+    if not rules.trust.dates or key.certificate is None:
         return None
     now = datetime.now(UTC).timestamp()
     if now < key.certificate.not_before:
@@ -132,9 +132,9 @@ def _outside_validity(key: Key, profile: Profile) -> Loading | None:
 # --------------------------------------------------------------------------- the signature on itself
 
 
-def _own_signature(found: Facts, profile: Profile, fips: bool) -> Iterator[Loading]:
+def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """x509_check_for_self_signed(); a digest that the kernel cannot compute yet leaves it unchecked."""
-    crypto, row = profile.crypto, found.signed_with
+    crypto, row = rules.crypto, found.signed_with
     if row is None or not found.checks_itself or row.hash in crypto.absent | crypto.late:
         return
     if found.authority == "contradictory":
@@ -157,13 +157,13 @@ def _own_signature(found: Facts, profile: Profile, fips: bool) -> Iterator[Loadi
         yield _refused("EKEYREJECTED", "self-signature", "its signature by itself is wrong")
 
 
-def _blacklisted(found: Facts, profile: Profile, blacklist: Blacklist) -> Iterator[Loading]:
+def _blacklisted(found: Facts, rules: KeyRules, blacklist: Blacklist) -> Iterator[Loading]:
     """is_hash_blacklisted(): the hash of the signed part, in the digest of the certificate's own signature;
     always in SHA-256 since 7.0."""
-    if not blacklist or profile.trust.blacklist is None:
+    if not blacklist or rules.trust.blacklist is None:
         return
     own = found.signed_with.hash if found.signed_with else None
-    name = "sha256" if profile.trust.blacklist == "sha256" else own
+    name = "sha256" if rules.trust.blacklist == "sha256" else own
     if name is not None and RevokedHash("tbs", name, hashlib.new(name, found.tbs).digest()) in blacklist:
         text = f"its certificate is on the kernel's blacklist (by its {name})"
         yield _refused("EKEYREJECTED", "blacklisted", text)
@@ -190,39 +190,39 @@ def _size(bits: int, exponent: int, algorithm: str | None, crypto: Crypto, fips:
     return None
 
 
-def _unusable(found: Facts, profile: Profile, fips: bool) -> Iterator[Loading]:
+def _unusable(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """What a key that was loaded fails with when it is to verify."""
-    if found.algorithm in profile.crypto.absent:
+    if found.algorithm in rules.crypto.absent:
         yield _useless("absent", f"this kernel was built without {found.algorithm}")
-    if (why := _size(found.bits, found.exponent, found.algorithm, profile.crypto, fips)) is not None:
+    if (why := _size(found.bits, found.exponent, found.algorithm, rules.crypto, fips)) is not None:
         yield _useless("size", why)
 
 
-def _bare(key: Key, profile: Profile, fips: bool) -> Iterator[Loading]:
+def _bare(key: Key, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """A key that was given without its certificate: only its algorithm and size can be judged."""
-    crypto = profile.crypto
+    crypto = rules.crypto
     if key.algorithm not in crypto.algorithms:
         yield _refused("ENOPKG", "algorithm", f"its algorithm {key.algorithm} is unknown to this kernel")
     if key.algorithm == "ecdsa" and crypto.curves and key.curve not in crypto.curves:
         yield _refused("ENOPKG", "curve", f"its curve {key.curve} is unknown to this kernel")
-    if (why := size_fault(key, profile, fips=fips)) is not None:
+    if (why := size_fault(key, rules, fips=fips)) is not None:
         yield _useless("size", why)
 
 
-def size_fault(key: Key, profile: Profile, *, fips: bool = False) -> str | None:
+def size_fault(key: Key, rules: KeyRules, *, fips: bool = False) -> str | None:
     """Why a kernel's RSA code does not take a key of this size, None where it does."""
-    return _size(key.bits, 0, key.algorithm, profile.crypto, fips)
+    return _size(key.bits, 0, key.algorithm, rules.crypto, fips)
 
 
 # --------------------------------------------------------------------------- the machine keyring
 
 
-def machine_refuses(certificate: bytes, profile: Profile) -> str | None:
+def machine_refuses(certificate: bytes, rules: KeyRules) -> str | None:
     """Why the machine keyring does not take a machine owner key, None where it does.
 
     restrict_link_by_ca() (crypto/asymmetric_keys/restrict.c): such a key goes to the platform keyring.
     """
-    rule, found = profile.trust.ca, facts(certificate)
+    rule, found = rules.trust.ca, facts(certificate)
     if rule == "none":
         return None
     if not found.is_ca or not found.usage & KEY_CERT_SIGN:

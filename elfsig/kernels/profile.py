@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from elfsig.kernels.key_rules import Crypto, Trust
+from elfsig.kernels.loading import Loading, judge, judge_certificate
 from elfsig.model import Basis, Key, Place
 from elfsig.model.brief import brief
 from elfsig.trust.entries import RevokedHash
-
-if TYPE_CHECKING:
-    from elfsig.kernels.loading import Loading
 
 UNSIGNED = "unsigned"
 """The inner error of kernels that have no errno for "there is no signature"."""
@@ -97,57 +96,6 @@ class Look:
     coverage: str = "whole-file"
 
 
-@dataclass(frozen=True, slots=True)
-class Crypto:
-    """What a kernel can compute. ``hashes`` and ``algorithms`` are those that its signature parser knows.
-
-    ``absent``: of those, what this build left out. ``late``: hashes and algorithms built as modules, not
-    yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
-    ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
-    of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
-    without DigestInfo, so that RSA with them never verifies.
-    """
-
-    hashes: frozenset[str]
-    algorithms: frozenset[str]
-    curves: frozenset[str] = frozenset()
-    absent: frozenset[str] = frozenset()
-    late: frozenset[str] = frozenset()
-    waives_attributes: bool = False
-    sizes: frozenset[int] | None = None
-    fips_bits: int = 0
-    fips_exponent: bool = False
-    unhashed: frozenset[str] = frozenset()
-
-
-Revocation = Literal["never", "platform", "always"]
-Blacklist = Literal["own", "sha256"]
-Machine = Literal["any", "trusted"]
-CaRule = Literal["none", "ca", "ca-only"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Which keys count. ``rings`` are asked in order, the next one after ENOKEY; each is a set of keyrings.
-
-    ``revoked_keys``: when the list of revoked keys is asked: never, before the platform keyring, or always.
-    ``revoked_files``: the SHA-256 of the whole file is looked up too. ``blacklist``: certificates are
-    looked up by the hash of their signed part, in the digest of their own signature ("own") or in SHA-256.
-    ``dates``: certificates outside of their validity are not loaded. ``machine``: machine owner keys go to
-    the machine keyring always ("any"), or only where MokListTrustedRT is set ("trusted"). ``ca``: which of
-    them the machine keyring takes: any, CA certificates (INTEGRITY_CA_MACHINE_KEYRING), or CA certificates
-    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX).
-    """
-
-    rings: tuple[frozenset[str], ...]
-    revoked_keys: Revocation = "never"
-    revoked_files: bool = False
-    dates: bool = False
-    blacklist: Blacklist | None = None
-    machine: Machine = "trusted"
-    ca: CaRule = "none"
-
-
 class SecureBoot(NamedTuple):
     """What a kernel does when it was started by UEFI Secure Boot.
 
@@ -225,8 +173,6 @@ class Profile:
 
         ``blacklist``: the hashes on the kernel's own list, see :mod:`elfsig.trust.blacklist`.
         """
-        from elfsig.kernels.loading import judge, judge_certificate
-
         if isinstance(certificate, bytes):
             return judge_certificate(certificate, self, fips=fips, blacklist=blacklist)
         return judge(certificate, self, fips=fips, blacklist=blacklist)

@@ -169,8 +169,6 @@ class Key:
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the key as plain JSON values: an entry of ``elfsig keys list --json``."""
-        from elfsig.model.json_form import key_object
-
         return key_object(self)
 
 
@@ -241,3 +239,103 @@ class Keyring(Protocol):
         the content of a file, which lists name by its hash.
         """
         ...
+
+
+# --------------------------------------------------------------------------- as JSON
+
+
+def short_key_object(key: Key | None) -> dict[str, Any] | None:
+    """A key: where it comes from, and its fingerprints as elfsig, openssl and mokutil print them."""
+    from elfsig.model.json_values import readable
+
+    if key is None:
+        return None
+    found = certificate_fingerprints(key.certificate) if key.certificate else {}
+    return {
+        "name": readable(key.label),
+        "fingerprint": key.fingerprint,
+        "certificate_sha256": found.get("sha256"),
+        "certificate_sha1": found.get("sha1"),
+        "algorithm": key.algorithm,
+        "bits": key.bits,
+        "curve": key.curve,
+        "source": readable(key.source),
+        "role": key.role,
+    }
+
+
+def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
+    """SHA-256 and SHA-1 of a certificate, as ``openssl x509 -fingerprint`` and ``mokutil`` have them, in hex
+    without colons."""
+    from hashlib import sha1, sha256
+
+    return {
+        "sha256": sha256(certificate.der).hexdigest(),
+        "sha1": sha1(certificate.der, usedforsecurity=False).hexdigest(),
+    }
+
+
+def key_object(key: Key) -> dict[str, Any]:
+    """Everything about one key as JSON values; what only a certificate has is null without one."""
+    from elfsig.model.json_values import remark_object, time_text
+
+    certificate = key.certificate
+    return {
+        "source": key.source,
+        "role": key.role,
+        "trusted": key.trusted,
+        "keyring": key.keyring,
+        "vouched": key.vouched,
+        "why": str(key.why),
+        "revoked": key.revoked,
+        "revoked_by": key.revoked_by,
+        "provenance": key.provenance and _provenance_object(key.provenance),
+        "usable": key.public is not None,
+        "label": key.label,
+        "algorithm": key.algorithm,
+        "bits": key.bits or None,
+        "curve": key.curve,
+        "fingerprint": key.fingerprint,
+        "certificate": certificate
+        and {
+            "subject": certificate.subject_text,
+            "issuer": certificate.issuer_text,
+            "serial": f"{certificate.serial:x}",
+            "skid": certificate.skid.hex() if certificate.skid is not None else None,
+            "not_before": time_text(certificate.not_before),
+            "not_after": time_text(certificate.not_after),
+            "size": len(certificate.der),
+            **certificate_fingerprints(certificate),
+        },
+        "openpgp_fingerprint": key.openpgp_fingerprint.hex() if key.openpgp_fingerprint else None,
+        "created": None if key.created is None else time_text(key.created),
+        "ids": {name: sorted(each.hex() for kind, each in key.ids if kind == name) for name in SHORT_IDS},
+        "remarks": [remark_object(each) for each in key.remarks],
+    }
+
+
+def _provenance_object(provenance: Provenance) -> dict[str, Any]:
+    from elfsig.model.json_values import readable
+
+    return {
+        "file": readable(provenance.file),
+        "offset": provenance.offset,
+        "list": provenance.list,
+        "container": provenance.container,
+    }
+
+
+def loss_object(loss: Loss) -> dict[str, Any]:
+    """Something in a key source that could not be read."""
+    from elfsig.model.json_values import readable
+
+    return {
+        "file": readable(loss.file),
+        "what": loss.what,
+        "reason": loss.reason,
+        "offset": loss.offset,
+    }
+
+
+SHORT_IDS = ("openpgp", "digsig1", "digsig2")
+"""Key ids that follow from the key itself; the others are in the certificate."""

@@ -9,8 +9,8 @@ from elfsig.elf.words import ElfSummary
 from elfsig.errors import VerificationError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
-from elfsig.model.key import Key
-from elfsig.model.place import Place
+from elfsig.model.key import Key, short_key_object
+from elfsig.model.place import Params, Place
 from elfsig.model.signature import Cause, Signature
 from elfsig.model.verdict import Remark, Verdict
 
@@ -52,8 +52,6 @@ class SignatureReport:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of ``signatures`` as plain JSON values, as ``elfsig verify --json`` writes it."""
-        from elfsig.model.json_form import signature_object
-
         return signature_object(self)
 
 
@@ -133,6 +131,104 @@ class FileReport:
 
         ``schema_version`` in it is that of the schema that ``elfsig schema`` prints.
         """
-        from elfsig.model.json_form import file_object
-
         return file_object(self)
+
+
+# --------------------------------------------------------------------------- as JSON
+
+
+def file_object(report: FileReport) -> dict[str, Any]:
+    """One file's object: an entry of ``files``, and a line of ``--jsonl``."""
+    from elfsig.model.json_values import SCHEMA_VERSION, path_members, plain, remark_object
+
+    elf = report.elf
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **path_members(report.path),
+        "size": report.size,
+        "sha256": report.sha256,
+        "compression": report.compression,
+        "content_sha256": report.content_sha256,
+        "elf": elf and {"class": elf.bits, "data": elf.data, "machine": elf.machine, "type": elf.type},
+        "signatures": [signature_object(each) for each in report.signatures],
+        "verdict": None if report.verdict is None else report.verdict.value,
+        "warnings": [remark_object(each) for each in report.warnings],
+        "error": remark_object(report.error) if report.error else None,
+        "kernel": plain(report.kernel),
+    }
+
+
+def signature_object(sig: SignatureReport) -> dict[str, Any]:
+    """One entry of ``signatures``."""
+    from elfsig.model.json_values import plain, remark_object
+
+    return {
+        "format": sig.format,
+        "layer": sig.layer,
+        "blob": sig.blob,
+        "effective": sig.effective,
+        "carrier": carrier_object(sig.place),
+        "coverage": sig.coverage,
+        **_signature_keys(sig.claims, sig.key),
+        "verdict": sig.verdict.value,
+        "reason": sig.reason,
+        "cause": sig.cause and {"code": sig.cause.code, **plain(sig.cause.facts)},
+        "key": short_key_object(sig.key),
+        "anchor": short_key_object(sig.anchor),
+        "chain": [short_key_object(each) for each in sig.chain],
+        "warnings": [remark_object(each) for each in sig.warnings],
+    }
+
+
+def carrier_object(place: Place) -> dict[str, Any]:
+    """Where a signature is: ``offset`` and ``size`` span the wrapper too."""
+    return {
+        "kind": place.kind,
+        "section": place.section,
+        "index": place.index,
+        "where": place.where,
+        "offset": place.start,
+        "size": place.end - place.start,
+        "params": params_object(place.params),
+    }
+
+
+def params_object(params: Params) -> dict[str, Any] | None:
+    """What the wrapper says beside the signature's bytes; which keys there are depends on the carrier."""
+    from elfsig.model.json_values import plain
+
+    if params is None:
+        return None
+    return {name: plain(value) for name, value in params._asdict().items()}
+
+
+def _signature_keys(signature: Signature | None, key: Key | None) -> dict[str, Any]:
+    """What the signature says of itself; its size and curve are those of the key, where that is known."""
+    from elfsig.model.json_values import plain, time_text
+
+    if signature is None:
+        names = (
+            "envelope",
+            "hash",
+            "algorithm",
+            "key_bits",
+            "curve",
+            "signer",
+            "key_id",
+            "serial",
+            "created",
+        )
+        return dict.fromkeys(names) | {"facts": {}}
+    created = signature.created
+    return {
+        "envelope": signature.envelope,
+        "hash": signature.hash,
+        "algorithm": signature.algorithm,
+        "key_bits": (key and key.bits) or signature.key_bits,
+        "curve": (key and key.curve) or signature.curve,
+        "signer": signature.signer,
+        "key_id": plain(signature.key_id),
+        "serial": plain(signature.serial),
+        "created": None if created is None else time_text(created),
+        "facts": plain(signature.facts),
+    }

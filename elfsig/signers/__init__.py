@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from elfsig.errors import KeyFileError, SigningError, UsageError
+from elfsig.errors import SigningError, UsageError
 from elfsig.model import PacketSigner, Signer
+from elfsig.signers.key_file import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -21,23 +22,6 @@ SignerCertificate: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | mem
 
 GIVEN = "<certificate>"
 """The name of a certificate that was given as bytes or as an object."""
-
-MAX_KEY_FILE = 1 << 20
-"""Bytes; no private key or certificate is larger."""
-
-
-def read_file(path: str) -> bytes:
-    """The content of a key or certificate file. Raises KeyFileError that names it."""
-    if "\0" in path:
-        raise KeyFileError(f"{path!r}: no such file: the name contains a NUL")
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_KEY_FILE + 1)
-    except OSError as reason:
-        raise KeyFileError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
-    if len(data) > MAX_KEY_FILE:
-        raise KeyFileError(f"{path}: too large for a key or certificate")
-    return data
 
 
 def open_signer(

@@ -148,7 +148,7 @@ def _last_try(token: Token) -> list[Remark]:
 
 
 def _from_file(path: str) -> tuple[str, list[Remark]]:
-    from elfsig.signers import read_file
+    from elfsig.signers.key_file import read_file
 
     if path.startswith("|"):
         raise SigningError("pin-source: programs are not run for a PIN; give a file", code="pin-source")

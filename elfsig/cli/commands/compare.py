@@ -24,8 +24,8 @@ from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import open_module
 from elfsig.opened.walk import walk
 from elfsig.registry import Registry
-from elfsig.verbs.inspect.compare import Comparison, Conclusion, compare
-from elfsig.verbs.inspect.compare_json import bare_object, comparison_object
+from elfsig.verbs.inspect.compare import compare
+from elfsig.verbs.inspect.comparison import Comparison, Conclusion, bare_object, comparison_object
 from elfsig.verbs.inspect.digest import coverages
 
 PACKED = tuple(suffix.removeprefix(".ko") for suffix in MODULE_SUFFIXES if suffix != ".ko")

@@ -13,8 +13,9 @@ from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
 from elfsig.opened.atomic import write_atomic
-from elfsig.signers import open_signer, passphrase, read_file
+from elfsig.signers import open_signer, passphrase
 from elfsig.signers.command import CommandSigner
+from elfsig.signers.key_file import read_file
 from elfsig.signers.outside import read_public
 from elfsig.verbs.keys import ephemeral
 from elfsig.verbs.keys.target import names_certificate, target

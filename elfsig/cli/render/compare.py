@@ -9,7 +9,7 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import visible
 from elfsig.elf.diff import Difference, Weight
-from elfsig.verbs.inspect.compare import ComparedFile, Comparison, Profile
+from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, CoverageComparison
 
 MOST = 20
 """Lines printed for one kind of difference; JSON has all of them."""
@@ -52,7 +52,7 @@ def _by(signature: Any) -> str:
     return f' by "{visible(signature.signer)}"' if signature is not None and signature.signer else ""
 
 
-def _profile(each: Profile) -> tuple[str, ...]:
+def _profile(each: CoverageComparison) -> tuple[str, ...]:
     sizes = tuple(f"{'-' if size is None else size:>10}" for size in each.sizes)
     if each.same is None:
         return (each.coverage, *sizes, f"unknown: {visible(each.fault or '')}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from elfsig.crypto import der
 from elfsig.crypto.names import shown_name
@@ -15,7 +15,7 @@ from elfsig.crypto.oids import BY_OID, hash_name
 from elfsig.crypto.remarks import odd_name
 from elfsig.envelopes.cms import facts as cms_facts
 from elfsig.envelopes.cms import plain as cms_plain
-from elfsig.envelopes.cms.types import SignedData, SignerInfo
+from elfsig.envelopes.cms.types import Claim, SignedData, SignerInfo
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
@@ -48,15 +48,6 @@ MAX_SIGNERS = 64
 
 _NONZERO = (("algo", 0), ("hash", 1), ("signer_len", 3), ("key_id_len", 4))
 """Fields of the info block that must be zero beside a CMS, and their offsets in it; the padding follows."""
-
-
-class Claim(NamedTuple):
-    """What verification needs of a SignerInfo beside its value: the ``detail`` of a CMS signature."""
-
-    signed_der: bytes | None
-    message_digest: bytes | None
-    params: bytes | None
-    certificates: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

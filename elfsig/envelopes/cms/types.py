@@ -73,3 +73,12 @@ def magnitude(serial: int) -> bytes:
     """A serial number without its sign byte, big-endian, at least one byte: what modinfo and kernels show."""
     size = max(1, (abs(serial).bit_length() + 7) // 8)
     return abs(serial).to_bytes(size, "big")
+
+
+class Claim(NamedTuple):
+    """What verification needs of a SignerInfo beside its value: the ``detail`` of a CMS signature."""
+
+    signed_der: bytes | None
+    message_digest: bytes | None
+    params: bytes | None
+    certificates: tuple[bytes, ...]

@@ -6,8 +6,8 @@ from elfsig.crypto.checks import Unsupported
 from elfsig.crypto.diagnosis import Signed, signed_message
 from elfsig.crypto.hashes import shown_hash
 from elfsig.crypto.judge import judge
-from elfsig.envelopes.cms.envelope import Claim
 from elfsig.envelopes.cms.statement import Statement, stream_digest
+from elfsig.envelopes.cms.types import Claim
 from elfsig.model import Cause, Keyring, Message, Outcome, Signature, Verdict
 
 

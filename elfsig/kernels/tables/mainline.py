@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elfsig.kernels.profile import Crypto, Look, Profile, Releases, Replies, Reply, SecureBoot, Trust, Version
+from elfsig.kernels.key_rules import Crypto, Trust
+from elfsig.kernels.profile import Look, Profile, Releases, Replies, Reply, SecureBoot, Version
 from elfsig.model import Basis
 
 TAINTING = "{name}: module verification failed: signature and/or required key missing - tainting kernel"

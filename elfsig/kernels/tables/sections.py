@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elfsig.kernels.profile import (
-    NO_RELEASE,
-    Crypto,
-    Look,
-    Packets,
-    Profile,
-    Releases,
-    Replies,
-    Reply,
-    Trust,
-)
+from elfsig.kernels.key_rules import Crypto, Trust
+from elfsig.kernels.profile import NO_RELEASE, Look, Packets, Profile, Releases, Replies, Reply
 from elfsig.model import Basis
 
 REJECTED = "An attempt to load unsigned module was rejected"

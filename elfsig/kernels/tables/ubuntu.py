@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elfsig.kernels.profile import Profile, Releases, SecureBoot, Trust, Version
+from elfsig.kernels.key_rules import Trust
+from elfsig.kernels.profile import Profile, Releases, SecureBoot, Version
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     MACHINE,

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elfsig.kernels.profile import NO_RELEASE, Look, Profile, Releases, Replies, Reply, SecureBoot, Trust
+from elfsig.kernels.key_rules import Trust
+from elfsig.kernels.profile import NO_RELEASE, Look, Profile, Releases, Replies, Reply, SecureBoot
 from elfsig.kernels.tables.family import Family
 from elfsig.kernels.tables.mainline import (
     BUILTIN,

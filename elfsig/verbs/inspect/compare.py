@@ -4,119 +4,19 @@ differs between them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
 from hashlib import sha256
 from itertools import zip_longest
-from typing import Any, NoReturn
 
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
-from elfsig.model import Coverage, Message, Remark, SignatureReport
-from elfsig.model.brief import brief
+from elfsig.model import Coverage, Message, Remark
 from elfsig.opened.module import Module
+from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion, CoverageComparison
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine
-
-
-class Conclusion(StrEnum):
-    """What two files are to each other; the first that applies."""
-
-    IDENTICAL = "identical"
-    """Every byte of the files is the same."""
-    REPACKED = "repacked"
-    """They decompress to the same bytes."""
-    RESIGNED = "resigned"
-    """The same content; only signatures differ."""
-    STRIPPED = "stripped"
-    """What is loaded is the same; one of them lacks what is not loaded, such as debug data."""
-    RELINKED = "relinked"
-    """What is loaded is the same; it stands in other places, or under other numbers."""
-    UNLOADED = "unloaded"
-    """What is loaded is the same; something else differs."""
-    RELOCATIONS = "relocations"
-    """The same text and data, but other relocations: the code does something else when it is loaded."""
-    SAME_TEXTDATA = "same-textdata"
-    """The same text and data; something else that is loaded differs."""
-    DIFFERENT = "different"
-    """The code or data differs."""
-
-
-SAME = frozenset({Conclusion.IDENTICAL, Conclusion.REPACKED, Conclusion.RESIGNED})
-"""The same module, whoever signed it."""
-
-
-@dataclass(frozen=True)
-class ComparedFile:
-    """One of the two files. ``image`` is its content without signatures."""
-
-    module: Module
-    signatures: tuple[SignatureReport, ...]
-    image: Image
-    remarks: tuple[Remark, ...]
-
-    def __repr__(self) -> str:
-        return brief(self)
-
-    @property
-    def bare(self) -> bytes:
-        """The content without signatures, decompressed."""
-        return self.image.bytes()
-
-    @cached_property
-    def bare_sha256(self) -> str:
-        """SHA-256 of the unsigned content, in hex."""
-        return sha256(self.bare).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One coverage over both. ``same`` is None where it cannot be computed for one of them: ``fault``.
-
-    ``sections`` are those whose share of the message differs, ``sizes`` the messages' lengths; ``offset`` is
-    the first differing byte of a coverage that takes the file as it stands.
-    """
-
-    coverage: str
-    same: bool | None
-    sizes: tuple[int | None, int | None]
-    sections: tuple[str, ...] = ()
-    offset: int | None = None
-    fault: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything about two files. ``totals`` counts the differences of each kind, those left out too."""
-
-    a: ComparedFile
-    b: ComparedFile
-    conclusion: Conclusion
-    sentence: str
-    profiles: tuple[Profile, ...]
-    differences: tuple[Difference, ...]
-    totals: Mapping[str, int]
-
-    def __repr__(self) -> str:
-        return brief(self)
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a comparison has no truth value: look at its attribute is_same")
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry of ``comparisons``, as ``elfsig compare --json`` writes it."""
-        from elfsig.verbs.inspect.compare_json import comparison_object
-
-        return comparison_object(self, None)
-
-    @property
-    def is_same(self) -> bool:
-        """The same module, whoever signed it and however it is compressed."""
-        return self.conclusion in SAME
 
 
 def compare(a: Module, b: Module) -> Comparison:
@@ -158,9 +58,9 @@ def _is_elf(one: ComparedFile, other: ComparedFile) -> bool:
 # --------------------------------------------------------------------------- profiles
 
 
-def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> Profile:
+def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> CoverageComparison:
     if a.bare == b.bare and coverage.id == "whole-file":
-        return Profile(coverage.id, True, (len(a.bare), len(b.bare)))
+        return CoverageComparison(coverage.id, True, (len(a.bare), len(b.bare)))
     images = a.image, b.image
     messages: list[Message | None] = []
     faults = []
@@ -173,12 +73,12 @@ def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> Profile:
     one, other = messages
     sizes = (one.size if one else None, other.size if other else None)
     if one is None or other is None:
-        return Profile(coverage.id, None, sizes, fault="; ".join(faults))
+        return CoverageComparison(coverage.id, None, sizes, fault="; ".join(faults))
     if _equal(one, other):
-        return Profile(coverage.id, True, sizes)
+        return CoverageComparison(coverage.id, True, sizes)
     sections = _differing(_by_section(one, images[0]), _by_section(other, images[1]))
     offset = first_difference(a.bare, b.bare) if coverage.id == "whole-file" else None
-    return Profile(coverage.id, False, sizes, sections, offset)
+    return CoverageComparison(coverage.id, False, sizes, sections, offset)
 
 
 def _equal(one: Message, other: Message) -> bool:
@@ -242,7 +142,7 @@ def _differences(
 def _conclusion(
     a: ComparedFile,
     b: ComparedFile,
-    profiles: Sequence[Profile],
+    profiles: Sequence[CoverageComparison],
     differences: Sequence[Difference],
     fault: str | None,
 ) -> Conclusion:

@@ -13,8 +13,8 @@ from elfsig.model import Existing, Format, Keyring, Remark, SignOptions, optiona
 from elfsig.opened.module import Module
 from elfsig.opened.walk import top_folders
 from elfsig.registry import Registry
-from elfsig.signers import read_file
 from elfsig.signers.deferred import Replayer
+from elfsig.signers.key_file import read_file
 from elfsig.signers.outside import PublicHalf
 from elfsig.verbs.edit.attach import attach, candidates
 from elfsig.verbs.edit.change import Change, tail_of

@@ -1,0 +1,84 @@
+"""What a kernel can compute and whom it trusts: all that decides whether it loads a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Crypto:
+    """What a kernel can compute. ``hashes`` and ``algorithms`` are those that its signature parser knows.
+
+    ``absent``: of those, what this build left out. ``late``: hashes and algorithms built as modules, not
+    yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
+    ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
+    of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
+    without DigestInfo, so that RSA with them never verifies.
+    """
+
+    hashes: frozenset[str]
+    algorithms: frozenset[str]
+    curves: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    waives_attributes: bool = False
+    sizes: frozenset[int] | None = None
+    fips_bits: int = 0
+    fips_exponent: bool = False
+    unhashed: frozenset[str] = frozenset()
+
+
+Revocation = Literal["never", "platform", "always"]
+Blacklist = Literal["own", "sha256"]
+Machine = Literal["any", "trusted"]
+CaRule = Literal["none", "ca", "ca-only"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which keys count. ``rings`` are asked in order, the next one after ENOKEY; each is a set of keyrings.
+
+    ``revoked_keys``: when the list of revoked keys is asked: never, before the platform keyring, or always.
+    ``revoked_files``: the SHA-256 of the whole file is looked up too. ``blacklist``: certificates are
+    looked up by the hash of their signed part, in the digest of their own signature ("own") or in SHA-256.
+    ``dates``: certificates outside of their validity are not loaded. ``machine``: machine owner keys go to
+    the machine keyring always ("any"), or only where MokListTrustedRT is set ("trusted"). ``ca``: which of
+    them the machine keyring takes: any, CA certificates (INTEGRITY_CA_MACHINE_KEYRING), or CA certificates
+    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX).
+    """
+
+    rings: tuple[frozenset[str], ...]
+    revoked_keys: Revocation = "never"
+    revoked_files: bool = False
+    dates: bool = False
+    blacklist: Blacklist | None = None
+    machine: Machine = "trusted"
+    ca: CaRule = "none"
+
+
+class KeyRules(Protocol):
+    """What a kernel that judges keys goes by; a :class:`elfsig.kernels.profile.Profile` has it all."""
+
+    @property
+    def walk(self) -> str:
+        """The id of its signature check: ``cms`` for Linux 4.3 to today."""
+        ...
+
+    @property
+    def crypto(self) -> Crypto:
+        """What it can compute."""
+        ...
+
+    @property
+    def trust(self) -> Trust:
+        """Which keys count."""
+        ...
+
+
+class FixedKeyRules(NamedTuple):
+    """Rules that are those of no whole profile."""
+
+    walk: str
+    crypto: Crypto
+    trust: Trust

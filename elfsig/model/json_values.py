@@ -1,0 +1,86 @@
+"""Plain JSON values: bytes are lower-case hex, times ISO 8601 UTC, sizes and offsets integers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from elfsig._version import __version__
+from elfsig.model.verdict import Remark
+
+SCHEMA_VERSION = 1
+
+Json = dict[str, Any]
+
+
+def dumps(value: object) -> str:
+    """One line of ASCII JSON with sorted keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
+
+
+def time_text(seconds: int | float) -> str:
+    """ISO 8601 UTC from seconds since 1970; times beyond the calendar stay a number."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"@{seconds}"
+
+
+def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
+    """Who wrote a document, when, and what was asked; all null with ``reproducible``."""
+    if reproducible:
+        return {"tool": "elfsig", "version": None, "time": None, "argv": None}
+    now = time_text(datetime.now(UTC).timestamp())
+    return {
+        "tool": "elfsig",
+        "version": __version__,
+        "time": now,
+        "argv": [_without_pin(readable(a)) for a in argv],
+    }
+
+
+def _without_pin(word: str) -> str:
+    """A PIN in a token's URI is in no record."""
+    return re.sub(r"(pin-value=)[^&]*", r"\1...", word) if "pkcs11:" in word.lower() else word
+
+
+def readable(text: str) -> str:
+    """``text`` with bytes that are not UTF-8 as ``\\xNN``; all else as it is."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def plain(value: Any) -> Any:
+    """Any value of a report as JSON knows it: bytes as hex, tuples as lists, the rest by its own text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, Remark):
+        return remark_object(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(each) for each in value), key=dumps)
+    return str(value)
+
+
+def path_members(path: str) -> Json:
+    """The member ``path``, and ``path_hex`` where the name is not UTF-8."""
+    name = os.fsencode(path)
+    text = name.decode("utf-8", "backslashreplace")
+    return {"path": text, **({"path_hex": name.hex()} if text.encode() != name else {})}
+
+
+def remark_object(remark: Remark) -> Json:
+    """An entry of ``warnings``, and an ``error``."""
+    return {"code": remark.code, "text": remark.text, "offset": remark.offset}

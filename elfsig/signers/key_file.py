@@ -1,0 +1,22 @@
+"""Files of keys and certificates."""
+
+from __future__ import annotations
+
+from elfsig.errors import KeyFileError
+
+MAX_KEY_FILE = 1 << 20
+"""Bytes; no private key or certificate is larger."""
+
+
+def read_file(path: str) -> bytes:
+    """The content of a key or certificate file. Raises KeyFileError that names it."""
+    if "\0" in path:
+        raise KeyFileError(f"{path!r}: no such file: the name contains a NUL")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_KEY_FILE + 1)
+    except OSError as reason:
+        raise KeyFileError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+    if len(data) > MAX_KEY_FILE:
+        raise KeyFileError(f"{path}: too large for a key or certificate")
+    return data
