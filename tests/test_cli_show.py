@@ -87,7 +87,7 @@ def test_nul_separated_pairs_are_those_of_modinfo(put: Maker) -> None:
     path = put("el7.x509")
     theirs = [pair for pair in modinfo(path, "-0").split("\0") if pair.split("=")[0] in FIELDS]
     mine = run("show", "-0", path).out.split("\0")
-    assert mine[0] == f"filename={path}" and mine[1:6] == theirs
+    assert mine[0] == f"filename={path}" and mine[4:9] == theirs
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_layout_of_labels_and_hex() -> None:
 def test_what_cannot_be_parsed_has_the_fields_of_kmod_35(put: Maker) -> None:
     """Older releases of modinfo print nothing of a PKCS#7 that they cannot parse."""
     told = run("show", put("cms-garbage")).out.splitlines()
-    assert told[1:5] == [
+    assert told[4:8] == [
         "sig_id:         PKCS#7",
         "signer:         ",
         "sig_key:        ",

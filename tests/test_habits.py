@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ import pytest
 import corpus
 from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.commands.keys.group import COMMANDS as KEYS
+from tests.support.cli import elfsig, environment
 from tests.support.run import run
 
 CERT = corpus.FOLDER / "keys" / "signer.cert.pem"
@@ -111,10 +114,10 @@ def test_words_that_shells_complete(command: str, option: str, start: str, found
 
 
 def test_every_command_can_be_loaded() -> None:
-    from elfsig.cli.app import elfsig
+    from elfsig.cli.app import elfsig as program
 
-    context = click.Context(elfsig)
-    assert all(elfsig.get_command(context, name) is not None for name in COMMANDS)
+    context = click.Context(program)
+    assert all(program.get_command(context, name) is not None for name in COMMANDS)
 
 
 # --------------------------------------------------------------------------- trees side by side
@@ -132,3 +135,39 @@ def test_results_of_several_trees_keep_the_top_folder_of_each(tmp_path: Path) ->
     alone = tmp_path / "alone"
     assert run("strip", trees[0], "--output-dir", alone).code == 0
     assert (alone / "m.ko").exists()
+
+
+# --------------------------------------------------------------------------- standard input
+
+
+@pytest.mark.parametrize("command", ["list", "show", "verify", "digest", "coverage", "explain", "compare"])
+def test_a_dash_is_standard_input(command: str, signed: Path) -> None:
+    more = ["-"] if command != "compare" else ["-", str(signed)]
+    piped = subprocess.run(
+        [sys.executable, "-m", "elfsig", command, *more],
+        input=signed.read_bytes(),
+        capture_output=True,
+        env=environment(),
+    )
+    direct = elfsig(command, *(str(signed) if word == "-" else word for word in more))
+    name = "-" if command in ("digest", "coverage") else "<stdin>"
+    assert piped.returncode == direct.code, piped.stderr
+    assert piped.stdout.decode() == direct.out.replace(str(signed), name, 1)
+
+
+def test_standard_input_among_files(signed: Path) -> None:
+    piped = subprocess.run(
+        [sys.executable, "-m", "elfsig", "list", "-", str(signed)],
+        input=corpus.content("amd64-6.1.ko"),
+        capture_output=True,
+        env=environment(),
+    )
+    first, second = piped.stdout.decode().splitlines()
+    assert first == "<stdin>: unsigned" and second.startswith(f"{signed}: [ -] ~Module sig~")
+
+
+def test_show_says_first_which_module_it_is(signed: Path) -> None:
+    first = run("show", signed).out.splitlines()[:4]
+    assert [line.split(":")[0] for line in first] == ["filename", "name", "vermagic", "depends"]
+    assert run("show", "-F", "name", signed).out == "sample\n"
+    assert run("show", "-F", "vermagic", signed).out.startswith("6.1.0-sample SMP")

@@ -80,16 +80,16 @@ class Examiner:
         if entry.error is not None:
             return Examined(failed(entry.path, entry.error))
         try:
-            found = self._examined(entry.path)
+            found = self._examined(entry)
             return found if entry.root is None else _with_name(found)
         except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
             return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
 
-    def _examined(self, path: str) -> Examined:
+    def _examined(self, entry: Entry) -> Examined:
         what, like = self.what, self._like
-        if like is not None and (report := like.glance(path)) is not None:
+        if entry.data is None and like is not None and (report := like.glance(entry.path)) is not None:
             return Examined(report)
-        module = open_module(path, what.registry, limit=what.limit)
+        module = open_module(entry.source, what.registry, limit=what.limit)
         if like is not None and (report := like.report(module)) is not None:
             return Examined(report, module)
         report = examine(module, what.question, what.outside)

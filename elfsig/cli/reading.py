@@ -1,4 +1,4 @@
-"""What reading commands do with many files: walk, work on each in parallel, write in order, count, exit.
+"""What reading commands share: finding the files, writing results in order, counting, exit codes.
 
 The work on one file runs in a worker and gives back text that is ready to be written, so that nothing
 large travels between processes.
@@ -10,7 +10,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import IO, NamedTuple
 
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
@@ -18,14 +19,17 @@ from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
 from elfsig.model import FileReport
+from elfsig.opened.evidence import LIMIT, read_stream
 from elfsig.opened.walk import Entry, walk
 from elfsig.registry import Registry
 
+STDIN, STDIN_NAME = "-", "<stdin>"
+
 
 class Result(NamedTuple):
-    """What is left of one file: its text or JSON object, the word it counts under, and its exit code.
+    """The result for one file: its text or JSON object, the word it is counted under, and its exit code.
 
-    ``complaint`` is the line for stderr where the file could not be read.
+    ``complaint`` is the message for stderr if the file could not be read.
     """
 
     path: str
@@ -36,7 +40,7 @@ class Result(NamedTuple):
 
 
 def finish(report: FileReport, text: str, word: str, code: int) -> Result:
-    """The result for a report; what could not be read is complained about."""
+    """The result for a report; a file that could not be read gets a message for stderr."""
     complaint = "; ".join(remark_words([report.error])) if report.error is not None else None
     return Result(report.path, text, word, code, complaint)
 
@@ -44,9 +48,9 @@ def finish(report: FileReport, text: str, word: str, code: int) -> Result:
 def collect(
     results: Iterable[Result], settings: Settings, machine: Machine, member: str = "files"
 ) -> tuple[Counter[str], int]:
-    """Write every result as it comes; give back how many files got which word, and the exit code.
+    """Write every result as it comes. Returns the number of files by word, and the exit code.
 
-    ``member`` is what the results are called in a document.
+    ``member`` is the name of their array in a JSON document.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
@@ -72,6 +76,21 @@ def collect(
 def entries(
     paths: Sequence[str], all_files: bool = False, registry: Registry | None = None
 ) -> tuple[Iterator[Entry], bool]:
-    """The files that are meant, and whether they are one plain file (then output needs no paths)."""
+    """The files to look at, and whether it is one file that was named itself (then lines need no path).
+
+    ``-`` is standard input.
+    """
     single = len(paths) == 1 and not os.path.isdir(paths[0])
-    return walk(paths, all_files, registry), single
+    if STDIN not in paths:
+        return walk(paths, all_files, registry), single
+    found = (_stdin() if path == STDIN else walk([path], all_files, registry) for path in paths)
+    return chain.from_iterable(found), single
+
+
+def _stdin() -> Iterator[Entry]:
+    yield Entry(STDIN_NAME, data=read_stream(sys.stdin.buffer, LIMIT))
+
+
+def source_of(path: str) -> str | IO[bytes]:
+    """What to open for a path of the command line: ``-`` is standard input."""
+    return sys.stdin.buffer if path == STDIN else path

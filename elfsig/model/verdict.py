@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     UNTRUSTED = "untrusted"
     """Matches a key that was merely to be tried; who holds it is not established."""
     UNKNOWN_KEY = "unknown-key"
-    """Well-formed; none of the keys given is the one."""
+    """Well-formed; not made by any of the given keys."""
     INVALID = "invalid"
     """A given key has this key id, or opens the padding, and yet it does not match."""
     UNSUPPORTED = "unsupported"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import IO, NamedTuple
 
 from elfsig.elf.table import MAGIC
@@ -17,15 +18,32 @@ Marks = Sequence[bytes] | None
 """Texts that make a file worth a look, whatever it is called; None: modules only, by their names."""
 
 
+class _Named(BytesIO):
+    """Bytes with a name."""
+
+    name = ""
+
+
 class Entry(NamedTuple):
     """One file to look at, or why there is none.
 
     ``root`` is the directory from the command line that led here, None for a file named there itself.
+    ``data`` are the bytes to look at where they are not in a file of this name, such as standard input.
     """
 
     path: str
     root: str | None = None
     error: ReadError | None = None
+    data: bytes | None = None
+
+    @property
+    def source(self) -> str | IO[bytes]:
+        """What to open: the path, or a stream of the bytes that has the path as its name."""
+        if self.data is None:
+            return self.path
+        stream = _Named(self.data)
+        stream.name = self.path
+        return stream
 
 
 def walk(

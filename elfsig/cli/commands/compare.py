@@ -14,7 +14,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import Result, collect
+from elfsig.cli.reading import Result, collect, source_of
 from elfsig.cli.render import compare as render_compare
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
@@ -142,7 +142,7 @@ def _worker(asked: Asked) -> Callable[[Pair], Result]:
 
 
 def _both(pair: Pair, a: str, b: str, asked: Asked) -> Result:
-    one, other = (open_module(path, asked.registry, limit=asked.limit) for path in (a, b))
+    one, other = (open_module(source_of(path), asked.registry, limit=asked.limit) for path in (a, b))
     found = compare(one, other)
     word = found.conclusion.value
     return Result(pair.path or a, _text(pair, found, asked), word, _code(found, asked.coverage))

@@ -15,6 +15,7 @@ from elfsig.cli.options.common import Machine, limit_option, machine_options, pa
 from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
+from elfsig.cli.reading import source_of
 from elfsig.cli.render.coverage import map_object, text
 from elfsig.cli.render.coverage_page import page
 from elfsig.cli.render.coverage_svg import document
@@ -104,7 +105,7 @@ def command(
     wish = _wish(prove_wish, seed)
     question = Question(keyring(trust, keys))
     outside = outside_of(detached, modarg, single=True)
-    module = open_module(path, variants(settings.registry), limit=limit)
+    module = open_module(source_of(path), variants(settings.registry), limit=limit)
     found = covers(module, question, coverage, outside)
     proofs = [_proof(module, each, question, outside, wish) for each in found]
     written = _write_pictures(html, svg, module, found, proofs)

@@ -16,6 +16,7 @@ from elfsig.cli.options.common import (
     machine_options,
     path_type,
 )
+from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings, complain, visible
@@ -72,7 +73,7 @@ def command(
     hash_ = _hash(hash_name)
     if coverage is None and (output is not None or layer is not None):
         raise UsageError("-o and --layer need --coverage: each coverage has its own byte stream")
-    module = open_module(path, settings.registry, limit=limit)
+    module = open_module(source_of(path), settings.registry, limit=limit)
     found = streams(module, coverage)
     if coverage is not None:
         found = [chosen(found, layer)]

@@ -73,7 +73,7 @@ def command(
     jobs: int,
     limit: int,
 ) -> int:
-    """List the signatures of files, one per line; directories are searched for modules.
+    """List the signatures of files, one per line; directories are searched for modules, - is standard input.
 
     Nothing is verified: see elfsig verify. WORD is one of signed, unsigned, malformed, the id of a format, a
     hash, an algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
@@ -137,7 +137,7 @@ def _sections(found: Iterable[Entry], style: Style, settings: Settings, limit: i
     def work(entry: Entry) -> Result:
         if entry.error is not None:
             raise entry.error
-        module = open_module(entry.path, settings.registry, limit=limit)
+        module = open_module(entry.source, settings.registry, limit=limit)
         image, covered = module.image, reaches(module)
         if style.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)

@@ -85,7 +85,7 @@ def command(
     def finish_one(done: Examined) -> Result:
         nonlocal first
         report = done.report
-        text = dumps(file_object(report)) if machine.wanted else _text(report, wish, settings.registry)
+        text = dumps(file_object(report)) if machine.wanted else _text(done, wish, settings.registry)
         lead, first = ("" if first or not text else between), first and not text
         return finish(report, lead + text, "", _code(report))
 
@@ -107,7 +107,8 @@ def _check(machine: Machine, wish: Look, folder: str | None) -> None:
         raise UsageError(text)
 
 
-def _text(report: FileReport, wish: Look, registry: Registry) -> str:
+def _text(done: Examined, wish: Look, registry: Registry) -> str:
+    report, names = done.report, registry.modinfo_names
     if report.error is not None:
         return ""
     if wish.asn1 or wish.packets or wish.dump:
@@ -115,8 +116,8 @@ def _text(report: FileReport, wish: Look, registry: Registry) -> str:
 
         return dumped(report, registry, asn1=wish.asn1, packets=wish.packets, own=wish.dump)
     if wish.field is None and not wish.nul:
-        return render_show.text(report, registry.modinfo_names)
-    return render_show.picked(report, registry.modinfo_names, wish.field, wish.nul)
+        return render_show.text(report, names, done.module)
+    return render_show.picked(report, names, wish.field, wish.nul, done.module)
 
 
 def _code(report: FileReport) -> int:

@@ -1,4 +1,4 @@
-"""``elfsig verify``: what every signature is worth, given keys."""
+"""``elfsig verify``: verify signatures against the given keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @paths_argument()
 @trust_options
 @click.option(
-    "--require", type=format_type, metavar="FORMAT", help="Only a valid signature of this format will do."
+    "--require", type=format_type, metavar="FORMAT", help="Require a valid signature of this format."
 )
 @outside_options
 @legacy_options
@@ -66,24 +66,24 @@ def command(
     jobs: int,
     limit: int,
 ) -> int:
-    """Verify the signatures of files; directories are walked for modules.
+    """Verify the signatures of files; directories are searched for modules, - is standard input.
 
-    SRC: a certificate or public key, a key ring, a kernel image, an EFI signature list, a directory of
-    these; the kind is detected. A key of --trust is vouched for by you; one of --keys is merely tried.
+    SRC is a certificate or public key, a key ring, a kernel image, an EFI signature list, or a directory of
+    these; the kind is detected. Keys of --trust are trusted; keys of --keys are only tried.
 
     \b
-    valid            matches a key that you vouch for
+    valid            matches a trusted key
     untrusted        matches a key of --keys only
-    unknown-key      none of the keys given is the one
-    invalid          a given key should match and does not
-    unsupported      algorithm or form cannot be checked
-    not-a-signature  proves nothing even when intact
+    unknown-key      not made by any of the given keys
+    invalid          names a given key, but does not match it
+    unsupported      the algorithm or form cannot be checked
+    not-a-signature  proves nothing even if intact
     malformed        remains of a signature, or a damaged file
     unsigned         no trace of a signature
-    unchecked        no key source was given
+    unchecked        no keys were given
 
-    With --kernel the exit code answers for that kernel alone: 0 it loads, 3 it is refused. Keys given
-    without a keyring (builtin:, secondary:, machine:, platform:, revoked:) count as compiled in.
+    With --kernel the exit code is about that kernel only: 0 it loads the module, 3 it refuses it. Keys
+    without a keyring prefix (builtin:, secondary:, machine:, platform:, revoked:) count as compiled in.
     """
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
@@ -106,7 +106,7 @@ def command(
 def _kernel(
     wish: KernelWish, trust: tuple[str, ...], keys: tuple[str, ...], modarg: str | None
 ) -> KernelQuestion | None:
-    """What is asked of a kernel, None where nothing is. Raises UsageError, ReadError, KeySourceError."""
+    """The question to a kernel, None without --kernel. Raises UsageError, ReadError, KeySourceError."""
     if wish.only_modes:
         raise UsageError(
             "--enforce, --lockdown, --fips, --secure-boot, --all-modes, --cmdline and --config need --kernel"
@@ -118,7 +118,7 @@ def _kernel(
 
 
 def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
-    """The ring of the sources given, None where none was. Raises KeySourceError."""
+    """The key ring of the given sources, None without any. Raises KeySourceError."""
     trust, keys = tuple(trust), tuple(keys)
     if not trust and not keys:
         return None
@@ -128,7 +128,7 @@ def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
 
 
 class Style(NamedTuple):
-    """How results are told, and which format is demanded."""
+    """How to print results, and which format is required."""
 
     machine: Machine
     require: str | None
@@ -136,7 +136,7 @@ class Style(NamedTuple):
 
 
 def _finisher(style: Style) -> Callable[[Examined], Result]:
-    """What is left of a file's report: its text, its word, and its exit code."""
+    """A function that turns the report on a file into its text, its word, and its exit code."""
 
     def finish_one(found: Examined) -> Result:
         report = found.report
@@ -147,7 +147,7 @@ def _finisher(style: Style) -> Callable[[Examined], Result]:
 
 
 def _judge(style: Style) -> Callable[[Examined], Result]:
-    """As :func:`_finisher`, with the answer of a kernel, which alone decides the exit code."""
+    """Like :func:`_finisher`, with a kernel's response, which alone determines the exit code."""
     from elfsig.cli.render.kernel import brief
 
     def finish_one(found: Examined) -> Result:

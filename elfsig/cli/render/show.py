@@ -8,22 +8,36 @@ from typing import Any
 from elfsig.cli.render.modinfo import Field, fields, hex_lines, labelled
 from elfsig.cli.render.words import remark_words, type_word
 from elfsig.cli.settings import visible
+from elfsig.elf import modinfo
 from elfsig.model import FileReport, Place, SectionInfo, SignatureReport
 from elfsig.model.json_form import params_object, time_text
+from elfsig.opened.module import Module
 
 
-def blocks(report: FileReport, names: Mapping[str, str]) -> Iterator[list[Field]]:
-    """The fields of a file, one block for each signature, in the order in which they are shown.
+def blocks(
+    report: FileReport, names: Mapping[str, str], module: Module | None = None
+) -> Iterator[list[Field]]:
+    """The fields of a file, one block for each signature, in the order in which they are printed.
 
-    ``names`` are what modinfo calls the envelopes, by their ids.
+    ``names``: modinfo's names of the envelopes, by id. ``module``: the file, for what modinfo prints of it.
     """
-    head: list[Field] = [("filename", report.path)]
+    head: list[Field] = [("filename", report.path), *(_module_fields(module) if module else ())]
     if not report.signatures:
         yield head + _file_fields(report)
         return
     for number, sig in enumerate(report.signatures):
         own = fields(sig, names) + _more(sig)
         yield (head if not number else []) + own + ([] if number else _file_fields(report))
+
+
+def _module_fields(module: Module) -> Iterator[Field]:
+    """Which module this is, for which kernel, and what it needs; empty for files without these fields."""
+    values = (
+        ("name", module.name),
+        ("vermagic", module.vermagic),
+        ("depends", modinfo.value(module.image, b"depends")),
+    )
+    return ((name, value) for name, value in values if value is not None)
 
 
 def _more(sig: SignatureReport) -> list[Field]:
@@ -99,17 +113,23 @@ def _file_fields(report: FileReport) -> list[Field]:
     return found + [("warning", text) for text in remark_words(report.warnings)]
 
 
-def text(report: FileReport, names: Mapping[str, str]) -> str:
+def text(report: FileReport, names: Mapping[str, str], module: Module | None = None) -> str:
     """All fields of one file, with a blank line between signatures; control characters are escaped."""
     return "\n".join(
         "".join(f"{labelled(name, _printable(value))}\n" for name, value in block)
-        for block in blocks(report, names)
+        for block in blocks(report, names, module)
     )
 
 
-def picked(report: FileReport, names: Mapping[str, str], field: str | None, nul: bool) -> str:
+def picked(
+    report: FileReport,
+    names: Mapping[str, str],
+    field: str | None,
+    nul: bool,
+    module: Module | None = None,
+) -> str:
     """``-F`` and ``-0`` as in modinfo: only the values of one field, or NUL-separated pairs."""
-    pairs = [pair for block in blocks(report, names) for pair in block if field in (None, pair[0])]
+    pairs = [pair for block in blocks(report, names, module) for pair in block if field in (None, pair[0])]
     if nul:
         # Unchanged, except for a NUL in a value: what follows it would be taken for the next field.
         exact = ((name, value.replace("\0", "\\x00")) for name, value in pairs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.cli.options.common import Machine, json_option, limit_option, paths_argument
+from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import WriteError
@@ -59,7 +60,7 @@ def command(
     """
     if output is not None and os.path.lexists(output) and not force:
         raise WriteError(f"{output} already exists; --force overwrites it", code="exists")
-    files = [open_module(path, settings.registry, limit=limit) for path in paths]
+    files = [open_module(source_of(path), settings.registry, limit=limit) for path in paths]
     with _interruptible():
         found = recover_key(files, _tell, EXPONENTS if exponent is None else (exponent,))
     if output is not None:
