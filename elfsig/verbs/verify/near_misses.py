@@ -24,6 +24,9 @@ UNDECIDED = frozenset({"content-changed", "mismatch", "message-digest", "embedde
 MAX_LAYERS = 8
 """Older signatures that are taken into account."""
 
+LAYERS, SIGNERS = 2, 4
+"""Only the outermost signatures, and the first signers of each, are explained: it takes time."""
+
 RECOMPRESSED = 256 << 10
 """Largest content, in bytes, that is compressed to see whether the compressed file was signed."""
 
@@ -51,6 +54,8 @@ def explained(
     ``found`` is the place of ``signature`` in ``module``. The verdict stays ``invalid``.
     """
     if signature is None or keys is None or not _is_undecided(module, outcome, found):
+        return outcome
+    if found.layer >= LAYERS or signature.facts.get("signer_index", 0) >= SIGNERS:
         return outcome
     for candidate in _candidates(module, found, format_):
         for pair in format_.pairs:
