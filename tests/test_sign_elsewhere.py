@@ -283,6 +283,23 @@ def test_there_and_back(tree: Path, tmp_path: Path) -> None:
     assert again.code == 0 and again.out.count("already") == 3
 
 
+def test_what_a_kernel_decides_is_in_the_manifest(module: Path, tmp_path: Path) -> None:
+    """With --for-kernel the hash is chosen when the requests are written, not when the answers come."""
+    key, certificate = files("rsa", tmp_path)
+    requests, out, here = (tmp_path / name for name in ("requests", "out.ko", "here.ko"))
+    wanted = ("--format", "x509", "--for-kernel", "3.10", "--cert", certificate)
+    ran = sign(*wanted, "--prepare", requests, module)
+    assert ran.code == 0, ran.err
+    document = json.loads((requests / "manifest.json").read_text())
+    assert document["options"]["hash"] == document["files"][0]["hash"] is not None
+    assert document["options"]["kernel"] is None
+    answer_all(requests, key, document["options"]["hash"])
+    ran = sign("--attach", requests, "-o", out, module)
+    assert ran.code == 0, ran.err
+    assert sign(*wanted, "--key", key, "-o", here, module).code == 0
+    assert out.read_bytes() == here.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("format_", "kind", "more"),
     [

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import SigningError, UsageError
+from elfsig.kernels.suits import suited
 from elfsig.model import Existing, Format, SignOptions
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module
@@ -115,11 +116,13 @@ class Manifest:
 
     def __init__(self, folder: str, format_: Format, half: PublicHalf, options: SignOptions) -> None:
         self.folder = folder
+        # What the kernel decides is decided now: a manifest names no kernel.
+        chosen = suited(options, format_.id)._replace(kernel=None)
         self.head: dict[str, Any] = {
             "kind": KIND,
             "schema_version": VERSION,
             "format": format_.id,
-            "options": options._asdict(),
+            "options": chosen._asdict(),
             "key": _pem(half),
             "algorithm": half.algorithm,
             "key_bits": half.key_bits,
