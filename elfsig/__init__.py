@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
+    from elfsig.elf.diff import Difference
     from elfsig.errors import (
         EditRefused,
         ElfsigError,
+        InternalError,
         KeyFileError,
         KeySourceError,
         ParseError,
@@ -46,19 +48,24 @@ if TYPE_CHECKING:
     )
     from elfsig.kernels.profile import Mode, Prediction
     from elfsig.model import (
+        Cause,
         Certificate,
+        ElfSummary,
         Existing,
         FileReport,
         Format,
         Key,
+        Loss,
         PacketSigner,
         Place,
+        Provenance,
         Remark,
         Signature,
         SignatureReport,
         Signer,
         SignOptions,
         Verdict,
+        Why,
     )
     from elfsig.opened.evidence import Evidence
     from elfsig.opened.module import Module, ModuleSource
@@ -72,7 +79,7 @@ if TYPE_CHECKING:
     from elfsig.verbs.edit.convert import Conversion
     from elfsig.verbs.edit.sign import SignResult
     from elfsig.verbs.edit.strip import Removed, StripResult
-    from elfsig.verbs.inspect.comparison import Comparison
+    from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion
     from elfsig.verbs.inspect.cover import Cover
     from elfsig.verbs.inspect.digest import CoverageDigest
     from elfsig.verbs.verify.kernel import KernelAnswer
@@ -80,12 +87,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Attached",
     "AuditResult",
+    "Cause",
     "Certificate",
+    "ComparedFile",
     "Comparison",
+    "Conclusion",
     "Conversion",
     "Cover",
     "CoverageDigest",
+    "Difference",
     "EditRefused",
+    "ElfSummary",
     "ElfsigError",
     "Evidence",
     "Existing",
@@ -93,6 +105,7 @@ __all__ = [
     "Fault",
     "FileReport",
     "Format",
+    "InternalError",
     "KernelAnswer",
     "Key",
     "KeyFileError",
@@ -100,6 +113,7 @@ __all__ = [
     "KeySourceError",
     "KeySources",
     "Keyring",
+    "Loss",
     "Mode",
     "Module",
     "ModuleSource",
@@ -107,6 +121,7 @@ __all__ = [
     "ParseError",
     "Place",
     "Prediction",
+    "Provenance",
     "ReadError",
     "Registry",
     "Remark",
@@ -123,6 +138,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "VerificationError",
+    "Why",
     "WriteError",
     "__version__",
     "attach",
@@ -164,16 +180,20 @@ _HOMES = {
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
     ),
+    "elfsig.elf.diff": (
+        "Difference",
+    ),
     "elfsig.errors": (
         "EditRefused", "ElfsigError", "KeyFileError", "KeySourceError", "ParseError", "ReadError",
-        "SigningError", "UsageError", "VerificationError", "WriteError",
+        "SigningError", "UsageError", "VerificationError", "WriteError", "InternalError",
     ),
     "elfsig.kernels.profile": (
         "Mode", "Prediction",
     ),
     "elfsig.model": (
-        "Certificate", "Existing", "FileReport", "Format", "Key", "PacketSigner", "Place", "Remark",
-        "Signature", "SignatureReport", "Signer", "SignOptions", "Verdict",
+        "Cause", "Certificate", "ElfSummary", "Existing", "FileReport", "Format", "Key", "Loss",
+        "PacketSigner", "Place", "Provenance", "Remark", "SignOptions", "Signature",
+        "SignatureReport", "Signer", "Verdict", "Why",
     ),
     "elfsig.opened.evidence": (
         "Evidence",
@@ -209,7 +229,7 @@ _HOMES = {
         "Removed", "StripResult",
     ),
     "elfsig.verbs.inspect.comparison": (
-        "Comparison",
+        "ComparedFile", "Comparison", "Conclusion",
     ),
     "elfsig.verbs.inspect.cover": (
         "Cover",

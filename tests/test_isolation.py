@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
+import elfsig
 from elfsig.batch.edit import Output, edit
 from elfsig.batch.tree import Examination, verify_tree
 from elfsig.carriers.trailer import INFO, MARKER
@@ -96,6 +97,25 @@ def test_a_plugin_s_mistake_has_its_name_and_costs_one_file(
     assert (str(good.verdict), str(unsigned.verdict)) == ("valid", "unsigned")
     assert bad.error is not None and bad.error.code == "plug-in-error"
     assert bad.error.text.startswith(f"plug-in {PLUGIN}: ")
+
+
+@pytest.mark.parametrize(("owner", "name", "mistake"), MISTAKES)
+def test_a_plugin_s_mistake_leaves_public_functions_under_its_name(
+    owner: type, name: str, mistake: Callable[..., Any], sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, name, mistake)
+    registry = Registry([*REGISTRY.formats, SEAL])
+    module = elfsig.open(sealed / "b.ko", registry=registry)
+    for call in (
+        lambda: elfsig.verify(sealed / "b.ko", CERT, registry=registry),
+        lambda: elfsig.verify(module, CERT),
+        lambda: elfsig.coverage(module, CERT),
+    ):
+        with pytest.raises(elfsig.InternalError) as caught:
+            call()
+        assert caught.value.code == "plug-in-error"
+        assert caught.value.text.startswith(f"plug-in {PLUGIN}: ")
+        assert caught.value.__cause__ is not None
 
 
 def test_a_plugin_that_works_is_blamed_for_nothing(sealed: Path) -> None:

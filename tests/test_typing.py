@@ -91,7 +91,7 @@ def test_what_a_caller_annotates_is_there_when_the_program_runs() -> None:
 
 
 def pyright(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pyright, which fetches its program from the npm registry when it runs for the first time."""
+    """Run pyright on the node of this machine; skips where either is missing."""
     need("node")
     pytest.importorskip("pyright", reason="needs pyright: pip install '.[test]'")
     done = subprocess.run(
