@@ -1,4 +1,4 @@
-"""EFI signature lists and signed updates of variables, laid out by hand (UEFI specification 32.4.1, 8.2.2)."""
+"""EFI signature lists and signed updates of variables, laid out by hand (UEFI specification 32.4.1, 8.2)."""
 
 from __future__ import annotations
 

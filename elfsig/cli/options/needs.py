@@ -56,16 +56,16 @@ class NeedingCommand(click.Command):
 class SignCommand(NeedingCommand):
     """``elfsig sign``."""
 
-    needs = (FORMAT, KEY, OUTPUT)
+    needs: ClassVar[tuple[Need, ...]] = (FORMAT, KEY, OUTPUT)
 
 
 class ConvertCommand(NeedingCommand):
     """``elfsig convert``."""
 
-    needs = (TO, KEY, OUTPUT)
+    needs: ClassVar[tuple[Need, ...]] = (TO, KEY, OUTPUT)
 
 
 class AttachCommand(NeedingCommand):
     """``elfsig attach``."""
 
-    needs = (SOURCE, OUTPUT)
+    needs: ClassVar[tuple[Need, ...]] = (SOURCE, OUTPUT)
