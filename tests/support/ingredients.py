@@ -4,6 +4,7 @@ page gives in its ``<!-- run: ... -->`` comment. All are made from the corpus an
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
 import subprocess
@@ -72,9 +73,18 @@ def _pair(folder: Path, stem: str, who: str = "signer") -> None:
     (folder / f"{stem}.der").write_bytes(der)
 
 
-def _sign(path: Path, stem: str, content: bytes | None = None, *more: str | Path) -> None:
+def _module(name: str, sample: str = "amd64-6.1.ko") -> bytes:
+    """A sample that is called ``name`` in its .modinfo, as audit wants it of a file of that name."""
+    old = b"name=sample\0"
+    new = f"name={name}".encode().ljust(len(old), b"\0")
+    content: bytes = corpus.content(sample)
+    assert content.count(old) == 1 and len(new) == len(old)
+    return content.replace(old, new)
+
+
+def _sign(path: Path, stem: str, *more: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(corpus.content("amd64-6.1.ko") if content is None else content)
+    path.write_bytes(_module(path.name.partition(".")[0]))
     keys = path.parent / ".keys"
     keys.mkdir()
     _pair(keys, "k", stem)
@@ -96,7 +106,7 @@ def clone(folder: Path, system: Path) -> None:
 @ingredient
 def driver(folder: Path, system: Path) -> None:
     """driver.ko, unsigned."""
-    (folder / "driver.ko").write_bytes(corpus.content("amd64-6.1.ko"))
+    (folder / "driver.ko").write_bytes(_module("driver"))
 
 
 @ingredient
@@ -113,7 +123,7 @@ def vendor(folder: Path, system: Path) -> None:
     (folder / "vendor.key").unlink()
     _sign(folder / "driver.ko", "other")
     (folder / "driver.ko.xz").write_bytes(corpus.content("amd64.pkcs7.xz"))
-    (folder / "rebuilt.ko").write_bytes(corpus.content("amd64-6.1.ko"))
+    (folder / "rebuilt.ko").write_bytes(_module("driver"))
 
 
 @ingredient
@@ -157,10 +167,10 @@ def vendor_signature(folder: Path, system: Path) -> None:
 def build(folder: Path, system: Path) -> None:
     """modules/: three unsigned modules, one of them compressed."""
     (folder / "modules" / "extra").mkdir(parents=True)
-    (folder / "modules" / "one.ko").write_bytes(corpus.content("amd64-6.1.ko"))
-    (folder / "modules" / "extra" / "two.ko").write_bytes(corpus.content("amd64-3.10-el7.ko"))
-    (folder / "modules" / "three.ko.xz").write_bytes(corpus.content("amd64.pkcs7.xz"))
-    elfsig("strip", "-q", "--in-place", folder / "modules" / "three.ko.xz")
+    (folder / "modules" / "one.ko").write_bytes(_module("one"))
+    (folder / "modules" / "extra" / "two.ko").write_bytes(_module("two", "amd64-3.10-el7.ko"))
+    packed = lzma.compress(_module("three"), check=lzma.CHECK_CRC32)
+    (folder / "modules" / "three.ko.xz").write_bytes(packed)
 
 
 @ingredient
@@ -170,8 +180,8 @@ def el6(folder: Path, system: Path) -> None:
     for name in ("ext4.ko", "xfs.ko"):
         path = folder / "el6" / name
         path.parent.mkdir(exist_ok=True)
-        sample = corpus.SAMPLES / "amd64-2.6.32-el6.ko"
-        elfsig("sign", "--format", "rhel6", "--key", folder / "old.key", sample, "-o", path)
+        path.write_bytes(_module(path.stem, "amd64-2.6.32-el6.ko"))
+        elfsig("sign", "--format", "rhel6", "--key", folder / "old.key", "--in-place", path)
     (folder / "old.key").unlink()
     (folder / "old.gpg").rename(folder / "rhel6.gpg")
 
@@ -294,7 +304,7 @@ def debian(folder: Path, system: Path) -> None:
     for top in ("linux-image-amd64", "signatures/linux-image-amd64"):
         (folder / "debian" / top / where).parent.mkdir(parents=True)
     module = folder / "debian/linux-image-amd64" / where
-    module.write_bytes(corpus.content("amd64-6.1.ko"))
+    module.write_bytes(_module("one"))
     elfsig("sign-file", "-d", "sha256", folder / "signer.key", folder / "signer.crt", module)
     module.with_name("one.ko.p7s").rename(folder / "debian/signatures/linux-image-amd64" / f"{where}.sig")
 
@@ -306,7 +316,7 @@ def suse(folder: Path, system: Path) -> None:
     for name in ("buildroot", "signatures"):
         (folder / name).mkdir()
     module = folder / "buildroot" / "one.ko"
-    module.write_bytes(corpus.content("amd64-6.1.ko"))
+    module.write_bytes(_module("one"))
     words = [need("openssl"), "dgst", "-sha256", "-sign", str(corpus.KEYS / "signer.key.pem")]
     subprocess.run([*words, "-out", folder / "signatures/one.ko.sig", module], check=True)
 
@@ -317,7 +327,7 @@ def arch(folder: Path, system: Path) -> dict[str, str]:
     for name in ("conf", "pkg/build", "pkg/modules"):
         (folder / name).mkdir(parents=True)
     (folder / "conf/config.x86_64").write_text('CONFIG_MODULE_SIG_HASH="sha512"\n')
-    (folder / "pkg/modules/one.ko").write_bytes(corpus.content("amd64-6.1.ko"))
+    (folder / "pkg/modules/one.ko").write_bytes(_module("one"))
     return {"builddir": str(folder / "pkg/build"), "modulesdir": str(folder / "pkg/modules")}
 
 
@@ -327,16 +337,16 @@ def arch(folder: Path, system: Path) -> dict[str, str]:
 @ingredient
 def machine(folder: Path, system: Path) -> None:
     """A running Debian 6.1 under Secure Boot: the vendor's modules, its key in the kernel image, DKMS's key
-    pair, and vboxdrv as DKMS built and installed it, unsigned."""
+    pair, and nvidia as DKMS built and installed it, unsigned."""
     modules = system / "lib/modules" / RELEASE
     _sign(modules / "kernel/fs/fat/vfat.ko", "other")
-    loose = modules / "updates/dkms/vboxdrv.ko"
+    loose = modules / "updates/dkms/nvidia.ko"
     loose.parent.mkdir(parents=True)
-    loose.write_bytes(corpus.content("amd64-6.1.ko"))
-    built = system / "var/lib/dkms/vboxdrv/7.0.20" / RELEASE / "x86_64/module/vboxdrv.ko"
+    loose.write_bytes(_module("nvidia"))
+    built = system / "var/lib/dkms/nvidia/550.163" / RELEASE / "x86_64/module/nvidia.ko"
     built.parent.mkdir(parents=True)
     shutil.copy(loose, built)
-    (modules / "modules.dep").write_text("updates/dkms/vboxdrv.ko:\nkernel/fs/fat/vfat.ko:\n")
+    (modules / "modules.dep").write_text("updates/dkms/nvidia.ko:\nkernel/fs/fat/vfat.ko:\n")
     for name, text in {
         "proc/sys/kernel/osrelease": f"{RELEASE}\n",
         "proc/cmdline": "ro quiet\n",
