@@ -122,7 +122,7 @@ def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Wish) 
     assert (conf / "nvidia.conf").read_text() == "STRIP=no\n"
     dkms.setup(tmp_path, hooked, force=True)
     assert (conf / "nvidia.conf").is_symlink()
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="is not the name of a DKMS module"):
         dkms.setup(tmp_path, wish._replace(modules=("../evil",)))
 
 
