@@ -55,12 +55,14 @@ _HOOK_TEXT: Final = """\
 # directory of the compressed modules. DKMS goes on when this fails: look at what it says.
 set -eu
 kernel=$1 modules=$3
+key={key}
+certificate={certificate}
 hash={hash}
 if [ -z "$hash" ]; then
     hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\\(.*\\)"/\\1/p' "/lib/modules/$kernel/build/.config" \\
         "/boot/config-$kernel" 2>/dev/null | head -n 1)
 fi
-exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key {key} --cert {certificate} \\
+exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key "$key" --cert "$certificate" \\
     --in-place "$modules"
 """
 

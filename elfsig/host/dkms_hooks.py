@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import grp
 import os
-import shlex
 import stat
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -74,13 +72,8 @@ def _of_hook(root: Path) -> Own | None:
     path = root / HOOK
     if not path.is_file():
         return None
-    text = path.read_text("utf-8", "surrogateescape").replace("\\\n", " ")
-    line = next((each for each in text.splitlines() if each.startswith("exec ")), "")
-    words = shlex.split(line)
-    values = dict(pairwise(words))
-    if "--key" not in values or "--cert" not in values:
-        return Own(f"/{HOOK}")
-    return Own(f"/{HOOK}", values["--key"], values["--cert"], dict(assignments(text)).get("hash") or None)
+    values = dict(assignments(path.read_text("utf-8", "surrogateescape")))
+    return Own(f"/{HOOK}", values.get("key"), values.get("certificate"), values.get("hash") or None)
 
 
 # --------------------------------------------------------------------------- what root runs
