@@ -441,3 +441,16 @@ def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
     assert hinted.code == 5 and "--this-machine or --root DIR" in hinted.err
     told = elfsig("explain", "snd-dummy", "--root", root)
     assert told.out.rstrip().splitlines()[-1].strip().startswith("next: ")
+
+
+def test_a_permissive_kernel_needs_nothing(root: Path) -> None:
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
+    write(root / "sys/module/module/parameters/sig_enforce", "N\n")
+    write(root / "sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+    found = live(root)
+    assert found.asked.accepted and found.command == "sudo modprobe snd_dummy"
+    assert found.facts.lockdown == "none" and found.facts.enforcing == "off"
+    assert explained(root)["next"].startswith("this kernel loads it as it is")
+    variable(root, "db", SECURITY, signature_list(RSA.certificate))
+    write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", signed())
+    assert explained(root)["next"] == "nothing needs to be done"

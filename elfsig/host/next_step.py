@@ -60,6 +60,8 @@ class Situation:
 def next_step(case: Situation) -> Step:
     """What to do next. Below another root it has no command that writes."""
     step = _step(case)
+    if not case.machine.live and case.prediction.fault == "ok":
+        return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
     text = f"{step.text}; run nothing that writes below {case.machine.root}: this is for the system itself"
@@ -70,6 +72,9 @@ def _step(case: Situation) -> Step:
     fault = case.prediction.fault
     if fault == "ok":
         return Step("nothing needs to be done: load it", f"sudo modprobe {case.name}")
+    if case.prediction.accepted and case.source.kind != "package":
+        text = "this kernel loads it as it is; a kernel that demands signatures would not"
+        return Step(text, f"sudo modprobe {case.name}")
     if fault == "unsigned" and case.source.kind == "dkms":
         return _resign(case, "DKMS can sign it")
     if fault == "unsigned" and case.source.kind == "none":
