@@ -195,11 +195,11 @@ def secure_boot_words(profile: Profile) -> str:
     boot = profile.secure_boot
     if boot is None or not (boot.enforces or boot.locks):
         return "Secure Boot changes nothing in what this kernel demands of modules"
-    parts = ["it demands valid signatures (as module.sig_enforce=1 does)"] if boot.enforces else []
-    parts += ["it locks itself down"] if boot.locks else []
-    text = f"under Secure Boot {' and '.join(parts)}"
+    parts = ["demands valid signatures (as module.sig_enforce=1 does)"] if boot.enforces else []
+    parts += ["locks itself down"] if boot.locks else []
+    text = f"under Secure Boot it {' and it '.join(parts)}"
     if boot.assumed:
-        text += "; this assumes CONFIG_IMA_ARCH_POLICY=y, which the kernel's configuration would tell"
+        text += "; this assumes CONFIG_IMA_ARCH_POLICY=y, which the kernel's configuration would show"
     return text
 
 

@@ -14,7 +14,7 @@ from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
 from elfsig.kernels.catalogue import PROFILES
-from elfsig.kernels.policy import WALKS
+from elfsig.kernels.policy import WALKS, secure_boot_words
 from elfsig.kernels.select import AUTO, choose
 
 HEADINGS = ("Id", "Looks at", "Coverage", "Unsigned when enforcing", "Basis", "Releases")
@@ -74,6 +74,7 @@ def _full(each: Any) -> Iterator[str]:
     yield f"  keyrings that count: {'; then '.join(rings)}"
     yield f"  steps: {', '.join(step.name for step in WALKS[each.walk])}"
     yield from (f"  enforces with: {text}" for text in each.switches)
+    yield f"  Secure Boot: {secure_boot_words(each)}"
     yield from _replies(each)
     yield f"  basis: {each.basis.value} ({BASES[each.basis]}): {each.source}"
     yield from (f"  not checked: {text}" for text in each.recalled)
