@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -456,3 +457,16 @@ def test_every_cause_is_in_the_manual() -> None:
     found = set(re.findall(r'Cause\(\s*"([a-z-]+)"', text))
     assert len(found) > 15
     assert not {code for code in found if f"`{code}`" not in table}
+
+
+def test_certificates_of_a_message_are_read_once_and_counted(tmp_path: Path) -> None:
+    other = identity("p256", 2)
+    many = [other.certificate[:-8] + number.to_bytes(8) for number in range(300)]
+    infos = [signer_info(RSA, b"else %d" % number) for number in range(40)]
+    path, trust = tmp_path / "m.ko", certificate_file(tmp_path, RSA)
+    for count, said in ((250, "invalid"), (300, "300 certificates, and elfsig reads at most 256")):
+        path.write_bytes(with_trailer(plain(), craft.cms(*infos, certificates=many[:count])))
+        before = os.times()
+        ran = run("verify", path, "--trust", trust)
+        assert ran.code == 1 and said in ran.out and "EBADMSG" not in ran.out.split(";")[0]
+        assert sum(os.times()[:4]) - sum(before[:4]) < 6

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -40,6 +41,9 @@ from elfsig.model import (
 
 MAX_CHAIN = 16
 """Certificates looked at between a signer and a key that was given."""
+
+MAX_NAMESAKES = 8
+"""Embedded certificates with the name of one issuer that are tried."""
 
 SOURCE = "embedded in the signature"
 """The source of keys that a signature brings along."""
@@ -95,11 +99,26 @@ def read_embedded(data: bytes) -> Embedded | None:
 
 
 def parse_embedded(data: bytes) -> Embedded:
-    """The certificate in ``data``.
+    """The certificate in ``data``, read once however many signers a message has.
 
     Raises ParseError for a damaged one (code ``certificate-key`` where its public key alone is), Unsupported
     for one whose key or signature is of an algorithm unknown here.
     """
+    found = _read_once(data)
+    if isinstance(found, Embedded):
+        return found
+    raise found
+
+
+@lru_cache(maxsize=512)
+def _read_once(data: bytes) -> Embedded | ParseError | Unsupported:
+    try:
+        return _read(data)
+    except (ParseError, Unsupported) as reason:
+        return reason.with_traceback(None)
+
+
+def _read(data: bytes) -> Embedded:
     certificate = parse_certificate(data).certificate
     outer = der.fields(data, der.read(data, 0, len(data)), _CERTIFICATE)
     tbs = der.fields(data, outer["tbsCertificate"], _TBS)
@@ -290,11 +309,15 @@ def _sunk(direct: Outcome, text: str, facts: Mapping[str, Any] = NO_FACTS) -> Ou
 
 
 def _chain(signer: Embedded, pool: Sequence[Embedded]) -> list[Embedded]:
-    """``signer``, the embedded certificate that signed it, and so on. Raises Unsupported."""
+    """``signer``, the embedded certificate that signed it, and so on. Raises Unsupported.
+
+    Of many certificates with the issuer's name those come first that the authorityKeyIdentifier names.
+    """
     chain = [signer]
     while len(chain) < MAX_CHAIN:
         last = chain[-1]
-        candidates = (c for c in pool if c.subject == last.issuer and c not in chain)
+        named = [c for c in pool if c.subject == last.issuer and c not in chain]
+        candidates = sorted(named, key=lambda c: not set(c.ids) & set(last.authority))[:MAX_NAMESAKES]
         above = next((c for c in candidates if last.signed.attempt(c.key) is Match.YES), None)
         if above is None:
             break

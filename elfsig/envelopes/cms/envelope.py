@@ -43,6 +43,9 @@ _VALUE_HEADERS = {
 }
 """DER headers of RSA values, by their size, for which parsed skeletons are kept."""
 
+MAX_CERTIFICATES = 256
+"""Each is parsed, and may be tried as the issuer of another."""
+
 MAX_SIGNERS = 64
 """Each may have a hash of its own, and with it a pass over the file."""
 
@@ -168,10 +171,13 @@ def read(blob: bytes) -> SignedData:
         data = cms_ber.parse(blob)
     if not data.signers:
         raise ParseError("a SignedData without any SignerInfo", offset=outer.start)
-    if len(data.signers) > MAX_SIGNERS:
-        raise ParseError(
-            f"{len(data.signers)} signers, more than {MAX_SIGNERS} are not checked", offset=outer.start
-        )
+    for what, count, most in (
+        ("signers", len(data.signers), MAX_SIGNERS),
+        ("certificates", len(data.certificates), MAX_CERTIFICATES),
+    ):
+        if count > most:
+            text = f"{count} {what}, and elfsig reads at most {most}"
+            raise ParseError(text, offset=outer.start, code="over-limit")
     return data
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from elfsig.crypto import der
@@ -165,6 +166,7 @@ def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
             yield Remark("digest-not-listed", text, signer.start)
 
 
+@lru_cache(maxsize=512)
 def certificate_fault(data: bytes) -> str | None:
     """Why an element of the certificate set is not an X.509 certificate; None where it is one."""
     from elfsig.crypto.certificate import parse
