@@ -17,21 +17,21 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": (
         "elfsig verify driver.ko --trust mok.der",
-        "elfsig verify /mnt/lib/modules/6.1.0-54-amd64 --trust /mnt/boot/vmlinuz-6.1.0-54-amd64",
+        "elfsig verify /mnt/lib/modules --trust /mnt/boot/vmlinuz-6.1.0-54-amd64",
         "elfsig verify old.ko --trust rhel5.gpg --kernel rhel5 --enforce",
     ),
     "sign": (
-        "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o signed.ko",
+        "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o new.ko",
         "elfsig sign build/ --format pkcs7 --key mok.key --cert mok.der --in-place",
-        "elfsig sign old.ko --format note --key gpg:01FEBB0A1B945187 --coverage sorted -o signed.ko",
+        "elfsig sign old.ko --format note --key gpg:01FEBB0A1B945187 -o signed.ko",
     ),
     "strip": (
         "elfsig strip signed.ko -o plain.ko",
         "elfsig strip tree/ --all --output-dir plain/",
     ),
     "convert": (
-        "elfsig convert el6/ --to pkcs7 --trust rhel6.gpg --key mok.key --cert mok.der --output-dir new/",
-        "elfsig convert driver.ko --to pkcs7 --trust old.der --key mok.key --cert mok.der --dry-run",
+        "elfsig convert el6 --to pkcs7 --trust el6.gpg --ephemeral new.der --in-place",
+        "elfsig convert a.ko --to pkcs7 --trust old.der --ephemeral new.der --dry-run",
     ),
     "attach": (
         "elfsig attach rebuilt.ko --from vendor.ko --trust vendor.der -o signed.ko",
@@ -56,7 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig explain nvidia --this-machine",
     ),
     "audit": (
-        "elfsig audit /lib/modules/6.1.0-54-amd64 --trust /boot/vmlinuz-6.1.0-54-amd64",
+        "elfsig audit /lib/modules --trust /boot/vmlinuz-6.1.0-54-amd64",
         "elfsig audit build/ --trust mok.der --hash sha512 --format pkcs7",
     ),
     "dkms": ("elfsig dkms setup --help", "elfsig dkms resign --help"),

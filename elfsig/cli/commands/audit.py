@@ -29,6 +29,7 @@ from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
 from elfsig.cli.render import audit as render_audit
 from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
@@ -202,6 +203,6 @@ def _tell(
         write_document(settings, machine, audit=done.to_json())
         return
     for line in render_audit.lines(done, settings.colored(sys.stdout)):
-        click.echo(line)
+        click.echo(laid_out(line))
     if in_use is not None:
         click.echo(render_audit.would_be_refused(done, len(in_use)))

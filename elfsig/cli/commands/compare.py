@@ -16,6 +16,7 @@ from elfsig.cli.options.common import Machine, jobs_option, limit_option, machin
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, source_of
 from elfsig.cli.render import compare as render_compare
+from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
@@ -160,7 +161,7 @@ def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
     if asked.machine.wanted:
         return dumps(comparison_object(found, pair.path))
     if pair.path is None:
-        return "".join(f"{line}\n" for line in render_compare.lines(found))
+        return "".join(f"{laid_out(line)}\n" for line in render_compare.lines(found))
     if found.conclusion is Conclusion.IDENTICAL:
         return ""
     return f"{visible(pair.path)}: {found.conclusion.value}: {visible(found.sentence)}\n"

@@ -22,6 +22,7 @@ from elfsig.cli.options.common import (
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
 from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render.kernel import told
+from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.model.json_form import dumps, file_object
@@ -94,6 +95,6 @@ def _finisher(machine: Machine) -> Callable[[Examined], Result]:
         code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
         if machine.wanted:
             return finish(report, dumps(file_object(report)), "", code)
-        return finish(report, "\n".join([*told(report.path, asked), ""]) + "\n", "", code)
+        return finish(report, laid_out("\n".join([*told(report.path, asked), ""])) + "\n", "", code)
 
     return finish_one

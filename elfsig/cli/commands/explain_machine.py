@@ -12,7 +12,7 @@ from elfsig.cli.options.common import Machine
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.kernel import told
-from elfsig.cli.render.table import aligned
+from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.explain import OnMachine, explain, question
@@ -51,7 +51,7 @@ def run(
     if machine.wanted:
         _document(settings, machine, system, found, asking)
     else:
-        click.echo("\n".join(line for each in found for line in _lines(each)))
+        click.echo(laid_out("\n".join(line for each in found for line in _lines(each))))
     codes += [exit_codes.GOOD if each.asked.accepted else exit_codes.REFUSED for each in found]
     return exit_codes.combined(codes)
 

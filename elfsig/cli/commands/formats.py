@@ -8,7 +8,7 @@ import click
 
 from elfsig.cli.options.common import Machine, json_option
 from elfsig.cli.render.documents import write_document
-from elfsig.cli.render.table import aligned
+from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.settings import Settings
 from elfsig.model import Format
 from elfsig.registry import Registry
@@ -34,9 +34,9 @@ def command(settings: Settings, machine: Machine) -> None:
     click.echo(aligned([HEADINGS, *(_row(each) for each in registry.formats)]))
     for each in registry.formats:
         names = f" (also {', '.join(each.aliases)})" if each.aliases else ""
-        click.echo(f"\n{each.id}{names}: {each.title}\n  {each.basis_text}")
+        click.echo(laid_out(f"\n{each.id}{names}: {each.title}\n  {each.basis_text}"))
         if each.why_unsupported:
-            click.echo(f"  {each.why_unsupported}")
+            click.echo(laid_out(f"  {each.why_unsupported}"))
 
 
 def _row(each: Format) -> tuple[str, ...]:

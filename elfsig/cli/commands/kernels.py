@@ -10,7 +10,7 @@ import click
 from elfsig.cli.options.common import Machine, json_option, kernel_type
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.kernel import BASES, looks_at
-from elfsig.cli.render.table import aligned
+from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
 from elfsig.kernels.catalogue import PROFILES
@@ -41,7 +41,7 @@ def command(settings: Settings, kernel: str | None, machine: Machine) -> None:
         write_document(settings, machine, kernels=[profile_object(row) for row in rows])
     elif kernel is not None:
         for row in rows:
-            click.echo("\n".join(_full(row)))
+            click.echo(laid_out("\n".join(_full(row))))
     else:
         click.echo(aligned([HEADINGS, *(_row(each) for each in rows)]))
 

@@ -27,6 +27,7 @@ from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import verify as render_verify
+from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
@@ -158,7 +159,7 @@ def _judge(style: Style) -> Callable[[Examined], Result]:
             fault = found.fault
             return done if fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
         if not style.machine.wanted:
-            text += "".join(f"{line}\n" for line in brief(report.path, asked))
+            text += "".join(f"{laid_out(line)}\n" for line in brief(report.path, asked))
         word, code = ("accepted", exit_codes.GOOD) if asked.accepted else ("refused", exit_codes.REFUSED)
         return finish(report, text, word, code)
 
@@ -171,4 +172,4 @@ def _text(report: FileReport, style: Style) -> str:
 
         return dumps(file_object(report))
     lines = render_verify.lines(report, style.color, style.require)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{laid_out(line)}\n" for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.words import plural, remark_words, type_word
 from elfsig.cli.settings import visible
 from elfsig.model import FileReport, SignatureReport, Verdict
@@ -12,12 +13,14 @@ from elfsig.model import FileReport, SignatureReport, Verdict
 Names = Mapping[str, str]
 """The names of carriers by id: Registry.names."""
 
+NARROW = " " * 7
 NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
 LEGEND = """Key to columns:
-  Nr, Off and Size are as in readelf; a trailer follows the ELF image and has no number.
-  Key is the serial number or key id, and Signer the name, that the signature claims:
-  nothing was verified. Use elfsig show for all fields, elfsig verify for a verdict."""
+  Nr, Off and Size are as in readelf; a trailer follows the ELF image and has
+  no number. Key is the serial number or key id, and Signer the name, that the
+  signature claims: nothing was verified. Use elfsig show for all fields, and
+  elfsig verify for a verdict."""
 
 
 def heading(bits: int = 64) -> str:
@@ -28,6 +31,20 @@ def heading(bits: int = 64) -> str:
 
 def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
     return f"{format_:<8} {hash_:<8} {key:<16} {signer}"
+
+
+def _narrow_heading() -> tuple[str, str]:
+    """The heading for terminals that are narrower than a line: without the address, which says nothing."""
+    first = f"  [Nr] {'Name':<17} {'Type':<15} Off    Size   {HEADINGS[0]:<8} {HEADINGS[1]}"
+    return first, f"{NARROW}{HEADINGS[2]}  {HEADINGS[3]}"
+
+
+def _narrow(sig: SignatureReport, names: Names) -> tuple[str, str]:
+    """One signature in two lines."""
+    format_, hash_, key, signer = _claims(sig)
+    place = sig.place
+    first = f"  {parts(sig, names).lead} {place.start:06x} {place.end - place.start:06x} {format_:<8} {hash_}"
+    return first, f"{NARROW}{key}  {signer}"
 
 
 class Parts(NamedTuple):
@@ -43,7 +60,7 @@ def parts(sig: SignatureReport, names: Names) -> Parts:
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
     name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
     size = f"{place.end - place.start:06x}"
-    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_claims(sig)}")
+    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_columns(*_claims(sig))}")
 
 
 def line(sig: SignatureReport, names: Names, bits: int = 64) -> str:
@@ -53,18 +70,19 @@ def line(sig: SignatureReport, names: Names, bits: int = 64) -> str:
     return f"{lead} {address} {sig.place.start:06x} {tail}"
 
 
-def _claims(sig: SignatureReport) -> str:
+def _claims(sig: SignatureReport) -> tuple[str, str, str, str]:
+    """The cells of HEADINGS."""
     signature = sig.claims
     format_ = sig.format or "-"
     if signature is None:
         what = "" if sig.reason is None else f"{sig.verdict.value}: {visible(sig.reason)}"
-        return _columns(format_, "-", "-", what or sig.verdict.value)
+        return format_, "-", "-", what or sig.verdict.value
     key = signature.serial or signature.key_id
     signer = visible(signature.signer) if signature.signer else "-"
     if sig.verdict in (Verdict.MALFORMED, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE):
         signer += f"  [{sig.verdict.value}: {visible(sig.reason or 'see elfsig show')}]"
     hash_ = visible(signature.hash or signature.hash_text or "-")
-    return _columns(format_, hash_, key.hex() if key else "-", signer)
+    return format_, hash_, key.hex() if key else "-", signer
 
 
 def _kind(report: FileReport) -> str:
@@ -92,12 +110,18 @@ def one_file(report: FileReport, names: Names) -> str:
         lines = [f"{kind[0].upper()}{kind[1:]}{packed}; no signatures."]
     bits = elf.bits if elf else 64
     if count:
-        lines += ["", "Signatures:", heading(bits)]
-        lines += [f"  {line(each, names, bits)}" for each in report.signatures]
+        rows = [heading(bits), *(f"  {line(each, names, bits)}" for each in report.signatures)]
+        width = terminal_width()
+        if width is not None and max(map(len, rows)) > width:
+            rows = [
+                *_narrow_heading(),
+                *(part for each in report.signatures for part in _narrow(each, names)),
+            ]
+        lines += ["", "Signatures:", *rows]
     notes = remark_words(report.warnings)
     if not count and report.verdict is not None:
         lines.append(report.verdict.value)
-    lines += [f"Note: {text}" for text in notes]
+    lines += [laid_out(f"Note: {text}") for text in notes]
     if count:
         lines += ["", LEGEND]
     return "\n".join(lines) + "\n"
