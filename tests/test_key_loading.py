@@ -443,3 +443,17 @@ def test_a_blacklist_with_a_gap_is_refused(text: str, tmp_path: Path) -> None:
     for source in (f"revoked:{listed}", str(listed)):
         with pytest.raises(KeySourceError):
             load([source])
+
+
+def test_a_chain_with_a_blacklisted_certificate_is_refused(tmp_path: Path) -> None:
+    """The CA is trusted; the leaf that it issued, which is embedded in the signature, is blacklisted."""
+    leaf = issued(private("rsa", 32), "leaf", RSA)
+    content = trailed(cms(signer_info(leaf, MODULE), certificates=[leaf.certificate]))
+    authority_file, blacklist = tmp_path / "ca.der", tmp_path / "blacklist"
+    authority_file.write_bytes(RSA.certificate)
+    blacklist.write_text(f"tbs:{hashlib.sha256(leaf.parsed.tbs_certificate_bytes).hexdigest()}\n")
+    for kernel in ("6.1.0-54-amd64", "6.19", "7.2"):
+        profile = get(kernel) if kernel in PROFILES else get("debian-6.1")
+        assert ask(content, load([str(authority_file)]), profile, enforcing=True).accepted
+        answer = ask(content, load([str(authority_file), f"revoked:{blacklist}"]), profile)
+        assert (answer.errno, answer.fault) == ("EKEYREJECTED", "revoked"), kernel

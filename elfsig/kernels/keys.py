@@ -24,8 +24,9 @@ class KernelKeys:
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
-        own_list = {each.revoked for each in ring.revocations if each.in_kernel} if ring else set()
-        judged = {key: profile.loads(key, fips=fips, blacklist=own_list) for key in given}
+        listed = {each.revoked for each in ring.revocations if each.in_kernel} if ring else set()
+        self._blacklist = frozenset(listed)
+        judged = {key: profile.loads(key, fips=fips, blacklist=listed) for key in given}
         self.refused: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if not loading.loaded
         }
@@ -89,6 +90,12 @@ class KernelKeys:
     def revokes(self, certificate: bytes) -> str | None:
         """The source that revokes a DER certificate, None where none does."""
         return self._ring.revokes(certificate) if self._ring else None
+
+    def blacklists(self, certificate: bytes) -> bool:
+        """Whether a DER certificate is on the kernel's own blacklist, by the hash that this kernel takes."""
+        if not self._blacklist:
+            return False
+        return self._profile.loads(certificate, blacklist=self._blacklist).code == "blacklisted"
 
     def revokes_file(self, content: bytes) -> str | None:
         """The SHA-256 of ``content`` in hex, where a revocation list names it: kernels take no other hash."""

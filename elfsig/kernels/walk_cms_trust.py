@@ -44,13 +44,26 @@ def loading_words(key: Key, why: Loading) -> str:
 
 
 def revoked(case: Case) -> Said:
-    """is_key_on_revocation_list(): since 6.6 it is asked before any keyring."""
+    """is_key_on_revocation_list(): since 6.6 it is asked before any keyring.
+
+    Before that, a certificate of the embedded chain on the blacklist sinks the message (pkcs7_verify.c).
+    """
+    if (name := _blacklisted(case)) is not None:
+        text = f"the certificate of {name} that is embedded in it is on this kernel's blacklist"
+        return Stop("EKEYREJECTED", "revoked", text)
     when = case.profile.trust.revoked_keys
     if when == "never":
         return Went("this kernel keeps no list of revoked keys for modules")
     if when == "platform":
         return Went("this kernel asks for revoked keys only before it asks the platform keyring")
     return _refuse_revoked(case) or Went("not made by a key that is revoked")
+
+
+def _blacklisted(case: Case) -> str | None:
+    pool: list[Embedded] = case.found["pool"]
+    links = (link for signer in case.found["signers"] for link in _links(signer, pool))
+    listed = (x for x in links if x.key.certificate and case.keys.blacklists(x.key.certificate.der))
+    return next((each.name for each in listed), None)
 
 
 def _refuse_revoked(case: Case) -> Stop | None:
