@@ -63,7 +63,7 @@ from elfsig.crypto.hashes import Hash, hash_named
 from elfsig.crypto.judge import judge
 from elfsig.crypto.pkcs1 import digest_info
 from elfsig.elf.edit import insert_section, remove_section
-from elfsig.elf.guard import Wish as NewSection
+from elfsig.elf.guard import NewSection as NewSection
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOTE, SHT_PROGBITS
 from elfsig.envelopes.cms.envelope import Cms

@@ -89,15 +89,15 @@ def test_resign_after_a_change_of_keys(box: Sandbox) -> None:
 
 
 @pytest.fixture
-def wish(tmp_path: Path) -> dkms.Wish:
-    return dkms.Wish("/keys/my key.pem", "/keys/mok.der", "/usr/bin/elfsig-sign-file", "/usr/bin/elfsig")
+def wish(tmp_path: Path) -> dkms.Setup:
+    return dkms.Setup("/keys/my key.pem", "/keys/mok.der", "/usr/bin/elfsig-sign-file", "/usr/bin/elfsig")
 
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_setup_is_idempotent_and_taken_back(tmp_path: Path, wish: dkms.Wish) -> None:
+def test_setup_is_idempotent_and_taken_back(tmp_path: Path, wish: dkms.Setup) -> None:
     conf = tmp_path / "etc/dkms"
     conf.mkdir(parents=True)
     (conf / "framework.conf").write_text("# as it came\n")
@@ -112,7 +112,7 @@ def test_setup_is_idempotent_and_taken_back(tmp_path: Path, wish: dkms.Wish) -> 
     assert tree(tmp_path) == before
 
 
-def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Wish) -> None:
+def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Setup) -> None:
     conf = tmp_path / "etc/dkms"
     conf.mkdir(parents=True)
     (conf / "nvidia.conf").write_text("STRIP=no\n")
@@ -126,7 +126,7 @@ def test_what_is_not_from_elfsig_is_left_alone(tmp_path: Path, wish: dkms.Wish) 
         dkms.setup(tmp_path, wish._replace(modules=("../evil",)))
 
 
-def test_the_hook_s_path_leads_out_of_any_dkms_tree(tmp_path: Path, wish: dkms.Wish) -> None:
+def test_the_hook_s_path_leads_out_of_any_dkms_tree(tmp_path: Path, wish: dkms.Setup) -> None:
     conf = tmp_path / "etc/dkms"
     for text, ups in (("", 6), ('dkms_tree="/srv/a/b/dkms"\n', 7)):
         conf.mkdir(parents=True, exist_ok=True)
@@ -166,14 +166,14 @@ def test_the_hash_is_that_of_the_kernel_s_configuration(tmp_path: Path) -> None:
     assert dkms.kernel_hash(tmp_path, "6.1.0") == "sha512"
 
 
-def test_setup_signs_in_chroots_too(tmp_path: Path, wish: dkms.Wish) -> None:
+def test_setup_signs_in_chroots_too(tmp_path: Path, wish: dkms.Setup) -> None:
     """From 3.4.0 on DKMS signs nothing in chroots and image builds unless it is told to."""
     dkms.setup(tmp_path, wish)
     assert dkms.settings(tmp_path)["try_sign_modules"] == "true"
 
 
 @pytest.mark.parametrize("folder", ["srv/dkms/hello/1.0/build", "etc/dkms/hello"])
-def test_the_hook_works_in_either_directory(folder: str, tmp_path: Path, wish: dkms.Wish) -> None:
+def test_the_hook_works_in_either_directory(folder: str, tmp_path: Path, wish: dkms.Setup) -> None:
     """From 3.4.0 on DKMS runs it in /etc/dkms/MODULE where that exists, before in the build directory."""
     (tmp_path / "etc/dkms").mkdir(parents=True)
     modules = tmp_path / "srv/dkms/hello/1.0/6.1.0/x86_64/module"
@@ -223,7 +223,7 @@ def test_resign_asks_each_module_s_own_setting(tmp_path: Path) -> None:
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.write_bytes(each.read_bytes())
     (conf / "framework.conf").write_text(general)
-    own = dkms.Wish(str(KEY), str(CERT), "/x", "/usr/bin/elfsig", modules=("hooked",), hash="sha512")
+    own = dkms.Setup(str(KEY), str(CERT), "/x", "/usr/bin/elfsig", modules=("hooked",), hash="sha512")
     dkms.setup(tmp_path, own)
     (conf / "foreign.conf").write_text("POST_BUILD=../../../../../../etc/dkms/kernel-sign.sh\n")
     assert dkms_hooks.own_setting(tmp_path, "hooked", "1.0") == dkms_hooks.Own(

@@ -24,7 +24,7 @@ from elfsig.errors import ReadError
 from elfsig.opened import compression, evidence
 from elfsig.opened.compression import Compression
 from elfsig.opened.evidence import read
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import WalkedFile, walk
 from tests.support.tools import need
 
 CONTENT = b"\x7fELF" + os.urandom(3000) + bytes(200_000)
@@ -294,7 +294,7 @@ def test_unreadable_files_and_directories(nobody: Path) -> None:
 # --------------------------------------------------------------------------- walking
 
 
-def names(entries: list[Entry], root: Path) -> list[str]:
+def names(entries: list[WalkedFile], root: Path) -> list[str]:
     return [os.path.relpath(e.path, root) + (f" {e.error.code}" if e.error else "") for e in entries]
 
 
@@ -325,7 +325,7 @@ def test_what_is_missing_or_empty_is_an_entry_and_the_rest_goes_on(tmp_path: Pat
         None,
         "not-found",
     ]
-    assert found[2] == Entry(str(tmp_path / "any.name"))
+    assert found[2] == WalkedFile(str(tmp_path / "any.name"))
 
 
 def test_a_root_that_is_a_link_is_what_it_leads_to(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from elfsig.keygen import genkey, kconfig, keydir
 from elfsig.keygen.certificate import self_signed
 from elfsig.keygen.files import write_new
 from elfsig.keygen.kinds import KINDS, kind_named, make_private
-from elfsig.verbs.keys.generate import Wish, decide, make
+from elfsig.verbs.keys.generate import KeyRequest, decide, make
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.terminal import typed
 from tests.support.tools import need
@@ -229,7 +229,7 @@ def test_the_default_is_the_kernels(tmp_path: Path) -> None:
     assert genkey.read(GENKEY, "x509.genkey").extensions == tuple(
         (name, value.replace(", ", ",")) for name, value in genkey.KERNEL.extensions
     )
-    assert (Wish().kind.id, Wish().hash) == ("rsa4096", "sha256")
+    assert (KeyRequest().kind.id, KeyRequest().hash) == ("rsa4096", "sha256")
     assert decide(None, None) == (KINDS["rsa4096"], "sha256")
     assert decide(None, None, bits=2048) == (KINDS["rsa2048"], "sha256")
 
@@ -284,7 +284,7 @@ def test_spellings() -> None:
 @pytest.mark.parametrize("hash_name", ["sha1", "md5"])
 def test_hashes_that_sign_no_certificate(hash_name: str) -> None:
     with pytest.raises(UsageError, match="no certificate"):
-        make(Wish(kind=KINDS["rsa2048"], hash=hash_name))
+        make(KeyRequest(kind=KINDS["rsa2048"], hash=hash_name))
 
 
 # --------------------------------------------------------------------------- for a kernel, like a tool

@@ -12,7 +12,7 @@ import corpus
 from elfsig import registry
 from elfsig.crypto.hashes import HASHES
 from elfsig.elf.edit import insert_section
-from elfsig.elf.guard import Wish
+from elfsig.elf.guard import NewSection
 from elfsig.elf.table import SHT_NOBITS, SHT_NOTE, SHT_PROGBITS
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.envelopes.raw_rsa import FORMS, PADDINGS, Form, RawRsa
@@ -260,7 +260,7 @@ def test_an_encrypted_digest_in_a_module_is_no_signature() -> None:
 
 def inserted(content: bytes, name: str, blob: bytes, type_: int = SHT_PROGBITS) -> bytes:
     return insert_section(
-        content, Wish(name.encode(), blob, type_, 0, 4 if type_ == SHT_NOTE else 1), "exact"
+        content, NewSection(name.encode(), blob, type_, 0, 4 if type_ == SHT_NOTE else 1), "exact"
     )
 
 

@@ -23,7 +23,7 @@ from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
 from elfsig.coverages.textdata import TEXTDATA
 from elfsig.elf import lief_engine
 from elfsig.elf.edit import insert_section, remove_section
-from elfsig.elf.guard import Wish
+from elfsig.elf.guard import NewSection
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOTE, SHT_PROGBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB, ElfTable
 from elfsig.errors import EditRefused, ParseError
@@ -43,14 +43,14 @@ from tests.support.elf import (
     with_shared_names,
 )
 
-NOTE = Wish(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
-PLAIN = Wish(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
+NOTE = NewSection(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
+PLAIN = NewSection(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
 TRAILER = b"what lies behind the image"
 
 
 @pytest.mark.parametrize("path", samples(), ids=lambda path: path.name)
 @pytest.mark.parametrize("wish", [NOTE, PLAIN], ids=lambda wish: wish.name.decode())
-def test_insert_and_remove_pass_the_witness(path: Path, wish: Wish) -> None:
+def test_insert_and_remove_pass_the_witness(path: Path, wish: NewSection) -> None:
     before = path.read_bytes() + TRAILER
     after = insert_section(before, wish, "lief")
     table = ElfTable(after)
@@ -81,7 +81,7 @@ def test_the_alignment_asked_for_is_kept(align: int) -> None:
 
 # --------------------------------------------------------------------------- refusals
 
-REFUSED: dict[str, tuple[bytes, Wish]] = {
+REFUSED: dict[str, tuple[bytes, NewSection]] = {
     "lief-shared-names": (with_shared_names(toy()), NOTE),
     "lief-numbering": (many(0xFF01, symbol_in=1), NOTE),
     "lief-wide-field": (patched(toy(), 2, flags=6 | 1 << 40), NOTE),
@@ -108,7 +108,7 @@ def test_what_lief_would_damage_is_refused(code: str) -> None:
     ],
     ids=str,
 )
-def test_a_section_that_lief_cannot_make_is_refused(wish: Wish) -> None:
+def test_a_section_that_lief_cannot_make_is_refused(wish: NewSection) -> None:
     with pytest.raises(EditRefused) as caught:
         insert_section(toy(), wish, "lief")
     assert caught.value.code == "lief-section"

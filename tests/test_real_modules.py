@@ -12,7 +12,7 @@ import pytest
 from corpus.oldlayout import rewrite
 from elfsig.carriers.trailer import INFO, MARKER, unpack_info
 from elfsig.elf.edit import insert_section, remove_section
-from elfsig.elf.guard import Wish
+from elfsig.elf.guard import NewSection
 from elfsig.elf.table import SHT_NOTE, SHT_PROGBITS, ElfTable
 from elfsig.errors import EditRefused, ParseError
 from tests.support import lief_plain
@@ -22,8 +22,8 @@ from tests.support.kernels import ARCHES
 from tests.support.notes import Note
 from tests.support.tools import need
 
-NOTE = Wish(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
-PLAIN = Wish(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
+NOTE = NewSection(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
+PLAIN = NewSection(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
 TRIPLETS = {"amd64": "x86_64", "i386": "i686", "arm64": "aarch64", "s390x": "s390x"}
 
 

@@ -16,7 +16,7 @@ from corpus.oldlayout import rewrite
 from elfsig.carriers.trailer import INFO, MARKER
 from elfsig.elf.check import sound_relocatable
 from elfsig.elf.edit import insert_section, remove_section
-from elfsig.elf.guard import Wish, prove_inserted, prove_removed
+from elfsig.elf.guard import NewSection, prove_inserted, prove_removed
 from elfsig.elf.splice import insert, remove
 from elfsig.elf.table import SHT_NOTE, SHT_PROGBITS, ElfTable
 from elfsig.errors import EditRefused, ParseError, UsageError
@@ -37,8 +37,8 @@ from tests.support.elf import (
 from tests.support.tools import need
 from tests.support.vectors import module, read, vector
 
-NOTE = Wish(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
-PLAIN = Wish(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
+NOTE = NewSection(b".note.module.sig", SIGNATURE, SHT_NOTE, 0, 4)
+PLAIN = NewSection(b".module_sig", SIGNATURE[:-1], SHT_PROGBITS, 3, 1)
 TRAILER = b"a signature" + INFO.pack(0, 0, 2, 0, 0, bytes(3), 11) + MARKER
 
 
@@ -60,7 +60,7 @@ LAYOUTS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("path", samples(), ids=lambda path: path.name)
 @pytest.mark.parametrize("wish", [NOTE, PLAIN], ids=lambda wish: wish.name.decode())
-def test_insert_then_remove_gives_the_original_back(path: Path, layout: str, wish: Wish) -> None:
+def test_insert_then_remove_gives_the_original_back(path: Path, layout: str, wish: NewSection) -> None:
     before = path.read_bytes()
     before = LAYOUTS[layout](before)
     after = insert_section(before, wish)
@@ -358,16 +358,16 @@ def test_only_sections_that_exist_are_removed(index: int) -> None:
 @pytest.mark.parametrize(
     "wish",
     [
-        Wish(b"", b"x", 1, 0, 1),
-        Wish(b"a\0b", b"x", 1, 0, 1),
-        Wish(b"a", b"x", 1, 0, 3),
-        Wish(b"a", b"x", 1, 0, 1 << 40),
-        Wish(b"a", b"x", 0, 0, 1),
-        Wish(b"a", b"x", 1, 1 << 64, 1),
+        NewSection(b"", b"x", 1, 0, 1),
+        NewSection(b"a\0b", b"x", 1, 0, 1),
+        NewSection(b"a", b"x", 1, 0, 3),
+        NewSection(b"a", b"x", 1, 0, 1 << 40),
+        NewSection(b"a", b"x", 0, 0, 1),
+        NewSection(b"a", b"x", 1, 1 << 64, 1),
     ],
     ids=str,
 )
-def test_impossible_sections_are_refused(wish: Wish) -> None:
+def test_impossible_sections_are_refused(wish: NewSection) -> None:
     with pytest.raises(EditRefused) as caught:
         insert(toy(), *wish)
     assert caught.value.code == "bad-section"

@@ -9,12 +9,12 @@ import pytest
 
 from elfsig.batch.tree import spread
 from elfsig.cli.reading import Result
-from elfsig.opened.walk import Entry
+from elfsig.opened.walk import WalkedFile
 
 PARENT = os.getpid()
 
 
-def told(batch: Sequence[Entry]) -> list[Result]:
+def told(batch: Sequence[WalkedFile]) -> list[Result]:
     """Every file's path; a file called "deadly" ends the process."""
     results = []
     for entry in batch:
@@ -29,13 +29,13 @@ def told(batch: Sequence[Entry]) -> list[Result]:
 @pytest.mark.parametrize("count", [40, 400])
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_all_are_told_of_in_order(count: int, jobs: int) -> None:
-    entries = [Entry(str(n)) for n in range(count)]
+    entries = [WalkedFile(str(n)) for n in range(count)]
     assert [r.text for r in spread(told, entries, jobs)] == [e.path for e in entries]
 
 
 @pytest.mark.parametrize("at", [0, 39, 200, 399])
 def test_a_process_that_dies_costs_its_one_file(at: int) -> None:
-    entries = [Entry("deadly" if n == at else str(n)) for n in range(400)]
+    entries = [WalkedFile("deadly" if n == at else str(n)) for n in range(400)]
     results = list(spread(told, entries, 2))
     assert [r.path for r in results] == [e.path for e in entries]
     assert [n for n, r in enumerate(results) if r.text != r.path] == [at]

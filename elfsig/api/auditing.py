@@ -15,7 +15,7 @@ from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.model import Remark
 from elfsig.opened.evidence import LIMIT
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry, load
 from elfsig.trust.given import each_of
 from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, outcome, unreadable
@@ -78,17 +78,17 @@ def _ignored(ignore: Iterable[str]) -> frozenset[str]:
     return ignored
 
 
-def _each(found: Iterable[Entry], what: Examination, gate: Gate, jobs: int) -> list[Audited]:
+def _each(found: Iterable[WalkedFile], what: Examination, gate: Gate, jobs: int) -> list[Audited]:
     """The audit of every file; what goes wrong at one is the fault ``unreadable`` of that file."""
     examiner = Examiner(what)
 
-    def work(entry: Entry) -> Audited:
+    def work(entry: WalkedFile) -> Audited:
         return _audited(examiner(entry), gate)
 
-    def failed(entry: Entry, fault: ElfsigError) -> Audited:
+    def failed(entry: WalkedFile, fault: ElfsigError) -> Audited:
         return unreadable(entry.path, Remark.of(fault))
 
-    def lost(entry: Entry, how: str) -> Audited:
+    def lost(entry: WalkedFile, how: str) -> Audited:
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
 
     return list(run(isolated(work, failed, what.registry), found, jobs, lost=lost))

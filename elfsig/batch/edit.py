@@ -14,7 +14,7 @@ from elfsig.model import Remark
 from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import Module, open_module
-from elfsig.opened.walk import Entry, top_folders, walk
+from elfsig.opened.walk import WalkedFile, top_folders, walk
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 
@@ -51,7 +51,7 @@ class Output:
         if (self.file is not None) + (self.directory is not None) + self.in_place != 1:
             raise UsageError("exactly one output is needed", code="output", hint="output")
 
-    def tasks(self, paths: Sequence[str], entries: Iterable[Entry]) -> Iterator[Task]:
+    def tasks(self, paths: Sequence[str], entries: Iterable[WalkedFile]) -> Iterator[Task]:
         """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""
         if self.file is not None:
             if len(paths) != 1 or os.path.isdir(paths[0]):
@@ -60,7 +60,7 @@ class Output:
             _refuse_inside(self.directory, paths)
         return self._tasks(entries, top_folders(paths))
 
-    def _tasks(self, entries: Iterable[Entry], tops: Mapping[str, str]) -> Iterator[Task]:
+    def _tasks(self, entries: Iterable[WalkedFile], tops: Mapping[str, str]) -> Iterator[Task]:
         taken: dict[str, str] = {}
         for entry in entries:
             if entry.error is not None:
@@ -75,7 +75,7 @@ class Output:
             else:
                 yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
 
-    def _target(self, entry: Entry, tops: Mapping[str, str]) -> str | None:
+    def _target(self, entry: WalkedFile, tops: Mapping[str, str]) -> str | None:
         if self.directory is None:
             return self.file
         if entry.root is None:

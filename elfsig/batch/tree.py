@@ -13,7 +13,7 @@ from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.module import Module, open_module
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question, examine, failed
 from elfsig.verbs.verify.misnamed import misnamed
@@ -75,7 +75,7 @@ class Examiner:
 
             self._like = LikeSigned(self.what.registry, self.what.question)
 
-    def __call__(self, entry: Entry) -> Examined:
+    def __call__(self, entry: WalkedFile) -> Examined:
         """The report on a file of a walk."""
         if entry.error is not None:
             return Examined(failed(entry.path, entry.error))
@@ -85,7 +85,7 @@ class Examiner:
         except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
             return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
 
-    def _examined(self, entry: Entry) -> Examined:
+    def _examined(self, entry: WalkedFile) -> Examined:
         what, like = self.what, self._like
         if entry.data is None and like is not None and (report := like.glance(entry.path)) is not None:
             return Examined(report)
@@ -119,7 +119,7 @@ def _with_name(found: Examined) -> Examined:
 
 
 def examined(
-    entries: Iterable[Entry],
+    entries: Iterable[WalkedFile],
     what: Examination,
     finish: Callable[[Examined], R],
     *,
@@ -136,13 +136,13 @@ def examined(
     if not single:
         examiner.remember()
 
-    def work(batch: Sequence[Entry]) -> list[R]:
+    def work(batch: Sequence[WalkedFile]) -> list[R]:
         return [_finished(examiner, entry, finish) for entry in batch]
 
     return spread(work, entries, 1 if single else jobs)
 
 
-def _finished(examiner: Examiner, entry: Entry, finish: Callable[[Examined], R]) -> R:
+def _finished(examiner: Examiner, entry: WalkedFile, finish: Callable[[Examined], R]) -> R:
     found = examiner(entry)
     try:
         return finish(found)
@@ -153,7 +153,10 @@ def _finished(examiner: Examiner, entry: Entry, finish: Callable[[Examined], R])
 
 
 def spread(
-    work: Callable[[Sequence[Entry]], list[R]], entries: Iterable[Entry], jobs: int, most: int = BATCH
+    work: Callable[[Sequence[WalkedFile]], list[R]],
+    entries: Iterable[WalkedFile],
+    jobs: int,
+    most: int = BATCH,
 ) -> Iterator[R]:
     """``work`` on all entries, in batches of at most ``most``, in several processes where that pays; results
     in the order of the entries.
@@ -165,7 +168,7 @@ def spread(
         return chain.from_iterable(map(work, batches))
     from elfsig.batch.workers import run
 
-    def lost(batch: Sequence[Entry], how: str) -> list[R]:
+    def lost(batch: Sequence[WalkedFile], how: str) -> list[R]:
         if len(batch) > 1:  # one of them did it: each in turn, and never in this process
             return list(chain.from_iterable(run(work, [[each] for each in batch], 2, lost=lost, few=0)))
         return work([batch[0]._replace(error=ReadError(f"no result: {how}", code="process-died"))])
@@ -173,7 +176,7 @@ def spread(
     return chain.from_iterable(run(work, batches, jobs, lost=lost))
 
 
-def _batches(entries: Iterable[Entry], most: int) -> Iterator[list[Entry]]:
+def _batches(entries: Iterable[WalkedFile], most: int) -> Iterator[list[WalkedFile]]:
     """Single ones first, so that few are shared out evenly; more at once as they go on coming."""
     supply, given = iter(entries), 0
     while batch := list(islice(supply, min(most, 1 + given // 32))):

@@ -41,7 +41,7 @@ BY_CERTIFICATE: Final = frozenset({"issuer-serial", "skid", "x509-name"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedSignature:
     """The signature that is wanted, and the public half of the key that would make it."""
 
     format: Format
@@ -49,13 +49,15 @@ class Wish:
     keys: Keyring
 
 
-def wish(format_: Format, signer: Signer | PacketSigner, options: SignOptions) -> Wish | None:
+def wanted_signature(
+    format_: Format, signer: Signer | PacketSigner, options: SignOptions
+) -> WantedSignature | None:
     """What to compare modules with; None where that cannot be told: the signature is no part of the file, or
     the key does not show its public half."""
     if format_.carrier.kind == "detached":
         return None
     keys = _ring(signer, options)
-    return None if keys is None else Wish(format_, suited(options, format_.id), keys)
+    return None if keys is None else WantedSignature(format_, suited(options, format_.id), keys)
 
 
 def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None:
@@ -71,7 +73,7 @@ def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None
         return None
 
 
-def is_done(module: Module, wanted: Wish, *, beside_others: bool = False) -> bool:
+def is_done(module: Module, wanted: WantedSignature, *, beside_others: bool = False) -> bool:
     """Whether the file has the signature that is wanted: in its format, good, by this key, made as asked.
 
     It has to be the only one, unless ``beside_others``.
@@ -83,14 +85,14 @@ def is_done(module: Module, wanted: Wish, *, beside_others: bool = False) -> boo
     return any(_is_wanted(module, each, wanted) for each in module.places)
 
 
-def _is_wanted(module: Module, found: LocatedSignature, wanted: Wish) -> bool:
+def _is_wanted(module: Module, found: LocatedSignature, wanted: WantedSignature) -> bool:
     if found.place.fault is not None or wanted.format not in found.claimants:
         return False
     signatures = list(signatures_at(module, found, Question(wanted.keys)))
     return len(signatures) == 1 and _as_asked(signatures[0], module, wanted)
 
 
-def _as_asked(sig: SignatureReport, module: Module, wanted: Wish) -> bool:
+def _as_asked(sig: SignatureReport, module: Module, wanted: WantedSignature) -> bool:
     signature, options = sig.claims, wanted.options
     if sig.verdict is not Verdict.VALID or sig.format != wanted.format.id or signature is None:
         return False

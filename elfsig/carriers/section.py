@@ -99,7 +99,7 @@ class SectionCarrier:
         Raises EditRefused, also where kernels would go on looking at a section that is already there.
         """
         from elfsig.elf.edit import insert_section
-        from elfsig.elf.guard import Wish
+        from elfsig.elf.guard import NewSection
 
         info = params or SectionInfo(self.name, self.type, self.flags, self.align)
         if not isinstance(info, SectionInfo):
@@ -108,7 +108,9 @@ class SectionCarrier:
             text = f"there is a section {self.name} already, and kernels look at the first one only"
             raise EditRefused(text, code="section-exists")
         name = info.name.encode("utf-8", "surrogateescape")
-        return insert_section(image.bytes(), Wish(name, blob, info.type, info.flags, info.align), engine)
+        return insert_section(
+            image.bytes(), NewSection(name, blob, info.type, info.flags, info.align), engine
+        )
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
         """Everything but the section, byte for byte as it was before the section was put in if possible."""

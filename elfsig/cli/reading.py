@@ -20,7 +20,7 @@ from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
 from elfsig.model import FileReport
 from elfsig.opened.evidence import LIMIT, read_stream
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 
 STDIN, STDIN_NAME = "-", "<stdin>"
@@ -75,7 +75,7 @@ def collect(
 
 def entries(
     paths: Sequence[str], all_files: bool = False, registry: Registry | None = None
-) -> tuple[Iterator[Entry], bool]:
+) -> tuple[Iterator[WalkedFile], bool]:
     """The files to look at, and whether it is one file that was named itself (then lines need no path).
 
     ``-`` is standard input.
@@ -87,8 +87,8 @@ def entries(
     return chain.from_iterable(found), single
 
 
-def _stdin() -> Iterator[Entry]:
-    yield Entry(STDIN_NAME, data=read_stream(sys.stdin.buffer, LIMIT))
+def _stdin() -> Iterator[WalkedFile]:
+    yield WalkedFile(STDIN_NAME, data=read_stream(sys.stdin.buffer, LIMIT))
 
 
 def source_of(path: str) -> str | IO[bytes]:

@@ -166,7 +166,7 @@ def descend(data: bytes, node: Node, *path: int) -> Node:
     return node
 
 
-class Part(NamedTuple):
+class Component(NamedTuple):
     """One field of a structure: what it is called, the tags it may have, whether it may be missing."""
 
     name: str
@@ -174,7 +174,7 @@ class Part(NamedTuple):
     optional: bool = False
 
 
-def fields(data: bytes, parent: Node, parts: tuple[Part, ...]) -> dict[str, Node]:
+def fields(data: bytes, parent: Node, parts: tuple[Component, ...]) -> dict[str, Node]:
     """The children of ``parent`` by field name. Raises ParseError with the offset of the first misfit."""
     found: dict[str, Node] = {}
     at = parent.body

@@ -135,14 +135,14 @@ class Side:
         return frozenset(r.symbol.record for n in wanted if self.is_loaded(n) for r in self.relocations(n))
 
 
-class Found(NamedTuple):
+class Differences(NamedTuple):
     """The differences, and how many of each kind there are in all."""
 
     differences: tuple[Difference, ...]
     totals: Mapping[str, int]
 
 
-def compare_elf(a: Side, b: Side) -> Found:
+def compare_elf(a: Side, b: Side) -> Differences:
     """All differences, in the order header, modinfo, sections, symbols, relocations, layout."""
     differences = [*_header(a, b), *_modinfo(a, b), *_sections(a, b), *_symbols(a, b)]
     totals = Counter(each.kind for each in differences)
@@ -154,7 +154,7 @@ def compare_elf(a: Side, b: Side) -> Found:
     differences += _layout(a, b)
     order = ("header", "modinfo", "section", "field", "symbol", "relocation", "layout")
     differences.sort(key=lambda each: order.index(each.kind))
-    return Found(tuple(differences), {kind: totals[kind] for kind in order if totals[kind]})
+    return Differences(tuple(differences), {kind: totals[kind] for kind in order if totals[kind]})
 
 
 # --------------------------------------------------------------------------- header and modinfo

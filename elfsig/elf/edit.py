@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from elfsig.elf import splice
-from elfsig.elf.guard import Wish, prove_inserted, prove_removed
+from elfsig.elf.guard import NewSection, prove_inserted, prove_removed
 from elfsig.elf.words import UNWITNESSED
 from elfsig.errors import UsageError
 
@@ -15,7 +15,7 @@ class Engine(NamedTuple):
     """``insert`` appends a section to the table, ``remove`` takes one out by its index. ``proven``: the
     witness compares each result with what it was made from."""
 
-    insert: Callable[[bytes, Wish], bytes]
+    insert: Callable[[bytes, NewSection], bytes]
     remove: Callable[[bytes, int], bytes]
     proven: bool = True
 
@@ -43,7 +43,7 @@ def _engine(name: str) -> Engine:
     return ENGINES[name]()
 
 
-def insert_section(content: bytes, wish: Wish, engine: str = "exact") -> bytes:
+def insert_section(content: bytes, wish: NewSection, engine: str = "exact") -> bytes:
     """``content`` with one more section, proven to differ in nothing else.
 
     Raises EditRefused and ParseError.

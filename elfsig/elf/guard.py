@@ -18,7 +18,7 @@ _STAY = ("sh_type", "sh_flags", "sh_addr", "sh_addralign", "sh_entsize")
 _MAY_CHANGE = {"e_ident", "e_shoff", "e_shnum", "e_shstrndx"}
 
 
-class Wish(NamedTuple):
+class NewSection(NamedTuple):
     """The section that was to be inserted; ``type``, ``flags`` and ``align`` as in its section header."""
 
     name: bytes
@@ -28,7 +28,7 @@ class Wish(NamedTuple):
     align: int
 
 
-def prove_inserted(before: bytes, after: bytes, wish: Wish) -> None:
+def prove_inserted(before: bytes, after: bytes, wish: NewSection) -> None:
     """Raises EditRefused unless ``after`` is ``before`` with one more section, the last one, as wished."""
     old, new = WitnessedFile(before), WitnessedFile(after)
     index = len(old.sections)
@@ -36,7 +36,7 @@ def prove_inserted(before: bytes, after: bytes, wish: Wish) -> None:
     _compare(old, new, NumberMap(old, None))
     seen = new.sections[index]
     header = seen.header
-    got = Wish(
+    got = NewSection(
         seen.name, bytes(seen.content), new.raw_type(index), header["sh_flags"], header["sh_addralign"]
     )
     if got != wish:

@@ -23,7 +23,7 @@ from typing import Any
 
 from elfsig.elf import lief_worker
 from elfsig.elf.check import sound_relocatable
-from elfsig.elf.guard import Wish
+from elfsig.elf.guard import NewSection
 from elfsig.elf.table import SHN_XINDEX, SHT_NOTE, SHT_PROGBITS, ElfTable
 from elfsig.errors import EditRefused
 
@@ -31,7 +31,7 @@ _TYPES = (SHT_PROGBITS, SHT_NOTE)
 _SECONDS = 30.0
 
 
-def insert(content: bytes, wish: Wish) -> bytes:
+def insert(content: bytes, wish: NewSection) -> bytes:
     """``content`` with a new section, which gets the last index; the other sections stay as they are.
 
     Raises ParseError and EditRefused.

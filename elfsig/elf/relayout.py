@@ -13,7 +13,7 @@ from typing import NamedTuple
 from elfsig.elf.table import SHN_LORESERVE, SHN_XINDEX, SHT_NULL, ElfTable, Header, Row
 
 
-class Part(NamedTuple):
+class FileSpan(NamedTuple):
     """A section, or the section header table (``nr`` None), as it lies in the file."""
 
     start: int
@@ -25,7 +25,7 @@ class Part(NamedTuple):
 class Placed(NamedTuple):
     """Where a part goes: ``gap`` is what is written before it, ``start`` its new offset."""
 
-    part: Part
+    part: FileSpan
     gap: bytes
     start: int
 
@@ -35,16 +35,16 @@ def align_up(value: int, align: int) -> int:
     return -(-value // (align or 1)) * (align or 1)
 
 
-def parts(table: ElfTable) -> list[Part]:
+def parts(table: ElfTable) -> list[FileSpan]:
     """Every part of the image in file order. NOBITS and empty sections are parts of size 0."""
     end = table.end
     found = [
-        Part(row.offset, row.file_size, row.align or 1, index)
+        FileSpan(row.offset, row.file_size, row.align or 1, index)
         for index, row in enumerate(table.rows)
         if row.type != SHT_NULL and row.offset <= end
     ]
     layout = table.layout
-    found.append(Part(table.header.shoff, len(table.rows) * layout.row.size, layout.word, None))
+    found.append(FileSpan(table.header.shoff, len(table.rows) * layout.row.size, layout.word, None))
     found.sort(key=lambda p: (p.start, p.size > 0, len(table.rows) if p.nr is None else p.nr))
     return found
 

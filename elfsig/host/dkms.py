@@ -67,7 +67,7 @@ exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key "$key" --c
 """
 
 
-class Wish(NamedTuple):
+class Setup(NamedTuple):
     """What to set up. ``modules`` empty: all, through sign_file. ``hash`` None: that of each kernel's
     configuration, which DKMS looks up itself."""
 
@@ -119,7 +119,7 @@ def kernel_hash(root: Path, kernel: str) -> str:
 # --------------------------------------------------------------------------- setting up
 
 
-def setup(root: Path, wish: Wish, *, force: bool = False) -> list[str]:
+def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
     """Write the configuration; the paths written or found as they should be, as they are without ``root``.
 
     Raises UsageError, WriteError: something else is in the way, and not ``force``.
@@ -139,12 +139,12 @@ def setup(root: Path, wish: Wish, *, force: bool = False) -> list[str]:
     return written + [_link(root, module, force) for module in wish.modules]
 
 
-def _framework(wish: Wish) -> str:
+def _framework(wish: Setup) -> str:
     words = {"sign_file": wish.sign_file, "key": wish.key, "certificate": wish.certificate}
     return _FRAMEWORK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
 
 
-def _hook(wish: Wish) -> str:
+def _hook(wish: Setup) -> str:
     words = {"elfsig": wish.elfsig, "key": wish.key, "certificate": wish.certificate, "hash": wish.hash or ""}
     return _HOOK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
 

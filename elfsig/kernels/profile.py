@@ -88,7 +88,7 @@ class Replies:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SignatureLocation:
     """The only place where a kernel looks for a signature, and the coverage that it computes."""
 
     format: str
@@ -145,7 +145,7 @@ class Profile:
     title: str
     releases: Releases
     walk: str
-    look: Look
+    look: SignatureLocation
     replies: Replies
     crypto: Crypto
     trust: Trust

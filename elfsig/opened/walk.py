@@ -24,7 +24,7 @@ class _Named(BytesIO):
     name = ""
 
 
-class Entry(NamedTuple):
+class WalkedFile(NamedTuple):
     """One file to look at, or why there is none.
 
     ``root`` is the directory from the command line that led here, None for a file named there itself.
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 def walk(
     paths: Iterable[str | os.PathLike[str]], all_files: bool = False, registry: Registry | None = None
-) -> Iterator[Entry]:
+) -> Iterator[WalkedFile]:
     """The files meant by ``paths``, one by one: files as given, directories walked in sorted order.
 
     In directories, the names that modules have (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) are taken;
@@ -63,11 +63,11 @@ def walk(
         try:
             is_directory = modes.S_ISDIR(os.stat(path).st_mode)
         except ValueError:
-            yield Entry(path, error=ReadError("no such file: the name holds a NUL", code="not-found"))
+            yield WalkedFile(path, error=ReadError("no such file: the name holds a NUL", code="not-found"))
         except OSError as reason:
-            yield Entry(path, error=read_error(reason))
+            yield WalkedFile(path, error=read_error(reason))
         else:
-            yield from _walk_tree(path, marks) if is_directory else (Entry(path),)
+            yield from _walk_tree(path, marks) if is_directory else (WalkedFile(path),)
 
 
 def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
@@ -89,12 +89,12 @@ def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
     return tops
 
 
-def _walk_tree(root: str, marks: Marks) -> Iterator[Entry]:
+def _walk_tree(root: str, marks: Marks) -> Iterator[WalkedFile]:
     empty = True
     pending: list[Iterator[os.DirEntry[str]]] = []
     listing = _listing(root)
     if isinstance(listing, ReadError):
-        yield Entry(root, root, listing)
+        yield WalkedFile(root, root, listing)
         return
     pending.append(listing)
     while pending:
@@ -105,19 +105,19 @@ def _walk_tree(root: str, marks: Marks) -> Iterator[Entry]:
             below = _listing(item.path)
             if isinstance(below, ReadError):
                 empty = False
-                yield Entry(item.path, root, below)
+                yield WalkedFile(item.path, root, below)
             else:
                 pending.append(below)
         elif _is_wanted(item, marks):
             empty = False
-            yield Entry(item.path, root)
+            yield WalkedFile(item.path, root)
     if empty:
         what = (
             "neither an ELF file nor a signature"
             if marks is not None
             else "no module (*.ko, *.ko.gz, .xz, .zst)"
         )
-        yield Entry(root, root, ReadError(f"{what} in this directory", code="nothing-found"))
+        yield WalkedFile(root, root, ReadError(f"{what} in this directory", code="nothing-found"))
 
 
 def _listing(path: str) -> Iterator[os.DirEntry[str]] | ReadError:

@@ -19,14 +19,14 @@ from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 from elfsig.signers.patience import waiting_for
 from elfsig.signers.pkcs11_module import explained, pin_of
 from elfsig.signers.pkcs11_objects import attribute, find_half, private_key
-from elfsig.signers.pkcs11_session import Entry, PinSource, enter, leave, take_turns
+from elfsig.signers.pkcs11_session import OpenSession, PinSource, enter, leave, take_turns
 from elfsig.signers.pkcs11_uri import Uri, parse
 
 
 class _Held(NamedTuple):
     """The key in an open session. ``each_time``: it wants the PIN for every signature."""
 
-    entry: Entry
+    entry: OpenSession
     key: Any
     each_time: bool
 

@@ -40,7 +40,7 @@ _KEEPERS: dict[_Where, _Keeper] = {}
 """By process, library and slot."""
 
 
-class Entry(NamedTuple):
+class OpenSession(NamedTuple):
     """A session on a token. ``pin`` is what it was opened with, ``where`` names its login."""
 
     where: _Where
@@ -80,7 +80,7 @@ def _alone() -> Iterator[None]:
             fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
-def enter(uri: Uri, pin: PinSource) -> Entry:
+def enter(uri: Uri, pin: PinSource) -> OpenSession:
     """A session on the token that ``uri`` means, logged in. A wrong PIN is not tried twice.
 
     Raises SigningError.
@@ -95,7 +95,7 @@ def enter(uri: Uri, pin: PinSource) -> Entry:
             _finish(library)
 
 
-def _entered(library: Any, uri: Uri, pin: PinSource) -> Entry:
+def _entered(library: Any, uri: Uri, pin: PinSource) -> OpenSession:
     token = find_token(library, uri)
     where = (os.getpid(), library.so, token.slot.slot_id)
     remarks: list[Remark] = []
@@ -106,13 +106,13 @@ def _entered(library: Any, uri: Uri, pin: PinSource) -> Entry:
     keeper = _KEEPERS[where]
     keeper.users += 1
     try:
-        return Entry(where, token.open(), keeper.pin, tuple(remarks))
+        return OpenSession(where, token.open(), keeper.pin, tuple(remarks))
     except BaseException:
         _one_less(where)
         raise
 
 
-def leave(entry: Entry) -> None:
+def leave(entry: OpenSession) -> None:
     """Close a session; the last one logs out and lets the library go. A token that is gone needs neither."""
     if entry.alive:
         with suppress(pkcs11.PKCS11Error):

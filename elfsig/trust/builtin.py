@@ -46,7 +46,7 @@ SYMBOLS = (
 """Role, first symbol, and the one after the list (a size variable also comes after it)."""
 
 
-class Found(NamedTuple):
+class FoundCertificate(NamedTuple):
     """A certificate at offset ``at`` of an unpacked kernel; role is builtin, revoked or embedded."""
 
     at: int
@@ -77,11 +77,11 @@ class Gap(NamedTuple):
 class Lists(NamedTuple):
     """The certificates of an unpacked kernel, in order, and the gaps in its lists."""
 
-    found: list[Found]
+    found: list[FoundCertificate]
     gaps: list[Gap]
 
 
-def certificates(data: bytes) -> list[Found]:
+def certificates(data: bytes) -> list[FoundCertificate]:
     """Every certificate in ``data``, in order, each with the role that the data itself proves."""
     return lists(data).found
 
@@ -102,13 +102,13 @@ def lists(data: bytes) -> Lists:
     return Lists([each._replace(role=_role(each, spans, broken)) for each in found], gaps)
 
 
-def _role(each: Found, spans: list[Span], broken: set[str]) -> str:
+def _role(each: FoundCertificate, spans: list[Span], broken: set[str]) -> str:
     """What is on a list of the kernel's own keys counts only where all of that list can be read."""
     of = (span.role for span in spans if span.start <= each.at and each.end <= span.end)
     return next((role for role in of if role == "revoked" or role not in broken), "embedded")
 
 
-def _gaps(data: bytes, span: Span, found: list[Found]) -> Iterator[Gap]:
+def _gaps(data: bytes, span: Span, found: list[FoundCertificate]) -> Iterator[Gap]:
     """Where on a list there is something other than certificates, one directly after the other."""
     at = span.start
     for each in found:
@@ -120,7 +120,7 @@ def _gaps(data: bytes, span: Span, found: list[Found]) -> Iterator[Gap]:
         yield Gap(span.role, at, f"{span.end - at} bytes that are not a certificate")
 
 
-def _scan(data: bytes) -> Iterator[Found]:
+def _scan(data: bytes) -> Iterator[FoundCertificate]:
     """Raises ParseError for data that is made to look like certificates all over."""
     at, count, tried = 0, 0, 0
     while count < MAX_FOUND and (match := START.search(data, at)):
@@ -136,7 +136,7 @@ def _scan(data: bytes) -> Iterator[Found]:
         at, count = each.end, count + 1
 
 
-def _certificate(data: bytes, at: int) -> Found | None:
+def _certificate(data: bytes, at: int) -> FoundCertificate | None:
     """The certificate at ``at``, None where there is none. Lengths are definite: the list is in DER."""
     end = at + 4 + int.from_bytes(data[at + 2 : at + 4])
     wide = data[at + 5 : at + 6] == b"\x82"
@@ -145,14 +145,14 @@ def _certificate(data: bytes, at: int) -> Found | None:
     if not following < end <= len(data) or data[body] not in TBS_BEGINS or data[following] != der.SEQUENCE:
         return None
     try:
-        return Found(at, parse(data, at), "embedded")
+        return FoundCertificate(at, parse(data, at), "embedded")
     except ParseError:
         return None
 
 
-def _runs(found: list[Found]) -> Iterator[list[Found]]:
+def _runs(found: list[FoundCertificate]) -> Iterator[list[FoundCertificate]]:
     """Certificates that directly follow each other."""
-    run: list[Found] = []
+    run: list[FoundCertificate] = []
     for each in found:
         if run and run[-1].end != each.at:
             yield run
@@ -169,7 +169,7 @@ class _Sized(NamedTuple):
     unclear: list[Gap]
 
 
-def _sized_lists(data: bytes, found: list[Found]) -> _Sized:
+def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Sized:
     """Lists that are followed by their size or sizes.
 
     Two sizes only the kernel's own keys have. One size is that of the revoked ones where there is such a
@@ -193,7 +193,7 @@ def _sized_lists(data: bytes, found: list[Found]) -> _Sized:
     return _Sized(spans + [Span(start, end, role) for start, end in single], gaps)
 
 
-def _remains(data: bytes, found: list[Found]) -> bool:
+def _remains(data: bytes, found: list[FoundCertificate]) -> bool:
     """Whether there is something of a certificate outside of those that could be read.
 
     In a kernel, names alone are no sign of one: its self tests have signatures that name their signer.

@@ -27,7 +27,7 @@ RSA_EXPONENT = 65537
 UNSAID = "the name of the list does not say whether it revokes what is on it"
 
 
-class Entry(NamedTuple):
+class ListedEntry(NamedTuple):
     """One entry: the GUID of its list, its data without the owner, where that is, and the list's number."""
 
     type: UUID
@@ -43,10 +43,10 @@ class Bad(NamedTuple):
     reason: str
 
 
-Read = Callable[[Entry, Origin], Key | Revocation]
+Read = Callable[[ListedEntry, Origin], Key | Revocation]
 
 
-def _certificate(entry: Entry, origin: Origin) -> Key:
+def _certificate(entry: ListedEntry, origin: Origin) -> Key:
     key = key_from_certificate(entry.data, origin)
     assert key.certificate is not None
     if len(key.certificate.der) != len(entry.data):
@@ -55,7 +55,7 @@ def _certificate(entry: Entry, origin: Origin) -> Key:
     return key
 
 
-def _rsa2048(entry: Entry, origin: Origin) -> Key:
+def _rsa2048(entry: ListedEntry, origin: Origin) -> Key:
     try:
         public = RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(entry.data)).public_key()
     except ValueError as reason:
@@ -67,7 +67,7 @@ def _hash(kind: str, name: str, size: int, *, timed: bool = False) -> Read:
     """Reader for a digest of ``size`` bytes; a ``timed`` one is followed by the time of the revocation."""
     sizes = (size, size + 16) if timed else (size,)
 
-    def read(entry: Entry, origin: Origin) -> Revocation:
+    def read(entry: ListedEntry, origin: Origin) -> Revocation:
         if len(entry.data) not in sizes:
             raise ParseError(f"{name} entry of {len(entry.data)} bytes", offset=entry.at, code="efi-entry")
         hashed = RevokedHash(kind, name, entry.data[:size])
@@ -128,7 +128,7 @@ def is_list(data: bytes) -> bool:
     return _start(data) is not None or efi_variables.is_update(data)
 
 
-def entries(data: bytes, at: int | None = None) -> Iterator[Entry]:
+def entries(data: bytes, at: int | None = None) -> Iterator[ListedEntry]:
     """Every entry of every list from offset ``at`` on. Raises ParseError at the first impossible list."""
     for each in walk(data, _start(data) or 0 if at is None else at):
         if isinstance(each, Bad):
@@ -136,7 +136,7 @@ def entries(data: bytes, at: int | None = None) -> Iterator[Entry]:
         yield each
 
 
-def walk(data: bytes, at: int) -> Iterator[Entry | Bad]:
+def walk(data: bytes, at: int) -> Iterator[ListedEntry | Bad]:
     """Every entry of every list from offset ``at`` on, up to the first list with impossible sizes."""
     number = 0
     while at < len(data):
@@ -151,7 +151,7 @@ def walk(data: bytes, at: int) -> Iterator[Entry | Bad]:
             yield Bad(at, text)
             return
         for entry in range(at + HEADER + header, at + size, each):
-            yield Entry(kind, data[entry + OWNER : entry + each], entry + OWNER, number)
+            yield ListedEntry(kind, data[entry + OWNER : entry + each], entry + OWNER, number)
         at += size
         number += 1
 
@@ -202,7 +202,7 @@ def _entries(data: bytes, at: int, origin: Origin) -> Material:
     return Material(usable, unusable, tuple(revocations), losses=tuple(losses))
 
 
-def _entry(each: Entry | Bad, origin: Origin) -> Key | Revocation | Loss | None:
+def _entry(each: ListedEntry | Bad, origin: Origin) -> Key | Revocation | Loss | None:
     """What one entry is; None for a hash on a list that does not revoke."""
     if isinstance(each, Bad):
         return Loss(origin.source, "EFI signature list", each.reason, each.at)

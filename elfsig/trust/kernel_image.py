@@ -136,7 +136,7 @@ def _keys(held: builtin.Lists, origin: Origin) -> Iterator[Key]:
         yield key
 
 
-def _origin(each: builtin.Found, origin: Origin) -> Origin:
+def _origin(each: builtin.FoundCertificate, origin: Origin) -> Origin:
     placed = origin.at(each.at)
     if each.role == REVOKED:
         return replace(placed, keyring=REVOKED, list=REVOKED)

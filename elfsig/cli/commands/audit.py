@@ -36,7 +36,7 @@ from elfsig.kernels.names import module_name
 from elfsig.model import Remark
 from elfsig.model.json_form import dumps
 from elfsig.opened.atomic import write_atomic
-from elfsig.opened.walk import Entry, walk
+from elfsig.opened.walk import WalkedFile, walk
 from elfsig.verbs.audit.audit import Gate, audit, outcome, unreadable
 from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
 from elfsig.verbs.audit.rules import RULES
@@ -169,7 +169,7 @@ def _in_use(path: str | None) -> tuple[Loaded, ...] | None:
     return None if path is None else loaded(path)
 
 
-def _chosen(entries: Iterator[Entry], in_use: Sequence[Loaded] | None) -> Iterator[Entry]:
+def _chosen(entries: Iterator[WalkedFile], in_use: Sequence[Loaded] | None) -> Iterator[WalkedFile]:
     """All entries, or those of modules in use; entries with errors always."""
     if in_use is None:
         yield from entries

@@ -34,7 +34,7 @@ ONLY = {"a": "only in A", "b": "only in B"}
 ORDER = (*(each.value for each in Conclusion), *ONLY.values(), "unreadable")
 
 
-class Pair(NamedTuple):
+class FilePair(NamedTuple):
     """Two files of the same name: ``path`` is relative, or None when two files are compared."""
 
     path: str | None
@@ -87,7 +87,7 @@ def command(
         raise UsageError("A and B must both be files, or both be directories")
     asked = Asked(registry, machine, coverage, limit)
     trees = os.path.isdir(a)
-    results = _spread(asked, [*_pairs(a, b)] if trees else [Pair(None, a, b)], jobs)
+    results = _spread(asked, [*_pairs(a, b)] if trees else [FilePair(None, a, b)], jobs)
     counts, code = collect(watched(results), settings, machine, "comparisons")
     if trees:
         told = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts.get(word))
@@ -95,11 +95,11 @@ def command(
     return code
 
 
-def _pairs(a: str, b: str) -> Iterator[Pair]:
+def _pairs(a: str, b: str) -> Iterator[FilePair]:
     """The files of two trees by name, without the suffix of a compression, sorted."""
     one, other = _tree(a), _tree(b)
     for name in sorted({*one, *other}):
-        yield Pair(name, one.get(name), other.get(name))
+        yield FilePair(name, one.get(name), other.get(name))
 
 
 def _tree(root: str) -> dict[str, str]:
@@ -116,33 +116,33 @@ def _tree(root: str) -> dict[str, str]:
     return found
 
 
-def _spread(asked: Asked, pairs: list[Pair], jobs: int) -> Iterator[Result]:
+def _spread(asked: Asked, pairs: list[FilePair], jobs: int) -> Iterator[Result]:
     if len(pairs) == 1:
         return map(_worker(asked), pairs)
 
     work = _worker(asked)
 
-    def lost(pair: Pair, how: str) -> Result:
+    def lost(pair: FilePair, how: str) -> Result:
         return work(pair._replace(error=ReadError(f"no result: {how}", code="process-died")))
 
     return run(work, pairs, jobs, lost=lost)
 
 
-def _worker(asked: Asked) -> Callable[[Pair], Result]:
-    def work(pair: Pair) -> Result:
+def _worker(asked: Asked) -> Callable[[FilePair], Result]:
+    def work(pair: FilePair) -> Result:
         if pair.error is not None:
             raise pair.error
         if pair.a is None or pair.b is None:
             return _single(pair, asked)
         return _both(pair, pair.a, pair.b, asked)
 
-    def failed(pair: Pair, fault: ElfsigError) -> Result:
+    def failed(pair: FilePair, fault: ElfsigError) -> Result:
         return _failed(pair, fault, asked)
 
     return isolated(work, failed, asked.registry)
 
 
-def _both(pair: Pair, a: str, b: str, asked: Asked) -> Result:
+def _both(pair: FilePair, a: str, b: str, asked: Asked) -> Result:
     one, other = (open_module(source_of(path), asked.registry, limit=asked.limit) for path in (a, b))
     found = compare(one, other)
     word = found.conclusion.value
@@ -157,7 +157,7 @@ def _code(found: Comparison, coverage: str | None) -> int:
     return codes[same]
 
 
-def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
+def _text(pair: FilePair, found: Comparison, asked: Asked) -> str:
     if asked.machine.wanted:
         return dumps(comparison_object(found, pair.path))
     if pair.path is None:
@@ -167,7 +167,7 @@ def _text(pair: Pair, found: Comparison, asked: Asked) -> str:
     return f"{visible(pair.path)}: {found.conclusion.value}: {visible(found.sentence)}\n"
 
 
-def _single(pair: Pair, asked: Asked) -> Result:
+def _single(pair: FilePair, asked: Asked) -> Result:
     """A file that only one of the trees has."""
     words = ONLY["a" if pair.b is None else "b"]
     path = pair.path or ""
@@ -177,12 +177,12 @@ def _single(pair: Pair, asked: Asked) -> Result:
     return Result(path, text, words, exit_codes.BAD)
 
 
-def _failed(pair: Pair, fault: ElfsigError, asked: Asked) -> Result:
+def _failed(pair: FilePair, fault: ElfsigError, asked: Asked) -> Result:
     path = fault.path or pair.path or pair.a or ""
     error = {"code": fault.code, "text": fault.text, "offset": fault.offset}
     text = _bare(pair, error=error) if asked.machine.wanted else ""
     return Result(path, text, "unreadable", exit_codes.UNREADABLE, hinted(str(fault), fault.hint))
 
 
-def _bare(pair: Pair, **filled: object) -> str:
+def _bare(pair: FilePair, **filled: object) -> str:
     return dumps({**bare_object(pair.path), **filled})

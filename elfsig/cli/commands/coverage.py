@@ -42,7 +42,7 @@ class CoverageCommand(click.Command):
         return super().parse_args(ctx, words + args[stop:])
 
 
-class Wish(NamedTuple):
+class ProofSize(NamedTuple):
     """How much to prove: ``extra`` random bytes, None for every byte."""
 
     extra: int | None
@@ -116,17 +116,17 @@ def command(
     return _code(found, proofs, wish is not None)
 
 
-def _wish(wanted: str | None, seed: int | None) -> Wish | None:
+def _wish(wanted: str | None, seed: int | None) -> ProofSize | None:
     if wanted is None:
         return None
     number = secrets.randbits(32) if seed is None else seed
     if wanted != "all" and not wanted.isdecimal():
         raise UsageError(f"--prove={wanted}: expected a number of bytes, or all")
-    return Wish(None if wanted == "all" else int(wanted), number)
+    return ProofSize(None if wanted == "all" else int(wanted), number)
 
 
 def _proof(
-    module: Module, cover: Cover, question: Question, outside: Outside | None, wish: Wish | None
+    module: Module, cover: Cover, question: Question, outside: Outside | None, wish: ProofSize | None
 ) -> Proof | None:
     if wish is None or cover.message is None:
         return None

@@ -13,7 +13,7 @@ import click
 
 import elfsig
 from elfsig.batch.edit import Output, edit
-from elfsig.batch.up_to_date import is_done, wish
+from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.options.common import hash_type, hash_wished
 from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
@@ -94,7 +94,7 @@ def setup(
     _try_out(key, cert)
     key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
     chosen = hash_wished(hash_name).name if hash_name else None
-    wish = dkms.Wish(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
+    wish = dkms.Setup(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
     if root == Path("/") and not force:
         _refuse_changeable(wish.sign_file, wish.elfsig)
     for path in dkms.setup(root, wish, force=force):
@@ -213,7 +213,7 @@ def _resigned(
 ) -> Iterator[Done]:
     """The built modules first; then each installed copy of the same code gets the same signature."""
     signer, format_ = open_signer(*words), registry.get("pkcs7")
-    wanted = None if options.force else wish(format_, signer, options)
+    wanted = None if options.force else wanted_signature(format_, signer, options)
 
     def make(module: Module) -> Change:
         if wanted is not None and is_done(module, wanted):

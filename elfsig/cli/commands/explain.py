@@ -26,7 +26,7 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.model.json_form import dumps, file_object
-from elfsig.opened.walk import Entry
+from elfsig.opened.walk import WalkedFile
 from elfsig.verbs.verify.examine import Question
 
 
@@ -76,7 +76,7 @@ def command(
     return code
 
 
-def _hinted(entry: Entry) -> Entry:
+def _hinted(entry: WalkedFile) -> WalkedFile:
     """Add to the error for a missing file what to do if its name is that of a module."""
     if entry.error is None or entry.error.code != "not-found" or os.sep in entry.path:
         return entry

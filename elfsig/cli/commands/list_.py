@@ -30,7 +30,7 @@ from elfsig.crypto.oids import BY_OID
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.model import FileReport
 from elfsig.opened.module import open_module
-from elfsig.opened.walk import Entry
+from elfsig.opened.walk import WalkedFile
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 
@@ -124,17 +124,17 @@ def only_words(registry: Registry) -> list[str]:
     ]
 
 
-def _sections(found: Iterable[Entry], style: Style, settings: Settings, limit: int) -> int:
+def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, limit: int) -> int:
     """``--sections``: the section table of every file. Gives the exit code."""
     from elfsig.cli.render.sections import sections_object, text
     from elfsig.model.json_form import dumps
     from elfsig.verbs.inspect.sections import reaches
 
-    def failed(entry: Entry, fault: ElfsigError) -> Result:
+    def failed(entry: WalkedFile, fault: ElfsigError) -> Result:
         line = dumps(sections_object(entry.path, fault)) if style.machine.wanted else ""
         return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
 
-    def work(entry: Entry) -> Result:
+    def work(entry: WalkedFile) -> Result:
         if entry.error is not None:
             raise entry.error
         module = open_module(entry.source, settings.registry, limit=limit)

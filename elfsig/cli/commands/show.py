@@ -20,7 +20,7 @@ from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 
 
-class Look(NamedTuple):
+class ShownFields(NamedTuple):
     """How to show a file: its fields, or the elements of its signatures."""
 
     field: str | None
@@ -65,7 +65,7 @@ def command(
 
     Names, times and ids are what the file claims: nothing is verified. Directories are searched for modules.
     """
-    wish = Look(**look)  # type: ignore[arg-type]  # click's options are named as the fields
+    wish = ShownFields(**look)  # type: ignore[arg-type]  # click's options are named as the fields
     _check(machine, wish, folder)
     if folder is not None and (detached or modarg):
         raise UsageError(
@@ -92,7 +92,7 @@ def command(
     return collect(examined(found, what, finish_one, single=True), settings, machine)[1]
 
 
-def _check(machine: Machine, wish: Look, folder: str | None) -> None:
+def _check(machine: Machine, wish: ShownFields, folder: str | None) -> None:
     """Raises UsageError for options that exclude each other."""
     wanted = (
         machine.wanted,
@@ -107,7 +107,7 @@ def _check(machine: Machine, wish: Look, folder: str | None) -> None:
         raise UsageError(text)
 
 
-def _text(done: Examined, wish: Look, registry: Registry) -> str:
+def _text(done: Examined, wish: ShownFields, registry: Registry) -> str:
     report, names = done.report, registry.modinfo_names
     if report.error is not None:
         return ""

@@ -17,7 +17,7 @@ from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module
-from elfsig.opened.walk import Entry
+from elfsig.opened.walk import WalkedFile
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.extract import pieces
 
@@ -91,7 +91,7 @@ def _packets(blob: bytes) -> Iterator[str]:
 
 
 def extract(
-    entries: Iterator[Entry],
+    entries: Iterator[WalkedFile],
     folder: str,
     what: Examination,
     *,
@@ -115,7 +115,7 @@ def extract(
     return exit_codes.combined(codes)
 
 
-def _below(entry: Entry) -> str:
+def _below(entry: WalkedFile) -> str:
     return os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
 
 

@@ -9,7 +9,7 @@ import click
 
 from elfsig.batch.edit import Output, edit
 from elfsig.batch.journal import Journal, asked
-from elfsig.batch.up_to_date import is_done, wish
+from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.commands.sign_elsewhere import run
 from elfsig.cli.commands.sign_job import Job, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
@@ -26,7 +26,7 @@ from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.sign import sign_file
 
 if TYPE_CHECKING:
-    from elfsig.batch.up_to_date import Wish
+    from elfsig.batch.up_to_date import WantedSignature
     from elfsig.model.json_form import Json
 
 Work = Callable[[Module], Change]
@@ -111,12 +111,12 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     def make(module: Module) -> Change:
         return sign_file(module, format_, signer, options, existing=decide(module.path))
 
-    wanted = None if options.force else wish(format_, signer, options)
+    wanted = None if options.force else wanted_signature(format_, signer, options)
     work = _unless_done(make, wanted, job)
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
-        comparable = wanted or wish(format_, signer, options)
+        comparable = wanted or wanted_signature(format_, signer, options)
         journal = _journal(report_file, asked_for, argv, options.force, output.dry, _check(comparable, job))
         work = _journaled(work, journal)
     results = edit(job.paths, work, output, job.registry, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
@@ -124,7 +124,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
 
 
-def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
+def _unless_done(make: Work, wanted: WantedSignature | None, job: Job) -> Work:
     """``make``, except for modules in directories that already have this signature."""
     named = frozenset(job.paths)
 
@@ -137,7 +137,7 @@ def _unless_done(make: Work, wanted: Wish | None, job: Job) -> Work:
     return work
 
 
-def _check(wanted: Wish | None, job: Job) -> Callable[[Module], bool]:
+def _check(wanted: WantedSignature | None, job: Job) -> Callable[[Module], bool]:
     """Whether a module has the signature that is asked for; never so where that cannot be told."""
     beside = job.existing is Existing.STACK
     return lambda module: wanted is not None and is_done(module, wanted, beside_others=beside)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from elfsig.batch.edit import edit
-from elfsig.batch.up_to_date import is_done, wish
+from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.options.output import report
 from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
@@ -19,7 +19,7 @@ from elfsig.verbs.remote.complete import Answers, answer_file
 from elfsig.verbs.remote.prepare import Manifest, prepare_file, read_manifest
 
 if TYPE_CHECKING:
-    from elfsig.batch.up_to_date import Wish
+    from elfsig.batch.up_to_date import WantedSignature
     from elfsig.cli.commands.sign_job import Job
     from elfsig.verbs.remote.prepare import Form
 
@@ -85,8 +85,8 @@ def _answers(job: Job, folder: str) -> Answers:
     return Answers(folder, job.registry.get(job.format_id), job.options, half, None, job.paths)
 
 
-def _wish(answers: Answers, job: Job) -> Wish | None:
+def _wish(answers: Answers, job: Job) -> WantedSignature | None:
     if answers.half is None or answers.options.force:
         return None
     signer = Replayer(answers.folder, answers.half, b"")
-    return wish(answers.format, signer, answers.options)
+    return wanted_signature(answers.format, signer, answers.options)

@@ -8,7 +8,7 @@ from typing import Any
 from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import algorithm_words, plural, remark_words
 from elfsig.cli.settings import visible
-from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
+from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
 from elfsig.verbs.inspect.cover import Basis, Cover
 from elfsig.verbs.inspect.prove import Proof, Trial
 
@@ -112,7 +112,7 @@ def _totals(kinds: Map) -> Iterator[tuple[str, ...]]:
         yield LETTERS[kind], kind.value, f"{size:>9}", f"{share(size, kinds.size):>7}", MEANINGS[kind]
 
 
-def _table(parts: Sequence[Part]) -> Iterator[tuple[str, ...]]:
+def _table(parts: Sequence[FilePart]) -> Iterator[tuple[str, ...]]:
     titles = (kind.value.capitalize() for kind in KINDS)
     yield ("[Nr]", "Name", f"{'Offset':>8}", f"{'Bytes':>8}", *(f"{t:>9}" for t in titles), "Header")
     padding = [part for part in parts if part.what == "padding"]
@@ -123,16 +123,16 @@ def _table(parts: Sequence[Part]) -> Iterator[tuple[str, ...]]:
         yield _row(_together(padding), f"padding ({plural(len(padding), 'place')})")
 
 
-def _together(parts: Sequence[Part]) -> Part:
+def _together(parts: Sequence[FilePart]) -> FilePart:
     """Several parts as one, without an offset."""
     counts: dict[Kind, int] = {}
     for part in parts:
         for kind, size in part.counts.items():
             counts[kind] = counts.get(kind, 0) + size
-    return Part("padding", "", None, -1, -1 + sum(counts.values()), counts, {})
+    return FilePart("padding", "", None, -1, -1 + sum(counts.values()), counts, {})
 
 
-def _row(part: Part, name: str) -> tuple[str, ...]:
+def _row(part: FilePart, name: str) -> tuple[str, ...]:
     size = part.end - part.start
     shares = (f"{share(part.counts.get(kind, 0), size):>9}" for kind in KINDS)
     number = "" if part.nr is None else f"[{part.nr:2}]"

@@ -15,7 +15,7 @@ from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import visible
 from elfsig.model import Verdict
 from elfsig.opened.module import Module
-from elfsig.verbs.inspect.bytemap import KINDS, Kind, Part
+from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind
 from elfsig.verbs.inspect.cover import Cover
 from elfsig.verbs.inspect.prove import Proof
 
@@ -115,7 +115,7 @@ def _head() -> str:
     )
 
 
-def _row(index: int, part: Part) -> str:
+def _row(index: int, part: FilePart) -> str:
     size = part.end - part.start
     text = escape(coverage_svg.description(part))
     shares = "".join(f'<td class="n">{share(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)

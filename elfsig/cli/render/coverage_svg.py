@@ -12,7 +12,7 @@ from typing import NamedTuple
 from elfsig.cli.render.coverage import heading, scale, share
 from elfsig.cli.settings import visible
 from elfsig.opened.module import Module
-from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
+from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
 from elfsig.verbs.inspect.cover import Cover
 
 COLUMNS, ROWS = 128, 32
@@ -148,12 +148,12 @@ def _divided(kinds: Map, start: int, end: int) -> tuple[tuple[Kind, int], ...]:
 # --------------------------------------------------------------------------- sections
 
 
-def _parts(parts: Sequence[Part], step: int) -> Iterator[str]:
+def _parts(parts: Sequence[FilePart], step: int) -> Iterator[str]:
     for number, part in enumerate(p for p in parts if p.end > p.start and p.what != "padding"):
         yield from _part(parts.index(part), part, step, "odd" if number % 2 else "even")
 
 
-def _part(index: int, part: Part, step: int, parity: str) -> Iterator[str]:
+def _part(index: int, part: FilePart, step: int, parity: str) -> Iterator[str]:
     """The stripe and the name of a part, below the cells of every row that it reaches."""
     line = step * COLUMNS
     title = escape(description(part))
@@ -173,7 +173,7 @@ def _part(index: int, part: Part, step: int, parity: str) -> Iterator[str]:
         )
 
 
-def _segments(part: Part, line: int) -> list[tuple[int, float, float]]:
+def _segments(part: FilePart, line: int) -> list[tuple[int, float, float]]:
     """(row, x, width) of a part in every row that it reaches; wide enough to be visible."""
     found = []
     for row in range(part.start // line, (part.end - 1) // line + 1):
@@ -183,7 +183,7 @@ def _segments(part: Part, line: int) -> list[tuple[int, float, float]]:
     return found
 
 
-def description(part: Part) -> str:
+def description(part: FilePart) -> str:
     """A part in one line: its name, its place, and how much of it is covered."""
     size = part.end - part.start
     number = "" if part.nr is None else f"[{part.nr}] "

@@ -16,7 +16,7 @@ from pyasn1.type import namedtype, tag, univ
 from pyasn1_modules import rfc5280, rfc5652
 
 from elfsig.crypto import der
-from elfsig.crypto.der import Part, fields
+from elfsig.crypto.der import Component, fields
 from elfsig.envelopes.cms.types import SIGNED_DATA, AlgorithmId, Attribute, SignedData, SignerInfo, magnitude
 from elfsig.errors import ParseError
 
@@ -26,26 +26,26 @@ MAX_MEMBERS = 1024
 MAX_ELEMENTS = 1 << 14
 """Elements of a message that are read: pyasn1 takes seconds for a megabyte of small ones."""
 
-CONTENT_INFO = (Part("contentType", (0x06,)), Part("content", (0xA0,)))
+CONTENT_INFO = (Component("contentType", (0x06,)), Component("content", (0xA0,)))
 SIGNED = (
-    Part("version", (0x02,)),
-    Part("digestAlgorithms", (0x31,)),
-    Part("encapContentInfo", (0x30,)),
-    Part("certificates", (0xA0,), optional=True),
-    Part("crls", (0xA1,), optional=True),
-    Part("signerInfos", (0x31,)),
+    Component("version", (0x02,)),
+    Component("digestAlgorithms", (0x31,)),
+    Component("encapContentInfo", (0x30,)),
+    Component("certificates", (0xA0,), optional=True),
+    Component("crls", (0xA1,), optional=True),
+    Component("signerInfos", (0x31,)),
 )
 SIGNER = (
-    Part("version", (0x02,)),
-    Part("sid", (0x30, 0x80, 0xA0)),
-    Part("digestAlgorithm", (0x30,)),
-    Part("signedAttrs", (0xA0,), optional=True),
-    Part("signatureAlgorithm", (0x30,)),
-    Part("signature", (0x04, 0x24)),
-    Part("unsignedAttrs", (0xA1,), optional=True),
+    Component("version", (0x02,)),
+    Component("sid", (0x30, 0x80, 0xA0)),
+    Component("digestAlgorithm", (0x30,)),
+    Component("signedAttrs", (0xA0,), optional=True),
+    Component("signatureAlgorithm", (0x30,)),
+    Component("signature", (0x04, 0x24)),
+    Component("unsignedAttrs", (0xA1,), optional=True),
 )
 SETS = {"digestAlgorithms", "certificates", "crls", "signerInfos", "signedAttrs", "unsignedAttrs"}
-ISSUER_AND_SERIAL = (Part("issuer", (0x30,)), Part("serialNumber", (0x02,)))
+ISSUER_AND_SERIAL = (Component("issuer", (0x30,)), Component("serialNumber", (0x02,)))
 
 
 # --------------------------------------------------------------------------- the pyasn1 schema

@@ -49,21 +49,21 @@ SOURCE = "embedded in the signature"
 """The source of keys that a signature brings along."""
 
 _CERTIFICATE = (
-    der.Part("tbsCertificate", (0x30,)),
-    der.Part("signatureAlgorithm", (0x30,)),
-    der.Part("signature", (0x03,)),
+    der.Component("tbsCertificate", (0x30,)),
+    der.Component("signatureAlgorithm", (0x30,)),
+    der.Component("signature", (0x03,)),
 )
 _TBS = (
-    der.Part("version", (0xA0,), optional=True),
-    der.Part("serialNumber", (0x02,)),
-    der.Part("signature", (0x30,)),
-    der.Part("issuer", (0x30,)),
-    der.Part("validity", (0x30,)),
-    der.Part("subject", (0x30,)),
-    der.Part("subjectPublicKeyInfo", (0x30,)),
-    der.Part("issuerUniqueID", (0x81,), optional=True),
-    der.Part("subjectUniqueID", (0x82,), optional=True),
-    der.Part("extensions", (0xA3,), optional=True),
+    der.Component("version", (0xA0,), optional=True),
+    der.Component("serialNumber", (0x02,)),
+    der.Component("signature", (0x30,)),
+    der.Component("issuer", (0x30,)),
+    der.Component("validity", (0x30,)),
+    der.Component("subject", (0x30,)),
+    der.Component("subjectPublicKeyInfo", (0x30,)),
+    der.Component("issuerUniqueID", (0x81,), optional=True),
+    der.Component("subjectUniqueID", (0x82,), optional=True),
+    der.Component("extensions", (0xA3,), optional=True),
 )
 _SKID, _BASIC_CONSTRAINTS, _AKID = "2.5.29.14", "2.5.29.19", "2.5.29.35"
 _DIRECTORY_NAME = 0xA4

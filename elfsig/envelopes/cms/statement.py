@@ -111,10 +111,10 @@ def pss_hash(params: bytes | None) -> tuple[str | None, str]:
 
 
 _PSS_FIELDS = (
-    der.Part("hashAlgorithm", (0xA0,), optional=True),
-    der.Part("maskGenAlgorithm", (0xA1,), optional=True),
-    der.Part("saltLength", (0xA2,), optional=True),
-    der.Part("trailerField", (0xA3,), optional=True),
+    der.Component("hashAlgorithm", (0xA0,), optional=True),
+    der.Component("maskGenAlgorithm", (0xA1,), optional=True),
+    der.Component("saltLength", (0xA2,), optional=True),
+    der.Component("trailerField", (0xA3,), optional=True),
 )
 _MGF1 = "1.2.840.113549.1.1.8"
 

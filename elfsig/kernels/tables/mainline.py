@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from elfsig.kernels.key_rules import Crypto, Trust
-from elfsig.kernels.profile import Look, Profile, Releases, Replies, Reply, SecureBoot, Version
+from elfsig.kernels.profile import Profile, Releases, Replies, Reply, SecureBoot, SignatureLocation, Version
 from elfsig.model import Basis
 
 TAINTING = "{name}: module verification failed: signature and/or required key missing - tainting kernel"
@@ -77,7 +77,7 @@ V3_7 = Profile(
     title="Linux 3.7 to 3.12",
     releases=linux("3.10.108", (3, 7), (3, 13)),
     walk="x509",
-    look=Look("x509", "trailer:modsig"),
+    look=SignatureLocation("x509", "trailer:modsig"),
     replies=Replies(_permissive("F", "ENOKEY")),
     crypto=Crypto(_EARLY_HASHES, RSA),
     trust=Trust((BUILTIN,), dates=True),
@@ -96,7 +96,7 @@ V3_7_RC1 = replace(
     title="Linux 3.7-rc1, October 2012",
     releases=Releases(r"3\.7\.0-rc1\b.*", ("3.7.0-rc1",)),
     walk="x509-rc1",
-    look=Look("x509-rc1", "trailer:modsig-rc1"),
+    look=SignatureLocation("x509-rc1", "trailer:modsig-rc1"),
     source="kernel/module_signing.c of the merge (106a4ee2)",
     notes=("it scans the file from the start and uses the first marker", *V3_7.notes),
 )
@@ -137,7 +137,7 @@ V4_3 = replace(
     title="Linux 4.3 to 4.6",
     releases=linux("4.4.302", (4, 3), (4, 7)),
     walk="cms",
-    look=Look("pkcs7", "trailer:modsig"),
+    look=SignatureLocation("pkcs7", "trailer:modsig"),
     crypto=Crypto(_CMS_HASHES, RSA, unhashed=_UNHASHED),
     source="kernel/module_signing.c at a0c97f19, crypto/asymmetric_keys/pkcs7_*.c",
     recalled=(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from elfsig.kernels.key_rules import Crypto, Trust
-from elfsig.kernels.profile import NO_RELEASE, Look, Packets, Profile, Releases, Replies, Reply
+from elfsig.kernels.profile import NO_RELEASE, Packets, Profile, Releases, Replies, Reply, SignatureLocation
 from elfsig.model import Basis
 
 REJECTED = "An attempt to load unsigned module was rejected"
@@ -33,7 +33,7 @@ GKH_2003 = Profile(
     title="Greg Kroah-Hartman's tree of October 2003",
     releases=Releases(r"2\.6\.0-test.*", ("2.6.0-test6",)),
     walk="gkh-2003",
-    look=Look("gkh", "section:module_sig", "textdata-2003"),
+    look=SignatureLocation("gkh", "section:module_sig", "textdata-2003"),
     packets=Packets(checks_section=False),
     replies=Replies({"unsigned": _LOADS}, {"unsigned": _LOADS}),
     crypto=Crypto(frozenset({"sha1"}), frozenset({"rsa"})),
@@ -51,7 +51,7 @@ FC2 = Profile(
     title="Fedora Core 2",
     releases=Releases(r"2\.6\.[5-8]-\d.*", ("2.6.8-1.521", "2.6.5-1.358")),
     walk="fc2",
-    look=Look("gkh", "section:module_sig", "textdata-fc2"),
+    look=SignatureLocation("gkh", "section:module_sig", "textdata-fc2"),
     packets=Packets(checks_section=False),
     replies=Replies(
         {"unsigned": _LOADS, **_EPERM, "EBADMSG": Reply("EPERM"), "ENOENT": Reply("EPERM")},
@@ -71,7 +71,7 @@ RHEL5 = Profile(
     title="Red Hat Enterprise Linux 5",
     releases=Releases(r"2\.6\.18-.*\.?el5.*", ("2.6.18-398.el5",)),
     walk="ksign",
-    look=Look("redhat", "section:.module_sig", "fileorder"),
+    look=SignatureLocation("redhat", "section:.module_sig", "fileorder"),
     replies=Replies({"unsigned": Reply(None, "U"), **_EPERM}, {**_UNSIGNED_EPERM, **_EPERM}, messages=_ELF),
     crypto=_KSIGN,
     trust=_COMPILED_IN,
@@ -140,7 +140,7 @@ RHEL6_EARLY = Profile(
     title="Red Hat Enterprise Linux 6.0 to 6.5",
     releases=_EL6_EARLY,
     walk="ksign",
-    look=Look("note", "note:.note.module.sig", "sorted"),
+    look=SignatureLocation("note", "note:.note.module.sig", "sorted"),
     replies=Replies(
         {"unsigned": Reply(None, "U")},
         _UNSIGNED_EKEYREJECTED,
@@ -208,7 +208,7 @@ HOWELLS_2012 = Profile(
     title="David Howells' series of 2011-12, signature in a note",
     releases=NO_RELEASE,
     walk="howells-2012",
-    look=Look("note", "note:.note.module.sig", "sorted-2012"),
+    look=SignatureLocation("note", "note:.note.module.sig", "sorted-2012"),
     replies=Replies(
         {"unsigned": Reply(None, "U")},
         _UNSIGNED_EKEYREJECTED,
@@ -241,7 +241,7 @@ HOWELLS_2012_TRAILER = replace(
     title="David Howells' tree of mid 2012, signature after the file",
     releases=NO_RELEASE,
     walk="howells-2012-trailer",
-    look=Look("crypto-pgp", "trailer:csm"),
+    look=SignatureLocation("crypto-pgp", "trailer:csm"),
     elf=None,
 )
 
@@ -251,7 +251,7 @@ HOWELLS_2012_MODARG = replace(
     title="David Howells' tree of 2012, signature in a module argument",
     releases=NO_RELEASE,
     walk="howells-2012-modarg",
-    look=Look("modarg-pgp", "detached:argument"),
+    look=SignatureLocation("modarg-pgp", "detached:argument"),
     elf=None,
 )
 

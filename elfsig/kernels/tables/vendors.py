@@ -6,7 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from elfsig.kernels.key_rules import Trust
-from elfsig.kernels.profile import NO_RELEASE, Look, Profile, Releases, Replies, Reply, SecureBoot
+from elfsig.kernels.profile import (
+    NO_RELEASE,
+    Profile,
+    Releases,
+    Replies,
+    Reply,
+    SecureBoot,
+    SignatureLocation,
+)
 from elfsig.kernels.tables.family import Family
 from elfsig.kernels.tables.mainline import (
     BUILTIN,
@@ -160,7 +168,7 @@ def _unsigned(id_: str, title: str, releases: Releases, source: str) -> Profile:
         title=title,
         releases=releases,
         walk="none",
-        look=Look("pkcs7", "trailer:modsig"),
+        look=SignatureLocation("pkcs7", "trailer:modsig"),
         source=source,
         notes=(NOT_BUILT_FOR_SIGNATURES,),
         switches=("none",),

@@ -31,7 +31,7 @@ from elfsig.verbs.edit.strip import Removed, result_object, strip
 from elfsig.verbs.verify.examine import Question, examine
 
 
-class Part(NamedTuple):
+class Attachment(NamedTuple):
     """One signature, ready to be attached: its carrier, bytes and wrapper. ``format`` is None where no
     format claims it."""
 
@@ -51,7 +51,7 @@ class Attached:
     ``format`` the one it was read as; None where no keys were given."""
 
     module: Module
-    parts: tuple[Part, ...]
+    parts: tuple[Attachment, ...]
     verdict: Verdict | None
     format: str | None = None
     removed: tuple[Removed, ...] = ()
@@ -83,7 +83,7 @@ OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
 """Codes of errors that are about the file from which a signature is taken."""
 
 
-def parts_in(source: Module, *, format_id: str | None = None, layer: int | None = None) -> list[Part]:
+def parts_in(source: Module, *, format_id: str | None = None, layer: int | None = None) -> list[Attachment]:
     """The signatures in a signed module, from the inside out, in the order of attaching.
 
     ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is not a signed module.
@@ -104,17 +104,17 @@ def parts_in(source: Module, *, format_id: str | None = None, layer: int | None 
     return [_part(found, wanted, source.registry) for found in reversed(chosen)]
 
 
-def _part(found: LocatedSignature, wanted: str | None, registry: Registry) -> Part:
+def _part(found: LocatedSignature, wanted: str | None, registry: Registry) -> Attachment:
     place = found.place
     if place.fault is not None:
         raise EditRefused(
             f"the signature to be attached is damaged: {place.fault.text}", offset=place.fault.offset
         )
     claimed = [f for f in found.claimants if wanted in (None, f.id)]
-    return Part(claimed[0] if claimed else None, registry.carrier(place), place.blob, place.params)
+    return Attachment(claimed[0] if claimed else None, registry.carrier(place), place.blob, place.params)
 
 
-def candidates(data: bytes, registry: Registry, format_id: str | None = None) -> list[Part]:
+def candidates(data: bytes, registry: Registry, format_id: str | None = None) -> list[Attachment]:
     """What a signature in a file of its own may be: one part for each format that can hold it.
 
     A CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, with or without its type byte 3), a
@@ -127,7 +127,7 @@ def candidates(data: bytes, registry: Registry, format_id: str | None = None) ->
     if data.startswith(b"modsign="):
         data = argument_place(Image(b""), data.decode("ascii", "replace").strip()).blob
     formats = [registry.get(format_id)] if format_id else registry.formats
-    found: list[Part] = []
+    found: list[Attachment] = []
     faults = []
     for format_ in formats:
         try:
@@ -144,7 +144,7 @@ def candidates(data: bytes, registry: Registry, format_id: str | None = None) ->
     return found
 
 
-def _bare_trailer(data: bytes, registry: Registry) -> Part | None:
+def _bare_trailer(data: bytes, registry: Registry) -> Attachment | None:
     """A trailer that is the whole of ``data``: carriers need something in front of it."""
     view = Image(b"\0" + data)
     for found in find(view, registry)[:1]:
@@ -153,7 +153,7 @@ def _bare_trailer(data: bytes, registry: Registry) -> Part | None:
     return None
 
 
-def _readings(format_: Format, data: bytes) -> Iterator[Part]:
+def _readings(format_: Format, data: bytes) -> Iterator[Attachment]:
     """At most one part: ``data`` as this format's signature. Raises ParseError for damaged armour."""
     if format_.carrier.kind == "detached" or "sign" not in format_.capabilities:
         return
@@ -166,7 +166,7 @@ def _readings(format_: Format, data: bytes) -> Iterator[Part]:
         params = format_.wrapper
         if format_.wrap is not None:
             params = format_.wrap(None, algorithm, SignOptions(payload=pair.payload))
-        yield Part(format_, format_.carrier, blob, params)
+        yield Attachment(format_, format_.carrier, blob, params)
         return
 
 
@@ -175,7 +175,7 @@ def _readings(format_: Format, data: bytes) -> Iterator[Part]:
 
 def attach(
     module: Module,
-    parts: Sequence[Part],
+    parts: Sequence[Attachment],
     keys: Keyring | None = None,
     *,
     existing: Existing = Existing.REFUSE,
@@ -207,7 +207,7 @@ def attach(
     return Attached(result, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
 
 
-def _with(image: Image, part: Part, engine: str) -> bytes:
+def _with(image: Image, part: Attachment, engine: str) -> bytes:
     """One signature more, found again where it belongs."""
     result = part.carrier.attach(image, part.blob, part.params, engine=engine)
     for place in part.carrier.find(Image(result)):
@@ -221,7 +221,7 @@ def _with(image: Image, part: Part, engine: str) -> bytes:
 
 
 def _judged(
-    result: Module, parts: Sequence[Part], question: Question, force: bool
+    result: Module, parts: Sequence[Attachment], question: Question, force: bool
 ) -> tuple[SignatureReport, list[Remark]]:
     """What the outermost of the attached signatures is worth here, and what is to be said of all."""
     signatures = examine(result, question).signatures
@@ -250,7 +250,7 @@ def taken(
     layer: int | None = None,
     existing: Existing = Existing.REFUSE,
     engine: str = "exact",
-) -> list[Part]:
+) -> list[Attachment]:
     """The signatures in ``source``, a signed module or a signature in a file of its own, that are meant for
     ``module``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
 
@@ -265,7 +265,9 @@ def taken(
     return [chosen(module, found, keys, engine=engine)]
 
 
-def chosen(module: Module, found: Sequence[Part], keys: Keyring | None, *, engine: str = "exact") -> Part:
+def chosen(
+    module: Module, found: Sequence[Attachment], keys: Keyring | None, *, engine: str = "exact"
+) -> Attachment:
     """The one of :func:`candidates` that is meant for ``module`` (unsigned): the only one, or the only one
     that verifies. Raises UsageError where that does not decide."""
     if len(found) == 1:

@@ -43,7 +43,7 @@ class Run(NamedTuple):
     kind: Kind
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """A named stretch of the file. ``what``: header, section, table, trailer, padding, or rest (what is no
     ELF file, or follows it). ``nr`` is a section's index; sections without bytes in the file are empty.
 
@@ -156,7 +156,7 @@ def _runs(size: int, layers: Sequence[tuple[Kind, Iterable[ByteRange]]]) -> list
 
 
 class Stretch(NamedTuple):
-    """A part before it is counted: see Part."""
+    """A part before it is counted: see FilePart."""
 
     start: int
     end: int
@@ -165,7 +165,7 @@ class Stretch(NamedTuple):
     nr: int | None = None
 
 
-def parts(image: Image, trailers: Iterable[tuple[str, Place]], kinds: Map) -> list[Part]:
+def parts(image: Image, trailers: Iterable[tuple[str, Place]], kinds: Map) -> list[FilePart]:
     """What the file consists of, from its first to its last byte, in that order; then empty sections.
 
     ``trailers`` are (name, place). Where sections overlap, the later one begins behind the earlier.
@@ -224,9 +224,9 @@ def _empty(found: Sequence[Stretch], table: ElfTable | None) -> Iterator[Stretch
             yield Stretch(row.offset, row.offset, "section", name, nr)
 
 
-def _counted(each: Stretch, kinds: Map, table: ElfTable | None) -> Part:
+def _counted(each: Stretch, kinds: Map, table: ElfTable | None) -> FilePart:
     entry: Mapping[Kind, int] = {}
     if table is not None and each.nr is not None:
         entry = kinds.counts(table.row_offset(each.nr), table.row_offset(each.nr + 1))
     counts = kinds.counts(each.start, each.end)
-    return Part(each.what, each.name, each.nr, each.start, each.end, counts, entry)
+    return FilePart(each.what, each.name, each.nr, each.start, each.end, counts, entry)

@@ -18,7 +18,7 @@ from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
-from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part, draw, parts
+from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map, draw, parts
 from elfsig.verbs.inspect.digest import coverages, streams
 from elfsig.verbs.verify.examine import Outside, Question, signatures_at, with_outside
 from elfsig.verbs.verify.layers import decisive
@@ -56,7 +56,7 @@ class Cover:
     message: Message | None
     fault: str | None
     kinds: Map
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
 
     def __repr__(self) -> str:
         return brief(self)
@@ -208,7 +208,7 @@ def _ranges(kinds: Map) -> dict[str, list[list[int]]]:
     return found
 
 
-def _part_object(part: Part) -> dict[str, Any]:
+def _part_object(part: FilePart) -> dict[str, Any]:
     return {
         "what": part.what,
         "name": part.name,

@@ -18,7 +18,7 @@ from elfsig.model import Coverage, Message
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.message_guard import digest_of
-from elfsig.verbs.inspect.bytemap import KINDS, Kind, Map, Part
+from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
 from elfsig.verbs.inspect.cover import Cover, is_good
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Outside, Question, signatures_at
@@ -171,7 +171,7 @@ def chosen(cover: Cover, seed: int, extra: int) -> list[tuple[int, int]]:
     return [(offset, dice.randrange(1, 256)) for offset in places]
 
 
-def _one_of_each(kinds: Map, part: Part, dice: random.Random) -> Iterator[int]:
+def _one_of_each(kinds: Map, part: FilePart, dice: random.Random) -> Iterator[int]:
     runs = list(kinds.within(part.start, part.end))
     for kind in KINDS:
         here = [run for run in runs if run.kind is kind]

@@ -21,7 +21,7 @@ from elfsig.verbs.keys.openpgp_ring import public_ring
 from elfsig.verbs.keys.target import Target
 
 
-class Pair(NamedTuple):
+class GeneratedKey(NamedTuple):
     """A new private key, an object of the cryptography library, with what was made of it.
 
     ``certificate`` is DER, None for DSA: its kernels knew OpenPGP only. ``ring`` is the OpenPGP public ring.
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class KeyRequest:
     """What to make. ``ring``: an OpenPGP ring too. ``key_created`` is the time in it, which decides its key
     id. ``hash`` signs the certificate and is meant for the modules."""
 
@@ -83,17 +83,19 @@ def _usual(kind: Kind) -> str:
     return kind.hash or "sha512"
 
 
-def make(wish: Wish) -> Pair:
+def make(wish: KeyRequest) -> GeneratedKey:
     """A new pair. Raises UsageError for what cannot be had."""
     private = make_private(wish.kind)
     certified = wish.kind.algorithm != "dsa"
     hash_name = wish.hash if wish.kind.hash is not None else None
     certificate = self_signed(private, wish.genkey, hash_name, days=wish.days) if certified else None
     wants_ring = wish.ring or not certified
-    return Pair(private, wish.kind, wish.hash, certificate, _ring(private, wish) if wants_ring else None)
+    return GeneratedKey(
+        private, wish.kind, wish.hash, certificate, _ring(private, wish) if wants_ring else None
+    )
 
 
-def _ring(private: Any, wish: Wish) -> bytes:
+def _ring(private: Any, wish: KeyRequest) -> bytes:
     public = private.public_key()
     algorithm, bits, _ = public_kind(public) or ("", 0, None)
     if algorithm not in ("rsa", "dsa"):
@@ -107,7 +109,7 @@ def _ring(private: Any, wish: Wish) -> bytes:
 
 # --------------------------------------------------------------------------- files
 
-Files = Callable[[str, Pair, bytes | None], list[Item]]
+Files = Callable[[str, GeneratedKey, bytes | None], list[Item]]
 """The files for a pair: (name without ending, pair, passphrase or None)."""
 
 
@@ -128,7 +130,7 @@ class Like(NamedTuple):
     usages: Sequence[str] = ()
 
 
-def private_pem(pair: Pair, passphrase: bytes | None) -> bytes:
+def private_pem(pair: GeneratedKey, passphrase: bytes | None) -> bytes:
     """PKCS#8, encrypted (PBES2, AES-256) where there is a passphrase."""
     protection = forms.BestAvailableEncryption(passphrase) if passphrase else forms.NoEncryption()
     made: bytes = pair.private.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, protection)
@@ -141,7 +143,7 @@ def certificate_pem(der: bytes) -> bytes:
     return DER_cert_to_PEM_cert(der).encode()
 
 
-def _certificate(pair: Pair) -> bytes:
+def _certificate(pair: GeneratedKey) -> bytes:
     if pair.certificate is None:
         raise UsageError(
             "kernels read no certificates with DSA keys, so this layout of files has no place for one",
@@ -151,11 +153,11 @@ def _certificate(pair: Pair) -> bytes:
     return pair.certificate
 
 
-def _both(pair: Pair, passphrase: bytes | None) -> bytes:
+def _both(pair: GeneratedKey, passphrase: bytes | None) -> bytes:
     return private_pem(pair, passphrase) + certificate_pem(_certificate(pair))
 
 
-def _separate(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
+def _separate(name: str, pair: GeneratedKey, passphrase: bytes | None) -> list[Item]:
     items = [Item(f"{name}.key", private_pem(pair, passphrase), SECRET, "private key")]
     if pair.certificate is not None:
         items.append(Item(f"{name}.crt", certificate_pem(pair.certificate), PUBLIC, "certificate"))
@@ -163,11 +165,11 @@ def _separate(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
     return items + _ring_item(name, pair)
 
 
-def _ring_item(name: str, pair: Pair) -> list[Item]:
+def _ring_item(name: str, pair: GeneratedKey) -> list[Item]:
     return [Item(f"{name}.gpg", pair.ring, PUBLIC, "OpenPGP public ring")] if pair.ring else []
 
 
-def _kernel(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
+def _kernel(name: str, pair: GeneratedKey, passphrase: bytes | None) -> list[Item]:
     return [
         Item(f"{name}.pem", _both(pair, passphrase), SECRET, "private key and certificate"),
         Item(f"{name}.x509", _certificate(pair), PUBLIC, "certificate, DER"),
@@ -175,7 +177,7 @@ def _kernel(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
     ]
 
 
-def _dkms(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
+def _dkms(name: str, pair: GeneratedKey, passphrase: bytes | None) -> list[Item]:
     return [
         Item(f"{name}.key", private_pem(pair, passphrase), SECRET, "private key"),
         Item(f"{name}.pub", _certificate(pair), PUBLIC, "certificate, DER"),
@@ -183,7 +185,7 @@ def _dkms(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
     ]
 
 
-def _arch(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
+def _arch(name: str, pair: GeneratedKey, passphrase: bytes | None) -> list[Item]:
     kind = {"rsa": "rsa", "ecdsa": "ec"}.get(pair.kind.algorithm, pair.kind.id)
     return [
         Item(keydir.PAIR, _both(pair, passphrase), SECRET, "private key and certificate"),
@@ -195,7 +197,7 @@ def _arch(name: str, pair: Pair, passphrase: bytes | None) -> list[Item]:
     ]
 
 
-def ima_items(name: str, pair: Pair) -> list[Item]:
+def ima_items(name: str, pair: GeneratedKey) -> list[Item]:
     """The public key alone, which evmctl takes for its older kind of signature."""
     public = pair.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return [Item(f"{name}.pub.pem", public, PUBLIC, "public key, for evmctl")]

@@ -18,14 +18,14 @@ from elfsig.keygen.kconfig import Use, updated
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import read
 from elfsig.signers import passphrase
-from elfsig.verbs.keys.generate import DATED, LIKES, PLAIN, Wish, decide, ima_items, make
+from elfsig.verbs.keys.generate import DATED, LIKES, PLAIN, KeyRequest, decide, ima_items, make
 from elfsig.verbs.keys.target import target as kernel_target
 
 if TYPE_CHECKING:
     from elfsig.keygen.genkey import Genkey
     from elfsig.keygen.kconfig import Config
     from elfsig.keygen.kinds import Kind
-    from elfsig.verbs.keys.generate import Like, Pair
+    from elfsig.verbs.keys.generate import GeneratedKey, Like
     from elfsig.verbs.keys.target import Target
 
 LIKE = ("kernel", "dkms", "arch-skm")
@@ -142,7 +142,7 @@ class Plan(NamedTuple):
     """The result of the options. ``folder`` is the directory of dated folders, None for plain files; ``due``
     is why new keys are needed there, None if they are not."""
 
-    wish: Wish
+    wish: KeyRequest
     like: Like
     folder: str | None
     base: str
@@ -175,7 +175,7 @@ def _plan(how: dict[str, Any]) -> Plan:
     for config in () if how["force"] else configs:
         kconfig.refuse_foreign(config, _pair_name(like, how), use)
     ring = how["openpgp"] or bool(target and target.wants_ring)
-    wish = Wish(kind, hash_name, genkey, how["days"], ring, how["key_created"])
+    wish = KeyRequest(kind, hash_name, genkey, how["days"], ring, how["key_created"])
     due = None
     if folder:
         due = keydir.due(folder, keydir.period(how["refresh"] or keydir.REFRESH), kind, hash_name)
@@ -251,7 +251,7 @@ def _present(plan: Plan, how: dict[str, Any]) -> str | None:
     return there.pair if there else None
 
 
-def _make(plan: Plan, how: dict[str, Any]) -> tuple[Pair, list[str]]:
+def _make(plan: Plan, how: dict[str, Any]) -> tuple[GeneratedKey, list[str]]:
     name = plan.base or "signing"
     secret = passphrase.choose(name) if how["passphrase"] else None
     made = make(plan.wish)
@@ -262,14 +262,14 @@ def _make(plan: Plan, how: dict[str, Any]) -> tuple[Pair, list[str]]:
     return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"])
 
 
-def _warn(plan: Plan, made: Pair) -> None:
+def _warn(plan: Plan, made: GeneratedKey) -> None:
     """A key that the kernel does not load, or that none does, is better not enrolled."""
     kernel = plan.target.profile if plan.target else None
     if made.certificate is not None and (text := key_warning(made.certificate, kernel)):
         complain(f"warning: {text}")
 
 
-def _tell(made: Pair, paths: list[str], why: str) -> None:
+def _tell(made: GeneratedKey, paths: list[str], why: str) -> None:
     reason = f": {visible(why)}" if why else ""
     click.echo(f"new {made.kind.id} key pair, for signing with {made.hash}{reason}")
     for path in paths:
@@ -294,7 +294,7 @@ def _configure(plan: Plan, pair: str | None, how: dict[str, Any]) -> None:
 # --------------------------------------------------------------------------- what to do next
 
 
-def _next_steps(plan: Plan, made: Pair, paths: list[str]) -> Iterator[str]:
+def _next_steps(plan: Plan, made: GeneratedKey, paths: list[str]) -> Iterator[str]:
     """The usual next steps, as commands."""
     folder = os.path.dirname(paths[0])
     key, cert, der = (
