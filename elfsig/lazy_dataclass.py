@@ -25,6 +25,7 @@ class _Late:
 
     def __init__(self, written: type, made: type, eq: bool) -> None:
         self.written, self.made, self.eq = written, made, eq
+        self.fields: tuple[str, ...] = ()
         self.names: list[str] = []
         self.generated = False
 
@@ -125,6 +126,7 @@ def _lazy(written: type, slots: bool, eq: bool) -> type:
     body = {**_FROZEN, **body, "__qualname__": written.__qualname__}
     made = type(written)(written.__name__, written.__bases__, body)
     late = _Late(written, made, eq)
+    late.fields = names
     for name in _LATE if eq else [each for each in _LATE if each not in ("__eq__", "__hash__")]:
         # Python itself sets __hash__ to None where a class defines __eq__.
         if name not in own or (name == "__hash__" and body[name] is None and "__eq__" in own):
@@ -150,7 +152,10 @@ else:
         return lambda written: _lazy(written, slots, eq)
 
     def replace(instance: Any, /, **changes: Any) -> Any:
-        """``dataclasses.replace``, imported when it is called."""
+        """``dataclasses.replace``; for classes of this module without generating their methods."""
+        late = vars(type(instance)).get("__dataclass_fields__")
+        if isinstance(late, _Attribute):
+            return type(instance)(**{name: getattr(instance, name) for name in late.late.fields} | changes)
         from dataclasses import replace as standard
 
         return standard(instance, **changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +14,11 @@ FOLD = "    "
 
 def terminal_width() -> int | None:
     """Columns of the terminal that stdout is; None where it is not one."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "", gap: str = "  ") -> str:
