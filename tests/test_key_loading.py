@@ -19,6 +19,7 @@ from elfsig import registry
 from elfsig.errors import KeySourceError
 from elfsig.kernels import config
 from elfsig.kernels.catalogue import PROFILES, get
+from elfsig.kernels.keys import kernel_keys
 from elfsig.kernels.loading import Loading
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction, Profile
@@ -457,3 +458,18 @@ def test_a_chain_with_a_blacklisted_certificate_is_refused(tmp_path: Path) -> No
         assert ask(content, load([str(authority_file)]), profile, enforcing=True).accepted
         answer = ask(content, load([str(authority_file), f"revoked:{blacklist}"]), profile)
         assert (answer.errno, answer.fault) == ("EKEYREJECTED", "revoked"), kernel
+
+
+def test_the_keys_of_a_kernel_are_worked_out_once() -> None:
+    """The same for a profile that a configuration made anew; another for FIPS mode, ring or rules."""
+    first, second = ring(certificate()), ring(certificate())
+    options = {"MODULE_SIG_HASH": "sha512"}
+    built = [config.apply(get("6.12"), options).profile for _ in range(2)]
+    keys = kernel_keys(first, built[0])
+    assert kernel_keys(first, built[1]) is keys
+    assert kernel_keys(first, built[0], fips=True) is not keys
+    assert kernel_keys(second, built[0]) is not keys
+    assert kernel_keys(first, get("debian-6.12")) is not keys
+    many = [ring(issued(private("rsa"), f"k{number}").certificate) for number in range(20)]
+    for each in many:
+        assert [key.label for key in kernel_keys(each, built[0]).known] == [each.keys[0].label]

@@ -105,6 +105,24 @@ class KernelKeys:
         return digest.hex() if RevokedHash(FILE, "sha256", digest) in self._ring.revoked_hashes else None
 
 
+_KEPT = 16
+_kept: dict[tuple[object, ...], KernelKeys] = {}
+
+
+def kernel_keys(ring: Ring | None, profile: Profile, *, fips: bool = False) -> KernelKeys:
+    """:class:`KernelKeys`, worked out once for a ring and a kernel: a tree of modules asks for it each time.
+
+    The profile may be another object with the same rules, as a configuration makes one for each module.
+    """
+    name = (id(ring), profile.walk, profile.crypto, profile.trust, fips)
+    found = _kept.get(name)
+    if found is None:
+        if len(_kept) >= _KEPT:
+            _kept.clear()
+        found = _kept[name] = KernelKeys(ring, profile, fips=fips)
+    return found
+
+
 def named(keys: Iterable[Key], ids: Sequence[KeyId]) -> list[Key]:
     """Of ``keys`` those with one of ``ids``."""
     wanted = set(ids)

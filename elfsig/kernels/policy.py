@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from elfsig.kernels import walk_2012, walk_cms, walk_sections, walk_x509
 from elfsig.kernels.advice import advise
 from elfsig.kernels.errnos import insmod_line, number
-from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.keys import kernel_keys
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profile, Reply, Walked
 from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
@@ -101,7 +101,7 @@ def predict_modes(subject: Subject, modes: tuple[Mode, ...]) -> Iterator[Predict
 def _case(subject: Subject, mode: Mode) -> Case:
     return Case(
         module=subject.module,
-        keys=KernelKeys(subject.ring, subject.profile, fips=mode.fips),
+        keys=kernel_keys(subject.ring, subject.profile, fips=mode.fips),
         profile=subject.profile,
         mode=mode,
         argument=subject.argument,
