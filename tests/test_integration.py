@@ -133,24 +133,24 @@ AutoReqProv: no
 Test.
 %install
 mkdir -p %{{buildroot}}/lib/modules/1/extra
-cp {module} %{{buildroot}}/lib/modules/1/extra/hello.ko
-chmod 755 %{{buildroot}}/lib/modules/1/extra/hello.ko
+cp {module} %{{buildroot}}/lib/modules/1/extra/sample.ko
+chmod 755 %{{buildroot}}/lib/modules/1/extra/sample.ko
 %files
-/lib/modules/1/extra/hello.ko
+/lib/modules/1/extra/sample.ko
 """
 
 
 def test_rpm_signs_after_it_stripped(tmp_path: Path, env: dict[str, str]) -> None:
-    module, spec = tmp_path / "hello.ko", tmp_path / "hello.spec"
+    module, spec = tmp_path / "sample.ko", tmp_path / "hello.spec"
     module.write_bytes(corpus.content("amd64.pkcs7-other"))
     spec.write_text(SPEC.format(macros=SNIPPETS / "macros.elfsig", key=KEY, cert=CERT, module=module))
-    strips = f"__os_install_post {need('strip')} --strip-debug %{{buildroot}}/lib/modules/1/extra/hello.ko"
+    strips = f"__os_install_post {need('strip')} --strip-debug %{{buildroot}}/lib/modules/1/extra/sample.ko"
     say = ["--define", f"_topdir {tmp_path}/rpm", "--define", strips]
     said = call(env, need("rpmbuild"), "-bb", *say, spec)
     assert "passed: 1 module" in said
     (package,) = (tmp_path / "rpm" / "RPMS").rglob("*.rpm")
     call(env, "sh", "-c", f"{need('rpm2cpio')} {package} | {need('cpio')} -idm --quiet", cwd=tmp_path)
-    assert verified(tmp_path / "lib/modules/1/extra/hello.ko")
+    assert verified(tmp_path / "lib/modules/1/extra/sample.ko")
 
 
 RULES = """\
@@ -158,8 +158,8 @@ RULES = """\
 %:
 	dh $@
 override_dh_auto_install:
-	install -D -m 644 hello.ko debian/hello-modules/lib/modules/1/extra/hello.ko
-	strip --strip-debug debian/hello-modules/lib/modules/1/extra/hello.ko
+	install -D -m 644 sample.ko debian/hello-modules/lib/modules/1/extra/sample.ko
+	strip --strip-debug debian/hello-modules/lib/modules/1/extra/sample.ko
 """
 CONTROL = """\
 Source: hello-modules
@@ -187,13 +187,13 @@ def debian_package(folder: Path, rules: str, env: dict[str, str]) -> Path:
     for name, text in files.items():
         (folder / "debian" / name).write_text(text)
     (folder / "debian" / "rules").chmod(0o755)
-    (folder / "hello.ko").write_bytes(corpus.content("amd64.pkcs7-other"))
+    (folder / "sample.ko").write_bytes(corpus.content("amd64.pkcs7-other"))
     need("dh")
     call(env, "fakeroot" if os.geteuid() else "env", folder / "debian" / "rules", "binary", cwd=folder)
     (package,) = folder.parent.glob("hello-modules_*.deb")
     call(env, need("dpkg-deb"), "-x", package, folder / "unpacked")
     package.unlink()
-    (module,) = (folder / "unpacked").rglob("hello.ko")
+    (module,) = (folder / "unpacked").rglob("sample.ko")
     return module
 
 
@@ -214,19 +214,21 @@ def test_the_git_hook(tmp_path: Path, env: dict[str, str]) -> None:
     hook.chmod(0o755)
     identity = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
     commit = [*git, *identity, "commit", "-q", "-m", "test"]
-    (tmp_path / "repo/a b.ko").write_bytes(corpus.content("amd64.pkcs7"))
+    for folder in ("a b", "bad"):
+        (tmp_path / "repo" / folder).mkdir()
+    (tmp_path / "repo/a b/sample.ko").write_bytes(corpus.content("amd64.pkcs7"))
     call(env, *git, "add", ".")
     assert "git config elfsig.trust" in call(env, *commit, code=1)
     call(env, *git, "config", "elfsig.trust", CERT)
     call(env, *commit)
-    (tmp_path / "repo/bad.ko").write_bytes(MODULE)
+    (tmp_path / "repo/bad/sample.ko").write_bytes(MODULE)
     (tmp_path / "repo/note.txt").write_text("no module")
     call(env, *git, "add", ".")
     assert "unsigned: 1 module" in call(env, *commit, code=1)
-    (tmp_path / "repo/bad.ko").write_bytes(corpus.content("amd64.pkcs7"))  # the index still has the other
+    (tmp_path / "repo/bad/sample.ko").write_bytes(corpus.content("amd64.pkcs7"))  # the index has the other
     assert "unsigned: 1 module" in call(env, *commit, code=1)
-    call(env, *git, "add", "bad.ko")
-    (tmp_path / "repo/bad.ko").write_bytes(MODULE)
+    call(env, *git, "add", "bad/sample.ko")
+    (tmp_path / "repo/bad/sample.ko").write_bytes(MODULE)
     call(env, *commit)
     (tmp_path / "repo/note.txt").write_text("changed")
     call(env, *git, "add", "note.txt")
@@ -238,9 +240,10 @@ def test_the_pre_commit_entry(tmp_path: Path, env: dict[str, str]) -> None:
     entry = re.search(r"entry: (.+)", text)
     pattern = re.search(r"files: '(.+)'", text)
     assert entry and pattern and re.search(pattern[1], "x/a.ko.zst") and not re.search(pattern[1], "a.koala")
-    (tmp_path / "keys").mkdir()
+    for folder in ("keys", "good", "bad"):
+        (tmp_path / folder).mkdir()
     shutil.copy(CERT, tmp_path / "keys/modules.pem")
-    (tmp_path / "good.ko").write_bytes(corpus.content("amd64.pkcs7"))
-    (tmp_path / "bad.ko").write_bytes(MODULE)
-    call(env, *entry[1].split(), "good.ko", cwd=tmp_path)
-    call(env, *entry[1].split(), "good.ko", "bad.ko", cwd=tmp_path, code=1)
+    (tmp_path / "good/sample.ko").write_bytes(corpus.content("amd64.pkcs7"))
+    (tmp_path / "bad/sample.ko").write_bytes(MODULE)
+    call(env, *entry[1].split(), "good/sample.ko", cwd=tmp_path)
+    call(env, *entry[1].split(), "good/sample.ko", "bad/sample.ko", cwd=tmp_path, code=1)
