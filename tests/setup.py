@@ -40,6 +40,7 @@ def real_kernels() -> list[str]:
             print(f"{arch}: {found.package} {found.version}", file=sys.stderr)
     _fetch_if_there("cloud", package=kernels.CLOUD)
     _fetch_if_there("older", package=kernels.OLDER)
+    _fetch_if_there(kernels.SHIM_NAME, package=kernels.SHIM)
     for name, meta in kernels.BOOTABLE.items():
         _fetch_if_there(name, meta=meta)
     return problems

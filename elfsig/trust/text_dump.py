@@ -7,6 +7,7 @@ word only where the user names it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +33,9 @@ _CURVES: dict[str, ec.EllipticCurve] = {
 _START = "Certificate:"
 _FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*(?:Certificate:|\[SHA-(?:1|256|384|512)\])[ \t]*[\r\n]")
 _SUBJECT, _SKID, _EXPONENT, _CURVE = "Subject:", "X509v3 Subject Key Identifier:", "Exponent:", "ASN1 OID:"
+_BITS = "Public-Key:"
+_SIZE = re.compile(r"\(([0-9]{1,6}) bit\)")
+_BOTH = re.compile(r"([0-9]{1,20}) \(0x([0-9a-f]{1,16})\)")
 _NUMBERS = {"Modulus:": "modulus", "pub:": "point"}
 MAX_HEX = 1 << 16
 
@@ -94,12 +98,12 @@ def _take(line: str, values: dict[str, str], wanted: str) -> str:
         return _NUMBERS[line]
     if line == _SKID:
         return "skid"
-    if wanted and _HEX.fullmatch(line.replace(" ", "")) and len(values.get(wanted, "")) < MAX_HEX:
-        values[wanted] = values.get(wanted, "") + line.replace(":", "").replace(" ", "").lower()
+    if wanted and _HEX.fullmatch(line) and len(values.get(wanted, "")) < MAX_HEX:
+        values[wanted] = values.get(wanted, "") + line.replace(":", "").lower()
         return wanted
-    for name in (_SUBJECT, _EXPONENT, _CURVE):
-        if line.startswith(name):
-            values.setdefault(name, line[len(name) :].strip())
+    for name in (_SUBJECT, _BITS, _EXPONENT, _CURVE):
+        if line.startswith(name) or (name == _BITS and line.startswith(f"RSA {name}")):
+            values.setdefault(name, line.partition(name)[2].strip())
     return ""
 
 
@@ -107,10 +111,11 @@ def _entry(each: _Printed, origin: Origin) -> Key | Revocation | None:
     """Raises ParseError for a certificate whose key cannot be made from the text."""
     values = each.values
     if "kind" in values:
-        digest = bytes.fromhex(values.get(values["kind"], ""))
+        digits = values.get(values["kind"], "")
+        digest = bytes.fromhex(digits[: len(digits) // 2 * 2])
         hashed = RevokedHash("bin", values["kind"], digest)
-        if not digest:
-            raise ParseError("a hash without its digits", offset=each.at)
+        if len(digest) != hashlib.new(values["kind"]).digest_size:
+            raise ParseError(f"a {values['kind']} hash of {len(digest)} bytes", offset=each.at)
         return Revocation(hashed, origin.source, origin.provenance) if origin.revoking else None
     key = _key(values, origin)
     ids: frozenset[KeyId] = key.ids
@@ -125,10 +130,22 @@ def _name(subject: str) -> str:
     return next((value for name, _, value in names if name.strip() == "CN" and value), subject)
 
 
+def _rsa_numbers(values: dict[str, str]) -> tuple[int, int] | None:
+    """Modulus and exponent, None where they do not agree with the size and the hexadecimal form beside them:
+    a digit that was lost would make another key."""
+    size, exponent = _SIZE.fullmatch(values.get(_BITS, "")), _BOTH.fullmatch(values.get(_EXPONENT, ""))
+    if "modulus" not in values or size is None or exponent is None:
+        return None
+    modulus = int(values["modulus"], 16)
+    if modulus.bit_length() != int(size[1]) or int(exponent[1]) != int(exponent[2], 16):
+        return None
+    return modulus, int(exponent[1])
+
+
 def _key(values: dict[str, str], origin: Origin) -> Key:
-    exponent = values.get(_EXPONENT, "").partition(" ")[0]
-    if "modulus" in values and exponent.isdecimal() and len(exponent) < 20:
-        return rsa_key(int(values["modulus"], 16), int(exponent), origin)
+    rsa = _rsa_numbers(values)
+    if rsa is not None:
+        return rsa_key(*rsa, origin)
     curve = _CURVES.get(values.get(_CURVE, ""))
     if "point" in values and curve is not None and len(values["point"]) % 2 == 0:
         try:

@@ -20,6 +20,9 @@ from tests.support.packages import FLAVOURS, retry
 
 ARCHES = ("amd64", "i386", "arm64", "s390x")
 
+SHIM, SHIM_NAME = "shim-unsigned", "shim"
+"""The package with the list of what Debian revoked, and its name in the cache."""
+
 CLOUD = "linux-image-6.1.0-56-cloud-amd64"
 """The package that the known-answer vectors named ``-real`` were cut from (version 6.1.192-2)."""
 

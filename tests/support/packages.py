@@ -57,6 +57,8 @@ TOOLS = {
     "rpmbuild": "rpm",
     "setfattr": "attr",
     "setsid": "util-linux",
+    "sig-list-to-certs": "efitools",
+    "sign-efi-sig-list": "efitools",
     "sign-file": KBUILD,
     "softhsm2-util": "softhsm2",
     "strip": "binutils",
