@@ -13,8 +13,9 @@ import pytest
 
 from elfsig import registry
 from elfsig.model import Verdict
+from elfsig.verbs.audit.rules import RULES
 from tests.support.cli import CHECKOUT
-from tests.support.documents import DOCUMENTS, PICTURE, draw
+from tests.support.documents import DOCUMENTS, MANUAL, PICTURE, draw
 
 README = (CHECKOUT / "README.md").read_text()
 
@@ -62,6 +63,14 @@ def test_verdict_table_names_every_verdict() -> None:
         for word in re.findall(r"`([a-z-]+)`", row.split("|")[1])
     }
     assert named == {verdict.value for verdict in Verdict}
+
+
+def test_the_page_on_checking_names_every_rule_of_audit() -> None:
+    text = (MANUAL / "jobs" / "check.md").read_text("utf-8")
+    rows = [
+        row.split("|")[1] for row in text.split("| Rule | Fails for |")[1].split("\n\n")[0].splitlines()[2:]
+    ]
+    assert [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)] == list(RULES)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
