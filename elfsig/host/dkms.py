@@ -1,8 +1,8 @@
-"""dkms: make DKMS sign through elfsig, and sign again what it built and installed.
+"""DKMS: make it sign modules with elfsig, and sign again what it has built and installed.
 
-Two ways in, both of DKMS's own making: ``sign_file``, ``mok_signing_key`` and ``mok_certificate`` in
+DKMS offers two ways: ``sign_file``, ``mok_signing_key`` and ``mok_certificate`` in
 /etc/dkms/framework.conf.d, for every module; or a POST_BUILD hook in /etc/dkms/NAME.conf, which DKMS reads
-after a module's own dkms.conf, for the modules named alone.
+after the dkms.conf of the module, for the modules that are named.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ POST_BUILD="{up}{hook} $kernelver $arch $dkms_tree/$module/$module_version/$kern
 _HOOK_TEXT: Final = """\
 #!/bin/sh
 {mark} DKMS runs it after a build with the kernel, the architecture and the
-# directory of the compressed modules. DKMS goes on when this fails: look at what it says.
+# directory of the compressed modules. DKMS continues when this fails, so read its output.
 set -eu
 kernel=$1 modules=$3
 key={key}
@@ -83,7 +83,7 @@ class Setup(NamedTuple):
 
 
 def settings(root: Path) -> dict[str, str]:
-    """DKMS's own configuration: framework.conf, then framework.conf.d in order; the last word counts."""
+    """The configuration of DKMS: framework.conf, then framework.conf.d in order; the last value counts."""
     files = [root / CONFIG / "framework.conf", *sorted((root / CONFIG / "framework.conf.d").glob("*.conf"))]
     found: dict[str, str] = {}
     for path in files:
@@ -120,9 +120,9 @@ def kernel_hash(root: Path, kernel: str) -> str:
 
 
 def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
-    """Write the configuration; the paths written or found as they should be, as they are without ``root``.
+    """Write the configuration; returns the paths that were written or were right already, without ``root``.
 
-    Raises UsageError, WriteError: something else is in the way, and not ``force``.
+    Raises UsageError, or WriteError for a file of somebody else, unless ``force``.
     """
     for module in wish.modules:
         if not _NAME.match(module):
@@ -182,7 +182,7 @@ def _link(root: Path, module: str, force: bool) -> str:
 
 
 def remove(root: Path) -> list[str]:
-    """Take back what :func:`setup` wrote, links included; the paths that went."""
+    """Remove what :func:`setup` wrote, links included; returns the paths that were removed."""
     links = [
         path for path in (root / CONFIG).glob("*.conf")
         if path.is_symlink() and os.readlink(path) == os.path.basename(LINK)

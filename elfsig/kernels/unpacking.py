@@ -2,7 +2,7 @@
 
 Since 5.17 (CONFIG_MODULE_DECOMPRESS) finit_module() takes compressed files; kernel/module/decompress.c
 reads one stream of each kind, with the decoders of lib/xz, lib/zstd and lib/zlib_inflate. Older kernels
-get modules that kmod unpacked.
+get modules that kmod has decompressed.
 """
 
 from __future__ import annotations
