@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from elfsig.cli.hints import hinted
 from elfsig.cli.settings import visible
-from elfsig.model import Key, Place, Remark, SectionInfo, SignatureReport, Verdict
+from elfsig.model import Key, Place, Remark, SectionInfo, SignatureReport, Verdict, Why
 
 PAINT = {
     Verdict.VALID: "32",
@@ -56,6 +56,8 @@ def type_word(place: Place) -> str:
 def key_words(key: Key) -> str:
     """The key, and where it comes from."""
     source = visible(key.source)
+    if key.provenance is None and key.why is Why.EMBEDDED:  # in the signature itself, not in a key source
+        return f'"{visible(key.label)}" ({source})'
     origin = ROLES[key.role].format(source) if key.role in ROLES else f"from {source}"
     if key.role not in ROLES and key.role != "user":
         origin = f"{key.role} key {origin}"
