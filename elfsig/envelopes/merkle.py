@@ -14,6 +14,7 @@ from typing import ClassVar
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
+    Cause,
     Keyring,
     Message,
     Outcome,
@@ -60,9 +61,9 @@ class Merkle:
             word = Verdict.VALID if key.trusted else Verdict.UNTRUSTED
             return Outcome(word, f"leads to the root {root.hex()} of {levels} levels", key)
         if any(kind == "merkle" for key in keys.keys for kind, _ in key.ids):
-            return Outcome(
-                Verdict.UNKNOWN_KEY, f"leads to the root {root.hex()}, which is none of those given"
-            )
+            text = f"leads to the root {root.hex()}, which is not one of those given"
+            cause = Cause("other-root", text, {"root": root.hex(), "levels": levels})
+            return Outcome(Verdict.UNKNOWN_KEY, text, cause=cause)
         return Outcome(
             Verdict.UNSUPPORTED,
             f"a Merkle proof has no key; it leads to the root {root.hex()} of {levels} levels, and the "
