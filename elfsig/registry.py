@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.machinery import PathFinder
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -187,6 +187,11 @@ class Registry:
     @cached_property
     def _section_texts(self) -> tuple[bytes, ...]:
         return tuple(dict.fromkeys(text for _, texts in self._section_marks for text in texts))
+
+    @cached_property
+    def may_end(self) -> tuple[Callable[[bytes], bool], ...]:
+        """:func:`elfsig.model.optional.may_end` of each carrier of :attr:`trailers`."""
+        return tuple(partial(optional.may_end, carrier) for carrier in self.trailers)
 
     @cached_property
     def trailer_texts(self) -> tuple[bytes, ...]:

@@ -209,7 +209,7 @@ def examined(path: Path) -> tuple[str, ...]:
 
 
 def glanced(like: LikeSigned, path: Path) -> tuple[str, ...] | None:
-    seen = like.glance(str(path))
+    seen = like.report_from_ends(str(path))
     return None if seen is None else tuple(render_list.tree_lines(seen, registry.load(plugins=False).names))
 
 
@@ -271,7 +271,7 @@ def test_no_glance_where_a_third_party_has_trailers_of_its_own(tmp_path: Path) -
     known = registry.load(plugins=False)
     for formats, quick in ((known.formats, True), ((*known.formats, SEAL), False)):
         like = taught(path, known=Registry(formats))
-        assert (like.glance(str(path)) is not None) is quick
+        assert (like.report_from_ends(str(path)) is not None) is quick
 
 
 def test_a_glance_sees_no_signature_section_away(tmp_path: Path) -> None:

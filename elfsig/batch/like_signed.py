@@ -130,7 +130,7 @@ class LikeSigned:
             return None
         return _checked(module, known, elf, self._question, self._said)
 
-    def glance(self, path: str) -> FileReport | None:
+    def report_from_ends(self, path: str) -> FileReport | None:
         """The report on the file, from its two ends alone: for questions that check nothing.
 
         None where it has to be examined. Never raises: what cannot be read is None, too.
@@ -283,8 +283,8 @@ def _plain(ends: Ends, end: int, registry: Registry) -> ElfSummary | None:
     if not names or registry.sections_among(names):
         return None
     inner = tail[end - base - optional.ENOUGH : end - base]
-    for carrier in registry.trailers:
-        if optional.may_end(carrier, inner):
+    for may_end in registry.may_end:
+        if may_end(inner):
             return None
     return summary_of(layout, header)
 

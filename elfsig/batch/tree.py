@@ -87,7 +87,11 @@ class Examiner:
 
     def _examined(self, entry: WalkedFile) -> Examined:
         what, like = self.what, self._like
-        if entry.data is None and like is not None and (report := like.glance(entry.path)) is not None:
+        if (
+            entry.data is None
+            and like is not None
+            and (report := like.report_from_ends(entry.path)) is not None
+        ):
             return Examined(report)
         module = open_module(entry.source, what.registry, limit=what.limit)
         if like is not None and (report := like.report(module)) is not None:

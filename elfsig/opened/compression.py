@@ -47,6 +47,8 @@ class Unpacked(NamedTuple):
 
 def detect(raw: bytes) -> Compression | None:
     """The compression that the first bytes show, whatever the file is called."""
+    if raw[:1] == b"\x7f":  # ELF: what nearly every file is
+        return None
     if raw[1:4] == _SKIPPABLE and raw.startswith(ZSTD_MAGIC, after_skippable(raw, 0)):
         return "zstd"
     return next((name for magic, name in MAGICS if raw.startswith(magic)), None)
