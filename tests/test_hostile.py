@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import corpus
 import elfsig
 from elfsig.errors import InternalError
+from elfsig.kernels.modes import from_text
 
 CERT = corpus.KEYS / "signer.cert.pem"
 KEY = corpus.KEYS / "signer.key.pem"
@@ -156,3 +158,22 @@ def test_trees(files: list[bytes]) -> None:
         assert found.files == len(files)
         for fault in found.faults:
             assert "internal error" not in fault.text, fault
+
+
+COMMAND_LINES = {
+    "empty lines": "\n" * 1_000_000,
+    "blank lines": "\n\t" * 500_000,
+    "comments": "#\n" * 500_000,
+    "entries": "menuentry\n" * 100_000,
+    "lines after the default": "default=0" + "\n" * 1_000_000,
+    "a number without end": "title\ndefault=" + "9" * 1_000_000 + "\n",
+    "words": "a " * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", COMMAND_LINES)
+def test_a_megabyte_of_command_line(name: str) -> None:
+    """Linear: quadratic searches took 71 seconds for the first of these."""
+    begun = time.process_time()
+    assert from_text(COMMAND_LINES[name]) == elfsig.Mode()
+    assert time.process_time() - begun < 4

@@ -629,3 +629,49 @@ def test_pins_bind_merkle_roots(tmp_path: Path) -> None:
     assert [key.trusted for key in ring.keys if key.algorithm == "merkle"] == [False]
     with pytest.raises(KeySourceError, match="no key with this fingerprint"):
         load([root, "SHA256:" + "cd" * 32])
+
+
+# --------------------------------------------------------------------------- names and marks, in other words
+
+
+@pytest.mark.parametrize("name", ["KEK_2023.crt", "kek-2011.pem", "PK old.der", "dbt+1.cer", "MokNew_2.pem"])
+@pytest.mark.parametrize("prefix", ["", "builtin:", "machine:"])
+def test_more_words_after_the_name_of_a_variable(tmp_path: Path, name: str, prefix: str) -> None:
+    write(tmp_path / name, pem_of(ONE))
+    assert verify(ONE, f"{prefix}{tmp_path}").verdict is Verdict.UNTRUSTED
+    [key] = load([f"{prefix}{tmp_path}"]).keys
+    assert key.why is Why.NOT_FOR_MODULES
+
+
+@pytest.mark.parametrize("name", ["pkcs7.pem", "kekule.pem", "pk1.pem", "foodbx.pem"])
+def test_names_that_only_look_like_a_variable(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, pem_of(ONE))
+    assert verify(ONE, str(tmp_path)).verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize("name", ["vendor_dbx.crt", "old-dbx.pem", "2024-dbx.cer", "shim-mokx.der"])
+@pytest.mark.parametrize("prefix", ["", "builtin:", "platform:"])
+def test_certificates_named_for_a_list_of_revocations(tmp_path: Path, name: str, prefix: str) -> None:
+    trusted = write(tmp_path / "one.der", ONE.certificate)
+    write(tmp_path / "keys" / name, pem_of(ONE))
+    write(tmp_path / "keys" / "two.der", TWO.certificate)
+    for source in (tmp_path / "keys" / name, tmp_path / "keys"):
+        assert verify(ONE, trusted, f"{prefix}{source}").verdict is Verdict.UNTRUSTED
+
+
+@pytest.mark.parametrize("prefix", ["", "builtin:", "machine:"])
+@pytest.mark.parametrize("inner", ["one.pem", "a/list.der"])
+def test_a_directory_called_dbx_revokes(tmp_path: Path, prefix: str, inner: str) -> None:
+    """However deep in it, and as a source itself as well as below another one."""
+    trusted = write(tmp_path / "one.der", ONE.certificate)
+    write(tmp_path / "keys" / "dbx" / inner, pem_of(ONE))
+    for source in (tmp_path / "keys" / "dbx", tmp_path / "keys"):
+        for sources in ((trusted, f"{prefix}{source}"), (f"{prefix}{source}", trusted)):
+            assert verify(ONE, *sources).verdict is Verdict.UNTRUSTED
+
+
+@pytest.mark.parametrize("quoting", ["> ", "// ", "; ", " * ", '"', "-- ", "\u00a0", "%"])
+@pytest.mark.parametrize("mark", ["revoked, by dbx.esl", "embedded in vmlinuz", "recovered, not published"])
+def test_marks_survive_being_quoted(tmp_path: Path, quoting: str, mark: str) -> None:
+    path = write(tmp_path / "one.pem", f"{quoting}{mark}\n".encode() + pem_of(ONE))
+    assert verify(ONE, path).verdict is Verdict.UNTRUSTED

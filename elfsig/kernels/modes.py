@@ -28,11 +28,13 @@ _LOGGED: Mapping[str, Mode] = {
 """security/lockdown, security/integrity (its prefix was "ima:" before 7.1), distributions' efi/secureboot.c,
 crypto/fips.c."""
 _COMMAND_LINE = re.compile(r"[Cc]ommand line: (.*)")
-_ENTRY = re.compile(r"^\s*(?:menuentry|title)\b", re.MULTILINE)
+# [^\S\n]: blanks within a line. With \s every line of many empty ones would be looked at from each before it.
+_ENTRY = re.compile(r"^[^\S\n]*(?:menuentry|title)\b", re.MULTILINE)
 _BOOTS = re.compile(
-    r"^\s*(?:kernel|linux|linux16|linuxefi|options|GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)", re.MULTILINE
+    r"^[^\S\n]*(?:kernel|linux|linux16|linuxefi|options|GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)", re.MULTILINE
 )
-_DEFAULT = re.compile(r"^\s*default[= ](\d+)\s*$", re.MULTILINE)
+_DEFAULT = re.compile(r"^[^\S\n]*default[= ](\d{1,9})[^\S\n]*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 
 
 def words_of(command_line: str) -> Mode:
@@ -55,7 +57,7 @@ def from_text(text: str) -> Mode:
 
 def _grub_lines(text: str) -> Iterator[str]:
     """The command lines of GRUB's default entry; of a fragment without entries, all."""
-    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    text = _COMMENT.sub("", text)
     starts = [m.start() for m in _ENTRY.finditer(text)]
     if starts:
         chosen = _DEFAULT.search(text)

@@ -21,7 +21,10 @@ _KEYS = (
     (re.compile(r"moklist(rt)?[0-9]*"), "machine"),
     (re.compile(r"mok"), "machine"),  # an EFI list only: certificates are called mok.der everywhere
 )
-_NEVER = re.compile(r"pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore)")
+_NEVER = re.compile(
+    r"(pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore))([-_ ~+].*)?"
+)
+_WORD = re.compile(r"(?<![a-z])(dbx|mokx|moklistx)")
 
 
 class Purpose(NamedTuple):
@@ -39,10 +42,11 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
     """The purpose that a name tells: "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
 
     None for a name that tells nothing. Whatever has "dbx" or "MokListX" in its name revokes; with
-    ``exact`` only what begins so, for files that are no EFI lists.
+    ``exact``, for files that are not EFI lists, only where a word begins so (vendor_dbx.pem). PK, KEK and
+    the others that are not for modules may have more words after them (KEK_2023.crt).
     """
     stem = _VENDOR.sub("", name.lower()).partition(".")[0]
-    if _REVOKING.match(stem) if exact else _REVOKING.search(stem):
+    if (_WORD if exact else _REVOKING).search(stem):
         return Purpose(REVOKED)
     if _NEVER.fullmatch(stem):
         return Purpose(never=True)

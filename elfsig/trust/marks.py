@@ -1,7 +1,8 @@
 """What the text before a PEM block says against trusting its key: that it is revoked, embedded or recovered.
 
 elfsig writes these lines when it writes such keys, so that they stay what they are in a file of their own.
-Line ends, blanks, a byte-order mark and a lost "#" make no difference, nor does damage to one of the lines.
+Line ends, blanks, a byte-order mark and what a line is quoted with ("#", ">", "//", nothing) make no
+difference, nor does damage to one of the lines.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from elfsig.trust.entries import REVOKED, Origin
 
 RECOVERED = "recovered, not published"
 SIGNER_OF = "same signer as "
+_QUOTING = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
 NOBODY = "Nobody vouches for this key"
 NAMES_SHOWN = 8
 _WORDS = {
@@ -35,7 +37,7 @@ class Marks:
 
     def read(self, line: bytes) -> None:
         """Take a line of text into account."""
-        text = line.strip().removeprefix(b"\xef\xbb\xbf").strip().lstrip(b"#").strip()
+        text = line.lstrip(_QUOTING).rstrip()
         low = text[:64].lower()
         for word, why in _WORDS.items():
             if low.startswith(word) and not low[len(word) : len(word) + 1].isalnum():

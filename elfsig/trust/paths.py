@@ -69,7 +69,13 @@ def _named(path: Path, origin: Origin) -> Origin:
 
 
 def _read_directory(path: Path, origin: Origin) -> Material:
-    """Everything below a directory. One file that cannot be read costs itself, unless it is to revoke."""
+    """Everything below a directory. One file that cannot be read costs itself, unless it is to revoke.
+
+    In a directory that is itself called like a list of revocations (dbx/) everything revokes.
+    """
+    own = efi_variables.purpose(path.absolute().name, exact=True)
+    if own is not None and own.keyring == REVOKED:
+        origin = replace(origin, keyring=REVOKED)
     parts: list[Material] = []
     for number, each in enumerate(_files(path, origin)):
         if number >= MAX_FILES:
