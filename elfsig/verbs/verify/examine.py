@@ -91,6 +91,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     else:
         verdict = effective.verdict
         others = beside(signatures, effective) if question.check else ()
+    about_file = _file_warnings(looked_at, module, found, signatures)
     return FileReport(
         path=module.path,
         size=module.size,
@@ -100,13 +101,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
         elf=image.elf.summary() if image.elf else None,
         signatures=tuple(signatures),
         verdict=verdict,
-        warnings=(
-            *reasons,
-            *others,
-            *_file_warnings(looked_at, module, found, signatures),
-            *oddities,
-            *loss_remarks(keys),
-        ),
+        warnings=(*reasons, *others, *about_file, *oddities, *loss_remarks(keys)),
     )
 
 
