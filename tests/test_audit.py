@@ -369,3 +369,13 @@ def test_names_of_any_bytes(tree: Path, tmp_path: Path) -> None:
     assert bytes.fromhex(fault["path_hex"]) == os.fsencode(odd)
     assert "%FF%1B%5B2J.ko" in (tmp_path / "s").read_text()
     ElementTree.parse(tmp_path / "j")
+
+
+@pytest.mark.parametrize("data", [b'{"edits":' * 200_000, b"[" * 500_000, b"{" + b"9" * 1_000_000])
+def test_expect_of_hostile_files(tree: Path, tmp_path: Path, data: bytes) -> None:
+    """Deep nesting was a RecursionError; a line without end was shown whole."""
+    report = tmp_path / "report.json"
+    report.write_bytes(data)
+    ran = audit(tree, "--expect", report)
+    assert ran.code == 2 and "internal error" not in ran.err and len(ran.err) < 2000
+    assert audit(tree, "--expect", "9" * 5000).code == 5  # the name of a file that is too long

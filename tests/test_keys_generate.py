@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -524,3 +525,21 @@ def test_the_name_in_a_ring_is_the_common_name(tmp_path: Path) -> None:
     config.write_text(UBUNTU)
     assert generate(tmp_path, "-o", "k", "--genkey", config, "--type", "rsa2048", "--openpgp").code == 0
     assert "Secure Boot Signing" in elfsig("keys", "list", tmp_path / "k.gpg").out
+
+
+GROWING = {
+    "doubling": "x0=" + "A" * 1000 + "\n" + "".join(f"x{i}=$x{i - 1}$x{i - 1}\n" for i in range(1, 40)),
+    "many large": "b=" + "A" * 60_000 + "\n" + "".join(f"a{i}=$b\n" for i in range(100_000)),
+    "many names": "".join(f"n{i}=a\n" for i in range(40_000)) + "b=$n1\n" * 40_000,
+    "continued": "a=\\\n" * 300_000,
+    "unclosed": "a=" + "${" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_a_megabyte_of_variables_is_bounded(name: str) -> None:
+    """Forty lines that double each other were gigabytes."""
+    begun = time.process_time()
+    with pytest.raises(UsageError):
+        genkey.read(GROWING[name], "x509.genkey")
+    assert time.process_time() - begun < 4

@@ -34,7 +34,10 @@ EXTENSIONS = (
 
 _DEFAULT_SECTION = "default"
 _HEADING = re.compile(r"\[\s*(.+?)\s*\]")
-_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|((?:\w+::)?\w+))")
+MAX_VALUE, MAX_VALUES = 1 << 16, 1 << 20
+"""Characters of one value, as OpenSSL has it (MAX_CONF_VALUE_LENGTH), and of all, with variables put in."""
+
+_VARIABLE = re.compile(r"\$(?:\{([^}]{0,255})\}|\(([^)]{0,255})\)|((?:\w+::)?\w+))")
 
 
 class Genkey(NamedTuple):
@@ -147,7 +150,7 @@ def _extensions(section: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _sections(text: str) -> Sections:
     found: dict[str, dict[str, str]] = {_DEFAULT_SECTION: {}}
-    current = found[_DEFAULT_SECTION]
+    current, room = found[_DEFAULT_SECTION], MAX_VALUES
     for number, line in _lines(text):
         heading = _HEADING.fullmatch(line)
         if heading:
@@ -156,21 +159,27 @@ def _sections(text: str) -> Sections:
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
             raise _Fault(f"line {number} is neither a [section] nor NAME = VALUE")
-        current[name.strip()] = _expanded(_unquoted(value.strip()), current, found)
+        current[name.strip()] = expanded = _expanded(_unquoted(value.strip()), current, found)
+        room -= len(expanded)
+        if room < 0:
+            raise _Fault(
+                f"line {number}: its values are more than {MAX_VALUES} characters with all variables"
+            )
     return found
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that say something, comments cut off and continued ones joined; numbered from 1."""
-    kept = ""
+    kept: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
-        whole = kept + _uncommented(line).rstrip()
-        if whole.endswith("\\"):
-            kept = whole[:-1]
+        piece = _uncommented(line).rstrip()
+        kept.append(piece.removesuffix("\\"))
+        if piece.endswith("\\"):
             continue
-        kept = ""
-        if whole.strip():
-            yield number, whole.strip()
+        whole = "".join(kept).strip()
+        kept.clear()
+        if whole:
+            yield number, whole
 
 
 def _uncommented(line: str) -> str:
@@ -194,14 +203,21 @@ def _unquoted(value: str) -> str:
 def _expanded(value: str, current: Mapping[str, str], sections: Sections) -> str:
     """``value`` with variables put in. One of the environment stays as it is: nothing needed has any."""
 
+    put = 0
+
     def put_in(match: re.Match[str]) -> str:
+        nonlocal put
         name = match[1] or match[2] or match[3] or ""
         section, colons, word = name.rpartition("::")
         if section == "ENV":
             return match[0]
-        source = sections.get(section, {}) if colons else {**sections[_DEFAULT_SECTION], **current}
-        if word not in source:
+        default = {} if colons else sections[_DEFAULT_SECTION]
+        text = (sections.get(section, {}) if colons else current).get(word, default.get(word))
+        if text is None:
             raise _Fault(f"variable {match[0]} has no value")
-        return source[word]
+        put += len(text)
+        if put > MAX_VALUE:
+            raise _Fault(f"a value is more than {MAX_VALUE} characters with all variables put in")
+        return text
 
     return _VARIABLE.sub(put_in, value)

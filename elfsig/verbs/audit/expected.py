@@ -18,6 +18,8 @@ from elfsig.verbs.audit.rules import Fault
 
 _PACKED = re.compile(r"\.(gz|xz|zst)\Z")
 _OBJECT = re.compile(r"\.o\Z")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def _endings(path: str) -> Iterable[str]:
 
 def expected(text: str) -> Expected:
     """What ``--expect`` says: a number, a modules.order, a report of sign. Raises UsageError, ReadError."""
-    if text.isdigit():
+    if _COUNT.fullmatch(text):
         return Expected(text, count=int(text))
     data = read(text).content
     if data[:1] == b"{":
@@ -75,16 +77,21 @@ def expected(text: str) -> Expected:
     paths = tuple(_OBJECT.sub(".ko", line) for line in lines if line)
     wrong = next((path for path in paths if not _plain(path).endswith(".ko")), None)
     if wrong is not None or not paths:
-        why = f"{wrong!r} is no module" if paths else "nothing is in it"
+        why = "nothing is in it" if wrong is None else f"{_shortened(wrong)} is not a module"
         raise UsageError(f"{text}: neither a number, a modules.order nor a report of sign: {why}")
     return Expected(text, paths)
+
+
+def _shortened(line: str) -> str:
+    """A line of a file of unknown content, for a message."""
+    return repr(line) if len(line) <= _SHOWN else f"{line[:_SHOWN]!r}..."
 
 
 def _of_report(source: str, data: bytes) -> Expected:
     try:
         edits = [each for each in loads(data)["edits"] if each["error"] is None]
         paths = tuple(_path_of(each) for each in edits)
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, RecursionError):
         raise UsageError(f"{source}: no report of sign") from None
     return Expected(source, paths, frozenset(paths))
 

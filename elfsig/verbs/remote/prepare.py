@@ -158,7 +158,7 @@ def read_manifest(folder: str) -> Order | None:
     try:
         with open(path, encoding="utf-8") as stream:
             return _order(json.load(stream), path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
         text = f"{path}: not a manifest of signing requests: {type(reason).__name__}: {reason}"
         raise UsageError(text, code="manifest") from None
 
