@@ -1,4 +1,4 @@
-"""What can go wrong, in two roots: a thing cannot be read, or it does not verify.
+"""Exceptions, under two roots: something cannot be read, or it does not verify.
 
 Third-party exceptions never leave elfsig: every module that calls a library maps them to one of these.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 DEBUG = "ELFSIG_DEBUG"
-"""The environment variable that has mistakes raised, with their traceback, instead of being one file's
-error."""
+"""Environment variable: when set, mistakes in elfsig are raised with their traceback instead of being
+reported as one file's error."""
 
 
 class ElfsigError(Exception):
     """Base of every error that elfsig raises on purpose.
 
     ``code`` is a stable word for machines, ``text`` the sentence for people, ``offset`` the byte
-    position in the (decompressed) content that the sentence is about, where there is one. ``path``
+    position in the (decompressed) content that it refers to, or None. ``path``
     is set by whoever knows the file. ``hint`` is a stable word for what the caller can do about it, such
-    as ``force`` or ``replace``: a text names no command-line option, the command line turns the hint into
-    the name of its own. ``exit_code`` is what the command line ends with when this error decides.
+    as ``force`` or ``replace``: a text names no command-line option, the command line adds the
+    name of its option. ``exit_code`` is the exit status of the command line when this error decides it.
     """
 
     exit_code: ClassVar[int] = 1
@@ -46,14 +46,14 @@ class ParseError(ElfsigError):
 
 
 class ReadError(ElfsigError):
-    """A file could not be read at all: missing, a directory, a FIFO, permission, size limit."""
+    """A file could not be read: missing, a directory, a FIFO, permission denied, or over the size limit."""
 
     exit_code = 5
     default_code = "unreadable"
 
 
 class InternalError(ReadError):
-    """A mistake in elfsig, or in a plug-in, that one file has brought to light.
+    """A mistake in elfsig, or in a plug-in, that one file exposed.
 
     ``code`` is internal-error, or plug-in-error with the plug-in's name in the text. The exception that was
     raised is the ``__cause__``.
@@ -63,7 +63,7 @@ class InternalError(ReadError):
 
 
 class VerificationError(ElfsigError):
-    """Signatures do not establish what was required of them.
+    """A file's signatures do not verify.
 
     ``FileReport.require_valid`` raises it for every file whose verdict is not ``valid``; ``report`` is then
     that report.
@@ -79,27 +79,27 @@ class VerificationError(ElfsigError):
 
 
 class KeySourceError(ElfsigError):
-    """A key source is missing, holds no usable key, or holds a private key where a public one is meant."""
+    """A key source is missing, holds no usable key, or holds a private key where a public key is expected."""
 
     exit_code = 2
     default_code = "key-source"
 
 
 class SigningError(ElfsigError):
-    """A signature cannot be made: wrong key for the format, key and certificate differ, token failed."""
+    """A signature cannot be made: wrong key for the format, key and certificate do not match, token error."""
 
     default_code = "cannot-sign"
 
 
 class KeyFileError(SigningError):
-    """The file of a key or certificate is missing or cannot be read: wrong usage, as for key sources."""
+    """A key or certificate file is missing or cannot be read: a usage error, as for key sources."""
 
     exit_code = 2
     default_code = "no-key-file"
 
 
 class EditRefused(ElfsigError):
-    """An edit would change, or could not be proven not to change, something else. Nothing was written."""
+    """An edit would change more than requested, or could not be proven not to. Nothing was written."""
 
     default_code = "edit-refused"
 

@@ -1,9 +1,9 @@
-"""``dataclass`` for frozen classes with slots, whose methods are generated when they are first needed.
+"""``dataclass`` for frozen classes with slots, with methods generated on first use.
 
 The standard decorator compiles six methods for every class, which takes about half a millisecond. The
-command line defines some forty such classes each time that it starts, and makes one object of most of them:
-without this module ``elfsig list`` takes a fifth longer. In every other respect the classes are dataclasses,
-and type checkers see the standard decorator.
+command line defines about forty such classes at every start and creates one object of most of them: without
+this module ``elfsig list`` takes a fifth longer. In every other respect the classes are dataclasses, and type
+checkers see the standard decorator.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Late:
         self.generated = False
 
     def stand_in(self, name: str, value: object) -> None:
-        """Have ``value`` in the place of an attribute that is still to be generated."""
+        """Replace an attribute that is not generated yet with ``value``."""
         self.names.append(name)
         setattr(self.made, name, value)
 
@@ -59,7 +59,7 @@ class _Attribute:
 
 
 class _Signature:
-    """Has ``inspect.signature`` find the generated ``__init__``, and no ``__signature__``."""
+    """Makes ``inspect.signature`` find the generated ``__init__`` and no ``__signature__``."""
 
     def __init__(self, late: _Late) -> None:
         self.late = late
@@ -70,7 +70,7 @@ class _Signature:
 
 
 def _first_init(late: _Late, names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
-    """An ``__init__`` for the first objects. Whatever is odd about a call is left to the generated one."""
+    """An ``__init__`` for the first objects. Unusual calls are left to the generated one."""
     made = 0
 
     def __init__(self: Any, *args: Any, **named: Any) -> None:
@@ -115,7 +115,7 @@ _SLOTTED = {"__getstate__": _state, "__setstate__": _set_state}
 
 
 def _lazy(written: type, slots: bool, eq: bool) -> type:
-    """The class that takes the place of ``written``, which is kept to have its methods generated."""
+    """The class that replaces ``written``, which is kept for generating its methods."""
     hints = written.__annotations__
     names = tuple(name for name, hint in hints.items() if not str(hint).startswith("ClassVar"))
     body = {name: value for name, value in vars(written).items() if name not in ("__dict__", "__weakref__")}
@@ -143,7 +143,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen: bool, slots: bool = False, eq: bool = True) -> Callable[[type], type]:
-        """As ``dataclasses.dataclass``, for frozen classes.
+        """Like ``dataclasses.dataclass``, for frozen classes.
 
         Other arguments, bases that are dataclasses and ``field()`` are not supported.
         """

@@ -1,4 +1,4 @@
-"""What formats of third parties are made of: the contracts, and the parts that the built-in formats use.
+"""The plug-in interface: the contracts, and the parts that the built-in formats use.
 
 A package declares its formats as an entry point of the group ``elfsig.formats``, which names a
 :class:`Format` or a sequence of them::
@@ -10,16 +10,16 @@ A format combines a :class:`Carrier` (where the signature's bytes are), a :class
 signs) and an :class:`Envelope` (how it is encoded). Each may be one of those below or one of the package's
 own. Objects are immutable, do no I/O, and can be pickled: trees are verified in several processes.
 
-*Required* members are those of the three protocols. *Optional* members, with what holds without them:
+*Required* members are those of the three protocols. *Optional* members, with their defaults:
 
 =============  ====================  ==============================================================
 object         member                default
 =============  ====================  ==============================================================
 carrier        ``in_elf``            True for the kinds section and note
 carrier        ``marks``             none: no remains are recognised, the carrier sees every file
-carrier        ``before``            of displaced remains only the mark is known
+carrier        ``before``            only the mark of displaced remains is recognised
 carrier        ``unmarked``          nothing is found without a mark
-carrier        ``may_end``           True: no file is passed over by its last bytes
+carrier        ``may_end``           True: no file is skipped by its last bytes
 carrier        ``anomalies``         none
 envelope       ``suffix``            ``.signature``, the name that ``show --extract`` gives a blob
 envelope       ``also_suffixes``     none
@@ -27,7 +27,7 @@ envelope       ``from_file``         a file holds the blob as it is
 envelope       ``parts``             only the blob and the values are extracted
 envelope       ``public_form``       ``key``: others verify with the public key alone
 envelope       ``rsa_bodies``        keys are not recovered from such signatures
-envelope       ``dump``              there is no listing of elements
+envelope       ``dump``              no listing of elements
 envelope       ``modinfo_name``      the envelope's id
 envelope       ``opaque_value``      False: blobs are parsed one by one
 =============  ====================  ==============================================================
@@ -38,14 +38,14 @@ What goes in and out: ``find`` and ``parse`` get bytes of hostile origin. ``pars
 :class:`ParseError`, with the offset in the blob; ``find`` raises nothing, and returns a damaged wrapper as a
 :class:`Place` with a ``fault``; ``attach`` and ``detach`` raise :class:`EditRefused` or ParseError, and
 change nothing but their own place (elfsig compares the result with the original). Any other exception is
-reported as the fault of that one file, with the plug-in's name. Texts name no option of the command line: an
+reported as the fault of that one file, with the plug-in's name. Texts do not name command-line options: an
 error may have a ``hint`` instead (:class:`elfsig.errors.ElfsigError`).
 
-What kernels do is no part of a format: :mod:`elfsig.kernels` has tables of its own, to which third parties
+What kernels do is not part of a format: :mod:`elfsig.kernels` has tables of its own, to which third parties
 cannot add.
 
 Every name in ``__all__`` is stable: it keeps its meaning and its parameters within a major version, new
-parameters have defaults, and what is to go away gives a DeprecationWarning for one minor version before.
+parameters have defaults, and what will be removed gives a DeprecationWarning for one minor version before.
 Other modules of elfsig may change in any version.
 """
 

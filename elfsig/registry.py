@@ -1,7 +1,7 @@
 """The formats that exist: the built-in ones in probing order, then those of third parties.
 
 Third parties declare an entry point in the group ``elfsig.formats`` that names a Format object or a
-sequence of them. A plug-in that cannot be loaded is kept as data and shown; it stops nothing.
+sequence of them. A plug-in that cannot be loaded is recorded and shown; it is not fatal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Registry:
     """An ordered set of formats; ids and aliases are unique.
 
     ``plugins`` are the names of plug-ins, by the Python modules that their entry points name. A third-party
-    part that none of them accounts for is called by its own module.
+    part that belongs to none of them is named by its own module.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class Registry:
         found = self._names.get(name)
         if found is None:
             named = [f.id for f in self.formats if name in {c.short_name for c in (f.carrier, *f.also)}]
-            why = "known are " + ", ".join(f.id for f in self.formats)
+            why = "choose from " + ", ".join(f.id for f in self.formats)
             if named:
                 why = f"this is the name of a section, not of a format: choose {' or '.join(named)}"
             raise UsageError(f"unknown format {name!r}: {why}", code="unknown-format")
         return found
 
     def changed(self, change: Callable[[Format], Format]) -> Registry:
-        """The same registry with every format as ``change`` gives it, ids kept."""
+        """A copy of the registry with ``change`` applied to every format; ids are kept."""
         return Registry([change(f) for f in self.formats], self.failures, self.plugins)
 
     def plugin_of(self, module: str) -> str | None:
-        """The plug-in that the Python module of this name belongs to; None where it is not one's."""
+        """The plug-in that the Python module of this name belongs to; None if it belongs to no plug-in."""
         while module and module not in self._plugin_modules:
             module = module.rpartition(".")[0]
         return self._plugin_modules.get(module)
@@ -103,8 +103,8 @@ class Registry:
         return {**foreign, **self.plugins}
 
     def blame(self, part: Carrier | Format, bug: Exception) -> None:
-        """Raise InternalError for what was raised while ``part`` was at work, if that is a plug-in's and the
-        exception is not one that elfsig raises on purpose."""
+        """Raise InternalError for an exception of ``part``, if that is a plug-in's and the exception is
+        not one that elfsig raises on purpose."""
         if isinstance(bug, ElfsigError):
             return
         parts = _parts(part) if isinstance(part, Format) else (part,)
@@ -127,7 +127,7 @@ class Registry:
         return any(carrier.id == place.carrier for carrier in self.sections)
 
     def claimants(self, place: Place) -> tuple[Format, ...]:
-        """The formats that call ``place`` theirs, in probing order."""
+        """The formats that claim ``place``, in probing order."""
         return tuple(f for f in self._by_carrier.get(place.carrier, ()) if f.selects(place.params))
 
     @cached_property
@@ -139,7 +139,7 @@ class Registry:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What each carrier, by its id, is called in a listing."""
+        """The name of each carrier in listings, by its id."""
         return {c.id: c.short_name for c in self.carriers}
 
     @cached_property
@@ -149,7 +149,7 @@ class Registry:
 
     @cached_property
     def modinfo_names(self) -> dict[str, str]:
-        """What modinfo calls each envelope, by its id."""
+        """modinfo's name of each envelope, by its id."""
         return {name: optional.modinfo_name(each) for name, each in self.envelopes.items()}
 
     @cached_property
@@ -163,12 +163,12 @@ class Registry:
         return tuple(c for c in self.carriers if optional.in_elf(c))
 
     def sections_of(self, image: Image) -> tuple[Carrier, ...]:
-        """Those of :attr:`sections` of which a mark is among the section names of ``image``: seldom any."""
+        """Those of :attr:`sections` with a mark among the section names of ``image``: usually none."""
         table = image.elf
         return self.sections_among(table.names if table else b"")
 
     def sections_among(self, names: bytes) -> tuple[Carrier, ...]:
-        """As :meth:`sections_of`, by the section name table."""
+        """Like :meth:`sections_of`, given the section name table."""
         for text in self._section_texts:
             if text in names:
                 break
@@ -195,7 +195,7 @@ class Registry:
 
     @cached_property
     def trailer_texts(self) -> tuple[bytes, ...]:
-        """What marks the trailers of these formats, without a newline at the end, each once."""
+        """The marks of these formats' trailers, without trailing newline, each once."""
         texts = (mark.text.removesuffix(b"\n") for c in self.trailers for mark in optional.marks(c))
         return tuple(dict.fromkeys(texts))
 
@@ -203,8 +203,8 @@ class Registry:
 def _declared() -> bool:
     """Whether an installed distribution may declare a format: a look at the ``entry_points.txt`` files.
 
-    importlib.metadata alone takes longer to import than all that ``list`` needs, so it is asked only
-    where there is something to find, or where distributions may be elsewhere than in directories.
+    importlib.metadata alone takes longer to import than all that ``list`` needs, so it is used only
+    if there is something to find, or if distributions may be stored other than in directories.
     """
     if any(hasattr(f, "find_distributions") for f in sys.meta_path if f is not PathFinder):
         return True
@@ -230,7 +230,7 @@ def _names_group(folder: str, name: str) -> bool:
 
 
 class _Plugin(NamedTuple):
-    """An entry point, the module that it names, and what that holds or why it could not be loaded."""
+    """An entry point, the module it names, and what was loaded or why it could not be."""
 
     name: str
     module: str
@@ -238,7 +238,7 @@ class _Plugin(NamedTuple):
 
 
 def _plugins() -> Iterable[_Plugin]:
-    """What installed distributions declare."""
+    """The entry points that installed distributions declare."""
     if not _declared():
         return
     from importlib.metadata import entry_points
@@ -252,7 +252,7 @@ def _plugins() -> Iterable[_Plugin]:
 
 
 def _checked(loaded: object, taken: Iterable[str]) -> list[Format]:
-    """The formats in what a plug-in names. Raises ValueError for what is not a format or not new."""
+    """The formats in the object a plug-in names. Raises ValueError for other objects and for taken ids."""
     formats: list[Format] = []
     names = set(taken)
     for each in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
@@ -279,6 +279,6 @@ def load(plugins: bool = True) -> Registry:
                 raise loaded
             formats += _checked(loaded, (known for f in formats for known in (f.id, *f.aliases)))
             names[module] = name
-        except Exception as reason:  # listed, never fatal: see the module's text
+        except Exception as reason:  # listed, never fatal: see the module docstring
             failures.append(PluginFailure(name, f"{type(reason).__name__}: {reason}"))
     return Registry(formats, failures, names)

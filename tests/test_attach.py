@@ -243,7 +243,7 @@ def test_the_command_s_exit_codes_and_layers(tmp_path: Path) -> None:
     ("content", "code", "said"),
     [
         (PLAIN[:100], "elf-damaged", "attached to although it is a damaged ELF file: "),
-        (b"text", "not-elf", "attached to although it is no ELF file, hence no module"),
+        (b"text", "not-elf", "attached to although it is not an ELF file, hence not a module"),
     ],
 )
 def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_2012_writes_zero_for_absolute_symbols(large: int, monkeypatch: pytest.M
 def test_2012_refuses_symbols_in_sections_that_are_not_loaded(refuses: Refusal, large: int) -> None:
     toy = Toy((TEXT, Part(".comment", b"x", flags=0)), (Symbol("printk"), Symbol("local", 1)))
     fault = refuses(build(toy), SORTED_2012, large)
-    assert "relocation 1 of section [2] .rela.text: symbol 2 lies in section [3]" in fault.text
+    assert "relocation 1 of section [2] .rela.text: symbol 2 is in section [3]" in fault.text
     assert [r.code for r in SORTED.message(Image(build(toy)), None).remarks] == ["heap-dependent-kernels"]
 
 

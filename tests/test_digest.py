@@ -109,7 +109,7 @@ def test_stacked_trailers_need_a_choice() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--coverage", "sortde"], "unknown coverage 'sortde': known are"),
+        (["--coverage", "sortde"], "unknown coverage 'sortde': choose from"),
         (["-o", "x"], "-o and --layer need --coverage"),
         (["--hash", "md17"], "unknown hash 'md17'"),
     ],

@@ -196,7 +196,7 @@ DAMAGE = {
     "one more": (GOOD + b"\0", 16, "2048 bits in 257 bytes"),
     "two numbers": (GOOD[:15] + b"\2" + GOOD[16:], 15, "2 numbers"),
     "v2 cut": (b"\2\4abc", 5, "at least 8"),
-    "v2 size": (b"\2\4abcd\1\0" + bytes(255), 6, "256 bytes, 255 are there"),
+    "v2 size": (b"\2\4abcd\1\0" + bytes(255), 6, "256 bytes, 255 present"),
 }
 
 

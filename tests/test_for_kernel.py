@@ -55,7 +55,7 @@ def test_what_it_does_not_read_is_said(format_id: str, kernel: str, more: dict[s
 
 
 def test_a_kernel_of_another_format_settles_nothing() -> None:
-    with pytest.raises(SigningError, match="which bytes are to be signed"):
+    with pytest.raises(SigningError, match="choose a coverage"):
         signed("note", "rhel5")
 
 

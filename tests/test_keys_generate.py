@@ -255,7 +255,7 @@ def test_usages(options: tuple[str, ...], usages: str, tmp_path: Path) -> None:
     [
         (("[ req ]", "[ other ]"), "no [req] section"),
         (("x509_extensions = myexts", ""), "no x509_extensions"),
-        (("= myexts", "= elsewhere"), "'elsewhere', which is not there"),
+        (("= myexts", "= elsewhere"), "'elsewhere', which does not exist"),
         (("keyUsage=digital", "subjectAltName=DNS:x\nkeyUsage=digital"), "extension 'subjectAltName'"),
         (("CN = ", "XY = "), "field 'XY'"),
         (("prompt = no", "prompt"), "line 4 is neither"),
@@ -278,7 +278,7 @@ def test_spellings() -> None:
         ("ml-dsa-87", "mldsa87"), ("EC", "p384"), ("dsa", "dsa1024"),
     ):  # fmt: skip
         assert kind_named(text).id == kind
-    with pytest.raises(UsageError, match="known are rsa2048"):
+    with pytest.raises(UsageError, match="choose from rsa2048"):
         kind_named("rsa512")
 
 

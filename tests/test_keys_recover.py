@@ -235,7 +235,9 @@ def test_it_never_vouches_for_what_it_made(prefix: str, tmp_path: Path) -> None:
     assert [(key.role, key.trusted) for key in ring.keys] == [("recovered", False)]
     report = examine((file(made(THIRD, "pkcs7", cubic()))), Question(ring))
     assert report.verdict is Verdict.UNTRUSTED
-    assert report.signatures[0].reason == "same signer as 0.ko, 1.ko; who that is, is not established"
+    assert (
+        report.signatures[0].reason == "same signer as 0.ko, 1.ko; whose key it is has not been established"
+    )
     assert "key-recovered" in {remark.code for remark in report.signatures[0].warnings}
     broken = examine((file(made(THIRD, "pkcs7", cubic()).replace(b"V" * 40, b"W" * 40))), Question(ring))
     assert broken.verdict is Verdict.INVALID

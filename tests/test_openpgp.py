@@ -119,7 +119,7 @@ def test_numbers_are_bounded() -> None:
     for data, text in (
         (b"\0\0", "zero"),
         (b"\0\x08\0", "zero"),
-        (b"\xff\xff", "absurd"),
+        (b"\xff\xff", "the limit is"),
         (b"\0\x09a", "number"),
     ):
         with pytest.raises(ParseError, match=text):

@@ -116,12 +116,12 @@ def test_programs_at_a_time(jobs: int, module: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("false", "false ended with 1"),
-        ("sh -c 'echo no quota left >&2; exit 3'", "ended with 3: no quota left"),
+        ("false", "false exited with status 1"),
+        ("sh -c 'echo no quota left >&2; exit 3'", "exited with status 3: no quota left"),
         ("/nowhere/kms", "no such file"),
-        ("true", "it gave no signature"),
-        ("echo hello", "is no signature by the rsa key"),
-        ("sh -c \"openssl dgst -sha256 -sign '{key}'\"", "hashed the digest once more"),
+        ("true", "it returned no signature"),
+        ("echo hello", "is not a signature by the rsa key"),
+        ("sh -c \"openssl dgst -sha256 -sign '{key}'\"", "hashed the digest again"),
         ("openssl pkeyutl -sign -inkey '{key}'", "without the DigestInfo"),
         ("openssl pkeyutl -sign -inkey '{other}' -pkeyopt digest:sha256", "no signature by the rsa key"),
         ("cat 'unbalanced", "No closing quotation"),
@@ -399,7 +399,7 @@ def test_answers_that_are_wrong(module: Path, tmp_path: Path) -> None:
     twice = private("rsa").sign(request.read_bytes(), padding.PKCS1v15(), hashes.SHA256())
     for value, words in (
         (other, "no signature by the rsa key"),
-        (twice, "hashed the digest once more"),
+        (twice, "hashed the digest again"),
         (b"", "no signature"),
     ):
         answer.write_bytes(value)

@@ -212,7 +212,7 @@ def test_remains_of_uncertain_extent_are_not_removed(remains: bytes) -> None:
 
 def test_what_is_no_module() -> None:
     for format_id in ("note", "redhat", "gkh"):
-        with pytest.raises(EditRefused, match="no ELF file"):
+        with pytest.raises(EditRefused, match="not an ELF file"):
             make(b"just text", format_id)
     signed = make(b"just text", "pkcs7")
     assert [remark.code for remark in signed.remarks] == ["not-elf"]

@@ -171,4 +171,4 @@ def test_without_terminal_it_fails_and_does_not_wait(name: str, what: str) -> No
         timeout=30,
         check=False,
     )
-    assert f"{name} wants a {what}: set KBUILD_SIGN_PIN" in found.stderr.decode()
+    assert f"{name} needs a {what}: set KBUILD_SIGN_PIN" in found.stderr.decode()

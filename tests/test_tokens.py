@@ -226,7 +226,7 @@ def test_pins(hsm: SoftHsm, module: Path, tmp_path: Path) -> None:
 
     assert (run(f"pin-source=file:{pin_file}").code, signed.exists()) == (0, True)
     pin_file.chmod(0o644)
-    assert "can be read by others" in run(f"pin-source={pin_file}").err
+    assert "is readable by others" in run(f"pin-source={pin_file}").err
     shown = run(f"pin-value={PIN}")
     assert shown.code == 0 and "pin-source" in shown.err and PIN not in shown.out + shown.err
     none = run()
@@ -270,7 +270,7 @@ def test_a_wrong_pin_is_tried_once(hsm: SoftHsm, module: Path, tmp_path: Path) -
             "pkcs11:token=Glacier%20%26%20Sons%3B%207;object=gone",
             ("no such private key", "object=p384;id=%03"),
         ),
-        ("pkcs11:token=Glacier%20%26%20Sons%3B%207", ("6 keys fit", "object=inside;id=%20")),
+        ("pkcs11:token=Glacier%20%26%20Sons%3B%207", ("6 keys match", "object=inside;id=%20")),
         ("pkcs11:token=Glacier%20%26%20Sons%3B%207;id=%ff", ("no such private key",)),
         ("pkcs11:serial=1;object=rsa", ("no such token",)),
         ("pkcs11:object=rsa;flavour=x", ("unknown attribute 'flavour'",)),
@@ -285,7 +285,7 @@ def test_what_is_not_there(uri: str, words: tuple[str, ...], settled: SoftHsm) -
 
 def test_two_tokens_fit(settled: SoftHsm) -> None:
     settled.token("second")
-    with pytest.raises(SigningError, match="2 tokens fit"):
+    with pytest.raises(SigningError, match="2 tokens match"):
         open_signer(f"pkcs11:object=rsa?module-path={settled.module}")
 
 
@@ -304,7 +304,7 @@ def test_which_library(settled: SoftHsm, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert pkcs11_module.module_path(parse("pkcs11:object=k")) == settled.module
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"no library")
-    with pytest.raises(SigningError, match="no PKCS#11 library"):
+    with pytest.raises(SigningError, match="not a PKCS#11 library"):
         open_signer(f"pkcs11:object=k?module-path={broken}")
 
 

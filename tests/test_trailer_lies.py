@@ -123,7 +123,7 @@ LIES = {
     ),
     "x509 prefix": Lie(
         X509[: X509_END - 258] + b"\0\xff" + X509[X509_END - 256 :],
-        MALFORMED, "malformed", X509_END - 258, "255 bytes announced, 256 are there",
+        MALFORMED, "malformed", X509_END - 258, "255 bytes declared, 256 present",
     ),
     "x509 padding": Lie(info(X509, "pad", 7), VALID, "nonzero-padding", X509_END + 5, "kernels do not look"),
     "x509 name with an escape": Lie(

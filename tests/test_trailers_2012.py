@@ -218,7 +218,7 @@ def verified(path: Path) -> str:
         (b"070701" + b"0" * 104, "an initramfs"),
         (repatched(build([Sec(".text", b"code")]), type=2), "an ELF file of type EXEC"),
         (b"#!/bin/sh\nexit 0\n", "text"),
-        (bytes(range(256)), "no ELF file"),
+        (bytes(range(256)), "not an ELF file"),
     ],
 )
 def test_what_is_no_module_is_verified_and_named(content: bytes, name: str, tmp_path: Path) -> None:

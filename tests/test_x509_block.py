@@ -145,8 +145,8 @@ def changed(**fields: Any) -> TrailerInfo:
 @pytest.mark.parametrize(
     ("blob", "info", "offset", "text"),
     [
-        (GOOD[:-1], INFO, 50, "256 bytes announced, 255 are there"),
-        (GOOD + b"\0", INFO, 50, "256 bytes announced, 257 are there"),
+        (GOOD[:-1], INFO, 50, "256 bytes declared, 255 present"),
+        (GOOD + b"\0", INFO, 50, "256 bytes declared, 257 present"),
         (GOOD[:52], INFO, 50, "sig_len 2 leaves no room"),
         (GOOD[:50], INFO, 50, "sig_len 0 leaves no room"),
         (GOOD[:40], INFO, 0, "take 50 bytes, there are 40"),

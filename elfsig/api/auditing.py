@@ -74,7 +74,9 @@ def _ignored(ignore: Iterable[str]) -> frozenset[str]:
     """The rules that do not count. Raises UsageError for unknown ones."""
     ignored = frozenset(ignore)
     if unknown := ignored - RULES.keys():
-        raise UsageError(f"unknown rule {min(unknown)!r}: known are {', '.join(RULES)}", code="unknown-rule")
+        raise UsageError(
+            f"unknown rule {min(unknown)!r}: choose from {', '.join(RULES)}", code="unknown-rule"
+        )
     return ignored
 
 

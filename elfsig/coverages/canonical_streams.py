@@ -30,7 +30,7 @@ def _checked_view(image: Image, place: Place | None) -> SectionView:
     count = view.table.header.shnum
     if not 0 < count < SHN_LORESERVE:
         raise ParseError(
-            f"e_shnum is {count:#x}: these formats know no extended section numbering",
+            f"e_shnum is {count:#x}: these formats have no extended section numbering",
             offset=view.field(0, "size").start,
             code="elf-shnum",
         )
@@ -145,7 +145,7 @@ def _unnumbered(writer: _Writer) -> Iterator[Remark]:
         names = ", ".join(writer.view.table.sections[nr].text for nr in sections)
         text = (
             f"relocations name symbols in sections without a canonical number ({names}):"
-            " the extractor wrote 0, the kernels whatever lay in uninitialised memory"
+            " the extractor wrote 0, the kernels whatever was in uninitialised memory"
         )
         yield Remark("heap-dependent-kernels", text, writer.view.row_offset(sections[0]))
 

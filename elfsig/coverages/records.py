@@ -145,12 +145,14 @@ def name_fault(job: Job, at: int, symbol: int) -> ParseError:
 
 def room_fault(job: Job, at: int) -> ParseError:
     """The names of undefined symbols make the stream endless."""
-    return entry_fault(job, at, "the names of undefined symbols are out of all proportion", "stream-too-long")
+    return entry_fault(
+        job, at, "the names of undefined symbols are disproportionately long", "stream-too-long"
+    )
 
 
 def refused_fault(job: Job, at: int, symbol: int, shndx: int) -> ParseError:
     """The symbol lies in a section that is not loaded."""
-    return entry_fault(job, at, f"symbol {symbol} lies in section [{shndx}], which is not allocated")
+    return entry_fault(job, at, f"symbol {symbol} is in section [{shndx}], which is not allocated")
 
 
 class PlainRecords:

@@ -80,5 +80,5 @@ def hash_named(name: str) -> Hash:
     plain = {"ripemd160": "rmd160", "ripemd": "rmd160"}.get(plain, plain)
     found = HASHES.get(plain) or HASHES.get(plain.replace("-", ""))
     if found is None:
-        raise SigningError(f"unknown hash {name!r}: known are " + ", ".join(HASHES), code="unknown-hash")
+        raise SigningError(f"unknown hash {name!r}: choose from " + ", ".join(HASHES), code="unknown-hash")
     return found

@@ -70,7 +70,7 @@ def _matched(hits: Sequence[Key], keys: Keyring) -> Outcome:
         return Outcome(Verdict.VALID, None, key, anchor=key)
     text = f"matches a key from {key.source}, which nobody vouched for"
     if key.why is Why.RECOVERED:
-        text = f"{key.label}; who that is, is not established"
+        text = f"{key.label}; whose key it is has not been established"
     elif key.why is not Why.TRIED:
         text = f"{text}: {key.why.text}"
     cause = None if key.why is Why.TRIED else Cause(str(key.why), text)

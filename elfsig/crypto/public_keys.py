@@ -37,11 +37,11 @@ def public_kind(public: Any) -> tuple[str, int, str | None] | None:
 def describe(public: Any) -> tuple[str, int, str | None]:
     """(algorithm, bits, curve) of a public key of the cryptography library.
 
-    Raises KeySourceError for a kind of key that makes no signatures (X25519, say).
+    Raises KeySourceError for a kind of key that cannot make signatures (X25519, say).
     """
     kind = public_kind(public)
     if kind is None:
-        raise KeySourceError(f"a {type(public).__name__} makes no signatures", code="key-algorithm")
+        raise KeySourceError(f"a {type(public).__name__} cannot make signatures", code="key-algorithm")
     return kind
 
 

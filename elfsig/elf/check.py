@@ -103,7 +103,7 @@ def _check_rows(table: ElfTable, file_size: int) -> None:
     for index, row in enumerate(table.rows[1:], 1):
         table.name(index)
         if row.align & (row.align - 1):
-            _damaged(table, index, f"alignment {row.align} is no power of two", "elf-align")
+            _damaged(table, index, f"alignment {row.align} is not a power of two", "elf-align")
         if row.link >= count:
             _damaged(table, index, f"sh_link {row.link} names no section (of {count})", "elf-link")
         if (row.type in _REL_TYPES or row.flags & SHF_INFO_LINK) and row.info >= count:
@@ -114,7 +114,7 @@ def _check_rows(table: ElfTable, file_size: int) -> None:
             text = f"{row.file_size} bytes at {row.offset:#x} reach beyond the end of the file ({file_size})"
             _damaged(table, index, text, "elf-section-bounds")
         if row.file_size and row.offset < ehsize:
-            _damaged(table, index, f"offset {row.offset:#x} lies in the ELF header", "elf-section-bounds")
+            _damaged(table, index, f"offset {row.offset:#x} is inside the ELF header", "elf-section-bounds")
         _check_kind(table, index)
 
 
@@ -178,10 +178,10 @@ def _check_symbols(table: ElfTable, index: int, extended: int | None) -> None:
     if strings and strings[-1]:
         _damaged(table, row.link, "string table does not end in NUL", "elf-strings")
     if total and max(columns.name.read(content)) >= max(1, len(strings)):
-        _damaged(table, index, f"a symbol's name lies outside string table [{row.link}]", "elf-symbols")
+        _damaged(table, index, f"a symbol's name is outside string table [{row.link}]", "elf-symbols")
     used = set(columns.shndx.read(content))
     if any(count <= value < SHN_LORESERVE for value in used):
-        _damaged(table, index, f"a symbol lies in no section (of {count})", "elf-symbols")
+        _damaged(table, index, f"a symbol's section does not exist (of {count})", "elf-symbols")
     if SHN_XINDEX in used and extended is None:
         _damaged(table, index, "extended section indices without their table", "elf-symbols")
     if extended is not None:
@@ -206,7 +206,7 @@ def _check_group(table: ElfTable, index: int) -> None:
         _damaged(
             table,
             index,
-            f"group without flags, or with a member that is no section (of {count})",
+            f"group without flags, or with a member that is not a section (of {count})",
             "elf-group",
         )
     if row.info >= max(1, table.rows[row.link].size // table.layout.symbol.size):

@@ -39,7 +39,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {"exact": _exact, "lief": _lief, UNWI
 
 def _engine(name: str) -> Engine:
     if name not in ENGINES:
-        raise UsageError(f"unknown engine {name!r}: known are exact, lief", code="unknown-engine")
+        raise UsageError(f"unknown engine {name!r}: choose from exact, lief", code="unknown-engine")
     return ENGINES[name]()
 
 

@@ -75,7 +75,7 @@ def _compare(old: WitnessedFile, new: WitnessedFile, numbers: NumberMap) -> None
     if old.ident != new.ident:
         raise _differs("e_ident")
     if old.tail != new.tail:
-        raise _differs("what lies behind the ELF image")
+        raise _differs("the bytes after the ELF image")
     for field, value in old.header.items():
         if field not in _MAY_CHANGE and new.header[field] != value:
             raise _differs(f"{field} of the ELF header")

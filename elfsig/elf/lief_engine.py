@@ -38,10 +38,10 @@ def insert(content: bytes, wish: NewSection) -> bytes:
     """
     table = _editable(content)
     if wish.type not in _TYPES or not wish.name.isascii() or b"\0" in wish.name or not wish.name:
-        text = f"LIEF gives a section no name {wish.name!r} or type {wish.type}"
+        text = f"LIEF cannot give a section the name {wish.name!r} or type {wish.type}"
         raise EditRefused(text, code="lief-section")
     if not 0 < wish.align <= 4096 or wish.align & (wish.align - 1) or wish.flags >> 32:
-        text = f"LIEF gives a section no alignment {wish.align} or flags {wish.flags:#x}"
+        text = f"LIEF cannot give a section alignment {wish.align} or flags {wish.flags:#x}"
         raise EditRefused(text, code="lief-section")
     request = {"job": "insert", **wish._asdict(), "name": wish.name.decode(), "payload": len(wish.payload)}
     edited = _WORKER.ask(request, content[: table.end], wish.payload)
@@ -70,7 +70,7 @@ def _editable(content: bytes) -> ElfTable:
     for index, row in enumerate(table.rows[1:], 1):
         at = table.row_offset(index)
         if row.link == table.shstrndx:
-            text = f"section [{index}] keeps its names with the section names, which LIEF writes anew"
+            text = f"section [{index}] keeps its names with the section names, which LIEF rewrites"
             raise EditRefused(text, offset=at, code="lief-shared-names")
         if (row.flags | row.entsize | row.align) >> 32:
             text = f"section [{index}] {table.sections[index].text} has fields beyond 32 bits"

@@ -114,7 +114,7 @@ class Removal:
         kind = content[position * size + symbol_columns(self.table).info.start]
         row = self.rows[symtab]
         if kind != STT_SECTION or position >= row.info:
-            raise self._in_use(f"symbol {position} of section [{symtab}] lies in it", symtab)
+            raise self._in_use(f"symbol {position} of section [{symtab}] is in it", symtab)
         self.contents[symtab] = content[: position * size] + content[(position + 1) * size :]
         self.rows[symtab] = row._replace(size=row.size - size, info=row.info - 1)
         if extended is not None:
@@ -138,7 +138,7 @@ class Removal:
             self.rows[index] = row._replace(info=row.info - (row.info > position))
             return
         if row.type not in _REL_TYPES:
-            raise self._in_use(f"section [{index}] of type {row.type:#x} may speak of its symbol", index)
+            raise self._in_use(f"section [{index}] of type {row.type:#x} may refer to its symbol", index)
         columns = relocation_columns(self.table, row.type)
         out = bytearray(self.contents.get(index) or self.table.content(index))
         values, unit = columns.symbol.read(out), 1 << columns.shift

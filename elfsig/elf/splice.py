@@ -42,9 +42,11 @@ def insert(content: bytes, name: bytes, payload: bytes, section_type: int, flags
 
 def _check_wish(table: ElfTable, name: bytes, section_type: int, flags: int, align: int) -> None:
     if not name or b"\0" in name:
-        raise EditRefused(f"{name!r} is no section name", code="bad-section")
+        raise EditRefused(f"{name!r} is not a section name", code="bad-section")
     if not 0 < align <= LARGEST_ALIGN or align & (align - 1):
-        raise EditRefused(f"alignment {align} is no power of two up to {LARGEST_ALIGN}", code="bad-section")
+        raise EditRefused(
+            f"alignment {align} is not a power of two up to {LARGEST_ALIGN}", code="bad-section"
+        )
     if not 0 < section_type < 1 << 32 or not 0 <= flags < 1 << table.layout.bits:
         raise EditRefused(
             f"section type {section_type:#x} or flags {flags:#x} do not fit", code="bad-section"

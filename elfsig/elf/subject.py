@@ -39,4 +39,4 @@ def not_module(image: Image) -> str | None:
         if image.data.startswith(mark, at):
             return name
     head = image.data[: min(SAMPLE, image.end)]
-    return "text" if head and not head.translate(None, _TEXT) else "no ELF file"
+    return "text" if head and not head.translate(None, _TEXT) else "not an ELF file"

@@ -178,7 +178,7 @@ class ElfTable:
             )
         if head.shoff + row.size > size:
             raise ParseError(
-                f"section header table at {head.shoff:#x} lies beyond the end of the file ({size} bytes)",
+                f"section header table at {head.shoff:#x} is beyond the end of the file ({size} bytes)",
                 offset=self.field_offset("shoff"),
                 code="elf-truncated",
             )
@@ -243,7 +243,7 @@ class ElfTable:
             if not start:
                 return b""
             raise ParseError(
-                f"name of section [{index}] at {start:#x} lies outside the name table ({len(names)} bytes)",
+                f"name of section [{index}] at {start:#x} is outside the name table ({len(names)} bytes)",
                 offset=self.row_offset(index),
                 code="elf-name",
             )

@@ -61,7 +61,7 @@ def raw_signer(signer: Signer | PacketSigner, envelope: str) -> Signer:
     """A signer that gives out raw values. Raises SigningError for GnuPG, which does not."""
     if isinstance(signer, Signer):
         return signer
-    raise SigningError(f"{envelope} needs a key file or a token: GnuPG gives out OpenPGP packets only")
+    raise SigningError(f"{envelope} needs a key file or a token: GnuPG makes OpenPGP packets only")
 
 
 def plausible(blob: bytes) -> bool:
@@ -133,9 +133,7 @@ class Digsig:
         except ParseError as fault:
             raise ParseError(fault.text, offset=(fault.offset or 0) + shift, code=fault.code) from None
         if shift and isinstance(params, MagicInfo):
-            text = (
-                "a type byte 03 stands before the digsig, as in files of their own; evmctl left it out here"
-            )
+            text = "a type byte 03 precedes the digsig, as in detached files; in modules evmctl leaves it out"
             signature = signature._replace(remarks=(Remark("digsig-type-byte", text, 0), *signature.remarks))
         return (signature,)
 
@@ -243,7 +241,7 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
     from elfsig.crypto.judge import judge
 
     if signature.algorithm is None:
-        return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text} is none that kernels know")
+        return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text} is not one that kernels know")
     stated = signature.hash
     names = [stated] if stated == "sha256" else V1_GUESSES
     first: Outcome | None = None
@@ -289,10 +287,12 @@ def _make_v1(message: Message, signer: Signer, options: SignOptions) -> bytes:
     hash_name = hash_named(options.hash or "sha1").name
     if signer.algorithm != "rsa":
         raise SigningError(
-            f"digsig v1 knows RSA only, this key is {signer.algorithm}: use v2", hint="payload"
+            f"digsig v1 supports RSA only, this key is {signer.algorithm}: use v2", hint="payload"
         )
     if hash_name not in numbers:
-        raise SigningError(f"digsig v1 knows {', '.join(numbers)}, not {hash_name}: use v2", hint="payload")
+        raise SigningError(
+            f"digsig v1 supports {', '.join(numbers)}, not {hash_name}: use v2", hint="payload"
+        )
     created = int(time.time()) if options.created is None else options.created
     stamp = (created & 0xFFFF_FFFF).to_bytes(4, "little")
     header = V1.pack(1, stamp, 0, numbers[hash_name], key_id_v1(signer.public), 1)
@@ -311,7 +311,7 @@ def _parse_v2(blob: bytes) -> Signature:
     _, hash_number, key_id, size = V2.unpack_from(blob)
     value = blob[V2.size :]
     if size != len(value):
-        raise ParseError(f"digsig v2 signature of {size} bytes, {len(value)} are there", offset=6)
+        raise ParseError(f"digsig v2 signature of {size} bytes, {len(value)} present", offset=6)
     row = HASH_BY_KERNEL.get(hash_number)
     return Signature(
         envelope="digsig",

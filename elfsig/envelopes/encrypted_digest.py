@@ -136,7 +136,7 @@ def _message(blob: bytes) -> tuple[list[Packet], Packet]:
         recipients.append(packet)
         packet = read_packet(blob, packet.end)
     if not recipients:
-        raise ParseError(f"no OpenPGP encrypted message: it begins with a {packet.name} packet", offset=0)
+        raise ParseError(f"not an OpenPGP encrypted message: it begins with a {packet.name} packet", offset=0)
     if packet.tag not in (SED, SEIPD):
         raise ParseError(f"encrypted data expected, found a {packet.name} packet", offset=packet.start)
     if packet.end != len(blob):

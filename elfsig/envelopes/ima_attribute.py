@@ -44,7 +44,7 @@ def parse(blob: bytes) -> Signature | None:
         return None
     value = blob[HEADER.size :]
     if size != len(value):
-        text = f"{SIGNED[kind]} with a value of {size} bytes, {len(value)} are there"
+        text = f"{SIGNED[kind]} with a value of {size} bytes, {len(value)} present"
         raise ParseError(text, offset=HEADER.size - 2)
     row = HASH_BY_KERNEL.get(hash_number)
     name = f"{SIGNED[kind]}, version {version}"

@@ -24,7 +24,7 @@ from elfsig.model import (
 )
 
 MAGIC = b"Sign"
-WHY = "which bytes this vendor's kernel signed is known from its source alone, and has never been tried"
+WHY = "which bytes this vendor's kernel signed is known only from its source, and has never been tested"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class X509Block:
             raise ParseError(text, offset=names)
         stated = int.from_bytes(body[:_PREFIX], "big")
         if stated != len(body) - _PREFIX:
-            text = f"RSA value of {stated} bytes announced, {len(body) - _PREFIX} are there"
+            text = f"RSA value of {stated} bytes declared, {len(body) - _PREFIX} present"
             raise ParseError(text, offset=names)
         return [_signature(name, key_id, body[_PREFIX:], params, len(blob))]
 

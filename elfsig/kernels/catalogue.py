@@ -54,4 +54,4 @@ def get(name: str) -> Profile:
     base = next((each for each in MAINLINE if each.id == row), None)
     if family in FAMILIES and base is not None and base.walk == "cms":
         return FAMILIES[family].row(base)
-    raise UsageError(f"unknown kernel {name!r}: known are {', '.join(PROFILES)}", code="unknown-kernel")
+    raise UsageError(f"unknown kernel {name!r}: choose from {', '.join(PROFILES)}", code="unknown-kernel")

@@ -62,7 +62,7 @@ def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> 
     yield from _certificates(case, data)
     if data.version not in (1, 3):
         log = ("PKCS7: Unsupported SignedData version",)
-        yield Stop("EINVAL", "signature-form", f"SignedData version {data.version}, known are 1 and 3", log)
+        yield Stop("EINVAL", "signature-form", f"SignedData version {data.version}, not 1 or 3", log)
     if data.content_type not in (DATA, MS_INDIRECT_DATA):
         text = f"content type {data.content_type} instead of data"
         yield Stop("EINVAL", "signature-form", text, ("PKCS7: Unsupported data type N",))
@@ -78,7 +78,7 @@ def _signer_refusals(
 ) -> Iterator[Stop]:
     crypto = case.profile.crypto
     if signer.version not in (1, 3):
-        yield Stop("EINVAL", "signature-form", f"SignerInfo version {signer.version}, known are 1 and 3")
+        yield Stop("EINVAL", "signature-form", f"SignerInfo version {signer.version}, not 1 or 3")
     if (signer.version == 1) != (data.version == 1):
         text = f"SignerInfo version {signer.version} does not go with SignedData version {data.version}"
         yield Stop("EBADMSG", "signature-form", text, ("PKCS7: SignedData-SignerInfo version mismatch",))

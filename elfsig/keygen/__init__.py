@@ -1,1 +1,1 @@
-"""Making key pairs for module signing: kinds of keys, certificates, the files they lie in, kernel configs."""
+"""Making key pairs for module signing: kinds of keys, certificates, key files, kernel configurations."""

@@ -26,7 +26,7 @@ from elfsig.errors import UsageError
 from elfsig.keygen.genkey import CODE_SIGNING, Genkey
 
 DAYS = 36500
-"""A hundred years, as kbuild has it: kernels do not look at dates."""
+"""A hundred years, as kbuild uses: kernels do not check dates."""
 
 _NS_COMMENT = "2.16.840.1.113730.1.13"
 _IA5 = 0x16
@@ -50,8 +50,8 @@ _EXTENDED = {
 def self_signed(private: Any, genkey: Genkey, hash_name: str | None, *, days: int = DAYS) -> bytes:
     """The DER of a certificate, version 3, serial number random, valid from now.
 
-    ``hash_name`` None is for algorithms that sign the message itself. Raises UsageError for a subject,
-    extension or hash that cannot be had.
+    ``hash_name`` None is for algorithms that sign the message itself. Raises UsageError for an
+    unsupported subject, extension or hash.
     """
     name, public = _name(genkey), private.public_key()
     now = datetime.now(UTC).replace(microsecond=0)
@@ -82,7 +82,7 @@ def _hash(name: str | None) -> Any:
 
 def _name(genkey: Genkey) -> Any:
     if not genkey.subject:
-        raise UsageError("the certificate would have no name: signers are told apart by it", code="subject")
+        raise UsageError("the certificate would have no name: signers are identified by it", code="subject")
     try:
         fields = [x509.NameAttribute(x509.ObjectIdentifier(oid), text) for oid, text in genkey.subject]
     except ValueError as reason:
@@ -126,7 +126,7 @@ def _subject_key_identifier(parts: list[str], public: Any) -> Any:
 
 def _authority_key_identifier(parts: list[str], public: Any) -> Any:
     if parts == ["keyid"]:
-        return None  # which OpenSSL 3 leaves out of a self-signed certificate: it says nothing there
+        return None  # OpenSSL 3 leaves this out of a self-signed certificate, where it is redundant
     if parts != ["keyid:always"]:
         raise _unknown("authorityKeyIdentifier", parts)
     return AuthorityKeyIdentifier.from_issuer_subject_key_identifier(

@@ -1,4 +1,4 @@
-"""Writing key material: new files that nobody else may read, whole or not at all, whatever the umask."""
+"""Writing key material: new files, readable by the owner alone, complete or absent, whatever the umask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elfsig.opened.atomic import sync_folder
 SECRET, PUBLIC = 0o600, 0o644
 FOLDER = 0o700
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
-"""What file systems without hard links answer (FAT, say)."""
+"""Errors from file systems without hard links, such as FAT."""
 
 
 class Item(NamedTuple):
@@ -26,10 +26,10 @@ class Item(NamedTuple):
 
 
 def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> None:
-    """Write ``path`` with exactly ``mode``. A file (or link) that is there stays, unless ``replace``.
+    """Write ``path`` with exactly ``mode``. An existing file (or link) is kept unless ``replace``.
 
-    The content never lies in a file that others could open, and never half under its name: a sibling with
-    mode 0600 is written first. Raises WriteError; code ``exists`` where there is something already.
+    The content is never in a file that others can open, nor incomplete under its name: a sibling with
+    mode 0600 is written first. Raises WriteError; code ``exists`` for an existing file.
     """
     folder = os.path.dirname(path) or "."
     sibling = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.urandom(6).hex()}.elfsig-new")
@@ -53,7 +53,7 @@ def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> No
 
 
 def _place(sibling: str, path: str, replace: bool) -> None:
-    """Give the finished file its name. A link refuses a name that is taken, a rename does not."""
+    """Give the finished file its name. link() fails for an existing name, rename() does not."""
     if not replace:
         try:
             os.link(sibling, path)
@@ -67,9 +67,9 @@ def _place(sibling: str, path: str, replace: bool) -> None:
 
 
 def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[str]:
-    """Write every item below ``folder``, which is made where it is missing; the paths in order.
+    """Write every item below ``folder``, which is created if missing. Returns the paths in order.
 
-    Where one of them is there already, nothing is written, unless ``replace``. Raises WriteError.
+    If one of them exists, nothing is written unless ``replace``. Raises WriteError.
     """
     paths = [os.path.join(folder, item.name) for item in items]
     there = [path for path in paths if os.path.lexists(path)]

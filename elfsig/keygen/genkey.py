@@ -1,8 +1,8 @@
-"""The kernel's x509.genkey: what a signing certificate says, as a table or as an OpenSSL configuration file.
+"""The kernel's x509.genkey: the contents of a signing certificate, as a table or an OpenSSL configuration.
 
 The subset of OpenSSL's config(5) and x509v3_config(5) that such files use: sections, ``name = value``,
-comments, quotes, continued lines, and ``$name`` or ``${section::name}``. Whatever would change the
-certificate and is not known here is an error, never left out in silence.
+comments, quotes, continued lines, and ``$name`` or ``${section::name}``. Anything that would
+change the certificate and is not supported here is an error; nothing is ignored silently.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Sections = Mapping[str, Mapping[str, str]]
 
 CODE_SIGNING = "codeSigning"
 MODULE_SIGNING = "1.3.6.1.4.1.2312.16.1.2"
-"""Extended key usage for modules alone: shim and the distributions' boot loaders refuse to boot with it."""
+"""Extended key usage for modules only: shim and the distributions' boot loaders refuse such keys."""
 
 NAME_OIDS: Mapping[str, str] = {
     "CN": "2.5.4.3", "commonName": "2.5.4.3", "O": "2.5.4.10", "organizationName": "2.5.4.10",
@@ -41,8 +41,8 @@ _VARIABLE = re.compile(r"\$(?:\{([^}]{0,255})\}|\(([^)]{0,255})\)|((?:\w+::)?\w+
 
 
 class Genkey(NamedTuple):
-    """What a certificate is to say. ``subject`` is (OID, text) in order; ``extensions`` name to value, in
-    the words of x509v3_config(5), in order. ``bits`` and ``hash`` are None where the file leaves them open.
+    """What goes into a certificate. ``subject`` is (OID, text) in order; ``extensions`` name to value, in
+    x509v3_config(5) syntax, in order. ``bits`` and ``hash`` are None where the file does not set them.
     """
 
     subject: tuple[tuple[str, str], ...]
@@ -51,13 +51,13 @@ class Genkey(NamedTuple):
     hash: str | None = None
 
     def with_common_name(self, name: str) -> Genkey:
-        """The same with this common name, in place of the old one or at the end."""
+        """A copy with this common name, replacing the old one or appended."""
         oid = NAME_OIDS["CN"]
         rest = tuple(each for each in self.subject if each[0] != oid)
         return self._replace(subject=(*rest, (oid, name)))
 
     def with_usage(self, *usages: str) -> Genkey:
-        """The same with these extended key usages added to those that are there."""
+        """A copy with these extended key usages added to the existing ones."""
         there = dict(self.extensions)
         words = [word.strip() for word in there.get("extendedKeyUsage", "").split(",") if word.strip()]
         there["extendedKeyUsage"] = ", ".join([*words, *(each for each in usages if each not in words)])
@@ -77,7 +77,7 @@ KERNEL = Genkey(
 
 
 def read(text: str, name: str) -> Genkey:
-    """What the configuration ``text`` asks for; ``name`` is the file's, for messages. Raises UsageError."""
+    """Parse the configuration ``text``; ``name`` is the file name, for messages. Raises UsageError."""
     try:
         return _genkey(_sections(text))
     except _Fault as fault:
@@ -94,7 +94,7 @@ def _genkey(sections: Sections) -> Genkey:
         raise _Fault("there is no [req] section")
     bits, digest = request.get("default_bits"), request.get("default_md")
     if bits is not None and not bits.isdigit():
-        raise _Fault(f"default_bits is no number: {bits!r}")
+        raise _Fault(f"default_bits is not a number: {bits!r}")
     usual = request.get("string_mask", "utf8only")
     if usual not in ("utf8only", "default", "nombstr", "pkix"):
         raise _Fault(f"string_mask {usual!r} is not known")
@@ -118,12 +118,12 @@ def _section(sections: Sections, request: Mapping[str, str], key: str) -> Mappin
     if name is None:
         raise _Fault(f"[req] has no {key}")
     if name not in sections:
-        raise _Fault(f"{key} names the section {name!r}, which is not there")
+        raise _Fault(f"{key} names the section {name!r}, which does not exist")
     return sections[name]
 
 
 _PROMPTS = ("_default", "_min", "_max", "_value")
-"""Ends of names that only steer a dialogue."""
+"""Suffixes of options that only control prompting."""
 
 
 def _subject(section: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -133,7 +133,7 @@ def _subject(section: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         word = re.sub(r"^\d+\.", "", name)
         oid = NAME_OIDS.get(word) or (word if re.fullmatch(r"\d+(\.\d+)+", word) else None)
         if oid is None:
-            raise _Fault(f"field {name!r} of a name is not known: known are {', '.join(NAME_OIDS)}")
+            raise _Fault(f"field {name!r} of a name is not known: choose from {', '.join(NAME_OIDS)}")
         if value:
             yield oid, value
 
@@ -141,7 +141,7 @@ def _subject(section: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _extensions(section: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in section.items():
         if name not in EXTENSIONS:
-            raise _Fault(f"extension {name!r} is not known: known are {', '.join(EXTENSIONS)}")
+            raise _Fault(f"extension {name!r} is not known: choose from {', '.join(EXTENSIONS)}")
         yield name, value
 
 
@@ -169,7 +169,7 @@ def _sections(text: str) -> Sections:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, comments cut off and continued ones joined; numbered from 1."""
+    """Non-empty lines, without comments and with continuations joined; numbered from 1."""
     kept: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         piece = _uncommented(line).rstrip()
@@ -201,7 +201,7 @@ def _unquoted(value: str) -> str:
 
 
 def _expanded(value: str, current: Mapping[str, str], sections: Sections) -> str:
-    """``value`` with variables put in. One of the environment stays as it is: nothing needed has any."""
+    """``value`` with variables expanded. Environment variables are left alone: no used value has any."""
 
     put = 0
 

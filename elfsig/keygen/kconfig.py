@@ -1,7 +1,7 @@
-"""Kernel configuration files: which key and hash they ask for, and having them ask for another.
+"""Kernel configuration files: read and change which key and hash they select.
 
 The options are those of certs/Kconfig and kernel/module/Kconfig. Editing touches the lines of these options
-and no others; what is right already stays to the byte.
+and no others; what is already right is kept byte for byte.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Config(NamedTuple):
 
     @property
     def kind(self) -> Kind | None:
-        """The kind of key that the kernel's build would make."""
+        """The kind of key that the kernel build would generate."""
         return next((k for word, k in BY_CONFIG.items() if self.value(KEY_TYPE + word) == "y"), None)
 
     @property
@@ -73,7 +73,7 @@ def _quoted(value: str) -> str:
 
 
 def read_all(patterns: Iterable[str]) -> list[Config]:
-    """The files that names or quoted wildcards mean, each once. Raises UsageError, ReadError."""
+    """The files that names or quoted wildcards match, each once. Raises UsageError, ReadError."""
     paths: dict[str, None] = {}
     for pattern in patterns:
         found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
@@ -100,7 +100,7 @@ def agreed(
     option: str,
     shown: Callable[[T], str] = str,
 ) -> T | None:
-    """What all ask for; None where none says. Raises UsageError, naming ``option``, where they differ."""
+    """The value that all select; None if none does. Raises UsageError, naming ``option``, if they differ."""
     said = {config.path: what(config) for config in configs}
     values = {value for value in said.values() if value is not None}
     if len(values) > 1:
@@ -110,7 +110,7 @@ def agreed(
 
 
 class Use(NamedTuple):
-    """What a kernel is to use a pair for. ``module_key``: to sign the modules of its own build; ``trusted``:
+    """What a kernel uses a key pair for. ``module_key``: to sign the modules of its own build; ``trusted``:
     the certificate is built in, so that modules from elsewhere load."""
 
     module_key: bool = True
@@ -123,7 +123,7 @@ class Use(NamedTuple):
 
 
 def refuse_foreign(config: Config, name: str, use: Use) -> None:
-    """Raises UsageError where an option names a file that is not called ``name``, hence somebody else's."""
+    """Raises UsageError if an option names a file not called ``name``, which belongs to someone else."""
     for option in use.options:
         old = config.value(option)
         if old and os.path.basename(old) != name:
@@ -132,7 +132,7 @@ def refuse_foreign(config: Config, name: str, use: Use) -> None:
 
 
 def updated(config: Config, pair: str, kind: Kind, hash_name: str, use: Use) -> str:
-    """The text that asks for the key pair in the file ``pair`` (PEM, private key and certificate)."""
+    """The text changed to use the key pair in the file ``pair`` (PEM, private key and certificate)."""
     text = config.text
     for option in use.options:
         text = _with(text, option, _quoted(pair))
@@ -145,7 +145,7 @@ def updated(config: Config, pair: str, kind: Kind, hash_name: str, use: Use) -> 
 
 
 def _with(text: str, option: str, value: str) -> str:
-    """``text`` with the line of ``option`` changed or, where it has none, added at the end."""
+    """``text`` with the line of ``option`` changed, or appended if there is none."""
     line = f"# {option} is not set" if value == "n" else f"{option}={value}"
     text, count = _line(option).subn(lambda _: line, text)
     if count:
@@ -154,7 +154,7 @@ def _with(text: str, option: str, value: str) -> str:
 
 
 def _with_choice(text: str, prefix: str, words: set[str], chosen: str) -> str:
-    """``text`` with one option of a choice set, and the others that it names not."""
+    """``text`` with one option of a choice set, and the others it names unset."""
     for word in sorted(words - {chosen}):
         if _line(prefix + word).search(text):
             text = _with(text, prefix + word, "n")

@@ -1,6 +1,6 @@
 """A directory of key pairs, one folder for each date and time, and ``current``, a link to the newest.
 
-The layout, and the names in it, are those that Arch's kernel packages have in ``certs-local``:
+The layout, and the names in it, are those of ``certs-local`` in Arch's kernel packages:
 ``signing_key.pem`` (private key and certificate), ``signing_prv.pem``, ``signing_crt.crt`` (DER), and the
 hash and type of key as text in ``khash`` and ``ktype``.
 """
@@ -35,7 +35,7 @@ _PERIOD = re.compile(
 
 
 def period(text: str) -> int | None:
-    """Seconds that a key is used for: 7days, 24h, 0 for ``always``, None for ``never``. Raises UsageError."""
+    """Seconds that a key is used: 7days, 24h, 0 for ``always``, None for ``never``. Raises UsageError."""
     plain = text.strip().lower()
     if plain in (ALWAYS, NEVER):
         return 0 if plain == ALWAYS else None
@@ -46,7 +46,7 @@ def period(text: str) -> int | None:
 
 
 class Current(NamedTuple):
-    """The pair that ``current`` leads to. ``made`` is when, in seconds since 1970."""
+    """The pair that ``current`` points to. ``made`` is its creation time in seconds since 1970."""
 
     folder: str
     kind: Kind | None
@@ -55,12 +55,12 @@ class Current(NamedTuple):
 
     @property
     def pair(self) -> str:
-        """Absolute path of the file with both halves, in the folder itself: the link changes."""
+        """Absolute path of the file with both halves, not through the link, which changes."""
         return os.path.join(self.folder, PAIR)
 
 
 def current(keydir: str) -> Current | None:
-    """The newest pair, None where there is none yet. Raises ReadError where it is damaged."""
+    """The newest pair, or None if there is no pair yet. Raises ReadError if it is damaged."""
     from elfsig.crypto.certificate import parse
     from elfsig.crypto.public_keys import load_spki
 
@@ -85,7 +85,7 @@ def _content(path: str) -> bytes:
 
 
 def due(keydir: str, seconds: int | None, kind: Kind, hash_name: str, now: float | None = None) -> str | None:
-    """Why new keys are to be made, None where the present ones still serve."""
+    """Why new keys are needed, or None if the present ones are still good."""
     try:
         there = current(keydir)
     except ElfsigError as fault:
@@ -104,10 +104,10 @@ def due(keydir: str, seconds: int | None, kind: Kind, hash_name: str, now: float
 
 
 def add(keydir: str, items: list[Item], now: float | None = None) -> str:
-    """Write ``items`` as a new folder and make it the current one; its absolute path. Raises WriteError.
+    """Write ``items`` as a new folder and make it the current one. Returns its path. Raises WriteError.
 
-    The folder appears with all its files, and the link is switched after that: whoever looks meanwhile
-    sees the old pair or the new one.
+    The folder appears with all its files, and the link is switched after that: a
+    concurrent reader sees the old pair or the new one.
     """
     stamp = datetime.fromtimestamp(time.time() if now is None else now).strftime("%Y%m%d-%H%M")
     try:
@@ -118,7 +118,7 @@ def add(keydir: str, items: list[Item], now: float | None = None) -> str:
             for item in items:
                 write_new(os.path.join(fresh, item.name), item.data, item.mode)
             folder = _named(fresh, keydir, stamp)
-        except BaseException:  # also when interrupted: nothing is left behind
+        except BaseException:  # also when interrupted: leave no partial folder
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         try:
@@ -152,7 +152,7 @@ def _names(stamp: str) -> Iterator[str]:
 
 
 def _switch(keydir: str, name: str) -> None:
-    """Let ``current`` lead to ``name``: a relative link, so that the whole may be moved."""
+    """Point ``current`` to ``name``: a relative link, so that the directory can be moved."""
     link = os.path.join(keydir, f".{CURRENT}.{os.urandom(6).hex()}")
     os.symlink(name, link)
     try:
@@ -164,16 +164,16 @@ def _switch(keydir: str, name: str) -> None:
 
 
 def _told(reason: OSError, folder: str) -> WriteError:
-    """``reason`` in words, of the file in its way where that is known."""
+    """``reason`` in words, with the file that caused it where that is known."""
     where = reason.filename2 or reason.filename or folder
     return WriteError(f"{where}: {(reason.strerror or str(reason)).lower()}")
 
 
 def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
-    """Copy the current pair and its link to another directory; the folder there.
+    """Copy the current pair and its link to another directory. Returns the folder there.
 
-    Modes are kept, the private key's included; ``public_only`` leaves it out. What is there already under
-    the same name is replaced file by file. Raises ReadError, WriteError.
+    Modes are kept, the private key's included; ``public_only`` leaves it out. Existing files of
+    the same name are replaced one by one. Raises ReadError, WriteError.
     """
     there = current(keydir)
     if there is None:

@@ -1,4 +1,4 @@
-"""The kinds of key pairs that kernels of some era verify, and how to make one."""
+"""The kinds of key pairs that kernels of some era verify, and how to generate one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from elfsig.errors import UsageError
 class Kind(NamedTuple):
     """One kind of key. ``size`` is bits, the curve's class name, or the parameter set.
 
-    ``hash`` signs the certificate where nobody chose another; None where the algorithm brings its own.
-    ``config`` is what CONFIG_MODULE_SIG_KEY_TYPE_ it stands for (certs/Kconfig), None where kbuild has none.
+    ``hash`` signs the certificate by default; None where the algorithm includes its own.
+    ``config`` is its suffix of CONFIG_MODULE_SIG_KEY_TYPE_ (certs/Kconfig), None where kbuild has none.
     """
 
     id: str
@@ -43,7 +43,7 @@ _ROWS = (
 
 KINDS: Mapping[str, Kind] = {row.id: row for row in _ROWS}
 DEFAULT = KINDS["rsa4096"]
-"""Every kernel since 3.7 verifies it, with SHA-256; not so for elliptic curves."""
+"""Every kernel since 3.7 verifies it, with SHA-256; this does not hold for elliptic curves."""
 
 _SPELLINGS = {
     "rsa": "rsa4096", "dsa": "dsa1024", "ec": "p384", "ecdsa": "p384", "mldsa": "mldsa65",
@@ -60,16 +60,16 @@ BY_CONFIG: Mapping[str, Kind] = {
 
 
 def kind_named(text: str) -> Kind:
-    """The kind of this name, also as rsa:4096, secp384r1, P-384, ML-DSA-65. Raises UsageError."""
+    """The kind with this name, also given as rsa:4096, secp384r1, P-384, ML-DSA-65. Raises UsageError."""
     plain = re.sub(r"[-_: ]", "", text.lower())
     found = KINDS.get(_SPELLINGS.get(plain, plain))
     if found is None:
-        raise UsageError(f"unknown type of key {text!r}: known are {', '.join(KINDS)}", code="key-type")
+        raise UsageError(f"unknown type of key {text!r}: choose from {', '.join(KINDS)}", code="key-type")
     return found
 
 
 def kind_of(public: Any) -> Kind | None:
-    """The kind of a public key of the cryptography library, None for one that is not in the table."""
+    """The kind of a public key of the cryptography library, None for a kind that is not in the table."""
     algorithm, bits, _ = public_kind(public) or (None, 0, None)
     for row in _ROWS:
         if row.algorithm == algorithm and (algorithm.startswith("mldsa") or _bits(row) == bits):

@@ -1,4 +1,4 @@
-"""Short representations: a report on a module of many megabytes is shown in one line."""
+"""Short representations: one line even for a report on a module of many megabytes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from enum import Enum
 from typing import Any
 
 MAX_TEXT = 160
-"""Characters of one text that are shown."""
+"""Maximum characters shown of one text."""
 
 MAX_REPR = 1000
-"""Characters of a whole representation."""
+"""Maximum characters of a whole representation."""
 
 
 def brief(value: Any) -> str:
     """``Class(field=value, ...)`` in at most MAX_REPR characters.
 
-    Fields that are None or empty are left out; of bytes and collections the size is shown, of nested
-    objects the class.
+    Fields that are None or empty are left out; bytes and collections are shown by their size, nested
+    objects by their class.
     """
     shown = ((name, getattr(value, name)) for name in _names(value))
     inside = ", ".join(f"{name}={_short(each)}" for name, each in shown if not _is_empty(each))
@@ -51,7 +51,7 @@ def _short(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """A number; of huge integers, which ``repr`` may refuse, the size."""
+    """A number; for huge integers, which ``repr`` may refuse, the size."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"<{value.bit_length()} bits>"
     return repr(value)

@@ -1,4 +1,4 @@
-"""What becomes of signatures that a module has when another one is made."""
+"""How existing signatures are treated when a module is signed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 
 class Existing(StrEnum):
-    """What to do about signatures that are there already."""
+    """What to do with existing signatures."""
 
     REFUSE = "refuse"
     """Raise EditRefused."""
     REPLACE = "replace"
-    """Remove all of them first, exactly."""
+    """Remove all existing signatures first."""
     STACK = "stack"
-    """Leave them, and add the new one. Kernels look at the outermost trailer only."""
+    """Keep them and add the new one. Kernels look at the outermost trailer only."""

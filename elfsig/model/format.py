@@ -44,16 +44,15 @@ def _any_params(params: Params) -> bool:
 class Format:
     """A signature format as a declaration.
 
-    ``selects`` looks at a place's params and says whether the place is this format's. ``pairs`` are tried
+    ``selects`` tells from a place's params whether the place belongs to this format. ``pairs`` are tried
     in order, the first one is the default for signing. ``wrap`` gives the params for ``carrier.attach``
     from those the envelope made, the signer's algorithm and the options. ``capabilities`` are the verbs
-    that work: show, verify, sign, strip. ``advise`` gives remarks on, or raises SigningError for, a wish
+    that work: show, verify, sign, strip. ``advise`` gives remarks on, or raises SigningError for, a request
     to sign: (signer algorithm, options, vermagic or None). ``choose`` picks the pair for signing.
-    ``key_kind`` is the kind of key that its kernels read at the least, by the names of keygen.kinds: the
-    one made where nobody chose. ``wrapper`` is what the wrapper says beside a signature that comes in a file
-    of its own, for formats without ``wrap``.
-    ``also`` are further carriers at whose places this format's signatures are looked for: one scheme went
-    by two section names. ``carrier`` alone is used for signing.
+    ``key_kind`` is a kind of key that all its kernels read, by the names of keygen.kinds: the default for
+    new keys. ``wrapper`` is the wrapper's fields for a detached signature, for formats without ``wrap``.
+    ``also`` are further carriers to search for this format's signatures: one scheme used two section names.
+    ``carrier`` alone is used for signing.
     """
 
     id: str

@@ -23,7 +23,7 @@ def dumps(value: object) -> str:
 
 
 def time_text(seconds: int | float) -> str:
-    """ISO 8601 UTC from seconds since 1970; times beyond the calendar stay a number."""
+    """ISO 8601 UTC from seconds since 1970; times beyond the calendar are kept as numbers."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
@@ -31,7 +31,7 @@ def time_text(seconds: int | float) -> str:
 
 
 def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
-    """Who wrote a document, when, and what was asked; all null with ``reproducible``."""
+    """The tool, time and arguments of a document; all null with ``reproducible``."""
     if reproducible:
         return {"tool": "elfsig", "version": None, "time": None, "argv": None}
     now = time_text(datetime.now(UTC).timestamp())
@@ -44,7 +44,7 @@ def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
 
 
 def _without_pin(word: str) -> str:
-    """A PIN in a token's URI is in no record."""
+    """Remove a PIN from a token's URI: records never contain it."""
     return re.sub(r"(pin-value=)[^&]*", r"\1...", word) if "pkcs11:" in word.lower() else word
 
 
@@ -54,7 +54,7 @@ def readable(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Any value of a report as JSON knows it: bytes as hex, tuples as lists, the rest by its own text."""
+    """Any value of a report as JSON knows it: bytes as hex, tuples as lists, anything else as its text."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):

@@ -34,7 +34,7 @@ KeyId = tuple[str, bytes]
 
 
 class Why(StrEnum):
-    """Why a key counts as vouched for, or why not. The value is a stable word, :attr:`text` the sentence."""
+    """Why a key is vouched for, or why not. The value is a stable word, :attr:`text` the sentence."""
 
     SOURCE = "source"
     TRIED = "tried"
@@ -54,7 +54,7 @@ class Why(StrEnum):
 
     @property
     def yields_to_pin(self) -> bool:
-        """Whether naming the key by its fingerprint vouches for it all the same."""
+        """Whether naming the key by its fingerprint vouches for it nevertheless."""
         return self not in (Why.RECOVERED, Why.REVOKED)
 
 
@@ -64,7 +64,7 @@ _WHY = {
     Why.EMBEDDED: "it was found outside the lists of trusted keys in its file",
     Why.RECOVERED: "it was computed from signatures",
     Why.UNBOUND: "no valid signature of its primary key binds this subkey",
-    Why.UNNAMED_LIST: "its EFI signature list has a name that says nothing of its purpose",
+    Why.UNNAMED_LIST: "its EFI signature list has a name that does not tell its purpose",
     Why.NOT_FOR_MODULES: "its EFI variable holds no keys for modules",
     Why.UNKNOWN_PURPOSE: "its file does not say what the key is for",
     Why.NOT_PINNED: "it is not among the pinned keys",
@@ -73,11 +73,11 @@ _WHY = {
 
 
 class Provenance(NamedTuple):
-    """Where in a key source an entry stands.
+    """Where an entry is in a key source.
 
     ``file``: the path; ``offset``: bytes from the start of the (unpacked) file; ``list``: the list it is
     on, such as "dbx" or "builtin"; ``container``: the form it was read from, with a signer where it has one.
-    ``mok_trusted``: for lists of machine owner keys, whether MokListTrustedRT is beside them: only then
+    ``mok_trusted``: for lists of machine owner keys, whether MokListTrustedRT is present too: only then
     mainline kernels use them for modules. None for everything else, and where the user names a keyring.
     """
 
@@ -89,7 +89,7 @@ class Provenance(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Something in a key source that could not be read: ``what`` it was, ``reason`` why, ``offset`` where."""
+    """Something in a key source that could not be read: ``what`` it is, ``reason`` why, ``offset`` where."""
 
     file: str
     what: str
@@ -103,14 +103,14 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One entry of a key source: a public key, and what its source says of it.
+    """One entry of a key source: a public key, and what its source says about it.
 
     ``public`` is the cryptography library's object, None for a key that cannot be used here. ``ids`` are
-    all the names it can be looked up by. ``keyring`` is the kernel keyring that the data itself proves, or
+    all the names it can be looked up by. ``keyring`` is the kernel keyring that the data itself implies, or
     to which the user assigned a vouched key: user, builtin, secondary, machine or platform.
-    ``vouched``: somebody stands for the key: the source's own list, and the user for the source; ``why``
-    says on what ground, or why not. ``revoked``: this entry is a revocation. ``revoked_by`` is the source of
-    another entry that revokes this one; only a ring can know that.
+    ``vouched``: the key counts as trusted: the source lists it, and the user trusts the source; ``why``
+    gives the reason, or why not. ``revoked``: this entry is a revocation. ``revoked_by`` is the source of
+    another entry that revokes this one; only a ring determines that.
     ``subkey``: an OpenPGP subkey, which kernels do not load.
     ``fingerprint`` is the SHA-256 over the DER SubjectPublicKeyInfo in its normal form (EC points
     uncompressed, algorithm identifiers as RFC 3279 has them), in hex.
@@ -143,7 +143,7 @@ class Key:
 
     @property
     def role(self) -> str:
-        """One word for reports: its keyring, or revoked, recovered, embedded. Nothing is decided by it."""
+        """One word for reports: its keyring, or revoked, recovered, embedded. For display only."""
         if self.revoked:
             return "revoked"
         return str(self.why) if self.why in (Why.RECOVERED, Why.EMBEDDED) else self.keyring
@@ -190,7 +190,7 @@ def _restored(spki: bytes | None, *rest: Any) -> Key:
 
 
 class Candidates(NamedTuple):
-    """The keys of a ring that may have made a signature.
+    """The keys of a ring that could have made a signature.
 
     ``named`` have one of the ids that the signature gives; ``nameless`` have no id of these kinds at all
     and can only be tried. Both have trusted keys first.
@@ -222,18 +222,18 @@ class Keyring(Protocol):
 
     @property
     def losses(self) -> Sequence[Loss]:
-        """What the sources held and could not be read."""
+        """Entries of the sources that could not be read."""
         ...
 
     @property
     def revokes_files(self) -> bool:
-        """Whether any list names files by their hash: only then they need to be hashed for it."""
+        """Whether any list names files by their hash: only then do files need to be hashed for this."""
         ...
 
     def revokes(
         self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
     ) -> str | None:
-        """The source that revokes any of these, None where none does.
+        """The source that revokes any of these, or None.
 
         ``certificate`` is DER; ``key`` an entry or a fingerprint as in :attr:`Key.fingerprint`; ``file``
         the content of a file, which lists name by its hash.
@@ -265,7 +265,7 @@ def short_key_object(key: Key | None) -> dict[str, Any] | None:
 
 
 def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
-    """SHA-256 and SHA-1 of a certificate, as ``openssl x509 -fingerprint`` and ``mokutil`` have them, in hex
+    """SHA-256 and SHA-1 of a certificate, as ``openssl x509 -fingerprint`` and ``mokutil`` print them, in hex
     without colons."""
     from hashlib import sha1, sha256
 
@@ -276,7 +276,7 @@ def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
 
 
 def key_object(key: Key) -> dict[str, Any]:
-    """Everything about one key as JSON values; what only a certificate has is null without one."""
+    """Everything about one key as JSON values; fields of the certificate are null without one."""
     from elfsig.model.json_values import remark_object, time_text
 
     certificate = key.certificate

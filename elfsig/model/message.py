@@ -22,9 +22,9 @@ class FileRange(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """A piece of a message that was computed; ``depends`` are the file bytes that decide what it is.
+    """A piece of a message that was computed; ``depends`` are the file bytes that determine it.
 
-    They may be a sequence that is worked out when it is first looked at: digests never need it.
+    They may be a sequence that is computed on first use: digests never need it.
     """
 
     data: bytes
@@ -40,10 +40,10 @@ Piece = FileRange | Derived
 
 
 class Hasher(Protocol):
-    """Anything that bytes can be fed to, such as a hashlib object."""
+    """Anything with an ``update`` method for bytes, such as a hashlib object."""
 
     def update(self, data: Any, /) -> object:
-        """Take in the next bytes-like object."""
+        """Process the next bytes-like object."""
         ...
 
 
@@ -61,12 +61,12 @@ class Message(_Message):
     """The exact byte stream that a coverage signs: an ordered list of pieces over one content.
 
     It is fed, never pre-hashed, since envelopes hash more after it (OpenPGP's trailer, digsig's header).
-    ``steering`` are bytes that are not in the stream but decide what is (offsets, names, flags).
+    ``steering`` are bytes that are not in the stream but determine what is (offsets, names, flags).
     """
 
     @cached_property
     def hashed(self) -> dict[str, Any]:
-        """Hash objects that the stream was fed to, by the hash's name; none of them is ever fed more."""
+        """Hash objects that have processed the stream, by the hash's name; they are never updated further."""
         return {}
 
     def __getstate__(self) -> None:

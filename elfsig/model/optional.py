@@ -1,6 +1,6 @@
-"""What carriers and envelopes may have beyond their contracts, and what holds where they do not.
+"""Optional members of carriers and envelopes, and their defaults.
 
-An envelope or carrier of a third party works with the members of its contract alone. Whatever asks for
+An envelope or carrier of a third party works with the members of its contract alone. Code that needs
 more goes through the functions here, each of which names the member and its default.
 """
 
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class RsaBody(NamedTuple):
-    """What PKCS#1 v1.5 padding of a signature contains if the signature is over what ``how`` names."""
+    """What the PKCS#1 v1.5 padding of a signature contains if it signs what ``how`` names."""
 
     how: str
     content: bytes
@@ -42,26 +42,26 @@ class RsaBody(NamedTuple):
 
 
 def suffix(envelope: Envelope) -> str:
-    """``suffix``: what a file is called that holds such a signature alone. Default: ``.signature``."""
+    """``suffix``: the suffix of a file that holds only such a signature. Default: ``.signature``."""
     found: str = getattr(envelope, "suffix", ".signature")
     return found
 
 
 def suffixes(envelope: Envelope) -> tuple[str, ...]:
-    """``suffix``, then ``also_suffixes``: further names that such files go by. Default: none."""
+    """``suffix``, then ``also_suffixes``: further suffixes of such files. Default: none."""
     more: tuple[str, ...] = getattr(envelope, "also_suffixes", ())
     return (suffix(envelope), *more)
 
 
 def from_file(envelope: Envelope, data: bytes) -> bytes:
-    """``from_file(data)``: the blob as modules carry it, out of a file that holds the signature alone
+    """``from_file(data)``: the blob as modules carry it, out of a file that holds only the signature
     (armoured, as PEM, or with a type byte in front). May raise ParseError. Default: ``data`` as it is."""
     member = getattr(envelope, "from_file", None)
     return data if member is None else bytes(member(data))
 
 
 def parts(envelope: Envelope, blob: bytes, signatures: Sequence[Signature]) -> Iterable[Part]:
-    """``parts(blob, signatures)``: what can be taken out of a blob beside itself and the signatures'
+    """``parts(blob, signatures)``: what can be extracted from a blob besides itself and the signatures'
     values. Default: nothing."""
     member = getattr(envelope, "parts", None)
     found: Iterable[Part] = () if member is None else member(blob, signatures)
@@ -69,8 +69,8 @@ def parts(envelope: Envelope, blob: bytes, signatures: Sequence[Signature]) -> I
 
 
 def public_form(envelope: Envelope, payload: str | None) -> PublicForm:
-    """``public_form(payload)``: how a signature of this payload names its signer, hence what others verify
-    it with: a ``certificate``, an ``openpgp`` ring, or the public ``key`` alone. Default: ``key``."""
+    """``public_form(payload)``: how a signature of this payload names its signer, hence what verifiers
+    need: a ``certificate``, an ``openpgp`` ring, or the public ``key`` alone. Default: ``key``."""
     member = getattr(envelope, "public_form", None)
     found: PublicForm = "key" if member is None else member(payload)
     return found
@@ -87,7 +87,7 @@ def rsa_bodies(envelope: Envelope, signature: Signature, message: Message) -> It
 
 def dump(envelope: Envelope, blob: bytes) -> Iterable[str] | None:
     """``dump(blob)``: the elements of a blob as lines of text, up to what cannot be read. Never raises.
-    Default: None, there is no such listing."""
+    Default: None, no listing."""
     member = getattr(envelope, "dump", None)
     found: Iterable[str] | None = None if member is None else member(blob)
     return found
@@ -100,8 +100,8 @@ def modinfo_name(envelope: Envelope) -> str:
 
 
 def opaque_value(envelope: Envelope) -> bool:
-    """``opaque_value``: whether nothing but the signature's ``value`` depends on the bytes of that value, so
-    that what was parsed from one blob holds for others that differ in it alone. Default: False."""
+    """``opaque_value``: whether only the signature's ``value`` depends on the bytes of that value, so
+    that what was parsed from one blob holds for others that differ only there. Default: False."""
     return bool(getattr(envelope, "opaque_value", False))
 
 
@@ -115,26 +115,26 @@ def in_elf(carrier: Carrier) -> bool:
 
 
 def marks(carrier: Carrier) -> tuple[Mark, ...]:
-    """``marks``: the texts of which one is there wherever the carrier finds a place. Default: none, so that
+    """``marks``: texts, one of which is present wherever the carrier finds a place. Default: none, so that
     remains are not looked for, and the carrier is asked about every file."""
     found: tuple[Mark, ...] = getattr(carrier, "marks", ())
     return found
 
 
 ENOUGH = 64
-"""Bytes at the end of a file that :func:`may_end` gets, at least."""
+"""Minimum number of bytes from the end of a file that :func:`may_end` is given."""
 
 
 def may_end(carrier: Carrier, tail: bytes) -> bool:
     """``may_end(tail)``: whether a file whose last bytes are ``tail`` can end in a place of this carrier.
-    ``tail`` has at least ENOUGH bytes. Default: True, nobody can tell without the whole file."""
+    ``tail`` has at least ENOUGH bytes. Default: True, this needs the whole file."""
     member = getattr(carrier, "may_end", None)
     return True if member is None else bool(member(tail))
 
 
 def before(carrier: Carrier, image: Image, mark: int, end: int) -> Place | None:
     """``before(image, mark, end)``: the trailer whose mark starts at ``mark``, as a place that ends at
-    ``end``, for marks that are not at the very end. Default: None, only the mark itself is known."""
+    ``end``, for marks that are not at the very end. Default: None, only the mark itself is recognised."""
     member = getattr(carrier, "before", None)
     found: Place | None = None if member is None else member(image, mark, end)
     return found
@@ -149,7 +149,7 @@ def unmarked(carrier: Carrier, image: Image) -> Place | None:
 
 
 def anomalies(carrier: Carrier, image: Image) -> Sequence[Remark]:
-    """``anomalies(image)``: what looks like a signature of this carrier and is none to any kernel, such as a
+    """``anomalies(image)``: what resembles a signature of this carrier and is not one to any kernel, as a
     section of the wrong type. Default: nothing."""
     member = getattr(carrier, "anomalies", None)
     found: Sequence[Remark] = () if member is None else member(image)

@@ -1,4 +1,4 @@
-"""Where a signature is: places, what their wrappers say, and the contract of carriers.
+"""Where a signature is: places, their wrappers' fields, and the contract of carriers.
 
 Offsets and sizes are bytes; every offset is in the decompressed content unless it says otherwise.
 """
@@ -54,11 +54,11 @@ class MagicInfo(NamedTuple):
 
 
 class Wrapper(Protocol):
-    """What a wrapper says beside the signature's bytes: a NamedTuple of plain values, hashable. The three
+    """A wrapper's fields besides the signature's bytes: a NamedTuple of plain values, hashable. The three
     above are those of the built-in carriers; a carrier of a third party may have its own."""
 
     def _asdict(self) -> dict[str, Any]:
-        """The fields by name, as they are shown and written to JSON."""
+        """The fields by name, as shown and as written to JSON."""
         ...
 
 
@@ -72,8 +72,8 @@ class Place:
     ``carrier`` is the id of the carrier that found it. ``start:end`` is everything that the carrier added
     to the file, wrapper included; ``blob_start`` is where the envelope's bytes ``blob`` begin. A place
     whose wrapper is damaged or displaced has a ``fault`` and is reported ``malformed``; its ``blob`` is
-    what can still be read, often nothing. ``where`` is "file" for bytes after a compressed stream.
-    ``treated_as_unsigned``: the kernels of this carrier see no signature at all here.
+    what can still be read, often empty. ``where`` is "file" for bytes after a compressed stream.
+    ``treated_as_unsigned``: the kernels of this carrier see no signature here.
     """
 
     kind: PlaceKind
@@ -95,11 +95,11 @@ class Place:
 
 
 class Mark(NamedTuple):
-    """A text by which a carrier's places are known, and their remains where the wrapper is damaged.
+    """A text that identifies a carrier's places, and their remains if the wrapper is damaged.
 
-    Of a trailer it is the text that ends the file; ``name`` is what messages call it, and ``known_by`` how
-    many of its first bytes are enough to know it by where the file ends in the middle of it. Of a carrier
-    inside the ELF structure it is the name of a section.
+    For a trailer it is the text that ends the file; ``name`` is what messages call it, and ``known_by`` how
+    many of its first bytes identify it where the file ends in the middle of it. For a carrier inside the
+    ELF structure it is the name of a section.
     """
 
     text: bytes
@@ -121,7 +121,7 @@ class Carrier(Protocol):
 
     @property
     def kind(self) -> PlaceKind:
-        """What sort of place it is: it decides the signature's place in a stack."""
+        """The kind of place: it determines the signature's position in a stack."""
         ...
 
     @property
@@ -130,7 +130,7 @@ class Carrier(Protocol):
         ...
 
     def find(self, image: Image) -> Sequence[Place]:
-        """The places of this carrier in ``image``, the one that kernels look at first.
+        """The places of this carrier in ``image``, starting with the one that kernels look at.
 
         Never raises: what is damaged becomes a place with a ``fault``.
         """

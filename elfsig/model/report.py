@@ -21,9 +21,9 @@ class SignatureReport:
 
     ``format`` is the format's id, None where no known format claims the place. ``layer`` counts from the
     outside, starting at 0; signatures in one envelope have the same ``blob``. ``effective``: this signature
-    decides the file's verdict. ``place`` says where it is, ``claims`` what it says of itself (None where it
+    decides the file's verdict. ``place`` says where it is, ``claims`` what it says about itself (None if it
     cannot be parsed). ``coverage`` is the id of the coverage under which it matches a key, else None.
-    ``reason`` is the verdict in a sentence. ``warnings`` are what ``verdict`` does not say: weak algorithms,
+    ``reason`` is the verdict in a sentence. ``warnings`` add what ``verdict`` does not say: weak algorithms,
     bytes that are not covered, and the like. ``key``, ``anchor``, ``chain`` and ``cause`` are those of
     :class:`elfsig.model.Outcome`: the signer's key, the key that vouches for it, the embedded certificates
     between the two, and why the signature does not match.
@@ -60,9 +60,9 @@ class FileReport:
     """Everything that was established about one file: one object of the JSON's ``files``.
 
     ``size`` is that of the file in bytes; ``sha256`` that of the file, ``content_sha256`` that of the
-    decompressed content without any signature, both in hex and None where they were not asked for or cannot
-    be told. ``signatures`` are ordered from the outside in. ``verdict`` is that of the effective signature,
-    or the word for a file without one; None where the file could not be read: then ``error`` says why.
+    decompressed content without any signature, both in hex and None if not requested or not
+    known. ``signatures`` are ordered from the outside in. ``verdict`` is that of the effective signature,
+    or the verdict for a file without one; None where the file could not be read: then ``error`` says why.
     ``kernel`` is the simulated kernel's answer as JSON values, where one was asked.
     """
 
@@ -111,7 +111,7 @@ class FileReport:
         return self.error.code if self.error is not None else None
 
     def _offset(self) -> int | None:
-        """Where the reason is in the content, for what cannot be read or parsed."""
+        """Offset in the content of what cannot be read or parsed."""
         if self.verdict in (None, Verdict.MALFORMED):
             spoken = (self.error, *(self.effective.warnings if self.effective is not None else self.warnings))
             return next((remark.offset for remark in spoken if remark is not None), None)
@@ -194,7 +194,7 @@ def carrier_object(place: Place) -> dict[str, Any]:
 
 
 def params_object(params: Params) -> dict[str, Any] | None:
-    """What the wrapper says beside the signature's bytes; which keys there are depends on the carrier."""
+    """The wrapper's fields besides the signature's bytes; the keys depend on the carrier."""
     from elfsig.model.json_values import plain
 
     if params is None:
@@ -203,7 +203,7 @@ def params_object(params: Params) -> dict[str, Any] | None:
 
 
 def _signature_keys(signature: Signature | None, key: Key | None) -> dict[str, Any]:
-    """What the signature says of itself; its size and curve are those of the key, where that is known."""
+    """What the signature says about itself; size and curve are those of the key, where that is known."""
     from elfsig.model.json_values import plain, time_text
 
     if signature is None:

@@ -1,4 +1,4 @@
-"""One signature as it was parsed, what checking it gave, and the contract of envelopes."""
+"""One signature as parsed, the result of checking it, and the contract of envelopes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Signature(NamedTuple):
     attributes, embedded content or certificates, how an algorithm is written). ``fault`` marks a part
     that parses far enough to be shown but that kernels refuse. ``detail`` is the envelope's own parsed
     structure, handed back to its ``verify``. ``algorithm`` is None when the identifier is unknown;
-    then ``algorithm_text`` names it as well as can be (an OID, say).
+    then ``algorithm_text`` names it as well as possible (by OID, for example).
     """
 
     envelope: str
@@ -47,7 +47,7 @@ class Signature(NamedTuple):
         return brief(self)
 
     def __hash__(self) -> int:
-        """By what identifies a signature; ``facts`` are a mapping, which has no hash."""
+        """Hash over what identifies a signature; ``facts`` are a mapping, which is not hashable."""
         return hash((self.envelope, self.algorithm, self.hash, self.value))
 
 
@@ -66,12 +66,12 @@ class Cause(NamedTuple):
         return brief(self)
 
     def __hash__(self) -> int:
-        """Without ``facts``: a mapping has no hash."""
+        """Without ``facts``: a mapping is not hashable."""
         return hash((self.code, self.text))
 
 
 class Outcome(NamedTuple):
-    """What checking one signature gave.
+    """The result of checking one signature.
 
     ``key`` is the signer's: the key that made the value, or that should have made it. ``anchor`` is the key
     of the key sources on which the verdict rests: the same key, or the one that issued its certificate
@@ -104,11 +104,11 @@ class Envelope(Protocol):
         ...
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
-        """Check one signature that ``parse`` gave over ``message``. Never raises for bad signatures."""
+        """Check one signature returned by ``parse`` over ``message``. Never raises for bad signatures."""
         ...
 
     def create(
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
-        """A new blob, and what the wrapper has to say beside it. Raises SigningError."""
+        """A new blob, and the wrapper's fields that go with it. Raises SigningError."""
         ...

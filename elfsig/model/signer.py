@@ -1,4 +1,4 @@
-"""Private keys, wherever they live, and what is chosen for a signature that is being made."""
+"""Private keys, wherever they are stored, and the options for making a signature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elfsig.model.key import Certificate
 
 @runtime_checkable
 class Signer(Protocol):
-    """A private key, wherever it lives, with the certificate that belongs to it."""
+    """A private key, wherever it is stored, with its certificate."""
 
     @property
     def algorithm(self) -> str:
@@ -18,17 +18,17 @@ class Signer(Protocol):
 
     @property
     def key_bits(self) -> int:
-        """Size of the key: of the modulus, of the curve's field."""
+        """Size of the key in bits: of the modulus, or of the curve's field."""
         ...
 
     @property
     def public(self) -> Any:
-        """The public half, as the cryptography library has it."""
+        """The public half, an object of the cryptography library."""
         ...
 
     @property
     def certificate(self) -> Certificate | None:
-        """The certificate that belongs to the key; None where the key came without."""
+        """The key's certificate; None if there is none."""
         ...
 
     def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
@@ -67,13 +67,13 @@ class PacketSigner(Protocol):
 
 
 class SignOptions(NamedTuple):
-    """What the caller chose for a signature that is being made; None leaves it to the format.
+    """Options for making a signature; None leaves the choice to the format.
 
     ``hash`` is elfsig's hash name (sha256, sha3-384...). ``keyid``: name the signer by subject key id
     (``sign-file -k``). ``payload``: gkh's openpgp, raw-rsa, encrypted-digest; digsig's v1, v2.
     ``kernel``: the elfsig.kernels.profile.Profile it is for; what that does not read is remarked.
     ``created``: signing time in seconds since 1970. ``key_created``: creation time that gives a PEM key
-    its OpenPGP key id. ``force``: go on where the format would refuse for the user's good.
+    its OpenPGP key id. ``force``: override safety refusals of the format.
     """
 
     hash: str | None = None

@@ -1,4 +1,4 @@
-"""The words of a verdict, and remarks beside it."""
+"""Verdicts, and the remarks that accompany them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Verdict(StrEnum):
     VALID = "valid"
     """Matches a key that the user vouches for."""
     UNTRUSTED = "untrusted"
-    """Matches a key that was merely to be tried; who holds it is not established."""
+    """Matches a key that was given only to be tried; who holds it is not established."""
     UNKNOWN_KEY = "unknown-key"
     """Well-formed; not made by any of the given keys."""
     INVALID = "invalid"
-    """A given key has this key id, or opens the padding, and yet it does not match."""
+    """A given key has this key id, or opens the padding, but the signature does not match."""
     UNSUPPORTED = "unsupported"
     """An algorithm or form that cannot be checked."""
     NOT_A_SIGNATURE = "not-a-signature"

@@ -1,4 +1,4 @@
-"""Signers: private keys, wherever they live, by the words of ``--key``."""
+"""Signers: private keys, wherever they are stored, by the syntax of ``--key``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SignerCertificate: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | mem
 """What :func:`open_signer` takes as a certificate."""
 
 GIVEN = "<certificate>"
-"""The name of a certificate that was given as bytes or as an object."""
+"""The name of a certificate given as bytes or as an object."""
 
 
 def open_signer(
@@ -31,11 +31,11 @@ def open_signer(
     read: Callable[[str], bytes] = read_file,
     ask: Callable[[str], bytes] | None = None,
 ) -> Signer | PacketSigner:
-    """The signer that ``key`` is or names.
+    """Return the signer for ``key``.
 
     ``key``: the path of a private key (PEM or DER); a text with one of the prefixes ``pkcs11:``, ``gpg:`` and
     ``gpg1:``; the content of a key file as bytes; or a private key object of the cryptography library.
-    ``cert`` is its certificate, where that is not in the key's own file: a path, the content of a file, or
+    ``cert`` is its certificate, if it is not in the key file: a path, the content of a file, or
     an ``x509.Certificate``. ``ask`` returns the passphrase for the key's name (default: it is read from the
     terminal, or from ``KBUILD_SIGN_PIN``). ``read`` returns the content of a file. Raises SigningError;
     UsageError for an object of another type.
@@ -55,7 +55,7 @@ def open_signer(
 def _from_memory(
     key: object, cert: bytes | None, cert_name: str | None, ask: Callable[[str], bytes]
 ) -> Signer:
-    """The signer of a key that is given as bytes or as an object."""
+    """The signer for a key given as bytes or as an object."""
     from elfsig.signers.pem import load_signer, signer_of
 
     said = cert_name or "<key>"
@@ -64,7 +64,7 @@ def _from_memory(
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     if not isinstance(key, get_args(PrivateKeyTypes)):
-        text = f"a {type(key).__name__} is not a private key: give a path, bytes or a private key object"
+        text = f"a {type(key).__name__} is not a private key: pass a path, bytes or a private key object"
         raise UsageError(text, code="wrong-type")
     return signer_of(key, cert, key_name="<key>", cert_name=said)
 
@@ -72,7 +72,7 @@ def _from_memory(
 def _certificate_input(
     cert: object, read: Callable[[str], bytes]
 ) -> tuple[str | None, Callable[[str], bytes]]:
-    """A name for the certificate, and a ``read`` that knows it: openers take certificates by name."""
+    """A name for the certificate, and a ``read`` that returns it: openers take certificates by name."""
     if cert is None:
         return None, read
     if isinstance(cert, (str, os.PathLike)):
@@ -84,7 +84,7 @@ def _certificate_input(
         from cryptography.x509 import Certificate
 
         if not isinstance(cert, Certificate):
-            text = f"a {type(cert).__name__} is not a certificate: give a path, bytes or an x509.Certificate"
+            text = f"a {type(cert).__name__} is not a certificate: pass a path, bytes or an x509.Certificate"
             raise UsageError(text, code="wrong-type")
         data = cert.public_bytes(Encoding.DER)
     return GIVEN, lambda path: data if path is GIVEN else read(path)
@@ -93,7 +93,7 @@ def _certificate_input(
 def _path(value: str | os.PathLike[str], what: str) -> str:
     path = os.fsdecode(value)
     if path.startswith("-----BEGIN "):
-        raise UsageError(f"the {what} is given as PEM in a str: give it as bytes", code="wrong-type")
+        raise UsageError(f"the {what} is PEM in a str: pass it as bytes", code="wrong-type")
     return path
 
 

@@ -1,4 +1,4 @@
-"""A program as signer (``--signer-command``): for key management services that have a tool and no library."""
+"""A program as signer (``--signer-command``): for key management services that have a tool but no library."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 from elfsig.signers.patience import waiting_for
 
 TIMEOUT = 300
-"""Seconds for one signature; whoever has to confirm it on a device has that long."""
+"""Seconds allowed for one signature, including a confirmation on a device."""
 
 
 class CommandSigner(OutsideSigner):
     """Runs ``command`` for every signature. Implements model.Signer; every value is checked.
 
     The program gets the bytes to sign on standard input: a digest, or for ML-DSA and EdDSA the message.
-    {hash}, {algorithm}, {kind} (digest, message, block) and {hex} (the bytes in hexadecimal) are put into its
-    words; ELFSIG_HASH, ELFSIG_ALGORITHM and ELFSIG_KIND say the same. It prints the signature: raw,
-    hexadecimal or base64. No shell is involved.
+    {hash}, {algorithm}, {kind} (digest, message, block) and {hex} (the bytes in hexadecimal) are replaced in
+    its arguments; ELFSIG_HASH, ELFSIG_ALGORITHM and ELFSIG_KIND are set to the same. It prints the
+    signature: raw, hexadecimal or base64. No shell is involved.
     """
 
     def __init__(self, command: str, half: PublicHalf) -> None:
@@ -33,7 +33,7 @@ class CommandSigner(OutsideSigner):
             raise SigningError("the signing command is empty", code="signer-command")
 
     def ask(self, request: Request) -> bytes:
-        """What the program prints. Raises SigningError where it fails, with the last that it said."""
+        """The program's output. Raises SigningError if it fails, with its last lines of output."""
         facts = {"hash": request.hash or "", "algorithm": self.algorithm, "kind": request.kind}
         environment = {**os.environ, **{f"ELFSIG_{name.upper()}": value for name, value in facts.items()}}
         words = [_filled(word, {**facts, "hex": request.data.hex()}) for word in self.words]
@@ -48,7 +48,9 @@ class CommandSigner(OutsideSigner):
             raise _failed(f"{self.words[0]} gave no signature within {TIMEOUT} seconds") from None
         if done.returncode:
             said = " / ".join(done.stderr.decode("utf-8", "replace").split("\n")[-4:]).strip(" /")
-            raise _failed(f"{self.words[0]} ended with {done.returncode}" + (f": {said}" if said else ""))
+            raise _failed(
+                f"{self.words[0]} exited with status {done.returncode}" + (f": {said}" if said else "")
+            )
         return done.stdout
 
 

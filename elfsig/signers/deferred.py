@@ -1,4 +1,4 @@
-"""Signing in two halves: first write down what is to be signed, later bring the values that others made."""
+"""Signing in two steps: write out what is to be signed, then add the values made elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 
 
 class Asked(Exception):
-    """Ends the making of a signature at the point where the private key would be needed."""
+    """Ends signing at the point where the private key would be needed."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request.kind)
@@ -27,10 +27,10 @@ class Recorder(OutsideSigner):
 
 
 class Replayer(OutsideSigner):
-    """Answers with one value that was made elsewhere, if it is one. Implements model.Signer.
+    """Returns one value made elsewhere, once checked. Implements model.Signer.
 
-    ``source`` names where the value comes from. ``expected`` is what it was asked for, where that is known:
-    a file that changed meanwhile is told from a wrong signature.
+    ``source`` names where the value comes from. ``expected`` is the request it answers, if known:
+    this distinguishes a changed file from a wrong signature.
     """
 
     def __init__(self, source: str, half: PublicHalf, value: bytes, expected: bytes | None = None) -> None:

@@ -1,7 +1,7 @@
 """GnuPG as a signer: the user's own agent and home, asked for whole OpenPGP packets.
 
 Talks to ``gpg`` in batch mode and reads its status lines (doc/DETAILS of GnuPG). Where there is no terminal
-and no display to ask for a passphrase on, the agent is told not to ask: it fails, it never waits.
+and no display to ask for a passphrase on, the agent is instructed not to ask: it fails instead of waiting.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIGN, _ENCRYPT = "s", "e"
 
 
 class _Listed(NamedTuple):
-    """One key as ``gpg --with-colons`` lists it; ``secret``: the secret half is there."""
+    """One key as ``gpg --with-colons`` lists it; ``secret``: the secret half is available."""
 
     fingerprint: str
     algorithm: int
@@ -86,11 +86,11 @@ class GpgSigner:
 
     @property
     def fingerprint(self) -> bytes:
-        """Of the key that signs: the primary key unless another one was named."""
+        """Size of the signing key: the primary key unless another one was named."""
         return bytes.fromhex(self._key.fingerprint)
 
     def sign_packet(self, stream: bytes, hash_name: str, options: SignOptions) -> bytes:
-        """A binary detached signature over ``stream``, of the hash asked for."""
+        """A binary detached signature over ``stream``, with the requested hash."""
         key, hash_ = self._key, HASHES[hash_name]
         if not key.secret:
             raise SigningError(f"GnuPG has no secret key for {self.keyid}", code="no-secret-key")
@@ -102,19 +102,19 @@ class GpgSigner:
         if answer.code or not answer.output or made is None:
             raise self._failure("sign", answer)
         if (ALGORITHMS.get(int(made[1])), int(made[2])) != wanted:
-            raise SigningError(f"GnuPG made a signature of other algorithms than asked for: {' '.join(made)}")
+            raise SigningError(f"GnuPG used other algorithms than requested: {' '.join(made)}")
         return answer.output
 
     def _options(self, options: SignOptions) -> list[str]:
-        """The switches for packet version and time that this GnuPG has."""
+        """The options for packet version and time that this GnuPG supports."""
         old = self._version < (2,)
         if options.packet_version == 3 and not old:
             text = (
-                f"GnuPG {'.'.join(map(str, self._version))} writes v4 signatures only: for v3 give a PEM key"
+                f"GnuPG {'.'.join(map(str, self._version))} writes v4 signatures only: for v3 use a PEM key"
             )
             raise SigningError(f"{text}, or gpg1:KEYID", code="packet-version")
         if options.created is not None and old:
-            raise SigningError("GnuPG 1 signs with the present time only", code="signing-time")
+            raise SigningError("GnuPG 1 signs with the current time only", code="signing-time")
         args = ["--force-v3-sigs" if options.packet_version == 3 else "--no-force-v3-sigs"] if old else []
         return args if options.created is None else [*args, "--faked-system-time", f"{options.created}!"]
 
@@ -135,9 +135,9 @@ class GpgSigner:
         return answer.output
 
     def decrypt(self, packets: bytes) -> bytes:
-        """What an OpenPGP message holds that was encrypted to this key, or to a subkey of it.
+        """The plaintext of an OpenPGP message encrypted to this key, or to a subkey of it.
 
-        Messages of 2004 have no integrity protection; that is not held against them.
+        Messages of 2004 have no integrity protection; this is accepted.
         """
         own = [key.fingerprint for key in self._listed]
         args = [] if self._version < (2, 2, 8) else ["--ignore-mdc-error"]
@@ -154,7 +154,7 @@ class GpgSigner:
 
     @cached_property
     def _listed(self) -> tuple[_Listed, ...]:
-        """The key and its subkeys, the primary one first; with secret halves where they are there."""
+        """The key and its subkeys, the primary one first; with secret halves where available."""
         for command, secret in (("--list-secret-keys", True), ("--list-keys", False)):
             answer = self._run(
                 ["--with-colons", "--fixed-list-mode", *_TWICE, command, "--", self.keyid], b""
@@ -172,7 +172,7 @@ class GpgSigner:
     def _key(self) -> _Listed:
         """The key that signs: the (sub)key named by its id, else the primary one, else any that can sign.
 
-        GnuPG itself prefers subkeys; the kernels of the section eras ignore them.
+        GnuPG itself prefers subkeys; kernels that read section signatures ignore them.
         """
         wanted = self.keyid.removeprefix("0x").removesuffix("!").upper()
         if re.fullmatch(r"[0-9A-F]{8,40}", wanted):
@@ -187,7 +187,7 @@ class GpgSigner:
     def _version(self) -> tuple[int, ...]:
         found = re.search(rb"\(GnuPG\) (\d+)\.(\d+)\.(\d+)", self._call(["--version"], b"").stdout)
         if found is None:
-            raise SigningError(f"{self.program} is no GnuPG", code="no-gnupg")
+            raise SigningError(f"{self.program} is not GnuPG", code="no-gnupg")
         return tuple(int(part) for part in found.groups())
 
     def _run(self, args: Sequence[str], stdin: bytes) -> _Answer:
@@ -217,11 +217,11 @@ class GpgSigner:
         return str(self.homedir or os.environ.get("GNUPGHOME") or "~/.gnupg")
 
     def _failure(self, verb: str, answer: _Answer) -> SigningError:
-        """What went wrong, in words, with GnuPG's own."""
+        """What went wrong, in words, followed by GnuPG's own message."""
         known = next((text for word, text in _FAILURES.items() if word in answer.text.lower()), None)
         if known is None and answer.line("NO_SECKEY") is not None:
-            known = "the secret key that this was encrypted to is not there"
-        said = f"GnuPG said: {answer.text}" if answer.text else f"GnuPG ended with {answer.code}"
+            known = "the secret key this was encrypted to is not available"
+        said = f"GnuPG said: {answer.text}" if answer.text else f"GnuPG exited with status {answer.code}"
         why = f"{known} ({said})" if known else said
         return SigningError(f"GnuPG cannot {verb} with key {self.keyid}: {why}", code="gnupg-failed")
 
@@ -230,15 +230,15 @@ _TWICE: Final = ("--with-fingerprint", "--with-fingerprint")
 """Given twice, subkeys are listed with their fingerprints too."""
 
 _FAILURES: Final = {
-    "no pinentry": "the key has a passphrase, and there is no terminal to ask for it",
-    "no passphrase": "the key has a passphrase, and there is no terminal to ask for it",
+    "no pinentry": "the key has a passphrase, and there is no terminal to ask on",
+    "no passphrase": "the key has a passphrase, and there is no terminal to ask on",
     "can't query passphrase in batch mode": "the key has a passphrase, and GnuPG 1 cannot ask for it here",
     "can't connect to the agent": "no gpg-agent could be reached or started",
-    "inappropriate ioctl": "the key has a passphrase, and there is no terminal to ask for it",
+    "inappropriate ioctl": "the key has a passphrase, and there is no terminal to ask on",
     "invalid length": "the hash is too short for this DSA key",
     "or larger hash": "the hash is too short for this DSA key",
-    "in the future": "the key was made after the signing time that was asked for",
-    "unusable secret key": "the key is expired, revoked or not made for signing",
+    "in the future": "the key was created after the requested signing time",
+    "unusable secret key": "the key is expired, revoked or not meant for signing",
     "unusable public key": "the key has no usable subkey for encryption",
 }
 
@@ -261,7 +261,7 @@ def _rows(text: str, secret: bool) -> list[tuple[bool, _Listed]]:
 
 
 def _one(rows: list[tuple[bool, _Listed]], keyid: str) -> tuple[_Listed, ...]:
-    """The rows of the only key. Raises SigningError where several fit."""
+    """The rows of the only key. Raises SigningError if several match."""
     primaries = [key.fingerprint for primary, key in rows if primary]
     if len(primaries) > 1:
         raise SigningError(
@@ -285,7 +285,7 @@ def _somebody_to_ask() -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """English messages; and the terminal for the agent, since GnuPG's own input is a pipe here."""
+    """English messages, and the terminal for the agent, since GnuPG's own input is a pipe here."""
     env = {**os.environ, "LC_ALL": "C"}
     if (terminal := _terminal()) and not env.get("GPG_TTY"):
         env["GPG_TTY"] = terminal

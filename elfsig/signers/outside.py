@@ -1,8 +1,8 @@
-"""What all private keys outside of this process have in common: they are asked, and their answer is checked.
+"""Common base of private keys outside this process: values are requested from them, and checked.
 
-A token, a signing service or a person hands out raw values. Each is brought into the form that envelopes
-want and held against the public key before it goes anywhere: a wrong key, a digest that was hashed once
-more, or a failing device is said here, not found out by a kernel.
+A token, a signing service or a person hands out raw values. Each is converted to the form that envelopes
+need and verified with the public key before it is used: a wrong key, a digest that was hashed again, or a
+failing device is reported here rather than by a kernel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 
 class PublicHalf(NamedTuple):
-    """What is known of a key that is elsewhere. ``public`` is the cryptography library's object."""
+    """What is known about a key stored elsewhere. ``public`` is the cryptography library's object."""
 
     public: Any
     algorithm: str
@@ -45,10 +45,10 @@ class PublicHalf(NamedTuple):
 
 
 def public_half(public: Any, certificate: Certificate | None = None, name: str = "the key") -> PublicHalf:
-    """From a public key, and its certificate where there is one. Raises SigningError for other keys."""
+    """From a public key, and its certificate if it has one. Raises SigningError for other keys."""
     kind = public_kind(public)
     if kind is None:
-        raise SigningError(f"{name}: a {type(public).__name__} makes no signatures", code="not-a-key")
+        raise SigningError(f"{name}: a {type(public).__name__} cannot make signatures", code="not-a-key")
     remarks = tuple(validity(certificate)) if certificate else ()
     return PublicHalf(public, kind[0], kind[1], certificate, remarks)
 
@@ -81,7 +81,7 @@ def read_public(data: bytes, name: str) -> PublicHalf:
 class OutsideSigner:
     """Base of signers whose private key is elsewhere. Implements model.Signer by :meth:`ask`.
 
-    ``name`` is the key's, as the user gave it; ``jobs`` how many operations it may be asked for at a time.
+    ``name`` is the key's, as the user gave it; ``jobs`` is how many operations may run at a time.
     """
 
     def __init__(self, name: str, half: PublicHalf) -> None:
@@ -110,11 +110,11 @@ class OutsideSigner:
         return self.half.remarks
 
     def ask(self, request: Request) -> bytes:
-        """The value that the key's holder gives for ``request``, not yet checked. Raises SigningError."""
+        """The value that the key's holder returns for ``request``, not yet checked. Raises SigningError."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Let go of whatever must not be shared with processes that are about to be started."""
+        """Release whatever must not be shared with processes that are about to be started."""
 
     def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
         """See model.Signer. Raises SigningError."""
@@ -140,13 +140,13 @@ class OutsideSigner:
         return checked(self.half, request, self.ask(request), self.name)
 
 
-# --------------------------------------------------------------------------- holding values against keys
+# --------------------------------------------------------------------------- verifying values with keys
 
 
 def checked(half: PublicHalf, request: Request, answer: bytes, name: str) -> bytes:
-    """``answer`` as a signature value of ``request``, proven. Raises SigningError, saying what is wrong.
+    """``answer`` as a verified value for ``request``. Raises SigningError that says what is wrong.
 
-    It may be raw or, as many services print it, base64 or hex; an EC or DSA value DER, or r and s in line.
+    It may be raw or, as many services print it, base64 or hex; an EC or DSA value is DER, or r followed by s.
     """
     for each in _decoded(answer):
         value = _formed(half, each)
@@ -213,16 +213,16 @@ def _holds(half: PublicHalf, request: Request, value: bytes) -> bool:
 
 
 def _mismatch(half: PublicHalf, request: Request, answer: bytes) -> str:
-    """Why ``answer`` is no signature of ``request``, as far as it can be told."""
+    """Why ``answer`` is not a signature for ``request``, as far as can be determined."""
     if not answer.strip():
-        return "it gave no signature"
+        return "it returned no signature"
     value = _formed(half, answer)
     if half.algorithm == "rsa" and value is not None:
         block = opened(half, value)
         if block[:2] == b"\0\1":
             return _other_content(request, block)
     return (
-        f"what it gave ({len(answer)} bytes) is no signature by the {half.algorithm} key that was named: "
+        f"its answer ({len(answer)} bytes) is not a signature by the {half.algorithm} given key: "
         "another key, another certificate, or not the raw value"
     )
 
@@ -230,10 +230,10 @@ def _mismatch(half: PublicHalf, request: Request, answer: bytes) -> str:
 def _other_content(request: Request, block: bytes) -> str:
     inside = block[block.find(b"\0", 2) + 1 :]
     if request.hash is not None and inside.endswith(_hashed(request.data, request.hash)):
-        return "it hashed the digest once more: it must sign the digest as it is"
+        return "it hashed the digest again: it must sign the digest as it is"
     if inside == request.data:
         return "it signed the digest without the DigestInfo around it (RFC 8017, 9.2)"
-    return "it signed something else than it was given"
+    return "it signed something other than what it was given"
 
 
 def _hashed(data: bytes, hash_name: str) -> bytes:

@@ -14,15 +14,15 @@ VARIABLE = "KBUILD_SIGN_PIN"
 def ask(what: str) -> bytes:
     """The passphrase for ``what``, a key's name as the user gave it; the PIN where that is a pkcs11: URI.
 
-    ``KBUILD_SIGN_PIN`` decides where it is set. A prompt appears on the controlling terminal; where there is
-    none this raises SigningError instead of waiting for anybody.
+    ``KBUILD_SIGN_PIN`` decides where it is set. A prompt appears on the controlling terminal; without
+    one this raises SigningError instead of waiting.
     """
     given = os.environb.get(VARIABLE.encode())
     if given is not None:
         return given
     secret = "PIN" if what.startswith("pkcs11:") else "passphrase"
     if not _has_terminal():
-        text = f"{what} wants a {secret}: set {VARIABLE}, there is no terminal to ask for it on"
+        text = f"{what} needs a {secret}: set {VARIABLE}, there is no terminal to ask on"
         raise SigningError(text, code="no-passphrase")
     from getpass import getpass
 
@@ -33,10 +33,10 @@ def ask(what: str) -> bytes:
 
 
 def choose(what: str) -> bytes:
-    """A new passphrase for ``what``: from ``KBUILD_SIGN_PIN``, else asked for twice. Raises SigningError."""
+    """A new passphrase for ``what``: from ``KBUILD_SIGN_PIN``, else asked twice. Raises SigningError."""
     given = VARIABLE in os.environ
     if not given and not _has_terminal():
-        text = f"a passphrase for {what}: set {VARIABLE}, there is no terminal to ask for one on"
+        text = f"a passphrase for {what}: set {VARIABLE}, there is no terminal to ask on"
         raise SigningError(text, code="no-passphrase")
     first = ask(what)
     if not first:

@@ -1,4 +1,4 @@
-"""Saying what is being waited for, when a token or a service does not answer."""
+"""Reports what is being waited for when a token or a service does not respond."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS = 10.0
-"""After so long somebody should know."""
+"""Delay before the message."""
 
 
 @contextmanager
 def waiting_for(what: str, seconds: float | None = None) -> Iterator[None]:
-    """Within it, one line on stderr after ``seconds`` (:data:`SECONDS`): a device may want a touch."""
+    """Context: prints one line on stderr after ``seconds`` (:data:`SECONDS`): a device may need touch."""
 
     def tell() -> None:
         print(f"elfsig: still waiting for {what}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Private keys from files: PEM or DER, encrypted or not, with the certificate beside or behind them."""
+"""Private keys from files: PEM or DER, encrypted or not, with the certificate in the same file or another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
 
 Ask = Callable[[str], bytes]
-"""Gives the passphrase for what it is called with; raises SigningError where there is none."""
+"""Returns the passphrase for the given name; raises SigningError if there is none."""
 
 _CERTIFICATE = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
@@ -34,7 +34,7 @@ _PRIVATE = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1--
 
 @dataclass(frozen=True, slots=True)
 class FileSigner:
-    """A private key in memory. Implements model.Signer; every value made is checked before it is given out.
+    """A private key in memory. Implements model.Signer; every value is checked before it is returned.
 
     ``remarks``: certificate-expired, certificate-not-yet-valid.
     """
@@ -64,14 +64,14 @@ class FileSigner:
         return self._checked(message)
 
     def sign_block(self, block: bytes) -> bytes:
-        """See model.Signer. Raises SigningError for other keys than RSA, and for a block of another size."""
+        """See model.Signer. Raises SigningError for keys other than RSA, and for a block of another size."""
         if self.algorithm != "rsa":
             raise SigningError(f"{self.algorithm} has no padded blocks")
         numbers = self.private.private_numbers()
         modulus, size = numbers.public_numbers.n, (self.key_bits + 7) // 8
         number = int.from_bytes(block, "big")
         if len(block) != size or number >= modulus:
-            raise SigningError(f"a block of {len(block)} bytes does not suit a modulus of {size}")
+            raise SigningError(f"a block of {len(block)} bytes does not fit a modulus of {size}")
         # Chinese remainder: a quarter of the work of one exponentiation modulo n.
         by_p, by_q = pow(number, numbers.dmp1, numbers.p), pow(number, numbers.dmq1, numbers.q)
         value = by_q + numbers.q * ((by_p - by_q) * numbers.iqmp % numbers.p)
@@ -81,7 +81,7 @@ class FileSigner:
         return encoded
 
     def _checked(self, data: bytes, *scheme: Any) -> bytes:
-        """Sign, and verify at once: keys are loaded without the slow proof that their numbers fit."""
+        """Sign and verify: keys are loaded without the slow proof that their numbers are consistent."""
         try:
             value = bytes(self.private.sign(data, *scheme))
             self.public.verify(value, data, *scheme)
@@ -108,9 +108,9 @@ def load_signer(
     key_name: str = "the key",
     cert_name: str = "the certificate",
 ) -> FileSigner:
-    """The signer made of a private key and, where there is one, its certificate.
+    """The signer for a private key and, if there is one, its certificate.
 
-    ``cert`` None: a certificate is looked for in ``key`` itself. ``ask`` is called with ``key_name`` for an
+    ``cert`` None: it is searched for in ``key`` itself. ``ask`` is called with ``key_name`` for an
     encrypted key. Raises SigningError: not a key, wrong passphrase, a certificate of another key.
     """
     private = _load_private(key, ask, key_name)
@@ -122,9 +122,9 @@ def load_signer(
 def signer_of(
     private: Any, cert: bytes | None, *, key_name: str = "the key", cert_name: str = "the certificate"
 ) -> FileSigner:
-    """The signer made of a private key object of the cryptography library and, optionally, its certificate.
+    """The signer for a private key object of the cryptography library and, optionally, its certificate.
 
-    Raises SigningError: a key that makes no signatures, a certificate of another key.
+    Raises SigningError: a key that cannot make signatures, a certificate of another key.
     """
     return _signer(private, cert, key_name, cert_name, required=True)
 
@@ -132,11 +132,11 @@ def signer_of(
 def _signer(
     private: Any, source: bytes | None, key_name: str, cert_name: str, *, required: bool = False
 ) -> FileSigner:
-    """``source``: where the certificate is to be found; it has to be there where ``required``."""
+    """``source``: what contains the certificate, which must be present if ``required``."""
     public = private.public_key()
     kind = public_kind(public)
     if kind is None:
-        raise SigningError(f"{key_name}: a {type(private).__name__} makes no signatures", code="not-a-key")
+        raise SigningError(f"{key_name}: a {type(private).__name__} cannot make signatures", code="not-a-key")
     certificate = None if source is None else _certificate(source, public, cert_name, required=required)
     remarks = tuple(validity(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
@@ -153,7 +153,7 @@ def _load_private(data: bytes, ask: Ask, name: str) -> Any:
     content = data if block is None else block[0] + b"\n"
     try:
         return _loaded(load, content, None, name)
-    except TypeError:  # cryptography's word for: a password is needed
+    except TypeError:  # cryptography's error when a password is needed
         return _loaded(load, content, ask(name), name, "; or the passphrase is wrong")
 
 
@@ -161,7 +161,7 @@ def _loaded(
     load: Callable[..., Any], data: bytes, passphrase: bytes | None, name: str, more: str = ""
 ) -> Any:
     try:
-        # The proof that an RSA key's numbers fit costs longer than signing; see FileSigner._checked.
+        # Proving that an RSA key's numbers are consistent takes longer than signing; see FileSigner._checked.
         return load(data, passphrase, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm) as reason:
         if passphrase is None and isinstance(reason, TypeError):
@@ -185,7 +185,7 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
 
 
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
-    """The certificate of ``public`` in ``data``. Raises SigningError if there are only those of others."""
+    """The certificate of ``public`` in ``data``. Raises SigningError if it holds other keys' only."""
     if not required and b"-----BEGIN " not in data:
         return None
     seen = 0
@@ -213,4 +213,4 @@ def validity(certificate: Certificate) -> Iterator[Remark]:
     ):
         if wrong:
             date = datetime.fromtimestamp(when, UTC).date().isoformat()
-            yield Remark(code, f"the certificate {text} {date}; kernels do not look")
+            yield Remark(code, f"the certificate {text} {date}; kernels do not check dates")

@@ -1,7 +1,7 @@
 """Private keys in tokens, by PKCS#11: ``--key 'pkcs11:token=...;object=...'``.
 
-Hashing is done here; the token sees the digest alone. The library behind this (python-pkcs11) initialises
-tokens for one thread, so operations at a time means processes: each logs in once, all with one PIN.
+Hashing is done here; the token sees the digest alone. The library used (python-pkcs11) initialises tokens
+for one thread, so parallel operations need processes: each logs in once, all with one PIN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from elfsig.signers.pkcs11_uri import Uri, parse
 
 
 class _Held(NamedTuple):
-    """The key in an open session. ``each_time``: it wants the PIN for every signature."""
+    """The key in an open session. ``each_time``: it requires the PIN for every signature."""
 
     entry: OpenSession
     key: Any
@@ -32,7 +32,7 @@ class _Held(NamedTuple):
 
 
 class TokenSigner(OutsideSigner):
-    """A key in a token. Implements model.Signer; every value is checked before it is given out."""
+    """A key in a token. Implements model.Signer; every value is checked before it is returned."""
 
     def __init__(self, uri: Uri, half: PublicHalf, held: _Held) -> None:
         super().__init__(uri.visible, half)
@@ -51,7 +51,7 @@ class TokenSigner(OutsideSigner):
             self._hold(_found(self._uri, lambda token: (self._pin, [])))
         again = {"pin": self._pin} if self._held.each_time and isinstance(self._pin, str) else {}
         try:
-            with waiting_for(f"the token ({self.name}): does it want a touch, or its PIN?"):
+            with waiting_for(f"the token ({self.name}): does it need a touch, or its PIN?"):
                 return bytes(self._held.key.sign(data, mechanism=mechanism, **again))
         except pkcs11.PKCS11Error as reason:
             raise SigningError(f"{self.name}: {explained(reason)}", code="token-failed") from None
@@ -67,7 +67,7 @@ def open_token(
 ) -> TokenSigner:
     """The signer for a URI. ``cert``: a file, a URI, or None for the key's certificate in the token.
 
-    Logs in, unless that was done for another key of this token. Raises SigningError.
+    Logs in, unless already done for another key of this token. Raises SigningError.
     """
     uri = parse(text)
     held = _found(uri, lambda token: pin_of(uri, ask, token))
@@ -94,7 +94,7 @@ def _found(uri: Uri, pin: PinSource) -> _Held:
 
 
 def _operation(algorithm: str, bits: int, request: Request) -> tuple[Any, bytes]:
-    """(mechanism, input) for one request. Raises SigningError for what tokens have no mechanism for."""
+    """(mechanism, input) for one request. Raises SigningError where tokens have no mechanism."""
     if request.kind == "block":
         return Mechanism.RSA_X_509, request.data
     if request.kind == "digest":
@@ -102,6 +102,6 @@ def _operation(algorithm: str, bits: int, request: Request) -> tuple[Any, bytes]
             return Mechanism.RSA_PKCS, digest_info(request.hash or "", request.data)
         if algorithm == "dsa":
             return Mechanism.DSA, request.data
-        # A digest longer than the order is cut (FIPS 186-5, 6.4.1); not every token does so itself.
+        # A digest longer than the order is cut (FIPS 186-5, 6.4.1); not every token does this itself.
         return Mechanism.ECDSA, request.data[: (bits + 7) // 8]
     raise SigningError(f"{algorithm} in a token is not supported: PKCS#11 tokens sign digests here")

@@ -1,4 +1,4 @@
-"""Finding the PKCS#11 library, the token in it, and the PIN: what comes before a session."""
+"""Finding the PKCS#11 library, the token in it, and the PIN: the steps before a session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pkcs11 import Slot, Token
 
 VARIABLES = ("PKCS11_MODULE_PATH", "PKCS11_PROVIDER_MODULE")
-"""Where OpenSSL's engine and provider are told the library; the same serves here."""
+"""Variables that name the library for OpenSSL's engine and provider; they are used here too."""
 
 FOLDERS = (
     "/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/lib/x86_64-linux-gnu/pkcs11",
@@ -26,7 +26,7 @@ FOLDERS = (
     "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib",
 )  # fmt: skip
 PROXY = "p11-kit-proxy.so"
-"""p11-kit's library, which stands for all that the system has configured."""
+"""p11-kit's library, which gives access to all that the system has configured."""
 
 _MATCHED = (
     ("token", "label"), ("manufacturer", "manufacturer_id"), ("model", "model"), ("serial", "serial"),
@@ -40,11 +40,13 @@ def load(uri: Uri) -> Any:
     try:
         return pkcs11.lib(path)
     except pkcs11.PKCS11Error as reason:
-        raise SigningError(f"{path}: no PKCS#11 library: {explained(reason)}", code="pkcs11-module") from None
+        raise SigningError(
+            f"{path}: not a PKCS#11 library: {explained(reason)}", code="pkcs11-module"
+        ) from None
 
 
 def module_path(uri: Uri) -> str:
-    """The library: as the URI says, else the environment, else p11-kit's. Raises SigningError."""
+    """The library: from the URI, else the environment, else p11-kit's. Raises SigningError."""
     given = uri.query.get("module-path")
     if given is not None and not os.path.isdir(given):
         return given
@@ -53,7 +55,7 @@ def module_path(uri: Uri) -> str:
         found = _first(given, (name, f"{name}.so", f"lib{name}.so"))
         if found is None:
             raise SigningError(
-                f"PKCS#11 library {name!r} was not found: give module-path", code="pkcs11-module"
+                f"PKCS#11 library {name!r} was not found: set module-path", code="pkcs11-module"
             )
         return found
     told = next((os.environ[each] for each in VARIABLES if os.environ.get(each)), None)
@@ -73,7 +75,7 @@ def _first(folder: str | None, names: Sequence[str]) -> str | None:
 
 
 def find_token(library: Any, uri: Uri) -> Token:
-    """The one token that the URI means. Raises SigningError that lists what is there."""
+    """The one token that the URI matches. Raises SigningError that lists the tokens present."""
     try:
         present = list(_tokens(library))
     except pkcs11.PKCS11Error as reason:
@@ -85,7 +87,7 @@ def find_token(library: Any, uri: Uri) -> Token:
     if not fitting:
         raise SigningError(f"{uri.visible}: no such token; present: {names}", code="no-token")
     raise SigningError(
-        f"{uri.visible}: {len(fitting)} tokens fit ({names}): add token=LABEL or serial=",
+        f"{uri.visible}: {len(fitting)} tokens match ({names}): add token=LABEL or serial=",
         code="ambiguous-token",
     )
 
@@ -117,9 +119,9 @@ def _plain(value: Any) -> str:
 
 
 def pin_of(uri: Uri, ask: Callable[[str], bytes], token: Token) -> tuple[Any, list[Remark]]:
-    """(PIN, remarks): as the URI says, else on the reader's own keys, else ``ask``. None: no login needed.
+    """(PIN, remarks): from the URI, else the reader's keypad, else ``ask``. None: no login needed.
 
-    Raises SigningError, also where a token is locked: one that is, or is about to be, is not tried.
+    Raises SigningError, also for a locked token: one that is locked, or about to be, is not tried.
     """
     if token.flags & TokenFlag.USER_PIN_LOCKED:
         raise SigningError(
@@ -127,9 +129,7 @@ def pin_of(uri: Uri, ask: Callable[[str], bytes], token: Token) -> tuple[Any, li
         )
     given = uri.query.get("pin-value")
     if given is not None:
-        text = (
-            "a PIN on the command line can be read by everybody on this machine: better pin-source=file:..."
-        )
+        text = "a PIN on the command line can be read by every user: use pin-source=file:... instead"
         return given, [Remark("pin-visible", text), *_last_try(token)]
     source = uri.query.get("pin-source")
     if source is not None:
@@ -151,10 +151,10 @@ def _from_file(path: str) -> tuple[str, list[Remark]]:
     from elfsig.signers.key_file import read_file
 
     if path.startswith("|"):
-        raise SigningError("pin-source: programs are not run for a PIN; give a file", code="pin-source")
+        raise SigningError("pin-source: programs are not run for a PIN; use a file", code="pin-source")
     pin = _decoded(read_file(path).rstrip(b"\r\n"))
     others = stat.S_IMODE(os.stat(path).st_mode) & 0o077
-    remarks = [Remark("pin-readable", f"{path} holds a PIN and can be read by others")] if others else []
+    remarks = [Remark("pin-readable", f"{path} holds a PIN and is readable by others")] if others else []
     return pin, remarks
 
 
@@ -175,7 +175,7 @@ _SENTENCES = {
     "PinLocked": "the PIN is locked; unlock the token with its PUK",
     "PinExpired": "the PIN has expired",
     "UserPinNotInitialized": "the token has no user PIN yet",
-    "UserNotLoggedIn": "the token wants a login",
+    "UserNotLoggedIn": "the token requires a login",
     "DeviceRemoved": "the token was removed",
     "TokenNotPresent": "the token was removed",
     "DeviceError": "the device failed",
@@ -189,7 +189,7 @@ _SENTENCES = {
 
 
 def explained(reason: Exception) -> str:
-    """A library's error in words, with its own name behind it."""
+    """A library's error in words, followed by its own name."""
     name = type(reason).__name__
     sentence = _SENTENCES.get(name)
     text = str(reason)

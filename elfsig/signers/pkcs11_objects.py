@@ -1,4 +1,4 @@
-"""What lies in a token: the private key that is meant, its certificate, its public half."""
+"""Objects in a token: the private key that the URI names, its certificate, its public half."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BIT_STRING = 0x03
 
 
 def private_key(session: Session, uri: Uri) -> Any:
-    """The one private key that the URI means. Raises SigningError that lists what is there."""
+    """The one private key that the URI matches. Raises SigningError that lists the keys present."""
     wanted = _template(uri, pkcs11.ObjectClass.PRIVATE_KEY)
     found: list[Any] = list(session.get_objects(wanted))
     if len(found) == 1:
@@ -33,7 +33,7 @@ def private_key(session: Session, uri: Uri) -> Any:
     names = ", ".join(_shown(key) for key in every) or "no private keys"
     if found:
         raise SigningError(
-            f"{uri.visible}: {len(found)} keys fit ({names}): add object= or id=", code="ambiguous-key"
+            f"{uri.visible}: {len(found)} keys match ({names}): add object= or id=", code="ambiguous-key"
         )
     raise SigningError(f"{uri.visible}: no such private key; the token holds {names}", code="no-such-key")
 
@@ -55,7 +55,7 @@ def _shown(key: Any) -> str:
 
 
 def attribute(item: Any, which: Any) -> Any:
-    """The value of an attribute, None where the token has none or keeps it to itself."""
+    """The value of an attribute, None where the token has none or does not reveal it."""
     try:
         return item[which]
     except (pkcs11.PKCS11Error, KeyError, NotImplementedError):
@@ -84,12 +84,12 @@ def find_half(
 
 
 def _belonging(halves: Iterator[PublicHalf], public: Any) -> PublicHalf | None:
-    """The one of the key; the first where the token does not tell the key's public half."""
+    """The key's certificate; the first one if the token does not reveal the key's public half."""
     return next((half for half in halves if public is None or half.public == public), None)
 
 
 def _own_certificates(session: Session, key: Any, public: Any) -> Iterator[PublicHalf]:
-    """Those of the key's id first, then all others: ids are set by hand."""
+    """Those with the key's id first, then all others: ids are set by hand."""
     identity = attribute(key, Attribute.ID)
     if identity:
         yield from _read(session, {Attribute.CLASS: ObjectClass.CERTIFICATE, Attribute.ID: identity})
@@ -112,7 +112,7 @@ def _read(session: Session, wanted: dict[Any, Any]) -> Iterator[PublicHalf]:
 
 
 def _public(session: Session, key: Any) -> Any:
-    """The key's public half as the token tells it, None where it does not."""
+    """The key's public half, None where the token does not reveal it."""
     identity = attribute(key, Attribute.ID)
     wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: identity}
     public = next(iter(list(session.get_objects(wanted))), None) if identity else None
@@ -141,7 +141,7 @@ def _ec(key: Any, public: Any) -> Any:
             point[inner.body : inner.end] if inner.tag == der.OCTETS and inner.next == len(point) else point
         )
     except ParseError:
-        pass  # some tokens give the point without the OCTET STRING that PKCS#11 wants around it
+        pass  # some tokens return the point without the OCTET STRING that PKCS#11 requires around it
     algorithm = der.encode(der.SEQUENCE, der.encode_oid(_EC_PUBLIC_KEY), params)
     return load_spki(der.encode(der.SEQUENCE, algorithm, der.encode(_BIT_STRING, b"\0", point)))
 

@@ -1,4 +1,4 @@
-"""Logins: one for each token and process, however many keys of it are used."""
+"""Logins: one for each token and process, however many of its keys are used."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pkcs11 import Session, Token
 
 PinSource = Callable[["Token"], tuple[Any, list[Remark]]]
-"""(PIN, remarks) for a token; None logs in nowhere."""
+"""(PIN, remarks) for a token; None means no login."""
 
 
 @dataclass(slots=True, eq=False)
 class _Keeper:
-    """The session that is logged in, and how many others live by it."""
+    """The session that is logged in, and how many others depend on it."""
 
     library: Any
     session: Session
@@ -37,7 +37,7 @@ class _Keeper:
 
 _Where = tuple[int, str, int]
 _KEEPERS: dict[_Where, _Keeper] = {}
-"""By process, library and slot."""
+"""Keys: process, library and slot."""
 
 
 class OpenSession(NamedTuple):
@@ -50,18 +50,18 @@ class OpenSession(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether it may be used: sessions are not those of a process that was started since."""
+        """Whether it may be used: a process started later cannot use it."""
         return self.where in _KEEPERS and self.where[0] == os.getpid()
 
 
 _turns: list[int] = []
-"""The descriptor of a file whose lock goes round among the processes that were started since."""
+"""Descriptor of a file whose lock serialises the processes started since."""
 
 
 def take_turns() -> None:
-    """Before processes are started: let them log in one after the other.
+    """Call before starting processes: makes them log in one at a time.
 
-    Libraries that keep tokens in files (measured: SoftHSM 2.6) lose sight of them when several log in.
+    Libraries that keep tokens in files (measured: SoftHSM 2.6) lose them when several processes log in.
     """
     if not _turns:
         with tempfile.TemporaryFile() as stream:
@@ -70,7 +70,7 @@ def take_turns() -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Within it no other process of ours logs in. Locks of fcntl's kind belong to processes, not to files."""
+    """Context in which no other process of ours logs in. fcntl locks belong to processes, not to files."""
     for descriptor in _turns:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
     try:
@@ -81,7 +81,7 @@ def _alone() -> Iterator[None]:
 
 
 def enter(uri: Uri, pin: PinSource) -> OpenSession:
-    """A session on the token that ``uri`` means, logged in. A wrong PIN is not tried twice.
+    """A session on the token that ``uri`` names, logged in. A wrong PIN is not tried twice.
 
     Raises SigningError.
     """
@@ -101,7 +101,7 @@ def _entered(library: Any, uri: Uri, pin: PinSource) -> OpenSession:
     remarks: list[Remark] = []
     if where not in _KEEPERS:
         secret, remarks = pin(token)
-        with waiting_for(f"the token ({uri.visible}) to let us in"):
+        with waiting_for(f"the login to the token ({uri.visible})"):
             _KEEPERS[where] = _Keeper(library, token.open(user_pin=secret), secret)
     keeper = _KEEPERS[where]
     keeper.users += 1
@@ -113,7 +113,7 @@ def _entered(library: Any, uri: Uri, pin: PinSource) -> OpenSession:
 
 
 def leave(entry: OpenSession) -> None:
-    """Close a session; the last one logs out and lets the library go. A token that is gone needs neither."""
+    """Close a session; the last one logs out and releases the library. A removed token needs neither."""
     if entry.alive:
         with suppress(pkcs11.PKCS11Error):
             entry.session.close()
@@ -131,7 +131,7 @@ def _one_less(where: _Where) -> None:
 
 
 def _finish(library: Any) -> None:
-    """Let a library go that nobody is logged in with: started processes must find it as if never loaded."""
+    """Release a library without logins: started processes must find it as if never loaded."""
     if not any(keeper.library is library for keeper in _KEEPERS.values()):
         with suppress(pkcs11.PKCS11Error):
             library.finalize()

@@ -24,7 +24,7 @@ _SHOWN = ":[]@!$'()*+,="
 
 
 class Uri(NamedTuple):
-    """A URI's attributes, escapes undone; ``path`` are those in front of the question mark.
+    """A URI's attributes, decoded; ``path`` are those before the question mark.
 
     ``id`` is in bytes as CKA_ID is; the others are text.
     """
@@ -46,7 +46,7 @@ class Uri(NamedTuple):
 def parse(text: str) -> Uri:
     """The URI in ``text``. Raises SigningError, never showing a PIN.
 
-    Attributes that are not known are refused in the path, where they would narrow the choice, and ignored
+    Unknown attributes are refused in the path, where they would narrow the choice, and ignored
     in the query.
     """
     scheme, _, rest = text.partition(":")
@@ -57,11 +57,11 @@ def parse(text: str) -> Uri:
     query = {name: value for name, value in _attributes(behind, "&").items() if name in _QUERY}
     unknown = sorted(set(path) - _PATH)
     if unknown:
-        raise _fault(f"unknown attribute {unknown[0]!r}: known are {', '.join(sorted(_PATH))}")
+        raise _fault(f"unknown attribute {unknown[0]!r}: choose from {', '.join(sorted(_PATH))}")
     if path.get("type", "private") not in _TYPES:
-        raise _fault(f"type is {path['type']!r}: known are {', '.join(sorted(_TYPES))}")
+        raise _fault(f"type is {path['type']!r}: choose from {', '.join(sorted(_TYPES))}")
     if not path.get("slot-id", "0").isdigit():
-        raise _fault("slot-id is no number")
+        raise _fault("slot-id is not a number")
     if {"pin-source", "pin-value"} <= set(query):
         raise _fault("pin-source and pin-value exclude each other")
     identity = path.get("id")

@@ -18,8 +18,8 @@ from elfsig_formats.vendor_signature import VENDOR_SIGNATURE
 from elfsig_formats.x509 import X509
 from elfsig_formats.x509_rc1 import X509_RC1
 
-# Trailers come before sections, which are inside. Of those that share a carrier, those in use today first.
-# Sections: what was put in last comes first, since a note may cover the others. gkh may stand in redhat's.
+# Trailers come before sections, which are inside. Of those sharing a carrier, the ones used today come first.
+# Sections: the last one inserted comes first, since a note may cover the others. gkh may be in redhat's.
 BUILTIN: Final[tuple[Format, ...]] = (
     PKCS7,
     X509,

@@ -1,4 +1,4 @@
-"""``appended-pgp``: id_type 0 of the trailer, a number that no release ever gave a meaning."""
+"""``appended-pgp``: id_type 0 of the trailer, a number that no release has defined."""
 
 from __future__ import annotations
 

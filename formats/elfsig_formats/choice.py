@@ -1,4 +1,4 @@
-"""Picking one of a format's pairs for signing, by what the caller asked for."""
+"""Selecting one of a format's pairs for signing, by the caller's options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def by_coverage(format_id: str, pairs: Sequence[Pair], coverage: str) -> Pair:
 
 
 def by_payload(format_id: str, pairs: Sequence[Pair], payload: str | None) -> Sequence[Pair]:
-    """The pairs of this payload, of the first pair's where None. Raises SigningError naming the choices."""
+    """The pairs of this payload (None: the first pair's). Raises SigningError naming the choices."""
     wanted = payload or pairs[0].payload
     found = [pair for pair in pairs if pair.payload == wanted]
     if not found:

@@ -31,7 +31,7 @@ def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Seque
         remarks.append(Remark("proves-nothing", PROVES_NOTHING))
     elif options.payload == "raw-rsa":
         remarks.append(
-            Remark("unattested", "no kernel or module with a raw RSA block is known: form is a guess")
+            Remark("unattested", "no kernel or module with a raw RSA block is known: its form is a guess")
         )
     if options.hash not in (None, "sha1"):
         text = f"kernels of this scheme read SHA-1 only, not {options.hash}"
@@ -42,7 +42,7 @@ def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Seque
 
 
 def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -> Pair:
-    """The payload that was asked for, over the coverage that the signing tools had."""
+    """The requested payload, over the coverage of the signing tools."""
     fitting = by_payload("gkh", pairs, options.payload)
     return by_coverage("gkh", fitting, options.coverage) if options.coverage else fitting[0]
 
@@ -51,7 +51,9 @@ GKH = Format(
     id="gkh",
     title="Greg KH's section module_sig",
     carrier=SectionCarrier(NAME),
-    also=(REDHAT.carrier,),  # the scheme is often quoted, and was surely used, with the other spelling
+    also=(
+        REDHAT.carrier,
+    ),  # the scheme is often quoted with the other spelling, and was certainly used with it
     pairs=(
         Pair(TEXTDATA, OpenPgp(), "openpgp"),
         Pair(TEXTDATA, EncryptedDigest(), "encrypted-digest", "rsa2048"),

@@ -26,7 +26,7 @@ def _wrap(params: Params, algorithm: str, options: SignOptions) -> Params:
 
 
 def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -> Pair:
-    """The coverage that was asked for, else the one that the module's own vermagic points to."""
+    """The requested coverage, else the one that the module's own vermagic implies."""
     if options.coverage:
         return by_coverage("note", pairs, options.coverage)
     for word, coverage in BY_VERMAGIC:
@@ -34,12 +34,12 @@ def _choose(pairs: Sequence[Pair], options: SignOptions, vermagic: str | None) -
             return by_coverage("note", pairs, coverage)
     said = f"vermagic {vermagic!r} does not decide" if vermagic else "the module has no vermagic"
     choices = "sorted (RHEL 6), fileorder-nobuildid (UEK2), fileorder (UEK2's first release)"
-    text = f"note: which bytes are to be signed: {choices}? {said}"
+    text = f"note: choose a coverage, {choices}: {said}"
     raise SigningError(text, code="coverage-needed", hint="coverage")
 
 
 def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Sequence[Remark]:
-    """Which kernels read it: DSA with SHA-1 all of them, with SHA-2 the last ones of RHEL 6."""
+    """Which kernels read it: all read DSA with SHA-1, only the last ones of RHEL 6 read SHA-2."""
     hash_name = options.hash or "sha1"
     if algorithm != "dsa":
         text = "RHEL 6 and UEK2 read DSA only; no released kernel is known to read an RSA signature in a note"

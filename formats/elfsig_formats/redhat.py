@@ -21,7 +21,7 @@ def _wrap(params: Params, algorithm: str, options: SignOptions) -> Params:
 
 
 def _advise(algorithm: str, options: SignOptions, vermagic: str | None) -> Sequence[Remark]:
-    """Refuses what no kernel of this format reads, unless forced."""
+    """Refuse what no kernel of this format reads, unless forced."""
     wrong = []
     if algorithm != "dsa":
         wrong.append(algorithm.upper())

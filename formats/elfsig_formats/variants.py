@@ -1,4 +1,4 @@
-"""Formats read otherwise than kernels read them, for forensic work: on request, never by default."""
+"""Formats read differently from kernels, for forensic work: on request, never by default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lenient(format_: Format) -> Format:
 
 
 def searching(format_: Format) -> Format:
-    """Raw RSA blocks in every byte order and padding that could be meant."""
+    """Raw RSA blocks in every plausible byte order and padding."""
     return _exchange(format_, RawRsa, RawRsa(search=True))
 
 

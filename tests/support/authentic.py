@@ -29,7 +29,7 @@ from tests.support.opened import opened
 DIRECTORY, KEYS = "ELFSIG_AUTHENTIC", "ELFSIG_AUTHENTIC_KEYS"
 REGISTRY = registry.load(plugins=False)
 SECTION_ERAS = ("gkh", "redhat", "note")
-FITS = re.compile(r"16 bits of the hash fit ([\w-]+)")
+FITS = re.compile(r"16 bits of the hash match ([\w-]+)")
 
 
 class Checked(NamedTuple):

@@ -225,7 +225,7 @@ def _nonzero(params: TrailerInfo, end: int) -> Remark | None:
     fields += [(f"__pad[{i}]", byte, 5 + i) for i, byte in enumerate(params.pad)]
     wrong = [(name, value, at) for name, value, at in fields if value]
     text = ", ".join(f"{name} {value}" for name, value, _ in wrong)
-    text = f"non-zero fields beside a PKCS#7 signature: {text}"
+    text = f"non-zero fields with a PKCS#7 signature: {text}"
     return Remark("nonzero-params", text, end + wrong[0][2])
 
 

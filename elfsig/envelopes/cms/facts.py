@@ -197,7 +197,7 @@ def signer_remarks(
     named = _hash_of_algorithm(signer, known)
     if named and named != hash_name(signer.digest.oid)[1]:
         with_hash = f" with {named}" if known and known.algorithm == "rsa-pss" else ""
-        text = f"signatureAlgorithm {known.name if known else ''}{with_hash} beside digestAlgorithm"
+        text = f"signatureAlgorithm {known.name if known else ''}{with_hash} next to digestAlgorithm"
         yield Remark("hash-mismatch", f"{text} {hash_name(signer.digest.oid)[1]}", signer.start)
     if (signer.version == 3) != (signer.skid is not None):
         form = "a subject key id" if signer.skid is not None else "issuer and serial number"

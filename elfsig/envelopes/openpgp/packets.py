@@ -110,7 +110,7 @@ def read_packet(data: bytes, at: int, *, lenient: bool = False) -> Packet:
     """The packet whose header is at ``at``."""
     first = byte_at(data, at, "packet header")
     if not first & 0x80:
-        raise ParseError(f"no OpenPGP packet: first byte {first:#04x} has bit 7 clear", offset=at)
+        raise ParseError(f"not an OpenPGP packet: first byte {first:#04x} has bit 7 clear", offset=at)
     new = bool(first & 0x40)
     tag = first & 0x3F if new else first >> 2 & 0x0F
     if tag == 0:
@@ -196,7 +196,7 @@ def read_mpi(data: bytes, at: int) -> tuple[int, int]:
     """
     bits = int.from_bytes(take(data, at, 2, "length of a number"))
     if bits > MAX_MPI_BITS:
-        raise ParseError(f"number of {bits} bits: more than {MAX_MPI_BITS} is absurd", offset=at)
+        raise ParseError(f"number of {bits} bits: the limit is {MAX_MPI_BITS}", offset=at)
     value = int.from_bytes(take(data, at + 2, (bits + 7) // 8, "number"))
     if value == 0:
         raise ParseError("a number that is zero", offset=at)

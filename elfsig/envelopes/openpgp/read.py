@@ -128,7 +128,7 @@ def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:
         return f"OpenPGP signature of version {packet.version}"
     if packet.sig_class != BINARY_DOCUMENT:
         kind = CLASS_NAMES.get(packet.sig_class, "unknown kind")
-        return f"signature class {packet.sig_class:#04x} ({kind}) is none over a file's bytes"
+        return f"signature class {packet.sig_class:#04x} ({kind}) is not one over a file's bytes"
     if signature.algorithm not in _CHECKABLE:
         return f"{signature.algorithm_text} signatures were never used for modules and cannot be checked"
     if signature.hash is None:
@@ -245,13 +245,13 @@ def _left16(claimed: bytes, digest: bytes, verdict: Verdict, coverage: str) -> I
     """The first two bytes of the digest are in the packet; no kernel looks at them, GnuPG does for v3."""
     if claimed != digest[:2]:
         have = digest[:2].hex()
-        text = f"made over a digest that begins with {claimed.hex()}; that of {coverage} begins with {have}"
+        text = f"the signature records a digest starting {claimed.hex()}, that of {coverage} starts {have}"
         yield Remark("hash16-differs", text)
     elif verdict is Verdict.INVALID:
-        text = f"the packet's 16 bits of the hash fit {coverage}: the signature's value is off"
+        text = f"the packet's 16 bits of the hash match {coverage}: the signature's value is wrong"
         yield Remark("hash16-fits", text)
     elif verdict is Verdict.UNKNOWN_KEY:
-        text = f"the packet's 16 bits of the hash fit {coverage}, though nothing protects them"
+        text = f"the packet's 16 bits of the hash match {coverage}, though nothing protects them"
         yield Remark("hash16-fits", text)
 
 

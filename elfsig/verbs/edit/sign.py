@@ -150,12 +150,14 @@ def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> 
     if optional.in_elf(carrier):
         if fault is not None:
             raise fault
-        raise EditRefused(f"no ELF file: {name} signatures lie in a section", offset=0, code="not-elf")
+        raise EditRefused(
+            f"not an ELF file: {name} signatures are stored in a section", offset=0, code="not-elf"
+        )
     if fault is not None:
         return [
             Remark("elf-damaged", f"{done} although it is a damaged ELF file: {fault.text}", fault.offset)
         ]
-    return [Remark("not-elf", f"{done} although it is no ELF file, hence no module", 0)]
+    return [Remark("not-elf", f"{done} although it is not an ELF file, hence not a module", 0)]
 
 
 def _make(

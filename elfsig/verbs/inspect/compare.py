@@ -123,7 +123,7 @@ def _differences(
             return (
                 (),
                 {},
-                f"{name} is no ELF file" if image.elf_fault is None else f"{name}: {image.elf_fault}",
+                f"{name} is not an ELF file" if image.elf_fault is None else f"{name}: {image.elf_fault}",
             )
         try:
             sides.append(Side(image, image.elf))

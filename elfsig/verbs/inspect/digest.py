@@ -98,7 +98,7 @@ def streams(module: Module, coverage: str | None = None) -> list[Stream]:
     known = coverages(module.registry)
     if coverage is not None and coverage not in known:
         choices = ", ".join(known)
-        raise UsageError(f"unknown coverage {coverage!r}: known are {choices}", code="unknown-coverage")
+        raise UsageError(f"unknown coverage {coverage!r}: choose from {choices}", code="unknown-coverage")
     asked: Iterable[str] = (coverage,) if coverage else _applicable(module.image, known)
     return [each for name in asked for each in _under(known[name], module)]
 

@@ -361,7 +361,7 @@ def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
     """What a signed file is, where it is no module; an unsigned one is no matter of ours."""
     if not signed:
         if not image.is_elf:
-            yield Remark("not-elf", "no ELF file", 0)
+            yield Remark("not-elf", "not an ELF file", 0)
     elif (what := not_module(image)) is not None:
         code = "not-module" if image.is_elf else "not-elf"
         yield Remark(
