@@ -1,6 +1,6 @@
-"""The canonical coverages: what a module becomes when it is loaded, free of what a linker may change.
+"""The canonical coverages: what a module becomes when it is loaded, without what a linker may change.
 
-Per section: its name without NUL, sh_type, sh_flags, sh_size, sh_addralign as they stand in the file,
+Per section: its name without NUL, sh_type, sh_flags, sh_size, sh_addralign as in the file,
 then the contents, or for relocation sections the canonical number of the target and the records of
 :mod:`elfsig.coverages.records`. Addresses, offsets, links and table positions are not in the stream.
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from elfsig.elf.image import Image
     from elfsig.model import Message, Place
 
-# What does the work is imported when there is some: every command loads the declarations.
+# The implementation is imported on demand: every command loads the declarations.
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FileOrder:
     build_id: bool = True
 
     def message(self, image: Image, place: Place | None) -> Message:
-        """The stream. Raises ParseError for sections, symbols and names that do not lie where they should."""
+        """The stream. Raises ParseError for sections, symbols and names that are not where they should be."""
         from elfsig.coverages.canonical_streams import file_order
 
         return file_order(image, place, self.id, self.build_id)
@@ -53,7 +53,7 @@ class Sorted:
     series_2012: bool = False
 
     def message(self, image: Image, place: Place | None) -> Message:
-        """The stream. Raises ParseError for sections, symbols and names that do not lie where they should."""
+        """The stream. Raises ParseError for sections, symbols and names that are not where they should be."""
         from elfsig.coverages.canonical_streams import sorted_by_name
 
         return sorted_by_name(image, place, self.id, self.series_2012)

@@ -25,7 +25,7 @@ def _is_allocated(section: Section) -> bool:
 
 
 def _checked_view(image: Image, place: Place | None) -> SectionView:
-    """The sections, with what no extractor of these formats could have walked refused."""
+    """The sections, refusing what no extractor of these formats could have processed."""
     view = SectionView(image, place)
     count = view.table.header.shnum
     if not 0 < count < SHN_LORESERVE:
@@ -94,8 +94,8 @@ class _Writer:
         stream.derived(Derived(block, depends, section.nr, f"relocations of {section.text}"))
 
     def _steering(self) -> Iterator[ByteRange]:
-        """Types, alloc flags and targets of all sections decide which are in the stream; names and
-        offsets of those in the stream decide order and place."""
+        """Types, alloc flags and targets of all sections determine which are in the stream; names
+        and offsets of those in the stream determine order and position."""
         view = self.view
         for section in view.table.sections[1:]:
             yield self._alloc_byte(section)
@@ -118,7 +118,7 @@ class _Writer:
 
 
 def _left_out(view: SectionView, emitted: Sequence[Section]) -> Iterator[Remark]:
-    """Relocation sections that ``fileorder`` passes over, and why that is worth saying."""
+    """Remarks on relocation sections that ``fileorder`` skips."""
     taken = {section.nr for section in emitted}
     loaded: list[Section] = []
     debug: list[Section] = []
@@ -164,14 +164,14 @@ def file_order(image: Image, place: Place | None, coverage: str, build_id: bool)
 
 
 def _either(view: SectionView) -> Iterator[Remark]:
-    """Notes are signed with and without the build id; where there is none, nothing tells which was meant."""
+    """Notes are signed with and without the build id; without a build id the two cannot be distinguished."""
     if all(section.name != BUILD_ID for section in view.sections):
         text = "fileorder and fileorder-nobuildid are the same here: there is no build id"
         yield Remark("coverage-ambiguous", text)
 
 
 def _in_file_order(view: SectionView, build_id: bool) -> Iterator[Section]:
-    """Allocated sections with contents, and the relocations whose target was among them before."""
+    """Allocated sections with contents, and the relocations whose target precedes them."""
     seen: set[int] = set()
     for section in view.sections:
         if _is_relocation(section):

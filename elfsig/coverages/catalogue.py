@@ -28,4 +28,4 @@ SIGNED_AS: Mapping[str, str] = {
     "textdata-2003": "textdata",
     "sorted-2012": "sorted",
 }
-"""What a kernel computes in its own way, and the coverage that the signing tool for it computed."""
+"""Coverages that a kernel computes differently, and the coverage that its signing tool computes."""

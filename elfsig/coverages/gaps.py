@@ -1,4 +1,4 @@
-"""What a message leaves open, in one sentence: the warning that stands beside every ``valid``."""
+"""What a message does not cover, in one sentence: the warning that accompanies every ``valid``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elfsig.model import FileRange, Message, Place, Remark
 
 
 def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
-    """At most one remark: which sections, and how much of the file, the signature says nothing about."""
+    """At most one remark: which sections, and how much of the file, the signature does not cover."""
     table = image.elf
     if table is None or message.coverage == "whole-file":
         return
@@ -29,6 +29,4 @@ def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
     hashed = sum(p.end - p.start for p in message.pieces if isinstance(p, FileRange))
     share = 100 - 100 * hashed // max(1, image.end)
     listing = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-    yield Remark(
-        "not-covered", f"{listing} are not covered ({share} % of the file is not hashed as it stands)"
-    )
+    yield Remark("not-covered", f"{listing} are not covered ({share} % of the file is not hashed as is)")

@@ -1,7 +1,7 @@
-"""Relocation records of the canonical streams: what they are made of, and the plain way to write them.
+"""Relocation records of the canonical streams: their fields, and a plain implementation that writes them.
 
-A record joins a relocation with its symbol and is free of table indices. It is packed, bytes as they
-stand in the file unless said otherwise (``scripts/mod/mod-extract.c`` and ``kernel/module-verify-sig.c``
+A record joins a relocation with its symbol and contains no table indices. It is packed, bytes as in
+the file unless said otherwise (``scripts/mod/mod-extract.c`` and ``kernel/module-verify-sig.c``
 of Red Hat's kernels):
 
 =====  ==========================================================================================
@@ -9,8 +9,8 @@ ELF32  r_offset 4, RELA: r_addend 4, st_value 4, st_size 4, number 2, r_type 1, 
 ELF64  r_offset 8, RELA: r_addend 8, st_value 8, st_size 8, r_type 4, number 2, st_info 1, st_other 1
 =====  ==========================================================================================
 
-``number`` is the canonical number of the symbol's section, in the file's byte order. Behind the record of
-an undefined symbol (and of symbol 0) follows its name with the NUL.
+``number`` is the canonical number of the symbol's section, in the file's byte order. The record of
+an undefined symbol (and of symbol 0) is followed by its name with the NUL.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Numbering:
     """Canonical section numbers: ``numbers`` has one for every section, 0 for section 0.
 
     ``zero_outside``: RELA records write 0 for SHN_ABS, SHN_COMMON and the like instead of keeping them.
-    ``refused``: sections that a relocation's symbol must not lie in. ``linked``: symbols come from the
+    ``refused``: sections that a relocation's symbol must not be in. ``linked``: symbols come from the
     table that ``sh_link`` names, not from ``.symtab``.
     """
 
@@ -63,7 +63,7 @@ class Numbering:
     linked: bool = False
 
     def number(self, shndx: int, rela: bool) -> int:
-        """What stands for ``st_shndx`` in a record."""
+        """The number that represents ``st_shndx`` in a record."""
         if shndx < len(self.numbers):
             return self.numbers[shndx]
         return 0 if rela and self.zero_outside else shndx
@@ -82,7 +82,7 @@ class RecordWriter(Protocol):
 
     @property
     def unnumbered(self) -> Set[int]:
-        """The sections numbered 0 that symbols of the records written so far lie in."""
+        """The sections numbered 0 of the symbols in the records written so far."""
         ...
 
     def records(self, job: Job, room: int) -> bytes | memoryview:
@@ -97,8 +97,8 @@ class RecordWriter(Protocol):
 def entry_struct(layout: Layout, rela: bool) -> Struct:
     """A relocation in three or four fields: r_offset, two halves of r_info, the addend.
 
-    32 bit: r_info whole, as a number. 64 bit: the symbol as a number and r_type as raw bytes, in the order
-    in which they stand. Offsets and addends are raw bytes.
+    32 bit: r_info whole, as a number. 64 bit: the symbol as a number and r_type as raw bytes, in file
+    order. Offsets and addends are raw bytes.
     """
     addend = f"{layout.word}s" if rela else ""
     if layout.bits == 32:
@@ -139,7 +139,7 @@ def index_fault(job: Job, at: int, symbol: int) -> ParseError:
 
 
 def name_fault(job: Job, at: int, symbol: int) -> ParseError:
-    """The name of an undefined symbol does not lie inside the string table, or lacks its NUL."""
+    """The name of an undefined symbol is not inside the string table, or lacks its NUL."""
     return entry_fault(job, at, f"the name of symbol {symbol} reaches beyond its string table")
 
 
@@ -151,12 +151,12 @@ def room_fault(job: Job, at: int) -> ParseError:
 
 
 def refused_fault(job: Job, at: int, symbol: int, shndx: int) -> ParseError:
-    """The symbol lies in a section that is not loaded."""
+    """The symbol is in a section that is not loaded."""
     return entry_fault(job, at, f"symbol {symbol} is in section [{shndx}], which is not allocated")
 
 
 class PlainRecords:
-    """Writes records with struct, one by one: for modules that are not worth importing numpy for."""
+    """Writes records with struct, one by one: for modules too small to justify importing numpy."""
 
     def __init__(self, view: SectionView, numbering: Numbering) -> None:
         self._view, self._numbering = view, numbering
@@ -181,7 +181,7 @@ class PlainRecords:
         return b"".join(out)
 
     def _symbol(self, job: Job, at: int, index: int) -> tuple[bytes, bytes]:
-        """What stands before and behind r_type in the records of this symbol."""
+        """The bytes before and after r_type in the records of this symbol."""
         view, table = self._view, job.symbols
         if index >= table.total:
             raise index_fault(job, at, index)

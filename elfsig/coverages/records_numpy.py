@@ -168,7 +168,7 @@ class NumpyRecords:
     def _with_names(
         self, job: Job, out: Array, at: Array, symbol: Array, columns: _Columns, room: int
     ) -> memoryview:
-        """``out`` with the names of ``symbol`` behind the records ``at``."""
+        """``out`` with the names of ``symbol`` after the records ``at``."""
         record = record_size(self._view.layout, job.rela)
         sizes = columns.name_size[symbol]
         if not sizes.all():
@@ -194,7 +194,7 @@ def _windows(buffer: Array, size: int) -> Array:
 
 def _copy_by_size(target: Array, to: Array, source: Array, start: Array, sizes: Array) -> None:
     """Copy ``sizes[i]`` bytes from ``source[start[i]:]`` to ``target[to[i]:]`` for all i."""
-    # numpy sorts 16-bit numbers by radix, ten times as fast
+    # numpy radix-sorts 16-bit numbers, ten times as fast
     narrow = sizes.astype(np.uint16) if int(sizes.max()) < 1 << 16 else sizes
     order = np.argsort(narrow, kind="stable")
     cuts = np.flatnonzero(np.diff(sizes[order])) + 1

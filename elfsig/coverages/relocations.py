@@ -1,4 +1,4 @@
-"""The relocation sections of one canonical message: where their entries and symbols are, what decides."""
+"""The relocation sections of one canonical message: where their entries and symbols are."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from elfsig.model import ByteRange
 RELOCATION_TYPES = (SHT_REL, SHT_RELA)
 
 LARGE, SMALL = 20_000, 500
-"""From so many relocations in a module on, numpy pays for its own import; and where it is there already."""
+"""Relocations in a module from which importing numpy pays off; if already imported, it is always used."""
 
 _ODD_MACHINES = {(8, 64): "MIPS64", (43, 64): "SPARC64"}
-"""(e_machine, bits) whose r_info has a layout of its own: more than one type, or data beside it."""
+"""(e_machine, bits) whose r_info has a layout of its own: more than one type, or additional data."""
 
 NO_SYMBOLS = SymbolTable(0, 0, 0, 0, 0, 0)
 
@@ -85,7 +85,7 @@ class Relocations:
 
     @property
     def unnumbered(self) -> Set[int]:
-        """Sections without a canonical number that symbols of the written blocks lie in."""
+        """Sections without a canonical number of symbols in the written blocks."""
         return self._writer.unnumbered
 
     # ------------------------------------------------------------------ symbol tables
@@ -125,7 +125,7 @@ class Relocations:
             code="elf-symbols",
         )
 
-    # ------------------------------------------------------------------ what decides
+    # ------------------------------------------------------------------ dependencies
 
     def _named_symbols(self, job: Job) -> Iterator[tuple[ByteRange, int, int]]:
         """The symbols that the relocations name, each once: (file range, st_name, st_shndx)."""
@@ -137,10 +137,10 @@ class Relocations:
             yield ByteRange(at, at + symbol.size), fields[0], fields[pick]
 
     def depends(self, section: Section) -> Iterator[ByteRange]:
-        """The file bytes that decide a block: the entries, the target, the symbols that they name.
+        """The file bytes that determine a block: the entries, the target, the symbols that they name.
 
         Of a defined symbol all but the name, of an undefined one also its name with the NUL. Section
-        indices that many others would be written like are steering, see below.
+        indices that are written like many others are steering, see below.
         """
         view, job = self._view, self.jobs[section.nr]
         yield view.field(section.nr, "info")
@@ -178,6 +178,6 @@ class Relocations:
 
 
 def _section_field(view: SectionView, symbol: int) -> ByteRange:
-    """Where ``st_shndx`` of the symbol at file offset ``symbol`` lies."""
+    """File range of ``st_shndx`` of the symbol at file offset ``symbol``."""
     start = symbol + (6 if view.layout.bits == 64 else 14)
     return ByteRange(start, start + 2)

@@ -1,4 +1,4 @@
-"""What the section coverages share: the sections of an image, where their headers' fields lie, the pieces.
+"""What the section coverages share: the sections of an image, positions of their header fields, the pieces.
 
 Field offsets are those of the section header in the System V ABI, "Sections".
 """
@@ -22,7 +22,7 @@ STREAM_SLACK = 1 << 20
 
 
 class LazyRanges(Sequence[ByteRange]):
-    """Byte ranges, sorted and joined, that are worked out when they are first looked at."""
+    """Byte ranges, sorted and joined, that are computed on first use."""
 
     def __init__(self, make: Callable[[], Iterable[ByteRange]]) -> None:
         self._make = make
@@ -53,7 +53,7 @@ class LazyRanges(Sequence[ByteRange]):
         return hash(self._ranges)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: the ranges, without what works them out."""
+        """For pickle and copy: the ranges, without the function that computes them."""
         return tuple, (self._ranges,)
 
 
@@ -73,7 +73,7 @@ def _field_offsets(codes: str) -> tuple[int, ...]:
 
 
 def header_field(layout: Layout, name: str) -> ByteRange:
-    """Where a field of the ELF header lies in the file."""
+    """File range of a field of the ELF header."""
     offsets, at = _field_offsets(layout.header.format[1:]), Header._fields.index(name)
     return ByteRange(16 + offsets[at], 16 + offsets[at + 1])
 
@@ -81,8 +81,8 @@ def header_field(layout: Layout, name: str) -> ByteRange:
 class SectionView:
     """The sections 1.. of ``image`` without the section of ``place``; everything is inside ``image``.
 
-    Raises ParseError for what is no ELF file, has a damaged table or no sections, and for a table
-    that lies behind the image's end.
+    Raises ParseError for what is not an ELF file, has a damaged table or no sections, and for a table
+    after the image's end.
     """
 
     data: bytes
@@ -119,12 +119,12 @@ class SectionView:
         return self.table.row_offset(nr)
 
     def field(self, nr: int, name: str) -> ByteRange:
-        """Where a field of section header ``nr`` lies in the file."""
+        """File range of a field of section header ``nr``."""
         start, at = self.row_offset(nr), Row._fields.index(name)
         return ByteRange(start + self._offsets[at], start + self._offsets[at + 1])
 
     def name_range(self, nr: int) -> ByteRange:
-        """Where the name of a section lies in the file, its NUL included."""
+        """File range of the name of a section, including its NUL."""
         start = self.table.rows[self.table.shstrndx].offset + self.table.rows[nr].name
         return ByteRange(start, start + len(self.table.name(nr)) + 1)
 
@@ -141,7 +141,7 @@ class SectionView:
         return FileRange(row.offset, row.offset + row.size, section.nr)
 
     def finding_ranges(self) -> Iterator[ByteRange]:
-        """The bytes that decide where the section headers and their names are, and which one is left out."""
+        """The bytes that determine where section headers and their names are, and which one is left out."""
         table = self.table
         yield ByteRange(0, 6)
         for name in ("shoff", "shentsize", "shnum", "shstrndx"):
@@ -181,7 +181,7 @@ class Stream:
             )
 
     def content(self, section: Section) -> None:
-        """Append the section's bytes as they stand. Raises ParseError when they lie outside the content."""
+        """Append the section's bytes unchanged. Raises ParseError when they are outside the content."""
         if section.row.size:
             self.pieces.append(self.view.bounds(section))
             self.spend(section.row.size, section)
@@ -191,7 +191,7 @@ class Stream:
         self.pieces.append(piece)
 
     def steer(self, make: Callable[[], Iterable[ByteRange]]) -> None:
-        """Add bytes that decide what is in the stream; ``make`` is called when somebody asks."""
+        """Add bytes that determine what is in the stream; ``make`` is called on demand."""
         self._steering.append(make)
 
     def message(self, coverage: str) -> Message:

@@ -1,9 +1,9 @@
 """Coverages of ``module_sig``: the contents of the sections whose name contains "text" or "data".
 
-Section contents one behind the other in the order of the section table, without names, headers,
+Section contents one after the other in the order of the section table, without names, headers,
 separators or lengths. The rule on names is that of ``module_check_sig`` in Greg Kroah-Hartman's kernel
 tree of October 2003 (kernel/module-sig.c) and of Fedora Core 2's kernel; the signing tools of the time
-saw the module through libbfd or objcopy, which hide relocations and have nothing to show for NOBITS.
+saw the module through libbfd or objcopy, which hide relocations and yield nothing for NOBITS.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TextData:
     """Text and data sections in file order.
 
     ``nobits``: sections of type NOBITS put ``sh_size`` bytes at ``sh_offset`` into the stream, whatever
-    lies there. ``rela``: ``.rela.`` sections count as well.
+    is there. ``rela``: ``.rela.`` sections count as well.
     """
 
     id: str = "textdata"
@@ -33,7 +33,7 @@ class TextData:
     rela: bool = False
 
     def message(self, image: Image, place: Place | None) -> Message:
-        """The stream. Raises ParseError when the sections cannot be read or lie outside the content."""
+        """The stream. Raises ParseError when the sections cannot be read or are outside the content."""
         from elfsig.coverages.sections import SectionView, Stream
 
         view = SectionView(image, place)
@@ -52,7 +52,7 @@ class TextData:
         return b"text" in name or b"data" in name
 
     def _differences(self, view: SectionView, taken: list[Section]) -> list[Remark]:
-        """For the stream as signed: what kernels of the time would have hashed beside it."""
+        """For the stream as signed: what kernels of the time would also have hashed."""
         if self.nobits or self.rela:
             return []
         most = [s for s in view.sections if TEXTDATA_2003._is_named_so(s.name) and s.row.size]
@@ -65,7 +65,7 @@ class TextData:
 
 
 def _steering(view: SectionView, typed: list[Section], taken: list[Section]) -> Iterator[ByteRange]:
-    """All names (another one would add or drop a section), the types where they decide, the bounds."""
+    """All names (another one would add or drop a section), the types where they matter, the bounds."""
     for section in view.sections:
         yield view.name_range(section.nr)
     for section in typed:

@@ -1,4 +1,4 @@
-"""Coverage ``whole-file``: every byte in front of the signature (appended-formats 1: csm, x509, pkcs7)."""
+"""Coverage ``whole-file``: every byte before the signature (appended-formats 1: csm, x509, pkcs7)."""
 
 from __future__ import annotations
 

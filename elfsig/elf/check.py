@@ -2,8 +2,8 @@
 
 The rules are those of the ELF checks that Red Hat's kernels ran before they looked at a signature
 (kernel/module-verify-elf.c of 2.6.10 and later) as far as they concern an editor, and more: no overlaps, no
-program headers, links of the right kind. What breaks a rule of the ELF format is a ParseError; what is
-sound ELF but nothing to edit (an executable, say) is EditRefused.
+program headers, links of the right kind. What breaks a rule of the ELF format is a ParseError; sound
+ELF that is not to be edited (an executable, for example) is EditRefused.
 """
 
 from __future__ import annotations
@@ -155,14 +155,14 @@ def _check_overlaps(table: ElfTable) -> None:
 
 
 def _check_cycles(table: ElfTable) -> None:
-    """Links of sections lead somewhere: no chain of sh_link comes back to where it was."""
+    """Links of sections end: no chain of sh_link forms a loop."""
     settled = {0}
     for start in range(1, len(table.rows)):
         path: dict[int, None] = {}
         at = start
         while at not in settled:
             if at in path:
-                _damaged(table, at, "its chain of sh_link comes back to it", "elf-link-cycle")
+                _damaged(table, at, "its chain of sh_link is a loop", "elf-link-cycle")
             path[at] = None
             at = table.rows[at].link
         settled.update(path)

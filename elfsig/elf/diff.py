@@ -1,4 +1,4 @@
-"""elfdiff: what differs between two ELF files, told apart by whether a loaded module would know of it.
+"""elfdiff: what differs between two ELF files, and whether a loaded module is affected.
 
 Sections are paired by name, symbols by name and place, relocations by what they say: a file whose tables
 were merely renumbered or moved differs in its layout only.
@@ -40,7 +40,7 @@ from elfsig.elf.table import (
 )
 
 MOST = 1000
-"""Differing relocations that are named for one section; all are counted."""
+"""Differing relocations listed for one section; all are counted."""
 
 TABLES = frozenset({SHT_REL, SHT_RELA, SHT_SYMTAB, SHT_STRTAB, SHT_SYMTAB_SHNDX, SHT_GROUP})
 """Sections whose bytes are numbers of other tables' entries, or names: compared by what they mean."""
@@ -50,16 +50,16 @@ HEADER_FIELDS = {
     "shoff": False, "ehsize": False, "phentsize": False, "phnum": False, "shentsize": False, "shnum": False,
     "shstrndx": False,
 }  # fmt: skip
-"""Fields of the ELF header, and whether they say something about the module rather than the layout."""
+"""Fields of the ELF header, and whether they describe the module rather than the layout."""
 
 
 class Weight(StrEnum):
-    """Who notices a difference."""
+    """What a difference affects."""
 
     LOADED = "loaded"
-    """The module in memory is another one."""
+    """The module in memory differs."""
     UNLOADED = "unloaded"
-    """Something that is not loaded: debug data, comments, symbols that nothing needs."""
+    """Something that is not loaded: debug data, comments, unused symbols."""
     LAYOUT = "layout"
     """Where things are and how they are numbered."""
 
@@ -68,7 +68,7 @@ class Difference(NamedTuple):
     """One difference between A and B. ``what`` is changed, added (in B only) or removed (in A only).
 
     ``kind`` is header, section (its bytes), field (of a section header), symbol, relocation, modinfo or
-    layout; ``field`` names what changed of it. ``offset`` is the first differing byte inside the section,
+    layout; ``field`` names what changed in it. ``offset`` is the first differing byte inside the section,
     or the relocation's own offset.
     """
 
@@ -108,7 +108,7 @@ class Side:
         return Counter(chain.from_iterable(found[1:] for found in self.tables.values()))
 
     def relocations(self, name: str) -> list[Relocation]:
-        """The relocations of a section; none where it names no symbol table."""
+        """The relocations of a section; none if it has no symbol table."""
         section = self.sections[name]
         known = self.tables.get(section.row.link)
         return relocations(self.table, section, known) if known is not None else []
@@ -175,7 +175,7 @@ def _head(table: ElfTable) -> dict[str, int | str]:
 
 
 def _modinfo(a: Side, b: Side) -> Iterator[Difference]:
-    """Changed strings of .modinfo by their names; those of equal names by the order in which they stand."""
+    """Changed strings of .modinfo by their names; those of equal names by their order."""
     old, new = _numbered(modinfo.fields(a.image)), _numbered(modinfo.fields(b.image))
     for name in [*old, *(name for name in new if name not in old)]:
         one, other = old.get(name), new.get(name)
@@ -223,7 +223,7 @@ def _weight(side: Side, name: str) -> Weight:
 
 
 def _fields(a: Side, b: Side, name: str) -> Iterator[Difference]:
-    """Type, flags and alignment; of NOBITS sections also the size, since they have no bytes to compare."""
+    """Type, flags and alignment; for NOBITS sections also the size, since they have no bytes to compare."""
     old, new = a.sections[name].row, b.sections[name].row
     wanted = ["type", "flags", "align"]
     if SHT_NOBITS in (old.type, new.type):
@@ -250,7 +250,7 @@ def _content(a: Side, b: Side, name: str) -> Iterator[Difference]:
 
 
 def first_difference(one: bytes, other: bytes) -> int | None:
-    """The first offset at which two byte strings differ, None where they do not."""
+    """The first offset at which two byte strings differ, or None."""
     if one == other:
         return None
     low, high = 0, min(len(one), len(other))
@@ -309,7 +309,7 @@ def _said(symbol: Symbol, fields: Sequence[str]) -> str:
 
 
 def _is_needed(symbol: Symbol | None, here: Side, there: Side) -> bool:
-    """Whether something loaded names this symbol here, and one of the same meaning is not named there."""
+    """Whether loaded content uses this symbol here, and no equivalent symbol there."""
     return symbol is not None and symbol.record in here.needed and symbol.record not in there.needed
 
 
@@ -317,7 +317,7 @@ def _is_needed(symbol: Symbol | None, here: Side, there: Side) -> bool:
 
 
 def _relocations(a: Side, b: Side, name: str) -> tuple[list[Difference], int]:
-    """What the relocations of a section say now; where they say the same in another order, the order."""
+    """Differences between a section's relocations; where only their order differs, the order."""
     weight = Weight.LOADED if a.is_loaded(name) or b.is_loaded(name) else Weight.UNLOADED
     old, new = a.relocations(name), b.relocations(name)
     was, now = Counter(r.record for r in old), Counter(r.record for r in new)
@@ -355,7 +355,7 @@ def _at(
 
 
 def _layout(a: Side, b: Side) -> Iterator[Difference]:
-    """Where things are: one entry for each sort of change, with the number of sections that it concerns."""
+    """Where things are: one entry for each kind of change, with the number of sections affected."""
     old, new = a.table.header._asdict(), b.table.header._asdict()
     for name, telling in HEADER_FIELDS.items():
         if not telling and old[name] != new[name]:

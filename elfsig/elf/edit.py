@@ -1,4 +1,4 @@
-"""One door to the two engines that edit an ELF file: pre-check, edit, witness. Nothing leaves unproven."""
+"""Entry point to the two engines that edit an ELF file: pre-check, edit, witness. Every result is proven."""
 
 from __future__ import annotations
 

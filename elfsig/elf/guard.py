@@ -2,8 +2,8 @@
 
 It shares no code with the editors. Names, order, type, flags, address, size, link, info, alignment, entry
 size and content of every other section, every symbol and relocation, and the ELF header must be the same,
-apart from the renumbering that the edit makes necessary; what lies behind the ELF image too. Sections may
-lie elsewhere in the file, with the alignment they had. At last the result has to pass the pre-check.
+apart from the renumbering that the edit makes necessary; so must the bytes after the ELF image. Sections may
+move within the file, keeping their alignment. Finally the result must pass the pre-check.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAY_CHANGE = {"e_ident", "e_shoff", "e_shnum", "e_shstrndx"}
 
 
 class NewSection(NamedTuple):
-    """The section that was to be inserted; ``type``, ``flags`` and ``align`` as in its section header."""
+    """The section to be inserted; ``type``, ``flags`` and ``align`` as in its section header."""
 
     name: bytes
     payload: bytes
@@ -29,7 +29,7 @@ class NewSection(NamedTuple):
 
 
 def prove_inserted(before: bytes, after: bytes, wish: NewSection) -> None:
-    """Raises EditRefused unless ``after`` is ``before`` with one more section, the last one, as wished."""
+    """Raises EditRefused unless ``after`` is ``before`` with one more section, the last one, as requested."""
     old, new = WitnessedFile(before), WitnessedFile(after)
     index = len(old.sections)
     _same_number(index + 1, len(new.sections))
@@ -40,7 +40,7 @@ def prove_inserted(before: bytes, after: bytes, wish: NewSection) -> None:
         seen.name, bytes(seen.content), new.raw_type(index), header["sh_flags"], header["sh_addralign"]
     )
     if got != wish:
-        raise _differs(f"section [{index}] is not the one that was to be inserted")
+        raise _differs(f"section [{index}] is not the requested one")
     empty = [header[field] for field in ("sh_addr", "sh_link", "sh_info", "sh_entsize")]
     if any(empty) or header["sh_offset"] % wish.align or header["sh_size"] != len(wish.payload):
         raise _differs(f"section [{index}] is misplaced or has fields set that should be empty")

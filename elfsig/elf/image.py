@@ -10,13 +10,13 @@ from elfsig.errors import ParseError
 
 
 class Image:
-    """``data`` up to ``end``. Trailers peel from the outside in: each peel is a shorter view of the same
-    bytes (:meth:`cut`), so that nothing is copied and the section table is read once."""
+    """``data`` up to ``end``. Trailers peel from the outside in: each is a shorter view of the same
+    bytes (:meth:`cut`), so nothing is copied and the section table is read once."""
 
     def __init__(self, data: bytes, end: int | None = None, *, whole: Image | None = None) -> None:
         self.data = data
         self.end: int = len(data) if end is None else end
-        # None for the whole itself: an object that refers to itself is freed late, and its content with it.
+        # None for the whole itself: a self-reference would delay freeing the object and its content.
         self._outer = whole
 
     def __repr__(self) -> str:
@@ -31,7 +31,7 @@ class Image:
         return hash((len(self.data), self.end))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: the bytes, without what was worked out from them."""
+        """For pickle and copy: the bytes, without anything computed from them."""
         return Image, (self.data, self.end)
 
     @property
@@ -39,7 +39,7 @@ class Image:
         return self._outer or self
 
     def cut(self, end: int) -> Image:
-        """The same content without what lies at ``end`` and behind it."""
+        """The same content up to ``end``."""
         return Image(self.data, end, whole=self._whole)
 
     def bytes(self) -> bytes:
@@ -64,21 +64,21 @@ class Image:
 
     @property
     def elf(self) -> ElfTable | None:
-        """The section table; None where this is no ELF file or its table is damaged (see elf_fault)."""
+        """The section table; None if this is not an ELF file or its table is damaged (see elf_fault)."""
         parsed = (self._outer or self)._parsed
         return parsed if isinstance(parsed, ElfTable) else None
 
     @property
     def elf_fault(self) -> ParseError | None:
-        """Why the ELF structure could not be read, None where it could or where this is no ELF file."""
+        """Why the ELF structure could not be read, None if it could or if this is not an ELF file."""
         parsed = self._whole._parsed
         return parsed if isinstance(parsed, ParseError) else None
 
     @cached_property
     def elf_end(self) -> int:
-        """Where the ELF image ends, 0 where there is none."""
+        """Offset of the end of the ELF image, 0 if there is none."""
         table = self.elf
         if table is None:
             return 0
-        # In today's layout the section header table comes last, and no section has to be looked at.
+        # In today's layout the section header table comes last, so sections need not be examined.
         return self.end if table.table_end >= self.end else min(table.end, self.end)

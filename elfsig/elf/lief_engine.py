@@ -1,8 +1,8 @@
 """The LIEF engine (``--engine lief``): inserts any section, removes the one that is last in the table.
 
-LIEF works in a child process (elfsig.elf.lief_worker), so that an abort inside it costs nothing but an
+LIEF works in a child process (elfsig.elf.lief_worker), so an abort inside it only causes an
 EditRefused; the child is started once and again after a crash. What LIEF is known to damage is refused
-beforehand; what it damages nevertheless is seen by the witness. Every refusal has a stable code:
+beforehand; any other damage is detected by the witness. Every refusal has a stable code:
 
 ``lief-shared-names`` section names and symbol names in one string table; ``lief-numbering`` extended
 section numbers; ``lief-wide-field`` a field LIEF cuts to 32 bits; ``lief-section`` a type or name that LIEF
@@ -49,7 +49,7 @@ def insert(content: bytes, wish: NewSection) -> bytes:
 
 
 def remove(content: bytes, index: int) -> bytes:
-    """``content`` without its last section, whose bytes are left behind as zeros.
+    """``content`` without its last section, whose bytes remain in the file as zeros.
 
     Raises ParseError and EditRefused.
     """
@@ -62,11 +62,11 @@ def remove(content: bytes, index: int) -> bytes:
 
 
 def _editable(content: bytes) -> ElfTable:
-    """The table of a file that LIEF is known to edit soundly."""
+    """The table of a file that LIEF is known to edit correctly."""
     table = sound_relocatable(content)
     head = table.header
     if not head.shnum or head.shstrndx == SHN_XINDEX:
-        raise EditRefused("LIEF does not know extended section numbers", code="lief-numbering")
+        raise EditRefused("LIEF does not support extended section numbers", code="lief-numbering")
     for index, row in enumerate(table.rows[1:], 1):
         at = table.row_offset(index)
         if row.link == table.shstrndx:
@@ -88,7 +88,7 @@ class _Worker:
         self._owner = 0
 
     def ask(self, request: dict[str, Any], image: bytes, payload: bytes) -> bytes:
-        """The edited image. Raises EditRefused with the reason why there is none."""
+        """The edited image. Raises EditRefused with the reason if there is none."""
         with self._lock:
             link = self._started()
             try:
@@ -123,7 +123,7 @@ class _Worker:
         return ours
 
     def stop(self) -> str:
-        """End the child; says how it ended."""
+        """End the child; returns how it ended."""
         process, link = self._process, self._link
         self._process = self._link = None
         if link is not None:

@@ -2,9 +2,9 @@
 
 LIEF's ELF builder can abort the whole process on odd input, and its plain ``write()`` damages relocatable
 files: it looks relocation symbols up by name, does not swap the bytes of big-endian relocations, and writes
-the section header table without making room for it. So LIEF gets to see a file whose name table and section
-header table lie at the end, without relocations and symbols being parsed, and with symbol tables declared
-as plain data so that they are left alone.
+the section header table without making room for it. So LIEF is given a file whose name table and section
+header table are at the end, does not parse relocations and symbols, and sees symbol tables declared as plain
+data so that it leaves them unchanged.
 
 The other side of the socket FD is elfsig.elf.lief_engine. A request is three frames (JSON, ELF image,
 payload), an answer two (``ok`` or a refusal code; the edited image or a reason); a frame is its length in
@@ -33,14 +33,14 @@ _PARSE_NOTHING = (
 
 
 def send(link: socket.socket, *frames: bytes) -> None:
-    """Write frames; a dead reader is an OSError, never a signal."""
+    """Write frames; a closed reader causes an OSError, never a signal."""
     for frame in frames:
         link.sendall(LENGTH.pack(len(frame)), socket.MSG_NOSIGNAL)
         link.sendall(frame, socket.MSG_NOSIGNAL)
 
 
 def receive(link: socket.socket, count: int) -> list[bytes]:
-    """Read ``count`` frames; EOFError when the other side is gone."""
+    """Read ``count`` frames; EOFError when the other side has closed."""
     return [_exactly(link, LENGTH.unpack(_exactly(link, LENGTH.size))[0]) for _ in range(count)]
 
 
@@ -58,7 +58,7 @@ def _exactly(link: socket.socket, size: int) -> bytes:
 def prepared(image: bytes, align: int) -> bytes:
     """The same file with name table and section header table moved to the end, where LIEF expects them.
 
-    The name table ends at a multiple of ``align``, since LIEF puts the new section right behind it.
+    The name table ends at a multiple of ``align``, since LIEF puts the new section right after it.
     """
     table = ElfTable(image)
     live = [r.end for i, r in enumerate(table.rows) if i != table.shstrndx and r.type != SHT_NULL]

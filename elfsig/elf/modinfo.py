@@ -10,13 +10,13 @@ from elfsig.errors import ParseError
 
 SECTION = b".modinfo"
 MOST = 1 << 20
-"""Bytes of the section that are looked at; real ones have a few hundred to a few ten thousand."""
+"""Bytes of the section that are read; real ones have a few hundred to a few tens of thousands."""
 
 
 def fields(image: Image) -> list[tuple[bytes, bytes]]:
-    """(name, value) in file order; strings without "=" have the value b"". Nothing where there is none.
+    """(name, value) in file order; strings without "=" have the value b"". Empty if there is no such section.
 
-    Never raises: a section that lies outside of the file says nothing.
+    Never raises: a section outside the file yields nothing.
     """
     table = image.elf
     if table is None:

@@ -20,7 +20,7 @@ _CODES = {1: "B", 2: "H", 4: "I"}
 
 
 class Column(NamedTuple):
-    """Where one field lies: ``start`` in the record, ``width`` 1, 2 or 4 bytes, records ``stride`` apart."""
+    """Position of one field: ``start`` in the record, ``width`` 1, 2 or 4 bytes, records ``stride`` apart."""
 
     start: int
     width: int
@@ -50,7 +50,7 @@ class Column(NamedTuple):
 
 
 class SymbolColumns(NamedTuple):
-    """The fields of a symbol table that speak of names, kinds and sections."""
+    """The fields of a symbol table for names, kinds and sections."""
 
     name: Column
     info: Column

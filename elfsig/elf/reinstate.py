@@ -1,8 +1,8 @@
 """Finding the section header table that was in use before a section was appended.
 
-Where the table lies in the middle of the file (GNU tools before binutils 2.27 wrote name table, table,
-symbols, strings in this order), the editor leaves it where it is and appends a new one. Taking the section
-out again means to use the old one again.
+If the table is in the middle of the file (GNU tools before binutils 2.27 wrote name table, table,
+symbols, strings in this order), the editor leaves it in place and appends a new one. Removing the section
+reinstates the old one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _MOST_CANDIDATES = 16
 
 
 def reinstated(content: bytes, table: ElfTable, gone: int) -> bytes | None:
-    """The file as it was before section ``gone`` was appended; None where no unused table proves it.
+    """The file as it was before section ``gone`` was appended; None if no unused table proves it.
 
-    The proof: a table in front of the section that has every other section header exactly as it is now,
-    with a name table that is the present one without its last name; and nothing but padding between the
-    end of all that and the section.
+    The proof: a table before the section that has every other section header exactly as it is now,
+    with a name table that is the present one without its last name; and only padding between their
+    end and the section.
     """
     if gone != len(table.rows) - 1:
         return None
@@ -36,7 +36,7 @@ def reinstated(content: bytes, table: ElfTable, gone: int) -> bytes | None:
 
 
 def _candidates(content: bytes, table: ElfTable, gone: int) -> Iterator[int]:
-    """Offsets in front of the section where most of the other section headers stand word for word."""
+    """Offsets before the section at which most of the other section headers occur unchanged."""
     names, size = table.shstrndx, table.layout.row.size
     first, last = max(((1, names), (names + 1, gone)), key=lambda run: run[1] - run[0])
     key = _packed(table, list(table.rows[first:last]))
@@ -59,7 +59,7 @@ def _row_at(content: bytes, table: ElfTable, shoff: int, index: int) -> Row:
 
 
 def _matches(content: bytes, table: ElfTable, gone: int, shoff: int) -> Numbering | None:
-    """How the header spoke of the table at ``shoff`` when it was in use, None if it cannot have been."""
+    """How the header described the table at ``shoff`` when it was in use, None if it cannot have been."""
     section, layout = table.rows[gone], table.layout
     if shoff + gone * layout.row.size > section.offset:
         return None

@@ -1,8 +1,8 @@
-"""Laying out an edited ELF image: every part in its old order, padding where the linker would have put it.
+"""Layout of an edited ELF image: parts in their old order, padding where the linker would have put it.
 
-GNU ld, objcopy and as place the parts of a relocatable file one behind the other, each at the next multiple
+GNU ld, objcopy and as place the parts of a relocatable file one after the other, each at the next multiple
 of its alignment (bfd/elf.c, _bfd_elf_assign_file_position_for_section). A part whose offset follows from
-that rule is placed by it again; bytes between parts that the rule does not explain are kept.
+that rule is placed by the same rule; bytes between parts that the rule does not explain are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from elfsig.elf.table import SHN_LORESERVE, SHN_XINDEX, SHT_NULL, ElfTable, Head
 
 
 class FileSpan(NamedTuple):
-    """A section, or the section header table (``nr`` None), as it lies in the file."""
+    """A section, or the section header table (``nr`` None), as it is in the file."""
 
     start: int
     size: int
@@ -86,7 +86,7 @@ class Numbering(NamedTuple):
 def numbering(table: ElfTable, count: int, shstrndx: int) -> Numbering:
     """For ``count`` sections; numbers of 0xff00 and more are kept in section 0 (gABI, e_shnum, e_shstrndx).
 
-    Small numbers that were kept there without need stay there.
+    Small numbers that were kept there unnecessarily stay there.
     """
     head, rows = table.header, table.rows
     wide = count >= SHN_LORESERVE or (not head.shnum and len(rows) < SHN_LORESERVE)
@@ -113,7 +113,7 @@ def pack_rows(table: ElfTable, rows: list[Row], numbers: Numbering) -> bytes:
 
 
 def written(content: bytes, placed: list[Placed], new: Mapping[int | None, bytes]) -> Iterator[bytes]:
-    """The bytes of the parts with what lies between them; ``new`` are contents that changed."""
+    """The bytes of the parts and of the gaps between them; ``new`` are changed contents."""
     for part, gap, _ in placed:
         yield gap
         replaced = new.get(part.nr)

@@ -1,8 +1,8 @@
-"""What else has to change when a section leaves: every number that counts sections or symbols.
+"""What else must change when a section is removed: every section and symbol number.
 
 System V ABI: sh_link, sh_info, st_shndx, SHT_SYMTAB_SHNDX, SHT_GROUP members, and, where the section had a
-section symbol of its own (old ``ld -r`` makes one for every section), r_info and sh_info once more.
-Whatever else points at the section makes the edit impossible: EditRefused, code ``section-in-use``.
+section symbol of its own (old ``ld -r`` makes one for every section), r_info and sh_info as well.
+Any other reference to the section makes the edit impossible: EditRefused, code ``section-in-use``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Removal:
             self.rows[index] = self._row(self.rows[index])
 
     def index(self, old: int) -> int:
-        """The new index of a section that stays."""
+        """The new index of a remaining section."""
         return old - (old > self.gone)
 
     def _in_use(self, text: str, index: int) -> EditRefused:
@@ -109,7 +109,7 @@ class Removal:
         return next((i for i, r in rows if r.type == section_type and r.link == target), None)
 
     def _drop_symbol(self, symtab: int, extended: int | None, position: int) -> None:
-        """Take the removed section's own symbol out of the table; refuse when it is any other symbol."""
+        """Take the removed section's own symbol out of the table; refuse any other symbol."""
         size, content = self.table.layout.symbol.size, self.contents[symtab]
         kind = content[position * size + symbol_columns(self.table).info.start]
         row = self.rows[symtab]
@@ -130,7 +130,7 @@ class Removal:
                 yield index
 
     def _renumber_symbol(self, index: int, position: int) -> None:
-        """One user of a symbol table after the symbol at ``position`` has left it."""
+        """Update one user of a symbol table from which the symbol at ``position`` was removed."""
         row = self.rows[index]
         if row.type == SHT_GROUP:
             if row.info == position:
@@ -158,7 +158,7 @@ def _positions(values: array[int], wanted: int) -> list[int]:
 
 
 def _renumber_extended(shndx: array[int], indices: array[int], gone: int) -> None:
-    """Extended indices one lower; one that fits into st_shndx after that moves there."""
+    """Decrement extended indices; one that then fits into st_shndx moves there."""
     for k in _positions(shndx, SHN_XINDEX):
         if indices[k] > gone:
             indices[k] -= 1

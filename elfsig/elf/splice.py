@@ -1,9 +1,9 @@
 """The exact editor: put one section into a relocatable ELF file, or take one out, and change nothing else.
 
 :func:`insert` moves nothing: every section keeps its offset and its index; the new section, the grown name
-table and the grown section header table follow behind. :func:`remove` gives back, byte for byte, what
-:func:`insert` was given; for a section that objcopy or ``ld -r`` put in the middle it gives what the linker
-would have written without it. Bytes behind the ELF image (an appended signature) are carried along.
+table and the grown section header table follow. :func:`remove` returns, byte for byte, what
+:func:`insert` was given; for a section that objcopy or ``ld -r`` put in the middle it returns what the linker
+would have written without it. Bytes after the ELF image (an appended signature) are kept.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _check_wish(table: ElfTable, name: bytes, section_type: int, flags: int, ali
 
 
 def _tail_start(table: ElfTable) -> int | None:
-    """Where live data ends if name table and section header table are all that follows; else None."""
+    """Where used data ends if name table and section header table are all that follows; else None."""
     *rest, names, headers = parts(table)
     if headers.nr is not None or names.nr != table.shstrndx:
         return None
@@ -62,7 +62,7 @@ def _tail_start(table: ElfTable) -> int | None:
 
 
 def _appended(content: bytes, table: ElfTable, start: int, name: bytes, payload: bytes, row: Row) -> bytes:
-    """Everything up to ``start``, the new section, the grown tables, and what lay behind the image."""
+    """Everything up to ``start``, the new section, the grown tables, and the bytes after the image."""
     names = table.names + name + b"\0"
     offset = align_up(start, row.align)
     names_at = offset + len(payload)
@@ -81,8 +81,8 @@ def _appended(content: bytes, table: ElfTable, start: int, name: bytes, payload:
 def remove(content: bytes, index: int) -> bytes:
     """``content`` without section ``index``.
 
-    An earlier section header table that lies unused in the file and describes it exactly as it was
-    without the section is reinstated; else the parts behind the section close up, and every section
+    An unused earlier section header table in the file that describes it exactly as it was
+    without the section is reinstated; else the parts after the section move up, and every section
     index, the section's own section symbol and its name are taken out of the tables.
 
     Raises ParseError and EditRefused, the latter with code ``section-in-use`` when something else in the
@@ -128,9 +128,9 @@ def _closed_up(content: bytes, table: ElfTable, gone: int) -> bytes:
 
 
 def _names_without(table: ElfTable, gone: int) -> tuple[bytes, int | None]:
-    """The name table without the name of a section, and where it was cut out (None: left as it is).
+    """The name table without the name of a section, and where it was cut (None: unchanged).
 
-    It stays when others use it or a part of it, when it is the end of a longer name, and, in a table
+    It is kept when others use it or a part of it, when it is the end of a longer name, and, in a table
     that holds the symbols' names too, when it is not the last string.
     """
     names, start = table.names, table.rows[gone].name

@@ -1,4 +1,4 @@
-"""What a file is that is no module: trailers are also put on kernels, initramfs images and plain text.
+"""What a file is that is not a module: trailers are also put on kernels, initramfs images and plain text.
 
 IMA (security/integrity/ima/ima_modsig.c) takes the module trailer on anything it appraises, s390 and
 powerpc on the kernels that they boot or kexec, GRUB on kernels.
@@ -30,7 +30,7 @@ _TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\r\f"
 
 
 def not_module(image: Image) -> str | None:
-    """What ``image`` is instead of a relocatable ELF file, in words; None where it is one."""
+    """What ``image`` is instead of a relocatable ELF file, in words; None if it is one."""
     if image.elf is not None:
         if image.elf.header.type == ET_REL:
             return None

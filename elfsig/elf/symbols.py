@@ -49,18 +49,18 @@ class Symbol(NamedTuple):
 
     @property
     def is_bookkeeping(self) -> bool:
-        """Of a section or a source file: linkers add and drop these as they please."""
+        """Of a section or a source file: linkers add and drop these freely."""
         return self.info & 15 in (STT_SECTION, STT_FILE)
 
     @property
     def record(self) -> SymbolRecord:
-        """What a loaded module keeps of it: the name only where it is to be looked up."""
+        """What a loaded module keeps of it: the name only if it is looked up."""
         return self._replace(name=self.name if self.place == PLACES[SHN_UNDEF] else "")
 
 
 class Relocation(NamedTuple):
     """A relocation: at ``offset`` of its target section, of ``type``. REL sections have an addend of None,
-    since it stands in the target."""
+    since it is stored in the target."""
 
     offset: int
     type: int
@@ -74,12 +74,12 @@ class Relocation(NamedTuple):
 
     @property
     def record(self) -> Record:
-        """What decides about the loaded module."""
+        """What determines the loaded module."""
         return self.offset, self.type, self.addend, self.symbol.record
 
 
 def labels(table: ElfTable) -> list[str]:
-    """A name for each section that tells it from the others: equal names are counted."""
+    """A unique name for each section: equal names are numbered."""
     seen: dict[str, int] = {}
     found = []
     for section in table.sections:
@@ -91,7 +91,7 @@ def labels(table: ElfTable) -> list[str]:
 def symbols(table: ElfTable, nr: int, names: Sequence[str]) -> list[Symbol]:
     """All symbols of symbol table ``nr``, the null symbol included; ``names`` from :func:`labels`.
 
-    Raises ParseError for a table or string table outside of the file.
+    Raises ParseError for a table or string table outside the file.
     """
     content, link = table.content(nr), table.rows[nr].link
     strings = table.content(link) if link < len(table.rows) else b""
@@ -132,7 +132,7 @@ def relocations(table: ElfTable, section: Section, known: Sequence[Symbol]) -> l
 
 
 def _split(table: ElfTable, info: int) -> tuple[int, int]:
-    """(symbol, type) of r_info; little-endian MIPS64 has them the other way round."""
+    """(symbol, type) of r_info; little-endian MIPS64 has them in reverse order."""
     if table.layout.bits == 32:
         return info >> 8, info & 0xFF
     if table.header.machine == EM_MIPS and table.layout.order == "<":

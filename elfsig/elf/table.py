@@ -2,7 +2,7 @@
 
 Layout: System V ABI, "ELF header" and "Sections". Everything is bounded by the size of the content
 before it is used; extended section numbering (counts and string-table indices of 0xff00 and more, kept in
-section 0) is followed. Nothing here insists on a relocatable file: that is the editor's business.
+section 0) is supported. A relocatable file is not required here, only by the editor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from elfsig.errors import ParseError
 
 MAGIC = b"\x7fELF"
 LONGEST_NAME = 4096
-"""Longer section names are refused: reading tens of thousands that share one long string takes for ever."""
+"""Longer section names are refused: reading tens of thousands that share one long string takes too long."""
 
 ET_REL = 1
 SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA = 0, 1, 2, 3, 4
@@ -36,7 +36,7 @@ MACHINES = {
 class Layout(NamedTuple):
     """The struct formats of one class and byte order. ``order`` is struct's "<" or ">".
 
-    ``span`` is of a section header's size and takes its type, offset and size alone.
+    ``span`` has a section header's size and extracts only its type, offset and size.
     """
 
     bits: int
@@ -68,7 +68,7 @@ LAYOUTS = {
 
 
 class Header(NamedTuple):
-    """The ELF header behind ``e_ident``, fields as in the file."""
+    """The ELF header after ``e_ident``, fields as in the file."""
 
     type: int
     machine: int
@@ -111,7 +111,7 @@ class Row(NamedTuple):
 
     @property
     def end(self) -> int:
-        """File offset behind the section's bytes; NOBITS sections have none."""
+        """File offset of the end of the section's bytes; NOBITS sections have none."""
         return self.offset + self.file_size
 
 
@@ -124,15 +124,15 @@ class Section(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The name for people; bytes that are no UTF-8 are escaped."""
+        """The name for people; bytes that are not UTF-8 are escaped."""
         return self.name.decode("utf-8", "backslashreplace")
 
 
 class ElfTable:
     """Section table of the ELF image that starts at offset 0 of ``data``.
 
-    Raises ParseError when the header or the table does not lie inside ``data``, or the name table is no
-    sound string table. Sections that reach beyond the file are kept as they are; see :meth:`content`.
+    Raises ParseError when the header or the table is not inside ``data``, or the name table is not
+    a sound string table. Sections that reach beyond the file are kept as they are; see :meth:`content`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ class ElfTable:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The section headers. Unpacked when they are asked for: most questions need one of them."""
+        """The section headers, unpacked on demand: most callers need one of them."""
         return list(map(Row._make, self.layout.row.iter_unpack(self._table)))
 
     @property
@@ -197,7 +197,7 @@ class ElfTable:
         return self.header.shoff + index * self.layout.row.size
 
     def row_field(self, index: int, name: str) -> ByteRange:
-        """Where a field of a section header lies in the file, by its name in :class:`Row`."""
+        """File offset of a field of a section header, by its name in :class:`Row`."""
         at, order = Row._fields.index(name), self.layout.order
         codes, start = self.layout.row.format[1:], self.row_offset(index)
         return ByteRange(
@@ -224,7 +224,7 @@ class ElfTable:
 
     @cached_property
     def names(self) -> bytes:
-        """The section name string table, b"" where there is none. Raises ParseError."""
+        """The section name string table, b"" if there is none. Raises ParseError."""
         if not self._count or self.shstrndx == SHN_UNDEF:
             return b""
         blob = self.content(self.shstrndx)
@@ -237,7 +237,7 @@ class ElfTable:
         return blob
 
     def name(self, index: int) -> bytes:
-        """Name of a section, without its NUL. Raises ParseError when it lies outside the name table."""
+        """Name of a section, without its NUL. Raises ParseError when it is outside the name table."""
         start, names = self.rows[index].name, self.names
         if start >= len(names):
             if not start:
@@ -262,9 +262,9 @@ class ElfTable:
         return tuple(Section(i, self.name(i), row) for i, row in enumerate(self.rows))
 
     def named(self, name: bytes) -> tuple[Section, ...]:
-        """The sections 1.. of exactly this name, in table order; cheap where there is none.
+        """The sections 1.. of exactly this name, in table order; cheap if there is none.
 
-        A section whose name lies outside the name table has none, as for the kernels that look by name.
+        A section whose name is outside the name table has none, as in kernels that search by name.
         """
         wanted, names = name + b"\0", self.names
         if wanted not in names:
@@ -273,7 +273,7 @@ class ElfTable:
         return tuple(Section(i, name, row) for i, row in rows if names.startswith(wanted, row.name))
 
     def content(self, index: int) -> bytes:
-        """The bytes of a section (b"" for NOBITS). Raises ParseError when they lie outside the file."""
+        """The bytes of a section (b"" for NOBITS). Raises ParseError when they are outside the file."""
         row = self._row(index)
         if row.type == SHT_NOBITS:
             return b""
@@ -287,19 +287,19 @@ class ElfTable:
 
     @property
     def table_end(self) -> int:
-        """File offset behind the section header table, 0 where there is none."""
+        """File offset of the end of the section header table, 0 if there is none."""
         return self.header.shoff + len(self._table)
 
     @cached_property
     def end(self) -> int:
-        """Where the ELF image ends: behind its last section, section header or program header.
+        """Where the ELF image ends: after its last section, section header or program header.
 
         Never beyond the file: a section that claims more is taken to reach the file's end.
         """
         head = self.header
         ends = [16 + self.layout.header.size, self.table_end]
         spans = tuple(zip(*self.layout.span.iter_unpack(self._table), strict=True)) or ((), (), ())
-        # Most tables end behind all that any section claims: then nobody need ask which of them have bytes.
+        # Most tables end after everything that sections claim: then it does not matter which have bytes.
         if max(map(add, spans[1], spans[2]), default=0) > self.table_end:
             ends += [o + s for kind, o, s in zip(*spans, strict=True) if kind not in (SHT_NULL, SHT_NOBITS)]
         ends.append(head.phoff + head.phnum * head.phentsize if head.phnum else 0)

@@ -1,7 +1,7 @@
 """What the witness sees: a file as pyelftools reads it, and its tables record by record.
 
-Record layouts: System V ABI, "Symbol Table", "Relocation", "Section Groups". Tables are compared by what
-their records say, with section and symbol numbers as they have to be after the edit.
+Record layouts: System V ABI, "Symbol Table", "Relocation", "Section Groups". Tables are compared by the
+meaning of their records, with section and symbol numbers as expected after the edit.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class WitnessedFile:
             headers = [struct_parse(elf.structs.Elf_Shdr, elf.stream, at) for at in places]
             self.shstrndx: int = elf.get_shstrndx()
             if self.shstrndx >= len(headers):
-                raise ELFError(f"there is no section [{self.shstrndx}] with names")
+                raise ELFError(f"there is no section [{self.shstrndx}] for names")
         except (ELFError, ValueError, OverflowError) as reason:
             text = f"the witness cannot read the file: {reason}"
             raise EditRefused(text, code="witness-unreadable") from None
@@ -90,7 +90,7 @@ class WitnessedFile:
         return self._view[header["sh_offset"] : header["sh_offset"] + header["sh_size"]]
 
     def raw_type(self, index: int) -> int:
-        """sh_type as the number that stands in the file."""
+        """sh_type as the number in the file."""
         at = self.header["e_shoff"] + index * self.header["e_shentsize"] + 4
         return int(Struct(self.order + "I").unpack_from(self._view, at)[0])
 
@@ -141,9 +141,9 @@ def _whole(content: memoryview, size: int) -> memoryview:
 
 
 class NumberMap:
-    """What becomes of section and symbol numbers of ``old`` when section ``gone`` leaves it (None: nothing).
+    """What becomes of section and symbol numbers of ``old`` when section ``gone`` is removed (None: nothing).
 
-    A section symbol of that section leaves with it.
+    A section symbol of that section is removed with it.
     """
 
     def __init__(self, old: WitnessedFile, gone: int | None) -> None:
@@ -157,11 +157,11 @@ class NumberMap:
         self._renumbers = self._gone < len(old.sections) - 1 or any(self._dropped.values())
 
     def section(self, nr: int) -> int | None:
-        """The new number of a section, None for the one that is gone."""
+        """The new number of a section, None for the removed one."""
         return None if nr == self._gone else nr - (nr > self._gone)
 
     def symbol(self, symtab: int, nr: int) -> int | None:
-        """The new number of a symbol, None for one that is gone."""
+        """The new number of a symbol, None for a removed one."""
         dropped = self._dropped.get(symtab, [])
         at = bisect_left(dropped, nr)
         return None if dropped[at : at + 1] == [nr] else nr - at
@@ -171,7 +171,7 @@ class NumberMap:
         return self._renumbers and seen.kind in _NUMBERED
 
     def size(self, seen: Seen) -> int:
-        """The sh_size that a section has to have."""
+        """The expected sh_size of a section."""
         lost = 0
         if seen.kind == "SHT_SYMTAB":
             lost = len(self._dropped.get(seen.nr, ())) * seen.header["sh_entsize"]
@@ -180,7 +180,7 @@ class NumberMap:
         return int(seen.header["sh_size"]) - lost
 
     def info(self, seen: Seen) -> int | None:
-        """The sh_info that a section has to have: a section, a symbol, or a number of symbols."""
+        """The expected sh_info of a section: a section, a symbol, or a number of symbols."""
         info: int = seen.header["sh_info"]
         if seen.kind in _RELOCATIONS or seen.header["sh_flags"] & _INFO_LINK:
             return self.section(info)
@@ -204,14 +204,14 @@ def content_same(old: WitnessedFile, new: WitnessedFile, index: int, to: int, nu
         flags, *members = old.words(was)
         return [flags, *map(numbers.section, members)] == new.words(now)
     if was.kind == "SHT_SYMTAB_SHNDX":
-        return True  # what it says is part of the symbols
+        return True  # its content is compared as part of the symbols
     symtab = was.header["sh_link"]
     moved = [(at, numbers.symbol(symtab, nr), *rest) for at, nr, *rest in old.relocations(was)]
     return moved == new.relocations(now)
 
 
 def _names_same(old: WitnessedFile, was: Seen, now: Seen) -> bool:
-    """Section names are compared one by one; here it is about symbol names in the same string table."""
+    """Section names are compared one by one; this covers symbol names in the same string table."""
     if not any(seen.header["sh_link"] == was.nr for seen in old.sections[1:]):
         return True
     before, after = bytes(was.content), bytes(now.content)

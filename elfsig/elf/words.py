@@ -1,4 +1,4 @@
-"""Words for ELF files that every floor above uses."""
+"""Basic types for ELF files that all packages above use."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class ElfSummary(NamedTuple):
 
 
 UNWITNESSED = "unwitnessed"
-"""Name of the engine that edits as "exact" does and does not prove it: for results that are compared or
-hashed and never written."""
+"""Name of the engine that edits like "exact" without proof: for results that are compared or hashed and
+never written."""
