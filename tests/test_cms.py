@@ -486,8 +486,8 @@ BROKEN = {
         None,
         "more than 1024 elements in digestAlgorithms",
     ),
-    "never closed": (b"\x30\x80" + GOOD[4:], 1, "never closed"),
-    "endless nesting": (b"\x30\x80" * 5000, 1, "never closed"),
+    "never closed": (b"\x30\x80" + GOOD[4:], 1, "without an end"),
+    "endless nesting": (b"\x30\x80" * 5000, 1, "without an end"),
     "closed nesting": (b"\x30\x80" * 5000 + b"\0\0" * 5000, None, None),
 }
 

@@ -1,1 +1,1 @@
-"""Cryptography that every era shares: hashes, DER, X.509, and checking one value against one key."""
+"""Cryptography common to all formats: hashes, DER, X.509, and checking one value against one key."""

@@ -1,8 +1,8 @@
 """X.509 certificates, read as tolerantly as kernels do: nothing is refused that a kernel would load.
 
-Only the outer shape is held against RFC 5280 4.1; extensions, versions, serial numbers and algorithm
-identifiers may be as odd as they like. The cryptography library's own parser refuses negative serial
-numbers and damaged extensions, and with them keys that real kernels carry.
+Only the outer structure is checked against RFC 5280 4.1; extensions, versions, serial numbers and
+algorithm identifiers may be unusual. The cryptography library's own parser refuses negative serial
+numbers and damaged extensions, and with them keys that real kernels contain.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NO_EXPIRY = 253402300799
 
 
 class Parsed(NamedTuple):
-    """A certificate and what of it makes a key: subjectPublicKeyInfo and TBSCertificate, both DER.
+    """A certificate and the parts needed for a key: subjectPublicKeyInfo and TBSCertificate, both DER.
 
-    ``odd_dates``: the validity could not be read, and is given as from 1970 to the end of 9999.
+    ``odd_dates``: the validity could not be read, and is reported as 1970 to the end of 9999.
     """
 
     certificate: Certificate
@@ -47,8 +47,8 @@ def element(data: bytes, at: int, limit: int, tag: int, what: str) -> der.Node:
 def parse(data: bytes, at: int = 0) -> Parsed:
     """The DER certificate at offset ``at``; its length is that of ``certificate.der``.
 
-    Layout: RFC 5280 4.1. Raises ParseError with the offset in ``data``, after a few reads where there is
-    no certificate: images are searched with it.
+    Layout: RFC 5280 4.1. Raises ParseError with the offset in ``data``, after a few reads if there is
+    no certificate: it is used to search images.
     """
     outer = element(data, at, len(data), der.SEQUENCE, "certificate")
     tbs = element(data, outer.body, outer.end, der.SEQUENCE, "to-be-signed part")

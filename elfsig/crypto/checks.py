@@ -1,4 +1,4 @@
-"""Checks one signature value against one public key: the mathematics that every era shares."""
+"""Checks one signature value against one public key: the mathematics common to all formats."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from elfsig.model import Key, Message, RsaBody, Signature
 
 
 class Match(Enum):
-    """What one key says about one signature value."""
+    """The result of checking one signature value with one key."""
 
     YES = "matches"
-    NO = "this key made the value, or may have, and it does not match"
+    NO = "this key made the value, or could have, but it does not match"
     FOREIGN = "not made by this key: another algorithm, or the RSA padding does not open"
     LENGTH = "an RSA value that is not as long as the modulus (RFC 8017, 8.2.2 step 1)"
 
@@ -42,7 +42,7 @@ def digest_of(message: Message, hash_name: str, suffix: bytes = b"") -> bytes:
 
 @lru_cache(maxsize=32)
 def prehashed(hash_name: str) -> Any:
-    """cryptography's Prehashed for a hash; None where the library does not have this hash."""
+    """cryptography's Prehashed for a hash; None if the library does not support this hash."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
@@ -53,7 +53,7 @@ def prehashed(hash_name: str) -> Any:
 
 @lru_cache(maxsize=32)
 def _prehashed_like(hash_name: str) -> Any:
-    """Prehashed for DSA and ECDSA, which sign a number without the hash's name: any hash of this size."""
+    """Prehashed for DSA and ECDSA, which sign a number without naming the hash: any hash of this size."""
     size = HASHES[hash_name].size
     return prehashed(hash_name) or next(
         (found for row in HASHES.values() if row.size == size and (found := prehashed(row.name))), None
@@ -93,7 +93,7 @@ def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
 
 
 def plain_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
-    """What an ordinary RSA signature over ``message`` contains: a DigestInfo. Raises Unsupported."""
+    """The content of an ordinary RSA signature over ``message``: a DigestInfo. Raises Unsupported."""
     name = signature.hash or "sha1"
     yield RsaBody(message.coverage, digest_info(name, digest_of(message, name)))
 

@@ -1,7 +1,7 @@
 """Tag, length, value (X.690): a minimal DER writer, and a reader that also takes BER's indefinite lengths.
 
 The reader reports offsets, which the ASN.1 libraries do not: where an element starts, and where the
-structure is damaged. It never recurses and never reads outside of the bytes it is given.
+structure is damaged. It never recurses and never reads outside the bytes it is given.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def decode_oid(body: bytes) -> str:
 class Node(NamedTuple):
     """One element: its tag byte, where it starts, its content ``body:end``, and where the next one starts.
 
-    ``next`` differs from ``end`` for an indefinite length, which is closed by two bytes.
+    ``next`` differs from ``end`` for an indefinite length, which is ended by two bytes.
     """
 
     tag: int
@@ -94,7 +94,7 @@ def _header(data: bytes, at: int, limit: int) -> tuple[int, int, int | None]:
 
 
 def _find_close(data: bytes, at: int, limit: int) -> int:
-    """Offset of the two zero bytes that close the indefinite length whose content starts at ``at``."""
+    """Offset of the two zero bytes that end the indefinite length whose content starts at ``at``."""
     opened, depth = at, 1
     while at < limit:
         if data[at : at + 2] == b"\0\0":
@@ -109,7 +109,7 @@ def _find_close(data: bytes, at: int, limit: int) -> int:
             at = body
         else:
             at = body + size
-    raise ParseError("an indefinite length that is never closed", offset=opened - 1)
+    raise ParseError("an indefinite length without an end", offset=opened - 1)
 
 
 def read(data: bytes, at: int, limit: int) -> Node:
@@ -124,8 +124,8 @@ def read(data: bytes, at: int, limit: int) -> Node:
 
 
 def count(data: bytes, at: int, end: int, limit: int) -> int:
-    """How many elements there are from ``at`` to ``end``, nested ones included; not more than ``limit`` + 1
-    are counted. Raises ParseError with the offset.
+    """The number of elements from ``at`` to ``end``, nested ones included; counting stops at ``limit`` + 1.
+    Raises ParseError with the offset.
     """
     number = 0
     while at < end and number <= limit:
@@ -153,7 +153,7 @@ def oid_text(data: bytes, node: Node) -> str:
 
 
 def descend(data: bytes, node: Node, *path: int) -> Node:
-    """The element reached by child numbers from ``node``. Raises ParseError where one is missing."""
+    """The element reached by child numbers from ``node``. Raises ParseError if one is missing."""
     for number in path:
         found = None
         for index, child in enumerate(children(data, node)):
@@ -167,7 +167,7 @@ def descend(data: bytes, node: Node, *path: int) -> Node:
 
 
 class Component(NamedTuple):
-    """One field of a structure: what it is called, the tags it may have, whether it may be missing."""
+    """One field of a structure: its name, the tags it may have, whether it is optional."""
 
     name: str
     tags: tuple[int, ...]

@@ -1,8 +1,7 @@
-"""Why an RSA signature does not match: an RSA value shows what its maker signed, so it can be decided.
+"""Why an RSA signature does not match: an RSA value reveals what was signed, so this can be determined.
 
-PKCS#1 v1.5 is reversible with the public key. Where the padding opens, this very key made the value, and
-what is inside is the digest that was signed; where it does not open, the key did not make the value as it
-stands.
+PKCS#1 v1.5 is reversible with the public key. If the padding opens, this key made the value, and it contains
+the digest that was signed; if it does not open, the key did not make the value in its present form.
 """
 
 from __future__ import annotations
@@ -28,11 +27,12 @@ NOT_THIS_KEY = "not-this-key"
 
 
 class Signed(NamedTuple):
-    """What a value should be over.
+    """What a value should sign.
 
-    ``digest`` gives its digest by the name of a hash (may raise Unsupported); ``what`` is what it is called.
-    ``as_number``: the format keeps an RSA value as a number, without zeros at the front.
-    ``one_way``: there is only one way to compute what is hashed, so another digest means another content.
+    ``digest`` returns its digest for a hash name (may raise Unsupported); ``what`` is its name in messages.
+    ``as_number``: the format stores an RSA value as a number, without leading zeros.
+    ``one_way``: there is only one way to compute what is hashed, so a different digest means different
+    content.
     """
 
     digest: Callable[[str], bytes]
@@ -42,7 +42,7 @@ class Signed(NamedTuple):
 
 
 def signed_message(message: Message, suffix: bytes = b"", *, as_number: bool = False) -> Signed:
-    """``message`` followed by ``suffix``, as what a value should be over."""
+    """``message`` followed by ``suffix``, as what a value should sign."""
     return Signed(
         lambda name: digest_of(message, name, suffix),
         one_way=message.coverage == "whole-file",

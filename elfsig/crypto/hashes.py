@@ -1,4 +1,4 @@
-"""Hash and key algorithm tables that all eras share: names, numbers, object identifiers, weaknesses.
+"""Hash and key algorithm tables common to all formats: names, numbers, object identifiers, weaknesses.
 
 elfsig's hash names are lower case with a dash before the SHA-3 size: md5, sha1, sha256, sha3-256.
 """
@@ -12,7 +12,7 @@ from elfsig.errors import SigningError
 
 
 class Hash(NamedTuple):
-    """One hash: ``size`` of the digest in bytes, hashlib's name, OID, and the era tables' numbers.
+    """One hash: ``size`` of the digest in bytes, hashlib's name, OID, and the numbers used by formats.
 
     ``digest_info`` is the DER in front of the digest in PKCS#1 v1.5 padding (RFC 8017, 9.2 note 1).
     ``openpgp`` RFC 4880 9.4; ``kernel`` enum hash_algo; None where a table has no number for it.
@@ -28,7 +28,7 @@ class Hash(NamedTuple):
     weak: str | None = None
 
     def new(self) -> Any:
-        """A fresh hashlib object. Raises ValueError where this Python's OpenSSL lacks the hash."""
+        """A new hashlib object. Raises ValueError where this Python's OpenSSL lacks the hash."""
         import hashlib
 
         return hashlib.new(self.hashlib, usedforsecurity=False)
@@ -59,10 +59,10 @@ HASHES: Mapping[str, Hash] = {row.name: row for row in _ROWS}
 HASH_BY_OID: Mapping[str, Hash] = {row.oid: row for row in _ROWS}
 HASH_BY_OPENPGP: Mapping[int, Hash] = {row.openpgp: row for row in _ROWS if row.openpgp is not None}
 HASH_BY_KERNEL: Mapping[int, Hash] = {row.kernel: row for row in _ROWS if row.kernel is not None}
-"""``enum hash_algo`` (include/uapi/linux/hash_info.h); its first eight are the X.509 era's own table."""
+"""``enum hash_algo`` (include/uapi/linux/hash_info.h); its first eight are the table of the x509 format."""
 
 SMALL_RSA_BITS = 2048
-"""RSA and DSA keys below this size are named as weak."""
+"""RSA and DSA keys below this size are reported as weak."""
 
 
 def shown_hash(name: str) -> str:

@@ -1,4 +1,4 @@
-"""From attempts with single keys to an outcome: the same rule for every envelope."""
+"""Combining checks with single keys into an outcome: the same rule for every envelope."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def judge(
 ) -> Outcome:
     """Try the keys that have one of the signature's ids, then those without an id of this kind.
 
-    ``attempt`` checks the value with one key. ``signed`` is what the value should be over; with it, the
-    reason for a mismatch under an RSA key is worked out. A key that the user vouches for takes precedence
-    over one that is merely tried.
+    ``attempt`` checks the value with one key. ``signed`` is what the value should sign; with it, the
+    reason for a mismatch under an RSA key is determined. A key that the user vouches for takes precedence
+    over one that is only tried.
     """
     named, tried = keys.candidates(signature.key_ids)
     known = frozenset(named)
@@ -42,7 +42,7 @@ def judge(
 
 
 def _is_maker(key: Key, match: Match, signature: Signature) -> bool:
-    """Whether a key that did not match made the value all the same: its RSA padding opens."""
+    """Whether a key that did not match made the value nevertheless: its RSA padding opens."""
     if key.algorithm != "rsa":
         return False
     if match is Match.LENGTH:
@@ -51,7 +51,7 @@ def _is_maker(key: Key, match: Match, signature: Signature) -> bool:
 
 
 def _most_telling(failed: Sequence[Key], signature: Signature) -> Key:
-    """The key that made the value where one did, else the first."""
+    """The key that made the value if one did, else the first."""
     for key in failed if signature.algorithm == "rsa" else ():
         if key.algorithm == "rsa" and open_padding(key, from_number(key, signature.value)) is not None:
             return key
@@ -59,7 +59,7 @@ def _most_telling(failed: Sequence[Key], signature: Signature) -> Key:
 
 
 def _matched(hits: Sequence[Key], keys: Keyring) -> Outcome:
-    """Valid by a key that somebody vouches for and nobody revokes; a revocation outweighs all else."""
+    """Valid by a key that is vouched for and not revoked; a revocation takes precedence."""
     for each in hits:
         if (source := keys.revokes(key=each)) is not None:
             text = f"matches, but {source} revokes this key"

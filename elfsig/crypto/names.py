@@ -24,7 +24,7 @@ class NameEntry(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The string decoded by its type; bytes that do not belong there appear as backslash escapes."""
+        """The string decoded by its type; invalid bytes appear as backslash escapes."""
         return self.raw.decode(_CODECS.get(self.tag, "utf-8"), "backslashreplace")
 
 
@@ -53,7 +53,7 @@ NAME_WORDS = {
 
 
 def name_text(name: bytes) -> str:
-    """A DER Name as "O=Magrathea, CN=Glacier signing key"; as hex where it is damaged."""
+    """A DER Name as "O=Magrathea, CN=Glacier signing key"; as hex if it is damaged."""
     try:
         return ", ".join(f"{NAME_WORDS.get(each.oid, each.oid)}={each.text}" for each in entries(name))
     except ParseError:
@@ -72,15 +72,15 @@ def common_name(name: bytes) -> str | None:
 
 @lru_cache(maxsize=64)
 def shown_name(name: bytes) -> str:
-    """How the holder of a DER Name is called in every report: the common name, which is what modinfo prints
+    """The holder's name in every report, from a DER Name: the common name, which is what modinfo prints
     as signer; else the whole name, such as "O=Magrathea, OU=Planets"; empty for an empty name."""
     return common_name(name) or name_text(name)
 
 
 def signer_name(subject: bytes) -> bytes | None:
-    """What scripts/sign-file of Linux 3.7 writes for a certificate's subject; None where it has no name.
+    """What scripts/sign-file of Linux 3.7 writes for a certificate's subject; None if it has no name.
 
-    The e-mail address counts only where organisation and common name are both missing. Of the latter two,
+    The e-mail address is used only if organisation and common name are both missing. Of the latter two,
     "O: CN", unless CN starts with O or shares its first seven bytes: then CN alone. Raises ParseError.
     """
     organization, common, email = (_first(subject, oid) for oid in (ORGANIZATION, COMMON_NAME, EMAIL))

@@ -1,7 +1,7 @@
 """Object identifiers of signature and hash algorithms in CMS and X.509, by their proper names.
 
-``algorithm`` is elfsig's word (model.Signer.algorithm) where the mathematics can be checked here, else
-None; then ``name`` is what is shown. ``hash`` is the hash that a combined identifier fixes.
+``algorithm`` is elfsig's word (model.Signer.algorithm) if such signatures can be checked here, else
+None; then ``name`` is displayed. ``hash`` is the hash that a combined identifier fixes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from elfsig.crypto.hashes import HASH_BY_OID
 
 
 class SignatureAlgorithm(NamedTuple):
-    """One signature algorithm identifier; see the module's text."""
+    """One signature algorithm identifier; see the module docstring."""
 
     oid: str
     name: str

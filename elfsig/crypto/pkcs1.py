@@ -14,7 +14,7 @@ from elfsig.model import Key
 def padding_and_mismatch() -> tuple[Any, type[Exception]]:
     """cryptography's padding object, and the exception for a value that does not match.
 
-    Kept, since looking both up for every file takes time.
+    Cached, since looking up both for every file takes time.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -23,15 +23,15 @@ def padding_and_mismatch() -> tuple[Any, type[Exception]]:
 
 
 def modulus_size(key: Key) -> int:
-    """Size of an RSA key's modulus in bytes, which is also that of its signatures (RFC 8017, 8.2.1)."""
+    """Size in bytes of an RSA key's modulus, which is also the size of its signatures (RFC 8017, 8.2.1)."""
     return (key.bits + 7) // 8
 
 
 def from_number(key: Key, value: bytes) -> bytes:
-    """An RSA value from a format that keeps it as a number (OpenPGP's MPI, IMA's digsig version 1).
+    """An RSA value from a format that stores it as a number (OpenPGP's MPI, IMA's digsig version 1).
 
-    Such formats drop zero bytes at the front: they are put back, up to the size of the modulus. A number
-    that is too long stays as it is.
+    Such formats drop leading zero bytes: they are restored, up to the size of the modulus. A number
+    that is too long is returned unchanged.
     """
     return value.lstrip(b"\0").rjust(modulus_size(key), b"\0")
 
@@ -49,7 +49,7 @@ def _digest_info(hash_name: str, digest: bytes, parameters: bytes) -> bytes:
 
 
 def pkcs1_block(content: bytes, size: int) -> bytes | None:
-    """``content`` in type 1 padding (RFC 8017, 9.2), ``size`` bytes; None where it does not fit."""
+    """``content`` in type 1 padding (RFC 8017, 9.2), ``size`` bytes; None if it does not fit."""
     if len(content) + 11 > size:
         return None
     return b"\0\1" + b"\xff" * (size - len(content) - 3) + b"\0" + content
@@ -75,7 +75,7 @@ def public_operation(key: Key, value: bytes) -> bytes | None:
 
 
 class DigestInfo(NamedTuple):
-    """A DigestInfo as it was read: elfsig's name of the hash, the digest, and whether it has the NULL."""
+    """A parsed DigestInfo: elfsig's name of the hash, the digest, and whether it has the NULL."""
 
     hash: str
     digest: bytes
@@ -83,7 +83,7 @@ class DigestInfo(NamedTuple):
 
 
 def read_digest_info(content: bytes) -> DigestInfo | None:
-    """The DigestInfo that ``content`` is; None for anything else, and for a hash unknown here."""
+    """``content`` as a DigestInfo; None for anything else, and for an unknown hash."""
     for row in HASHES.values():
         digest = content[-row.size :]
         for parameters in (b"\x05\x00", b""):

@@ -46,7 +46,7 @@ def describe(public: Any) -> tuple[str, int, str | None]:
 
 
 def load_spki(spki: bytes) -> Any | None:
-    """The public key in a DER SubjectPublicKeyInfo, None where the library does not know or refuses it."""
+    """The public key in a DER SubjectPublicKeyInfo, None if the library does not know or refuses it."""
     try:
         public = load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -55,7 +55,7 @@ def load_spki(spki: bytes) -> Any | None:
 
 
 def encode_spki(public: Any) -> bytes:
-    """The key as a DER SubjectPublicKeyInfo in its normal form, whatever form it was read from.
+    """The key as a DER SubjectPublicKeyInfo in its normal form, independent of its source's form.
 
     Points of elliptic curves are uncompressed, curves are named, RSA keys have the identifier rsaEncryption
     with NULL (RFC 3279 2.3.1, RFC 5480 2): the same key always gives the same bytes.

@@ -39,9 +39,9 @@ def expired(key: Key, of: str = "") -> Iterator[Remark]:
 
 
 def odd_name(name: bytes) -> Remark | None:
-    """What is odd about a signer's name: it is printed raw by other tools, and can forge their lines."""
+    """What is odd about a signer's name: other tools print it raw, so it can forge lines of output."""
     if any(byte < 0x20 or byte == 0x7F for byte in name):
-        return Remark("signer-control-characters", "the signer's name holds control characters", 0)
+        return Remark("signer-control-characters", "the signer's name contains control characters", 0)
     try:
         name.decode("utf-8")
     except UnicodeDecodeError:

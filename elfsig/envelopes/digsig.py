@@ -1,11 +1,11 @@
-"""Envelope ``digsig``: IMA's digsig, versions 1 and 2; big-endian where not said otherwise.
+"""Envelope ``digsig``: IMA's digsig, versions 1 and 2; big-endian unless said otherwise.
 
 Version 1 (lib/digsig.c, include/linux/digsig.h): 16 packed bytes (version, 4-byte timestamp in the
 signer's own byte order, algorithm, hash, 8-byte key id, number of MPIs), then one MPI. Signed is
 ``SHA1(hash of the message || header)`` in PKCS#1 type 1 padding *without* a DigestInfo. Version 2
 (security/integrity/integrity.h): version, hash, 4-byte key id, 2-byte size, then an ordinary RSA PKCS#1
-v1.5 or ECDSA signature over the hash of the message. In files of their own both are led by a type byte
-0x03 that is not part of a module's trailer.
+v1.5 or ECDSA signature over the hash of the message. In detached files both are preceded by a type
+byte 0x03 that is not part of a module's trailer.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ V2 = Struct(">BB4sH")
 TYPE_BYTE = b"\x03"
 V1_HASHES = {0: "sha1", 1: "sha256"}
 V1_GUESSES = ("sha1", "sha256", "sha512", "sha384", "sha224")
-"""Hashes of a file that evmctl could use, whatever the header says; kernels never looked at its hash byte."""
+"""Hashes of a file that evmctl could use, whatever the header says; kernels never checked its hash byte."""
 
 PLAUSIBLE_TIMES = range(0x3F00_0000, 0x8000_0000)
-"""Mid 2003 to 2038: which of the two readings of a version 1 timestamp is taken."""
+"""Mid 2003 to 2038: selects one of the two readings of a version 1 timestamp."""
 
 
 class Parsed(NamedTuple):
-    """What ``verify`` needs again: the version and the header that is hashed after the message's hash."""
+    """What ``verify`` needs: the version and the header that is hashed after the message's hash."""
 
     version: int
     header: bytes
 
 
 def raw_signer(signer: Signer | PacketSigner, envelope: str) -> Signer:
-    """A signer that gives out raw values. Raises SigningError for GnuPG, which does not."""
+    """A signer that returns raw values. Raises SigningError for GnuPG, which does not."""
     if isinstance(signer, Signer):
         return signer
     raise SigningError(f"{envelope} needs a key file or a token: GnuPG makes OpenPGP packets only")
 
 
 def plausible(blob: bytes) -> bool:
-    """Does ``blob`` look like a digsig: a known version, and lengths that add up?"""
+    """Whether ``blob`` looks like a digsig: a known version, and lengths that add up?"""
     try:
         Digsig().parse(blob, MagicInfo("u16"))
     except ParseError:
@@ -116,7 +116,7 @@ class Digsig:
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
         """One signature. Raises ParseError with the offset in ``blob``.
 
-        In a file of its own it may also be another attribute of IMA or EVM, which is named and not checked.
+        In a detached file it may also be another attribute of IMA or EVM, which is named but not checked.
         """
         other = ima_attribute.parse(blob) if params is None else None
         if other is not None:
@@ -147,7 +147,7 @@ class Digsig:
     def create(
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
-        """The blob as it goes into a module's trailer, without the type byte."""
+        """The blob as stored in a module's trailer, without the type byte."""
         values = raw_signer(signer, "IMA digsig")
         make = _MAKERS.get(options.payload or "v1")
         if make is None:
@@ -168,7 +168,7 @@ class Digsig:
 
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """Version 2 is an ordinary signature. Version 1 (lib/digsig.c) has a SHA-1 without DigestInfo over
-        the digest and the header, and old signers left the hash's number at 0 whatever hash they had used."""
+        the digest and the header, and old signers left the hash's number at 0 whatever the hash they used."""
         parsed: Parsed | None = signature.detail
         if parsed is None:
             return
@@ -219,7 +219,7 @@ def _parse_v1(blob: bytes) -> Signature:
 
 
 def _v1_remarks(hash_number: int) -> Iterator[Remark]:
-    """Whatever the file's hash is: signed is a SHA-1 over it and the header."""
+    """Whatever the file's hash is, a SHA-1 over it and the header is signed."""
     if hash_number:
         yield Remark("weak-hash", "digsig v1 signs a SHA-1 of the file's hash: collisions can be made")
     if hash_number not in V1_HASHES:
@@ -228,7 +228,7 @@ def _v1_remarks(hash_number: int) -> Iterator[Remark]:
 
 
 def _timestamp(stamp: bytes) -> tuple[int, str]:
-    """The timestamp, and the byte order in which it makes sense (x86 signers: little)."""
+    """The timestamp, and the byte order in which it is plausible (x86 signers: little)."""
     little, big = int.from_bytes(stamp, "little"), int.from_bytes(stamp, "big")
     if big in PLAUSIBLE_TIMES and little not in PLAUSIBLE_TIMES:
         return big, "big"
@@ -328,7 +328,7 @@ def _parse_v2(blob: bytes) -> Signature:
 
 
 def _is_der_pair(value: bytes) -> bool:
-    """Is this the DER SEQUENCE of two INTEGERs of ECDSA? The header does not say which algorithm it is."""
+    """Whether this is ECDSA's DER SEQUENCE of two INTEGERs: the header does not name the algorithm."""
     head = 3 if value[1:2] == b"\x81" else 2
     return value[:1] == b"\x30" and len(value) > head and value[head : head + 1] == b"\x02" and (
         value[head - 1] == len(value) - head

@@ -1,8 +1,8 @@
 """The encrypted digest of 2004: an OpenPGP message that holds the SHA-1 of the module in hex.
 
 Greg Kroah-Hartman, "Signed Kernel Modules", Linux Journal 117 (January 2004): ``sha1sum`` of the text and
-data sections, 40 lower-case hex digits and a line feed, encrypted with ``gpg -e`` to a public key. Anybody
-who has that public key can make such a message, so it proves nothing, not even when the digest inside fits.
+data sections, 40 lower-case hex digits and a line feed, encrypted with ``gpg -e`` to a public key. Anyone
+who has that public key can make such a message, so it proves nothing, even if the digest inside matches.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SESSION_NUMBERS: Final[Mapping[int, int]] = {1: 1, 2: 1, 16: 2}
 """How many numbers an encrypted session key has: RSA one, Elgamal two."""
 
 PROVES_NOTHING = (
-    "an encrypted digest is not a signature: anybody with the public key can make one, so it proves nothing"
+    "an encrypted digest is not a signature: anyone with the public key can make one, so it proves nothing"
 )
 
 
@@ -78,7 +78,7 @@ class EncryptedDigest:
         ]
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
-        """Always not-a-signature; with ``decrypt``, a remark says what is inside."""
+        """Always not-a-signature; with ``decrypt``, a remark describes the content."""
         if self.decrypt is None:
             return Outcome(Verdict.NOT_A_SIGNATURE, PROVES_NOTHING)
         try:

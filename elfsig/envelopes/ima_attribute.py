@@ -1,4 +1,4 @@
-"""What evmctl writes beside signatures of version 1 and 2: attributes of IMA and EVM, not checked here.
+"""What evmctl writes besides signatures of version 1 and 2: attributes of IMA and EVM, not checked here.
 
 The first byte is the type (enum evm_ima_xattr_type, security/integrity/integrity.h); after types 3, 5 and 6
 comes struct signature_v2_hdr. Version 3 (fs-verity, and IMA's sigv3 of Linux 7.1) signs a structure that has
@@ -25,9 +25,9 @@ SHA1_SIZE = 20
 
 
 def parse(blob: bytes) -> Signature | None:
-    """The attribute as a signature that cannot be checked; None where it is one of another kind.
+    """The attribute as a signature that cannot be checked; None if it is of another kind.
 
-    Raises ParseError where its type is known and its length is wrong.
+    Raises ParseError if its type is known and its length is wrong.
     """
     kind = blob[0] if blob else 0
     if kind in (DIGEST, HMAC) and len(blob) == 1 + SHA1_SIZE:

@@ -2,8 +2,8 @@
 
 Layout, big-endian: u32 position of the leaf, then one SHA-256 per level. Leaf =
 SHA256(01 || position || module), node = SHA256(02 || left || right); bit i of the position says whether
-the running hash is the left (0) or the right (1) child. There is no key: whoever knows the root and the
-number of levels can check. A root is given as a key with the id ("merkle", u32 levels || root).
+the running hash is the left (0) or the right (1) child. There is no key: the root and the number of levels
+suffice to check. A root is given as a key with the id ("merkle", u32 levels || root).
 """
 
 from __future__ import annotations
@@ -47,14 +47,12 @@ class Merkle:
             )
         position = int.from_bytes(blob[:4], "big")
         if position >> levels:
-            raise ParseError(
-                f"leaf position {position} does not exist in a tree of {levels} levels", offset=0
-            )
+            raise ParseError(f"leaf position {position} is outside a tree of {levels} levels", offset=0)
         facts = {"merkle_position": position, "merkle_levels": levels}
         return (Signature("merkle", "merkle", "sha256", blob[4:], facts=facts),)
 
     def verify(self, signature: Signature, message: Message, keys: Keyring) -> Outcome:
-        """Walk the path; VALID when the root that it leads to was vouched for."""
+        """Walk the path; VALID if the resulting root was vouched for."""
         root = walk(message, signature.facts["merkle_position"], signature.value)
         levels = signature.facts["merkle_levels"]
         for key in keys.find(("merkle", merkle_id(levels, root))):

@@ -1,6 +1,6 @@
-"""Envelope for what is recognised and cannot be checked: bytes that no specification explains.
+"""Envelope for signatures that are recognised but cannot be checked: no specification is known.
 
-What the info block says of them is shown: where the signer's name and the key id end, and the numbers of
+What the info block says about them is shown: where the signer's name and the key id end, and the numbers of
 the algorithms, as modinfo (libkmod-signature.c) reads them.
 """
 
@@ -29,12 +29,12 @@ from elfsig.model import (
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A blob that is only named."""
+    """A blob that is identified only."""
 
     id: str
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
-        """One signature: signer, key id and value as the info block parts them. Never raises."""
+        """One signature: signer, key id and value as divided by the info block. Never raises."""
         info = params if isinstance(params, TrailerInfo) else TrailerInfo()
         name, rest = blob[: info.signer_len], blob[info.signer_len :]
         key_id, value = rest[: info.key_id_len], rest[info.key_id_len :]

@@ -1,7 +1,7 @@
-"""A bare RSA block in ``module_sig``: no attested use, so a search over the ways it could be written.
+"""A bare RSA block in ``module_sig``: no attested use, so all plausible encodings are tried.
 
 Greg Kroah-Hartman's tree of October 2003 links an RSA library with a PKCS#1 type-1 encoder whose caller was
-never written (security/rsa, kernel/module-sig.c): the intended check can only be guessed at.
+never written (security/rsa, kernel/module-sig.c): the intended check can only be guessed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from elfsig.model import (
 )
 
 SIZES: Final = (64, 128, 256, 512)
-"""Of the RSA blocks that are recognised, in bytes: keys of 512 to 4096 bits."""
+"""Sizes in bytes of recognised RSA blocks: keys of 512 to 4096 bits."""
 
 
 class Form(NamedTuple):
@@ -43,11 +43,11 @@ class Form(NamedTuple):
 
 
 FORMS: Final = tuple(Form(prefix, order) for prefix in (False, True) for order in ("big", "little"))
-"""In the order in which they are tried; the first is the one that is made."""
+"""In the order in which they are tried; the first is used for signing."""
 
 
 def _padded(body: bytes, size: int) -> bytes:
-    """PKCS#1 v1.5 type 1 (RFC 8017 9.2): 00 01 FF..FF 00 and ``body``; empty where it does not fit."""
+    """PKCS#1 v1.5 type 1 (RFC 8017 9.2): 00 01 FF..FF 00 and ``body``; empty if it does not fit."""
     fill = size - len(body) - 3
     return b"" if fill < 8 else b"\0\1" + b"\xff" * fill + b"\0" + body
 
@@ -63,7 +63,7 @@ PADDINGS: Final[dict[str, Padding]] = {
     ),
     "the bare digest, no padding": lambda digest, size: digest.rjust(size, b"\0"),
 }
-"""What the block may hold, by SHA-1 digest and size of the modulus; the first is the one that is made."""
+"""What the block may hold, by SHA-1 digest and size of the modulus; the first is used for signing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class RawRsa:
         """The block big-endian, without prefix, PKCS#1 type 1 with DigestInfo. Raises SigningError."""
         if not isinstance(signer, Signer):
             raise SigningError(
-                "a raw RSA block needs the key itself (PEM or PKCS#11), GnuPG makes packets only"
+                "a raw RSA block needs the key itself (PEM or PKCS#11), GnuPG only makes packets"
             )
         if signer.algorithm != "rsa" or (signer.key_bits + 7) // 8 not in SIZES:
             bits = ", ".join(str(size * 8) for size in SIZES)

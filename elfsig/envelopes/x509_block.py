@@ -48,7 +48,7 @@ _PREFIX = 2
 
 @dataclass(frozen=True, slots=True)
 class X509Block:
-    """One RSA signature, its signer named as kernels describe a key: name, colon, key id in hex."""
+    """One RSA signature, with its signer named as kernels describe a key: name, colon, key id in hex."""
 
     suffix: ClassVar[str] = ".x509-block"
     modinfo_name: ClassVar[str] = "X509"
@@ -65,7 +65,7 @@ class X509Block:
         if len(name) + len(key_id) != names:
             raise ParseError(f"name and key id take {names} bytes, there are {len(blob)}", offset=0)
         if ALGORITHMS.get(params.algo) != "rsa" or params.hash not in HASH_BY_KERNEL:
-            return [_signature(name, key_id, body, params, len(blob))]  # ENOPKG before the body is looked at
+            return [_signature(name, key_id, body, params, len(blob))]  # ENOPKG before the body is examined
         if len(body) <= _PREFIX:
             text = f"sig_len {len(body)} leaves no room for a length of 2 bytes and an RSA value"
             raise ParseError(text, offset=names)
@@ -105,7 +105,7 @@ class X509Block:
     def create(
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
-        """What scripts/sign-file of 3.7 made of an RSA key and its certificate. Raises SigningError."""
+        """What scripts/sign-file of 3.7 makes with an RSA key and its certificate. Raises SigningError."""
         if not isinstance(signer, Signer):
             raise SigningError("x509 needs a key with an X.509 certificate; GnuPG makes OpenPGP packets only")
         if signer.algorithm != "rsa":
@@ -122,7 +122,7 @@ class X509Block:
         return blob, TrailerInfo(1, hash_.kernel, 1, len(name), len(key_id))
 
     def public_form(self, payload: str | None) -> PublicForm:
-        """The signer is named by subject and subject key id of its certificate."""
+        """The signer is named by the subject and subject key id of its certificate."""
         return "certificate"
 
     def parts(self, blob: bytes, signatures: Sequence[Signature]) -> Iterator[Part]:
@@ -151,7 +151,7 @@ def _names(signer: Signer) -> tuple[bytes, bytes]:
     if not name:
         raise SigningError("the certificate's subject has no organisation, common name or e-mail address")
     if max(len(name), len(signer.certificate.skid)) > 255:
-        raise SigningError("signer name and key id may have 255 bytes each")
+        raise SigningError("signer name and key id may have at most 255 bytes each")
     return name, signer.certificate.skid
 
 

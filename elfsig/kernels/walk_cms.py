@@ -69,7 +69,7 @@ def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> 
     for signer, signature in zip(data.signers, signatures, strict=True):
         yield from _signer_refusals(case, data, signer, signature)
     if len({s.signed is None for s in data.signers}) > 1:
-        text = "some signers have signed attributes and some have not"
+        text = "some signers have signed attributes and some do not"
         yield Stop("ENOMEM", "signature-form", text)
 
 

@@ -1,8 +1,8 @@
-"""The tolerant CMS parser: pyasn1 for whatever the strict one refuses (BER, odd algorithm parameters).
+"""The tolerant CMS parser: pyasn1 for what the strict one refuses (BER, unusual algorithm parameters).
 
-pyasn1 judges the values and puts segmented strings together; offsets, and bytes that are compared or
-hashed as they stand in the file (names, certificates, signed attributes), come from the element reader,
-which also says where the structure departs from RFC 5652 (with the shapes of its sections 3 and 5).
+pyasn1 checks the values and joins segmented strings; offsets, and bytes that are compared or hashed as in
+the file (names, certificates, signed attributes), come from the element reader, which also reports where
+the structure deviates from RFC 5652 (sections 3 and 5).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from elfsig.envelopes.cms.types import SIGNED_DATA, AlgorithmId, Attribute, Sign
 from elfsig.errors import ParseError
 
 MAX_MEMBERS = 1024
-"""Elements of one set that are read."""
+"""Maximum elements read of one set."""
 
 MAX_ELEMENTS = 1 << 14
-"""Elements of a message that are read: pyasn1 takes seconds for a megabyte of small ones."""
+"""Maximum elements read of a message: pyasn1 takes seconds for a megabyte of small ones."""
 
 CONTENT_INFO = (Component("contentType", (0x06,)), Component("content", (0xA0,)))
 SIGNED = (
@@ -124,7 +124,7 @@ def parse(blob: bytes) -> SignedData:
     """The SignedData at the start of ``blob``, in BER or DER. Raises ParseError with the offset."""
     outer = der.read(blob, 0, len(blob))
     if der.count(blob, 0, outer.next, MAX_ELEMENTS) > MAX_ELEMENTS:
-        text = f"more than {MAX_ELEMENTS} elements: no signature ever had so many"
+        text = f"more than {MAX_ELEMENTS} elements: no real signature has so many"
         raise ParseError(text, offset=0, code="cms-too-many-elements")
     if outer.tag != der.SEQUENCE:
         raise ParseError(f"expected a SEQUENCE (ContentInfo), found tag {outer.tag:#04x}", offset=0)
@@ -147,13 +147,13 @@ def parse(blob: bytes) -> SignedData:
         return _plain(blob, outer, parts, shapes)
     except ParseError:
         raise
-    except Exception as fault:  # pyasn1 answers hostile bytes with errors of every kind
+    except Exception as fault:  # pyasn1 raises errors of every kind for hostile bytes
         text = str(fault).splitlines()[0][:120] if str(fault) else type(fault).__name__
         raise ParseError(f"not a CMS SignedData: {text}", offset=inner.start) from None
 
 
 def _bound(blob: bytes, parts: dict[str, der.Node]) -> None:
-    """Raises ParseError for a set with more elements than any signature ever had."""
+    """Raise ParseError for a set with more elements than any real signature has."""
     for name in SETS & parts.keys():
         for number, node in enumerate(der.children(blob, parts[name])):
             if number == MAX_MEMBERS:
@@ -161,7 +161,7 @@ def _bound(blob: bytes, parts: dict[str, der.Node]) -> None:
 
 
 def _plain(blob: bytes, outer: der.Node, parts: dict[str, der.Node], shapes: list[_Shape]) -> SignedData:
-    """Plain data from what pyasn1 makes of the message. Raises ParseError, and whatever pyasn1 raises."""
+    """Plain data from the message as pyasn1 decodes it. Raises ParseError, and whatever pyasn1 raises."""
     decoded, _ = ber_decoder.decode(blob[: outer.next], asn1Spec=_ContentInfo())
     data = decoded["content"]
     content = data["encapsulated"]["eContent"]
@@ -209,7 +209,7 @@ def _attributes(found: Any) -> tuple[Attribute, ...] | None:
 
 
 def _signed_der(blob: bytes, node: der.Node | None, found: Any) -> bytes | None:
-    """Signed attributes as they are hashed (RFC 5652, 5.4): kernels take the file's bytes, so do we."""
+    """Signed attributes as they are hashed (RFC 5652, 5.4): kernels hash the file's bytes, so do we."""
     if node is None:
         return None
     if node.indefinite:

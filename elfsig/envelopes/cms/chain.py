@@ -1,7 +1,7 @@
-"""Certificates embedded in a CMS: they prove nothing, unless they lead to a key that was given.
+"""Certificates embedded in a CMS: they prove nothing unless they lead to a given key.
 
-Kernels do the same (crypto/asymmetric_keys/pkcs7_verify.c, pkcs7_trust.c): names, validity dates and
-basicConstraints play no part beside the signatures.
+Kernels do the same (crypto/asymmetric_keys/pkcs7_verify.c, pkcs7_trust.c): only signatures
+are checked, not names, validity dates or basicConstraints.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from elfsig.model import (
 )
 
 MAX_CHAIN = 16
-"""Certificates looked at between a signer and a key that was given."""
+"""Maximum certificates between a signer and a given key."""
 
 MAX_NAMESAKES = 8
-"""Embedded certificates with the name of one issuer that are tried."""
+"""Maximum embedded certificates tried for the name of one issuer."""
 
 SOURCE = "embedded in the signature"
-"""The source of keys that a signature brings along."""
+"""The source of keys embedded in a signature."""
 
 _CERTIFICATE = (
     der.Component("tbsCertificate", (0x30,)),
@@ -71,7 +71,7 @@ _DIRECTORY_NAME = 0xA4
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """What is needed of an X.509 certificate (RFC 5280, 4.1): its names, its key, who signed it.
+    """The parts needed of an X.509 certificate (RFC 5280, 4.1): its names, its key, its issuer.
 
     ``authority`` are the ids by which its authorityKeyIdentifier names the issuer's key.
     """
@@ -86,12 +86,12 @@ class Embedded:
 
     @property
     def name(self) -> str:
-        """How the certificate's holder is called in messages."""
+        """The name of the certificate's holder in messages."""
         return self.key.label
 
 
 def read_embedded(data: bytes) -> Embedded | None:
-    """The certificate in ``data``; None for a damaged one, or one whose key or signature is unknown here."""
+    """The certificate in ``data``; None if damaged, or if its key or signature algorithm is unknown."""
     try:
         return parse_embedded(data)
     except (ParseError, Unsupported):
@@ -101,8 +101,8 @@ def read_embedded(data: bytes) -> Embedded | None:
 def parse_embedded(data: bytes) -> Embedded:
     """The certificate in ``data``, read once however many signers a message has.
 
-    Raises ParseError for a damaged one (code ``certificate-key`` where its public key alone is), Unsupported
-    for one whose key or signature is of an algorithm unknown here.
+    Raises ParseError for a damaged one (code ``certificate-key`` if only its public key is), Unsupported
+    for one whose key or signature is of an unknown algorithm.
     """
     found = _read_once(data)
     if isinstance(found, Embedded):
@@ -216,11 +216,11 @@ def _extensions(data: bytes, node: der.Node | None) -> dict[str, bytes]:
 def through_embedded(
     signature: Signature, statement: Statement, keys: Keyring, direct: Outcome, signed: Signed
 ) -> Outcome:
-    """The outcome when embedded certificates are followed; ``direct`` is what it is without them.
+    """The outcome when embedded certificates are followed; ``direct`` is the outcome without them.
 
-    ``statement`` is the value over what it should be over, which ``signed`` gives for a diagnosis.
+    ``statement`` is the value over what it should sign, which ``signed`` gives for a diagnosis.
 
-    Kernels check the value with the signer's embedded certificate first, whatever keys they hold: where it
+    Kernels check the value with the signer's embedded certificate first, whatever keys they have: if it
     does not match, or the certificate is damaged, the whole message is refused (pkcs7_verify_one()).
     """
     pool, damaged = _pool(signature)
@@ -244,7 +244,7 @@ def through_embedded(
 
 
 class _Revoked(NamedTuple):
-    """A key of a chain that is revoked, and the source that does it."""
+    """A revoked key of a chain, and the source that revokes it."""
 
     key: Key
     source: str
@@ -257,7 +257,7 @@ def _withdrawn(signer: Embedded, revoked: _Revoked) -> Outcome:
 
 
 def _unless_revoked(signer: Embedded, pool: Sequence[Embedded], keys: Keyring, direct: Outcome) -> Outcome:
-    """A signature that a given key verifies is no better for a certificate in it that is revoked."""
+    """A revoked embedded certificate makes a signature invalid even if a given key verifies it."""
     try:
         revoked = _revoked([signer], keys) or _revoked(_chain(signer, pool), keys)
     except Unsupported:
@@ -266,7 +266,7 @@ def _unless_revoked(signer: Embedded, pool: Sequence[Embedded], keys: Keyring, d
 
 
 def _pool(signature: Signature) -> tuple[list[Embedded], str | None]:
-    """The embedded certificates that can be read; and what is wrong with the signer's own, if it cannot."""
+    """The readable embedded certificates, and what is wrong with the signer's own if it is unreadable."""
     pool: list[Embedded] = []
     damaged = None
     for data in signature.detail.certificates:
@@ -281,7 +281,7 @@ def _pool(signature: Signature) -> tuple[list[Embedded], str | None]:
 
 
 def _belongs(data: bytes, signature: Signature) -> bool:
-    """Whether a damaged certificate is the signer's, as far as it can be read."""
+    """Whether a damaged certificate is the signer's, judging by its readable part."""
     try:
         certificate = parse_certificate(data).certificate
     except ParseError:
@@ -295,7 +295,7 @@ def _belongs(data: bytes, signature: Signature) -> bool:
 def _mismatch(signature: Signature, signer: Embedded, direct: Outcome, signed: Signed) -> Outcome:
     if direct.verdict is Verdict.INVALID:
         return direct
-    text, facts = f"does not match the certificate of {signer.name} that is embedded in it", NO_FACTS
+    text, facts = f"does not match the embedded certificate of {signer.name}", NO_FACTS
     if signer.key.algorithm == "rsa" == signature.algorithm and signature.hash:
         why = diagnose(signer.key, signature.hash, signature.value, signed)
         text, facts = f"{text}: {why.text}", {**why.facts, "diagnosis": why.code}
@@ -303,7 +303,7 @@ def _mismatch(signature: Signature, signer: Embedded, direct: Outcome, signed: S
 
 
 def _sunk(direct: Outcome, text: str, facts: Mapping[str, Any] = NO_FACTS) -> Outcome:
-    """Invalid whatever the keys say; ``direct`` gives the keys to name."""
+    """Invalid whatever the keys; ``direct`` gives the keys to name."""
     cause = Cause("embedded-certificate", text, facts)
     return Outcome(Verdict.INVALID, text, direct.key, anchor=direct.anchor, cause=cause)
 
@@ -311,7 +311,7 @@ def _sunk(direct: Outcome, text: str, facts: Mapping[str, Any] = NO_FACTS) -> Ou
 def _chain(signer: Embedded, pool: Sequence[Embedded]) -> list[Embedded]:
     """``signer``, the embedded certificate that signed it, and so on. Raises Unsupported.
 
-    Of many certificates with the issuer's name those come first that the authorityKeyIdentifier names.
+    Among certificates with the issuer's name, those named by the authorityKeyIdentifier come first.
     """
     chain = [signer]
     while len(chain) < MAX_CHAIN:
@@ -337,16 +337,16 @@ def _anchor(chain: Sequence[Embedded], keys: Keyring) -> tuple[int, Key] | None:
 
 
 def _issuers(link: Embedded, keys: Keyring) -> Iterator[Key]:
-    """Keys whose certificate has the issuer's name, then those that come without certificate."""
+    """Keys whose certificate has the issuer's name, then those without a certificate."""
     for key in keys.keys:
         if key.certificate is None or key.certificate.subject == link.issuer:
             yield key
 
 
 def _revoked(chain: Sequence[Embedded], keys: Keyring) -> _Revoked | None:
-    """The first certificate of a chain that is revoked, or key that issued one of them and is revoked.
+    """The first revoked certificate of a chain, or revoked key that issued one of them.
 
-    Kernels ask the same of their list of revoked keys, along the whole chain (is_key_on_revocation_list()).
+    Kernels check their list of revoked keys likewise, along the whole chain (is_key_on_revocation_list()).
     Raises Unsupported.
     """
     for link in chain:
@@ -375,7 +375,7 @@ def _anchored(chain: Sequence[Embedded], anchor: Key, direct: Outcome) -> Outcom
 
 
 def _chain_remarks(chain: Sequence[Embedded], anchor: Key) -> Iterator[Remark]:
-    """What is weak in the certificates between the value and the key that was given."""
+    """Weaknesses of the certificates between the value and the given key."""
     issuers = [link.is_ca for link in chain[1:]]
     if anchor.certificate is not None:
         given = read_embedded(anchor.certificate.der)

@@ -1,7 +1,7 @@
 """A readable listing of BER or DER, in the columns of ``openssl asn1parse``: offset, depth, header, length.
 
-Nothing is interpreted: what is there is shown, up to the byte that cannot be read. Beside each object
-identifier stands its name, where it is one that module signatures use.
+Nothing is interpreted: elements are shown up to the byte that cannot be read. Object identifiers that
+module signatures use are shown with their names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from elfsig.envelopes.cms.facts import ATTRIBUTE_NAMES
 from elfsig.errors import ParseError
 
 MAX_DEPTH: Final = 64
-"""Deeper nesting is not followed: no signature has it, and each level of indefinite length costs a pass."""
+"""Deeper nesting is not followed: no signature has it, and each indefinite length costs a pass."""
 
 _UNIVERSAL: Final = {
     0x01: "BOOLEAN", 0x02: "INTEGER", 0x03: "BIT STRING", 0x04: "OCTET STRING", 0x05: "NULL", 0x06: "OBJECT",
@@ -44,7 +44,7 @@ _NAMES: Final = {
 
 
 def lines(data: bytes) -> Iterator[str]:
-    """One line for each element, in file order; the last line says where the structure breaks, if it does."""
+    """One line for each element, in file order; the last line says where the structure is damaged."""
     inside: list[der.Node] = []
     at = 0
     while True:
@@ -81,7 +81,7 @@ def _tag_name(tag: int) -> str:
 
 
 def _value(data: bytes, node: der.Node) -> str:
-    """The content of a primitive element: as its type says, else in hex."""
+    """The content of a primitive element: by its type, else in hex."""
     body = data[node.body : node.end]
     if node.tag == der.OID:
         return ":" + _oid(body)

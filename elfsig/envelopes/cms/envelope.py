@@ -41,16 +41,16 @@ _VALUE_HEADERS = {
     384: b"\x04\x82\x01\x80",
     128: b"\x04\x81\x80",
 }
-"""DER headers of RSA values, by their size, for which parsed skeletons are kept."""
+"""DER headers of RSA values, by size, for which parsed skeletons are cached."""
 
 MAX_CERTIFICATES = 256
 """Each is parsed, and may be tried as the issuer of another."""
 
 MAX_SIGNERS = 64
-"""Each may have a hash of its own, and with it a pass over the file."""
+"""Each may use another hash, and so need a pass over the file."""
 
 _NONZERO = (("algo", 0), ("hash", 1), ("signer_len", 3), ("key_id_len", 4))
-"""Fields of the info block that must be zero beside a CMS, and their offsets in it; the padding follows."""
+"""Fields of the info block that must be zero for a CMS, and their offsets in it; the padding follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Cms:
         return create(message, signer, options), TrailerInfo(id_type=2)
 
     def from_file(self, data: bytes) -> bytes:
-        """The DER out of PEM (``openssl cms -outform PEM``), in a ContentInfo where it lacks one: kernels
+        """The DER out of PEM (``openssl cms -outform PEM``), in a ContentInfo if it lacks one: kernels
         read nothing else. Raises ParseError."""
         return with_content_info(unarmoured(data))
 
@@ -106,7 +106,7 @@ class Cms:
                 yield Part(".attributes.der", claim.signed_der, text, number)
 
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
-        """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message is then."""
+        """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message."""
         from elfsig.crypto.pkcs1 import digest_info
         from elfsig.envelopes.cms.statement import stream_digest
 
@@ -187,7 +187,7 @@ def read(blob: bytes) -> SignedData:
 def _from_skeleton(blob: bytes) -> list[Signature] | None:
     """The signature in a blob that differs from an earlier one in its value alone; None for others.
 
-    Sound because the value is an OCTET STRING at the very end: whatever stands in front of it, lengths
+    Sound because the value is an OCTET STRING at the very end: everything before it, lengths
     included, is the same, and was parsed by :func:`read`.
     """
     for size, header in _VALUE_HEADERS.items():
@@ -203,7 +203,7 @@ def _from_skeleton(blob: bytes) -> list[Signature] | None:
 
 @lru_cache(maxsize=64)
 def _skeleton(head: bytes, size: int) -> Signature | None:
-    """The only signature of ``head`` with a value of ``size`` zero bytes after it, if it is just that."""
+    """The only signature of ``head`` followed by a value of ``size`` zero bytes, if it is exactly that."""
     blob = head + bytes(size)
     try:
         data = read(blob)
@@ -218,7 +218,7 @@ def _skeleton(head: bytes, size: int) -> Signature | None:
 
 
 def _nonzero(params: TrailerInfo, end: int) -> Remark | None:
-    """mod_check_sig() refuses these with EBADMSG; modinfo shows five fields all the same."""
+    """mod_check_sig() refuses these with EBADMSG; modinfo shows five fields nevertheless."""
     if not (params.algo or params.hash or params.signer_len or params.key_id_len or any(params.pad)):
         return None
     fields = [(name, getattr(params, name), at) for name, at in _NONZERO]

@@ -1,7 +1,7 @@
 """What a parsed CMS says about itself: facts for kernels' rules, remarks for people, and faults.
 
-A fault is what no kernel's parser lets pass (crypto/asymmetric_keys/pkcs7_parser.c); since it spoils the
-whole message there, every signer of the message gets it.
+A fault is what no kernel's parser accepts (crypto/asymmetric_keys/pkcs7_parser.c); since kernels then
+reject the whole message, every signer of the message gets it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 
 
 def signing_time(signer: SignerInfo) -> int | None:
-    """The signed signingTime in seconds since 1970 (RFC 5652, 11.3); a claim of the signer's."""
+    """The signed signingTime in seconds since 1970 (RFC 5652, 11.3); a claim of the signer."""
     element = _value(signer, SIGNING_TIME)
     text = _content(element, *_TIMES)
     if element is None or text is None:
@@ -81,7 +81,7 @@ def signing_time(signer: SignerInfo) -> int | None:
         when = datetime.strptime(text.decode("ascii"), _TIMES[element[0]]).replace(tzinfo=UTC)
     except ValueError:
         return None
-    if element[0] == 0x17 and when.year >= 2050:  # strptime turns the century at 69, UTCTime at 50
+    if element[0] == 0x17 and when.year >= 2050:  # the century changes at 69 in strptime, at 50 in UTCTime
         when = when.replace(year=when.year - 100)
     return int(when.timestamp())
 
@@ -104,7 +104,7 @@ def _faults(data: SignedData) -> Iterator[Remark]:
     for number, signer in enumerate(data.signers, 1):
         yield from _signer_faults(data, signer, f"signer {number}: " if len(data.signers) > 1 else "")
     if len({s.signed is None for s in data.signers}) > 1:
-        text = "some signers have signed attributes and some have not"
+        text = "some signers have signed attributes and some do not"
         yield Remark("attributes-differ", text, data.signers[0].start)
     if data.content_type != DATA:
         text = f"content type {data.content_type} instead of data"
@@ -148,12 +148,12 @@ def _oid(body: bytes) -> str | None:
 
 
 def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
-    """What is odd about the whole message, without a kernel minding."""
+    """Oddities of the whole message that kernels accept."""
     if data.size < blob_size:
         text = f"{blob_size - data.size} bytes follow the CMS inside sig_len"
         yield Remark("trailing-bytes", text, data.size)
     if data.encoding == "BER":
-        text = "encoded in BER where DER is usual, so other bytes would verify alike"
+        text = "encoded in BER where DER is usual, so other bytes would verify as well"
         yield Remark("ber-encoding", text, 0)
     for number, certificate in enumerate(data.certificates, 1):
         if (why := certificate_fault(certificate)) is not None:
@@ -168,7 +168,7 @@ def common_remarks(data: SignedData, blob_size: int) -> Iterator[Remark]:
 
 @lru_cache(maxsize=512)
 def certificate_fault(data: bytes) -> str | None:
-    """Why an element of the certificate set is not an X.509 certificate; None where it is one."""
+    """Why an element of the certificate set is not an X.509 certificate; None if it is one."""
     from elfsig.crypto.certificate import parse
 
     try:
@@ -179,13 +179,13 @@ def certificate_fault(data: bytes) -> str | None:
 
 
 UNREAD = frozenset({"rsa-pss", "ed25519", "ed448"})
-"""What kernels' pkcs7_sig_note_pkey_algo() has no case for, and elfsig can verify all the same."""
+"""What kernels' pkcs7_sig_note_pkey_algo() has no case for, but elfsig can verify."""
 
 
 def signer_remarks(
     data: SignedData, signer: SignerInfo, known: SignatureAlgorithm | None
 ) -> Iterator[Remark]:
-    """What is odd about one signer."""
+    """Oddities of one signer."""
     if signer.signed is not None:
         yield Remark("signed-attributes", "has signed attributes", signer.start)
     if known and known.algorithm in UNREAD:
@@ -215,17 +215,17 @@ def _hash_of_algorithm(signer: SignerInfo, known: SignatureAlgorithm | None) -> 
     try:
         return pss_hash(signer.algorithm.params)[1]
     except ParseError:
-        return None  # Statement says that the parameters are damaged
+        return None  # Statement reports that the parameters are damaged
 
 
 def _odd_params(signer: SignerInfo, known: SignatureAlgorithm | None) -> Iterator[Remark]:
-    """Algorithm parameters that are neither absent nor NULL where nothing else has a meaning."""
+    """Algorithm parameters that are neither absent nor NULL for algorithms that define no others."""
     fields = [("digestAlgorithm", signer.digest)]
     if known and known.algorithm not in (None, "rsa-pss"):
         fields.append(("signatureAlgorithm", signer.algorithm))
     for field, algorithm in fields:
         if _params(algorithm) == "other":
-            text = f"{field} has parameters that mean nothing"
+            text = f"{field} has meaningless parameters"
             yield Remark("algorithm-parameters", text, signer.start)
 
 
@@ -245,7 +245,7 @@ def _names(attributes: tuple[Attribute, ...] | None) -> tuple[str, ...] | None:
 
 
 def facts(data: SignedData, number: int) -> Mapping[str, Any]:
-    """What kernels' rules look at, for the signer of this index. Sizes in bytes, OIDs dotted.
+    """The facts that kernels' rules use, for the signer of this index. Sizes in bytes, OIDs dotted.
 
     ``*_params`` are absent, null or other; ``signed_attributes`` are names, None without any;
     ``value_offset`` is in the blob.

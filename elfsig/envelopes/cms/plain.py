@@ -1,7 +1,7 @@
-"""The CMS that the kernel's scripts/sign-file makes, read without an ASN.1 library.
+"""A parser without an ASN.1 library, for the CMS that the kernel's scripts/sign-file makes.
 
 Importing a library takes as long as everything else that ``elfsig list`` does with one module. This reads
-the usual form alone: DER, one signer, no certificates, no attributes, no content, one digest algorithm, and
+only the usual form: DER, one signer, no certificates, no attributes, no content, one digest algorithm, and
 algorithm parameters NULL or absent. Everything else is left to schema.py and ber.py.
 """
 
@@ -19,7 +19,7 @@ _EXPLICIT, _SKID = 0xA0, 0x80
 
 
 def parse(blob: bytes, size: int) -> SignedData | None:
-    """The SignedData that fills ``blob[:size]``; None where it is not of the usual form."""
+    """The SignedData that fills ``blob[:size]``; None if it is not of the usual form."""
     try:
         kind, wrapped = _children(blob, der.read(blob, 0, size), der.SEQUENCE, 2)
         (message,) = _children(blob, wrapped, _EXPLICIT, 1)
@@ -75,7 +75,7 @@ def _algorithm(blob: bytes, node: Node) -> AlgorithmId:
 
 
 def _children(blob: bytes, node: Node, tag: int, *counts: int) -> list[Node]:
-    """The elements of ``node``, which has ``tag`` and as many of them; raises ParseError for BER."""
+    """The elements of ``node``, which has ``tag`` and this many elements; raises ParseError for BER."""
     found = list(islice(der.children(blob, _expect(node, tag)), max(counts) + 1))
     if len(found) not in counts:
         raise ParseError(f"{len(found)} elements", offset=node.start)

@@ -65,7 +65,7 @@ class _ContentInfo:
 
 
 def parse(blob: bytes, size: int) -> SignedData | None:
-    """The SignedData in ``blob[:size]``; None where it is not plain DER of the usual shape."""
+    """The SignedData in ``blob[:size]``; None if it is not plain DER of the usual form."""
     try:
         info = asn1.decode_der(_ContentInfo, blob[:size])
     except (ValueError, OverflowError):

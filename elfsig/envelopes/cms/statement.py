@@ -1,4 +1,4 @@
-"""One signed statement: a value, what it signs and how, to be checked with any number of keys."""
+"""One signed statement: a value, what it signs and how, to check with any number of keys."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Statement:
     """``value`` over ``stream`` by ``algorithm``: elfsig's words, and ``rsa-pss`` with its parameters.
 
     ``params`` are the algorithm's parameters in DER. The stream is hashed once, when a key is tried.
-    Raises Unsupported where no key could ever be tried.
+    Raises Unsupported if no key could be tried at all.
     """
 
     algorithm: str
@@ -69,7 +69,7 @@ class Statement:
             _demand(self.hash)
 
     def attempt(self, key: Key) -> Match:
-        """What ``key`` says of the value. Raises Unsupported."""
+        """Check the value with ``key``. Raises Unsupported."""
         if self.algorithm in MESSAGE_ALGORITHMS:
             stream = self.stream
             whole = stream.to_bytes() if isinstance(stream, Message) else stream
@@ -88,7 +88,7 @@ class Statement:
         try:
             key.public.verify(self.value, digest, self._pss, Prehashed(_hash_object(self.hash)))
         except (InvalidSignature, ValueError):
-            return Match.FOREIGN  # a wrong key and a changed content cannot be told apart here
+            return Match.FOREIGN  # a wrong key and changed content cannot be distinguished here
         return Match.YES
 
 
@@ -101,7 +101,7 @@ def _hash_object(name: str | None) -> Any:
 
 
 def pss_hash(params: bytes | None) -> tuple[str | None, str]:
-    """hashAlgorithm of RSASSA-PSS-params (RFC 8017, A.2.3), SHA-1 where absent: elfsig's name of the hash
+    """hashAlgorithm of RSASSA-PSS-params (RFC 8017, A.2.3), SHA-1 if absent: elfsig's name of the hash
     (None for an unknown one), and the name to show. Raises ParseError."""
     data = params or b"\x30\x00"
     for field in der.children(data, der.read(data, 0, len(data))):

@@ -1,4 +1,4 @@
-"""A CMS SignedData (RFC 5652) in plain frozen data, as both parsers give it. Offsets are in the blob."""
+"""A CMS SignedData (RFC 5652) as plain frozen data, as both parsers return it. Offsets are in the blob."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNING_TIME = "1.2.840.113549.1.9.5"
 
 
 class AlgorithmId(NamedTuple):
-    """AlgorithmIdentifier: the dotted OID, and the parameters as they stand (None: absent)."""
+    """AlgorithmIdentifier: the dotted OID, and the parameters as in the file (None: absent)."""
 
     oid: str
     params: bytes | None
@@ -52,7 +52,7 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class SignedData:
-    """ContentInfo and SignedData in one. ``size`` is what they take of the blob; more may follow.
+    """ContentInfo and SignedData in one. ``size`` is their size in the blob; more may follow.
 
     ``certificates`` are whole elements, in order; ``revocations`` counts the elements of the CRL set.
     ``encoding`` tells whether every length is definite and minimal and every SET sorted.
@@ -76,7 +76,7 @@ def magnitude(serial: int) -> bytes:
 
 
 class Claim(NamedTuple):
-    """What verification needs of a SignerInfo beside its value: the ``detail`` of a CMS signature."""
+    """What verification needs of a SignerInfo besides its value: the ``detail`` of a CMS signature."""
 
     signed_der: bytes | None
     message_digest: bytes | None

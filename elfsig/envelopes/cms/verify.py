@@ -1,4 +1,4 @@
-"""Checking one signer of a CMS: its signed attributes, its value, the certificates that came with it."""
+"""Checking one signer of a CMS: its signed attributes, its value, the embedded certificates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from elfsig.model import Cause, Keyring, Message, Outcome, Signature, Verdict
 
 
 def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
-    """The outcome for a signature that Cms.parse gave; see model.Envelope. Never raises."""
+    """The outcome for a signature returned by Cms.parse; see model.Envelope. Never raises."""
     if signature.fault is not None:
         return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
     contradiction = next((r for r in signature.remarks if r.code == "hash-mismatch"), None)
     if contradiction is not None and signature.algorithm in ("rsa", "rsa-pss"):
-        # Kernels do not read RSA identifiers that name a hash; in those of ECDSA they ignore it.
+        # Kernels do not support RSA identifiers that name a hash; in those of ECDSA they ignore it.
         text = f"{contradiction.text}: one hash contradicts the other"
         return Outcome(Verdict.UNSUPPORTED, text, cause=Cause(contradiction.code, text))
     claim: Claim = signature.detail
@@ -56,7 +56,7 @@ def _signed(claim: Claim, message: Message) -> Signed:
 
 
 def _other_message(signature: Signature, outcome: Outcome, digest: bytes) -> Outcome:
-    """The signed messageDigest is not that of the content, which needs no key to be seen.
+    """The outcome if the signed messageDigest is not that of the content, which can be seen without a key.
 
     ``outcome`` is that of the value over the attributes: it says whether the messageDigest is genuine.
     """

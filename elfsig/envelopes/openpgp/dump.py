@@ -1,6 +1,6 @@
 """A readable listing of OpenPGP packets, in the words of ``gpg --list-packets`` (RFC 4880).
 
-Nothing is checked: what is there is shown, up to the byte that cannot be read.
+Nothing is checked: packets are shown up to the byte that cannot be read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KINDS: Final = {
 
 
 def lines(data: bytes) -> Iterator[str]:
-    """The packets in order, a few lines each; the last line says where they break, if they do."""
+    """The packets in order, a few lines each; the last line says where they are damaged, if they are."""
     try:
         for packet in packets.read_packets(data, lenient=True):
             yield _head(packet, data)

@@ -1,6 +1,6 @@
 """Envelope ``openpgp``: detached OpenPGP signatures (RFC 4880), RSA and DSA, of versions 2 to 4.
 
-The reading and making parts are imported when they are used: most modules hold no such signature.
+The reading and making parts are imported on demand: most modules have no such signature.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from elfsig.model import (
 
 @dataclass(frozen=True, slots=True)
 class OpenPgp:
-    """``lenient``: armour, and a packet length past the end of the blob, are accepted, as GnuPG does;
-    kernels answer EBADMSG to both."""
+    """``lenient``: armour, and a packet length past the end of the blob, are accepted, as in GnuPG;
+    kernels return EBADMSG for both."""
 
     suffix: ClassVar[str] = ".pgp"
     also_suffixes: ClassVar[tuple[str, ...]] = (".asc",)
@@ -35,7 +35,7 @@ class OpenPgp:
     id: str = "openpgp"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
-        """One signature per signature packet. Raises ParseError where there is none."""
+        """One signature per signature packet. Raises ParseError if there is none."""
         from elfsig.envelopes.openpgp import read as openpgp_read
 
         return openpgp_read.parse(blob, self.lenient)
@@ -65,7 +65,7 @@ class OpenPgp:
         return "openpgp"
 
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
-        """A DigestInfo of the message and the packet's own end (RFC 4880, 5.2.4); none where the packet's 16
+        """A DigestInfo of the message and the packet's own end (RFC 4880, 5.2.4); none if the packet's 16
         bits of the digest differ, so that it is not over this message."""
         from elfsig.crypto.checks import digest_of
         from elfsig.crypto.pkcs1 import digest_info

@@ -118,9 +118,9 @@ def is_armoured(data: bytes) -> bool:
 
 def dearmour(data: bytes) -> list[tuple[str, bytes]]:
     """Every armoured block as (kind, binary): kind is "PUBLIC KEY BLOCK", "SIGNATURE" ... Raises ParseError
-    for the first one that is incomplete or damaged, and where there is none.
+    for the first one that is incomplete or damaged, and if there is none.
 
-    A checksum, where there is one, must be right.
+    A checksum, if present, must be right.
     """
     blocks, faults = armour_blocks(data)
     if faults:
@@ -131,9 +131,9 @@ def dearmour(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def armour_blocks(data: bytes) -> tuple[list[tuple[str, bytes]], list[ParseError]]:
-    """As :func:`dearmour`: the blocks that can be read, and what is wrong with the others.
+    """Like :func:`dearmour`: the readable blocks, and what is wrong with the others.
 
-    Each line is looked at once.
+    Each line is read once.
     """
     blocks: list[tuple[str, bytes]] = []
     faults: list[ParseError] = []

@@ -31,7 +31,7 @@ Feed = Callable[[Hasher], object]
 
 
 def hash_for(algorithm: str, hash_name: str) -> str:
-    """For DSA, which never looks at which hash it is: one of the same size that cryptography has."""
+    """For DSA, which does not depend on the hash's name: a hash of the same size in cryptography."""
     return "sha1" if algorithm == "dsa" and hash_name == "rmd160" else hash_name
 
 
@@ -116,7 +116,7 @@ def _pair(value: bytes) -> list[int]:
 def make_ring(
     signer: Signer, user_id: str, *, key_created: int = 0, created: int | None = None, hash: str | None = None
 ) -> bytes:
-    """A binary public ring for a PEM key: public key, user id, and the self-signature that GnuPG asks for.
+    """A binary public ring for a PEM key: public key, user id, and the self-signature that GnuPG requires.
 
     ``created`` is the time of the self-signature, the key's own creation time unless given; ``hash`` its
     hash, SHA-256 unless given. Raises SigningError.

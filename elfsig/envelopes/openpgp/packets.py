@@ -44,7 +44,7 @@ TAG_NAMES: Final[Mapping[int, str]] = {
     19: "modification detection code",
 }
 _DATA_TAGS: Final = frozenset({COMPRESSED, SED, LITERAL, SEIPD})
-"""The only packets whose length may be left open (RFC 4880 4.2.2.4)."""
+"""The only packets that may have partial lengths (RFC 4880 4.2.2.4)."""
 
 ALGORITHMS: Final[Mapping[int, str]] = {1: "rsa", 2: "rsa", 3: "rsa", 17: "dsa", 19: "ecdsa", 22: "eddsa"}
 ALGORITHM_NAMES: Final[Mapping[int, str]] = {
@@ -96,8 +96,8 @@ class Packet(NamedTuple):
 def read_packets(data: bytes, *, lenient: bool = False) -> Iterator[Packet]:
     """The packets of ``data`` in order.
 
-    Lenient: a length past the end is cut to the end, as GnuPG does; the kernels answer EBADMSG. Raises
-    ParseError at the packet that cannot be read, after those before it were handed out.
+    Lenient: a length past the end is cut to the end, as GnuPG does; kernels return EBADMSG. Raises
+    ParseError at the packet that cannot be read, after yielding those before it.
     """
     at = 0
     while at < len(data):
@@ -232,7 +232,7 @@ class Subpacket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SignaturePacket:
-    """A signature packet. Versions other than 2 to 4 have ``version`` alone.
+    """A signature packet. For versions other than 2 to 4 only ``version`` is set.
 
     ``completion`` is what is hashed after the message. ``left16`` are the first two bytes of the digest.
     ``numbers`` is empty for an algorithm whose value is of unknown form; ``behind`` are bytes after them.

@@ -1,7 +1,7 @@
 """Reading and checking OpenPGP signatures (RFC 4880 5.2), as kernels from 2003 to 2012 read them.
 
-A blob is a row of packets; each signature packet is one signature. Others are skipped, as the kernels'
-``ksign`` parser does (crypto/signature/ksign-parse.c of RHEL 4 to 6), and it is said that they were.
+A blob is a sequence of packets; each signature packet is one signature. Others are skipped, as by the
+kernels' ``ksign`` parser (crypto/signature/ksign-parse.c of RHEL 4 to 6), with a remark.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _CHECKABLE = ("rsa", "dsa")
 
 
 def parse(blob: bytes, lenient: bool) -> Sequence[Signature]:
-    """One signature per signature packet. Raises ParseError where there is none."""
+    """One signature per signature packet. Raises ParseError if there is none."""
     if is_armoured(blob[:64]):
         if not lenient:
             raise ParseError("ASCII armour instead of binary packets", offset=0, code="armoured")
@@ -86,7 +86,7 @@ def parse(blob: bytes, lenient: bool) -> Sequence[Signature]:
 
 
 def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
-    """Check a signature that :func:`parse` gave over ``message`` and the packet's own completion."""
+    """Check a signature returned by :func:`parse` over ``message`` and the packet's own completion."""
     packet: SignaturePacket = signature.detail
     if why := _cannot_check(signature, packet):
         return Outcome(Verdict.UNSUPPORTED, why)
@@ -123,7 +123,7 @@ def _critical_words(subpacket: Subpacket) -> str:
 
 
 def _cannot_check(signature: Signature, packet: SignaturePacket) -> str | None:
-    """Why a signature packet is of a form that cannot be checked over a message; None where it is not."""
+    """Why a signature packet is of a form that cannot be checked over a message; None if it can."""
     if packet.version not in (2, 3, 4):
         return f"OpenPGP signature of version {packet.version}"
     if packet.sig_class != BINARY_DOCUMENT:
@@ -176,7 +176,7 @@ def _value(numbers: tuple[int, ...], algorithm: str | None) -> bytes:
 
 
 def _key_ids(parsed: SignaturePacket) -> tuple[KeyId, ...]:
-    """Every id the packet names its key by, the one that counts first."""
+    """Every id by which the packet names its key, the decisive one first."""
     ids = [parsed.key_id] if parsed.key_id else []
     ids += [s.data for s in parsed.issuers] + [s.data[-8:] for s in parsed.fingerprints]
     return tuple(("openpgp", each) for each in dict.fromkeys(ids))
@@ -190,7 +190,7 @@ def _issuer_area(parsed: SignaturePacket) -> str | None:
 
 
 def _facts(packet: Packet, parsed: SignaturePacket) -> dict[str, Any]:
-    """What kernels of the time looked at, and what a reader may want to see."""
+    """What kernels of the time checked, and what may interest a reader."""
     facts: dict[str, Any] = {
         "packet_version": parsed.version,
         "signature_class": parsed.sig_class,
@@ -242,7 +242,7 @@ def _packet_remarks(packet: Packet, parsed: SignaturePacket) -> Iterator[Remark]
 
 
 def _left16(claimed: bytes, digest: bytes, verdict: Verdict, coverage: str) -> Iterator[Remark]:
-    """The first two bytes of the digest are in the packet; no kernel looks at them, GnuPG does for v3."""
+    """The first two bytes of the digest are in the packet; no kernel checks them, GnuPG does for v3."""
     if claimed != digest[:2]:
         have = digest[:2].hex()
         text = f"the signature records a digest starting {claimed.hex()}, that of {coverage} starts {have}"
@@ -256,7 +256,7 @@ def _left16(claimed: bytes, digest: bytes, verdict: Verdict, coverage: str) -> I
 
 
 def _key_remarks(signature: Signature, key: Key | None, digest: bytes) -> Iterator[Remark]:
-    """What can be said of the value once the key is known: out of range, or another rule in old kernels."""
+    """Remarks on the value once the key is known: out of range, or other rules in old kernels."""
     if key is None or key.algorithm != signature.algorithm:
         return
     numbers = signature.detail.numbers
