@@ -143,7 +143,7 @@ def test_the_ring_of_a_key_in_gnupg_is_exported(second: Home) -> None:
         ("curve-key", SignOptions(), "EdDSA key"),
         ("locked-key", SignOptions(), "no terminal"),
         ("rsa-key", SignOptions(packet_version=3), "v4 signatures only"),
-        ("rsa-key", SignOptions(created=1_000_000_000), "made after the signing time"),
+        ("rsa-key", SignOptions(created=1_000_000_000), "created after the requested signing time"),
     ],
 )
 def test_what_gnupg_cannot_do_is_said(second: Home, name: str, wish: SignOptions, text: str) -> None:

@@ -57,9 +57,9 @@ def test_a_wrong_type_of_certificate_is_a_usage_error(cert: Any) -> None:
 
 
 def test_pem_in_a_str_is_told_from_a_path() -> None:
-    with pytest.raises(elfsig.UsageError, match="give it as bytes"):
+    with pytest.raises(elfsig.UsageError, match="pass it as bytes"):
         elfsig.open_signer(KEY.read_text())
-    with pytest.raises(elfsig.UsageError, match="give it as bytes"):
+    with pytest.raises(elfsig.UsageError, match="pass it as bytes"):
         elfsig.open_signer(KEY, CERT.read_text())
 
 

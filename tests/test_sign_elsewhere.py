@@ -123,7 +123,7 @@ def test_programs_at_a_time(jobs: int, module: Path, tmp_path: Path) -> None:
         ("echo hello", "is not a signature by the rsa key"),
         ("sh -c \"openssl dgst -sha256 -sign '{key}'\"", "hashed the digest again"),
         ("openssl pkeyutl -sign -inkey '{key}'", "without the DigestInfo"),
-        ("openssl pkeyutl -sign -inkey '{other}' -pkeyopt digest:sha256", "no signature by the rsa key"),
+        ("openssl pkeyutl -sign -inkey '{other}' -pkeyopt digest:sha256", "not a signature by the rsa key"),
         ("cat 'unbalanced", "No closing quotation"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_program_that_is_slow_is_named(
 ) -> None:
     monkeypatch.setattr(patience, "SECONDS", 0.05)
     signer = CommandSigner("sh -c 'sleep 0.3'", public_half(private("rsa").public_key()))
-    with pytest.raises(SigningError, match="gave no signature"):
+    with pytest.raises(SigningError, match="returned no signature"):
         signer.sign_digest(DIGEST, "sha256")
     assert "still waiting for sh to sign" in capfd.readouterr().err
 
@@ -398,7 +398,7 @@ def test_answers_that_are_wrong(module: Path, tmp_path: Path) -> None:
     other = private("rsa", 1).sign(request.read_bytes(), padding.PKCS1v15(), Prehashed(hashes.SHA256()))
     twice = private("rsa").sign(request.read_bytes(), padding.PKCS1v15(), hashes.SHA256())
     for value, words in (
-        (other, "no signature by the rsa key"),
+        (other, "not a signature by the rsa key"),
         (twice, "hashed the digest again"),
         (b"", "no signature"),
     ):

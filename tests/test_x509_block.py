@@ -150,7 +150,7 @@ def changed(**fields: Any) -> TrailerInfo:
         (GOOD[:52], INFO, 50, "sig_len 2 leaves no room"),
         (GOOD[:50], INFO, 50, "sig_len 0 leaves no room"),
         (GOOD[:40], INFO, 0, "take 50 bytes, there are 40"),
-        (GOOD, changed(signer_len=31), 51, "announced"),
+        (GOOD, changed(signer_len=31), 51, "declared"),
     ],
 )
 def test_damage(blob: bytes, info: TrailerInfo, offset: int, text: str) -> None:

@@ -47,7 +47,9 @@ class Merkle:
             )
         position = int.from_bytes(blob[:4], "big")
         if position >> levels:
-            raise ParseError(f"leaf position {position} is outside a tree of {levels} levels", offset=0)
+            raise ParseError(
+                f"leaf position {position} does not exist in a tree of {levels} levels", offset=0
+            )
         facts = {"merkle_position": position, "merkle_levels": levels}
         return (Signature("merkle", "merkle", "sha256", blob[4:], facts=facts),)
 

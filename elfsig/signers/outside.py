@@ -222,7 +222,7 @@ def _mismatch(half: PublicHalf, request: Request, answer: bytes) -> str:
         if block[:2] == b"\0\1":
             return _other_content(request, block)
     return (
-        f"its answer ({len(answer)} bytes) is not a signature by the {half.algorithm} given key: "
+        f"its answer ({len(answer)} bytes) is not a signature by the {half.algorithm} key given: "
         "another key, another certificate, or not the raw value"
     )
 
