@@ -23,6 +23,11 @@ def elfsig_command() -> list[str]:
     return [script] if script else [sys.executable, "-m", "elfsig"]
 
 
+def _environment() -> dict[str, str]:
+    """The checkout's environment, with compiled code kept, as an installed program has it."""
+    return {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(command: Command, code: int = 0) -> float:
     """Seconds that a process takes, its output thrown away. Raises CalledProcessError for another code."""
     start = time.perf_counter()
@@ -31,7 +36,7 @@ def run(command: Command, code: int = 0) -> float:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=_environment(),
     )
     seconds = time.perf_counter() - start
     if done.returncode != code:
@@ -57,7 +62,7 @@ def peak_memory(command: Command) -> int:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=environment(),
+        env=_environment(),
     )
     highest, done = [0], threading.Event()
 
