@@ -140,6 +140,38 @@ def test_a_revoked_certificate_is_not_trusted_for_want_of_a_list() -> None:
     assert names(image) == [("withdrawn", "revoked", False)]
 
 
+@pytest.mark.parametrize(
+    "last", [{}, {"revocation_certificate_list_size": (b"", 256)}], ids=["none", "before"]
+)
+def test_a_revoked_list_whose_end_is_not_known_is_an_error(last: dict[str, tuple[bytes, int]]) -> None:
+    """What is on it cannot be told, so no key of this image may be taken for one that is not revoked."""
+    end = 512 + len(BUILD)
+    image = vmlinux(
+        {
+            "modsign_certificate_list": (BUILD, 512),
+            "modsign_certificate_list_end": (b"", end),
+            "revocation_certificate_list": (REVOKED, end + 64),
+            **last,
+        }
+    )
+    with pytest.raises(KeySourceError, match=r"revoked certificates.*its end is not known"):
+        names(image)
+
+
+def test_an_empty_revoked_list_is_no_loss() -> None:
+    """A kernel with CONFIG_SYSTEM_REVOCATION_LIST and no certificates on it has both symbols at one place."""
+    end = 512 + len(BUILD)
+    image = vmlinux(
+        {
+            "modsign_certificate_list": (BUILD, 512),
+            "modsign_certificate_list_end": (b"", end),
+            "revocation_certificate_list": (b"", end + 64),
+            "revocation_certificate_list_size": (b"", end + 64),
+        }
+    )
+    assert names(image) == [(BOTH[0][0], "builtin", True)]
+
+
 def test_small_certificates_are_found() -> None:
     """An elliptic curve's to-be-signed part can be shorter than 256 bytes."""
     small = certificate("k", ec_key(), organisation="o", skid=b"")

@@ -92,7 +92,7 @@ def lists(data: bytes) -> Lists:
     Raises ParseError for data that is made to look like certificates all over.
     """
     found = list(_scan(data))
-    spans, gaps = (_symbol_spans(data) if found else []), []
+    spans, gaps = _symbol_lists(data) if found else _Delimited([], [])
     if not any(span.role == "builtin" for span in spans):
         sized = _sized_lists(data, found)
         spans += sized.spans
@@ -162,14 +162,14 @@ def _runs(found: list[FoundCertificate]) -> Iterator[list[FoundCertificate]]:
         yield run
 
 
-class _Sized(NamedTuple):
-    """Lists that their sizes delimit, and the places of those of which it is unclear what they list."""
+class _Delimited(NamedTuple):
+    """Lists whose two ends are known, and the places of those of which something decisive is not known."""
 
     spans: list[Span]
     unclear: list[Gap]
 
 
-def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Sized:
+def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Delimited:
     """Lists that are followed by their size or sizes.
 
     Two sizes only the kernel's own keys have. One size is that of the revoked ones where there is such a
@@ -190,7 +190,7 @@ def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Sized:
     role = "revoked" if spans else "builtin"
     unclear = [] if spans or not single or (len(single) == 1 and not _remains(data, found)) else single
     gaps = [Gap("revoked", start, "what this list is for cannot be told") for start, _ in unclear]
-    return _Sized(spans + [Span(start, end, role) for start, end in single], gaps)
+    return _Delimited(spans + [Span(start, end, role) for start, end in single], gaps)
 
 
 def _remains(data: bytes, found: list[FoundCertificate]) -> bool:
@@ -247,20 +247,26 @@ def _word(data: bytes, at: int, word: str) -> int | None:
     return value
 
 
-def _symbol_spans(data: bytes) -> list[Span]:
-    """The lists that symbols of an ELF vmlinux delimit, as file offsets."""
-    if not data.startswith(ELF_MAGIC):
-        return []
+def _symbol_lists(data: bytes) -> _Delimited:
+    """The lists that symbols of an ELF vmlinux delimit, as file offsets.
+
+    A list of revoked certificates that has a beginning and no end is a gap: something on it is lost.
+    """
     try:
-        table = ElfTable(data)
-        places = _symbol_offsets(table, {name for _, *names in SYMBOLS for name in names})
+        names = {name for _, *names in SYMBOLS for name in names}
+        places = _symbol_offsets(ElfTable(data), names) if data.startswith(ELF_MAGIC) else {}
     except ParseError:
-        return []
-    return [
-        Span(places[first], places[last], role)
-        for role, first, last in SYMBOLS
-        if first in places and places[first] < places.get(last, 0)
-    ]
+        places = {}
+    spans, gaps = [], []
+    for role, first, last in SYMBOLS:
+        start, end = places.get(first), places.get(last, -1)
+        if start is not None and start < end:
+            spans.append(Span(start, end, role))
+        elif start is not None and start != end and role == "revoked":
+            gaps.append(
+                Gap(role, start, f"its end is not known: the symbol {last.decode()} does not mark it")
+            )
+    return _Delimited(spans, gaps)
 
 
 def _symbol_offsets(table: ElfTable, names: set[bytes]) -> dict[bytes, int]:
