@@ -194,7 +194,7 @@ def test_a_stale_ima_hash(prefix: bytes, hash_: str, tree: Path) -> None:
     assert rules(tree) == set()
     path.write_bytes(corpus.content("amd64.pkcs7-keyid"))
     (fault,) = faults(tree)
-    assert fault["rule"] == "stale-ima" and f"its {hash_} hash is that of another content" in fault["text"]
+    assert fault["rule"] == "stale-ima" and f"its {hash_} hash is of other content" in fault["text"]
 
 
 def test_a_stale_ima_signature_of_evmctl(tree: Path) -> None:

@@ -108,7 +108,7 @@ def test_contents_outside_the_file(refuses: Refusal, coverage: Coverage, field: 
 
 
 def test_contents_must_lie_in_front_of_the_trailers(refuses: Refusal) -> None:
-    """A section may not reach into what was cut off behind the ELF image."""
+    """A section may not reach into what was cut off after the ELF image."""
     data = build(SMALL)
     long = patched(data, row_at(data, 1, 24), len(data) - 8, 8) + bytes(100)
     assert SORTED.message(Image(long), None).size

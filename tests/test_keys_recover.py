@@ -132,7 +132,7 @@ def test_signed_attributes_do_not_need_the_content() -> None:
     ("contents", "words"),
     [
         ((FIRST,), "here are 0"),
-        ((made(FIRST, "pkcs7", cubic()),) * 2, "here are 1: 2 bear the same value"),
+        ((made(FIRST, "pkcs7", cubic()),) * 2, "found 1: 2 have the same value"),
         ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic(2))), "no two of the signatures"),
         ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic())[:-50]), "here are 1"),
         (

@@ -224,7 +224,7 @@ def verified(path: Path) -> str:
 def test_what_is_no_module_is_verified_and_named(content: bytes, name: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(sign_pkcs7(content, "signer", "sha256"))
-    assert f"no module: {name}" in verified(path)
+    assert f"not a module: {name}" in verified(path)
     assert run("strip", path, "--in-place").code == 0
     assert path.read_bytes() == content
 

@@ -41,7 +41,7 @@ class Gate:
 
 
 class SignerRow(NamedTuple):
-    """What the table of signers counts by. Empty where there is nothing to say."""
+    """The key by which the table of signers counts. Empty where nothing is known."""
 
     format: str
     signer: str
@@ -55,7 +55,7 @@ class SignerRow(NamedTuple):
 
 
 class Audited(NamedTuple):
-    """What came out for one file; cheap to hand from process to process."""
+    """The result for one file; cheap to pass between processes."""
 
     path: str
     verdict: Verdict | None
@@ -64,7 +64,7 @@ class Audited(NamedTuple):
 
 
 def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
-    """One file and what was found out about it against the gate. Never raises for what is in it."""
+    """Check one file's report against the gate. Never raises because of the file's content."""
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
@@ -105,7 +105,7 @@ def _verdict_faults(report: FileReport) -> Iterator[Fault]:
 
 
 def _claims(sig: SignatureReport) -> str:
-    """What a signature says of its maker."""
+    """What a signature says about its signer."""
     signature = sig.claims
     if signature is None:
         return "no signer named"
@@ -179,7 +179,7 @@ def _signer(report: FileReport) -> SignerRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What an audit came to. ``files`` is how many were looked at, ``signers`` counts them by signer,
+    """The result of an audit. ``files`` is how many were examined, ``signers`` counts them by signer,
     ``faults`` are in the order of the rules."""
 
     files: int
@@ -194,7 +194,7 @@ class AuditResult:
 
     @property
     def passed(self) -> bool:
-        """Whether there is nothing to find fault with."""
+        """Whether no rule was broken."""
         return not self.faults
 
     def to_json(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class AuditResult:
 
 
 def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResult:
-    """The sum over all files, with further faults that do not belong to a single file."""
+    """The summary of all files, with the faults that do not belong to a single file."""
     order = list(RULES)
     faults = [fault for each in results for fault in each.faults]
     signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)
@@ -229,7 +229,7 @@ def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResu
 
 
 def _in_company(fault: Fault, signed: int) -> Fault:
-    """An unsigned module among signed ones has most likely lost its signature; that is worth saying."""
+    """An unsigned module among signed ones has most likely lost its signature: say so."""
     if fault.rule != "unsigned" or not signed:
         return fault
     text = f"{fault.text}, and {signed} others here have one: left out, or lost (strip drops it silently)"

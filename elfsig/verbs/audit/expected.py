@@ -1,4 +1,4 @@
-"""expected: which modules have to be there, and which are in use."""
+"""expected: which modules must be present, and which are in use."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``paths`` as they end (``kernel/fs/xfs/xfs.ko``), and of those the ones that ``signed`` says were
-    signed once; or only how many there have to be, ``count``."""
+    """The expected modules: ``paths`` by their ends (``kernel/fs/xfs/xfs.ko``), of which those in ``signed``
+    were signed before; or only their number, ``count``."""
 
     source: str
     paths: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Expected:
             if found is None:
                 faults.append(Fault("missing", path, f"named in {self.source}"))
             elif path in self.signed and found.verdict is Verdict.UNSIGNED:
-                text = f"{self.source} says that it was signed; now there is no trace of a signature"
+                text = f"{self.source} says that it was signed, but it has no signature now"
                 faults.append(Fault("stripped", found.path, text))
         return faults
 
@@ -61,13 +61,14 @@ def _plain(path: str) -> str:
 
 
 def _endings(path: str) -> Iterable[str]:
-    """Every way in which a list may name the file: from its whole path down to its bare name."""
+    """Every name that a list may use for the file: from its whole path down to its bare name."""
     parts = _plain(os.path.abspath(path)).split("/")
     return ("/".join(parts[at:]) for at in range(len(parts)))
 
 
 def expected(text: str) -> Expected:
-    """What ``--expect`` says: a number, a modules.order, a report of sign. Raises UsageError, ReadError."""
+    """Parse the value of ``--expect``: a number, a modules.order, a sign report. Raises UsageError,
+    ReadError."""
     if _COUNT.fullmatch(text):
         return Expected(text, count=int(text))
     data = read(text).content
@@ -77,8 +78,8 @@ def expected(text: str) -> Expected:
     paths = tuple(_OBJECT.sub(".ko", line) for line in lines if line)
     wrong = next((path for path in paths if not _plain(path).endswith(".ko")), None)
     if wrong is not None or not paths:
-        why = "nothing is in it" if wrong is None else f"{_shortened(wrong)} is not a module"
-        raise UsageError(f"{text}: neither a number, a modules.order nor a report of sign: {why}")
+        why = "it is empty" if wrong is None else f"{_shortened(wrong)} is not a module"
+        raise UsageError(f"{text}: not a number, a modules.order or a sign report: {why}")
     return Expected(text, paths)
 
 
@@ -92,7 +93,7 @@ def _of_report(source: str, data: bytes) -> Expected:
         edits = [each for each in loads(data)["edits"] if each["error"] is None]
         paths = tuple(_path_of(each) for each in edits)
     except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, RecursionError):
-        raise UsageError(f"{source}: no report of sign") from None
+        raise UsageError(f"{source}: not a sign report") from None
     return Expected(source, paths, frozenset(paths))
 
 
@@ -128,13 +129,13 @@ def loaded(path: str) -> tuple[Loaded, ...]:
 
 
 def in_use_faults(modules: Iterable[Loaded], results: Sequence[Audited]) -> list[Fault]:
-    """Modules in use of which there is no file here, and those that the kernel itself counts as unsigned."""
+    """Modules in use for which there is no file here, and those that the kernel itself counts as unsigned."""
     paths = {module_name(each.path): each.path for each in results}
     faults = []
     for module in modules:
         path = paths.get(module.name)
         if path is None:
-            faults.append(Fault("missing", module.name, "in use, and no such file here"))
+            faults.append(Fault("missing", module.name, "in use, but there is no such file here"))
         if "E" in module.taints:
             text = f"in use with taint E: unsigned ({module.name})"
             faults.append(Fault("tainted", path or module.name, text))

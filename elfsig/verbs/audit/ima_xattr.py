@@ -1,7 +1,8 @@
-"""ima_xattr: whether the hash or signature in a file's ``security.ima`` is of what the file holds now.
+"""ima_xattr: whether the hash or signature in a file's ``security.ima`` matches the file's content.
 
-The value is a type byte and what it announces (security/integrity/integrity.h, enum evm_ima_xattr_type):
-1 a bare MD5 or SHA-1 digest, 4 a hash number and a digest, 3 a digsig over the file's hash.
+The value is a type byte followed by what the type says (security/integrity/integrity.h, enum
+evm_ima_xattr_type): 1 a bare MD5 or SHA-1 digest, 4 a hash number and a digest, 3 a digsig over the file's
+hash.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def value_of(path: str) -> bytes | None:
 
 
 def stale(value: bytes, module: Module, keys: Keyring | None) -> str | None:
-    """Why the attribute does not fit the file, compression included; None where it does or cannot be told."""
+    """Why the attribute does not match the file as stored; None where it does, or this cannot be decided."""
     kind, rest = value[:1], value[1:]
     if kind == bytes([DIGEST]):
         return _wrong(HASHES.get(_BARE.get(len(rest), "")), rest, module)
@@ -47,7 +48,7 @@ def _wrong(hash_: Hash | None, digest: bytes, module: Module) -> str | None:
     state.update(module.raw)
     if state.digest() == digest:
         return None
-    return f"its {hash_.name} hash is that of another content"
+    return f"its {hash_.name} hash is of other content"
 
 
 def _mismatch(value: bytes, module: Module, keys: Keyring) -> str | None:
@@ -58,4 +59,4 @@ def _mismatch(value: bytes, module: Module, keys: Keyring) -> str | None:
     except ParseError as reason:
         return f"its signature cannot be read: {reason.text}"
     outcome = Digsig().verify(signature, message, keys)
-    return "its signature is over another content" if outcome.verdict is Verdict.INVALID else None
+    return "its signature is over other content" if outcome.verdict is Verdict.INVALID else None

@@ -1,4 +1,4 @@
-"""What an audit looks for: one row a rule. Their ids are part of the interface."""
+"""What an audit looks for: one row for each rule. Their ids are part of the interface."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Fault(NamedTuple):
 _ROWS = (
     Rule("unsigned", "no signature",
          "Never signed, or signed and then rewritten: strip, objcopy and packaging tools drop an appended "
-         "signature without a word. Sign as the last step.", True),
-    Rule("stripped", "lost what it had",
+         "signature silently. Sign as the last step.", True),
+    Rule("stripped", "lost its symbols or signature",
          "No symbol table, without which kernels refuse a module (\"module has no symbols (stripped?)\"), or "
          "no signature where the report of the signing run says that there was one.", True),
     Rule("malformed", "remains of a signature, or a damaged file",
@@ -47,16 +47,16 @@ _ROWS = (
     Rule("invalid", "the signature does not match",
          "The content was changed after it was signed, or another key claims this name.", True),
     Rule("other-key", "signed by another key",
-         "None of the keys that are vouched for made it.", True),
+         "It was not made by any of the trusted keys.", True),
     Rule("unsupported", "cannot be checked",
-         "An algorithm or a form that elfsig cannot check.", True),
+         "elfsig cannot check this algorithm or form.", True),
     Rule("not-a-signature", "proves nothing",
-         "What is there is not a signature, even when it is intact.", True),
+         "What is there is not a signature, even if it is intact.", True),
     Rule("stacked", "several signatures",
          "Kernels look at one of them, the outermost trailer; whether that is the one meant is left to "
          "chance. Sign it again, replacing what is there."),
-    Rule("other-format", "another format than asked for", "convert makes the form that is wanted."),
-    Rule("other-hash", "another hash than asked for",
+    Rule("other-format", "not the requested format", "elfsig convert makes the requested form."),
+    Rule("other-hash", "not the requested hash",
          "A kernel that was built without this hash refuses the module."),
     Rule("weak-hash", "a hash that should not be trusted today", "Sign again with SHA-256 or better."),
     Rule("small-key", "a key below 2048 bits", "Sign again with a longer key."),
@@ -64,7 +64,7 @@ _ROWS = (
          "The signature is right, and kernels refuse it all the same, whatever keys they hold: signed "
          "attributes, RSA-PSS, EdDSA and the like. Sign again as sign-file does (elfsig's format pkcs7).",
          True),
-    Rule("misnamed", "another module than the file's name says",
+    Rule("misnamed", "the module's name is not the file's",
          "A signature does not cover the file's name, so a validly signed module can take the place of "
          "another. DKMS may rename modules (DEST_MODULE_NAME); else install the package again."),
     Rule("compression", "compressed so that kernels cannot read it",
@@ -73,11 +73,11 @@ _ROWS = (
          True),
     Rule("stale-ima", "a stale security.ima attribute",
          "IMA appraisal refuses the file. evmctl ima_hash or ima_sign makes a new one."),
-    Rule("kernel", "refused by a simulated kernel", "explain tells why, step by step."),
-    Rule("missing", "not there", "Expected, and not among the files that were looked at."),
+    Rule("kernel", "refused by a simulated kernel", "elfsig explain shows why, step by step."),
+    Rule("missing", "not there", "Expected, but not among the files that were examined."),
     Rule("tainted", "counted as unsigned by the running kernel",
          "It was loaded from another file, or before its key was enrolled."),
-    Rule("unreadable", "could not be read", "Nothing can be said of it."),
+    Rule("unreadable", "could not be read", "Nothing is known about it."),
 )  # fmt: skip
 
 RULES: Mapping[str, Rule] = {row.id: row for row in _ROWS}

@@ -1,4 +1,4 @@
-"""attach: put a signature that exists already on a module: a vendor's on a rebuild, a detached one."""
+"""attach: add an existing signature to a module: a vendor's to a rebuild, or a detached one."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Attachment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """``module`` with the signatures of ``parts`` on it. ``verdict`` is that of the outermost of them, and
-    ``format`` the one it was read as; None where no keys were given."""
+    """``module`` with the signatures of ``parts``. ``verdict`` is that of the outermost of them, and
+    ``format`` the one it was parsed as; None where no keys were given."""
 
     module: Module
     parts: tuple[Attachment, ...]
@@ -86,8 +86,8 @@ OF_THE_SOURCE = frozenset({"no-part", "no-such-signature"})
 def parts_in(source: Module, *, format_id: str | None = None, layer: int | None = None) -> list[Attachment]:
     """The signatures in a signed module, from the inside out, in the order of attaching.
 
-    ``format_id`` (id or alias) and ``layer`` choose among them. An empty list: this is not a signed module.
-    Raises EditRefused for a damaged one, UsageError where none is left.
+    ``format_id`` (id or alias) and ``layer`` select among them. The list is empty if this is not a signed
+    module. Raises EditRefused for a damaged one, UsageError where none is left.
     """
     wanted = source.registry.get(format_id).id if format_id else None
     everything = source.places
@@ -115,11 +115,11 @@ def _part(found: LocatedSignature, wanted: str | None, registry: Registry) -> At
 
 
 def candidates(data: bytes, registry: Registry, format_id: str | None = None) -> list[Attachment]:
-    """What a signature in a file of its own may be: one part for each format that can hold it.
+    """The possible readings of a detached signature file: one part for each format that can hold it.
 
     A CMS (.p7s), OpenPGP packets (.pgp, .asc), an IMA signature (.sig, with or without its type byte 3), a
-    module argument, a whole trailer (kmodsign -D). Raises ParseError where it is none of these, or none of
-    the format asked for.
+    module argument, a whole trailer (kmodsign -D). Raises ParseError where it is not one of these, or not
+    of the requested format.
     """
     trailer = _bare_trailer(data, registry)
     if trailer is not None:
@@ -138,9 +138,7 @@ def candidates(data: bytes, registry: Registry, format_id: str | None = None) ->
         raise faults[0]
     if not found:
         what = f"no {format_id} signature" if format_id else "no signature of a known form"
-        raise ParseError(
-            f"neither a signed module nor a signature in a file of its own: {what}", code="no-part"
-        )
+        raise ParseError(f"neither a signed module nor a detached signature: {what}", code="no-part")
     return found
 
 
@@ -154,7 +152,7 @@ def _bare_trailer(data: bytes, registry: Registry) -> Attachment | None:
 
 
 def _readings(format_: Format, data: bytes) -> Iterator[Attachment]:
-    """At most one part: ``data`` as this format's signature. Raises ParseError for damaged armour."""
+    """``data`` as this format's signature: at most one part. Raises ParseError for damaged armour."""
     if format_.carrier.kind == "detached" or "sign" not in format_.capabilities:
         return
     for pair in format_.pairs:
@@ -182,10 +180,10 @@ def attach(
     force: bool = False,
     engine: str = "exact",
 ) -> Attached:
-    """``module`` with the signatures on it, the first one innermost.
+    """``module`` with the signatures added, the first one innermost.
 
-    With ``keys`` the outermost of them must be valid, else it is refused (``force``: said). ``existing``:
-    what becomes of signatures that are there. Raises EditRefused, ParseError.
+    With ``keys`` the outermost of them must be valid, else the edit is refused (with ``force``: a warning).
+    ``existing``: what to do with existing signatures. Raises EditRefused, ParseError.
     """
     removed: tuple[Removed, ...] = ()
     if existing is Existing.REPLACE:
@@ -208,7 +206,7 @@ def attach(
 
 
 def _with(image: Image, part: Attachment, engine: str) -> bytes:
-    """One signature more, found again where it belongs."""
+    """Add one signature, and find it again where it belongs."""
     result = part.carrier.attach(image, part.blob, part.params, engine=engine)
     for place in part.carrier.find(Image(result)):
         if place.fault is None and place.blob == part.blob:
@@ -223,7 +221,7 @@ def _with(image: Image, part: Attachment, engine: str) -> bytes:
 def _judged(
     result: Module, parts: Sequence[Attachment], question: Question, force: bool
 ) -> tuple[SignatureReport, list[Remark]]:
-    """What the outermost of the attached signatures is worth here, and what is to be said of all."""
+    """The verdict of the outermost attached signature, and the warnings about all of them."""
     signatures = examine(result, question).signatures
     blobs = {part.blob for part in parts}
     attached = [f for f in signatures if f.place.blob in blobs]
@@ -251,10 +249,10 @@ def taken(
     existing: Existing = Existing.REFUSE,
     engine: str = "exact",
 ) -> list[Attachment]:
-    """The signatures in ``source``, a signed module or a signature in a file of its own, that are meant for
+    """The signatures in ``source``, a signed module or a detached signature file, that are meant for
     ``module``; see :func:`parts_in`, :func:`candidates` and :func:`chosen`.
 
-    ``existing``: what will become of the signatures of ``module``. Raises ParseError, EditRefused,
+    ``existing``: what will be done with the signatures of ``module``. Raises ParseError, EditRefused,
     UsageError.
     """
     if parts := parts_in(source, format_id=format_id, layer=layer):
@@ -269,7 +267,7 @@ def chosen(
     module: Module, found: Sequence[Attachment], keys: Keyring | None, *, engine: str = "exact"
 ) -> Attachment:
     """The one of :func:`candidates` that is meant for ``module`` (unsigned): the only one, or the only one
-    that verifies. Raises UsageError where that does not decide."""
+    that verifies. Raises UsageError where this is ambiguous."""
     if len(found) == 1:
         return found[0]
     fitting = []

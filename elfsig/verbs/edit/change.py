@@ -1,4 +1,4 @@
-"""What is to become of one file: the result that every editing verb gives."""
+"""What to do with one file: the result of every editing verb."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from elfsig.opened.module import Module
 
 
 class Change(NamedTuple):
-    """What is to become of one file. ``content`` is the new content, decompressed; None: nothing to do.
+    """What to do with one file. ``content`` is the new content, decompressed; None: nothing to do.
 
     ``word`` says what was done (signed, stripped, unchanged), ``text`` the same in a sentence. With
-    ``suffix`` the content is no module but a file of its own, named like the module with this behind it.
-    ``verbatim``: the content is the whole file as it is to be, not to be compressed. ``beside`` is a further
-    file, (suffix, bytes), that goes next to the result. ``record`` is what is to be kept on it: plain JSON.
-    With ``error`` the file is refused, and nothing written. ``leave``: the result is where it belongs, from
-    an earlier run.
+    ``suffix`` the content is not a module but a separate file, named after the module with this suffix
+    appended. ``verbatim``: the content is the whole file, not to be compressed. ``beside`` is another file,
+    (suffix, bytes), to be written next to the result. ``record`` is the record of the change: plain JSON.
+    With ``error`` the file is refused, and nothing is written. ``leave``: the result of an earlier run is
+    already in place.
     """
 
     content: bytes | None
@@ -34,7 +34,8 @@ class Change(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What became of one file. ``word`` is the change's, or "failed" with ``error`` and an exit ``code``."""
+    """What was done with one file. ``word`` is the change's, or "failed" with ``error`` and an exit
+    ``code``."""
 
     path: str
     target: str | None
@@ -49,7 +50,7 @@ class Done(NamedTuple):
 def tail_of(module: Module) -> bytes | None:
     """What is left of a file that was signed after it was compressed: the compressed stream alone.
 
-    None where nothing follows the stream. Raises EditRefused where something else than one whole trailer
+    None where nothing follows the stream. Raises EditRefused where anything other than one whole trailer
     does.
     """
     if module.tail_offset is None:
@@ -60,7 +61,7 @@ def tail_of(module: Module) -> bytes | None:
             return module.raw[: place.start]
     size = module.size - module.tail_offset
     raise EditRefused(
-        f"{size} bytes that are no whole signature follow the compressed stream; an edit would lose them",
+        f"{size} bytes that are not a whole signature follow the compressed stream; an edit would lose them",
         offset=module.tail_offset,
         code="compressed-tail",
     )

@@ -1,8 +1,8 @@
-"""convert: verify the old signature, remove it exactly, and sign in the form of another era.
+"""convert: verify the old signature, remove it exactly, and sign in another format.
 
-A converter that does not check launders untrusted code into trusted code, so the old signature is verified
-first. Before a result is given out, it is proven: the new signatures match the signing keys, and (with the
-exact engine) stripping the result gives the very bytes that stripping the original gives.
+Converting without a check would turn untrusted code into trusted code, so the old signature is verified
+first. Before a result is returned, it is checked: the new signatures match the signing keys, and (with the
+exact engine) stripping the result gives exactly the bytes that stripping the original gives.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ from elfsig.verbs.verify.examine import Outside, Question, examine
 
 
 def _rank(carrier: Carrier) -> int:
-    """What is made first: a trailer signs the file with its sections, what is kept outside signs it all."""
+    """The order of signing: a trailer signs the file with its sections, a detached signature signs all of
+    it."""
     return 0 if optional.in_elf(carrier) else 2 if carrier.kind == "detached" else 1
 
 
 GOOD = (Verdict.VALID, Verdict.NOT_A_SIGNATURE, Verdict.UNCHECKED)
-"""What the new signature may be under its own key: an encrypted digest is none, GnuPG's is not checked."""
+"""Acceptable verdicts under the signing key: an encrypted digest is not a signature, GnuPG's is not
+checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One format to convert to, and how and by whom it is signed."""
+    """One format to convert to, with the signer and the options."""
 
     format: Format
     signer: Signer | PacketSigner
@@ -59,7 +61,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done to every file; made by :func:`plan`. ``own`` are the keys that sign."""
+    """What to do with every file; made by :func:`plan`. ``own`` are the signing keys."""
 
     targets: tuple[Target, ...]
     keys: Keyring | None
@@ -75,8 +77,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What became of one file. ``module`` is the result; ``parts`` are (format id, bytes) of signatures that
-    are kept outside of it. ``before`` holds the old signatures' verdicts, ``after`` the new ones' under the
+    """The conversion of one file. ``module`` is the result; ``parts`` are (format id, bytes) of signatures
+    that are kept outside it. ``before`` holds the old signatures' verdicts, ``after`` the new ones' under the
     keys that made them."""
 
     before: FileReport
@@ -114,9 +116,9 @@ def plan(
     keep: bool = False,
     outside: Outside | None = None,
 ) -> Plan:
-    """The targets in the order in which they can live together: sections, then trailers, then the rest.
+    """The targets in the order in which they can coexist: sections, then trailers, then the rest.
 
-    Among the sections the ones that kernels take last in come last, since a note covers the others. Raises
+    Of the sections, those that kernels read last come last, since a note covers the others. Raises
     UsageError for a contradiction: no key sources and not ``unverified``, a format twice, different engines.
     """
     if keys is None and not unverified:
@@ -129,7 +131,7 @@ def plan(
     if not targets or len(set(ids)) != len(ids) or len({t.options.engine for t in targets}) != 1:
         raise UsageError("convert needs one or more formats, each once", code="formats")
     if sum(t.format.carrier.kind == "detached" for t in targets) > 1:
-        raise UsageError("one signature that lies outside of the module at a time", code="formats")
+        raise UsageError("convert to one detached format at a time", code="formats")
     where = {format_.id: number for number, format_ in enumerate(registry.formats)}
     ordered = sorted(targets, key=lambda t: (_rank(t.format.carrier), -where[t.format.id]))
     signed = [target.signer for target in ordered]
@@ -138,12 +140,12 @@ def plan(
 
 
 def look(module: Module, how: Plan) -> FileReport:
-    """The file as it is, its signatures verified against the keys that the user vouches for."""
+    """The report of the file as it is, with its signatures verified against the user's trusted keys."""
     return examine(module, Question(how.keys, hashes=True), how.outside)
 
 
 def refusal(before: FileReport, how: Plan) -> Remark | None:
-    """Why this file is not to be converted; None where it may be."""
+    """Why this file must not be converted; None where it may be."""
     if before.verdict is Verdict.VALID or how.unverified:
         return None
     effective = next((f for f in before.signatures if f.effective), None)
@@ -155,9 +157,9 @@ def refusal(before: FileReport, how: Plan) -> Remark | None:
 
 
 def _unvouched(before: FileReport) -> str:
-    """What keeps a file without signatures from being converted, and what to do instead."""
+    """Why a file without signatures is not converted, and what to do instead."""
     if before.verdict is Verdict.UNSIGNED:
-        return "unsigned, nothing vouches for it; sign it instead"
+        return "unsigned: nothing vouches for it; sign it instead"
     why = "; ".join(remark.text for remark in before.warnings)
     return f"{before.verdict}: {why}" if why else str(before.verdict)
 
@@ -170,7 +172,7 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
     behind = tail_of(module)
     if behind is not None and how.keep:
         raise EditRefused(
-            "signed after compression, which no kernel sees and nothing can be added to",
+            "signed after compression: no kernel sees this signature, and nothing can be added to it",
             offset=len(behind),
             code="already-signed",
         )
@@ -201,7 +203,7 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
 
 
 def _check_order(module: Module, how: Plan) -> None:
-    """Refuse to put a section beneath a trailer that is there and stays."""
+    """Refuse to add a section under an existing trailer that is kept."""
     section = next((t for t in how.targets if optional.in_elf(t.format.carrier)), None)
     if section is None or section.options.force:
         return
@@ -217,16 +219,16 @@ def _check_order(module: Module, how: Plan) -> None:
 
 
 def _stacked(after: FileReport) -> Iterator[Remark]:
-    """With ``--keep``: two trailers, of which no kernel looks at the inner one."""
+    """With ``--keep``: two trailers; no kernel looks at the inner one."""
     if len({sig.layer for sig in after.signatures if sig.place.kind == "trailer"}) > 1:
-        text = "two trailers, one on the other: kernels look at the outermost one only"
+        text = "two trailers, one after the other: kernels look only at the outermost"
         yield Remark("stacked-trailers", text)
 
 
 def _relaid(before: FileReport, after: FileReport) -> Iterator[Remark]:
-    """LIEF's engine proves that everything else is the same, not that it stands in the same places."""
+    """LIEF's engine proves that everything else is the same, not that it is at the same offsets."""
     if before.content_sha256 != after.content_sha256:
-        text = "the lief engine laid the file out anew: without signatures it says the same in other bytes"
+        text = "the lief engine changed the layout: unsigned, the file is equivalent, not byte-identical"
         yield Remark("laid-out-anew", text)
 
 
@@ -236,10 +238,10 @@ def _forewarned(before: FileReport) -> Iterator[Remark]:
 
 
 def _unread(module: Module, made: Sequence[tuple[Format, SignResult]]) -> Iterator[Remark]:
-    """Where the kernel that the module's vermagic names does not read what was made of it."""
+    """A remark where the kernel that the module's vermagic names does not read the new signature."""
     try:
         kernel = for_module(module.vermagic)
-    except UsageError:  # no vermagic, or a kernel that nothing is known of
+    except UsageError:  # no vermagic, or a kernel that elfsig does not know
         return
     for format_, result in made:
         text = unread(kernel, format_.id, result.coverage, result.hash)
@@ -248,18 +250,18 @@ def _unread(module: Module, made: Sequence[tuple[Format, SignResult]]) -> Iterat
 
 
 def _widened(before: FileReport, made: SignResult) -> Iterator[Remark]:
-    """What nobody vouched for so far, where the new signature may take in more than the old one did."""
+    """What was not signed so far, where the new signature may cover more than the old one did."""
     effective = next((f for f in before.signatures if f.effective), None)
     if effective is None or effective.coverage in (None, made.coverage):
         return
     for remark in effective.warnings:
         if remark.code == "not-covered":
-            text = f"the new signature may vouch for what the old one left open: {remark.text}"
+            text = f"the new signature may vouch for what the old one did not cover: {remark.text}"
             yield Remark("vouches-for-more", text)
 
 
 def _outermost(module: Module, stream: bytes | None) -> Iterator[Removed]:
-    """The signature after the compressed stream, which goes when the content is compressed again."""
+    """The signature after the compressed stream, which is removed when the content is compressed again."""
     if stream is not None:
         yield Removed(None, "after the compressed stream", len(stream), module.size - len(stream))
 
@@ -267,7 +269,7 @@ def _outermost(module: Module, stream: bytes | None) -> Iterator[Removed]:
 def _proven(
     before: FileReport, result: Module, parts: tuple[tuple[str, bytes], ...], how: Plan
 ) -> FileReport:
-    """The report of the result under the signing keys. Raises EditRefused where it does not hold."""
+    """The report of the result under the signing keys. Raises EditRefused where a check fails."""
     outside = _outside(parts)
     after = examine(result, Question(how.own, hashes=True), outside)
     new = {target.format.id for target in how.targets}
@@ -281,12 +283,12 @@ def _proven(
 
 
 def _fits(sig: SignatureReport, how: Plan) -> bool:
-    """Kept signatures of the same format are by other keys, which is no fault of the new one."""
+    """Kept signatures of the same format are by other keys, which is not a fault of the new one."""
     return sig.verdict in GOOD or (how.keep and sig.verdict is Verdict.UNKNOWN_KEY)
 
 
 def _outside(parts: tuple[tuple[str, bytes], ...]) -> Outside | None:
-    """The first new signature that lies outside of the file, where its form is a module argument."""
+    """The first new signature that is kept outside the file, where its form is a module argument."""
     for _, data in parts:
         if data.startswith(b"modsign="):
             return from_argument(data.decode("ascii"))

@@ -1,4 +1,4 @@
-"""The record of a conversion: for each file what it was, what it is now, and what was done. Plain JSON."""
+"""The record of a conversion: for each file its state before and after, and what was done. Plain JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
 
 
 def convert_file(module: Module, how: Plan) -> Change:
-    """What :func:`elfsig.verbs.convert.convert` makes of a file, inside its compression, with its record.
-
-    What is refused becomes a change with an error, so that it has a record too.
+    """The change that :func:`elfsig.verbs.edit.convert.convert` makes to a file, inside its compression, with
+    its record. A refusal becomes a change with an error, so that it has a record too.
     """
     before = look(module, how)
     if (why := refusal(before, how)) is not None:
@@ -42,7 +41,7 @@ def convert_file(module: Module, how: Plan) -> Change:
 
 def _text(done: Conversion, same: bool) -> str:
     if same and not done.parts:
-        return "bears these very signatures already"
+        return "already has exactly these signatures"
     old = ", ".join(f"{f.format or 'unknown'} ({f.verdict})" for f in done.before.signatures) or "unsigned"
     new = ", ".join(f"{format_.id} ({made.hash}, {made.size} bytes)" for format_, made in done.made)
     return f"{old} -> {new}"
@@ -54,7 +53,7 @@ def _refused(module: Module, before: FileReport, how: Plan, why: Remark) -> Chan
 
 
 def _record(module: Module, before: FileReport, how: Plan) -> Json:
-    """All members, as for a file that nothing is done to."""
+    """All members, with the values for an unchanged file."""
     return {
         "schema_version": SCHEMA_VERSION,
         **path_members(module.path),

@@ -1,5 +1,5 @@
-"""One rule guards signatures that live side by side: after any edit, the message of every signature that
-remains is computed again; if one changed, the edit is refused."""
+"""One rule protects coexisting signatures: after any edit, the message of every signature that remains is
+computed again; if one changed, the edit is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_remaining(
     """Compare the messages of the signatures in ``kept``, found in ``before`` the edit, with those ``after``.
 
     Raises EditRefused (breaks-signature) naming the first that is gone or signs something else now; with
-    ``force`` each is a remark instead. Where nothing is known of what a signature signs, a remark says so.
+    ``force`` each is a remark instead. Where it is not known what a signature signs, a remark says so.
     """
     remarks: list[Remark] = []
     pool = list(after.places) if kept else []
@@ -69,7 +69,7 @@ def _difference(
 
 
 def _coverages(found: LocatedSignature) -> Iterator[Coverage]:
-    """What this signature may sign, each coverage once; trailers always sign all that is in front."""
+    """What this signature may sign, each coverage once; trailers always sign everything before them."""
     seen: set[str] = set()
     pairs: Iterable[Coverage] = [pair.coverage for f in found.claimants for pair in f.pairs]
     if found.place.kind == "trailer":

@@ -1,4 +1,4 @@
-"""own_key: the ring of the keys that sign, to check what they made before it is written."""
+"""own_key: a keyring of the signing keys, to check new signatures before they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = "the signing key"
 
 
 def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> Keyring | None:
-    """The public halves of ``signers``, vouched for; None where there is one that only makes packets.
+    """The public keys of ``signers``, trusted; None where a signer only makes packets.
 
     ``key_created`` decides the OpenPGP id of a bare key. Raises KeySourceError, ParseError.
     """

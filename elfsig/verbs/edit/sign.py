@@ -35,8 +35,8 @@ from elfsig.verbs.edit.strip import Removed, result_object, strip
 
 @dataclass(frozen=True, slots=True)
 class SignResult:
-    """``module`` has the signature on it. ``content`` is its content; for a format that is kept outside of
-    the file (``detached``), the signature itself, and then ``module`` is as it was. ``size`` is how many
+    """``module`` has the signature. ``content`` is its content; for a format that is kept outside the
+    file (``detached``) it is the signature itself, and ``module`` is unchanged. ``size`` is how many
     bytes the signature adds, or has. ``format`` is the format's id."""
 
     module: Module
@@ -72,7 +72,7 @@ def sign(
 ) -> SignResult:
     """Sign the content of ``module`` and attach the signature.
 
-    ``existing``: what becomes of signatures that are there. Raises EditRefused (also for those, where it is
+    ``existing``: what to do with existing signatures. Raises EditRefused (also for those, where it is
     REFUSE), SigningError, ParseError.
     """
     if "sign" not in format_.capabilities:
@@ -100,22 +100,23 @@ def sign(
 
 
 def _section_name(format_: Format, name: str | None) -> list[Remark]:
-    """What comes of a section name of the user's own. Raises SigningError where there is no section."""
+    """The carrier for a section name that the user chose. Raises SigningError where the format has no
+    section."""
     if name is None:
         return []
     if not optional.in_elf(format_.carrier):
         raise SigningError(
-            f"{format_.id} signatures lie in no section that could be named", code="section-name"
+            f"{format_.id} signatures are not kept in a section that can be named", code="section-name"
         )
     known = [carrier.short_name for carrier in (format_.carrier, *format_.also)]
     if name in known:
         return []
-    text = f"no kernel looks for a section {name}, nor does elfsig: {format_.id} is looked for in"
+    text = f"neither kernels nor elfsig look for a section {name}: {format_.id} is looked for in"
     return [Remark("section-name", f"{text} {' and '.join(known)}")]
 
 
 class _Made(NamedTuple):
-    """A new signature, not yet attached. ``hash`` is what it says itself: ML-DSA has its own."""
+    """A new signature, not yet attached. ``hash`` is the one that it records: ML-DSA has its own."""
 
     pair: Pair
     message: Message
@@ -128,7 +129,7 @@ class _Made(NamedTuple):
 
 
 def already_signed(present: Sequence[LocatedSignature]) -> EditRefused:
-    """The refusal to sign what is signed, or what holds remains of a signature, already."""
+    """The refusal to sign what is already signed, or holds the remains of a signature."""
     first = present[0]
     if first.place.fault is not None:
         text = f"there are remains of a signature: {first.place.fault.text}"
@@ -140,8 +141,8 @@ def already_signed(present: Sequence[LocatedSignature]) -> EditRefused:
 
 
 def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> list[Remark]:
-    """Refuse what cannot carry a signature of this name, and say what kernels would not load anyway. ``done``
-    is what is about to be done to the file. Raises EditRefused, ParseError."""
+    """Refuse what cannot carry a signature of this name, and remark on what kernels would not load anyway.
+    ``done`` is the word for the edit ("signed"). Raises EditRefused, ParseError."""
     if not image.end:
         raise EditRefused("the file is empty", offset=0, code="empty")
     if image.is_elf and image.elf_fault is None:
@@ -167,7 +168,7 @@ def _make(
     options: SignOptions,
     remarks: list[Remark],
 ) -> _Made:
-    """The new signature, and what the carrier has to say beside it."""
+    """The new signature, and the carrier's remarks about it."""
     asks = format_.choose is not None or format_.advise is not None
     vermagic = module.vermagic if asks else None
     if options.kernel is not None:
@@ -191,7 +192,7 @@ def _make(
 
 
 def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
-    """Where the kernel that the signature is for will not read it."""
+    """A remark where the kernel that the signature is for will not read it."""
     if options.kernel is None:
         return
 
@@ -200,7 +201,8 @@ def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
 
 
 def _unloaded(format_: Format, signer: Signer | PacketSigner, options: SignOptions) -> Iterator[Remark]:
-    """Where the kernel, or every kernel, does not load the key, so that the signature is of no use to it."""
+    """A remark where the kernel, or every kernel, does not load the key, so that it cannot use the
+    signature."""
     certificate = signer.certificate if isinstance(signer, Signer) else None
     if certificate is None or format_.id != "pkcs7":
         return
@@ -235,12 +237,12 @@ def _names(pair: Pair) -> dict[str, str | None]:
 
 
 def _prove(before: Image, after: Image, format_: Format, made: _Made) -> None:
-    """Find the new signature again, and prove that it lies over the very message that was signed."""
+    """Find the new signature again, and prove that its message is exactly what was signed."""
     place = _find_again(after, format_, made.blob, made.params)
     coverage = made.pair.coverage
     if place.kind == "trailer":
         if place.start != before.end or not after.data.startswith(before.bytes()):
-            raise EditRefused("adding the signature would change what is in front of it")
+            raise EditRefused("adding the signature would change the content before it")
     elif digest_of(coverage.message(after, place)) != digest_of(made.message):
         raise EditRefused(f"adding the signature would change what it signs ({coverage.id})")
 
@@ -269,7 +271,7 @@ def sign_file(
     *,
     existing: Existing = Existing.REFUSE,
 ) -> Change:
-    """What :func:`sign` makes of a file; inside its compression, where that holds a module."""
+    """The change that :func:`sign` makes to a file; inside its compression, where that holds a module."""
     whole = not module.holds_module
     if whole:
         module = module.as_file()
@@ -288,5 +290,5 @@ def sign_file(
     if result.detached:
         return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
     if behind is None and result.content == module.content:
-        return Change(None, "unchanged", "bears this very signature already", result.remarks)
+        return Change(None, "unchanged", "already has exactly this signature", result.remarks)
     return Change(result.content, "signed", text, result.remarks, verbatim=whole)

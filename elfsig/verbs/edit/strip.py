@@ -18,8 +18,8 @@ from elfsig.verbs.edit.message_guard import check_remaining, name_of
 
 
 class Removed(NamedTuple):
-    """One signature that was taken out: its format (None: unknown), its carrier's short name, and where it
-    lay in the content at that moment."""
+    """One signature that was removed: its format (None: unknown), its carrier's short name, and where it
+    was in the content at that moment."""
 
     format: str | None
     name: str
@@ -36,8 +36,8 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StripResult:
-    """``module`` is what is left without the signatures in ``removed``: the module itself where there were
-    none."""
+    """``module`` is what is left without the signatures in ``removed``: the original module if none were
+    removed."""
 
     module: Module
     removed: tuple[Removed, ...]
@@ -80,9 +80,9 @@ def strip(
 ) -> StripResult:
     """Remove the signature that was applied last: the outermost trailer, else the first section.
 
-    ``format_id`` (id or alias) looks at signatures of this format only; ``everything`` removes all of
+    ``format_id`` (id or alias) selects signatures of this format only; ``everything`` removes all of
     them. Raises EditRefused for remains whose extent is uncertain, and where a signature that stays would
-    no longer match (``force`` to go on); UsageError for an unknown format.
+    no longer match (unless ``force``); UsageError for an unknown format.
     """
     wanted = module.registry.get(format_id).id if format_id else None
     removed: list[Removed] = []
@@ -109,7 +109,7 @@ def _next(found: Sequence[LocatedSignature], wanted: str | None) -> LocatedSigna
 def _remaining(
     start: Sequence[LocatedSignature], wanted: str | None, everything: bool
 ) -> list[LocatedSignature]:
-    """Those that were there at the start and are meant to be there still."""
+    """The original signatures that are meant to be kept."""
     if everything:
         return [each for each in start if not _is_wanted(each, wanted)]
     first = _next(start, wanted)
@@ -117,13 +117,13 @@ def _remaining(
 
 
 def _without(module: Module, found: LocatedSignature, engine: str) -> bytes:
-    """The whole content without one signature; what is outside of it stays where it is."""
+    """The whole content without one signature; what is outside it stays where it is."""
     place = found.place
     refuse_uncertain(place)
     inner = module.registry.carrier(place).detach(found.image, place, engine=engine)
     outer = module.content[found.image.end :]
     if place.kind == "trailer" and inner != module.content[: place.start]:
-        raise EditRefused(f"removing the {name_of(found)} would change what is in front of it")
+        raise EditRefused(f"removing the {name_of(found)} would change the content before it")
     return inner + outer if outer else inner
 
 
@@ -142,7 +142,8 @@ def strip_file(
     force: bool = False,
     engine: str = "exact",
 ) -> Change:
-    """What :func:`strip` makes of a file; a trailer after the compressed stream is the outermost one."""
+    """The change that :func:`strip` makes to a file; a trailer after the compressed stream is the
+    outermost."""
     stream = tail_of(module) if format_id is None else None
     removed: list[str] = []
     if stream is not None:

@@ -1,6 +1,6 @@
-"""bytemap: every byte of a file by what it is to one message, and the named parts of the file.
+"""bytemap: the role of every byte of a file in one message, and the named parts of the file.
 
-Each byte gets exactly one kind, the strongest that applies, so that the kinds add up to the file.
+Each byte gets exactly one kind, the strongest that applies, so that their counts add up to the file's size.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from elfsig.model import ByteRange, Derived, Message, Place
 
 
 class Kind(StrEnum):
-    """What a byte is to one signature; stronger kinds first."""
+    """The role of a byte in one signature; stronger kinds first."""
 
     VERBATIM = "verbatim"
-    """Hashed as it stands: any change breaks the signature."""
+    """Hashed as it is: any change breaks the signature."""
     SIGNATURE = "signature"
     """The signature itself, with its wrapper."""
     DERIVED = "derived"
-    """Decides what a computed part of the message is: a change that shows there breaks the signature."""
+    """Affects a computed part of the message: a change that is visible there breaks the signature."""
     STEERING = "steering"
-    """Not in the message, but decides what is: offsets, sizes, types, names, wrappers of outer signatures."""
+    """Not in the message, but decides what is in it: offsets, sizes, types, names, wrappers of outer
+    signatures."""
     OPEN = "open"
     """The signature says nothing about it: any change goes unnoticed."""
 
@@ -36,7 +37,7 @@ KINDS = tuple(Kind)
 
 
 class Run(NamedTuple):
-    """Bytes ``start:end`` that all are of one kind."""
+    """Bytes ``start:end`` that are all of one kind."""
 
     start: int
     end: int
@@ -44,8 +45,8 @@ class Run(NamedTuple):
 
 
 class FilePart(NamedTuple):
-    """A named stretch of the file. ``what``: header, section, table, trailer, padding, or rest (what is no
-    ELF file, or follows it). ``nr`` is a section's index; sections without bytes in the file are empty.
+    """A named part of the file. ``what``: header, section, table, trailer, padding, or rest (what is not
+    an ELF file, or follows it). ``nr`` is a section's index; sections without bytes in the file are empty.
 
     ``counts`` are its bytes by kind, ``entry`` those of the section's entry in the section header table.
     """
@@ -60,7 +61,7 @@ class FilePart(NamedTuple):
 
 
 class Map:
-    """The kinds of all bytes of a file: ``runs`` are ascending and lie one against the other."""
+    """The kinds of all bytes of a file: ``runs`` are ascending and adjacent."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs: tuple[Run, ...] = tuple(runs)
@@ -102,7 +103,7 @@ class Map:
 
 
 def draw(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> Map:
-    """The map of ``image``. ``outer`` are the trailers outside of ``place``: what they sign is nothing to
+    """The map of ``image``. ``outer`` are the trailers outside ``place``: what they sign does not matter to
     this message, but their lengths and magic decide where ``place`` is found."""
     layers: list[tuple[Kind, Iterable[ByteRange]]] = []
     layers.append((Kind.STEERING, [part for each in outer for part in _wrapper(each)]))
@@ -133,7 +134,7 @@ def _wrapper(place: Place) -> Iterator[ByteRange]:
 
 
 def _runs(size: int, layers: Sequence[tuple[Kind, Iterable[ByteRange]]]) -> list[Run]:
-    """Paint ``layers`` one over the other, then read off where the colour changes."""
+    """Apply ``layers`` one over the other, then collect the runs of equal kind."""
     paper = bytearray([KINDS.index(Kind.OPEN)]) * size
     edges = {0, size}
     for kind, ranges in layers:
@@ -168,7 +169,7 @@ class Stretch(NamedTuple):
 def parts(image: Image, trailers: Iterable[tuple[str, Place]], kinds: Map) -> list[FilePart]:
     """What the file consists of, from its first to its last byte, in that order; then empty sections.
 
-    ``trailers`` are (name, place). Where sections overlap, the later one begins behind the earlier.
+    ``trailers`` are (name, place). Where sections overlap, the later one begins after the earlier.
     """
     size = len(image.data)
     wanted = [Stretch(p.start, p.end, "trailer", name) for name, p in trailers]
@@ -198,7 +199,7 @@ def _name(table: ElfTable, nr: int) -> str:
 
 
 def _disjoint(wanted: Iterable[Stretch], size: int, is_elf: bool) -> list[Stretch]:
-    """``wanted`` in order and cut so that none overlaps; what lies between is padding, or rest."""
+    """``wanted`` in order and cut so that none overlap; what is between them is padding, or rest."""
     found: list[Stretch] = []
     at = 0
     for each in sorted(wanted, key=lambda s: (s.start, s.end)):
@@ -210,7 +211,7 @@ def _disjoint(wanted: Iterable[Stretch], size: int, is_elf: bool) -> list[Stretc
         found.append(each._replace(start=start))
         at = each.end
     if at < size:
-        name = "behind the ELF image" if is_elf else "content"
+        name = "after the ELF image" if is_elf else "content"
         found.append(Stretch(at, size, "rest", name))
     return found
 

@@ -1,5 +1,5 @@
-"""compare: is it the same module? Two files under every coverage, their signatures left out, and what
-differs between them."""
+"""compare: whether two files are the same module under each coverage, ignoring signatures, and what differs
+between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elfsig.verbs.verify.examine import Question, examine
 
 
 def compare(a: Module, b: Module) -> Comparison:
-    """Compare two files. Never raises for what is in them."""
+    """Compare two files. Never raises because of their content."""
     one, other = _compared(a), _compared(b)
     known = coverages(a.registry)
     order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
@@ -37,7 +37,7 @@ def _compared(module: Module) -> ComparedFile:
     try:
         bare, remarks = module.bare, ()
     except ElfsigError as reason:
-        text = f"its signatures could not be left out whole ({reason}): trailers alone are"
+        text = f"its signatures could not all be removed ({reason}): only trailers are"
         return ComparedFile(
             module, signatures, Image(_without_trailers(module)), (Remark(reason.code, text),)
         )
@@ -91,7 +91,7 @@ def _equal(one: Message, other: Message) -> bool:
 
 
 def _by_section(message: Message, image: Image) -> dict[str, list[bytes]]:
-    """What each section gives to the message; equal names are counted."""
+    """What each section contributes to the message; equal names are counted."""
     if image.elf is None or all(piece.section is None for piece in message.pieces):
         return {}
     names = labels(image.elf)
@@ -163,11 +163,11 @@ def _conclusion(
 
 
 MINOR = frozenset({".comment", ".note.GNU-stack"})
-"""Sections that linkers add, drop and write anew."""
+"""Sections that linkers add, drop and rewrite."""
 
 
 def _same_code(differences: Sequence[Difference]) -> Conclusion:
-    """What is loaded is the same: what else is it?"""
+    """The relation of two files whose loaded content is the same."""
     rest = [d for d in differences if d.weight is Weight.UNLOADED and d.name not in MINOR]
     if not rest:
         return Conclusion.RELINKED
@@ -177,9 +177,9 @@ def _same_code(differences: Sequence[Difference]) -> Conclusion:
 
 SENTENCES = {
     Conclusion.IDENTICAL: "every byte of the two files is the same",
-    Conclusion.REPACKED: "the same content, compressed in another way",
+    Conclusion.REPACKED: "the same content, compressed differently",
     Conclusion.STRIPPED: "{less} is {more} without {what}; what is loaded is the same",
-    Conclusion.RELINKED: "what is loaded is the same, its layout or numbering is another",
+    Conclusion.RELINKED: "what is loaded is the same, in a different layout or numbering",
     Conclusion.UNLOADED: "what is loaded is the same; what is not loaded differs: {unloaded}",
     Conclusion.RELOCATIONS: "the same under textdata, but the relocations differ: a signature of the gkh "
     "scheme fits both, and the code does something else",
@@ -199,7 +199,7 @@ def _sentence(
     if conclusion is Conclusion.RESIGNED:
         return _resigned(a, b)
     if fault is not None:
-        return f"they cannot be told apart further: {fault}"
+        return f"no further comparison is possible: {fault}"
     unloaded = [d for d in differences if d.weight is Weight.UNLOADED]
     less, more = ("B", "A") if any(d.what == "removed" for d in unloaded) else ("A", "B")
     return SENTENCES.get(conclusion, "").format(
@@ -211,14 +211,14 @@ def _sentence(
 def _resigned(a: ComparedFile, b: ComparedFile) -> str:
     if not a.signatures or not b.signatures:
         if not a.signatures and not b.signatures:
-            return "the same content; what lies behind it differs"
+            return "the same content; what follows it differs"
         signed = "A" if a.signatures else "B"
-        return f"the same content; {signed} alone carries a signature"
+        return f"the same content; {signed} only is signed"
     return "the same content with different signatures"
 
 
 def _lacking(differences: Sequence[Difference]) -> str:
-    """What one of the two files does not have."""
+    """What one of the two files lacks."""
     sections = [d.name for d in differences if d.kind == "section"]
     symbols = sum(d.kind == "symbol" for d in differences)
     debug = [name for name in sections if ".debug" in name or name.startswith(".stab")]

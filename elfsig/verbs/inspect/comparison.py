@@ -1,4 +1,4 @@
-"""What a comparison of two files gives, and its JSON: an entry of ``comparisons``."""
+"""The result of comparing two files, and its JSON: an entry of ``comparisons``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from elfsig.opened.module import Module
 
 
 class Conclusion(StrEnum):
-    """What two files are to each other; the first that applies."""
+    """How two files are related; the first relation that applies."""
 
     IDENTICAL = "identical"
     """Every byte of the files is the same."""
@@ -29,7 +29,7 @@ class Conclusion(StrEnum):
     STRIPPED = "stripped"
     """What is loaded is the same; one of them lacks what is not loaded, such as debug data."""
     RELINKED = "relinked"
-    """What is loaded is the same; it stands in other places, or under other numbers."""
+    """What is loaded is the same; it has other offsets, or other section and symbol numbers."""
     UNLOADED = "unloaded"
     """What is loaded is the same; something else differs."""
     RELOCATIONS = "relocations"
@@ -72,7 +72,7 @@ class CoverageComparison:
     """One coverage over both. ``same`` is None where it cannot be computed for one of them: ``fault``.
 
     ``sections`` are those whose share of the message differs, ``sizes`` the messages' lengths; ``offset`` is
-    the first differing byte of a coverage that takes the file as it stands.
+    the first differing byte, for a coverage that takes the file as it is.
     """
 
     coverage: str

@@ -1,6 +1,7 @@
-"""cover: the map of a file under each of its signatures: which bytes decide whether it matches, which not.
+"""cover: the map of a file under each of its signatures: which bytes decide whether it matches, and which do
+not.
 
-Nothing here knows a format: the map is drawn from the very message that is hashed.
+Nothing here depends on a format: the map is made from the same message that is hashed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Basis(StrEnum):
     VERIFIED = "verified"
     """It matches a key under this coverage."""
     HASH16 = "hash16"
-    """The 16 bits of the hash that stand in the signature fit this one alone."""
+    """Only this one fits the 16 bits of the hash that are stored in the signature."""
     ONLY = "only"
     """Its format has no other."""
     ASSUMED = "assumed"
-    """The first of several that its format has; nothing tells which."""
+    """The first of several that its format has; the file does not say which."""
     ASKED = "asked"
     """The caller named it."""
 
@@ -45,7 +46,7 @@ class Cover:
     """The map of one file under one signature; ``found`` None: under one that is still to be made.
 
     ``message`` is None where no message can be computed, and ``fault`` says why: then nothing is known to
-    be covered. ``others`` are the coverages that it may as well be.
+    be covered. ``others`` are the other possible coverages.
     """
 
     found: LocatedSignature | None
@@ -100,8 +101,8 @@ def covers(
 ) -> list[Cover]:
     """One map for each signature of ``module``, outermost first.
 
-    ``coverage`` draws the map of this one instead of the one that each signature has; signatures that
-    cannot have it are left out, and where none can, the one map is that of a signature still to be made.
+    ``coverage`` makes the map under this one instead of each signature's own; signatures that
+    cannot have it are left out, and where none can, the only map is that of a signature still to be made.
     ``outside`` gives a signature that is kept elsewhere. Raises UsageError for an unknown coverage.
     """
     found = module.places if outside is None else with_outside(module, outside, module.places)
@@ -123,7 +124,7 @@ def _coverages(formats: Iterable[Format]) -> Mapping[str, Coverage]:
 
 @dataclass(frozen=True, slots=True)
 class _Painter:
-    """Draws the maps of one file."""
+    """Makes the maps of one file."""
 
     module: Module
     question: Question
@@ -147,7 +148,7 @@ class _Painter:
     def _which(
         self, found: LocatedSignature, sig: SignatureReport, format_: Format
     ) -> tuple[Coverage, Basis, tuple[str, ...]]:
-        """The coverage of a signature, how that is known, and what it could be as well."""
+        """The coverage of a signature, how that is known, and what else it could be."""
         able = _coverages((format_,))
         if sig.coverage is not None:
             return able[sig.coverage], Basis.VERIFIED, ()
@@ -160,7 +161,7 @@ class _Painter:
         return able[first], Basis.ASSUMED, tuple(others)
 
     def _fits(self, found: LocatedSignature, format_: Format, coverage: str) -> bool:
-        """Whether the signature's own 16 bits of the hash speak for this coverage."""
+        """Whether the 16 bits of the hash stored in the signature fit this coverage."""
         pairs = tuple(pair for pair in format_.pairs if pair.coverage.id == coverage)
         alone = replace(found, claimants=(replace(format_, pairs=pairs),))
         keyed = replace(self.question, keys=self.question.keys or NoKeys())

@@ -1,4 +1,4 @@
-"""digest: the exact bytes that each coverage takes from a file, with its signatures left out."""
+"""digest: the exact bytes of a file that each coverage hashes, without its signatures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elfsig.registry import Registry
 class Stream:
     """One coverage's message over a file, or why there is none.
 
-    ``found`` is the signature that is left out, None where the file carries none of this coverage: then it
+    ``found`` is the signature that is left out, None where the file has none with this coverage: then it
     is what a new signature would cover.
     """
 
@@ -39,7 +39,7 @@ class Stream:
 class CoverageDigest:
     """The digest of one coverage over a file: an entry of ``digests`` in the JSON.
 
-    ``layer`` and ``place`` are those of the signature that is left out, None where the file has none of
+    ``layer`` and ``place`` are those of the signature that is left out, None where the file has none with
     this coverage: then it is the digest that a new signature would have. ``size`` is the length in bytes of
     what was hashed, ``digest`` is in hex; both are None where the coverage cannot be computed: ``error``.
     """
@@ -123,7 +123,7 @@ def _under(coverage: Coverage, module: Module) -> list[Stream]:
 
 
 def _bare(coverage: Coverage, module: Module) -> Image:
-    """Where an unsigned file of this coverage ends: sections know nothing of trailers after them."""
+    """Where an unsigned file of this coverage ends: sections do not account for trailers after them."""
     image = module.image
     if coverage.id == "whole-file":
         return image
@@ -139,7 +139,7 @@ def _stream(module: Module, coverage: Coverage, image: Image, found: LocatedSign
 
 
 def chosen(candidates: list[Stream], layer: int | None) -> Stream:
-    """The one stream that is meant. Raises UsageError where a choice is needed or there is none."""
+    """The selected stream. Raises UsageError where a choice is needed, or where there is no stream."""
     layers = [each.found.layer for each in candidates if each.found]
     if layer is not None:
         for each in candidates:

@@ -1,4 +1,4 @@
-"""extract: every part of a signed file on its own, under the names that people know."""
+"""extract: every part of a signed file separately, under the customary file names."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Piece(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The pieces of one file, and what could not be taken out."""
+    """The parts of one file, and what could not be extracted."""
 
     pieces: tuple[Piece, ...]
     remarks: tuple[Remark, ...]
 
 
 def pieces(module: Module) -> Taken:
-    """Everything that can be taken out of a signed file; nothing where there is no signature.
+    """Everything that can be extracted from a signed file; empty where it has no signature.
 
-    ``.unsigned`` is the module without any; ``.p7s``, ``.pgp``, ``.digsig`` (``.sig`` with the type byte that
-    evmctl wants) ... the signature; ``.trailer`` or ``.section`` all that the carrier added; ``.value`` the
-    bare signature value; ``.signer`` and ``.keyid`` the names of the X.509 era; ``.cert.der`` embedded
-    certificates; ``.attributes.der`` signed attributes as they are hashed; ``.COVERAGE.stream`` the bytes
-    that are signed. Signatures further in have their layer's number in front.
+    ``.unsigned`` is the module without signatures; ``.p7s``, ``.pgp``, ``.digsig`` (``.sig`` with the type
+    byte that evmctl wants) ... the signature; ``.trailer`` or ``.section`` all that the carrier added;
+    ``.value`` the raw signature value; ``.signer`` and ``.keyid`` the names of the X.509 era; ``.cert.der``
+    embedded certificates; ``.attributes.der`` signed attributes as they are hashed; ``.COVERAGE.stream`` the
+    bytes that are signed. For inner signatures the layer's number comes first.
     """
     taken: list[Piece] = []
     remarks: list[Remark] = []
@@ -82,7 +82,7 @@ def _place(module: Module, found: LocatedSignature, remarks: list[Remark]) -> It
 
 
 def _numbered(signer: int, suffix: str) -> str:
-    """Suffixes of further signatures in one blob have their number in front, counted from 1."""
+    """Suffixes of further signatures in one blob start with their number, counted from 1."""
     return f".{signer + 1}{suffix}" if signer else suffix
 
 
@@ -96,7 +96,7 @@ def _parsed(envelope: Envelope, found: LocatedSignature) -> list[Signature]:
 def _streams(
     module: Module, found: LocatedSignature, envelope: Envelope, remarks: list[Remark]
 ) -> Iterator[Piece]:
-    """The bytes that are signed, under each coverage that this envelope goes with."""
+    """The signed bytes, under each coverage that this envelope is used with."""
     seen: set[str] = set()
     for format_ in found.claimants:
         for pair in format_.pairs:
@@ -109,4 +109,4 @@ def _streams(
                 text = f"no stream of {pair.coverage.id}: {fault.text}"
                 remarks.append(Remark(fault.code, text, fault.offset))
                 continue
-            yield Piece(f".{pair.coverage.id}.stream", data, f"the bytes that {pair.coverage.id} takes in")
+            yield Piece(f".{pair.coverage.id}.stream", data, f"the bytes that {pair.coverage.id} covers")

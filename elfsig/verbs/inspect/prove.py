@@ -1,8 +1,8 @@
-"""prove: the map of a file held against the verifier. Bytes are changed one at a time in a copy in memory,
-and the signature is looked for, and verified, again.
+"""prove: check the map of a file against the verifier. Bytes are changed one at a time in a copy in memory,
+and the signature is searched for, and verified, again.
 
 A change to a *verbatim* byte must break the signature, one to an *open* byte must not, and for *derived* and
-*steering* bytes it must break exactly where the message is another one. Changes to the signature itself prove
+*steering* bytes it must break exactly where the message changes. Changes to the signature itself prove
 nothing about the map; they are counted.
 """
 
@@ -28,10 +28,10 @@ SMALL = 1 << 18
 
 
 class Trial(NamedTuple):
-    """One changed byte: ``mask`` is what it was exclusive-ored with.
+    """One changed byte: ``mask`` is what it was XORed with.
 
-    ``same``: the message stayed as it was. ``good``: the signature still matched a key; None where there
-    was none to try. ``agrees``: that is what the map says.
+    ``same``: the message did not change. ``good``: the signature still matched a key; None where there
+    was no key to try. ``agrees``: this is what the map says.
     """
 
     offset: int
@@ -43,8 +43,8 @@ class Trial(NamedTuple):
 
 
 class Count(NamedTuple):
-    """How many bytes of one kind were changed, after how many the message was another one, and after how
-    many the signature still matched (None: not verified)."""
+    """How many bytes of one kind were changed, how many of these changed the message, and how many left
+    the signature matching (None: not verified)."""
 
     tried: int
     changed: int
@@ -53,7 +53,7 @@ class Count(NamedTuple):
 
 @dataclass(slots=True)
 class Proof:
-    """What came of it. ``keyed``: verified with a key; otherwise only the messages were compared."""
+    """The result. ``keyed``: verified with a key; otherwise only the messages were compared."""
 
     seed: int
     keyed: bool
@@ -75,7 +75,7 @@ class Proof:
 
 
 def prover(module: Module, cover: Cover, question: Question, outside: Outside | None = None) -> Prover:
-    """For a map of ``module`` that has a message. Raises UsageError for one without."""
+    """Takes a map of ``module`` that has a message. Raises UsageError for one without."""
     if cover.message is None or cover.coverage is None:
         raise UsageError(f"nothing to prove: {cover.fault or 'no message'}", code="nothing-to-prove")
     coverage = coverages(module.registry)[cover.coverage]
@@ -84,7 +84,7 @@ def prover(module: Module, cover: Cover, question: Question, outside: Outside | 
 
 @dataclass(frozen=True, slots=True)
 class Prover:
-    """Changes bytes of one file and looks what becomes of one signature."""
+    """Changes bytes of one file and checks the effect on one signature."""
 
     module: Module
     cover: Cover
@@ -184,13 +184,13 @@ def every(cover: Cover, seed: int) -> list[tuple[int, int]]:
     """(offset, mask) for every byte. Raises UsageError for files that are too large for that."""
     size = cover.kinds.size
     if size > SMALL:
-        raise UsageError(f"{size} bytes are too many to change each: at most {SMALL}", code="too-large")
+        raise UsageError(f"{size} bytes are too many to change every one: at most {SMALL}", code="too-large")
     dice = random.Random(seed)
     return [(offset, dice.randrange(1, 256)) for offset in range(size)]
 
 
 def prove(prover: Prover, changes: Iterable[tuple[int, int]], seed: int) -> Proof:
-    """Make all ``changes``, which ``seed`` has chosen, and add up."""
+    """Make all ``changes``, chosen by ``seed``, and count the results."""
     proof = Proof(seed, prover.keyed)
     for trial in prover.trials(changes):
         proof.add(trial)

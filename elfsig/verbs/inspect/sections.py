@@ -1,4 +1,4 @@
-"""sections: which sections of a file the messages of its signatures take in, under every coverage."""
+"""sections: which sections of a file the messages of its signatures cover, under every coverage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elfsig.opened.module import Module
 
 class Reach(NamedTuple):
     """One coverage that the signature at ``layer`` may have: the sections whose bytes, relocations or
-    header it takes in, at least in part. ``fault`` says why that is not known."""
+    header it covers, at least in part. ``fault`` says why that is not known."""
 
     layer: int
     format: str
@@ -50,7 +50,8 @@ def _sections(message: Message, image: Image) -> frozenset[int]:
 
 
 def _inside(ranges: list[ByteRange], image: Image) -> set[int]:
-    """Sections whose bytes (of NOBITS ones the place in the order) lie in ranges that name no section."""
+    """Sections whose bytes (for NOBITS ones, their place in the order) are in ranges that do not name a
+    section."""
     if image.elf is None or not ranges:
         return set()
     return {

@@ -1,6 +1,6 @@
 """ephemeral: a key pair for one run, as the build rules of 2011 to 2013 made it for developers.
 
-The private half lives in this process's memory and nowhere else; it is gone when the process ends.
+The private key exists only in this process's memory, and is lost when the process ends.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _BINARY: Final = (".der", ".x509", ".crt", ".cer")
 
 
 def make(format_: Format, options: SignOptions) -> Signer:
-    """A new key that the format's kernels read, with a certificate where the format names its signer so.
+    """A new key that the format's kernels read, with a certificate where the format names its signer by one.
 
     Its kind is that of the format, or of the payload: RSA-4096 for X.509, as in the kernel's x509.genkey;
-    DSA-1024 for the section formats, whose kernels read nothing else; RSA-2048 for the rest.
+    DSA-1024 for the section formats, whose kernels read no other kind; RSA-2048 for the rest.
     """
     pair = _pair(format_, options)
     kind = kinds.KINDS[pair.key_kind or format_.key_kind]
@@ -51,7 +51,7 @@ def _certificate(private: Any) -> Certificate:
 def public_half(format_: Format, signer: Signer, options: SignOptions, path: str) -> bytes:
     """What others verify with: a certificate, an OpenPGP ring, or a public key.
 
-    DER for a ``path`` that is called so (.der, .x509, .crt, .cer), else PEM; rings are binary.
+    DER if the name of ``path`` says so (.der, .x509, .crt, .cer), else PEM; rings are binary.
     """
     if optional.public_form(_pair(format_, options).envelope, options.payload) == "openpgp":
         hash_ = "sha1" if signer.algorithm == "dsa" else None
@@ -71,6 +71,6 @@ def _pem(certificate: bytes) -> bytes:
 
 
 def refuse_existing(path: str) -> None:
-    """Raises WriteError where there is something already: what is there may be the key of another run."""
+    """Raises WriteError where the file exists: it may be the key of another run."""
     if os.path.lexists(path):
         raise WriteError(f"{path} already exists", code="exists", hint="overwrite")

@@ -1,4 +1,4 @@
-"""generate: a new key pair for signing modules, in the files that the one who uses it expects."""
+"""generate: a new key pair for signing modules, in the files that its user expects."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from elfsig.verbs.keys.target import Target
 
 
 class GeneratedKey(NamedTuple):
-    """A new private key, an object of the cryptography library, with what was made of it.
+    """A new private key, an object of the cryptography library, with what was made from it.
 
-    ``certificate`` is DER, None for DSA: its kernels knew OpenPGP only. ``ring`` is the OpenPGP public ring.
-    ``hash`` is the one to sign modules with.
+    ``certificate`` is DER, None for DSA: its kernels supported only OpenPGP. ``ring`` is the OpenPGP public
+    ring. ``hash`` is the one to sign modules with.
     """
 
     private: Any
@@ -37,8 +37,8 @@ class GeneratedKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """What to make. ``ring``: an OpenPGP ring too. ``key_created`` is the time in it, which decides its key
-    id. ``hash`` signs the certificate and is meant for the modules."""
+    """What to make. ``ring``: also make an OpenPGP ring. ``key_created`` is the time in it, which decides its
+    key id. ``hash`` signs the certificate and is meant for the modules."""
 
     kind: Kind = DEFAULT
     hash: str = "sha256"
@@ -58,11 +58,11 @@ def decide(
     like: tuple[Kind, str] | None = None,
     force: bool = False,
 ) -> tuple[Kind, str]:
-    """(kind, hash): what the user said, else the configurations, else the target, else the model, else
+    """(kind, hash): as the user chose, else the configurations, else the target, else the model, else
     RSA-4096 with SHA-256, which every kernel since 3.7 takes.
 
-    ``bits`` are those of a genkey file, which speaks of RSA. Raises UsageError where the target would not
-    take it, unless ``force``.
+    ``bits`` are those of a genkey file, which are for RSA. Raises UsageError where the target would not
+    accept it, unless ``force``.
     """
     fallback = (target.kind if target else None) or (like[0] if like else _of_bits(bits))
     kind = kind_named(type_name) if type_name else configured[0] or fallback
@@ -84,7 +84,7 @@ def _usual(kind: Kind) -> str:
 
 
 def make(wish: KeyRequest) -> GeneratedKey:
-    """A new pair. Raises UsageError for what cannot be had."""
+    """A new pair. Raises UsageError for an unsupported combination."""
     private = make_private(wish.kind)
     certified = wish.kind.algorithm != "dsa"
     hash_name = wish.hash if wish.kind.hash is not None else None
@@ -100,7 +100,7 @@ def _ring(private: Any, wish: KeyRequest) -> bytes:
     algorithm, bits, _ = public_kind(public) or ("", 0, None)
     if algorithm not in ("rsa", "dsa"):
         raise UsageError(
-            f"kernels read no OpenPGP signatures by {algorithm}: take rsa or dsa", code="key-type"
+            f"kernels do not read OpenPGP signatures by {algorithm}: use rsa or dsa", code="key-type"
         )
     signer = FileSigner(private, public, algorithm, bits, None)
     name = dict(wish.genkey.subject).get(NAME_OIDS["CN"])
@@ -114,9 +114,9 @@ Files = Callable[[str, GeneratedKey, bytes | None], list[Item]]
 
 
 class Like(NamedTuple):
-    """Whose files are made: ``kind`` and ``hash`` by default, ``common_name`` and ``usages`` of the
-    certificate where nobody says otherwise. ``key_file`` and ``cert_file`` are what sign is given; ``pair``
-    is the file with both halves, if there is one; ``der`` is what mokutil takes.
+    """A layout of files to make: the default ``kind`` and ``hash``, and the default ``common_name`` and
+    ``usages`` of the certificate. ``key_file`` and ``cert_file`` are the arguments for sign; ``pair``
+    is the file with both key and certificate, if there is one; ``der`` is what mokutil takes.
     """
 
     files: Files
@@ -146,7 +146,7 @@ def certificate_pem(der: bytes) -> bytes:
 def _certificate(pair: GeneratedKey) -> bytes:
     if pair.certificate is None:
         raise UsageError(
-            "kernels read no certificates with DSA keys, so this layout of files has no place for one",
+            "kernels do not read certificates with DSA keys, so this layout of files has no place for one",
             code="key-type",
             hint="no-like",
         )
@@ -198,7 +198,7 @@ def _arch(name: str, pair: GeneratedKey, passphrase: bytes | None) -> list[Item]
 
 
 def ima_items(name: str, pair: GeneratedKey) -> list[Item]:
-    """The public key alone, which evmctl takes for its older kind of signature."""
+    """The bare public key, which evmctl uses for its older kind of signature."""
     public = pair.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return [Item(f"{name}.pub.pem", public, PUBLIC, "public key, for evmctl")]
 

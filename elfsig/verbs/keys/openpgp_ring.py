@@ -34,5 +34,5 @@ def public_ring(
 
 def _exported(signer: PacketSigner) -> bytes:
     if not isinstance(signer, GpgSigner):
-        raise SigningError("this signer hands out no public ring", code="no-ring")
+        raise SigningError("this signer cannot export a public ring", code="no-ring")
     return signer.export()

@@ -1,4 +1,4 @@
-"""keys recover: the public key that made two or more RSA signatures, out of the signatures alone."""
+"""keys recover: the public key that made two or more RSA signatures, from the signatures alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from elfsig.trust.marks import recovered_text
 from elfsig.trust.recover import EXPONENTS, Equation, Solution, Tell, arithmetic, equation, made_by, recover
 
 SPAN = 30 * 86400
-"""How many seconds in front of a signature its OpenPGP key's creation is looked for: it is part of the
+"""How many seconds before a signature its OpenPGP key's creation time is searched for: it is part of the
 key's id, and not known."""
 
 
@@ -38,7 +38,7 @@ class Claim(NamedTuple):
 
 class StoredId(NamedTuple):
     """A key id that a signature names: ``follows`` from the recovered key, does not, or None: it cannot be
-    told from a bare key. ``text`` says how."""
+    checked with a bare key. ``text`` says how."""
 
     kind: str
     value: bytes
@@ -49,7 +49,7 @@ class StoredId(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """A key, the signatures that it made, those of the same files that it did not make, and what their key
-    ids say. ``pem`` is the key with a label by which elfsig knows it again."""
+    ids say. ``pem`` is the key with a label by which elfsig recognizes it."""
 
     key: Key
     exponent: int
@@ -63,7 +63,7 @@ class Recovered:
 
 
 def claims(module: Module) -> list[Claim]:
-    """The RSA signatures of one file that an equation can be made of."""
+    """The RSA signatures of one file from which an equation can be made."""
     sound = [found for found in module.places if found.place.fault is None]
     return [claim for found in sound for claim in _claims_at(module, found)]
 
@@ -113,7 +113,7 @@ def _groups(found: Sequence[Claim]) -> list[list[Claim]]:
 
 
 def _distinct(found: Sequence[Claim]) -> list[Equation]:
-    """Each value once: the same signature in two files tells nothing more."""
+    """Each value once: the same signature in a second file adds no information."""
     return list({claim.equation.number: claim.equation for claim in found}.values())
 
 
@@ -121,9 +121,9 @@ def _distinct(found: Sequence[Claim]) -> list[Equation]:
 
 
 def recover_key(files: Sequence[Module], tell: Tell, exponents: Sequence[int] = EXPONENTS) -> Recovered:
-    """The key that made the signatures of ``files``. ``tell`` gets a line before what takes long.
+    """The key that made the signatures of ``files``. ``tell`` gets a line before each long step.
 
-    Raises VerificationError where there are no two RSA signatures, or no two by one key; UsageError where
+    Raises VerificationError without two RSA signatures, or without two by the same key; UsageError where
     gmpy2 is needed and missing.
     """
     found = [claim for module in files for claim in claims(module)]
@@ -133,13 +133,13 @@ def recover_key(files: Sequence[Module], tell: Tell, exponents: Sequence[int] = 
     for group in _groups(found):
         if (key := recover(_distinct(group), exponents, tell, by)) is not None:
             return _recovered(key, found)
-    raise VerificationError("no two of the signatures are by one RSA key", code="not-one-key")
+    raise VerificationError("no two of the signatures were made by the same RSA key", code="not-one-key")
 
 
 def _too_few(found: Sequence[Claim]) -> str:
-    text = f"two different RSA signatures by one key are needed, here are {len(_distinct(found))}"
+    text = f"two different RSA signatures by the same key are needed, found {len(_distinct(found))}"
     if len(found) > 1:
-        text += f": {len(found)} bear the same value, since they sign the same content"
+        text += f": {len(found)} have the same value, since they sign the same content"
     return text
 
 
@@ -171,7 +171,7 @@ Checked = tuple[bool | None, str]
 
 
 def _own(kind: str, how: str, certain: bool) -> Callable[[bytes, Key, Signature], Checked]:
-    """A check by an id that follows from the key; not ``certain``: certificates may have another."""
+    """Check an id that follows from the key; not ``certain``: certificates may have another."""
 
     def check(value: bytes, key: Key, signature: Signature) -> Checked:
         if (kind, value) in key.ids:
@@ -215,4 +215,4 @@ _CHECKS: dict[str, Callable[[bytes, Key, Signature], Checked]] = {
     "digsig2": _own("digsig2", "SHA-1 of the key, shortened", False),
     "openpgp": _openpgp,
 }
-"""Ids that can be held against a bare key; issuer and serial cannot."""
+"""Ids that can be compared with a bare key; issuer and serial cannot."""

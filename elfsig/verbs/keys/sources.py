@@ -1,4 +1,4 @@
-"""keys: what a key source holds, getting certificates out of it, and which key made a signature."""
+"""keys: what a key source holds, extracting its certificates, and which key made a signature."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def extract(
 ) -> list[Extracted]:
     """Write the trusted certificates (DER, or PEM) and bare public keys (PEM) of ``ring`` into a directory.
 
-    Each key once, named by its fingerprint's first 16 digits. ``every``: those that are not trusted too, as
-    PEM that says so. Raises WriteError, before anything is written when a file is there already and
+    Each key once, named by its fingerprint's first 16 digits. ``every``: also those that are not trusted, as
+    PEM that says so. Raises WriteError, before anything is written where a file exists and
     ``force`` is not given; KeySourceError where no key is trusted and ``every`` is not given.
     """
     keys = [key for key in (*ring.keys, *ring.unusable) if every or key.trusted]
@@ -83,10 +83,10 @@ def _armoured(certificate: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which key one signature belongs to, and how that is known.
+    """Which key made a signature, and how that is known.
 
-    ``by``: "mathematics" (the signature verifies), "id" (a key has the id that the signature names, and
-    that is all: ``contradicted`` where the mathematics was done and says no), or None.
+    ``by``: "mathematics" (the signature verifies), "id" (a key only has the id that the signature names:
+    ``contradicted`` where the signature was checked and does not match), or None.
     """
 
     signature: SignatureReport
@@ -96,7 +96,7 @@ class Match:
 
 
 def match(module: Module, ring: Ring) -> list[Match]:
-    """For every signature of a file, the key of ``ring`` that made it; empty where there is none."""
+    """For every signature of a file, the key of ``ring`` that made it; empty where no key did."""
     report = examine(module, Question(ring))
     return [_match(each, ring) for each in report.signatures]
 

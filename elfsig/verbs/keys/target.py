@@ -1,4 +1,4 @@
-"""Which kind of key a given kernel wants: ``--for-kernel``, by what is known of that kernel's verifier."""
+"""Which kind of key a given kernel needs: ``--for-kernel``, by what is known about that kernel's verifier."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Target(NamedTuple):
         return not names_certificate(load(plugins=False).get(self.format))
 
     def objections(self, kind: Kind, hash_name: str | None) -> Iterator[str]:
-        """Why this kernel would not take signatures by such a key, if it would not."""
+        """Why this kernel would not accept signatures by such a key; None where it would."""
         crypto = self.profile.crypto
         title = self.profile.title
         if kind.algorithm not in crypto.algorithms - crypto.absent:
@@ -70,7 +70,7 @@ def target(text: str) -> Target:
 
     chosen = choose(text)
     if chosen.profile is None:
-        text = "auto needs a module to read the kernel from, and a key is made for none: name the kernel"
+        text = "auto reads the kernel from a module, and a key is not made for a module: name the kernel"
         raise UsageError(text, code="kernel")
     options = configs.parse(chosen.config) if chosen.config else {}
     return _target(configs.apply(chosen.profile, options).profile, options.get("MODULE_SIG_HASH"))
@@ -83,7 +83,7 @@ def _content(path: str) -> bytes:
 def _configured(path: str, text: str) -> Target:
     found = _HEADER.search(text)
     if found is None:
-        raise UsageError(f"{path}: no line says which kernel this configuration is of", code="kernel")
+        raise UsageError(f"{path}: no line says which kernel this configuration is for", code="kernel")
     options = configs.parse(text)
     return _target(configs.apply(for_release(found[1]), options).profile, options.get("MODULE_SIG_HASH"))
 

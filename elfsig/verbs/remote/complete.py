@@ -1,4 +1,4 @@
-"""answer: put onto modules what a signing service made for them: raw values, or whole signatures."""
+"""complete: add to modules what a signing service made for them: raw values, or whole signatures."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from elfsig.verbs.edit.sign import sign_file
 from elfsig.verbs.remote.prepare import Order
 
 VALUE_SUFFIXES = (".sig", ".raw")
-"""Names of files that hold a bare value; signatures have those of their envelopes."""
+"""Suffixes of files that hold a raw value; signatures have those of their envelopes."""
 
 _COMPRESSED = re.compile(r"\.(gz|xz|zst)\Z")
 
 
 class Answers(NamedTuple):
-    """A folder of signatures, and what is known of how they came to be.
+    """A folder of signatures, and what is known about how they were made.
 
-    ``half`` is the public half of the key that made them; without one only whole signatures are taken, and
+    ``half`` is the public key of the signer; without one only whole signatures are accepted, and
     not verified. ``roots`` are the paths that the user gave: names count from there.
     """
 
@@ -44,7 +44,7 @@ class Answers(NamedTuple):
 
 
 def answer_file(module: Module, answers: Answers, *, existing: Existing = Existing.REFUSE) -> Change:
-    """The module with its signature on it, verified. Raises SigningError, EditRefused, ParseError."""
+    """The module with its signature added, verified. Raises SigningError, EditRefused, ParseError."""
     name = name_below(module.path, answers.roots)
     expected = _expected(name, answers.order)
     path = _find(name, answers, module.registry)
@@ -64,9 +64,9 @@ def answer_file(module: Module, answers: Answers, *, existing: Existing = Existi
 
 
 def name_below(path: str, roots: Sequence[str]) -> str:
-    """A file's path below the directory that it was found in; its bare name where it was named itself.
+    """A file's path below the directory in which it was found; its bare name where the file itself was named.
 
-    With several directories, the path starts with the folder that results of the directory go to.
+    With several directories, the path starts with the folder that the directory's results go to.
     """
     tops = top_folders(roots)
     for root in roots:
@@ -80,8 +80,8 @@ def name_below(path: str, roots: Sequence[str]) -> str:
 
 
 def _suffixes(format_: Format, registry: Registry) -> tuple[str, ...]:
-    """After the module's name: those of the format first, then all that there are, since what a file holds
-    is found out from its content."""
+    """Suffixes after the module's name: those of the format first, then all others, since what a file holds
+    is detected from its content."""
     pairs = [*format_.pairs, *(pair for each in registry.formats for pair in each.pairs)]
     own = [suffix for pair in pairs for suffix in optional.suffixes(pair.envelope)]
     return tuple(dict.fromkeys([*own, *VALUE_SUFFIXES]))
@@ -101,7 +101,7 @@ def _find(name: str, answers: Answers, registry: Registry) -> str:
 
 
 def _expected(name: str, order: Order | None) -> bytes | None:
-    """What was asked for, where a manifest tells. Messages are not kept in it: their signature is checked."""
+    """What was requested, where a manifest says so. It does not hold messages: their signature is checked."""
     if order is None:
         return None
     if name not in order.asked:
@@ -111,7 +111,7 @@ def _expected(name: str, order: Order | None) -> bytes | None:
 
 
 def _whole(module: Module, data: bytes, answers: Answers, existing: Existing) -> Change:
-    """A signature that came whole: a CMS of sign-file -d or of a service's own making, OpenPGP packets."""
+    """A whole signature: a CMS made by sign-file -d or by the service itself, OpenPGP packets."""
     stream = tail_of(module)
     if stream is not None and existing is not Existing.REPLACE:
         text = "signed after compression, where no kernel sees the signature"

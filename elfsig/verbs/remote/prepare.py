@@ -1,4 +1,4 @@
-"""prepare: what a signing service is to sign for each module, in files, with a manifest to go on from."""
+"""prepare: what a signing service is to sign for each module, in files, with a manifest to continue from."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ KIND = "elfsig-signing-request"
 VERSION = 1
 
 Form = Literal["digest", "bytes"]
-"""What is written: the digest that the key signs, or the bytes that the service hashes itself."""
+"""What is written: the digest that the key signs, or the bytes for the service to hash."""
 
 _SUFFIXES = {"digest": ".digest", "block": ".block", "message": ".tbs"}
 
 
 class Order(NamedTuple):
-    """What a manifest says: how signatures are to be made, by whose key, and what was asked for.
+    """The content of a manifest: how to make the signatures, with which key, and what was requested.
 
-    ``half`` is None where a manifest names no key. ``asked`` are digests, blocks, or hashes of messages, by
-    the module's path below the tree that was prepared.
+    ``half`` is None where a manifest does not name a key. ``asked`` are digests, blocks, or hashes of
+    messages, by the module's path below the prepared tree.
     """
 
     format: str
@@ -80,7 +80,7 @@ def _request(
     options: SignOptions,
     existing: Existing,
 ) -> Request:
-    """What the format asks of a key, found out by asking for a signature."""
+    """What the format requires of a key, found by requesting a signature."""
     try:
         sign_file(module, format_, Recorder(half), options, existing=existing)
     except Asked as stop:
@@ -89,7 +89,7 @@ def _request(
 
 
 def _mark(request: Request) -> bytes:
-    """What tells one request from another: messages are as long as modules."""
+    """What identifies a request: messages are as long as modules."""
     return hashlib.sha256(request.data).digest() if request.kind == "message" else request.data
 
 
@@ -116,7 +116,7 @@ class Manifest:
 
     def __init__(self, folder: str, format_: Format, half: PublicHalf, options: SignOptions) -> None:
         self.folder = folder
-        # What the kernel decides is decided now: a manifest names no kernel.
+        # What depends on the kernel is decided now: a manifest does not name a kernel.
         chosen = suited(options, format_.id)._replace(kernel=None)
         self.head: dict[str, Any] = {
             "kind": KIND,
@@ -151,7 +151,7 @@ def _pem(half: PublicHalf) -> str:
 
 
 def read_manifest(folder: str) -> Order | None:
-    """The order in ``folder``, None where there is no manifest. Raises UsageError for a damaged one."""
+    """The manifest in ``folder``, None where there is none. Raises UsageError for a damaged one."""
     path = os.path.join(folder, MANIFEST)
     if not os.path.lexists(path):
         return None
@@ -175,7 +175,7 @@ def _order(document: dict[str, Any], path: str) -> Order:
 
 
 def _same_type(name: str, value: object) -> bool:
-    """Whether a manifest's value is of the kind that the option has."""
+    """Whether a manifest's value is of the option's type."""
     usual = SignOptions._field_defaults[name]
     if usual is None:
         return value is None or isinstance(value, int if name == "created" else str)

@@ -1,4 +1,4 @@
-"""Signatures that are kept outside of the module: in a file (``.p7s``, ``.sig``) or a module argument."""
+"""Signatures that are kept outside the module: in a file (``.p7s``, ``.sig``) or a module argument."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elfsig.verbs.verify.examine import Outside
 
 
 def from_file(blob: bytes) -> Outside:
-    """The signature that ``blob`` is, whatever its form: every format that can parse it may claim it."""
+    """``blob`` as a signature of any form: every format that can parse it may claim it."""
 
     def place(module: Module) -> LocatedSignature:
         return _found(module, blob)
@@ -35,7 +35,7 @@ def from_argument(argument: str) -> Outside:
 
 
 def _found(module: Module, data: bytes) -> LocatedSignature:
-    """The signature in the form of the first envelope that reads it, and every format that reads the same."""
+    """The signature as parsed by the first envelope that can, and every format that parses it the same."""
     verifying = [f for f in module.registry.formats if "verify" in f.capabilities]
     blob = next((b for f in verifying for pair in f.pairs if (b := _blob(pair.envelope, data))), data)
     place = file_place(module.image, blob)
@@ -43,7 +43,7 @@ def _found(module: Module, data: bytes) -> LocatedSignature:
 
 
 def _blob(envelope: Envelope, data: bytes) -> bytes | None:
-    """What ``envelope`` reads in a file that holds the signature alone; None where it reads nothing."""
+    """What ``envelope`` parses in a file that holds only the signature; None where it cannot."""
     try:
         blob = optional.from_file(envelope, data)
         envelope.parse(blob, None)

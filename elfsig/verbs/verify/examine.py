@@ -1,4 +1,4 @@
-"""verify: what every signature of one file is worth, given a set of keys."""
+"""verify: verify every signature of one file against a set of keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from elfsig.verbs.verify.no_keys import NoKeys
 from elfsig.verbs.verify.refused_forms import with_refusal
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
-"""What a format's advice on signing says that is as true of a signature that is there already."""
+"""Codes of a format's advice on signing that apply to existing signatures too."""
 
 NO_KEYS = "no keys were given"
 
@@ -54,12 +54,12 @@ class Checked(NamedTuple):
 
 
 Outside = Callable[[Module], LocatedSignature]
-"""Gives a signature that is kept outside of a module its place: see :mod:`elfsig.verbs.verify.detached`."""
+"""Gives a signature that is kept outside a module its place: see :mod:`elfsig.verbs.verify.detached`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a file: the keys to check against (None: none were given), and whether the
+    """What to find out about a file: the keys to check against (None: none were given), and whether the
     SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each)."""
 
     keys: Keyring | None = None
@@ -71,7 +71,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     """Everything about one file. ``check=False`` parses signatures and checks none (``list``, ``show``).
 
     ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
-    Never raises for what is in the file: damage is reported as ``malformed`` with its offset.
+    Never raises because of the file's content: damage is reported as ``malformed`` with its offset.
     """
     looked_at, found = _located(module)
     image = looked_at.image
@@ -181,12 +181,12 @@ def _best_pair(module: Module, found: LocatedSignature, format_: Format, questio
 
 
 def _says_fits(attempt: list[Checked]) -> bool:
-    """Whether the signature's own 16 bits of the hash speak for this coverage, where no key does."""
+    """Whether the 16 bits of the hash stored in the signature fit this coverage, where no key decides."""
     return any(remark.code == "hash16-fits" for each in attempt for remark in each.outcome.remarks)
 
 
 def _pairs(format_: Format, question: Question) -> Iterator[Pair]:
-    """The pairs to try; when nothing is to be checked, one coverage for each envelope is enough."""
+    """The pairs to try; without checking, one coverage for each envelope is enough."""
     seen: set[str] = set()
     for pair in format_.pairs:
         if question.check or pair.envelope.id not in seen:
@@ -226,7 +226,7 @@ def _attempt(
 
 
 def _unchecked(signature: Signature, format_: Format, pair: Pair) -> Outcome:
-    """What can be said of a signature without checking it."""
+    """What can be said about a signature without checking it."""
     if signature.fault is not None:
         return _faulty(signature.fault, pair)
     if "verify" in format_.capabilities:
@@ -283,7 +283,7 @@ def _signature_report(module: Module, found: LocatedSignature, checked: Checked)
 
 
 def _about_keys(outcome: Outcome) -> Iterator[Remark]:
-    """What is to be said of the signer's key, of those in the chain above it, and of the anchor."""
+    """Remarks on the signer's key, the keys above it in the chain, and the anchor."""
     above = [*outcome.chain, *([outcome.anchor] if outcome.anchor is not outcome.key else [])]
     for key in (outcome.key, *above):
         if key is not None:
@@ -295,7 +295,7 @@ def _about_keys(outcome: Outcome) -> Iterator[Remark]:
 
 
 def _unread(checked: Checked, module: Module) -> Iterator[Remark]:
-    """What the format says of signatures that match and that kernels of its time did not read."""
+    """What the format says about matching signatures that kernels of its time did not read."""
     signature, advise = checked.signature, checked.format.advise
     if signature is None or signature.algorithm is None or advise is None:
         return
@@ -306,7 +306,7 @@ def _unread(checked: Checked, module: Module) -> Iterator[Remark]:
 
 
 def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
-    """What an envelope remarked, with offsets in the content instead of in its blob."""
+    """An envelope's remarks, with offsets in the content instead of in its blob."""
     for remark in remarks:
         at = remark.offset
         yield remark if at is None else remark._replace(offset=place.blob_start + at)
@@ -316,18 +316,20 @@ def _in_content(remarks: Iterable[Remark], place: Place) -> Iterator[Remark]:
 
 
 def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdict, tuple[Remark, ...]]:
-    """The word for a file in which no signature was found, and why where it is not plainly unsigned."""
+    """The verdict for a file in which no signature was found, and the reason where it is not simply
+    unsigned."""
     if not image.end:
         return Verdict.MALFORMED, (Remark("empty", "the file is empty", 0),)
     if image.elf_fault is not None:
         return Verdict.MALFORMED, ()
-    # A signature section of the wrong type is no signature to any kernel, yet it is not nothing either.
+    # A signature section of the wrong type is not a signature to any kernel, but the file is not plain
+    # either.
     return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
 
 
 def _located(module: Module) -> tuple[Module, tuple[LocatedSignature, ...]]:
-    """What is looked at, and the signatures in it: the content; but of a compressed file that holds no module
-    and is signed as it is (an initramfs, say), the file itself."""
+    """What is examined, and the signatures in it: the content; but for a compressed file that does not hold a
+    module and is signed as it is (such as an initramfs), the file itself."""
     if module.tail_offset is not None and not module.holds_module:
         whole = module.as_file()
         found = whole.places
@@ -358,12 +360,12 @@ def _file_warnings(
 
 
 def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
-    """What a signed file is, where it is no module; an unsigned one is no matter of ours."""
+    """What a signed file is, where it is not a module; nothing is said about unsigned ones."""
     if not signed:
         if not image.is_elf:
             yield Remark("not-elf", "not an ELF file", 0)
     elif (what := not_module(image)) is not None:
         code = "not-module" if image.is_elf else "not-elf"
         yield Remark(
-            code, f"no module: {what}; the signature is over the whole file, as IMA and kexec have it", 0
+            code, f"not a module: {what}; the signature is over the whole file, as for IMA and kexec", 0
         )

@@ -1,4 +1,4 @@
-"""What a kernel would have answered: predictions for a file, and their place in the file's report."""
+"""What a kernel would answer: predictions for a file, and their place in the file's report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisi
 
 @dataclass(frozen=True, slots=True)
 class KernelQuestion:
-    """Which kernel is asked, how strict it runs, which keys it holds.
+    """Which kernel to simulate, its enforcement mode, and the keys that it holds.
 
     ``options`` is its configuration where one is known. ``every`` asks for all modes that matter.
     ``argument`` is a module argument given with the file.
@@ -34,14 +34,14 @@ class KernelQuestion:
     argument: str | None = None
 
     def built(self, module: Module) -> configs.Built:
-        """The profile, as its configuration says it was built. Raises UsageError where it is not known."""
+        """The profile, adjusted to its configuration. Raises UsageError where the kernel is not known."""
         profile = self.chosen.profile or for_module(module.vermagic)
         return configs.Built(profile) if self.options is None else configs.apply(profile, self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelAnswer:
-    """What a simulated kernel does with a module: ``predictions``, one for each mode that was asked about.
+    """What a simulated kernel does with a module: ``predictions``, one for each requested mode.
 
     ``profile`` is the kernel's; ``remarks`` are on its configuration.
     """
@@ -62,12 +62,12 @@ class KernelAnswer:
 
     @property
     def accepted(self) -> bool:
-        """Whether the module loads in every mode that was asked about."""
+        """Whether the module loads in every requested mode."""
         return all(each.accepted for each in self.predictions)
 
 
 def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
-    """The answers for one file. Raises UsageError where the module does not tell its kernel."""
+    """The answers for one file. Raises UsageError where the module does not name its kernel."""
     built = question.built(module)
     mode = configs.merged([question.mode, built.mode])
     modes = every_mode(built.profile) if question.every else (mode,)

@@ -1,4 +1,4 @@
-"""Which kernel is asked about a module: put together from what callers and the command line say."""
+"""Which kernel to simulate for a module: built from what callers and the command line say."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def kernel_question(
     config: bytes | None = None,
     modarg: str | None = None,
 ) -> KernelQuestion:
-    """What to ask of the kernel that ``kernel`` names: an id, a release, "auto", or the path of an image.
+    """The question for the kernel that ``kernel`` names: an id, a release, "auto", or the path of an image.
 
-    ``trust`` and ``keys`` are the keys that it holds; those compiled into an image are added. ``mode`` is how
-    strict it runs, beside what ``cmdline`` says (a kernel command line, a boot loader's configuration, a
-    kernel log); ``every_mode`` asks for all modes that matter. ``config`` is the content of its
-    configuration, plain or compressed. Raises UsageError, ReadError, KeySourceError.
+    ``trust`` and ``keys`` are the keys that it holds; those compiled into an image are added. ``mode`` is its
+    enforcement mode, in addition to what ``cmdline`` says (a kernel command line, a boot loader's
+    configuration, a kernel log); ``every_mode`` asks for all modes that matter. ``config`` is the content of
+    its configuration, plain or compressed. Raises UsageError, ReadError, KeySourceError.
     """
     if every_mode and (mode != PERMISSIVE or cmdline is not None):
-        raise UsageError("every mode, or one: not both", code="modes")
+        raise UsageError("choose every mode or one mode, not both", code="modes")
     chosen = choose(kernel)
     if cmdline is not None:
         mode = configs.merged([mode, modes.from_text(cmdline.decode("utf-8", "replace"))])
@@ -50,7 +50,7 @@ def _options(config: bytes | None, chosen: Chosen) -> configs.Options | None:
 
 
 def kernel_ring(trust: KeySources, keys: KeySources, image: str | None) -> Ring | None:
-    """The keys that a simulated kernel holds: those vouched for, and those compiled into its own image."""
+    """The keys that a simulated kernel holds: the trusted ones, and those compiled into its image."""
     held, tried = each_of(trust), each_of(keys)
     if image is None:
         return ring_of(held, tried)

@@ -1,4 +1,5 @@
-"""What key sources say of a whole file: that its hash is revoked (dbx, MokListX), and what they lost."""
+"""What key sources say about a whole file: that its hash is revoked (dbx, MokListX), and what was
+unreadable."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from elfsig.opened.module import Module
 def unless_revoked(
     signatures: Iterable[SignatureReport], module: Module, keys: Keyring | None
 ) -> list[SignatureReport]:
-    """The signatures of a file; none of them is valid where its hash is on a list of revocations.
+    """The signatures of a file; none of them is valid where the file's hash is revoked.
 
     The hash may be that of the file, or of its content as the kernel gets it (decompressed).
     """

@@ -1,4 +1,4 @@
-"""effective: of the signatures of one file, the one that decides, and what the others say beside it."""
+"""layers: which signature of a file decides its verdict, and remarks on the others."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureRepor
 
 
 KEYLESS = frozenset({"message-digest", "embedded-certificate"})
-"""Causes of a mismatch that is seen without any key that the user gave."""
+"""Causes of a mismatch that can be seen without any of the user's keys."""
 
 
 def decisive(signers: Sequence[SignatureReport]) -> SignatureReport:
-    """Of several signers in one blob: one that is wrong spoils the whole message, else one valid suffices.
+    """Of several signers in one blob: one that is wrong invalidates the whole message, else one valid signer
+    is enough.
 
     Wrong is a messageDigest of other content or a value that its embedded certificate did not make
     (pkcs7_verify(), crypto/asymmetric_keys/pkcs7_verify.c), and a value that does not match a trusted key
-    (pkcs7_validate_trust(), pkcs7_trust.c). A mismatch with a key that is merely tried is not.
+    (pkcs7_validate_trust(), pkcs7_trust.c). A mismatch with a key that was only tried is not.
     """
     for each in signers:
         if each.verdict is Verdict.INVALID and _spoils(each):
@@ -56,7 +57,7 @@ def _spoils(wrong: SignatureReport) -> bool:
 
 
 def beside(signatures: Iterable[SignatureReport], effective: SignatureReport) -> Iterator[Remark]:
-    """What the signatures that do not decide are worth: the file's word says nothing of them."""
+    """The verdicts of the signatures that do not decide: the file's verdict does not include them."""
     for each in signatures:
         if each is effective:
             continue

@@ -1,7 +1,7 @@
-"""Whether a signed module is kept under another module's file name.
+"""Whether a signed module is stored under another module's file name.
 
-A signature says nothing about the name of the file: whoever can replace a file can put a validly signed
-module in the place of another one, and modprobe loads it by the file's name.
+A signature does not cover the name of the file: whoever can replace a file can put a validly signed
+module in place of another one, and modprobe loads it by the file's name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SIGNED = frozenset({Verdict.VALID, Verdict.UNTRUSTED})
 
 
 def misnamed(module: Module, report: FileReport) -> Remark | None:
-    """A remark where a module with a signature that matches calls itself other than its file; else None.
+    """A remark where a module with a matching signature has another name than its file; else None.
 
     The names are compared as kernels do, with ``-`` and ``_`` equal. None as well where the file's name is
     not that of a module, or the module does not say its own.
@@ -33,5 +33,5 @@ def misnamed(module: Module, report: FileReport) -> Remark | None:
     if name is None or name.replace("-", "_") == expected:
         return None
     file_name = os.path.basename(module.path)
-    text = f"the module is called {name}, and the file {file_name}: another module in its place?"
+    text = f"the module is called {name}, but the file {file_name}: it may have replaced another module"
     return Remark(CODE, text)

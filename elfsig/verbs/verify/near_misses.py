@@ -1,5 +1,5 @@
-"""Why a signature does not match, where the file tells: it is of something that is close to what it should be
-of, such as the compressed file, the file with or without an older signature, or headers before strip.
+"""Why a signature does not match, where the file shows it: it signs something close to what it should sign,
+such as the compressed file, the file with or without an older signature, or headers before strip.
 
 Each is tried once, and only for signatures that are invalid already: nothing here makes one valid.
 """
@@ -19,7 +19,7 @@ from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 
 UNDECIDED = frozenset({"content-changed", "mismatch", "message-digest", "embedded-certificate"})
-"""Causes that say no more than that it is of something else."""
+"""Causes that only say that something else was signed."""
 
 MAX_LAYERS = 8
 """Older signatures that are taken into account."""
@@ -49,7 +49,7 @@ def explained(
     outcome: Outcome,
     keys: Keyring | None,
 ) -> Outcome:
-    """``outcome``, and where it is an undecided mismatch, with the cause that is found for it.
+    """``outcome``; an undecided mismatch gets the cause that is found for it.
 
     ``found`` is the place of ``signature`` in ``module``. The verdict stays ``invalid``.
     """
@@ -69,8 +69,8 @@ def explained(
 
 
 def _is_undecided(module: Module, outcome: Outcome, found: LocatedSignature) -> bool:
-    """A mismatch whose cause is not known; in a section also one that no named key decides: keys without an
-    id cannot be told from others there, until the value matches."""
+    """A mismatch whose cause is not known; in a section also one without a named key: keys without an
+    id cannot be distinguished from others there until the value matches."""
     if outcome.verdict is Verdict.UNKNOWN_KEY:
         return module.registry.in_elf(found.place)
     code = outcome.cause.code if outcome.cause is not None else None
@@ -123,7 +123,7 @@ def _compressed(module: Module, found: LocatedSignature) -> Iterator[Candidate]:
 
 
 def _packed(content: bytes) -> Iterator[bytes]:
-    """``content`` as the kernel's build compresses it, and as xz does when it is called without options."""
+    """``content`` as the kernel's build compresses it, and as xz does without options."""
     for _, kind in compression.MAGICS:
         yield compression.pack(content, kind)
     yield lzma.compress(content)
@@ -145,7 +145,7 @@ def _before_strip(found: LocatedSignature, format_: Format) -> Iterator[Candidat
         return
     sections = f"{count} relocation section{'s' if count > 1 else ''}"
     text = (
-        f"a later strip or objcopy altered the headers of {sections} (it set SHF_INFO_LINK), which are"
+        f"a later strip or objcopy changed the headers of {sections} (it set SHF_INFO_LINK), which are"
         " signed; all else is as it was signed"
     )
     cause = Cause("relocation-headers-altered", text, {"sections": count})

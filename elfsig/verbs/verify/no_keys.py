@@ -1,4 +1,4 @@
-"""The keyring of somebody who gave no key source."""
+"""The keyring for when no key source is given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from elfsig.model import Candidates, Key, KeyId, Loss
 
 
 class NoKeys:
-    """The keyring of somebody who gave none."""
+    """An empty keyring."""
 
     keys: Sequence[Key] = ()
     losses: Sequence[Loss] = ()

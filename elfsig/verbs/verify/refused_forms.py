@@ -1,5 +1,5 @@
-"""Signatures that match and that no kernel accepts: the word says what the mathematics say, and that it is of
-no use to kernels stands beside it."""
+"""Signatures that match but that no kernel accepts: the verdict is that of the mathematics, and a remark says
+that kernels cannot use it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elfsig.model import Remark, SignatureReport
 
 
 def with_refusal(signers: Sequence[SignatureReport]) -> Iterator[SignatureReport]:
-    """The signers of one blob, each with a remark where no kernel accepts a message with one like them."""
+    """The signers of one blob, each with a remark where no kernel accepts a message with such a signer."""
     from elfsig.kernels.forms import CODE, Form, refusal
 
     for each in signers:
