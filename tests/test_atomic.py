@@ -141,7 +141,7 @@ def test_a_file_that_changed_after_it_was_read_is_not_replaced(target: Path) -> 
 def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", tmp_path, Path("/dev/null")):
-        with pytest.raises(WriteError, match="no regular file"):
+        with pytest.raises(WriteError, match="not a regular file"):
             write_atomic(str(path), NEW)
     assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)

@@ -226,7 +226,7 @@ def test_expect(tree: Path, tmp_path: Path) -> None:
     for wrong in ("", "a list\nof things\n", '{"edits": 5}'):
         order.write_text(wrong)
         ran = audit(tree, "--expect", order)
-        assert ran.code == 2 and "report of sign" in ran.err and "'int'" not in ran.err
+        assert ran.code == 2 and "a sign report" in ran.err and "'int'" not in ran.err
 
 
 def test_expect_what_was_signed(tree: Path, tmp_path: Path) -> None:

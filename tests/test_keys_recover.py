@@ -131,10 +131,10 @@ def test_signed_attributes_do_not_need_the_content() -> None:
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
-        ((FIRST,), "here are 0"),
+        ((FIRST,), "found 0"),
         ((made(FIRST, "pkcs7", cubic()),) * 2, "found 1: 2 have the same value"),
         ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic(2))), "no two of the signatures"),
-        ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic())[:-50]), "here are 1"),
+        ((made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic())[:-50]), "found 1"),
         (
             (made(FIRST, "pkcs7", cubic()), made(SECOND, "pkcs7", cubic()).replace(b"U" * 40, b"W" * 40)),
             "no two",

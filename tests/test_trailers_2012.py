@@ -75,7 +75,7 @@ def test_a_large_signature_does_not_fit_the_length_field() -> None:
 
 
 def test_rc1_refuses_a_content_with_a_marker() -> None:
-    with pytest.raises(EditRefused, match="takes the first one"):
+    with pytest.raises(EditRefused, match="uses the first one"):
         content = MODULE[:64] + MARKER + MODULE[92:]
         signer = open_signer(str(KEY), str(CERT))
         sign(opened(content), REGISTRY.get("x509-rc1"), signer, SignOptions())

@@ -1,1 +1,1 @@
-"""Many files at once: worker processes, journals, and short ways for signatures that are alike."""
+"""Many files at once: worker processes, journals, and shortcuts for similar signatures."""

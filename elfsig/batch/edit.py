@@ -1,4 +1,5 @@
-"""What the editing verbs share: many files in; each is changed or left alone, and written whole or not."""
+"""What the editing verbs share: each of many files is changed or left alone, and written whole or not at
+all."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from elfsig.verbs.edit.change import Change, Done
 
 
 class Task(NamedTuple):
-    """One file and where its result goes: ``target`` None is in place. ``named``: the user named that file
-    itself. ``error``: there is nothing to do. ``dry``: nothing is to be written."""
+    """One file and its output: ``target`` None is in place. ``named``: the user named the output file
+    itself. ``error``: there is nothing to do. ``dry``: write nothing."""
 
     path: str
     target: str | None
@@ -35,7 +36,7 @@ class Task(NamedTuple):
 class Output:
     """Where results go: exactly one of a file (for one input), a directory, in place.
 
-    Below the directory the layout of a tree is kept; of several trees, each has a folder of its own name.
+    The layout of a tree is kept below the directory; each of several trees has a folder of its own name.
 
     ``dry``: nothing is written; then none of the three is needed.
     """
@@ -52,10 +53,12 @@ class Output:
             raise UsageError("exactly one output is needed", code="output", hint="output")
 
     def tasks(self, paths: Sequence[str], entries: Iterable[WalkedFile]) -> Iterator[Task]:
-        """Where the result of each entry goes. Raises UsageError where that is impossible as a whole."""
+        """The output of each entry. Raises UsageError where the outputs are impossible as a whole."""
         if self.file is not None:
             if len(paths) != 1 or os.path.isdir(paths[0]):
-                raise UsageError("one output file takes one module", code="output", hint="output-dir")
+                raise UsageError(
+                    "a single output file requires a single module", code="output", hint="output-dir"
+                )
         elif self.directory is not None:
             _refuse_inside(self.directory, paths)
         return self._tasks(entries, top_folders(paths))
@@ -70,7 +73,7 @@ class Output:
             target = self._target(entry, tops)
             first = taken.setdefault(target, entry.path) if target is not None else entry.path
             if first != entry.path:
-                text = f"its result would take the place of that of {first}"
+                text = f"its output would overwrite that of {first}"
                 yield Task(entry.path, target, Remark("same-target", text), 1)
             else:
                 yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
@@ -85,7 +88,7 @@ class Output:
 
 
 def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
-    """Results must not turn up in the walk that they come from."""
+    """Results must not be found by the walk that they come from."""
     inside = os.path.realpath(directory)
     for root in filter(os.path.isdir, paths):
         if os.path.commonpath([inside, os.path.realpath(root)]) == os.path.realpath(root):
@@ -116,8 +119,8 @@ def edit(
 
 
 def _synced(results: Iterable[Done]) -> Iterator[Done]:
-    """Pass on ``results``; when they end, sync each directory once, which costs as much as a file, and rid
-    it of what a killed run left there."""
+    """Pass on ``results``; when they end, sync each directory once, since syncing costs as much as a file,
+    and remove what a killed run left there."""
     folders: set[str] = set()
     try:
         for done in results:
@@ -136,7 +139,7 @@ def _lost(task: Task, how: str) -> Done:
 
 
 def edit_one(task: Task, change: Callable[[Module], Change], registry: Registry, limit: int = LIMIT) -> Done:
-    """Read, change, write: one file. Never raises for what is wrong with it."""
+    """Read, change and write one file. Never raises because of its content."""
     if task.error is not None:
         return Done(task.path, task.target, "failed", "", (), task.error, task.code)
 
@@ -149,7 +152,7 @@ def edit_one(task: Task, change: Callable[[Module], Change], registry: Registry,
 def _failed(task: Task, fault: ElfsigError) -> Done:
     where = f"{fault.path}: " if fault.path not in (None, task.path) else ""
     error = Remark(fault.code, where + fault.text, fault.offset, fault.hint)
-    # A file that cannot be read is 5; whatever else is wrong with one of many files is a refusal.
+    # A file that cannot be read is exit code 5; any other fault of one of many files is a refusal.
     code = fault.exit_code if fault.exit_code == 5 else 1
     return Done(task.path, task.target, "failed", "", (), error, code)
 
@@ -187,14 +190,14 @@ def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[
 
 
 def _write_beside(target: str, done: Change) -> None:
-    """The further file first: the module without it would be half of the result."""
+    """The additional file first: without it, the module would be half of the result."""
     if done.beside is not None:
         suffix, data = done.beside
         write_atomic(target + suffix, data)
 
 
 def _raw(module: Module, done: Change) -> bytes:
-    """The bytes to write. A file that stays as it is stays so to the byte, compression included."""
+    """The bytes to write. An unchanged file stays the same to the byte, compression included."""
     if done.content is None:
         return module.raw
     return done.content if done.verbatim or done.suffix else module.packed(done.content)
@@ -210,4 +213,6 @@ def _make_folder(target: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as reason:
-        raise WriteError(f"not written: no directory {folder}: {(reason.strerror or '').lower()}") from None
+        raise WriteError(
+            f"not written: cannot make the directory {folder}: {(reason.strerror or '').lower()}"
+        ) from None

@@ -1,4 +1,4 @@
-"""Whatever goes wrong at one file costs that file alone, and a plug-in's mistake has the plug-in's name."""
+"""An error in one file affects that file only, and an error in a plug-in names the plug-in."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ R = TypeVar("R")
 
 
 def fault_of(bug: Exception, registry: Registry) -> ElfsigError:
-    """An exception as the error of the file at which it was raised; raised again where somebody is debugging.
+    """An exception as the error of the file at which it was raised; raised again when debugging.
 
-    One that elfsig raises on purpose is that error itself. For any other the plug-in is named in whose code
-    it was raised, or whose code called what raised it; where there is none, the mistake is elfsig's own.
+    An ElfsigError is returned unchanged. For any other exception the error names the plug-in whose code
+    raised it, or called what raised it; without such a plug-in, it is an internal error of elfsig.
     """
     if isinstance(bug, ElfsigError):
         return bug
@@ -35,7 +35,7 @@ def fault_of(bug: Exception, registry: Registry) -> ElfsigError:
 
 
 def _plugin(trace: TracebackType | None, registry: Registry) -> str | None:
-    """The plug-in whose code is the innermost in ``trace``."""
+    """The plug-in whose code is innermost in ``trace``."""
     found = None
     while trace is not None:
         found = registry.plugin_of(str(trace.tb_frame.f_globals.get("__name__"))) or found
@@ -46,12 +46,12 @@ def _plugin(trace: TracebackType | None, registry: Registry) -> str | None:
 def isolated(
     work: Callable[[T], R], failed: Callable[[T, ElfsigError], R], registry: Registry
 ) -> Callable[[T], R]:
-    """``work``, with ``failed`` of the item and the error in place of whatever ``work`` raises."""
+    """``work``, but where it raises, the result is ``failed`` of the item and the error."""
 
     def safe(item: T) -> R:
         try:
             return work(item)
-        except Exception as bug:  # the other items have results, whatever is wrong with us at this one
+        except Exception as bug:  # an error of ours at one item must not cost the results of the others
             return failed(item, fault_of(bug, registry))
 
     return safe

@@ -2,7 +2,7 @@
 
 During the run, each file's result is written to ``FILE.partial`` at once, one line each. When the run ends,
 all results become one document, ``FILE``, and the lines are removed. A later run that finds either of them
-skips a file where its SHA-256 is the recorded one and it has the signature that is asked for.
+skips a file if its SHA-256 is the recorded one and it has the requested signature.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LIMIT: Final = 1 << 28
 
 
 def asked(format_id: str, signer: Signer | PacketSigner, options: SignOptions, output: Output) -> Json:
-    """What a run is to do, as plain JSON: results of a run that was asked something else do not count."""
+    """The request of a run, as plain JSON: results of a run with another request do not count."""
     return {
         "format": format_id,
         "key": _name(signer),
@@ -62,8 +62,8 @@ def _name(signer: Signer | PacketSigner) -> str:
 class Journal:
     """One run's report. ``again``: only interrupted runs are continued, finished ones do not count.
 
-    ``is_done`` says whether a module has the signature that is asked for: what a report says of a file counts
-    only where that is so, since anybody may have written the report. Raises UsageError for a ``path`` that
+    ``is_done`` says whether a module has the requested signature: what a report says about a file counts
+    only where it has, since anybody may have written the report. Raises UsageError for a ``path`` that
     holds something else; ReadError.
     """
 
@@ -86,7 +86,7 @@ class Journal:
         self._earlier = {_key(each): each for each in earlier}
 
     def known(self, module: Module) -> Change | None:
-        """What an earlier run made of this file, where its result still stands; else None."""
+        """An earlier run's result for this file, where it is still current; else None."""
         earlier = self._earlier.get(_key(path_members(module.path)))
         if earlier is None or earlier["after"] is None:
             return None
@@ -102,7 +102,7 @@ class Journal:
         return Change(None, "unchanged", text, record=earlier, leave=True) if stands else None
 
     def entry(self, module: Module, change: Change) -> Change:
-        """``change`` packed for its file, with its record: what the file was and what it is now."""
+        """``change`` packed for its file, with its record: the file before and after."""
         before = {"size": module.size, "sha256": module.sha256}
         raw = None
         if change.content is not None:
@@ -120,7 +120,7 @@ class Journal:
         return change._replace(content=raw, verbatim=True, record=record)
 
     def kept(self, results: Iterable[Done]) -> Iterator[Done]:
-        """``results`` unchanged; meanwhile each becomes a line, and in the end all become the document."""
+        """``results`` unchanged; each is also written as a line, and finally all as the document."""
         entries: list[Json] = []
         partial = self.path + SUFFIX
         try:
@@ -132,7 +132,7 @@ class Journal:
                     stream.flush()
                     yield done
         except OSError as reason:
-            text = f"{partial}: no report can be kept: {(reason.strerror or str(reason)).lower()}"
+            text = f"{partial}: the report cannot be written: {(reason.strerror or str(reason)).lower()}"
             raise WriteError(text, code="report") from None
         self._finish(entries)
 
@@ -147,20 +147,20 @@ class Journal:
         with suppress(OSError):
             os.unlink(self.path + SUFFIX)
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ earlier results
 
     def _finished(self) -> list[Json]:
-        """The results in the document of an earlier run that was asked the same."""
+        """The results in the document of an earlier run with the same request."""
         data = _content(self.path)
         if data is None:
             return []
         document = _json(data)
         if not isinstance(document, dict) or not {"asked", "edits"} <= document.keys():
-            raise UsageError(f"{self.path}: exists, and is not a report of signing", code="report")
+            raise UsageError(f"{self.path}: exists, and is not a sign report", code="report")
         return list(document["edits"]) if document["asked"] == self.asked else []
 
     def _unfinished(self) -> Iterator[Json]:
-        """The results that interrupted runs left: after the line that says what was asked. The last line of
+        """The results that interrupted runs left: those after the line with the request. The last line of
         a run may be cut off."""
         counts = False
         for line in (_content(self.path + SUFFIX) or b"").split(b"\n"):
@@ -172,7 +172,7 @@ class Journal:
 
 
 def _key(entry: Mapping[str, Any]) -> str:
-    """By which a file is found again, whatever bytes its name has."""
+    """The key by which a file is found again, whatever bytes its name has."""
     return str(entry.get("path_hex") or os.fsencode(entry["path"]).hex())
 
 

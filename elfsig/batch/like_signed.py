@@ -1,10 +1,10 @@
-"""Modules that are signed like one that was examined before: their reports, without looking for everything.
+"""Modules that are signed like one that was examined before: their reports, without a full examination.
 
-Like: a relocatable ELF file whose section header table is the last thing in it, one module trailer right
-after that, no section with the name of a signature; and the trailer is, but for the signature's value, byte
-for byte that of a module that was examined before. Then what was found for that one holds for this one, as
-long as checking the value gives the same outcome. What is kept is the findings, as a report; whatever is
-different in any way is left to :func:`elfsig.verbs.verify.examine.examine`.
+Like means: a relocatable ELF file that ends with its section header table, one module trailer right
+after that, no section with the name of a signature; and the trailer is, except for the signature's value,
+byte for byte that of a module that was examined before. Then the findings for that module hold for this one,
+as long as checking the value gives the same outcome. The findings are kept as a report; whatever differs
+in any way is left to :func:`elfsig.verbs.verify.examine.examine`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TAIL = 16 << 10
 """Bytes read from the end: a signature, a section header table and its names take some 5 KiB."""
 
 MAX_KEPT = 32
-"""Trailers that are kept, the one met last in front."""
+"""Trailers that are kept, the most recent one first."""
 
 _FIELDS = ("format", "layer", "blob", "effective", "place", "claims", "coverage", "verdict", "reason", "key",
            "warnings", "anchor", "chain", "cause")  # fmt: skip
@@ -89,8 +89,8 @@ class Known(NamedTuple):
 class LikeSigned:
     """The trailers met so far, for one question.
 
-    Nothing is kept where that could make a difference: with third-party carriers that need the whole file
-    to tell whether they have a place in it, and with lists that revoke files by their hash.
+    Nothing is kept where that could change a result: with third-party carriers that need the whole file
+    to find out whether they have a place in it, and with lists that revoke files by their hash.
     """
 
     def __init__(self, registry: Registry, question: Question) -> None:
@@ -105,7 +105,7 @@ class LikeSigned:
         )
 
     def learn(self, module: Module, report: FileReport) -> None:
-        """Remember what was found for ``module``, where it is of the kind that this is about."""
+        """Remember what was found for ``module``, where it qualifies."""
         if self._blind or len(report.signatures) != 1 or module.tail_offset is not None:
             return
         if report.warnings != self._said:
@@ -158,11 +158,12 @@ class LikeSigned:
         return None
 
 
-# --------------------------------------------------------------------------- what is kept
+# --------------------------------------------------------------------------- what to keep
 
 
 def _known(module: Module, signature: SignatureReport, question: Question) -> Known | None:
-    """What is kept of a module with this one signature; None where it could differ in more than the value."""
+    """What to keep of a module with this one signature; None where another could differ in more than the
+    value."""
     found, place, claims = module.places[0], signature.place, signature.claims
     if claims is None or place.kind != "trailer" or place.carrier != ModuleTrailer().id or place.fault:
         return None
@@ -193,7 +194,7 @@ _WHOLE_FILE = WholeFile().id
 _NO_KEYS = NoKeys()
 
 
-# --------------------------------------------------------------------------- what is given
+# --------------------------------------------------------------------------- reports from it
 
 
 def _moved(known: Known, start: int, trailer: bytes) -> SignatureReport:
@@ -236,7 +237,7 @@ def _sha256_before(module: Module, start: int) -> str:
     return sha256(memoryview(module.content)[:start]).hexdigest()
 
 
-# --------------------------------------------------------------------------- what is plain
+# --------------------------------------------------------------------------- which files qualify
 
 
 def _ends(path: str) -> Ends | None:
@@ -258,7 +259,7 @@ def _ends(path: str) -> Ends | None:
 
 
 def _plain(ends: Ends, end: int, registry: Registry) -> ElfSummary | None:
-    """The ELF header of a file of which nothing is to be said but for its trailer, which starts at ``end``.
+    """The ELF header of a file that has nothing to report except its trailer, which starts at ``end``.
 
     That is: a sound relocatable file that ends with its section header table, no section of which reaches
     further or has a name that marks a signature, with no sign of another trailer at its end.

@@ -1,4 +1,4 @@
-"""Reports on many files: examine each, in several processes, go on after errors, keep the order."""
+"""Reports on many files: examine each, in several processes, continue after errors, keep the order."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 BATCH = 16
-"""Files that go to a process together, once there are many: handing over takes time, too."""
+"""Files that are sent to a process together, once there are many: each transfer takes time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is asked of every file: see :func:`elfsig.verbs.verify.examine.examine`.
+    """What to find out about every file: see :func:`elfsig.verbs.verify.examine.examine`.
 
-    ``kernel``: this kernel is asked, too. ``limit`` is the most bytes that a file may have, and decompress
-    to.
+    ``kernel``: also simulate this kernel. ``limit`` is the maximum size of a file in bytes, before and
+    after decompression.
     """
 
     registry: Registry
@@ -44,10 +44,10 @@ class Examination:
 
 
 class Examined(NamedTuple):
-    """What became of one file.
+    """The result for one file.
 
     ``module`` is the file, None where it could not be read, or need not be read as a whole. ``asked`` is the
-    kernel's answer, and part of ``report``; ``fault`` says why there is none.
+    kernel's answer, and part of ``report``; ``fault`` says why there is no answer.
     """
 
     report: FileReport
@@ -59,7 +59,7 @@ class Examined(NamedTuple):
 class Examiner:
     """Examines one file after the other.
 
-    An instance is used in one process. It never raises: whatever goes wrong at a file is the error in that
+    An instance is used in one process. It never raises: anything that fails for a file is the error in that
     file's report.
     """
 
@@ -68,8 +68,8 @@ class Examiner:
         self._like: LikeSigned | None = None
 
     def remember(self) -> None:
-        """Remember signatures from now on: pays where there are many files."""
-        # A kernel is shown the whole module, a signature from elsewhere is no module's own.
+        """Remember signatures from now on: worthwhile for many files."""
+        # A kernel needs the whole module, and a detached signature is not part of a module.
         if self.what.outside is None and self.what.kernel is None:
             from elfsig.batch.like_signed import LikeSigned
 
@@ -82,7 +82,7 @@ class Examiner:
         try:
             found = self._examined(entry)
             return found if entry.root is None else _with_name(found)
-        except Exception as bug:  # whatever is wrong with us at this file, the others have reports, too
+        except Exception as bug:  # an error of ours at this file must not cost the reports of the others
             return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
 
     def _examined(self, entry: WalkedFile) -> Examined:
@@ -107,12 +107,12 @@ class Examiner:
         try:
             asked = ask(module, kernel)
             return Examined(with_kernel(report, asked), module, asked)
-        except Exception as bug:  # the report stands, whatever is wrong with the kernel's half
+        except Exception as bug:  # the report is kept, whatever fails in the kernel's half
             return Examined(report, module, None, fault_of(bug, self.what.registry))
 
 
 def _with_name(found: Examined) -> Examined:
-    """``found`` with a warning where the module in a tree is another one than its file's name says."""
+    """``found`` with a warning where a module in a tree has another name than its file."""
     remark = misnamed(found.module, found.report) if found.module is not None else None
     if remark is None:
         return found
@@ -130,11 +130,11 @@ def examined(
     jobs: int = 0,
     single: bool = False,
 ) -> Iterator[R]:
-    """``finish`` of what became of each entry, in the order of the entries.
+    """``finish`` of the result of each entry, in the order of the entries.
 
-    The work is done in ``jobs`` processes (0: one for each processor) where that pays. What ``finish`` gives
-    should be cheap to pickle. A process that dies costs the one file that it was at. ``single``: there is
-    one entry, so nothing is prepared for many.
+    The work is done in ``jobs`` processes (0: one for each processor) where that is faster. What ``finish``
+    returns should be cheap to pickle. A process that dies costs the one file that it was working on.
+    ``single``: there is one entry, so nothing is prepared for many.
     """
     examiner = Examiner(what)
     if not single:
@@ -162,10 +162,10 @@ def spread(
     jobs: int,
     most: int = BATCH,
 ) -> Iterator[R]:
-    """``work`` on all entries, in batches of at most ``most``, in several processes where that pays; results
-    in the order of the entries.
+    """``work`` on all entries, in batches of at most ``most``, in several processes where that is faster;
+    results in the order of the entries.
 
-    ``work`` learns of a process that died at an entry by an entry with an error.
+    If a process dies at an entry, ``work`` gets that entry again, with an error.
     """
     batches = _batches(entries, most)
     if jobs == 1:
@@ -173,7 +173,7 @@ def spread(
     from elfsig.batch.workers import run
 
     def lost(batch: Sequence[WalkedFile], how: str) -> list[R]:
-        if len(batch) > 1:  # one of them did it: each in turn, and never in this process
+        if len(batch) > 1:  # one of them was the cause: try each in turn, and never in this process
             return list(chain.from_iterable(run(work, [[each] for each in batch], 2, lost=lost, few=0)))
         return work([batch[0]._replace(error=ReadError(f"no result: {how}", code="process-died"))])
 
@@ -181,7 +181,7 @@ def spread(
 
 
 def _batches(entries: Iterable[WalkedFile], most: int) -> Iterator[list[WalkedFile]]:
-    """Single ones first, so that few are shared out evenly; more at once as they go on coming."""
+    """Single ones first, so that few are shared out evenly; larger batches as more arrive."""
     supply, given = iter(entries), 0
     while batch := list(islice(supply, min(most, 1 + given // 32))):
         given += len(batch)
@@ -191,11 +191,11 @@ def _batches(entries: Iterable[WalkedFile], most: int) -> Iterator[list[WalkedFi
 def verify_tree(
     paths: Iterable[str | os.PathLike[str]], what: Examination, *, jobs: int = 0, all_files: bool = False
 ) -> Iterator[FileReport]:
-    """A report on every file that is meant by ``paths``, in the order of the walk.
+    """A report on every file selected by ``paths``, in the order of the walk.
 
     Directories are walked for modules (``all_files``: for everything that is ELF or has the mark of a
-    signature). What cannot be read has a report with an ``error``, and so does a file at which elfsig or a
-    plug-in makes a mistake; the walk goes on. Where a kernel is asked that cannot be told for a file, the
+    signature). What cannot be read has a report with an ``error``, and so does a file for which elfsig or a
+    plug-in fails; the walk continues. Where a file does not say which kernel to simulate, the
     report has the warning kernel-not-asked.
     """
     return examined(walk(paths, all_files, what.registry), what, _report, jobs=jobs)
@@ -204,5 +204,5 @@ def verify_tree(
 def _report(found: Examined) -> FileReport:
     if found.fault is None:
         return found.report
-    remark = Remark("kernel-not-asked", f"no kernel was asked: {found.fault.text}", hint=found.fault.hint)
+    remark = Remark("kernel-not-asked", f"no kernel was simulated: {found.fault.text}", hint=found.fault.hint)
     return replace(found.report, warnings=(*found.report.warnings, remark))

@@ -1,7 +1,7 @@
 """Whether a module already has the signature that is about to be made, so that a tree can be signed again and
 only what is new, changed or signed by others takes time.
 
-What a kernel compares is compared: format, hash, the signer's identifier (issuer and serial number, or the
+It compares what a kernel compares: format, hash, the signer's identifier (issuer and serial number, or the
 subject key id: a certificate that was renewed has others), form, and that kernels accept the value.
 """
 
@@ -34,15 +34,15 @@ from elfsig.verbs.edit.sign import choose_pair
 from elfsig.verbs.verify.examine import Question, signatures_at
 
 OWN_HASH: Final = frozenset({"ed25519", "ed448", "mldsa44", "mldsa65", "mldsa87"})
-"""Algorithms that bring a hash of their own: a format's default says nothing about theirs."""
+"""Algorithms with a hash of their own: a format's default does not apply to them."""
 
 BY_CERTIFICATE: Final = frozenset({"issuer-serial", "skid", "x509-name"})
-"""Kinds of identifiers that a certificate gives its key."""
+"""Kinds of identifiers that come from a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedSignature:
-    """The signature that is wanted, and the public half of the key that would make it."""
+    """The requested signature, and the public key of the signer."""
 
     format: Format
     options: SignOptions
@@ -52,8 +52,8 @@ class WantedSignature:
 def wanted_signature(
     format_: Format, signer: Signer | PacketSigner, options: SignOptions
 ) -> WantedSignature | None:
-    """What to compare modules with; None where that cannot be told: the signature is no part of the file, or
-    the key does not show its public half."""
+    """What to compare modules with; None where this is not known: the signature is not part of the file, or
+    the signer has no public key."""
     if format_.carrier.kind == "detached":
         return None
     keys = _ring(signer, options)
@@ -69,14 +69,14 @@ def _ring(signer: Signer | PacketSigner, options: SignOptions) -> Keyring | None
 
     try:
         return Ring(read_source(signer.export(), Origin("the signing key")))
-    except ElfsigError:  # GnuPG says what is wrong when it is to sign
+    except ElfsigError:  # GnuPG reports its fault when it signs
         return None
 
 
 def is_done(module: Module, wanted: WantedSignature, *, beside_others: bool = False) -> bool:
-    """Whether the file has the signature that is wanted: in its format, good, by this key, made as asked.
+    """Whether the file has the requested signature: in its format, valid, by this key, with these options.
 
-    It has to be the only one, unless ``beside_others``.
+    It must be the only one, unless ``beside_others``.
     """
     if module.tail_offset is not None or not wanted.format.carrier.find(module.image):
         return False
@@ -113,9 +113,9 @@ def _as_asked(sig: SignatureReport, module: Module, wanted: WantedSignature) -> 
 
 
 def _names_the_signer(signature: Signature, keys: Keyring) -> bool:
-    """Whether a kernel that holds the signer's key finds it by what the signature names first.
+    """Whether a kernel that holds the signer's key finds it by the identifier that the signature names first.
 
-    A certificate's names count where there is a certificate: its subject key id need not be the usual one.
+    A certificate's identifiers count where there is one: its subject key id need not be the usual one.
     """
     if not signature.key_ids:
         return True
@@ -127,7 +127,8 @@ def _names_the_signer(signature: Signature, keys: Keyring) -> bool:
 
 
 def _is_accepted(sig: SignatureReport, signature: Signature) -> bool:
-    """Whether kernels accept the form, or could not, since it follows from the key or the format."""
+    """Whether kernels accept the form, or signing again would not change it: it follows from the key or the
+    format."""
     refused = refusal(Form(sig.format or "", sig.coverage, signature, sig.key))
     attributes = signature.facts.get("signed_attributes") is not None
     return (refused is None or refused.by_key) and not attributes

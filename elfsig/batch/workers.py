@@ -1,6 +1,6 @@
-"""Work on many items in several processes: results in order, as they come, and no item ever lost.
+"""Work on many items in several processes: results in order, as they arrive, and no item is ever lost.
 
-Processes are forked, so that what the work needs (keys, registry) is there without being sent. Items and
+Processes are forked, so that they have what the work needs (keys, registry) without transfer. Items and
 results travel through pipes and should be cheap to pickle.
 """
 
@@ -26,11 +26,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FEW = 12
-"""Up to so many items are worked on here: starting processes would take longer."""
+"""Up to this many items are processed here: starting processes would take longer."""
 _CHUNK = 8
 _BACKLOG = 16
 _AHEAD = 64
-"""How many items for each process may be under way or wait for an earlier one's result."""
+"""How many items for each process may be in progress or wait for an earlier one's result."""
 _LENGTH = Struct("<I")
 
 
@@ -49,7 +49,7 @@ def run(
 ) -> Iterator[R]:
     """``work(item)`` for every item, results in the order of the items.
 
-    A process that dies costs the one item that it was at: its result is ``lost(item, how it died)``;
+    A process that dies costs the one item that it was working on: its result is ``lost(item, how it died)``;
     without ``lost``, ElfsigError is raised. What ``work`` raises is raised here. With one job, at most
     ``few`` items, or in a process with threads (which must not be forked), all is done in this process.
     """
@@ -69,7 +69,7 @@ def _give_up(item: object, how: str) -> NoReturn:
 
 @dataclass(slots=True, eq=False)
 class _Slot(Generic[T, R]):
-    """One item and, once it is there, its result."""
+    """One item and, once available, its result."""
 
     item: T
     result: R | None = None
@@ -96,7 +96,7 @@ class _Raised:
         self.trace = "".join(traceback.format_exception(reason))
         try:
             pickle.loads(pickle.dumps(reason))
-        except Exception:  # exceptions may be unpicklable in any way; the trace still tells all
+        except Exception:  # exceptions may be unpicklable in any way; the trace still has everything
             self.reason = RuntimeError(self.trace)
 
 
@@ -115,7 +115,7 @@ class _Pool(Generic[T, R]):
                 for _ in range(_CHUNK):
                     if not self._is_ready():
                         break
-                    yield self.order.popleft().result  # type: ignore[misc]  # done: the result is there
+                    yield self.order.popleft().result  # type: ignore[misc]  # done: the result is set
                 self._exchange()
         finally:
             for worker in self.workers:
@@ -127,7 +127,7 @@ class _Pool(Generic[T, R]):
         return bool(self.order) and self.order[0].done
 
     def _fill(self, supply: Iterator[T]) -> bool:
-        """Hand items to whoever has few left; False when all is done."""
+        """Send items to processes that have few left; False when all is done."""
         while True:
             worker = min(self.workers, key=lambda w: len(w.slots))
             chunk = self._next_chunk(supply) if len(worker.slots) < _BACKLOG else []
@@ -137,7 +137,7 @@ class _Pool(Generic[T, R]):
             worker.outbox += _framed([slot.item for slot in chunk])
 
     def _next_chunk(self, supply: Iterator[T]) -> list[_Slot[T, R]]:
-        """Small chunks as long as little is under way, so that few items are shared out evenly."""
+        """Small chunks while little is in progress, so that few items are shared out evenly."""
         if self.waiting:
             return [self.waiting.popleft()]
         under_way = len(self.order)
@@ -149,7 +149,7 @@ class _Pool(Generic[T, R]):
         return chunk
 
     def _exchange(self) -> None:
-        """Send what fits, take what came; wait for it unless there is something to hand on."""
+        """Send what fits, receive what has arrived; wait unless there are results to pass on."""
         poll, by_fd = select.poll(), {}
         for worker in self.workers:
             poll.register(worker.results, select.POLLIN)
@@ -168,7 +168,7 @@ class _Pool(Generic[T, R]):
                 self._bury(worker)
 
     def _receive(self, worker: _Worker[T, R]) -> bool:
-        """Take results; False when the process is gone."""
+        """Receive results; False when the process is gone."""
         data = os.read(worker.results, 1 << 20)
         inbox = worker.inbox
         inbox += data
@@ -195,7 +195,7 @@ class _Pool(Generic[T, R]):
         self._add_worker()
 
     def _add_worker(self) -> None:
-        """One process more, or one less than wished where the system gives no more."""
+        """Start one more process, or ask for one less where the system does not allow more."""
         try:
             self.workers.append(self._start())
         except OSError:
@@ -220,7 +220,7 @@ class _Pool(Generic[T, R]):
     # ------------------------------------------------------------------ the other process
 
     def _serve(self, tasks: int, results: int) -> NoReturn:
-        """Work until the pipe ends. The item at hand is finished even when the user interrupts."""
+        """Work until the pipe ends. The current item is finished even when the user interrupts."""
         status = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -238,7 +238,7 @@ class _Pool(Generic[T, R]):
     def _result(self, item: T) -> bytes:
         try:
             return _framed(self.work(item))
-        except Exception as reason:  # handed to the parent, which raises it
+        except Exception as reason:  # sent to the parent, which raises it
             return _framed(_Raised(reason))
 
 
@@ -254,7 +254,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _stop(worker: _Worker[Any, Any]) -> str:
-    """Close the pipes, wait for the end, and say what it was."""
+    """Close the pipes, wait for the end, and describe it."""
     os.close(worker.tasks)
     os.close(worker.results)
     status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])

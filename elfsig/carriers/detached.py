@@ -1,6 +1,6 @@
-"""Signatures that travel outside of the module: a file of their own, or a module argument.
+"""Signatures that are kept outside the module: a separate file, or a module argument.
 
-The argument form is of Howells' development tree of 2012: the module's argument string starts with
+The argument form comes from Howells' development tree of 2012: the module's argument string starts with
 ``modsign=``, a decimal length of one to five digits, a comma, and twice that many hex digits, followed
 by a blank or the end of the string.
 """
@@ -36,7 +36,7 @@ class ModuleArgument:
         return b"modsign=%d,%s" % (len(blob), blob.hex().encode())
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
-        """The content as it is."""
+        """The unchanged content."""
         return image.bytes()
 
 
@@ -59,7 +59,7 @@ def argument_place(image: Image, argument: str) -> Place:
 
 
 def file_place(image: Image, blob: bytes) -> Place:
-    """A signature that somebody keeps in a file of its own (.p7s, .pgp, .sig)."""
+    """A signature in a separate file (.p7s, .pgp, .sig)."""
     place = _outside(image, DETACHED_FILE, blob)
     return place if blob else replace(place, fault=Remark("empty-signature", "the signature's file is empty"))
 

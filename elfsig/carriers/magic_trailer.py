@@ -1,7 +1,7 @@
 """The trailers of 2012: a length field and the 30-byte text ``This Is A Crypto Signed Module``, no newline.
 
 Two unrelated schemes end in this text. Howells' development tree (kernel/module-verify.c, mid 2012) put
-the length in front of it as ASCII digits, left-justified in five bytes and blank-filled; ``evmctl
+the length before it as ASCII digits, left-justified in five bytes and padded with blanks; ``evmctl
 --modsig`` (ima-evm-utils 203f058, August 2012) as two bytes, big-endian.
 """
 
@@ -21,7 +21,7 @@ MAGIC = b"This Is A Crypto Signed Module"
 CARRIER = "trailer:csm"
 _DIGITS = re.compile(rb"([0-9]{1,5}) *\Z")
 _LOOSE = re.compile(rb"([0-9]{0,4}) ")
-"""As that kernel read it: digits up to the first blank; what follows the blank it did not look at."""
+"""As that kernel read it: digits up to the first blank; it ignored what follows the blank."""
 
 Style = Literal["ascii", "u16"]
 Plausible = Callable[[bytes], bool]
@@ -60,7 +60,7 @@ def _place(image: Image, stop: int, size: int, style: Style) -> Place:
     start, field = stop - size, image.data[stop : image.end - len(MAGIC)]
     remarks = list(overlap(image, start))
     if style == "ascii" and not _DIGITS.match(field):
-        text = f"length field {field!r} is not digits filled up with blanks; that kernel read {size}"
+        text = f"length field {field!r} is not digits padded with blanks; that kernel read {size}"
         remarks.append(Remark("magic-length-odd", text, stop))
     return Place(
         "trailer", CARRIER, start, image.end, start, image.data[start:stop], MagicInfo(style, field),
@@ -69,16 +69,16 @@ def _place(image: Image, stop: int, size: int, style: Style) -> Place:
 
 
 def _faulty(image: Image, room: int) -> Place:
-    """The magic without a length that leads to a signature; kernels only read the ASCII one."""
+    """The magic without a length that leads to a signature; kernels read only the ASCII one."""
     field = image.data[max(0, room - 5) : room]
     digits = _DIGITS.match(field)
     if image.end <= len(MAGIC) + 5:
-        text = f"{image.end} bytes in all, no more than the length field and the magic take"
+        text = f"{image.end} bytes in all, not more than the length field and the magic need"
     elif digits:
         text = f"length {int(digits[1])} does not fit: {byte_count(room - 5)} before it"
     else:
         binary = int.from_bytes(field[-2:], "big")
-        text = f"in front of the magic are neither decimal digits ({field!r}) "
+        text = f"before the magic are neither decimal digits ({field!r}) "
         text += f"nor the length of an IMA signature ({binary})"
     fault = Remark("magic-length", text, max(0, room - 5))
     unsigned = image.end <= len(MAGIC) + 5

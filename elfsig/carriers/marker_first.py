@@ -1,6 +1,6 @@
 """The trailer of 3.7-rc1: the marker comes first, the 12-byte info block is the last thing in the file.
 
-scripts/sign-file (shell) of October 2012; that kernel scanned forward and took the first marker it met.
+scripts/sign-file (shell) of October 2012; that kernel scanned forward and used the first marker it found.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MarkerFirst:
             return ()
         fault, first = None, image.data.find(MARKER, 0, start)
         if first != at:
-            fault = Remark("marker-inside", "the content holds the marker, too", first)
+            fault = Remark("marker-inside", "the content also holds the marker", first)
         blob, remarks = image.data[start:stop], tuple(overlap(image, at))
         return (Place("trailer", self.id, at, image.end, start, blob, info, fault=fault, remarks=remarks),)
 
@@ -55,7 +55,7 @@ class MarkerFirst:
             raise EditRefused("a module trailer needs its info block")
         inside = image.data.find(MARKER, 0, image.end)
         if inside >= 0:
-            raise EditRefused("the content holds the marker, and 3.7-rc1 takes the first one", offset=inside)
+            raise EditRefused("the content holds the marker, and 3.7-rc1 uses the first one", offset=inside)
         return image.bytes() + MARKER + blob + pack_info(params, len(blob))
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:

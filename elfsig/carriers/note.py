@@ -1,4 +1,4 @@
-"""A signature in an ELF note of a section of its own: RHEL 6, Oracle UEK2, Howells' series of 2011-12.
+"""A signature in an ELF note in its own section: RHEL 6, Oracle UEK2, Howells' series of 2011-12.
 
 Layout, in the byte order of the ELF file and the same in both classes (scripts/mod/modsign-note.sh of
 2.6.32-el6; System V ABI, "Note Section"): namesz (4 bytes, NUL counted), descsz (4), type (4), owner with
@@ -46,7 +46,7 @@ class NoteCarrier:
         return SectionCarrier(self.name, frozenset({SHT_NOTE}), "last", SHT_NOTE, 0, 4)
 
     def find(self, image: Image) -> Sequence[Place]:
-        """Every note section of this name, the one that kernels take first; see model.Carrier."""
+        """Every note section of this name, the one that kernels use first; see model.Carrier."""
         return tuple(self._note(image, place) for place in self._sections.find(image))
 
     def anomalies(self, image: Image) -> Sequence[Remark]:
@@ -54,14 +54,14 @@ class NoteCarrier:
         return self._sections.anomalies(image)
 
     def _note(self, image: Image, place: Place) -> Place:
-        """The place of a section's content as the place of the note inside it."""
+        """Narrow the place of a section's content to the note inside it."""
         place = replace(place, kind="note", carrier=self.id)
         info, table = place.params, image.elf
         if place.fault is not None or table is None or not isinstance(info, SectionInfo):
             return place
         head, content, at = Struct(table.layout.order + "III"), place.blob, place.start
         if len(content) < head.size:
-            text = f"{len(content)} bytes are not a note: its header takes {head.size}"
+            text = f"{len(content)} bytes are not a note: its header needs {head.size}"
             return replace(place, blob=b"", fault=Remark("note-truncated", text, at))
         namesz, descsz, note_type = head.unpack_from(content)
         start = head.size + _padded(namesz)
@@ -90,7 +90,7 @@ class NoteCarrier:
         return None
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
-        """A new note section with ``blob`` as its descriptor. ``params`` None: as the carrier says."""
+        """A new note section with ``blob`` as its descriptor. ``params`` None: the carrier's defaults."""
         info = params or SectionInfo(self.name, SHT_NOTE, 0, 4, self.owner, self.note_type)
         if not isinstance(info, SectionInfo):
             raise EditRefused(f"a note section {self.name} needs a section's fields", code="bad-section")
@@ -103,7 +103,7 @@ class NoteCarrier:
         return self._sections.attach(image, note, info, engine=engine)
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
-        """Everything but the section, byte for byte as it was before the section was put in if possible."""
+        """Everything except the section, byte for byte as it was before the section was added if possible."""
         return self._sections.detach(image, place, engine=engine)
 
 

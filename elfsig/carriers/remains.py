@@ -1,7 +1,8 @@
-"""Remains of trailers: markers that are displaced, cut off or lost. Kernels see no signature in any of them.
+"""Remains of trailers: markers that are displaced, cut off or lost. Kernels do not see a signature in any of
+them.
 
-Without this, such files would be called unsigned. A text counts only after the end of the ELF image (in the
-whole content where there is none), since programs that handle signatures contain it.
+Without this, such files would be called unsigned. A marker counts only after the end of the ELF image (in the
+whole content where there is no image), since programs that handle signatures contain it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from elfsig.model import Carrier, Mark, Place, Remark, optional
 
 
 def remains(image: Image, carriers: Iterable[Carrier], outermost: bool = True) -> Place | None:
-    """What is left of a trailer of ``carriers`` at the end of ``image``, where none found a whole one; else
+    """The remains of a trailer of ``carriers`` at the end of ``image``, where none found a whole one; else
     None.
 
-    Never raises. The place has a fault; its blob is the signature where that can still be read. Without
-    any mark, remains are looked for only where there is no trailer outside (``outermost``).
+    Never raises. The place has a fault; its blob is the signature where that can still be read. Remains
+    without any mark are searched for only where there is no trailer outside (``outermost``).
     """
     if image.elf is not None and image.elf_end >= image.end:
         return None
@@ -40,7 +41,7 @@ def _place(image: Image, carrier: Carrier, at: int, code: str, text: str) -> Pla
         return Place(
             "trailer", carrier.id, at, image.end, at, b"", None, fault=fault, treated_as_unsigned=True
         )
-    fault = Remark(code, f"{text}, though all before it is whole from {inside.start:#x} on", at)
+    fault = Remark(code, f"{text}, though everything before it is whole from {inside.start:#x} on", at)
     return Place(
         "trailer", carrier.id, inside.start, image.end, inside.blob_start, inside.blob, inside.params,
         fault=fault, remarks=inside.remarks, treated_as_unsigned=True,

@@ -1,4 +1,4 @@
-"""A signature that is the whole content of one ELF section: the carrier of 2003 to 2010.
+"""A signature that is the whole content of one ELF section: the carrier used from 2003 to 2010.
 
 ``module_sig`` (Linux Journal 117; Fedora Core 2) is looked up by name alone and the first match counts;
 ``.module_sig`` (kernel/module-verify.c of RHEL 4, RHEL 5 and Fedora Core) counts only as PROGBITS, and of
@@ -21,7 +21,7 @@ from elfsig.model import Mark, Params, Place, PlaceKind, Remark, SectionInfo
 class SectionCarrier:
     """Sections called ``name``.
 
-    ``types``: the sh_types that kernels accept, None for any. ``pick``: which of several they take.
+    ``types``: the sh_types that kernels accept, None for any. ``pick``: which of several they use.
     ``type``, ``flags`` and ``align`` are what a new section gets unless its params say otherwise.
     """
 
@@ -47,7 +47,7 @@ class SectionCarrier:
         return (Mark(self.name.encode("utf-8", "surrogateescape")),)
 
     def find(self, image: Image) -> Sequence[Place]:
-        """Every section of this name and of a type that counts, the one that kernels take first."""
+        """Every section of this name and of an accepted type, the one that kernels use first."""
         table = image.elf
         if table is None:
             return ()
@@ -94,9 +94,9 @@ class SectionCarrier:
         )  # fmt: skip
 
     def attach(self, image: Image, blob: bytes, params: Params, *, engine: str = "exact") -> bytes:
-        """A new section, the last in the table, that holds ``blob``. ``params`` None: as the carrier says.
+        """A new section, the last in the table, that holds ``blob``. ``params`` None: the carrier's defaults.
 
-        Raises EditRefused, also where kernels would go on looking at a section that is already there.
+        Raises EditRefused, also where kernels would still use an existing section.
         """
         from elfsig.elf.edit import insert_section
         from elfsig.elf.guard import NewSection
@@ -105,7 +105,7 @@ class SectionCarrier:
         if not isinstance(info, SectionInfo):
             raise EditRefused(f"a section {self.name} needs a section's fields", code="bad-section")
         if self.pick == "first" and image.elf is not None and self._named(image.elf):
-            text = f"there is a section {self.name} already, and kernels look at the first one only"
+            text = f"there is already a section {self.name}, and kernels look only at the first one"
             raise EditRefused(text, code="section-exists")
         name = info.name.encode("utf-8", "surrogateescape")
         return insert_section(
@@ -113,7 +113,7 @@ class SectionCarrier:
         )
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
-        """Everything but the section, byte for byte as it was before the section was put in if possible."""
+        """Everything except the section, byte for byte as it was before the section was added if possible."""
         from elfsig.elf.edit import remove_section
 
         table = image.elf

@@ -1,7 +1,7 @@
 """The trailer of Linux 3.7 to today: blob, 12-byte info block, 28-byte marker, at the very end.
 
 Layout: include/linux/module_signature.h; checks in the order of mod_check_sig() and of 3.7's
-mod_verify_sig() (kernel/module_signing.c). Kernels look at nothing but the last 28 bytes of the file.
+mod_verify_sig() (kernel/module_signing.c). Kernels look for the marker only in the last 28 bytes of the file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ModuleTrailer:
         if room <= 0:
             return _truncated(marker, end)
         info = unpack_info(image.data[room:marker])
-        # The name and key id are counted apart from sig_len; pkcs7 demands that both lengths are zero.
+        # The name and key id are counted separately from sig_len; pkcs7 demands that both lengths are zero.
         names = 0 if info.id_type == 2 else info.signer_len + info.key_id_len
         if info.sig_len >= room:
             text = f"sig_len {info.sig_len} does not fit: {byte_count(room)} before the info block"
@@ -92,7 +92,7 @@ class ModuleTrailer:
         return image.bytes() + blob + pack_info(params, len(blob)) + MARKER
 
     def detach(self, image: Image, place: Place, *, engine: str = "exact") -> bytes:
-        """Everything but the place; what is outside of it stays."""
+        """Everything except the place; what is outside it stays."""
         return cut_out(image, place)
 
 
@@ -117,11 +117,11 @@ def _faulty(start: int, end: int, info: Params, fault: Remark, unsigned: bool = 
 
 
 def _truncated(marker: int, end: int) -> Place:
-    """A marker without anything to be a marker of."""
+    """A marker without a signature before it."""
     if not marker:
         text = "the file is nothing but the marker"
         return _faulty(0, end, None, Remark("trailer-truncated", text, marker), True)
-    text = f"{marker} bytes before the marker, which is not more than the info block takes"
+    text = f"{marker} bytes before the marker, not more than the info block needs"
     return _faulty(0, end, None, Remark("trailer-truncated", text, marker))
 
 
@@ -132,7 +132,8 @@ def _odd_id_type(info: TrailerInfo, room: int) -> Iterator[Remark]:
 
 
 def overlap(image: Image, start: int) -> Iterator[Remark]:
-    """A trailer that, by its own lengths, starts inside the ELF image: remarked, since it may yet verify."""
+    """A trailer that, by its own lengths, starts inside the ELF image: a remark, since it may still
+    verify."""
     if image.elf is not None and start < image.elf_end:
         depth = image.elf_end - start
         text = f"by its length the signature starts {depth} bytes inside the ELF image"

@@ -1,1 +1,1 @@
-"""Bytes in and out: files read once, decompressed, and replaced atomically."""
+"""Input and output: files are read once, decompressed, and replaced atomically."""

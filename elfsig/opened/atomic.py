@@ -1,4 +1,4 @@
-"""Bytes to paths: the writing half of elfsig's file I/O. A target is replaced as a whole or not at all."""
+"""Writing: the output half of elfsig's file I/O. A target is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ def write_atomic(
     expect: os.stat_result | None = None,
     sync: bool = True,
 ) -> tuple[Remark, ...]:
-    """Give the file ``path`` the content ``data``, whatever happens meanwhile: old or new, never half.
+    """Replace the content of the file ``path`` by ``data`` atomically: at any time it has all of the old or
+    the new.
 
-    A sibling is written, synced, and renamed over it. A symbolic link stays, its target is replaced.
+    A temporary file is written next to it, synced, and renamed over it. A symbolic link stays, its target is
+    replaced.
     Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced).
-    With ``expect``, what stat said when the old content was read, a file that changed since is not
-    replaced. ``sync=False`` leaves it to the caller to make the rename last (:func:`sync_folder`), once for
+    With ``expect``, the status when the old content was read, a file that changed since is not
+    replaced. With ``sync=False`` the caller makes the rename durable (:func:`sync_folder`), once for
     many files. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
     """
     target = os.path.realpath(path) if os.path.islink(path) else path
@@ -59,7 +61,7 @@ def _status(target: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not modes.S_ISREG(status.st_mode):
-        raise WriteError("not written: there is something that is no regular file", code="not-a-regular-file")
+        raise WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
     return status
 
 
@@ -79,7 +81,9 @@ def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result
             remarks = _take_after(descriptor, model) if model else []
             os.fsync(descriptor)
             if expect is not None and not _same(_status(target), expect):
-                raise WriteError("the file changed meanwhile; not replaced", code="changed-meanwhile")
+                raise WriteError(
+                    "the file changed while it was being replaced; not replaced", code="changed-meanwhile"
+                )
             os.replace(sibling, target)
         finally:
             os.close(descriptor)
@@ -91,28 +95,28 @@ def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result
 
 
 TEMPORARY = ".elfsig-tmp"
-"""How the names of files end that are being written."""
+"""The suffix of temporary files."""
 
 
 def _sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
-    """A new file beside the target, whose name no walk takes for a module.
+    """A new file in the target's directory, whose name no walk takes for a module.
 
-    It is locked as long as it is open: see :func:`remove_leftovers`.
+    It is locked while it is open: see :func:`remove_leftovers`.
     """
     short = os.fsdecode(os.fsencode(name)[:200])
     while True:
         path = os.path.join(folder, f".{short}.{os.urandom(6).hex()}{TEMPORARY}")
         with suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with suppress(OSError):  # file systems without locks: then nobody removes it, either
+            with suppress(OSError):  # a file system without locks: then nobody removes it either
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             return descriptor, path
 
 
 def remove_leftovers(folder: str) -> int:
-    """Remove the half-written siblings that a killed run left in ``folder``; how many there were.
+    """Remove the temporary files that a killed run left in ``folder``; returns how many.
 
-    What a living process writes is locked, and stays.
+    Those of a running process are locked, and stay.
     """
     with suppress(OSError), os.scandir(folder or ".") as found:
         return sum(_abandoned(item.path) for item in list(found) if item.name.endswith(TEMPORARY))
@@ -120,7 +124,7 @@ def remove_leftovers(folder: str) -> int:
 
 
 def _abandoned(path: str) -> bool:
-    """Remove one sibling, unless somebody holds its lock."""
+    """Remove one temporary file, unless a process holds its lock."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -147,7 +151,7 @@ def _take_after(descriptor: int, model: str) -> list[Remark]:
         try:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except PermissionError:
-            text = f"owner {status.st_uid}:{status.st_gid} could not be kept; it belongs to you now"
+            text = f"owner {status.st_uid}:{status.st_gid} could not be kept; the file now belongs to you"
             remarks.append(Remark("owner-not-kept", text))
     for name in _xattrs(model):
         remarks += _copy_xattr(descriptor, model, name)
@@ -179,7 +183,7 @@ def _copy_xattr(descriptor: int, model: str, name: str) -> list[Remark]:
 
 
 def sync_folder(folder: str) -> None:
-    """Make renames in it last. What cannot be synced (some network file systems) is renamed all the same."""
+    """Make renames in it durable. Where it cannot be synced (some network file systems), this is ignored."""
     with suppress(OSError):
         descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

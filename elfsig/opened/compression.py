@@ -1,7 +1,8 @@
-"""Compressed modules: told by their magic, opened within a limit, and packed so that kernels open them.
+"""Compressed modules: recognized by their magic, decompressed within a limit, and compressed as kernels can
+read.
 
-Since 5.17 a kernel unpacks modules itself (kernel/module/decompress.c), and takes less than the tools of
-user space do: of xz only the CRC32 check or none. What is written here follows scripts/Makefile.modinst:
+Since 5.17 a kernel decompresses modules itself (kernel/module/decompress.c), and accepts less than the tools
+of user space do: for xz, only the CRC32 check or none. What is written here follows scripts/Makefile.modinst:
 ``xz --check=crc32 --lzma2=dict=1MiB``, ``gzip -n``, ``zstd``.
 """
 
@@ -25,8 +26,8 @@ MAGICS: tuple[tuple[bytes, Compression], ...] = (
 
 _CHUNK = 1 << 16
 _PART = 1 << 16
-"""Most that a decoder gives at once. Larger blocks make malloc keep even huge buffers on its heap, where one
-that grows is copied: the content would be in memory twice."""
+"""Maximum output of a decoder at once, in bytes. Larger blocks make malloc keep even huge buffers on its
+heap, where a growing one is copied: the content would be in memory twice."""
 
 _XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
@@ -35,7 +36,7 @@ _SKIPPABLE = b"\x2a\x4d\x18"
 """After a byte 0x50 to 0x5f, the magic of frames that decoders skip (RFC 8878, 3.1.2)."""
 _ZSTD_LEVELS = (3, 19)
 _NO_ROOM = ("did not decompress full frame", "too small")
-"""How zstandard says that the output would be larger than it may be."""
+"""zstandard's message when the output would exceed the limit."""
 
 
 class Unpacked(NamedTuple):
@@ -46,7 +47,7 @@ class Unpacked(NamedTuple):
 
 
 def detect(raw: bytes) -> Compression | None:
-    """The compression that the first bytes show, whatever the file is called."""
+    """The compression by the first bytes, whatever the file is called."""
     if raw[:1] == b"\x7f":  # ELF: what nearly every file is
         return None
     if raw[1:4] == _SKIPPABLE and raw.startswith(ZSTD_MAGIC, after_skippable(raw, 0)):
@@ -63,7 +64,8 @@ def unpack(raw: bytes, kind: Compression, limit: int, start: int = 0) -> Unpacke
 
 
 def first_bytes(head: bytes, kind: Compression) -> bytes:
-    """Some bytes of what ``head``, the start of a compressed file, decompresses to; b"" if it does not."""
+    """Some of the bytes that ``head``, the start of a compressed file, decompresses to; b"" if it does
+    not."""
     import lzma
     import zlib
 
@@ -80,8 +82,8 @@ def first_bytes(head: bytes, kind: Compression) -> bytes:
 def pack(content: bytes, kind: Compression, original: bytes = b"") -> bytes:
     """``content`` compressed as kernels can read it.
 
-    ``original`` is the file whose place the result takes: gzip's header is kept as it was (and with it
-    name and time), of zstd the checksum and about the level. Without it, the result is reproducible:
+    ``original`` is the file that the result replaces: gzip's header is kept (and with it name and time),
+    for zstd the checksum and approximately the level. Without it, the result is reproducible:
     no name, no time.
     """
     return _PACKERS[kind](content, original)
@@ -99,7 +101,7 @@ def _damaged(kind: str, why: str, offset: int) -> ReadError:
 
 
 class _Decoding(NamedTuple):
-    """How streams of one kind are decoded. ``rest`` gives the input that a decoder hands back for now, None
+    """How streams of one kind are decoded. ``rest`` gives the input that a decoder returns unused, None
     where it keeps that itself; it raises ``fault`` for damage."""
 
     kind: str
@@ -134,7 +136,7 @@ def _unpack_xz(raw: bytes, limit: int, start: int) -> Unpacked:
 
 
 def _unpack_streams(raw: bytes, limit: int, start: int, how: _Decoding) -> Unpacked:
-    """Streams one behind the other. The content is gathered in one buffer, and given without a copy."""
+    """Streams one after the other. The content is collected in one buffer, and returned without a copy."""
     content = BytesIO()
     at = start
     while raw.startswith(how.magic, at):
@@ -144,8 +146,9 @@ def _unpack_streams(raw: bytes, limit: int, start: int, how: _Decoding) -> Unpac
 
 
 def _unpack_stream(raw: bytes, at: int, limit: int, how: _Decoding, content: BytesIO) -> int:
-    """Decode the stream at ``at`` onto ``content``; where it ends. The input goes in by chunks: what a
-    decoder hands back unused is copied each time, which would make many small streams quadratic."""
+    """Decode the stream at ``at`` and append to ``content``; returns where it ends. The input is passed in
+    chunks: what a decoder returns unused is copied each time, which would be quadratic for many small
+    streams."""
     decoder, fed, chunk = how.begin(), at, b""
     last = at
     while not decoder.eof:
@@ -175,7 +178,7 @@ def _decoder_error(kind: str, why: str, limit: int, offset: int) -> ReadError:
 
 
 def _behind_padding(raw: bytes, at: int) -> int:
-    """Behind xz's stream padding: zero bytes in fours, only where another stream or nothing follows."""
+    """After xz's stream padding: zero bytes in fours, only where another stream or nothing follows."""
     end = at
     while raw.startswith(b"\0\0\0\0", end):
         end += 4
@@ -186,7 +189,7 @@ def _behind_padding(raw: bytes, at: int) -> int:
 
 
 def _unpack_zstd(raw: bytes, limit: int, start: int) -> Unpacked:
-    """Frame after frame (RFC 8878, 3.1.1). The block headers tell where a frame ends and how much it can
+    """Frame after frame (RFC 8878, 3.1.1). The block headers show where a frame ends and how much it can
     give at most, before anything is allocated."""
     import zstandard
 
@@ -216,7 +219,7 @@ def _unpack_zstd(raw: bytes, limit: int, start: int) -> Unpacked:
 
 
 def after_skippable(raw: bytes, at: int) -> int:
-    """Where the skippable frames that start at ``at`` end; ``at`` where there are none."""
+    """Where the skippable frames that start at ``at`` end; ``at`` if none do."""
     while raw[at + 1 : at + 4] == _SKIPPABLE and 0x50 <= raw[at] <= 0x5F and at + 8 <= len(raw):
         at += 8 + int.from_bytes(raw[at + 4 : at + 8], "little")
     return at
@@ -232,7 +235,7 @@ def _unpack_zstd_start(head: bytes) -> bytes:
 
 
 def _zstd_frame(raw: bytes, start: int) -> tuple[int, int]:
-    """(offset behind the frame at ``start``, the most bytes that its blocks can give)."""
+    """(offset after the frame at ``start``, the most bytes that its blocks can give)."""
     import zstandard
 
     try:
@@ -272,7 +275,7 @@ def _pack_gzip(content: bytes, original: bytes) -> bytes:
 
 
 def gzip_header(raw: bytes) -> bytes | None:
-    """The first member's header (RFC 1952, 2.3) with all optional fields; None where it is not whole."""
+    """The first member's header (RFC 1952, 2.3) with all optional fields; None where it is incomplete."""
     if len(raw) < 10 or not raw.startswith(GZIP_MAGIC):
         return None
     flags, at = raw[3], 10
@@ -305,8 +308,8 @@ def _pack_zstd(content: bytes, original: bytes) -> bytes:
 
 
 def _zstd_level(original: bytes) -> int:
-    """About the level that ``original`` was made with, which no field tells: a distribution's 19 makes
-    files clearly smaller than the default 3."""
+    """An estimate of the level that ``original`` was made with, which is not recorded: the 19 of
+    distributions makes files clearly smaller than the default 3."""
     import zstandard
 
     plain = _unpack_zstd(original, sys.maxsize, 0).content

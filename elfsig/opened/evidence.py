@@ -1,7 +1,7 @@
-"""Paths to bytes: the reading half of elfsig's file I/O (``atomic`` is the writing half).
+"""Reading: the input half of elfsig's file I/O (``atomic`` is the output half).
 
-Nothing here ever blocks on, follows or changes what it reads. Names that are no UTF-8 travel as
-surrogate escapes, as os.fsdecode makes them.
+Nothing here ever blocks on, follows or changes what it reads. Names that are not UTF-8 are represented with
+surrogate escapes, as by os.fsdecode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from elfsig.model.brief import brief
 from elfsig.opened.compression import Compression, detect, pack, unpack
 
 LIMIT = 1 << 30
-"""Bytes that a file may have, and that it may decompress to, unless the caller says otherwise."""
+"""Default maximum size of a file in bytes, before and after decompression."""
 
 MODULE_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
@@ -27,13 +27,13 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 _CODES = {
     errno.ENOENT: ("not-found", "no such file"),
-    errno.ENOTDIR: ("not-found", "no such file: a part of the path is no directory"),
+    errno.ENOTDIR: ("not-found", "no such file: a part of the path is not a directory"),
     errno.EACCES: ("permission-denied", "permission denied"),
     errno.EPERM: ("permission-denied", "permission denied"),
     errno.EISDIR: ("is-a-directory", "is a directory"),
-    errno.ELOOP: ("symlink-loop", "symbolic links lead in a circle"),
+    errno.ELOOP: ("symlink-loop", "symbolic links form a loop"),
     errno.ENXIO: ("not-a-regular-file", "is a socket or a device"),
-    errno.ESTALE: ("changed-while-reading", "vanished while it was read"),
+    errno.ESTALE: ("changed-while-reading", "disappeared while it was read"),
 }
 _KINDS = (
     (modes.S_ISDIR, "is-a-directory", "is a directory"),
@@ -49,7 +49,7 @@ class Evidence:
     """One file as it was read, once.
 
     ``raw`` are its bytes, ``content`` what they decompress to (the same object where ``compression`` is
-    None). ``tail_offset`` is where, in ``raw``, something lies behind the compressed stream, else None.
+    None). ``tail_offset`` is where, in ``raw``, something follows the compressed stream, else None.
     ``stat`` is None for bytes and streams.
     """
 
@@ -65,19 +65,19 @@ class Evidence:
 
     @property
     def size(self) -> int:
-        """Length of the file in bytes, as it lies there."""
+        """Length of the file in bytes, as stored."""
         return len(self.raw)
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file as it lies there, in hex."""
+        """SHA-256 of the file as stored, in hex."""
         from hashlib import sha256
 
         return sha256(self.raw).hexdigest()
 
     @property
     def holds_module(self) -> bool:
-        """False for a compressed file that is signed as it stands: an initramfs, a kernel's ``Image.gz``."""
+        """False for a compressed file that is signed as it is: an initramfs, a kernel's ``Image.gz``."""
         return self.compression is None or self.content[:4] == MAGIC or self.path.endswith(MODULE_SUFFIXES)
 
     def packed(self, content: bytes) -> bytes:
@@ -86,7 +86,7 @@ class Evidence:
 
 
 def read(source: Source, *, limit: int = LIMIT) -> Evidence:
-    """The whole of a file, a bytes-like object or a binary stream, decompressed by what its magic says.
+    """Read the whole of a file, a bytes-like object or a binary stream, decompressed according to its magic.
 
     Raises ReadError, with a code: not-found, permission-denied, is-a-directory, not-a-regular-file,
     symlink-loop, too-large, changed-while-reading, decompression-limit, decompression-damaged (with the
@@ -124,7 +124,7 @@ def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
 
 
 def read_stream(source: object, limit: int) -> bytes:
-    """At most ``limit`` bytes, and one more where there are more, of a binary stream.
+    """At most ``limit`` bytes of a binary stream, and one more if there are more.
 
     Raises ReadError where the stream cannot be read, UsageError for what is not a binary stream.
     """
@@ -134,7 +134,7 @@ def read_stream(source: object, limit: int) -> bytes:
         raise UsageError(text, code="wrong-type")
     parts, room = [], limit + 1
     try:
-        # A raw stream may give less than was asked for, and None where it does not block.
+        # A raw stream may return less than requested, and None if it does not block.
         while room > 0 and (part := take(room)) not in (None, b""):
             if not isinstance(part, (bytes, bytearray, memoryview)):
                 raise UsageError(_NOT_BINARY, code="wrong-type")
@@ -149,7 +149,7 @@ def read_stream(source: object, limit: int) -> bytes:
     return b"".join(parts)
 
 
-_NOT_BINARY = "the stream is not a binary one: open the file in binary mode"
+_NOT_BINARY = "the stream is not binary: open the file in binary mode"
 
 
 def read_error(reason: OSError) -> ReadError:
@@ -190,7 +190,7 @@ def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
     if len(data) != size or not size:
         data = _read_rest(fd, data, limit)
     after = os.fstat(fd)
-    # Files of /proc and /sys say any size; they have no blocks.
+    # Files of /proc and /sys report arbitrary sizes; they have no blocks.
     moved = len(data) != after.st_size and (after.st_blocks or after.st_size > 4096)
     if moved or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ReadError("the file changed while it was read", code="changed-while-reading")
@@ -198,7 +198,8 @@ def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
 
 
 def _read_rest(fd: int, data: bytes, limit: int) -> bytes:
-    """All that follows: the kernel hands out at most 2 GiB at once, and pseudo files tell no size."""
+    """All that follows: the kernel returns at most 2 GiB at once, and pseudo files do not report their
+    size."""
     parts, total = [data], len(data)
     while total <= limit and (part := os.read(fd, 1 << 20)):
         parts.append(part)

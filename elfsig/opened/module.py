@@ -1,4 +1,4 @@
-"""One opened module: what was read of a file, and what is worked out from it once, when it is asked for."""
+"""One opened module: what was read from a file, and what is derived from it once, on demand."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Module:
-    """A file that was read, and the formats that are looked for in it: what every verb takes.
+    """A file that was read, and the formats to look for in it: what every verb takes.
 
-    Despite its name it may hold anything: a damaged module, an initramfs, a text. Nothing is parsed before
-    it is asked for, and then once. Instances are immutable but for what they remember; they compare by
+    Despite its name it may hold anything: a damaged module, an initramfs, a text. Everything is parsed on
+    demand, and once. Instances are immutable except for what they cache; they compare by
     path, bytes and formats. ``content`` is decompressed; offsets count from its start.
     """
 
@@ -53,14 +53,14 @@ class Module:
         return self.path, self.compression, self.raw, self.content, self.registry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle and copy: what was read, without what was worked out from it."""
+        """For pickle and copy: what was read, without what was derived from it."""
         return Module, (self.evidence, self.registry)
 
     # ------------------------------------------------------------------ the file
 
     @property
     def path(self) -> str:
-        """The path as it was given; ``<bytes>`` or ``<stream>`` where there is none."""
+        """The path as it was given; ``<bytes>`` or ``<stream>`` without one."""
         return self.evidence.path
 
     @property
@@ -75,7 +75,7 @@ class Module:
 
     @property
     def compression(self) -> Compression | None:
-        """How the file is compressed, by its first bytes; None where it is not."""
+        """How the file is compressed, by its first bytes; None if it is not."""
         return self.evidence.compression
 
     @property
@@ -111,7 +111,7 @@ class Module:
 
     @cached_property
     def image(self) -> Image:
-        """The content as carriers and coverages take it."""
+        """The content in the form that carriers and coverages take."""
         return Image(self.content)
 
     @cached_property
@@ -130,7 +130,7 @@ class Module:
         return modinfo.own_name(self.image)
 
     def message(self, coverage: Coverage, image: Image, place: Place | None) -> Message:
-        """``coverage.message(image, place)``, worked out once; ``image`` is this one or a shorter view of it.
+        """``coverage.message(image, place)``, computed once; ``image`` is this one or a shorter view of it.
 
         Raises ParseError.
         """
@@ -144,7 +144,7 @@ class Module:
 
     @cached_property
     def bare(self) -> bytes:
-        """The content without any signature: what :mod:`elfsig.verbs.edit.strip` gives, not proven.
+        """The content without any signature: as from :mod:`elfsig.verbs.edit.strip`, but without its proof.
 
         Raises EditRefused where the extent of a signature is uncertain, and what carriers raise.
         """
@@ -162,7 +162,7 @@ class Module:
 
     @cached_property
     def bare_sha256(self) -> str | None:
-        """SHA-256 of :attr:`bare` in hex; None where that cannot be told."""
+        """SHA-256 of :attr:`bare` in hex; None where that is uncertain."""
         from hashlib import sha256
 
         try:
@@ -185,20 +185,20 @@ class Module:
     # ------------------------------------------------------------------ further modules
 
     def edited(self, content: bytes) -> Module:
-        """The module with another content, decompressed; this one where that is no change."""
+        """The module with another content, decompressed; this one if the content is the same."""
         if content is self.content and self.compression is None:
             return self
         return Module(Evidence(self.path, content, content), self.registry)
 
     def as_file(self) -> Module:
-        """The file itself as content, compressed or not: of what is signed as it is."""
+        """The file itself as content, compressed or not: for what is signed as it is."""
         if self.compression is None:
             return self
         return Module(Evidence(self.path, self.raw, self.raw, stat=self.stat), self.registry)
 
 
 def _identity(coverage: object) -> Hashable:
-    """What tells one coverage from another: a third party's may be of a type that cannot be hashed."""
+    """What identifies a coverage: a third party's may be of a type that cannot be hashed."""
     try:
         hash(coverage)
     except TypeError:
@@ -207,7 +207,7 @@ def _identity(coverage: object) -> Hashable:
 
 
 def refuse_uncertain(place: Place) -> None:
-    """Raises EditRefused for a signature that is damaged: nobody knows where it starts and ends."""
+    """Raises EditRefused for a damaged signature: it is not known where it starts and ends."""
     if place.fault is not None:
         raise EditRefused(
             f"not removed, its extent is uncertain: {place.fault.text}",
@@ -217,11 +217,11 @@ def refuse_uncertain(place: Place) -> None:
 
 
 class HasModule(Protocol):
-    """The result of an edit: what it made is open already."""
+    """The result of an edit, which holds the new module already opened."""
 
     @property
     def module(self) -> Module:
-        """The module with the edit in it."""
+        """The edited module."""
         ...
 
 
@@ -230,9 +230,10 @@ ModuleSource: TypeAlias = Source | Module | HasModule
 
 
 def open_module(source: ModuleSource, registry: Registry | None = None, *, limit: int = LIMIT) -> Module:
-    """A path, a bytes-like object or a binary stream as a Module; a Module, and that of a result, as it is.
+    """Open a path, a bytes-like object or a binary stream as a Module; a Module, or that of a result, is
+    returned unchanged.
 
-    ``registry`` None: all formats that are installed. Raises ReadError, UsageError; see
+    ``registry`` None: all installed formats. Raises ReadError, UsageError; see
     :func:`elfsig.opened.evidence.read`.
     """
     found = source if isinstance(source, Module) else getattr(source, "module", None)

@@ -12,13 +12,13 @@ from elfsig.model.brief import brief
 from elfsig.registry import Registry
 
 MAX_TRAILERS = 64
-"""More stacked trailers than this are reported, not peeled: each costs a look at the file."""
+"""More stacked trailers than this are reported, but not examined: each costs a pass over the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedSignature:
-    """One signature, found and not parsed. ``image`` ends where the trailers outside of it begin; ``layer``
-    counts from the outside; ``claimants`` are the formats that call the place theirs, in probing order."""
+    """One signature, found but not parsed. ``image`` ends where the trailers outside it begin; ``layer``
+    counts from the outside; ``claimants`` are the formats that claim the place, in probing order."""
 
     layer: int
     image: Image
@@ -30,10 +30,10 @@ class LocatedSignature:
 
 
 def find(image: Image, registry: Registry) -> list[LocatedSignature]:
-    """All signatures in ``image``: stacked trailers first, the outermost leading, then sections and notes.
+    """All signatures in ``image``: stacked trailers first, from the outermost, then sections and notes.
 
-    Detection order: appended-formats of kernels from 3.7 on, then those of 2012, then displaced remains
-    of either, then ELF sections in the order of the registry. Never raises for what is in the file;
+    Detection order: appended formats of kernels from 3.7 on, then those of 2012, then displaced remains
+    of either, then ELF sections in the order of the registry. Never raises because of the file's content;
     InternalError for a plug-in that fails.
     """
     found: list[LocatedSignature] = []
@@ -62,7 +62,7 @@ def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:
 
 
 def _asked(carrier: Carrier, view: Image, registry: Registry) -> Sequence[Place]:
-    """The places that a carrier finds. Raises InternalError for a plug-in's that fails at it."""
+    """The places that a carrier finds. Raises InternalError for a plug-in's carrier that fails."""
     try:
         places = carrier.find(view)
         for each in places:
@@ -89,12 +89,12 @@ def innermost(image: Image, found: Sequence[LocatedSignature]) -> Image | None:
 
 
 def _too_many(place: Place) -> Place:
-    text = f"more than {MAX_TRAILERS} stacked trailers: those further in are not looked at"
+    text = f"more than {MAX_TRAILERS} stacked trailers: inner ones are not examined"
     return replace(place, fault=Remark("too-many-trailers", text, place.start))
 
 
 def anomalies(image: Image, registry: Registry) -> list[Remark]:
-    """What looks like a signature and is none to any kernel, such as a section of the wrong type."""
+    """What looks like a signature but is not one to any kernel, such as a section of the wrong type."""
     remarks: list[Remark] = []
     for carrier in registry.sections_of(image):
         remarks += optional.anomalies(carrier, image)

@@ -1,4 +1,4 @@
-"""Which files are meant by paths: files as given, directories walked in sorted order."""
+"""Which files the paths select: files as given, directories walked in sorted order."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
 from elfsig.registry import Registry, load
 
 Marks = Sequence[bytes] | None
-"""Texts that make a file worth a look, whatever it is called; None: modules only, by their names."""
+"""Markers of files to select, whatever they are called; None: modules only, by their names."""
 
 
 class _Named(BytesIO):
-    """Bytes with a name."""
+    """A bytes stream with a name."""
 
     name = ""
 
 
 class WalkedFile(NamedTuple):
-    """One file to look at, or why there is none.
+    """One file to examine, or why it cannot be.
 
     ``root`` is the directory from the command line that led here, None for a file named there itself.
-    ``data`` are the bytes to look at where they are not in a file of this name, such as standard input.
+    ``data`` are the bytes to examine where they are not in a file of this name, such as standard input.
     """
 
     path: str
@@ -49,12 +49,12 @@ class WalkedFile(NamedTuple):
 def walk(
     paths: Iterable[str | os.PathLike[str]], all_files: bool = False, registry: Registry | None = None
 ) -> Iterator[WalkedFile]:
-    """The files meant by ``paths``, one by one: files as given, directories walked in sorted order.
+    """The files selected by ``paths``, one by one: files as given, directories walked in sorted order.
 
-    In directories, the names that modules have (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) are taken;
-    with ``all_files`` every file that is ELF (compressed or not) or holds the mark of a trailer of
-    ``registry`` (None: the built-in formats). Symbolic links below a directory are not followed: what they
-    lead to within it is found anyway. What is missing or unreadable becomes an entry with its error, and so
+    In directories, files with the names of modules (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) are
+    selected; with ``all_files`` every file that is ELF (compressed or not) or holds the marker of a trailer
+    of ``registry`` (None: the built-in formats). Symbolic links below a directory are not followed: their
+    targets within it are found anyway. What is missing or unreadable becomes an entry with its error, and so
     does a directory that holds nothing (nothing-found).
     """
     marks = (registry or load(plugins=False)).trailer_texts if all_files else None
@@ -137,7 +137,8 @@ def _is_wanted(item: os.DirEntry[str], marks: Marks) -> bool:
 
 
 def _is_of_interest(path: str, marks: Sequence[bytes]) -> bool:
-    """Whether this is ELF, packed or not, or has a marker in it; so is what cannot be opened, to be told."""
+    """Whether this is ELF, compressed or not, or contains a marker. True for what cannot be opened: it is
+    reported."""
     try:
         with open(path, "rb", buffering=0, opener=lambda p, _: os.open(p, FLAGS)) as stream:
             head = stream.read(_HEAD)
