@@ -197,7 +197,7 @@ def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -
     found = explained(root)
     assert (found["code"], found["kernel"]["errno"]) == (3, "EKEYREJECTED")
     assert found["kernel"]["enforcing"] and found["kernel"]["lockdown"]
-    assert "run nothing that writes below" in found["next"]
+    assert "do not write below" in found["next"]
     assert live(root).command == f"sudo mokutil --import {root}/var/lib/dkms/mok.pub"
     assert found["path"].endswith("updates/dkms/snd-dummy.ko")
 
@@ -403,7 +403,7 @@ def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "access", lambda path, mode: path != image and access(path, mode))
     found = live(root)
     assert found.command == f"sudo elfsig explain --root {root} snd_dummy"
-    assert sum("by root only" in remark for remark in found.remarks) == 2
+    assert sum("only by root" in remark for remark in found.remarks) == 2
     assert "no keys were given" in found.asked.predictions[0].advice
 
 

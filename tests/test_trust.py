@@ -299,7 +299,7 @@ def write(path: Path, data: bytes) -> str:
 
 @pytest.mark.parametrize("text", ["", "builtin:", "revoked:"])
 def test_no_name_is_not_the_current_directory(text: str) -> None:
-    with pytest.raises(KeySourceError, match="no file is named"):
+    with pytest.raises(KeySourceError, match="no file name"):
         load([text])
 
 

@@ -1,4 +1,4 @@
-"""A tree of modules held against what it has to be."""
+"""Check a tree of modules against rules."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def audit(
 ) -> AuditResult:
     """Find what is wrong with the signatures of every module below ``paths``.
 
-    Each has to be signed once, by a key of ``trust``; with one of ``hashes`` and in one of ``formats`` where
-    they are given; and each of ``kernels`` (as :func:`elfsig.predict` takes them) has to load it. ``ignore``
-    are ids of rules that do not count. ``expect`` says what must be there: a number of modules, or the path
+    Each must be signed once, by a key of ``trust``; with one of ``hashes`` and in one of ``formats`` where
+    they are given; and each of ``kernels`` (as :func:`elfsig.predict` takes them) must load it. ``ignore``
+    are ids of rules to ignore. ``expect`` says what must be present: a number of modules, or the path
     of a modules.order or of a report of ``elfsig sign``. ``jobs`` is that of :func:`elfsig.verify_tree`.
-    Raises ReadError (there is nothing to look at), KeySourceError, UsageError.
+    Raises ReadError (there is nothing to examine), KeySourceError, UsageError.
     """
     known = registry or load()
     vouched, tried = each_of(trust), each_of(keys)
@@ -65,13 +65,13 @@ def audit(
     found = walk(paths_of(paths), all_files, known)
     results = _each(found, Examination(known, gate.question, limit=limit), gate, jobs)
     if not results:
-        raise ReadError("nothing to look at", code="nothing-found")
+        raise ReadError("nothing to examine", code="nothing-found")
     more = [] if wanted is None else wanted.faults(results)
     return outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
 
 
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:
-    """The rules that do not count. Raises UsageError for unknown ones."""
+    """The rules to ignore. Raises UsageError for unknown ones."""
     ignored = frozenset(ignore)
     if unknown := ignored - RULES.keys():
         raise UsageError(
@@ -81,7 +81,7 @@ def _ignored(ignore: Iterable[str]) -> frozenset[str]:
 
 
 def _each(found: Iterable[WalkedFile], what: Examination, gate: Gate, jobs: int) -> list[Audited]:
-    """The audit of every file; what goes wrong at one is the fault ``unreadable`` of that file."""
+    """The audit of every file; an error in one is the fault ``unreadable`` of that file."""
     examiner = Examiner(what)
 
     def work(entry: WalkedFile) -> Audited:

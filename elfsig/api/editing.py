@@ -1,4 +1,4 @@
-"""Signatures added, removed and exchanged. The results are in memory: nothing is written."""
+"""Add, remove and convert signatures. The results are in memory: nothing is written."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def sign(
 ) -> SignResult:
     """Sign the decompressed content of ``source`` in the format ``format_id``.
 
-    ``signer`` is what :func:`elfsig.open_signer` returns. ``existing`` says what becomes of signatures that
-    are there already. Raises ReadError, UsageError, SigningError, EditRefused (there is a signature and
+    ``signer`` is what :func:`elfsig.open_signer` returns. ``existing`` says what to do with existing
+    signatures. Raises ReadError, UsageError, SigningError, EditRefused (there is a signature and
     ``existing`` is REFUSE; or another signature would no longer match).
     """
     module = open_module(source, registry, limit=limit)
@@ -52,7 +52,7 @@ def strip(
 ) -> StripResult:
     """Remove the signature that was applied last from the decompressed content of ``source``, or all.
 
-    ``format_id`` removes one of this format. The result is byte for byte what was there before signing.
+    ``format_id`` removes one of this format. The result is byte for byte the content before signing.
     Raises ReadError, UsageError, EditRefused.
     """
     module = open_module(source, registry, limit=limit)
@@ -104,11 +104,11 @@ def attach(
     registry: Registry | None = None,
     limit: int = LIMIT,
 ) -> Attached:
-    """Put an existing signature on the decompressed content of ``source``.
+    """Add an existing signature to the decompressed content of ``source``.
 
-    ``signature`` is a signed module (all its signatures are taken, innermost first, unless ``format_id`` or
-    ``layer`` choose), or the content of a signature file. With ``trust`` it must be valid here, unless
-    ``force``. Raises ReadError, KeySourceError, ParseError, UsageError, EditRefused.
+    ``signature`` is a signed module (all its signatures are used, innermost first, unless ``format_id`` or
+    ``layer`` select some), or the content of a signature file. With ``trust`` it must be valid for
+    ``source``, unless ``force``. Raises ReadError, KeySourceError, ParseError, UsageError, EditRefused.
     """
     keys = keyring(trust)
     module = open_module(source, registry, limit=limit)

@@ -1,4 +1,4 @@
-"""What leaves public functions: results, and subclasses of ElfsigError."""
+"""Public functions only return results or raise subclasses of ElfsigError."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ R = TypeVar("R")
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which raises InternalError for a mistake of a plug-in, or of elfsig itself.
+    """``function``, which raises InternalError for a bug in a plug-in, or in elfsig itself.
 
-    The plug-in is named; the exception that it raised is the cause.
+    The error names the plug-in; its cause is the exception that the plug-in raised.
     """
 
     @wraps(function)
@@ -27,14 +27,14 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **named)
         except ElfsigError:
             raise
-        except Exception as bug:  # callers handle one family of exceptions, whoever made the mistake
+        except Exception as bug:  # callers handle one family of exceptions, whatever failed
             raise fault_of(bug, _registry(args, named)) from bug
 
     return guarded
 
 
 def _registry(args: tuple[object, ...], named: Mapping[str, object]) -> Registry:
-    """The formats that a call was about: those given, those of an opened module, else all installed."""
+    """The formats that a call used: those given, those of an opened module, else all installed."""
     for each in (named.get("registry"), *args):
         found = each.registry if isinstance(each, Module) else each
         if isinstance(found, Registry):

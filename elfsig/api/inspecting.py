@@ -1,4 +1,4 @@
-"""What signatures cover, how two files differ, and the digests of what is signed."""
+"""What signatures cover, how two files differ, and the digests of the signed bytes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def coverage(
 ) -> tuple[Cover, ...]:
     """Which bytes each signature of ``source`` protects, one map for each, outermost first.
 
-    Keys tell which of several coverages a signature has. ``coverage_id`` draws the map of this one, also
-    for an unsigned file. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed ``modarg``.
+    Keys decide which of several coverages a signature has. ``coverage_id`` makes the map under this coverage,
+    also for an unsigned file. Raises ReadError, KeySourceError, UsageError; ParseError for a malformed
+    ``modarg``.
     """
     outside = outside_of(detached, modarg, limit)
     module = open_module(source, registry, limit=limit)
@@ -59,10 +60,10 @@ def digest(
     registry: Registry | None = None,
     limit: int = LIMIT,
 ) -> tuple[CoverageDigest, ...]:
-    """The digest of the bytes that signatures of ``source`` cover, the signatures themselves left out.
+    """The digest of the bytes that signatures of ``source`` cover, without the signatures themselves.
 
-    One for each signature of the coverage ``coverage_id`` (None: of every coverage that applies to the
-    file), outermost first; one for the unsigned file where there is no such signature: then it is what a new
+    One for each signature with the coverage ``coverage_id`` (None: with every coverage that applies to the
+    file), outermost first; one for the unsigned file if there is no such signature: then it is what a new
     one would cover. Raises ReadError, UsageError (unknown coverage or hash).
     """
     module = open_module(source, registry, limit=limit)
@@ -71,7 +72,7 @@ def digest(
 
 
 def hash_of(name: str) -> Hash:
-    """The hash of this name. Raises UsageError also where this Python has no implementation of it."""
+    """The hash of this name. Raises UsageError, also if this Python does not implement it."""
     try:
         found = hash_named(name)
         found.new()

@@ -1,4 +1,4 @@
-"""What a kernel does with a module, and why: simulated, not asked of the kernel that runs here."""
+"""What a kernel does with a module, and why: simulated, not asked of the running kernel."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from elfsig.verbs.verify.kernel_question import kernel_question
 class Explanation:
     """Why a kernel loads or refuses a module: the answer with its steps, and the report on the signatures.
 
-    ``report`` has the signature that the kernel looks at as its effective one. ``machine`` holds what was
-    found out about the machine and the next step, where one was asked about.
+    ``report`` has the signature that the kernel looks at as its effective one. ``machine`` holds the
+    facts about the machine and the next step, where a machine was given.
     """
 
     report: FileReport
@@ -46,7 +46,7 @@ class Explanation:
 
     @property
     def accepted(self) -> bool:
-        """Whether the kernel loads the module in every mode that was asked about."""
+        """Whether the kernel loads the module in every requested mode."""
         return self.answer.accepted
 
     def to_json(self) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def predict(
 
     ``kernel``: an id of ``elfsig kernels``, a release, the path of a kernel image or of its configuration, or
     "auto", the kernel that the module's vermagic names. ``trust`` and ``keys`` are the keys that it holds:
-    those without a keyring's prefix count as compiled in. ``mode`` is how strict it runs, beside what
-    ``cmdline`` says; ``every_mode`` asks about all modes that matter. ``config`` is its configuration.
+    those without a keyring's prefix count as compiled in. ``mode`` is its enforcement mode, in addition
+    to what ``cmdline`` says; ``every_mode`` asks for all modes that matter. ``config`` is its configuration.
     ``modarg``: the signature is in this module argument. Raises ReadError, KeySourceError, UsageError (also
     where the module does not name its kernel).
     """
@@ -149,7 +149,7 @@ def _on_machine(
 ) -> Explanation:
     """A module on the system below ``root``."""
     if not isinstance(name, (str, os.PathLike)):
-        raise UsageError("with a root, a module is given by its name or path", code="wrong-type")
+        raise UsageError("with a root, give the module by its name or path", code="wrong-type")
     if not root.is_dir():
         raise UsageError(f"{root}: not a directory", code="no-root")
     machine = Machine(root, asked.chosen.release, live=root == Path("/"))

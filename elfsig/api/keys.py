@@ -1,4 +1,4 @@
-"""Key rings from what callers have: files, bytes, certificates, key objects, other key rings."""
+"""Key rings from what callers supply: files, bytes, certificates, key objects, other key rings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def keyring(trust: KeySource, keys: KeySources = ()) -> Ring: ...
 def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None: ...
 @public
 def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
-    """The key ring of these sources, for many calls of :func:`elfsig.verify`; None where none was given.
+    """The key ring of these sources, for many calls of :func:`elfsig.verify`; None if no source was given.
 
     ``trust``: what the caller vouches for; ``keys``: what is only tried. Each is a path (with the prefixes of
     ``--trust``, where it is a ``str``), the bytes of a file, a binary stream, an ``x509.Certificate``, a
-    public key of the cryptography library, a key ring, or a sequence of these. A key ring says of each of
-    its keys whether it is vouched for, so it is given as ``trust`` and without ``keys``. Raises
+    public key of the cryptography library, a key ring, or a sequence of these. A key ring records for each
+    of its keys whether it is vouched for, so it is given as ``trust`` and without ``keys``. Raises
     KeySourceError for a source without a usable key, UsageError for an object that is not a key source.
     """
     return ring_of(trust, keys)
@@ -33,7 +33,7 @@ def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
 def list_keys(sources: KeySources) -> tuple[Key, ...]:
     """Every key in ``sources``, also those that cannot be used here: their ``public`` is None.
 
-    ``trusted`` of each says whether it is when the source is given as ``trust``, ``why`` for what reason.
+    ``trusted`` says whether a key is trusted when its source is given as ``trust``, and ``why`` the reason.
     Raises KeySourceError, UsageError.
     """
     ring = sources if isinstance(sources, Ring) else ring_of(sources)

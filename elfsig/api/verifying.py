@@ -1,4 +1,4 @@
-"""What signatures are in a file or a tree, and what they are worth."""
+"""List and verify the signatures in a file or a tree."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from elfsig.verbs.verify.examine import Outside, Question, examine
 
 @public
 def open(source: ModuleSource, *, registry: Registry | None = None, limit: int = LIMIT) -> Module:
-    """``source`` opened once, for any number of calls: every function takes the result in its place.
+    """Open ``source`` once, for any number of calls: every function takes the result instead of it.
 
     ``source`` is a path, a bytes-like object, a binary stream, or the result of an editing function.
     ``registry`` holds the formats to look for (None: all that are installed). ``limit`` bounds, in bytes,
-    the file and what it decompresses to. Nothing is parsed before it is asked for. Raises ReadError.
+    the file and what it decompresses to. Everything is parsed on demand. Raises ReadError.
     """
     return open_module(source, registry, limit=limit)
 
 
 def formats(plugins: bool = True) -> tuple[Format, ...]:
-    """The signature formats that are known, in probing order; ``plugins=False``: the built-in ones."""
+    """The known signature formats, in probing order; ``plugins=False``: the built-in ones."""
     return load(plugins).formats
 
 
@@ -40,7 +40,7 @@ def list_signatures(
 ) -> tuple[SignatureReport, ...]:
     """The signatures of ``source``, outermost first, parsed and not checked.
 
-    Raises ReadError. What is wrong with a signature is said in its report.
+    Raises ReadError. Faults of a signature are in its report.
     """
     return examine(open_module(source, registry, limit=limit), Question(check=False)).signatures
 
@@ -63,7 +63,7 @@ def verify(
     ``trust``: the keys that the caller vouches for; ``keys``: keys that are only tried, and never make a
     file ``valid``. Each is a source as :func:`elfsig.keyring` takes it, or several. ``detached`` or
     ``modarg`` give a signature that is not in the file: the content of a signature file, or a module
-    argument (``modsign=...``). ``hashes``: work out ``sha256`` and ``content_sha256``. Raises ReadError,
+    argument (``modsign=...``). ``hashes``: compute ``sha256`` and ``content_sha256``. Raises ReadError,
     KeySourceError, UsageError; ParseError for a malformed ``modarg``.
     """
     question = Question(keyring(trust, keys), hashes)
@@ -74,7 +74,7 @@ def verify(
 def outside_of(detached: ModuleSource | None, modarg: str | None, limit: int) -> Outside | None:
     """The signature that is not in the file. Raises UsageError, ReadError, ParseError."""
     if detached is not None and modarg is not None:
-        raise UsageError("one signature at a time: detached or modarg")
+        raise UsageError("give either detached or modarg, not both")
     if detached is not None:
         return from_file(open_module(detached, limit=limit).content)
     return None if modarg is None else from_argument(modarg)
@@ -95,8 +95,8 @@ def verify_tree(
     """Verify every module below ``paths``; the reports come one by one, in the order of the walk.
 
     ``paths`` are files and directories, which are walked for modules (``all_files``: for every file). A file
-    that cannot be read has a report with ``error``, and the walk goes on. ``jobs``: how many processes do
-    the work, 0 for one for each processor; they are forked, so that a program with threads gets none. The
+    that cannot be read has a report with ``error``, and the walk continues. ``jobs``: the number of worker
+    processes, 0 for one per processor; they are forked, so a program with threads gets none. The
     other parameters are those of :func:`verify`. Raises KeySourceError, UsageError before the first report.
     """
     question, known = Question(keyring(trust, keys), hashes), registry or load()

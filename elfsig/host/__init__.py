@@ -1,1 +1,1 @@
-"""The machine elfsig runs on: its kernel, keys, modules and DKMS."""
+"""The machine that elfsig runs on: its kernel, keys, modules and DKMS."""

@@ -2,7 +2,7 @@
 
 DKMS offers two ways: ``sign_file``, ``mok_signing_key`` and ``mok_certificate`` in
 /etc/dkms/framework.conf.d, for every module; or a POST_BUILD hook in /etc/dkms/NAME.conf, which DKMS reads
-after the dkms.conf of the module, for the modules that are named.
+after the dkms.conf of the module, for the named modules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TREE: Final = "/var/lib/dkms"
 INSTALL: Final = "/lib/modules"
 MOK_KEY: Final = f"{TREE}/mok.key"
 MOK_CERTIFICATE: Final = f"{TREE}/mok.pub"
-"""DKMS's own defaults, outside of Ubuntu."""
+"""DKMS's own defaults, except on Ubuntu."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
@@ -120,9 +120,9 @@ def kernel_hash(root: Path, kernel: str) -> str:
 
 
 def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
-    """Write the configuration; returns the paths that were written or were right already, without ``root``.
+    """Write the configuration; returns the paths that were written or already correct, without ``root``.
 
-    Raises UsageError, or WriteError for a file of somebody else, unless ``force``.
+    Raises UsageError, or WriteError for a file that elfsig did not write, unless ``force``.
     """
     for module in wish.modules:
         if not _NAME.match(module):
@@ -194,7 +194,7 @@ def remove(root: Path) -> list[str]:
     return [f"/{path.relative_to(root)}" for path in gone]
 
 
-# --------------------------------------------------------------------------- what is there
+# --------------------------------------------------------------------------- built modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +209,9 @@ class Built:
 
 
 def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -> list[Built]:
-    """Everything that DKMS built, or what is of ``wanted`` (NAME or NAME/VERSION) and for ``kernels``.
+    """Everything that DKMS built, or only that of ``wanted`` (NAME or NAME/VERSION) and for ``kernels``.
 
-    Raises UsageError where one of ``wanted`` is not there at all.
+    Raises UsageError where DKMS did not build one of ``wanted`` at all.
     """
     configured = settings(root)
     tree = root / configured.get("dkms_tree", TREE).lstrip("/")
@@ -233,7 +233,7 @@ def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -
         found.append(Built(module, version, kernel, path, tuple(same)))
     there = {each.module for each in found} | {f"{each.module}/{each.version}" for each in found}
     if missing := sorted(names - there):
-        raise UsageError(f"{missing[0]}: DKMS has built no such module (dkms status)", code="not-found")
+        raise UsageError(f"{missing[0]}: DKMS has not built this module (see dkms status)", code="not-found")
     return found
 
 
@@ -243,7 +243,7 @@ def _is_link(tree: Path, path: Path) -> bool:
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """The modules installed for one kernel, by name without suffix; links are what they lead to."""
+    """The modules installed for one kernel, by name without suffix; links are resolved."""
     found: dict[str, list[Path]] = {}
     for base, _, names in os.walk(folder):
         for name in names:
@@ -254,7 +254,7 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
 
 
 def _gentoo(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Key and certificate that Gentoo names in the environment; one PEM file may have both."""
+    """Key and certificate that Gentoo names in the environment; one PEM file may hold both."""
     key = environment.get("MODULES_SIGN_KEY")
     return key, environment.get("MODULES_SIGN_CERT") or key
 

@@ -1,4 +1,4 @@
-"""What stands between DKMS and a module: its own POST_BUILD hook, and who may change what root runs."""
+"""How a module replaces DKMS's signing: its own POST_BUILD hook, and who may change what root runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from elfsig.host.dkms import CONFIG, HOOK, LINK, TREE, Built, assignments, setti
 
 OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
 RESERVED: Final = frozenset({"framework", "elfsig-sign", "modules_to_force_install"})
-"""Names in /etc/dkms that belong to DKMS or to elfsig, and can name no module."""
+"""Names in /etc/dkms that belong to DKMS or to elfsig, and cannot name a module."""
 
 
 class Own(NamedTuple):
     """How one module is signed where that is its own setting.
 
-    ``key``, ``certificate`` and ``hash`` are those of elfsig's hook; all None for another hook, which
-    ``path`` is the configuration of.
+    ``key``, ``certificate`` and ``hash`` are those of elfsig's hook; all None for another hook, whose
+    configuration is ``path``.
     """
 
     path: str
@@ -31,12 +31,12 @@ class Own(NamedTuple):
 
     @property
     def foreign(self) -> bool:
-        """Whether something else than elfsig signs the module."""
+        """Whether something other than elfsig signs the module."""
         return self.key is None
 
 
 def own_setting(root: Path, module: str, version: str) -> Own | None:
-    """The module's own way to be signed; None where DKMS signs it with its general configuration."""
+    """The module's own signing setting; None where DKMS signs it with its general configuration."""
     conf = root / CONFIG / f"{module}.conf"
     if conf.is_symlink() and os.readlink(conf) == os.path.basename(LINK):
         return _of_hook(root)
@@ -51,7 +51,7 @@ def own_setting(root: Path, module: str, version: str) -> Own | None:
 
 
 def by_setting(root: Path, found: Sequence[Built]) -> list[tuple[Own | None, list[Built]]]:
-    """The built modules by the way each is signed."""
+    """The built modules, grouped by how they are signed."""
     grouped: dict[Own | None, list[Built]] = {}
     for each in found:
         grouped.setdefault(own_setting(root, each.module, each.version), []).append(each)
@@ -80,7 +80,7 @@ def _of_hook(root: Path) -> Own | None:
 
 
 def refuse_reserved(modules: tuple[str, ...]) -> None:
-    """Raises UsageError for a name whose configuration would take the place of DKMS's own."""
+    """Raises UsageError for a name whose configuration would replace DKMS's own."""
     for module in modules:
         if module in RESERVED:
             text = f"{module!r} is not a module: /{CONFIG}/{module}.conf belongs to DKMS or to elfsig"
@@ -88,10 +88,11 @@ def refuse_reserved(modules: tuple[str, ...]) -> None:
 
 
 def changeable(path: Path) -> Path | None:
-    """The part of a path, links followed, that somebody other than root may change; None where there is none.
+    """The part of a path, links followed, that users other than root may change; None if there is no such
+    part.
 
-    Directories with the sticky bit protect what is in them. A group that owns a part counts as root's where
-    it is root's or "staff", to whom Debian gives /usr/local.
+    Directories with the sticky bit protect their content. A group that owns a part counts as root's if
+    it is root's or "staff", to which Debian gives /usr/local.
     """
     real = Path(os.path.realpath(path))
     trusted = {0, _overflow()}

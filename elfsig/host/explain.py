@@ -1,4 +1,4 @@
-"""explain on a machine: a module by name, the kernel that runs there, and the one safe thing to do next."""
+"""explain on a machine: a module by name, the kernel that runs there, and the safe next step."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from elfsig.verbs.verify.kernel import KernelAnswer, KernelQuestion, ask
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is always shown: how the machine runs, who signed the module, and where it comes from.
+    """The facts that are always shown: the state of the machine, who signed the module, and where it comes
+    from.
 
-    ``secure_boot``, ``lockdown``, ``enforcing``, ``signer`` and ``key`` (is it enrolled) are in words.
+    ``secure_boot``, ``lockdown``, ``enforcing``, ``signer`` and ``key`` (whether it is enrolled) are in
+    words.
     """
 
     secure_boot: str
@@ -57,9 +59,9 @@ class OnMachine:
 
 
 def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] = ()) -> KernelQuestion:
-    """What to ask of the kernel of ``machine``: what the user ``said`` first, the rest from the machine.
+    """The question for the kernel of ``machine``: what the user ``said`` first, the rest from the machine.
 
-    ``given`` are keys beside those that the machine has. Raises UsageError.
+    ``given`` are keys in addition to those that the machine has. Raises UsageError.
     """
     chosen = said.chosen if said.chosen.profile else Chosen(for_release(machine.release))
     assert chosen.profile is not None
@@ -81,7 +83,7 @@ def locate(machine: Machine, name: str) -> Path:
 def explain(
     machine: Machine, asking: KernelQuestion, name: str, registry: Registry | None = None
 ) -> OnMachine:
-    """One module on ``machine``. Raises ElfsigError for a module that is not there or cannot be read."""
+    """One module on ``machine``. Raises ElfsigError for a module that does not exist or cannot be read."""
     path = locate(machine, name)
     module = open_module(str(path), registry)
     asked = ask(module, asking)
@@ -113,7 +115,7 @@ def _remarks(machine: Machine, path: Path, ids: frozenset[KeyId]) -> list[str]:
     remarks.append(machine.initramfs(module_name(str(path))))
     remarks += [machine.loaded(key.hex()) for kind, key in sorted(ids) if kind == "skid"]
     if machine.pending(ids):
-        remarks.append("the key waits for its enrolment: reboot, and confirm it in the MokManager screen")
+        remarks.append("the key's enrolment is pending: reboot, and confirm it in the MokManager screen")
     return remarks
 
 
@@ -130,8 +132,8 @@ def _facts(
         secure_boot=WORDS[machine.firmware.state],
         lockdown="not known" if unknown else said.lockdown_words(mode),
         enforcing="not known" if unknown else said.enforcing_words(mode),
-        signer=" and ".join(map(_signer, signatures)) or "nobody: it has no signature that can be read",
-        key=_key_words(machine, keys, ids) if ids else "there is none",
+        signer=" and ".join(map(_signer, signatures)) or "nobody: it has no readable signature",
+        key=_key_words(machine, keys, ids) if ids else "none",
         source=source_of(machine.root, path),
     )
 
@@ -159,10 +161,10 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     if machine.owned(ids):
         return "a machine owner key (MokListRT), which this kernel does not load"
     if machine.pending(ids):
-        return "not enrolled yet: it waits for the confirmation in MokManager"
+        return "not enrolled yet: it must be confirmed in MokManager"
     if machine.denied:
-        return "not known: some lists of keys can be read by root only"
-    return "not enrolled: neither the kernel, nor UEFI, nor the machine owner's list has it"
+        return "not known: only root can read some lists of keys"
+    return "not enrolled: neither the kernel, UEFI nor the machine owner's list has it"
 
 
 _LISTS = {
@@ -174,12 +176,12 @@ _LISTS = {
 
 
 def _list_words(source: str) -> str:
-    """A list of keys as people know it, else its path."""
+    """The familiar name of a list of keys, else its path."""
     return _LISTS.get(Path(source).name.partition("-")[0], source)
 
 
 def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: KernelAnswer, ids: frozenset[KeyId]) -> bool:
-    """Whether it is a machine owner key that only the rule of the machine keyring keeps from counting."""
+    """Whether it is a machine owner key that is not trusted only because of the machine keyring's rule."""
     if asked.predictions[0].fault != "unknown-key" or not machine.owned(ids):
         return False
     rings = frozenset().union(*asked.profile.trust.rings)

@@ -1,4 +1,4 @@
-"""What UEFI and shim say to the kernel of a system: Secure Boot, and which keys they hand over.
+"""What UEFI and shim tell the kernel of a system: the state of Secure Boot, and which keys they pass on.
 
 Sources: drivers/firmware/efi/libstub/secureboot.c (is Secure Boot on), security/integrity/platform_certs
 (load_uefi.c and machine_keyring.c: which variables are read), shim's MokVars.txt. Variables are read from
@@ -24,7 +24,7 @@ WORDS: dict[State, str] = {
     "on": "Secure Boot is on",
     "off": "Secure Boot is off",
     "validation-off": "Secure Boot is on in the firmware, but shim's validation was disabled (mokutil"
-    " --disable-validation), so the kernel takes it for off",
+    " --disable-validation), so the kernel treats it as off",
     "unknown": "whether Secure Boot is on is not known: this system shows no UEFI variables",
 }
 
@@ -44,7 +44,7 @@ class Firmware:
     bytes_of: Callable[[str], bytes | None]
 
     def variable(self, name: str, vendor: str) -> Variable | None:
-        """A variable of efivarfs."""
+        """The path of a variable in efivarfs."""
         data = self.bytes_of(f"{EFIVARS}/{name}-{vendor}")
         if data is None or len(data) < 4:
             return None
@@ -59,7 +59,7 @@ class Firmware:
     def state(self) -> State:
         """Whether Secure Boot is on, as efi_get_secureboot() of the kernel's EFI stub decides.
 
-        It takes Secure Boot for off where MokSBStateRT is 1 and cannot have been set from the running
+        It treats Secure Boot as off where MokSBStateRT is 1 and cannot have been set from the running
         system (its attribute NON_VOLATILE is clear).
         """
         boot = self.variable("SecureBoot", GLOBAL)
@@ -75,7 +75,7 @@ class Firmware:
 
     @property
     def secure_boot(self) -> bool:
-        """Whether the kernel takes Secure Boot for on."""
+        """Whether the kernel treats Secure Boot as on."""
         return self.state == "on"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a running or mounted system says of its kernel, keys and modules. All reads are below one root.
+"""What a running or mounted system says about its kernel, keys and modules. All reads are below one root.
 
 Sources: /proc/sys/kernel/osrelease, /proc/cmdline, /proc/keys, /sys/module/module/parameters/sig_enforce,
 /sys/kernel/security/lockdown, /boot, /lib/modules, and the UEFI variables (:mod:`elfsig.host.firmware`).
@@ -36,7 +36,7 @@ OWN_KEYS = (
     ("var/lib/dkms/mok.key", "var/lib/dkms/mok.pub"),
     ("root/mok.key", "root/mok.der"),
 )
-"""Private key and certificate: where DKMS keeps those that it signs with, and where :data:`NEW_KEY` goes."""
+"""Private key and certificate: where DKMS keeps its signing key, and where :data:`NEW_KEY` goes."""
 NEW_KEY = "root/mok"
 INITRAMFS = ("boot/initrd.img-{}", "boot/initramfs-{}.img", "boot/initrd-{}", "lib/modules/{}/initramfs.img")
 PREFERRED = ("updates", "extra", "weak-updates", "kernel")
@@ -45,13 +45,13 @@ _LOCKED = re.compile(r"\[(none|integrity|confidentiality)\]")
 
 
 class Strictness(NamedTuple):
-    """What the system says of itself: each None where it says nothing."""
+    """What the system reports about itself: each None where it does not."""
 
     enforcing: bool | None
     lockdown: str | None
 
     def lockdown_words(self, mode: Mode) -> str:
-        """Whether it is locked down, in words; ``mode`` is what was concluded where it does not say."""
+        """Whether it is locked down, in words; ``mode`` is the conclusion where it does not say."""
         return self.lockdown or _concluded(mode.lockdown)
 
     def enforcing_words(self, mode: Mode) -> str:
@@ -62,18 +62,16 @@ class Strictness(NamedTuple):
 
 
 def _concluded(on: bool) -> str:
-    return (
-        f"{'on' if on else 'off'}, as far as Secure Boot and the command line tell; the system does not say"
-    )
+    return f"{'on' if on else 'off'}, by Secure Boot and the command line; the system does not report it"
 
 
 @dataclass
 class Machine:
     """The system below ``root``; ``remarks`` collects what could not be read and what was noticed.
 
-    ``wanted`` is the release of the kernel that is asked about, where the user named one. ``live``: this is
-    the running system, on which commands may be run. ``denied``: something that decides may only be read by
-    root.
+    ``wanted`` is the release of the kernel in question, where the user named one. ``live``: this is
+    the running system, on which commands may be run. ``denied``: only root may read something that
+    decides.
     """
 
     root: Path
@@ -90,7 +88,7 @@ class Machine:
         return None if data is None else data.decode("utf-8", "replace").strip("\0\n ")
 
     def _bytes(self, name: str) -> bytes | None:
-        """The content of a file; None where it is missing. What may not be read is reported."""
+        """The content of a file; None where it is missing. A lack of permission is reported."""
         try:
             return read(str(self._path(name))).raw
         except ElfsigError as reason:
@@ -107,15 +105,16 @@ class Machine:
 
     def _deny(self, path: Path) -> None:
         self.denied = True
-        self.remarks.append(f"{path} can be read by root only")
+        self.remarks.append(f"{path} can be read only by root")
 
     # ----------------------------------------------------------------- kernel
 
     @cached_property
     def release(self) -> str:
-        """The release that is asked about: the one wanted, else the running one, else the newest.
+        """The release in question: the requested one, else the running one, else the newest.
 
-        What has no modules here does not count: a chroot shows the release of its host. Raises UsageError.
+        A release without modules here does not count: a chroot shows the release of its host. Raises
+        UsageError.
         """
         running = self._text("proc/sys/kernel/osrelease")
         there = sorted({p.name for d in MODULE_DIRS for p in self._folders(d)}, key=_version)
@@ -125,7 +124,7 @@ class Machine:
         if running and self.wanted is None and (self.live or not there):
             return running
         if not there:
-            raise UsageError(f"{self.root}: it has no modules of any kernel", code="no-kernel")
+            raise UsageError(f"{self.root}: it has no kernel modules", code="no-kernel")
         missing = self.wanted or running
         if missing:
             self.remarks.append(f"{missing} has no modules here: the module is that of {there[-1]}")
@@ -137,13 +136,13 @@ class Machine:
 
     @property
     def image(self) -> Path | None:
-        """The image of the kernel in /boot, or beside its modules."""
+        """The image of the kernel in /boot, or next to its modules."""
         names = [f"boot/vmlinuz-{self.release}", f"boot/vmlinux-{self.release}"]
         names += [f"{d}/{self.release}/vmlinuz" for d in MODULE_DIRS]
         return next((self._path(n) for n in names if self._is_file(self._path(n))), None)
 
     def options(self) -> configs.Options | None:
-        """The build configuration of the kernel; None where there is none."""
+        """The build configuration of the kernel; None where it is missing."""
         for name in (f"boot/config-{self.release}", "proc/config.gz", f"lib/modules/{self.release}/config"):
             data = self._bytes(name)
             if data:
@@ -153,19 +152,17 @@ class Machine:
 
     @cached_property
     def strictness(self) -> Strictness:
-        """What the running kernel says of itself."""
+        """What the running kernel reports about itself."""
         enforce = self._text("sys/module/module/parameters/sig_enforce")
         lockdown = self._text("sys/kernel/security/lockdown")
         found = _LOCKED.search(lockdown) if lockdown else None
         return Strictness(None if enforce is None else enforce in ("Y", "1"), found[1] if found else None)
 
     def mode(self, profile: Profile) -> Mode:
-        """How strict the kernel runs: as it says itself, and where it says nothing, by what started it."""
+        """The kernel's enforcement mode: as it reports itself, else according to how it was booted."""
         said, line = self.strictness, self._text("proc/cmdline")
         if said == (None, None) and line is None and self.firmware.state == "unknown":
-            self.remarks.append(
-                "it is not known whether this kernel enforces signatures: say in which mode it runs"
-            )
+            self.remarks.append("it is not known whether this kernel enforces signatures: give its mode")
         implied = profile.in_mode(Mode(secure_boot=self.firmware.secure_boot))
         on = Mode(
             enforcing=implied.enforcing if said.enforcing is None else said.enforcing,
@@ -177,7 +174,7 @@ class Machine:
     # ----------------------------------------------------------------- modules
 
     def find(self, name: str) -> Path:
-        """The file of the module ``name``, "-" and "_" being the same. Raises UsageError."""
+        """The file of the module ``name``, with "-" and "_" equal. Raises UsageError."""
         wanted = module_name(name)
         for directory in MODULE_DIRS:
             base = self._path(directory) / self.release
@@ -207,7 +204,9 @@ class Machine:
             if p.name.endswith(MODULE_SUFFIXES) and module_name(p.name) == wanted
         ]
         if found:
-            self.remarks.append("modules.dep does not list the module, so it was searched for: run depmod -a")
+            self.remarks.append(
+                "modules.dep does not list the module, so the file was searched for: run depmod -a"
+            )
         return min(found, key=lambda p: _preference(p.relative_to(base)), default=None)
 
     def initramfs(self, name: str) -> str:
@@ -257,7 +256,7 @@ class Machine:
             yield from self._owner_keys(profile)
 
     def _owner_keys(self, profile: Profile) -> Iterator[Material]:
-        """Machine owner keys go to the machine keyring where the owner or the kernel's rule says so."""
+        """Machine owner keys go to the machine keyring if the owner or the kernel's rule says so."""
         trusted = profile.trust.machine == "any" or self.firmware.trusts_moks
         keyring = "machine" if trusted else "platform"
         yield from self._source(self._variable("MokListRT", SHIM), "MOK", keyring)
@@ -279,7 +278,7 @@ class Machine:
         return next((each for each in self.firmware.paths(name, vendor) if self._is_file(each)), None)
 
     def pending(self, ids: frozenset[KeyId]) -> bool:
-        """Whether a key with one of these ids waits for its enrolment (MokNew)."""
+        """Whether the enrolment of a key with one of these ids is pending (MokNew)."""
         path = self._variable("MokNew", SHIM)
         return path is not None and self._has(path, ids)
 
@@ -289,7 +288,7 @@ class Machine:
         return path is not None and os.access(path, os.R_OK) and self._has(path, ids)
 
     def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
-        """The signing key pair on this system: the one with one of these ids, else the first there is."""
+        """The signing key pair on this system: the one with one of these ids, else the first one."""
         every = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS]
         pairs = [pair for pair in every if self._is_file(pair[1])]
         return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
@@ -303,17 +302,15 @@ class Machine:
         return any(key.ids & ids for key in found)
 
     def loaded(self, key_id: str) -> str:
-        """What /proc/keys says of a key id (hex): it has descriptions only, so this is never a proof."""
+        """What /proc/keys says about a key id (hex): it only has descriptions, so this is never proof."""
         text = self._text("proc/keys")
         if text is None:
             return "/proc/keys cannot be read"
         short = key_id[-8:].lower()
         lines = [line for line in text.splitlines() if "asymmetri" in line and short in line.lower()]
         if not lines:
-            return f"/proc/keys lists no key {key_id}: it is not loaded, or you may not see it"
-        return (
-            f"/proc/keys lists a key with this id (a description, no proof): {' '.join(lines[0].split()[8:])}"
-        )
+            return f"/proc/keys does not list a key {key_id}: it is not loaded, or you may not see it"
+        return f"/proc/keys lists a key with this id (not proof): {' '.join(lines[0].split()[8:])}"
 
 
 def _version(release: str) -> list[int]:

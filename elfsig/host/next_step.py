@@ -1,7 +1,7 @@
-"""The one safe thing to do next about a module on a system.
+"""The safe next step for a module on a system.
 
-Two rules stand above all: what a vendor signed and somebody changed is never to be signed again before it is
-known why, and below another root (a mounted system, evidence) nothing is ever to be written.
+Two rules come first: a module that a vendor signed and that was changed must not be signed again before the
+reason is known, and below another root (a mounted system, evidence) nothing is ever written.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ FORMS = frozenset({
     "signed-attributes", "id-type", "unsupported-hash", "unsupported-algorithm", "unsupported-pair",
     "signature-form", "embedded-content", "signed-after-compression", "compressed-unreadable", "no-packet",
 })  # fmt: skip
-"""Faults of how a signature was made, which say nothing against the module."""
-NEW_KEYS = "its key can never count for this kernel: make another one"
+"""Faults of the signature's form, which do not mean that the module was changed."""
+NEW_KEYS = "this kernel can never use its key: make another one"
 
 
 class Step(NamedTuple):
@@ -37,8 +37,8 @@ class Step(NamedTuple):
 class Situation:
     """All that the next step depends on.
 
-    ``ids`` are the names by which the signature calls its key, ``own`` is the key pair that this machine
-    signs with. ``untrusted_mok``: the key is a machine owner key, and only a rule keeps it from counting;
+    ``ids`` are the ids by which the signature names its key, ``own`` is the key pair that this machine
+    signs with. ``untrusted_mok``: the key is a machine owner key that only a rule keeps from being trusted;
     ``judged``: this kernel does not load the key, or cannot use it.
     """
 
@@ -64,7 +64,7 @@ def next_step(case: Situation) -> Step:
         return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
-    text = f"{step.text}; run nothing that writes below {case.machine.root}: this is for the system itself"
+    text = f"{step.text}; do not write below {case.machine.root}: this step is for the system itself"
     return Step(text)
 
 
@@ -80,18 +80,18 @@ def _step(case: Situation) -> Step:
     if fault == "unsigned" and case.source.kind == "none":
         return _own(case)
     if fault == "unsigned":
-        return _again(case, "if it is unsigned after that too, the package ships it so")
+        return _again(case, "if it is still unsigned then, the package ships it unsigned")
     if case.machine.denied:
         return _as_root(case)
     if fault in ("unknown-key", "key-unusable"):
         return _key(case)
     if fault == "revoked":
-        return Step("get a newer module: its key, or this very file, is revoked")
+        return Step("get a newer module: its key or this file itself is revoked")
     return _other_form(case) if fault in FORMS else _again(case, CHANGED)
 
 
 def _other_form(case: Situation) -> Step:
-    """The signature is in a form that this kernel does not read; who built the module can make another."""
+    """The signature is in a form that this kernel does not read; the module's builder can make another."""
     if case.source.kind == "dkms":
         return _resign(case, "DKMS can sign it in a form that this kernel reads")
     if case.source.kind == "package":
@@ -106,7 +106,7 @@ def _as_root(case: Situation) -> Step:
     root = case.machine.root
     where = ["--this-machine"] if root == Path("/") else ["--root", str(root)]
     command = shlex.join(["sudo", "elfsig", "explain", *where, case.name])
-    return Step("ask again as root: some of what decides can be read by root only", command)
+    return Step("run this again as root: only root can read some of what decides", command)
 
 
 def _again(case: Situation, why: str) -> Step:
@@ -151,11 +151,11 @@ def _enrol(case: Situation, certificate: Path) -> Step:
 
 
 def _trust_mok(case: Situation) -> Step:
-    """The key is enrolled, and this kernel's rule keeps it from counting for modules."""
+    """The key is enrolled, but this kernel's rule excludes it for modules."""
     if case.profile.trust.ca != "none":
-        text = "of the machine owner's keys this kernel takes only those of a CA for modules"
+        text = "for modules, this kernel accepts only CA keys from the machine owner's list"
         return Step(f"its key is enrolled, but {text}: enrol a CA key, and sign with a key that it issued")
-    text = "its key is enrolled, but the kernel was not told to trust machine owner keys for modules"
+    text = "its key is enrolled, but the kernel is not set to trust machine owner keys for modules"
     return Step(f"{text}: allow it, then reboot", "sudo mokutil --trust-mok")
 
 
@@ -180,7 +180,7 @@ def _enrolls(profile: Profile) -> bool:
 
 
 def _own(case: Situation) -> Step:
-    """A module that belongs to nobody: it may be signed with a key of this machine."""
+    """A module without an owner: it may be signed with a key of this machine."""
     own = case.own
     if own is None and case.machine.denied:
         return _as_root(case)

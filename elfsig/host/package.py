@@ -1,6 +1,6 @@
 """Where a module on a system comes from: a package of the distribution, DKMS, or neither.
 
-Packages are looked up in dpkg's lists of files, and else by ``rpm -qf``. Nothing is written.
+Packages are looked up in dpkg's lists of files, else with ``rpm -qf``. Nothing is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DPKG_LISTS = "var/lib/dpkg/info"
 RPM_DATABASES = ("usr/lib/sysimage/rpm", "var/lib/rpm")
 NAME_OF_RPM = "%{NAME}-%{VERSION}-%{RELEASE}\n"
 TIMEOUT = 30
-"""Seconds that rpm may take."""
+"""Timeout for rpm, in seconds."""
 
 Kind = Literal["package", "dkms", "none"]
 
@@ -35,16 +35,16 @@ class Source(NamedTuple):
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The origin in words."""
         if self.kind == "package":
             return f"it belongs to the package {self.name}"
         if self.kind == "dkms":
             return f"it was built by DKMS ({self.name})"
-        return "it belongs to no package, and DKMS did not build it"
+        return "it does not belong to a package, and DKMS did not build it"
 
     @property
     def reinstall(self) -> str | None:
-        """The command that installs the package again; None where there is no package."""
+        """The command that reinstalls the package; None if there is no package."""
         if self.kind != "package":
             return None
         if self.tool == "dpkg":
@@ -105,7 +105,7 @@ def _lists(folder: Path) -> Iterator[Path]:
 
 
 def _rpm(root: Path, path: Path) -> str | None:
-    """The package that rpm names. A system mounted elsewhere is read through its database alone."""
+    """The package that rpm names. For a mounted system only its database is read."""
     database = next((root / name for name in RPM_DATABASES if (root / name).is_dir()), None)
     if database is None:
         return None

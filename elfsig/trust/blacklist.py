@@ -1,4 +1,4 @@
-"""The kernel's own list of blacklisted hashes, as its build is given it (CONFIG_SYSTEM_BLACKLIST_HASH_LIST).
+"""The kernel's own list of blacklisted hashes, as supplied to its build (CONFIG_SYSTEM_BLACKLIST_HASH_LIST).
 
 Text of entries "tbs:HEX" (the hash of a certificate's signed part) and "bin:HEX" (of a file), with or without
 quotes and commas (certs/blacklist_hashes.c, scripts/check-blacklist-hashes.awk). Every entry revokes.

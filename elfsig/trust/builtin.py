@@ -87,9 +87,9 @@ def certificates(data: bytes) -> list[FoundCertificate]:
 
 
 def lists(data: bytes) -> Lists:
-    """Every certificate in ``data`` with the role that the data itself proves, and what a list has else.
+    """Every certificate in ``data`` with the role that the data itself proves, and the gaps in lists.
 
-    Raises ParseError for data that is made to look like certificates all over.
+    Raises ParseError for data with too many places that look like certificates.
     """
     found = list(_scan(data))
     spans, gaps = _symbol_lists(data) if found else _Delimited([], [])
@@ -103,13 +103,13 @@ def lists(data: bytes) -> Lists:
 
 
 def _role(each: FoundCertificate, spans: list[Span], broken: set[str]) -> str:
-    """What is on a list of the kernel's own keys counts only where all of that list can be read."""
+    """A list of the kernel's own keys counts only where all of it can be read."""
     of = (span.role for span in spans if span.start <= each.at and each.end <= span.end)
     return next((role for role in of if role == "revoked" or role not in broken), "embedded")
 
 
 def _gaps(data: bytes, span: Span, found: list[FoundCertificate]) -> Iterator[Gap]:
-    """Where on a list there is something other than certificates, one directly after the other."""
+    """Where a list has something other than certificates that directly follow each other."""
     at = span.start
     for each in found:
         if span.start <= each.at and each.end <= span.end:
@@ -121,7 +121,7 @@ def _gaps(data: bytes, span: Span, found: list[FoundCertificate]) -> Iterator[Ga
 
 
 def _scan(data: bytes) -> Iterator[FoundCertificate]:
-    """Raises ParseError for data that is made to look like certificates all over."""
+    """Raises ParseError for data with too many places that look like certificates."""
     at, count, tried = 0, 0, 0
     while count < MAX_FOUND and (match := START.search(data, at)):
         tried += 1
@@ -137,7 +137,8 @@ def _scan(data: bytes) -> Iterator[FoundCertificate]:
 
 
 def _certificate(data: bytes, at: int) -> FoundCertificate | None:
-    """The certificate at ``at``, None where there is none. Lengths are definite: the list is in DER."""
+    """The certificate at ``at``, None if there is no certificate. Lengths are definite: the list is in
+    DER."""
     end = at + 4 + int.from_bytes(data[at + 2 : at + 4])
     wide = data[at + 5 : at + 6] == b"\x82"
     body = at + (8 if wide else 7)
@@ -163,7 +164,7 @@ def _runs(found: list[FoundCertificate]) -> Iterator[list[FoundCertificate]]:
 
 
 class _Delimited(NamedTuple):
-    """Lists whose two ends are known, and the places of those of which something decisive is not known."""
+    """Lists whose two ends are known, and the places of lists of which a decisive part is unknown."""
 
     spans: list[Span]
     unclear: list[Gap]
@@ -172,9 +173,9 @@ class _Delimited(NamedTuple):
 def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Delimited:
     """Lists that are followed by their size or sizes.
 
-    Two sizes only the kernel's own keys have. One size is that of the revoked ones where there is such a
-    list; else it is theirs, before 5.13 or with the second one elsewhere, as long as nothing else in the
-    data can have been a list.
+    Only the list of the kernel's own keys has two sizes. A list with one size is that of the revoked ones if
+    there is such a list; else it is that of the own keys, before 5.13 or with the second size elsewhere, as
+    long as nothing else in the data can have been a list.
     """
     spans: list[Span] = []
     single: list[tuple[int, int]] = []
@@ -189,14 +190,14 @@ def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Delimited:
             single.append((longer, end))
     role = "revoked" if spans else "builtin"
     unclear = [] if spans or not single or (len(single) == 1 and not _remains(data, found)) else single
-    gaps = [Gap("revoked", start, "what this list is for cannot be told") for start, _ in unclear]
+    gaps = [Gap("revoked", start, "the purpose of this list is not known") for start, _ in unclear]
     return _Delimited(spans + [Span(start, end, role) for start, end in single], gaps)
 
 
 def _remains(data: bytes, found: list[FoundCertificate]) -> bool:
-    """Whether there is something of a certificate outside of those that could be read.
+    """Whether there are parts of a certificate outside those that could be read.
 
-    In a kernel, names alone are no sign of one: its self tests have signatures that name their signer.
+    In a kernel, names alone do not indicate one: its self tests have signatures that name their signer.
     """
     starts = [each.at for each in found]
     marks = PUBLIC_KEY if BANNER.search(data) else PUBLIC_KEY_OR_NAME
@@ -216,7 +217,7 @@ def _places(data: bytes, end: int) -> list[int]:
 
 
 def _sizes_after(data: bytes, start: int, end: int, first: int) -> int:
-    """How many of the two sizes stand after the list ``start:end``: 0, 1 or 2."""
+    """How many of the two sizes follow the list ``start:end``: 0, 1 or 2."""
     best = 0
     for at in _places(data, end):
         for word in WORDS:
@@ -231,7 +232,8 @@ def _sizes_after(data: bytes, start: int, end: int, first: int) -> int:
 
 
 def _longer(data: bytes, start: int, end: int) -> int | None:
-    """Where the list starts whose size after ``end`` says that it is longer than what could be read of it."""
+    """The start of a list whose size after ``end`` says that it is longer than the part that could be
+    read."""
     for at in _places(data, end):
         for word in WORDS:
             size = _word(data, at, word)

@@ -1,7 +1,7 @@
-"""The compressions of kernel images, each with a bound on what comes out.
+"""The compressions of kernel images, each with a bound on its output.
 
-Streams may have bytes behind them: the kernel's build appends the size of the content, and an image goes
-on after its payload. Which compressions there are, and their magics: lib/decompress.c of the kernel.
+Streams may have bytes after them: the kernel's build appends the size of the content, and an image
+continues after its payload. Source of the compressions and their magics: the kernel's lib/decompress.c.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from elfsig.opened.compression import Compression
 
 LIMIT = 1 << 30
 RATIO, FLOOR = 32, 32 << 20
-"""Content may be 1 GiB, but not more than 32 MiB and 32 times what it comes from (kernels: 5 to 8 times)."""
+"""Content may be 1 GiB, but not more than 32 MiB and 32 times its compressed size (kernels: 5 to 8 times)."""
 
 LZMA_MEMORY = 256 << 20
 LZ4_LEGACY_BLOCK = 8 << 20
@@ -31,14 +31,14 @@ LZO_ADLER, LZO_CRC, LZO_ADLER_PACKED, LZO_CRC_PACKED = 0x1, 0x100, 0x2, 0x200
 
 
 class Content(NamedTuple):
-    """Decompressed bytes, and how many bytes of the input they took."""
+    """Decompressed bytes, and how many bytes of the input were used."""
 
     data: bytes
     used: int
 
 
 def bound(size: int, limit: int = LIMIT) -> int:
-    """How many bytes may come out of ``size`` bytes."""
+    """How many bytes ``size`` bytes may decompress to."""
     return min(limit, FLOOR + RATIO * size)
 
 
@@ -56,7 +56,7 @@ def _shared(kind: Compression) -> Callable[[bytes, int, int], Content]:
 
 
 def _alone(decoder: Callable[[bytes, int], Content]) -> Callable[[bytes, int, int], Content]:
-    """A decompressor of streams that begin at offset 0, for those that begin elsewhere too."""
+    """Make a decompressor of streams at offset 0 work at other offsets too."""
     return lambda data, limit, start: decoder(data[start:] if start else data, limit)
 
 
@@ -213,9 +213,9 @@ def method_at(data: bytes, at: int = 0) -> Method | None:
 
 
 def unpack(data: bytes, method: Method, limit: int = LIMIT, start: int = 0) -> Content:
-    """Decompress a stream from offset ``start`` of ``data`` on; bytes behind it are passed over.
+    """Decompress a stream from offset ``start`` of ``data`` on; bytes after it are ignored.
 
-    Raises ParseError for damaged or cut off data, and when more than :func:`bound` would come out.
+    Raises ParseError for damaged or cut off data, and when the output would exceed :func:`bound`.
     """
     try:
         return method.unpack(data, bound(len(data) - start, limit), start)
@@ -224,7 +224,7 @@ def unpack(data: bytes, method: Method, limit: int = LIMIT, start: int = 0) -> C
 
 
 def streams(data: bytes) -> Iterator[tuple[int, Method]]:
-    """Every offset in ``data`` at which the magic of a compression stands, in order, and which one."""
+    """Every offset in ``data`` with the magic of a compression, in order, and which one."""
     yield from merge(*(_starts(data, method) for method in METHODS), key=lambda each: each[0])
 
 

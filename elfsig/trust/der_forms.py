@@ -28,7 +28,7 @@ Reader = Callable[[bytes, int, Origin], Material]
 
 
 def is_der(data: bytes) -> bool:
-    """Whether this starts with a DER SEQUENCE that has the shape of something known here."""
+    """Whether this starts with a DER SEQUENCE that has the shape of a known form."""
     try:
         return shape(data, 0) in SHAPES and not _is_signature(data)
     except ParseError:
@@ -36,7 +36,7 @@ def is_der(data: bytes) -> bool:
 
 
 def shape(data: bytes, at: int) -> tuple[int, ...]:
-    """Tags of the elements inside the SEQUENCE at ``at``: enough of them to tell what it is."""
+    """Tags of the elements inside the SEQUENCE at ``at``: enough of them to identify the form."""
     outer = element(data, at, len(data), der.SEQUENCE, "key or certificate")
     first = der.read(data, outer.body, outer.end)
     if first.tag == der.INTEGER and first.end - first.body == 1:
@@ -45,7 +45,7 @@ def shape(data: bytes, at: int) -> tuple[int, ...]:
 
 
 def read_der(data: bytes, origin: Origin) -> Material:
-    """The keys of concatenated DER values; an unreadable one costs itself, and zeros may follow the last.
+    """The keys of concatenated DER values; an unreadable one is skipped, and zeros may follow the last.
 
     Raises ParseError when none can be read, and KeySourceError for a private key.
     """
@@ -100,7 +100,7 @@ def rsa_public_key(data: bytes, at: int, origin: Origin) -> Material:
 
 
 def rsa_key(n: int, e: int, origin: Origin) -> Key:
-    """The RSA key of these numbers. Raises ParseError where they are none."""
+    """The RSA key of these numbers. Raises ParseError where they are not a key."""
     try:
         return key_from_public(RSAPublicNumbers(e, n).public_key(), origin)
     except ValueError as reason:
@@ -126,7 +126,7 @@ def _signed_data(data: bytes, at: int) -> list[der.Node] | None:
 
 
 def _is_signature(data: bytes) -> bool:
-    """Whether this is a PKCS#7 that somebody signed, or not a SignedData at all."""
+    """Whether this is a signed PKCS#7, or not a SignedData at all."""
     if shape(data, 0)[:1] != (der.OID,):
         return False
     fields = _signed_data(data, 0)
@@ -134,7 +134,7 @@ def _is_signature(data: bytes) -> bool:
 
 
 def pkcs7(data: bytes, at: int, origin: Origin) -> Material:
-    """The certificates in a PKCS#7 that has nothing else. Raises ParseError, KeySourceError."""
+    """The certificates in a PKCS#7 that only has certificates. Raises ParseError, KeySourceError."""
     fields = _signed_data(data, at)
     if not fields or fields[-1].tag != der.SET:
         raise ParseError("not a PKCS#7 with certificates", offset=at, code="not-key")

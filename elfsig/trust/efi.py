@@ -2,7 +2,7 @@
 
 Layout (UEFI specification, 32.4.1 EFI_SIGNATURE_LIST): 16-byte type GUID, u32 size of the whole list,
 u32 size of a header, u32 size of each entry, all little-endian; the header; entries of a 16-byte owner GUID
-and the data. efivarfs puts 4 attribute bytes in front of the first list.
+and the data. efivarfs puts 4 attribute bytes before the first list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ UNSAID = "the name of the list does not say whether it revokes what is on it"
 
 
 class ListedEntry(NamedTuple):
-    """One entry: the GUID of its list, its data without the owner, where that is, and the list's number."""
+    """One entry: the GUID of its list, its data without the owner, the data's offset, and the list's
+    number."""
 
     type: UUID
     data: bytes
@@ -77,7 +78,7 @@ def _hash(kind: str, name: str, size: int, *, timed: bool = False) -> Read:
 
 
 def _time(data: bytes) -> int | None:
-    """Seconds since 1970 of an EFI_TIME (UEFI 8.3); None where there is none, or it is all zeros."""
+    """Seconds since 1970 of an EFI_TIME (UEFI 8.3); None where it is missing or all zeros."""
     if len(data) < 7 or not any(data):
         return None
     try:
@@ -89,7 +90,7 @@ def _time(data: bytes) -> int | None:
 
 
 class Kind(NamedTuple):
-    """A signature type: its short name, what reads it, and whether it is a hash (which only can revoke)."""
+    """A signature type: its short name, what reads it, and whether it is a hash (which can only revoke)."""
 
     name: str
     read: Read
@@ -160,11 +161,11 @@ def walk(data: bytes, at: int) -> Iterator[ListedEntry | Bad]:
 
 
 def read(data: bytes, origin: Origin) -> Material:
-    """Keys of all lists, and the hashes where the source is one of revocations.
+    """Keys of all lists, and the hashes where the source is a list of revocations.
 
-    What a variable is for is told by its name (:mod:`elfsig.trust.efi_variables`): keys of a list whose
-    name tells nothing are only tried, whatever the user says of them. An entry that cannot be read costs
-    itself. Raises ParseError for a signed update whose wrapper is damaged.
+    The name of a variable says what it is for (:mod:`elfsig.trust.efi_variables`): keys of a list whose
+    name does not say so are only tried, whatever the user says about them. An unreadable entry is skipped
+    and reported. Raises ParseError for a signed update whose wrapper is damaged.
     """
     at, container = _start(data), "EFI signature list"
     if at is None:
@@ -174,7 +175,7 @@ def read(data: bytes, origin: Origin) -> Material:
 
 
 def _placed(origin: Origin) -> Origin:
-    """The origin, with what the variable's name says of its keys."""
+    """The origin, with what the variable's name says about its keys."""
     if origin.revoking:
         return replace(origin, list=origin.name or None)
     purpose = efi_variables.purpose(origin.name) if origin.name else None
@@ -208,7 +209,9 @@ def _entry(each: ListedEntry | Bad, origin: Origin) -> Key | Revocation | Loss |
         return Loss(origin.source, "EFI signature list", each.reason, each.at)
     kind = TYPES.get(each.type)
     if kind is None:
-        return Loss(origin.source, f"entry of the unknown type {each.type}", "not a type of UEFI's", each.at)
+        return Loss(
+            origin.source, f"entry of the unknown type {each.type}", "not a UEFI signature type", each.at
+        )
     if kind.is_hash and not origin.revoking:
         if origin.why is not Why.UNNAMED_LIST:
             return None

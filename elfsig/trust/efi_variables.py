@@ -1,4 +1,4 @@
-"""What UEFI and shim variables are for, told from a file's name; and the wrapper of signed updates.
+"""What UEFI and shim variables are for, by a file's name; and the wrapper of signed updates.
 
 Names: UEFI specification 3.3 (globally defined variables) and 32 (Secure Boot); shim's MokVars.txt. Which
 keyring the kernel puts their entries into: security/integrity/platform_certs/load_uefi.c.
@@ -30,8 +30,8 @@ _WORD = re.compile(r"(?<![a-z])(dbx|mokx|moklistx)")
 class Purpose(NamedTuple):
     """What a variable is for: ``keyring`` of its keys, "revoked" for a list of revocations, or None.
 
-    ``never``: it holds keys, and none of them is for modules (PK, KEK, timestamping, recovery, defaults,
-    and what waits for the machine owner's consent).
+    ``never``: it holds keys that are never for modules (PK, KEK, timestamping, recovery, defaults,
+    and keys that await the machine owner's consent).
     """
 
     keyring: str | None = None
@@ -39,10 +39,10 @@ class Purpose(NamedTuple):
 
 
 def purpose(name: str, *, exact: bool = False) -> Purpose | None:
-    """The purpose that a name tells: "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
+    """The purpose by a name such as "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
 
-    None for a name that tells nothing. Whatever has "dbx" or "MokListX" in its name revokes; with
-    ``exact``, for files that are not EFI lists, only where a word begins so (vendor_dbx.pem). PK, KEK and
+    None for a name without meaning. A name that contains "dbx" or "MokListX" revokes; with
+    ``exact``, for files that are not EFI lists, only if a word begins so (vendor_dbx.pem). PK, KEK and
     the others that are not for modules may have more words after them (KEK_2023.crt).
     """
     stem = _VENDOR.sub("", name.lower()).partition(".")[0]
@@ -55,7 +55,7 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
 
 
 MOK_TRUSTED = "moklisttrustedrt"
-"""shim creates it where the machine owner lets the kernel trust machine owner keys (mokutil --trust-mok)."""
+"""shim creates it if the machine owner lets the kernel trust machine owner keys (mokutil --trust-mok)."""
 
 
 def is_owners(name: str) -> bool:
@@ -102,7 +102,7 @@ def read_update(data: bytes) -> Update:
     """
     at = _wrapper(data)
     if at is None:
-        raise ParseError("no signed variable update", offset=0, code="efi-update")
+        raise ParseError("not a signed variable update", offset=0, code="efi-update")
     size = int.from_bytes(data[at : at + 4], "little")
     if size < CERT_HEADER + GUID_SIZE or at + size > len(data):
         text = f"signature of {size} bytes in a signed variable update of {len(data)}"
@@ -116,7 +116,7 @@ def signer(update: Update) -> str:
     from elfsig.envelopes.cms.envelope import Cms
 
     blob = update.signature
-    if SIGNED_DATA not in blob[:32]:  # firmware takes a SignedData without its ContentInfo, too
+    if SIGNED_DATA not in blob[:32]:  # firmware also accepts a SignedData without its ContentInfo
         blob = der.encode(der.SEQUENCE, SIGNED_DATA, der.encode(0xA0, blob))
     try:
         names = [each.signer for each in Cms().parse(blob, None) if each.signer]

@@ -1,4 +1,4 @@
-"""What one key source holds: keys, revocations, roots of module hashes, and what of it could not be read."""
+"""What one key source holds: keys, revocations, roots of module hashes, and what could not be read."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from elfsig.errors import KeySourceError
 from elfsig.model import Key, Loss, Provenance, Why
 
 REVOKED = "revoked"
-"""The prefix that makes a revocation of everything in its source."""
+"""The prefix that turns everything in its source into a revocation."""
 
 MAX_LOSSES = 1000
-"""Losses that are kept of one source; beyond these only their number is."""
+"""Maximum losses to record for one source; further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where entries come from, and what is said of them by whoever named the source.
+    """Where entries come from, and what the user said about the source.
 
-    ``source``: the path or the words as the user gave them. ``keyring``: the user's prefix: a keyring for
+    ``source``: the path or the text as the user gave it. ``keyring``: the user's prefix: a keyring for
     what is vouched for, or "revoked". ``vouched``: False for sources whose keys are only to be tried.
-    ``name``: the file's own name, "" for content without one; ``found``: met in a directory, not named.
+    ``name``: the file's own name, "" for content without one; ``found``: found in a directory, not named.
     ``mok_trusted``: see :class:`elfsig.model.Provenance`.
     ``proven`` is the keyring that the data itself proves, ``why`` its reason not to be vouched for.
     """
@@ -46,7 +46,7 @@ class Origin:
 
     @property
     def vouches(self) -> bool:
-        """Whether a key from here is vouched for, as far as its place tells."""
+        """Whether a key from here is vouched for, by its place alone."""
         return self.vouched and not self.revoking and self.why is Why.SOURCE
 
     @property
@@ -58,7 +58,7 @@ class Origin:
 
     @property
     def ring_name(self) -> str:
-        """The keyring of a key from here. The user's word moves only what is vouched for."""
+        """The keyring of a key from here. The user's prefix moves only what is vouched for."""
         return (self.keyring if self.vouches else None) or self.proven or "user"
 
     @property
@@ -71,7 +71,7 @@ class Origin:
         return replace(self, offset=offset)
 
     def only_tried(self, why: Why) -> Origin:
-        """The same origin, of entries that nobody vouches for; a reason that it has already stays."""
+        """The same origin, for entries that nobody vouches for; an existing reason is kept."""
         return self if self.why is not Why.SOURCE else replace(self, why=why)
 
 
@@ -84,7 +84,7 @@ class RevokedHash(NamedTuple):
 
 
 class Revocation(NamedTuple):
-    """An entry that revokes by hash, where it comes from, and its time (seconds since 1970) if it has one.
+    """An entry that revokes by hash, its origin, and its time (seconds since 1970) if it has one.
 
     ``in_kernel``: it is on a kernel's own list. Kernels compare certificates with that list. Entries of EFI
     lists never match: they are stored with their time after the hash (load_uefi.c).
@@ -112,8 +112,8 @@ class MerkleRoot(NamedTuple):
 class Material:
     """What one source held, or several.
 
-    ``unusable`` are keys whose algorithm cannot be checked here: listed only. ``losses`` are what was there
-    and could not be read, ``lost`` how many that were.
+    ``unusable`` are keys whose algorithm cannot be checked here: they are only listed. ``losses`` are entries
+    that could not be read, ``lost`` is their number.
     """
 
     keys: tuple[Key, ...] = ()
@@ -128,12 +128,12 @@ class Material:
         return frozenset(each.revoked for each in self.revocations)
 
     def __bool__(self) -> bool:
-        """Whether there is anything that a signature could be checked against."""
+        """Whether a signature could be checked against anything here."""
         return bool(self.keys or self.revocations or self.merkle_roots)
 
 
 def gather(materials: Iterable[Material]) -> Material:
-    """One material out of several, in order."""
+    """Merge several materials, in order."""
     parts = tuple(materials)
     return Material(
         tuple(key for part in parts for key in part.keys),
@@ -145,7 +145,7 @@ def gather(materials: Iterable[Material]) -> Material:
 
 
 def material(keys: Iterable[Key], losses: Iterable[Loss] = ()) -> Material:
-    """Keys, parted into those that can be used and those that can only be listed."""
+    """Keys, split into those that can be used and those that can only be listed."""
     every = tuple(keys)
     return Material(
         tuple(key for key in every if key.public is not None),
@@ -155,9 +155,9 @@ def material(keys: Iterable[Key], losses: Iterable[Loss] = ()) -> Material:
 
 
 def complete(found: Material, origin: Origin) -> Material:
-    """``found``, unless it is of revocations and something of it is lost: that raises KeySourceError.
+    """``found``. Raises KeySourceError for a list of revocations of which an entry could not be read.
 
-    A list of revocations with a gap would let pass what it was made to stop.
+    A list of revocations with a gap would accept what it is meant to refuse.
     """
     if origin.revoking and found.losses:
         first = found.losses[0]

@@ -1,4 +1,4 @@
-"""What a file is that was given as a key source and is none: named, so that the right one can be found."""
+"""What a file is that was given as a key source but is not one: named, so that the right one can be found."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ MAGICS = (
     Magic(0, b"hsqs", "a squashfs image"),
     Magic(0x8001, b"CD001", "an ISO image"),
     Magic(0x438, b"\x53\xef", "an ext2, ext3 or ext4 file system"),
-    Magic(8, b"KBXf", "GnuPG's keybox: write the key out with gpg --export"),
+    Magic(8, b"KBXf", "GnuPG's keybox: export the key with gpg --export"),
     Magic(0, b"\xce\xce\xce\xce", "a Java key store"),
     Magic(0, b"\xfe\xed\xfe\xed", "a Java key store"),
-    Magic(0, b"SQLite format 3\0", "an SQLite data base"),
+    Magic(0, b"SQLite format 3\0", "an SQLite database"),
     Magic(0, b"ssh-", "an OpenSSH public key: convert it with ssh-keygen -e -m PKCS8"),
     Magic(0, b"ecdsa-sha2-", "an OpenSSH public key: convert it with ssh-keygen -e -m PKCS8"),
     Magic(0, b"%PDF-", "a PDF document"),

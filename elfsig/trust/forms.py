@@ -1,4 +1,4 @@
-"""The forms that keys come in, told from the content of a file, and what a file is that holds none."""
+"""The forms of key sources, recognized by the content of a file, and what a file without keys is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elfsig.trust.foreign import what_is
 
 
 class Source(NamedTuple):
-    """One form that keys come in: ``sniff`` tells from the content, ``load`` reads it.
+    """One form of key source: ``sniff`` recognizes the content, ``load`` reads it.
 
     ``load`` raises ParseError or KeySourceError.
     """
@@ -38,15 +38,16 @@ SOURCES: tuple[Source, ...] = (
 
 
 def source_of(data: bytes) -> Source | None:
-    """The form of a file's content; None for what only holds keys if a kernel is packed in it."""
+    """The form of a file's content; None for a file that holds keys only if it contains a compressed
+    kernel."""
     return next((source for source in SOURCES if source.sniff(data)), None)
 
 
 def read_source(data: bytes, origin: Origin) -> Material:
     """The entries in the content of one file: keys, revocations, and what could not be read.
 
-    ``origin.source`` names it in messages, ``origin.name`` is the file's name, by which EFI variables are
-    known. Raises KeySourceError for content that holds no key, and for a list of revocations of which
+    ``origin.source`` names it in messages, ``origin.name`` is the file's name, which identifies EFI
+    variables. Raises KeySourceError for content without a key, and for a list of revocations of which
     anything cannot be read.
     """
     source = source_of(data)
@@ -62,7 +63,7 @@ def read_source(data: bytes, origin: Origin) -> Material:
 
 
 def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
-    """The error for a source that was read and holds nothing of use."""
+    """The error for a source that was read but holds nothing usable."""
     if origin.revoking:
         return KeySourceError(f"{origin.source}: {name}: it revokes nothing", code="no-key")
     reasons = {remark.text for key in found.unusable for remark in key.remarks}
@@ -72,10 +73,10 @@ def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
 
 
 def _placed(origin: Origin, source: Source | None) -> Origin:
-    """The origin, with what the file's name says: it is honoured where it takes trust away.
+    """The origin, with what the file's name says: it is honoured where it reduces trust.
 
-    A list of revocations is one whoever names it. A certificate that is called like a variable of the
-    firmware goes where the variable goes; only where it was merely found it is none for modules.
+    A list of revocations always is one, however it is given. A certificate that is named like a firmware
+    variable is treated like the variable; one that was only found in a directory is never for modules.
     """
     if not origin.name or origin.revoking:
         return origin
@@ -91,7 +92,7 @@ def _placed(origin: Origin, source: Source | None) -> Origin:
 
 
 def _container(data: bytes, origin: Origin) -> Material:
-    """The keys of a kernel that is packed in a file of unknown form. Raises KeySourceError."""
+    """The keys of a kernel that is contained in a file of unknown form. Raises KeySourceError."""
     what = what_is(data)
     found = None if what or origin.found else kernel_image.read_container(data, origin)
     if found is None:

@@ -34,8 +34,8 @@ KeySource: TypeAlias = (
 """One source of keys.
 
 A ``str`` is what ``--trust`` takes: a path, with a prefix that names a keyring (``platform:db.esl``) or a
-pin (``SHA256:...``). A path object is a path and nothing else. Bytes and binary streams hold what a file
-would. Certificates and public keys are objects of the cryptography library.
+pin (``SHA256:...``). A path object is only a path. Bytes and binary streams hold the content of a
+file. Certificates and public keys are objects of the cryptography library.
 """
 
 KeySources: TypeAlias = KeySource | Iterable[KeySource]
@@ -44,17 +44,17 @@ KeySources: TypeAlias = KeySource | Iterable[KeySource]
 
 def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     """The ring of the sources in ``trust``, which the caller vouches for, and in ``keys``, which are only
-    tried; None where there are none.
+    tried; None without sources.
 
-    A ring in ``trust`` says of each key already whether it is vouched for: ``keys`` must be empty then.
-    Raises KeySourceError for a source without a usable key, UsageError for an object that is no source.
+    A ring in ``trust`` records for each key whether it is vouched for: ``keys`` must be empty then.
+    Raises KeySourceError for a source without a usable key, UsageError for an object that is not a source.
     """
     vouched, tried = each_of(trust), each_of(keys)
     if any(isinstance(each, Ring) for each in tried):
-        raise UsageError("a key ring is given as trust: it says of each key whether it is vouched for")
+        raise UsageError("give a key ring as trust: it records for each key whether it is vouched for")
     rings = [each for each in vouched if isinstance(each, Ring)]
     if rings and tried:
-        raise UsageError("a key ring and further sources to be tried exclude each other")
+        raise UsageError("a key ring cannot be combined with further sources to be tried")
     if not vouched and not tried:
         return None
     if len(vouched) == 1 and rings:
@@ -66,7 +66,7 @@ def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
 
 
 def each_of(sources: KeySources) -> list[KeySource]:
-    """The sources one by one: an object that is no source is left for :func:`material_of` to refuse."""
+    """The sources one by one: an object that is not a source is left for :func:`material_of` to refuse."""
     single = isinstance(sources, (str, os.PathLike, bytes, bytearray, memoryview, Ring, Mapping))
     if single or hasattr(sources, "read") or not isinstance(sources, Iterable):
         return [cast("KeySource", sources)]
@@ -79,7 +79,7 @@ def material_of(source: object, vouched: bool) -> Material:
         return source.material
     if isinstance(source, str):
         if source.startswith("-----BEGIN "):
-            raise UsageError("a key source is given as PEM in a str: give it as bytes", code="wrong-type")
+            raise UsageError("a key source is PEM text in a str: give it as bytes", code="wrong-type")
         return read_argument(source, vouched)
     if isinstance(source, os.PathLike):
         path = os.fsdecode(source)
@@ -88,7 +88,7 @@ def material_of(source: object, vouched: bool) -> Material:
 
 
 def _held(source: object, vouched: bool) -> Material:
-    """The keys in what is in memory."""
+    """The keys in a source in memory."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_source(bytes(source), Origin("<bytes>", vouched=vouched))
     if isinstance(source, x509.Certificate):
@@ -114,5 +114,5 @@ def _held(source: object, vouched: bool) -> Material:
         raise KeySourceError(f"{label}: {reason.text}", code="key-source-unreadable") from None
     if len(data) > MAX_SOURCE:
         raise KeySourceError(f"{label}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
-    # Files of EFI variables are told by their names: dbx has revocations in it.
+    # Files of EFI variables are recognized by their names: dbx has revocations in it.
     return read_source(data, Origin(label, vouched=vouched, name=os.path.basename(label) if name else ""))

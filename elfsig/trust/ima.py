@@ -25,7 +25,7 @@ def read(data: bytes, origin: Origin) -> Material:
     modulus, at = _mpi(data, HEADER)
     exponent, at = _mpi(data, at)
     if at != len(data):
-        raise ParseError(f"{len(data) - at} bytes behind the key", offset=at, code="not-key")
+        raise ParseError(f"{len(data) - at} bytes after the key", offset=at, code="not-key")
     try:
         return material([key_from_public(RSAPublicNumbers(exponent, modulus).public_key(), origin)])
     except ValueError as reason:

@@ -2,7 +2,7 @@
 
 Ways in: x86 bzImage (Documentation/arch/x86/boot.rst: the payload fields exist from protocol 2.08 on,
 older images are searched for a compressed stream), EFI zboot (drivers/firmware/efi/libstub/zboot-header.S),
-a compressed Image or vmlinux, an ELF vmlinux, a raw Image, and for all else every compressed stream in it.
+a compressed Image or vmlinux, an ELF vmlinux, a raw Image, and in any other file every compressed stream.
 
 The list itself is laid out by certs/system_certificates.S; see :mod:`elfsig.trust.builtin`.
 """
@@ -28,10 +28,10 @@ ZBOOT_MAGIC, ZBOOT_AT = b"zimg", 4
 ET_EXEC, ET_DYN, ELFDATA2MSB = 2, 3, 2
 DEPTH = 3
 ATTEMPTS = 256
-"""Streams that are tried in a container of unknown kind."""
+"""Maximum streams to try in a container of unknown kind."""
 
 PROBE = 1 << 16
-"""Bytes that a stream must give before all of it is unpacked."""
+"""Bytes that a stream must decompress to before all of it is decompressed."""
 
 BUILTIN = "builtin"
 RINGS_UNTIL = (3, 7)
@@ -39,7 +39,7 @@ RINGS_UNTIL = (3, 7)
 
 
 def is_kernel(data: bytes) -> bool:
-    """Whether this has the mark of a kernel image; compressed files are looked into only when named."""
+    """Whether this has the magic of a kernel image; compressed files are examined only when named."""
     return (
         is_bzimage(data)
         or data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC
@@ -62,23 +62,23 @@ def is_vmlinux(data: bytes) -> bool:
 
 
 def read(data: bytes, origin: Origin) -> Material:
-    """The keys in a kernel image: of its certificates, of an OpenPGP ring of the section eras, and the root
+    """The keys in a kernel image: its certificates, the OpenPGP ring of the section eras, and the root
     of its modules' hashes.
 
-    Only those of a list that the image itself delimits are on the keyring builtin, and of the ring that
-    kernels before 3.7 had; those of its list of revoked certificates are revocations. All others (self
-    tests, wireless regulation, a Secure Boot signer, what else is packed with the kernel) are not vouched
-    for by whoever vouches for the image. Raises ParseError, and KeySourceError for a list of revocations
+    Only keys of a list that the image itself delimits, and of the ring that kernels before 3.7 had, are on
+    the keyring builtin; those on its list of revoked certificates are revocations. All others (self
+    tests, wireless regulation, a Secure Boot signer, anything else in the image) are not vouched
+    for by vouching for the image. Raises ParseError, and KeySourceError for a list of revocations
     that cannot be read completely.
     """
     found = _read(data, replace(origin, container="kernel image"), is_kernel(data))
     if not found:
-        raise ParseError("no certificate and no key ring in it", code="no-certificate")
+        raise ParseError("it has no certificate and no key ring", code="no-certificate")
     return found
 
 
 def read_container(data: bytes, origin: Origin) -> Material | None:
-    """The keys of a kernel in a file of unknown form: None unless what is in it proves to be a kernel.
+    """The keys of a kernel in a file of unknown form: None unless the content proves to be a kernel.
 
     Proof is a list that it delimits itself, the root of its modules' hashes, or its banner with an
     OpenPGP ring.
@@ -103,7 +103,7 @@ def _read(data: bytes, origin: Origin, kernel: bool) -> Material:
 
 
 def _content(content: bytes, origin: Origin, kernel: bool) -> Material:
-    """The keys in one unpacked content; ``kernel``: the file around it is a kernel image by its marks."""
+    """The keys in one unpacked content; ``kernel``: the file around it is a kernel image by its magic."""
     root = merkle.from_image(content, origin)
     held = builtin.lists(content)
     keys = list(_keys(held, origin))
@@ -121,7 +121,7 @@ def _losses(held: builtin.Lists, role: str, origin: Origin) -> Iterator[Loss]:
 
 
 def _ring_origin(content: bytes, origin: Origin, kernel: bool) -> Origin:
-    """Of an OpenPGP ring: what kernels before 3.7 trusted. A later one has none, whatever lies in it."""
+    """The keys of an OpenPGP ring, which kernels before 3.7 trusted. Later ones do not have such a ring."""
     banner = builtin.BANNER.search(content)
     era = (int(banner[1]), int(banner[2])) < RINGS_UNTIL if banner else kernel
     return replace(origin, proven=BUILTIN, list="ring") if era else origin.only_tried(Why.EMBEDDED)
@@ -154,21 +154,21 @@ def _remark(role: str, delimited: bool) -> Remark:
 
 
 def contents(data: bytes) -> Iterator[bytes]:
-    """What a kernel image unpacks to, the likeliest first; damaged streams are passed over.
+    """What a kernel image decompresses to, the likeliest first; damaged streams are skipped.
 
-    All of it together stays within :func:`elfsig.trust.decompress.bound` of the image's size.
+    The total stays within :func:`elfsig.trust.decompress.bound` of the image's size.
     """
     yield from _Unpacker(len(data)).contents(data, DEPTH)
 
 
 class _Unpacker:
-    """Unpacks one image. Its bounds on bytes and attempts hold for everything nested in it together."""
+    """Decompresses one image. The bounds on bytes and attempts include everything nested in it."""
 
     def __init__(self, size: int) -> None:
         self.room, self.attempts = decompress.bound(size, decompress.LIMIT), ATTEMPTS
 
     def contents(self, data: bytes, depth: int) -> Iterator[bytes]:
-        """``depth`` is how many compressions may still lie around each other."""
+        """``depth`` is how many compressions may still be nested."""
         if not depth:
             yield data
         elif is_bzimage(data):
@@ -184,7 +184,8 @@ class _Unpacker:
                 yield from self._search(data, depth)
 
     def _payload(self, data: bytes, start: int, end: int, depth: int) -> Iterator[bytes]:
-        """What the payload ``start:end`` unpacks to, which should be one compressed stream from its start."""
+        """What the payload ``start:end`` decompresses to: it should be one compressed stream from its
+        start."""
         method = decompress.method_at(data, start)
         found = self._unpack(data, method, start) if method else None
         if found is not None:
@@ -195,7 +196,7 @@ class _Unpacker:
             yield from self._search(data[start:end], depth)
 
     def _search(self, data: bytes, depth: int) -> Iterator[bytes]:
-        """What every compressed stream inside ``data`` unpacks to."""
+        """What every compressed stream inside ``data`` decompresses to."""
         resume = 0
         for at, method in decompress.streams(data):
             if at < resume:
@@ -208,10 +209,10 @@ class _Unpacker:
                 yield from self.contents(found.data, depth - 1)
 
     def _unpack(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
-        """The stream at offset ``start``, None where it is damaged or there is no room for it.
+        """The stream at offset ``start``, None where it is damaged or exceeds the bound.
 
-        Most places that look like a stream are none: they are told by their first bytes. One that breaks
-        off later has cost as much as a whole one.
+        Most places that look like a stream are not one: their first bytes show it. One that breaks
+        off later costs as much as a whole one.
         """
         self.attempts -= 1
         limit = min(PROBE, self.room)
@@ -235,7 +236,7 @@ class _Unpacker:
 
 
 def _bzimage_payload(data: bytes) -> tuple[int, int]:
-    """Where the compressed kernel is: by the header's fields, else everything behind the setup sectors."""
+    """Where the compressed kernel is: by the header's fields, else everything after the setup sectors."""
     start = ((data[0x1F1] or 4) + 1) * 512
     if int.from_bytes(data[0x206:0x208], "little") >= PAYLOAD_PROTOCOL and len(data) >= 0x250:
         offset, size = struct.unpack_from("<II", data, 0x248)

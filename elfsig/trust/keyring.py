@@ -1,6 +1,6 @@
-"""Key rings made from what the user names: files, directories, kernel images, in any of the known forms.
+"""Key rings from the sources that the user names: files, directories, kernel images, in any known form.
 
-The words of the command line and of the library: prefixes that name a keyring, pins, roots in words.
+The syntax of the command line and the library: prefixes that name a keyring, pins, roots as text.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_argument(text: str, trusted: bool) -> Material:
     role = prefix if colon and prefix in ROLES else None
     path = rest if role else text
     if not path:
-        raise KeySourceError(f"{text!r}: no file is named", code="key-source-unreadable")
+        raise KeySourceError(f"{text!r}: no file name", code="key-source-unreadable")
     return read_path(Path(path), Origin(path, role, trusted))
 
 
@@ -74,10 +74,10 @@ def fingerprints(key: Key) -> tuple[str, ...]:
 
 
 def pinned(found: Material, pins: dict[str, str]) -> Material:
-    """The same entries, of which only those that pins name are vouched for, whichever way they were given.
+    """The same entries, of which only those that pins name are vouched for, however they were given.
 
     A pin names a key, a certificate or a root of module hashes. It does not vouch for what was computed
-    from signatures, nor for what is revoked. Raises KeySourceError when a pin is that of none.
+    from signatures, or for what is revoked. Raises KeySourceError for a pin that does not match any entry.
     """
     missing = dict(pins)
     keys = tuple(_pinned(found.keys, pins, missing))
@@ -109,10 +109,10 @@ def _pinned_roots(
 
 
 def load(trust: Sequence[str], keys: Sequence[str] = ()) -> Ring:
-    """The ring for ``--trust`` sources (vouched for) and ``--keys`` sources (merely tried).
+    """The ring for ``--trust`` sources (vouched for) and ``--keys`` sources (only tried).
 
     A ``SHA256:`` pin among ``trust`` leaves only the keys that pins name trusted. Raises KeySourceError
-    for whatever gives no usable key.
+    for a source without a usable key.
     """
     pins = {pin_digest(text): text for text in trust if text.startswith(PIN)}
     parts = [read_argument(text, True) for text in trust if not text.startswith(PIN)]

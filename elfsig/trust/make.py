@@ -1,4 +1,4 @@
-"""From public keys and certificates to :class:`elfsig.model.Key`: algorithm, size, every name it goes by."""
+"""From public keys and certificates to :class:`elfsig.model.Key`: algorithm, size, and all its names."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PRIVATE_KEY = "holds a private key; give the certificate or the public key inste
 
 
 def issuer_serial_id(issuer: bytes, serial: int) -> KeyId:
-    """Names a certificate by its issuer (DER) and the magnitude of its serial number, big-endian."""
+    """Identify a certificate by its issuer (DER) and the magnitude of its serial number, big-endian."""
     return "issuer-serial", issuer + b"|" + magnitude(serial)
 
 
 def x509_name_id(name: bytes, keyid: bytes) -> KeyId:
-    """Names a key as kernels 3.7 to 4.2 describe it: signer name, colon, key id in hex."""
+    """Identify a key as kernels 3.7 to 4.2 describe it: signer name, colon, key id in hex."""
     return "x509-name", name + b": " + keyid.hex().encode()
 
 
@@ -83,9 +83,9 @@ def key_from_public(
 
 
 def key_from_spki(spki: bytes, origin: Origin) -> Key:
-    """The key in a DER SubjectPublicKeyInfo; of an algorithm unknown here, one with ``public`` None.
+    """The key in a DER SubjectPublicKeyInfo; for an unknown algorithm, one with ``public`` None.
 
-    Raises ParseError where it is none.
+    Raises ParseError where it is not a SubjectPublicKeyInfo.
     """
     public = load_spki(spki)
     return _unusable(spki, origin) if public is None else key_from_public(public, origin)
@@ -126,7 +126,7 @@ def _era_name(subject: bytes) -> bytes | None:
 
 
 def key_from_parsed(parsed: Parsed, origin: Origin) -> Key:
-    """The key of a certificate. One of an algorithm unknown here has ``public`` None. Raises ParseError."""
+    """The key of a certificate. One of an unknown algorithm has ``public`` None. Raises ParseError."""
     certificate = parsed.certificate
     key = key_from_spki(parsed.spki, origin)
     ids = {each for each in key.ids if each[0] != "skid"}

@@ -1,6 +1,6 @@
 """What the text before a PEM block says against trusting its key: that it is revoked, embedded or recovered.
 
-elfsig writes these lines when it writes such keys, so that they stay what they are in a file of their own.
+elfsig writes these lines when it writes such keys, so that they keep their status in a separate file.
 Line ends, blanks, a byte-order mark and what a line is quoted with ("#", ">", "//", nothing) make no
 difference, nor does damage to one of the lines.
 """
@@ -69,14 +69,14 @@ class Marks:
 
 
 def recovered_text(names: Iterable[str], facts: Iterable[str] = ()) -> bytes:
-    """The text in front of the PEM block of a key that was computed from the signatures in these files."""
+    """The text before the PEM block of a key that was computed from the signatures in these files."""
     lines = [RECOVERED, *(SIGNER_OF + _one_line(name) for name in names), *facts]
     lines.append(f"{NOBODY}: it was computed from the signatures that it verifies.")
     return _comment(lines)
 
 
 def text_of(key: Key) -> bytes:
-    """The text in front of the PEM block of a key that is not to be trusted, b"" for others."""
+    """The text before the PEM block of a key that must not be trusted, b"" for others."""
     if key.revoked or key.revoked_by:
         source = _one_line(key.revoked_by or key.source)
         return _comment([f"revoked, by {source}", "revoked: elfsig takes this entry for a revocation."])

@@ -1,7 +1,7 @@
-"""Roots of trees of module hashes: given in words, or read from a kernel image (proposal v5 of May 2026).
+"""Roots of trees of module hashes: given as text, or read from a kernel image (proposal v5 of May 2026).
 
 A kernel built so keeps the root in the section ``.module_hashes`` of vmlinux: number of levels, u32 in the
-kernel's byte order, then 32 bytes of SHA-256. There is no key; the root stands in for one.
+kernel's byte order, then 32 bytes of SHA-256. There is no key; the root takes its role.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def from_words(text: str, trusted: bool = True) -> MerkleRoot:
 
 
 def from_image(content: bytes, origin: Origin) -> MerkleRoot | None:
-    """The root in an unpacked vmlinux, None where there is none or it cannot be one. Never raises."""
+    """The root in a decompressed vmlinux, None where there is no valid one. Never raises."""
     if content[:4] != MAGIC or SECTION not in content:
         return None
     try:
@@ -48,7 +48,7 @@ def from_image(content: bytes, origin: Origin) -> MerkleRoot | None:
 
 
 def as_key(root: MerkleRoot) -> Key:
-    """The root in the form in which everything else is looked up; ``public`` is None."""
+    """The root as a :class:`elfsig.model.Key`, like everything else that is looked up; ``public`` is None."""
     return Key(
         public=None,
         algorithm="merkle",

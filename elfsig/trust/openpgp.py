@@ -1,7 +1,7 @@
 """OpenPGP public key rings, binary and armoured, and rings compiled into old kernel images.
 
 Layout: RFC 4880 11.1. The kernels of the section eras held such a ring in their image (``kernel.pub`` of
-the RHEL and Fedora trees, turned into an array) and read tag-6 packets from it; subkeys they skipped.
+the RHEL and Fedora trees, turned into an array) and read tag-6 packets from it, skipping subkeys.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from elfsig.trust.openpgp_binding import Bindings
 
 KEY_REVOCATION, SUBKEY_REVOCATION = 0x20, 0x28
 SUBKEY = Remark("openpgp-subkey", "a subkey: the kernels of the section eras ignore these")
-REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not look at")
+REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, which kernels do not check")
 KEYBOX = b"KBXf"
 FOREIGN = "OpenPGP key of another algorithm"
 DSA_OID = "1.2.840.10040.4.1"
 _RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
 MAX_TRIED = 10_000
-"""Places in an image that are read as an OpenPGP key: real kernels have a handful."""
+"""Maximum places in an image to try as an OpenPGP key: real kernels have a handful."""
 
 SIGNS = frozenset({19, 22, 27, 28})
-"""Algorithms that sign and have no place here: ECDSA, EdDSA, Ed25519, Ed448 (RFC 9580 9.1)."""
+"""Signature algorithms that are not supported here: ECDSA, EdDSA, Ed25519, Ed448 (RFC 9580 9.1)."""
 
 _KEY_VERSIONS = (b"\2", b"\3", b"\4")
 
@@ -65,18 +65,19 @@ def is_ring(data: bytes) -> bool:
 def read(data: bytes, source: str, keyring: str | None = None, vouched: bool = True) -> list[Key]:
     """The RSA and DSA keys of a ring, primary keys and subkeys, in order.
 
-    Raises KeySourceError for what is no ring, holds secret keys, or holds no RSA or DSA key.
+    Raises KeySourceError for what is not a ring, holds secret keys, or has no RSA or DSA key.
     """
     return list(read_ring(data, Origin(source, keyring, vouched)).keys)
 
 
 def read_ring(data: bytes, origin: Origin) -> Material:
-    """As :func:`read`, in the form that keyrings are made of; a packet that cannot be read costs itself.
+    """As :func:`read`, in the form that keyrings are built from; an unreadable packet is skipped and
+    reported.
 
     Subkeys count only with a valid signature of their primary key (:mod:`openpgp_binding`).
     """
     if data[8:12] == KEYBOX:
-        text = f"{origin.source} is GnuPG's keybox: write the key out with gpg --export"
+        text = f"{origin.source} is GnuPG's keybox: export the key with gpg --export"
         raise KeySourceError(text, code="keybox")
     rings, losses = _rings(data, origin)
     keys: list[Key] = []
@@ -95,7 +96,7 @@ def read_ring(data: bytes, origin: Origin) -> Material:
 
 
 def _rings(data: bytes, origin: Origin) -> tuple[list[bytes], list[Loss]]:
-    """The binary rings in ``data``, and what of its armour could not be read."""
+    """The binary rings in ``data``, and the parts of its armour that could not be read."""
     if not is_armoured(data):
         return [data], []
     blocks, faults = armour_blocks(data)
@@ -117,7 +118,7 @@ class _Ring:
         self._label = ""
 
     def read(self, data: bytes) -> Iterator[Key]:
-        """The keys, in order. What stands after a key, up to the next one, says more of it."""
+        """The keys, in order. The packets after a key, up to the next key, describe it."""
         packets = self._packets(data)
         starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
         for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
@@ -186,7 +187,7 @@ def _key(packet: Packet, label: str, origin: Origin) -> Key | None:
     parsed = _parse(packet)
     if parsed.algorithm is None:
         if parsed.algorithm_id in SIGNS:
-            text = f"a key of {parsed.algorithm_text}, which was never used for modules in this form"
+            text = f"a key of {parsed.algorithm_text}, which was never used for modules"
             raise ParseError(text, offset=packet.start, code="key-algorithm")
         return None
     public = public_key(parsed)
@@ -226,7 +227,7 @@ def _revoked(packet: Packet, behind: Sequence[Packet]) -> bool:
 
 
 def public_key(parsed: PublicKeyPacket) -> Any | None:
-    """The cryptography library's object, None where it refuses the numbers."""
+    """The cryptography library's object, None where it rejects the numbers."""
     try:
         return _BUILDERS[parsed.algorithm or ""](*parsed.numbers)
     except ValueError:
@@ -262,7 +263,7 @@ def scan(data: bytes, origin: Origin) -> list[Key]:
     """OpenPGP public keys compiled into a decompressed kernel image, in order, each once.
 
     Finds v4 RSA and DSA primary keys whose packet holds nothing but plausible numbers, with the user id
-    after them. Raises ParseError for data that is made to look like keys all over.
+    after them. Raises ParseError for data with too many places that look like keys.
     """
     found: dict[bytes, Key] = {}
     for number, match in enumerate(_PLAUSIBLE.finditer(data)):

@@ -20,7 +20,7 @@ from elfsig.model import Key
 SUBKEY_BINDING = 0x18
 MAX_BODY = 1 << 14
 MAX_CHECKS = 256
-"""Binding signatures that are checked in one ring; subkeys after these count as not bound."""
+"""Maximum binding signatures to check in one ring; subkeys after these count as not bound."""
 
 
 class Bindings:

@@ -19,13 +19,13 @@ from elfsig.trust.forms import read_source, source_of
 ROLES = ("builtin", "secondary", "machine", "platform", REVOKED)
 MAX_SOURCE = 1 << 30
 MAX_FILES = 100_000
-"""Files that are looked at below one directory."""
+"""Maximum files to examine below one directory."""
 
 KEY_SUFFIXES = frozenset({
     ".pem", ".crt", ".cer", ".der", ".cert", ".pub", ".key", ".esl", ".auth", ".p7b", ".p7c", ".gpg", ".asc",
     ".pgp", ".x509",
 })  # fmt: skip
-"""Names of files that are meant to hold keys: one that cannot be read is told."""
+"""Names of files that are meant to hold keys: an unreadable one is reported."""
 
 
 def read_path(path: Path, origin: Origin) -> Material:
@@ -44,21 +44,21 @@ def read_path(path: Path, origin: Origin) -> Material:
 
 
 def _about_prefixes(source: str) -> str:
-    """Which prefixes there are, for a source that begins like a prefixed one."""
+    """The list of prefixes, for a source that looks like a prefixed one."""
     return f"; keyrings are {', '.join(f'{role}:' for role in ROLES)}" if re.match(r"[a-z]+:", source) else ""
 
 
 def _content(path: Path) -> bytes:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise KeySourceError(f"{path}: is no regular file", code="key-source-unreadable")
+        raise KeySourceError(f"{path}: not a regular file", code="key-source-unreadable")
     if about.st_size > MAX_SOURCE:
         raise KeySourceError(f"{path}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
     return path.read_bytes()
 
 
 def _named(path: Path, origin: Origin) -> Origin:
-    """The origin of a list of machine owner keys says whether the kernel was told to trust them."""
+    """The origin of a list of machine owner keys says whether the kernel is set to trust them."""
     if not efi_variables.is_owners(origin.name):
         return origin
     beside = (each.name.lower() for each in path.parent.iterdir())
@@ -69,9 +69,9 @@ def _named(path: Path, origin: Origin) -> Origin:
 
 
 def _read_directory(path: Path, origin: Origin) -> Material:
-    """Everything below a directory. One file that cannot be read costs itself, unless it is to revoke.
+    """Everything below a directory. An unreadable file is skipped and reported, unless it is to revoke.
 
-    In a directory that is itself called like a list of revocations (dbx/) everything revokes.
+    In a directory that is itself named like a list of revocations (dbx/) everything revokes.
     """
     own = efi_variables.purpose(path.absolute().name, exact=True)
     if own is not None and own.keyring == REVOKED:
@@ -106,7 +106,7 @@ def _files(path: Path, origin: Origin) -> Iterator[Path]:
 
 
 def _name(each: Path, base: Path) -> str:
-    """The name by which a file's purpose is known: its own, else that of a folder it is in (dbx/list.esl)."""
+    """The name that shows a file's purpose: its own, else that of a folder it is in (dbx/list.esl)."""
     if efi_variables.purpose(each.name) is not None:
         return each.name
     folders = reversed(each.relative_to(base).parent.parts)
@@ -115,7 +115,7 @@ def _name(each: Path, base: Path) -> str:
 
 
 def _lost(each: Path, origin: Origin, reason: KeySourceError | OSError) -> Material:
-    """A file of a directory that gave nothing: a loss where it is meant to hold keys, else passed over.
+    """A file of a directory without usable content: a loss where it is meant to hold keys, else skipped.
 
     Raises KeySourceError for one that is to revoke: what it names would be trusted.
     """

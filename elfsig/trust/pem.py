@@ -1,7 +1,7 @@
 """Certificates and public keys in PEM (RFC 7468), any number in one file, with whatever text around them.
 
 The file is read line by line, once. It may begin with a byte-order mark, end its lines in any way, and be
-UTF-16, as editors on Windows write it. What the text before a block says of its key (:mod:`marks`) counts.
+UTF-16, as editors on Windows write it. What the text before a block says about its key (:mod:`marks`) counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from elfsig.trust.make import PRIVATE_KEY
 from elfsig.trust.marks import Marks
 
 TEXT_LIMIT = 1 << 20
-"""A PEM file may have text in front of its first block; this is how far it is looked for."""
+"""How far to search for the first block of a PEM file, which may have text before it."""
 
 MAX_TEXT = 64 << 20
 _LINE = re.compile(rb"[^\r\n]+")
@@ -31,7 +31,8 @@ _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 def plain_text(data: bytes) -> bytes:
-    """Text in UTF-8 without a byte-order mark; UTF-16 is told by its mark, or by its first characters."""
+    """Text in UTF-8 without a byte-order mark; UTF-16 is recognized by its mark, or by its first
+    characters."""
     name = _UTF16.get(data[:2])
     if name is None and data[1:8:2] == bytes(4) != data[:8:2]:
         name = "utf-16-le"
@@ -49,7 +50,7 @@ def is_pem(data: bytes) -> bool:
 
 
 def read_pem(data: bytes, origin: Origin) -> Material:
-    """The keys of every PEM block; one that cannot be read costs itself.
+    """The keys of every PEM block; an unreadable one is skipped and reported.
 
     Raises KeySourceError for a private key, for too long a text, and for a block that is marked as revoked
     and cannot be read.
@@ -63,7 +64,7 @@ def read_pem(data: bytes, origin: Origin) -> Material:
         lost += len(part.losses)
         parts.append(part)
         if lost >= MAX_LOSSES:
-            text = f"more than {MAX_LOSSES} PEM blocks cannot be read; the rest was not looked at"
+            text = f"more than {MAX_LOSSES} PEM blocks cannot be read; the rest was not examined"
             parts.append(Material(losses=(Loss(origin.source, "PEM", text, each.at),)))
             break
     return gather(parts)
@@ -72,7 +73,7 @@ def read_pem(data: bytes, origin: Origin) -> Material:
 class _Block(NamedTuple):
     """A PEM block: its label, its base64 text, its offset in the text and the marks before it.
 
-    ``fault`` is why it is none.
+    ``fault`` is why it is not valid.
     """
 
     label: str
@@ -85,7 +86,7 @@ class _Block(NamedTuple):
 def _blocks(text: bytes) -> Iterator[_Block]:
     """Every block, in order; each line is looked at once.
 
-    What looks like a boundary and is none is told as a block with a fault: a damaged one is not passed over.
+    What looks like a boundary but is not one becomes a block with a fault: damaged ones are not ignored.
     """
     before, inside = Marks(), Marks()
     open_label, at, lines = b"", 0, list[bytes]()
@@ -100,7 +101,7 @@ def _blocks(text: bytes) -> Iterator[_Block]:
         if open_label and end and end[1] == open_label:
             yield _Block(open_label.decode(), b"".join(lines), at, before)
         elif open_label:
-            yield _Block(open_label.decode(), b"", at, before, "no line that ends it")
+            yield _Block(open_label.decode(), b"", at, before, "it has no END line")
         elif not begin:
             yield _Block(line[:64].decode(errors="replace"), b"", found.start(), before, "not a beginning")
         if open_label or not begin:
@@ -112,7 +113,7 @@ def _blocks(text: bytes) -> Iterator[_Block]:
 
 
 def _is_boundary(line: bytes) -> bool:
-    """Whether a line is one that begins or ends a block, or what damage made of one."""
+    """Whether a line begins or ends a block, or is a damaged one that did."""
     return line.startswith(b"----") or (b"--" in line and (b"BEGIN " in line or b"END " in line))
 
 
@@ -122,7 +123,7 @@ def _read(block: _Block, origin: Origin) -> Material:
         raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=block.at, code="private-key")
     placed = block.marks.origin(origin.at(block.at))
     if block.label.startswith("PGP "):
-        return _lost(block, placed, "an OpenPGP block, which is read in a file of its own")
+        return _lost(block, placed, "an OpenPGP block, which must be in a separate file")
     read = LABELS.get(block.label)
     if block.fault or read is None:
         return _lost(block, placed, block.fault or "not a certificate or public key")
@@ -141,7 +142,7 @@ def _read(block: _Block, origin: Origin) -> Material:
 def _decoded(block: _Block) -> bytes:
     body = block.body
     if b":" in body:
-        raise ParseError("it has headers, as encrypted blocks have", code="pem")
+        raise ParseError("it has headers, like an encrypted block", code="pem")
     try:
         return binascii.a2b_base64(body, strict_mode=True)
     except binascii.Error as reason:
@@ -149,7 +150,7 @@ def _decoded(block: _Block) -> bytes:
 
 
 def _lost(block: _Block, origin: Origin, why: str) -> Material:
-    """A block that gives no key. Raises KeySourceError for one that is marked as revoked."""
+    """A block without a usable key. Raises KeySourceError for one that is marked as revoked."""
     loss = Loss(origin.source, f"PEM block {block.label}", why, block.at)
     if Why.REVOKED in block.marks.found:
         raise KeySourceError(f"{origin.source}: a revoked key cannot be read: {why}", code="revocation-lost")

@@ -20,14 +20,14 @@ from elfsig.errors import UsageError
 from elfsig.model import Envelope, Message, RsaBody, Signature, optional
 
 EXPONENTS = (3, 5, 17, 41, 257, 65537)
-"""Tried in this order, and all but the last cost nothing. GnuPG 1 began at 41, PGP at 17."""
+"""Tried in this order, and all but the last are cheap. GnuPG 1 began at 41, PGP at 17."""
 
 PLAIN_LIMIT = 1 << 21
-"""Bits of the numbers up to which Python's own arithmetic is used: some ten seconds, and growing with the
+"""Maximum size of the numbers for Python's own arithmetic, in bits: about ten seconds, and growing with the
 square. GMP takes about a minute for 268 million."""
 
 MAX_PAIRS = 10
-"""Pairs that are tried at most: each may take minutes, and the first one is usually the answer."""
+"""Maximum pairs to try: each may take minutes, and the first one is usually the answer."""
 
 GMP_LIMIT = 1 << 31
 """Bits: twice RSA-16384 with the usual exponent, a gigabyte of memory or two."""
@@ -76,7 +76,7 @@ def equation(envelope: Envelope, signature: Signature, message: Message) -> Equa
 
 class Arithmetic(NamedTuple):
     """``number`` makes the integers, ``gcd`` is their greatest common divisor. They may have ``limit`` bits;
-    ``beyond`` says what is to be done about longer ones."""
+    ``beyond`` says what to do about longer ones."""
 
     number: Callable[[int], Any]
     gcd: Callable[[Any, Any], Any]
@@ -88,7 +88,7 @@ PLAIN = Arithmetic(
     int,
     math.gcd,
     PLAIN_LIMIT,
-    "for which Python's own arithmetic would need hours: install gmpy2 (pip install 'elfsig[recover]')",
+    "for which Python's own arithmetic needs hours: install gmpy2 (pip install 'elfsig[recover]')",
 )
 
 
@@ -107,9 +107,9 @@ Tell = Callable[[str], None]
 def recover(
     equations: Sequence[Equation], exponents: Sequence[int], tell: Tell, by: Arithmetic
 ) -> Solution | None:
-    """The key that made at least two of ``equations``; None where no two are by one key.
+    """The key that made at least two of ``equations``; None where no two are by the same key.
 
-    Pairs are tried in order, each with every exponent. ``tell`` gets a line before what takes long. Raises
+    Pairs are tried in order, each with every exponent. ``tell`` gets a line before each long step. Raises
     UsageError where the numbers are too long for ``by``.
     """
     for exponent in exponents:
@@ -123,7 +123,8 @@ def recover(
 
 
 def _same_way(first: Equation, second: Equation) -> Iterator[tuple[bytes, bytes]]:
-    """What the two signatures may be over: as many ways as the longer list has, not every mixture."""
+    """Pairs of bodies that the two signatures may be over: as many as the longer list has, not all
+    combinations."""
     ways = max(len(first.bodies), len(second.bodies))
     for way in range(ways):
         a, b = (each.bodies[min(way, len(each.bodies) - 1)] for each in (first, second))
@@ -131,7 +132,7 @@ def _same_way(first: Equation, second: Equation) -> Iterator[tuple[bytes, bytes]
 
 
 def _sizes(first: Equation, second: Equation) -> list[int]:
-    """Bytes that the modulus may have: values may be shorter, since OpenPGP and IMA drop zeros in front."""
+    """Bytes that the modulus may have: values may be shorter, since OpenPGP and IMA drop leading zeros."""
     longest = max(len(first.value.lstrip(b"\0")), len(second.value.lstrip(b"\0")))
     return list(dict.fromkeys((-(-longest // _WORD) * _WORD, longest)))
 

@@ -1,7 +1,7 @@
-"""The ring: every entry of all key sources, and the two questions that everything else asks of it.
+"""The ring: every entry of all key sources, and the two questions that it answers.
 
 Which keys may have made a signature (``candidates``), and is a certificate, a key or a file revoked
-(``revokes``): verify, embedded chains, audit and the simulated kernels all ask here.
+(``revokes``): verify, embedded chains, audit and the simulated kernels all use it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from elfsig.trust import merkle
 from elfsig.trust.entries import Material, MerkleRoot, Revocation, RevokedHash
 
 FILE, CERTIFICATE = "bin", "tbs"
-"""Kinds of :class:`RevokedHash`, by the words that the kernel's blacklist keyring has for them."""
+"""Kinds of :class:`RevokedHash`, by their names in the kernel's blacklist keyring."""
 
 
 class Ring:
@@ -29,8 +29,8 @@ class Ring:
 
     ``keys`` are in the order in which they were given, trusted ones first; revocations are among them, and
     roots of module hashes, with ``public`` None. ``unusable`` are keys of algorithms that cannot be checked
-    here. ``losses`` are what the sources held and could not be read. A key that another entry revokes
-    stays vouched for and is not trusted.
+    here. ``losses`` are the entries of sources that could not be read. A key that another entry revokes
+    stays vouched for but is not trusted.
     """
 
     def __init__(self, material: Material) -> None:
@@ -140,7 +140,7 @@ class Ring:
     def revokes(
         self, certificate: bytes | None = None, key: Key | str | None = None, file: bytes | None = None
     ) -> str | None:
-        """The source that revokes any of these, None where none does.
+        """The source that revokes any of these, None if no source does.
 
         ``certificate``: DER; revoked by its key, by the hash of its TBSCertificate (UEFI 32.4.1,
         EFI_CERT_X509_SHA256 and its like) or of itself, since tools make both. ``key``: an entry or a
@@ -156,7 +156,7 @@ class Ring:
 
     @property
     def revokes_files(self) -> bool:
-        """Whether any list names files by their hash: only then files need to be hashed for it."""
+        """Whether any list names files by their hash: only then do files need to be hashed."""
         return any(kind == FILE for kind, _ in self._kinds)
 
     def _by_key(self, key: Key | str) -> str | None:
@@ -186,14 +186,15 @@ class Ring:
 
 
 def has_name(key: Key, kind: str) -> bool:
-    """Whether the key has an id of this kind that a signature would give."""
+    """Whether the key has an id of this kind that a signature would name."""
     if kind == "skid" and key.certificate is None:
         return False
     return any(each[0] == kind for each in key.ids)
 
 
 def _each_once(keys: Iterable[Key]) -> Iterator[Key]:
-    """Keys that differ in their source alone, once: directories hold links and bundles of the same."""
+    """Keys that differ only in their source, once each: directories hold links to and bundles of the same
+    keys."""
     seen: set[tuple[object, ...]] = set()
     for key in keys:
         same = (

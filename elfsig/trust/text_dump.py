@@ -1,8 +1,8 @@
 """Certificates printed as text: ``mokutil --list-enrolled`` (-l), ``openssl x509 -text`` without its PEM.
 
-The text has the public key's numbers, and not the certificate itself: what is read is a bare key. mokutil
-prints lists of revocations in the same way, with hashes between them, so that such a text is taken at its
-word only where the user names it.
+The text has the public key's numbers, but not the certificate itself: the result is a bare key. mokutil
+prints lists of revocations in the same way, with hashes between them, so such a text is used only where the
+user names it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def is_dump(data: bytes) -> bool:
 
 
 class _Printed(NamedTuple):
-    """What was read of one printed certificate, by name, and the offset where it starts."""
+    """The fields of one printed certificate, by name, and the offset where it starts."""
 
     at: int
     values: dict[str, str]
 
 
 def read(data: bytes, origin: Origin) -> Material:
-    """The keys in the text, and hashes where the source is one of revocations. Raises ParseError."""
+    """The keys in the text, and hashes where the source is a list of revocations. Raises ParseError."""
     placed = origin if origin.revoking or not origin.found else origin.only_tried(Why.UNKNOWN_PURPOSE)
     keys: list[Key] = []
     hashes: list[Revocation] = []
@@ -93,7 +93,7 @@ def _printed(text: bytes) -> Iterator[_Printed]:
 
 
 def _take(line: str, values: dict[str, str], wanted: str) -> str:
-    """Take a line into account; gives the name of the number that goes on in the next one."""
+    """Take a line into account; returns the name of the number that continues on the next one."""
     if line in _NUMBERS:
         return _NUMBERS[line]
     if line == _SKID:
@@ -131,8 +131,8 @@ def _name(subject: str) -> str:
 
 
 def _rsa_numbers(values: dict[str, str]) -> tuple[int, int] | None:
-    """Modulus and exponent, None where they do not agree with the size and the hexadecimal form beside them:
-    a digit that was lost would make another key."""
+    """Modulus and exponent, None where they do not agree with the size and the hexadecimal form next to them:
+    a lost digit would make another key."""
     size, exponent = _SIZE.fullmatch(values.get(_BITS, "")), _BOTH.fullmatch(values.get(_EXPONENT, ""))
     if "modulus" not in values or size is None or exponent is None:
         return None
