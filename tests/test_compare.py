@@ -86,8 +86,8 @@ def test_the_same_content_under_another_signature(format_id: str, coverage: str)
     signed = made(MODULE, format_id, coverage).content
     other = made(MODULE, "pkcs7" if format_id != "pkcs7" else "x509", "whole-file").content
     for a, b, text in (
-        (MODULE, signed, "the same content; B alone carries a signature"),
-        (signed, MODULE, "the same content; A alone carries a signature"),
+        (MODULE, signed, "the same content; only B is signed"),
+        (signed, MODULE, "the same content; only A is signed"),
         (signed, other, "the same content with different signatures"),
     ):
         found = between(a, b)
@@ -401,7 +401,7 @@ def test_trees_by_relative_path(trees: tuple[Path, Path]) -> None:
     assert ran.code == 1
     assert [line.partition(": ")[0::2] for line in ran.out.splitlines()] == [
         ("gone.ko", "only in A"),
-        (f"net{os.sep}x.ko", "resigned: the same content; B alone carries a signature"),
+        (f"net{os.sep}x.ko", "resigned: the same content; only B is signed"),
         (f"net{os.sep}y.ko", ran.out.splitlines()[2].partition(": ")[2]),
         ("new.ko", "only in B"),
     ]

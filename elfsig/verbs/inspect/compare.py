@@ -213,7 +213,7 @@ def _resigned(a: ComparedFile, b: ComparedFile) -> str:
         if not a.signatures and not b.signatures:
             return "the same content; what follows it differs"
         signed = "A" if a.signatures else "B"
-        return f"the same content; {signed} only is signed"
+        return f"the same content; only {signed} is signed"
     return "the same content with different signatures"
 
 
