@@ -51,7 +51,7 @@ def _fetch_if_there(name: str, package: str | None = None, meta: str | None = No
     try:
         kernels.fetch("amd64", package, name, meta)
     except kernels.FetchError as reason:
-        print(f"{package or meta} is not to be had, its tests are skipped: {reason}", file=sys.stderr)
+        print(f"{package or meta} is not available, its tests are skipped: {reason}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ def judge(name: str) -> Judge:
     """The judge of a kernel in the cache; skips where it, or what it takes to boot it, is missing."""
     package = cached("amd64", name)
     if package is None:
-        pytest.skip(f"gone: {BOOTABLE[name]} is not to be had, or was not fetched (python -m tests.setup)")
+        pytest.skip(f"gone: {BOOTABLE[name]} is not available, or was not fetched (python -m tests.setup)")
     for tool in ("qemu-system-x86_64", "perl", "ldd", "ovmf"):
         need(tool)
     return debian(package)

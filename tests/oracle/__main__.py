@@ -10,7 +10,7 @@ from tests.support.kernels import BOOTABLE, cached
 
 
 def main() -> int:
-    """Print the table; 0 where every answer was foretold."""
+    """Print the table; 0 if every answer was predicted."""
     judges = [debian(found) for name in BOOTABLE if (found := cached("amd64", name)) is not None]
     built = [small(build.folder())] if (build.folder() / build.IMAGE).exists() else []
     for group in (judges, built):

@@ -38,7 +38,7 @@ class Firmware(NamedTuple):
 
 
 def find() -> Firmware:
-    """The firmware of this machine; skips the test where there is none."""
+    """The firmware of this machine; skips the test without one."""
     for code, variables in PAIRS:
         if (FOLDER / code).exists() and (FOLDER / variables).exists():
             return Firmware(FOLDER / code, FOLDER / variables)

@@ -44,7 +44,7 @@ sub names_in {
 }
 
 # What the kernel logged since the last call. A record is "priority,number,time,flags;text" and then lines
-# for machines; error 32 says that records were overwritten, and the next read goes on behind them.
+# for machines; error 32 says that records were overwritten, and the next read continues after them.
 sub logged {
     my @texts;
     while (1) {

@@ -1,4 +1,4 @@
-"""The matrix before a kernel: what elfsig foretells, what the kernel answers, and where they differ."""
+"""The matrix run by a kernel: what elfsig predicts, what the kernel answers, and where they differ."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SPOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a kernel did not do as foretold."""
+    """Where a kernel did not do as predicted."""
 
     case: str
     mode: str
@@ -126,7 +126,7 @@ class Judge:
                 continue
             there, expected = key.certificate.skid.hex() in held, key not in keys.refused
             if there != expected:
-                yield f"{key.label}: loaded {there}, foretold {expected} ({keys.refused.get(key)})"
+                yield f"{key.label}: loaded {there}, predicted {expected} ({keys.refused.get(key)})"
 
 
 # --------------------------------------------------------------------------- which kernels
@@ -192,23 +192,23 @@ def _named(content: bytes) -> Evidence:
 
 
 def differ(case: Case, foretold: Prediction, answer: Answer) -> Iterator[str]:
-    """In words, each difference between what was foretold and what came."""
+    """In words, each difference between the prediction and the answer."""
     expected = foretold.errno if not foretold.accepted or case.loads else "ENOEXEC"
     if answer.errno != expected:
-        yield f"errno {answer.errno}, foretold {expected} ({foretold.reason})"
+        yield f"errno {answer.errno}, predicted {expected} ({foretold.reason})"
     if answer.taint is not None and answer.taint != (foretold.taint or ""):
-        yield f"taint {answer.taint!r}, foretold {foretold.taint!r}"
+        yield f"taint {answer.taint!r}, predicted {foretold.taint!r}"
     patterns = [_pattern(line) for line in foretold.log]
     for line, pattern in zip(foretold.log, patterns, strict=True):
         if not RARE.match(line) and not any(pattern.fullmatch(said) for said in answer.log):
             yield f"the line {line!r} is missing in {answer.log}"
     for said in answer.log:
         if SPOKEN.match(said) and not any(pattern.fullmatch(said) for pattern in patterns):
-            yield f"the line {said!r} was not foretold"
+            yield f"the line {said!r} was not predicted"
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """What a foretold line looks like: numbers of the kernel's own are left open in it."""
+    """The pattern of a predicted line: the kernel's own numbers are left open in it."""
     text = re.escape(line).replace(r"\[\.\.\]", r"\[[^\]]*\]")
     return re.compile(re.sub(r"\bN\b", r"\\d+", text))
 

@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Report:
-    """Everything that one boot told. ``answers`` are by mode, then by case; ``keys`` are lines of
+    """Everything that one boot reported. ``answers`` are by mode, then by case; ``keys`` are lines of
     /proc/keys, ``boot`` lines of the log about certificates, ``seconds`` how long it took."""
 
     release: str = ""

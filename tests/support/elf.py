@@ -1,4 +1,5 @@
-"""Small relocatable ELF files for tests: made from a list of sections, and existing ones laid out anew."""
+"""Small relocatable ELF files for tests: made from a list of sections, and existing ones with a new
+layout."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def ingredient(made: Maker) -> Maker:
 
 
 def add(name: str, folder: Path, system: Path) -> dict[str, str]:
-    """Make one ingredient; the environment that it needs. Raises KeyError for a name that is none."""
+    """Make one ingredient; the environment that it needs. Raises KeyError for an unknown name."""
     return MAKERS[name](folder, system) or {}
 
 
@@ -261,7 +261,7 @@ def install(folder: Path, system: Path) -> dict[str, str]:
         "PYTHONPATH": packages,
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it the other way round: there is none
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it inverted: 0 disables isolation
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
     }

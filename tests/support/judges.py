@@ -21,7 +21,7 @@ REGISTRY = registry.load(plugins=False)
 
 
 class Signed(NamedTuple):
-    """A module, and the signature that lies outside of it where there is one."""
+    """A module, and its detached signature if it has one."""
 
     content: bytes
     argument: str | None = None
@@ -37,7 +37,7 @@ class Signed(NamedTuple):
 class Judges:
     """GnuPG, openssl, modinfo and evmctl, with one RSA key and certificate and one OpenPGP ring for each key.
 
-    Every judge gets the blob as it lies in the module and the bytes that it signs, and nothing of elfsig's
+    Every judge gets the blob as stored in the module and the bytes that it signs, and nothing of elfsig's
     opinion.
     """
 

@@ -141,7 +141,7 @@ class AptRoot:
         shown = self.run("apt-cache", "--no-all-versions", "show", package)
         found = re.search(r"^Version: (\S+)$", shown, re.MULTILINE)
         if not found:
-            raise FetchError(f"{package} ({self.arch}) is not to be had")
+            raise FetchError(f"{package} ({self.arch}) is not available")
         return found[1]
 
     def download(self, package: str, into: Path) -> Path:

@@ -116,7 +116,7 @@ def _tool(*command: str) -> Callable[[bytes], bytes]:
 
 
 def _sized(pack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    """With the content's size behind it, as scripts/Makefile.lib appends it (gzip has its own)."""
+    """With the content's size after it, as scripts/Makefile.lib appends it (gzip has its own)."""
     return lambda data: pack(data) + struct.pack("<I", len(data))
 
 
@@ -156,7 +156,7 @@ def arm64_image(body: bytes) -> bytes:
 def vmlinux(lists: dict[str, tuple[bytes, int]], order: str = "<", bits: int = 64) -> bytes:
     """A linked ELF file whose .symtab delimits things.
 
-    ``lists`` maps a symbol to (content that starts there, where it lies from the start of the section).
+    ``lists`` maps a symbol to (content that starts there, its offset from the start of the section).
     """
     base, data, strings, symbols = 0x100000, bytearray(noise(256)), bytearray(b"\0"), []
     for name, (content, at) in lists.items():

@@ -96,7 +96,7 @@ FILES = {
     "pkcs11-spy.so": ("opensc-pkcs11", ("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11-spy.so")),
     "softhsm2.so": ("softhsm2", ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so")),
 }
-"""Things that are no programs: name -> (Debian package, where to look)."""
+"""Things that are not programs: name -> (Debian package, where to look)."""
 
 FLAVOURS = {"amd64": "amd64", "i386": "686", "arm64": "arm64", "s390x": "s390x", "ppc64el": "powerpc64le"}
 """Debian architecture -> the flavour in the name of its kernel metapackage."""

@@ -33,7 +33,7 @@ WAYS = tuple(
 
 
 class Made(NamedTuple):
-    """A signed module; ``outside`` is the signature where it does not lie in the file."""
+    """A signed module; ``outside`` is the signature if it is not in the file."""
 
     content: bytes
     outside: Outside | None = None

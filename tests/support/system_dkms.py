@@ -20,7 +20,7 @@ SOURCE = CHECKOUT / "tests" / "dkms_module"
 
 
 def headers() -> tuple[str, Path]:
-    """(release, build directory) of Debian's kernel headers; skips where there are none."""
+    """(release, build directory) of Debian's kernel headers; skips without them."""
     build = Path(need("kernel-headers"))
     return build.parent.name, build
 

@@ -19,7 +19,7 @@ class Relocation:
 
 @dataclass(frozen=True)
 class Part:
-    """One section; its relocations go into a section of their own right behind it (``late``: at the end)."""
+    """One section; its relocations go into a separate section right after it (``late``: at the end)."""
 
     name: str
     content: bytes = b""
@@ -134,7 +134,7 @@ def build(toy: Toy, bits: int = 64, order: str = "<") -> bytes:
 
 
 def assemble(rows: Sequence[Row], names: Sequence[int], machine: int, bits: int, order: str) -> bytes:
-    """Lay out rows one behind the other."""
+    """Lay out rows one after the other."""
     wide = bits == 64
     header, row_format = ("HHIQQQIHHHHHH", "IIQQQQIIQQ") if wide else ("HHIIIIIHHHHHH", "IIIIIIIIII")
     start = 64 if wide else 52

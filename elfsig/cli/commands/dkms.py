@@ -104,7 +104,7 @@ def setup(
 
 
 def _refuse_changeable(*programs: str) -> None:
-    """DKMS runs as root: what it runs must not be somebody else's to change. Raises UsageError."""
+    """DKMS runs as root: other users must not be able to change what it runs. Raises UsageError."""
     for path in (*programs, sys.executable, os.path.dirname(os.path.abspath(elfsig.__file__))):
         part = dkms_hooks.changeable(Path(path))
         if part is not None:
@@ -201,7 +201,7 @@ def resign(
 
 
 def _left(group: list[Built], configuration: str, registry: Registry) -> Iterator[Done]:
-    """Modules that a hook of their own signs: with another key their signatures would be lost."""
+    """Modules that are signed by their own hook: with another key their signatures would be lost."""
     text = f"left unchanged: {configuration} signs it (POST_BUILD); build it again, or give --key and --cert"
     paths = [str(each.path) for each in group]
     output = Output(in_place=True, dry=True)

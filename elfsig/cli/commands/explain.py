@@ -64,7 +64,7 @@ def command(
     """
     if this_machine or root is not None:
         if modarg is not None:
-            raise UsageError("--modarg is for kernels that no machine runs any more: name one with --kernel")
+            raise UsageError("--modarg is for kernels that are no longer in use: name one with --kernel")
         return run(settings, paths, trust, keys, wish, root or "/", machine)
     question = question_of(wish, trust, keys, modarg)
     found, _ = entries(paths, False)

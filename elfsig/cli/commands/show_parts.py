@@ -120,7 +120,7 @@ def _below(entry: WalkedFile) -> str:
 
 
 def _write(module: Module, stem: str, force: bool) -> None:
-    """All parts of one file, or none where one of them is there already. Raises WriteError."""
+    """All parts of one file, or none where one of them already exists. Raises WriteError."""
     taken = pieces(module)
     for text in remark_words(taken.remarks):
         complain(text, module.path, word="warning: ")

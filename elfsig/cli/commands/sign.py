@@ -138,7 +138,7 @@ def _unless_done(make: Work, wanted: WantedSignature | None, job: Job) -> Work:
 
 
 def _check(wanted: WantedSignature | None, job: Job) -> Callable[[Module], bool]:
-    """Whether a module has the signature that is asked for; never so where that cannot be told."""
+    """Whether a module has the requested signature; False where this is not known."""
     beside = job.existing is Existing.STACK
     return lambda module: wanted is not None and is_done(module, wanted, beside_others=beside)
 

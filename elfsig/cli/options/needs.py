@@ -10,9 +10,9 @@ from elfsig.errors import UsageError
 
 
 class Need(NamedTuple):
-    """One of ``params`` has to be given; ``text`` names the options.
+    """One of ``params`` is required; ``text`` names the options.
 
-    ``explained``: where nothing else is missing, the error of the options themselves says more.
+    ``explained``: if nothing else is missing, the error of the options themselves says more.
     """
 
     params: tuple[str, ...]
@@ -20,7 +20,7 @@ class Need(NamedTuple):
     explained: bool = False
 
     def met(self, given: dict[str, Any]) -> bool:
-        """Whether it is."""
+        """Whether it is given."""
         return any(given.get(name) not in (None, False, ()) for name in self.params)
 
 

@@ -68,7 +68,7 @@ def _lines(key: Key) -> Iterator[str]:
 
 
 def _judged(key: Key, kernel: Profile | None) -> Iterator[str]:
-    """What a kernel makes of the key."""
+    """Whether a kernel loads the key."""
     if kernel is not None:
         found = kernel.loads(key)
         yield f"  {'kernel:':<13}{visible(kernel.id)}: {visible(_loading_words(found))}"
