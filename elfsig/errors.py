@@ -17,9 +17,9 @@ class ElfsigError(Exception):
 
     ``code`` is a stable word for machines, ``text`` the sentence for people, ``offset`` the byte
     position in the (decompressed) content that it refers to, or None. ``path``
-    is set by whoever knows the file. ``hint`` is a stable word for what the caller can do about it, such
-    as ``force`` or ``replace``: a text names no command-line option, the command line adds the
-    name of its option. ``exit_code`` is the exit status of the command line when this error decides it.
+    is set by the caller that knows the file. ``hint`` is a stable word for what the caller can do about it,
+    such as ``force`` or ``replace``: texts name no command-line option, the command line adds the name of
+    its own. ``exit_code`` is the exit status of the command line when this error decides it.
     """
 
     exit_code: ClassVar[int] = 1

@@ -515,7 +515,7 @@ def test_passphrase_at_the_terminal(second: bytes, code: int, tmp_path: Path) ->
     env = environment()
     env.pop("KBUILD_SIGN_PIN", None)
     words = [sys.executable, "-m", "elfsig", "keys", "generate", "-o", "k", *FAST, "--passphrase"]
-    got, text = typed(words, [(b"for k: ", b"one"), (b"once more: ", second)], env, tmp_path)
+    got, text = typed(words, [(b"for k: ", b"one"), (b"again: ", second)], env, tmp_path)
     assert got == code and (tmp_path / "k.key").exists() is not bool(code)
     assert "differ" in text if code else "new p256 key pair" in text
 

@@ -351,7 +351,7 @@ def test_a_file_goes_into_no_directory_that_is_not_there(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("hash_name", "code", "said"),
-    [("sha256", 0, ""), ("md5", 0, "warning: --hash md5: collisions can be made"),
+    [("sha256", 0, ""), ("md5", 0, "warning: --hash md5: collisions are practical"),
      ("sha1", 0, "warning: --hash sha1: collisions"), ("md17", 2, "unknown hash 'md17'")],
 )  # fmt: skip
 def test_a_weak_hash_is_named_and_an_unknown_one_is_wrong_usage(

@@ -34,12 +34,12 @@ class Hash(NamedTuple):
         return hashlib.new(self.hashlib, usedforsecurity=False)
 
 
-_BROKEN = "collisions can be made"
+_BROKEN = "collisions are practical"
 _ROWS = (
     Hash("md4", 16, "md4", "1.2.840.113549.2.4", None, 0, _BROKEN),
     Hash("md5", 16, "md5", "1.2.840.113549.2.5", 1, 1, _BROKEN),
     Hash("sha1", 20, "sha1", "1.3.14.3.2.26", 2, 2, _BROKEN),
-    Hash("rmd160", 20, "ripemd160", "1.3.36.3.2.1", 3, 3, "160 bits, of the age of SHA-1"),
+    Hash("rmd160", 20, "ripemd160", "1.3.36.3.2.1", 3, 3, "160 bits, a contemporary of SHA-1"),
     Hash("sha256", 32, "sha256", "2.16.840.1.101.3.4.2.1", 8, 4),
     Hash("sha384", 48, "sha384", "2.16.840.1.101.3.4.2.2", 9, 5),
     Hash("sha512", 64, "sha512", "2.16.840.1.101.3.4.2.3", 10, 6),

@@ -1,6 +1,6 @@
 """The strict pre-check: is this a sound relocatable file, so that an edit can be predicted?
 
-The rules are those of the ELF checks that Red Hat's kernels ran before they looked at a signature
+The rules are those of the ELF checks that Red Hat's kernels ran before checking a signature
 (kernel/module-verify-elf.c of 2.6.10 and later) as far as they concern an editor, and more: no overlaps, no
 program headers, links of the right kind. What breaks a rule of the ELF format is a ParseError; sound
 ELF that is not to be edited (an executable, for example) is EditRefused.

@@ -85,7 +85,7 @@ class Difference(NamedTuple):
 
 
 class Side:
-    """One of the two files, read as far as it is needed. Raises ParseError where its ELF is damaged."""
+    """One of the two files, read as far as needed. Raises ParseError if its ELF structure is damaged."""
 
     image: Image
     table: ElfTable

@@ -54,7 +54,7 @@ class Symbol(NamedTuple):
 
     @property
     def record(self) -> SymbolRecord:
-        """What a loaded module keeps of it: the name only if it is looked up."""
+        """The part of it that affects a loaded module: the name only if it is looked up."""
         return self._replace(name=self.name if self.place == PLACES[SHN_UNDEF] else "")
 
 

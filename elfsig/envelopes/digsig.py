@@ -221,7 +221,7 @@ def _parse_v1(blob: bytes) -> Signature:
 def _v1_remarks(hash_number: int) -> Iterator[Remark]:
     """Whatever the file's hash is, a SHA-1 over it and the header is signed."""
     if hash_number:
-        yield Remark("weak-hash", "digsig v1 signs a SHA-1 of the file's hash: collisions can be made")
+        yield Remark("weak-hash", "digsig v1 signs a SHA-1 of the file's hash: collisions are practical")
     if hash_number not in V1_HASHES:
         text = f"hash {hash_number} is neither 0 (SHA-1) nor 1 (SHA-256)"
         yield Remark("digsig-hash-byte", text, 6)

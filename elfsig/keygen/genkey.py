@@ -35,7 +35,7 @@ EXTENSIONS = (
 _DEFAULT_SECTION = "default"
 _HEADING = re.compile(r"\[\s*(.+?)\s*\]")
 MAX_VALUE, MAX_VALUES = 1 << 16, 1 << 20
-"""Characters of one value, as OpenSSL has it (MAX_CONF_VALUE_LENGTH), and of all, with variables put in."""
+"""Characters of one value, as in OpenSSL (MAX_CONF_VALUE_LENGTH), and of all, with variables expanded."""
 
 _VARIABLE = re.compile(r"\$(?:\{([^}]{0,255})\}|\(([^)]{0,255})\)|((?:\w+::)?\w+))")
 
@@ -217,7 +217,7 @@ def _expanded(value: str, current: Mapping[str, str], sections: Sections) -> str
             raise _Fault(f"variable {match[0]} has no value")
         put += len(text)
         if put > MAX_VALUE:
-            raise _Fault(f"a value is more than {MAX_VALUE} characters with all variables put in")
+            raise _Fault(f"a value is more than {MAX_VALUE} characters after variables are expanded")
         return text
 
     return _VARIABLE.sub(put_in, value)

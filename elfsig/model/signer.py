@@ -45,7 +45,7 @@ class Signer(Protocol):
 
 
 class PacketSigner(Protocol):
-    """A signer that hands out whole OpenPGP packets and no raw values: GnuPG."""
+    """A signer that returns whole OpenPGP packets and no raw values: GnuPG."""
 
     @property
     def algorithm(self) -> str:
@@ -54,7 +54,7 @@ class PacketSigner(Protocol):
 
     @property
     def key_bits(self) -> int:
-        """Size of the key, as GnuPG gives it."""
+        """Size of the key in bits, as reported by GnuPG."""
         ...
 
     def sign_packet(self, stream: bytes, hash_name: str, options: SignOptions) -> bytes:

@@ -45,7 +45,7 @@ class CommandSigner(OutsideSigner):
         except OSError as reason:
             raise _failed(f"{self.words[0]}: {(reason.strerror or str(reason)).lower()}") from None
         except subprocess.TimeoutExpired:
-            raise _failed(f"{self.words[0]} gave no signature within {TIMEOUT} seconds") from None
+            raise _failed(f"{self.words[0]} returned no signature within {TIMEOUT} seconds") from None
         if done.returncode:
             said = " / ".join(done.stderr.decode("utf-8", "replace").split("\n")[-4:]).strip(" /")
             raise _failed(

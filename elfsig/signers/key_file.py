@@ -5,7 +5,7 @@ from __future__ import annotations
 from elfsig.errors import KeyFileError
 
 MAX_KEY_FILE = 1 << 20
-"""Bytes; no private key or certificate is larger."""
+"""Maximum size in bytes: no private key or certificate is larger."""
 
 
 def read_file(path: str) -> bytes:

@@ -1,6 +1,6 @@
 """Common base of private keys outside this process: values are requested from them, and checked.
 
-A token, a signing service or a person hands out raw values. Each is converted to the form that envelopes
+A token, a signing service or a person returns raw values. Each is converted to the form that envelopes
 need and verified with the public key before it is used: a wrong key, a digest that was hashed again, or a
 failing device is reported here rather than by a kernel.
 """

@@ -41,7 +41,7 @@ def choose(what: str) -> bytes:
     first = ask(what)
     if not first:
         raise SigningError(f"{what}: an empty passphrase protects nothing", code="no-passphrase")
-    if not given and ask(f"{what}, once more") != first:
+    if not given and ask(f"{what}, again") != first:
         raise SigningError(f"{what}: the two passphrases differ", code="no-passphrase")
     return first
 

@@ -185,7 +185,7 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
 
 
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
-    """The certificate of ``public`` in ``data``. Raises SigningError if it holds other keys' only."""
+    """The certificate of ``public`` in ``data``. Raises SigningError if it only holds other keys' ones."""
     if not required and b"-----BEGIN " not in data:
         return None
     seen = 0
