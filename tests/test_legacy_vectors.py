@@ -83,7 +83,7 @@ def test_without_the_key_the_packet_s_16_bits_tell_the_coverage(entry: Vector) -
     given, verdict = signatures(entry, key_ring("keys/unknown.pub.gpg"))
     (text,) = (w.text for w in given[0].warnings if w.code == "hash16-fits")
     assert verdict is Verdict.UNKNOWN_KEY
-    assert f"fit {entry['coverage']}," in text
+    assert f"match {entry['coverage']}," in text
 
 
 @each(v for v in vectors() if "section" in v and v["expected"] != "malformed")

@@ -405,9 +405,9 @@ def _tampered(content: bytes) -> list[tuple[str, bytes]]:
         ("header", repatched(content, flags=1)),
         ("header", repatched(content, machine=3)),
         ("e_ident", content[:7] + b"\x09" + content[8:]),
-        ("behind", flip(len(content) - 1)),
-        ("to be inserted", patched(content, len(table.rows) - 1, align=8)),
-        ("to be inserted", flip(at[".note.module.sig"])),
+        ("after the ELF image", flip(len(content) - 1)),
+        ("not the requested one", patched(content, len(table.rows) - 1, align=8)),
+        ("not the requested one", flip(at[".note.module.sig"])),
         ("fields set", patched(content, len(table.rows) - 1, link=1)),
         ("instead of", repatched(content, shnum=len(table.rows) - 1)),
     ]
