@@ -229,7 +229,7 @@ def test_a_section_name_that_nobody_looks_for_is_said(format_id: str, name: str,
 
 
 def test_a_trailer_has_no_section_name() -> None:
-    with pytest.raises(SigningError, match="no section"):
+    with pytest.raises(SigningError, match="not kept in a section"):
         signed(unsigned(), "crypto-pgp", "rsa1024", section_name="x")
 
 

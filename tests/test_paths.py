@@ -1,9 +1,8 @@
-"""The ways that README shows a newcomer, walked: every command of it, in its order."""
+"""Whole jobs walked from the first command to the last, with DKMS, kernels and tools that are real."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -21,15 +20,37 @@ from tests.support.tools import need
 from tests.support.vectors import module as vector
 from tests.support.vectors import vectors
 
-README = (CHECKOUT / "README.md").read_text()
 OTHER = [f"--key={corpus.KEYS}/other.key.pem", f"--cert={corpus.KEYS}/other.cert.pem"]
 
 
-def commands(heading: str) -> list[str]:
-    """The lines of the first block below a heading, without their comments."""
-    section = README.split(f"\n## {heading}\n")[1]
-    block = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
-    return [line.split("  #")[0].strip() for line in block.splitlines()]
+WALKS = {
+    "own driver": """
+        elfsig keys generate --codesigning -o /root/mok
+        mokutil --import /root/mok.der
+        elfsig dkms setup --key /root/mok.key --cert /root/mok.der
+        elfsig dkms resign
+        elfsig audit /lib/modules/$(uname -r)/updates --trust /root/mok.der
+        modprobe nvidia
+    """,
+    "RHEL 6": """
+        elfsig list el6/
+        elfsig verify el6/ --trust rhel6.gpg
+        elfsig convert el6/ --to pkcs7 --trust rhel6.gpg --key mok.key --cert mok.der --output-dir new/
+        elfsig audit new/ --trust mok.der --format pkcs7
+    """,
+    "trees": """
+        elfsig sign --format pkcs7 --key mok.key --cert mok.der --in-place --report signed.json modules/
+        elfsig audit modules/ --ignore misnamed --trust mok.der --expect signed.json --sarif audit.sarif
+        elfsig audit modules/ --ignore misnamed --trust mok.der --hash sha256 --junit audit.xml
+        elfsig audit /lib/modules/$(uname -r) --ignore misnamed --trust /boot/vmlinuz-$(uname -r) --loaded /proc/modules
+    """,  # noqa: E501
+}  # fmt: skip
+"""Whole jobs of the manual, as a user types them one after the other."""
+
+
+def commands(walk: str) -> list[str]:
+    """The lines of a walk."""
+    return WALKS[walk].strip().replace("        ", "").splitlines()
 
 
 def script(folder: Path, name: str, text: str) -> None:
@@ -58,7 +79,7 @@ def test_a_driver_of_one_s_own_and_secure_boot(box: Sandbox, tmp_path: Path) -> 
     inform = f'{need("openssl")} x509 -inform DER -noout -in "$2"'
     script(box.root / "bin", "mokutil", f'test "$1" = --import\n{inform}\ncp "$2" {box.root}/enrolled.der')
     script(box.root / "bin", "modprobe", f'echo "$1" > {box.root}/loaded')
-    for line in commands("A driver of your own and Secure Boot"):
+    for line in commands("own driver"):
         words = line.replace("/root/mok", f"{box.root}/mok").replace("nvidia", "elfsig_hello")
         said = box.run("sh", "-c", words)
         assert "won't be signed" not in said
@@ -110,7 +131,7 @@ def test_from_a_rhel_6_tree_to_pkcs7(tmp_path: Path) -> None:
     shutil.copy(CHECKOUT / "corpus/vectors/keys/dsa1024.pub.gpg", tmp_path / "rhel6.gpg")
     made = run("keys", "generate", "-o", tmp_path / "mok", "--type", "rsa2048")
     assert made.code == 0, made.err
-    for line in commands("From a RHEL 6 tree to PKCS#7"):
+    for line in commands("RHEL 6"):
         done = subprocess.run(shlex.split(line), cwd=tmp_path, env=env, capture_output=True, text=True)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     for name in names:
@@ -123,7 +144,10 @@ def test_from_a_rhel_6_tree_to_pkcs7(tmp_path: Path) -> None:
 
 
 def test_trees_packages_and_ci(tmp_path: Path) -> None:
-    """The last line asks about the modules in use; here, those of a machine that runs two of these."""
+    """The last line asks about the modules in use; here, those of a machine that runs two of these.
+
+    All three files are copies of one module, so that none has the name that the module gives itself.
+    """
     env = {**os.environ, "PATH": f"{executables(tmp_path / 'bin')}:{os.environ['PATH']}"}
     (tmp_path / "modules").mkdir()
     for name in ("a", "b", "c"):
@@ -135,7 +159,7 @@ def test_trees_packages_and_ci(tmp_path: Path) -> None:
         "/boot/vmlinuz-$(uname -r)": "mok.der",
         "/proc/modules": "in-use",
     }
-    for line in commands("Trees, packages and CI"):
+    for line in commands("trees"):
         for theirs, ours in machine_s_own.items():
             line = line.replace(theirs, ours)
         done = subprocess.run(shlex.split(line), cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -433,9 +433,9 @@ def test_a_signed_module_under_another_name_is_named_in_trees(old: bool, tmp_pat
         (tree / name).write_bytes(signed(RSA, module))
     faults = json.loads(run("audit", tree, "--trust", trust, "--json").out)["audit"]["faults"]
     assert [(f["rule"], Path(f["path"]).name) for f in faults] == [("misnamed", "xor.ko")]
-    assert "is called sample, and the file xor.ko" in faults[0]["text"]
+    assert "is called sample, but the file xor.ko" in faults[0]["text"]
     ran = run("verify", tree, "--trust", trust)
-    assert ran.code == 0 and ran.out.count("is called sample, and the file xor.ko") == 1
+    assert ran.code == 0 and ran.out.count("is called sample, but the file xor.ko") == 1
     (tree / "crypto/xor.ko").write_bytes(b"")
     assert "is called" not in run("verify", tree / "sample.ko", "--trust", trust).out
 
