@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from elfsig.manual.completion import TARGETS
 from elfsig.manual.pages import pages
-from tests.support.cli import CHECKOUT
+from tests.support.cli import CHECKOUT, environment
 from tests.support.documents import MANUAL, Stage, scenes
 from tests.support.tools import need
 
@@ -159,3 +160,35 @@ def test_what_is_installed_is_linked_and_goes_again(installed: Path) -> None:
         "share/fish/vendor_completions.d/elfsig.fish",
         "share/doc/elfsig/integration/kbuild.mk",
     } <= names
+
+
+ONLY = """
+import importlib.metadata, sys
+allowed = set({requires!r})
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        owners = OWNERS.get(top)
+        if owners and not allowed.intersection(owners):
+            raise ModuleNotFoundError(f"not a build requirement: {{top}}", name=top)
+        return None
+OWNERS = {{k: [o.lower() for o in v] for k, v in importlib.metadata.packages_distributions().items()
+          if k not in ("elfsig", "elfsig_formats")}}
+sys.meta_path.insert(0, Block())
+from elfsig.manual.completion import TARGETS, script
+from elfsig.manual.pages import pages
+assert pages() and all(script(shell) for shell in TARGETS)
+"""
+
+
+def test_the_build_requirements_suffice_for_the_manual() -> None:
+    """The hook imports every command where nothing is installed but what ``[build-system]`` names."""
+    pyproject = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    requires = [re.split(r"[^\w-]", each)[0] for each in pyproject["build-system"]["requires"]]
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY.format(requires=[*requires, "cffi", "pycparser"])],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
