@@ -6,6 +6,7 @@ The functions below are checked by mypy with the rest of the tests; they are run
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,12 +95,14 @@ def pyright(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pyright on the node of this machine; skips where either is missing."""
     need("node")
     pytest.importorskip("pyright", reason="needs pyright: pip install '.[test]'")
+    # pyright asks the first Python of PATH for its packages.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "pyright", *arguments],
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
-        env=environment({"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}),
+        env=environment({"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PATH": path}),
     )
     if not done.stdout.strip():
         pytest.skip(f"pyright does not run here: {done.stderr.strip()[-300:]}")
