@@ -14,6 +14,10 @@ from elfsig.registry import Registry
 MAX_TRAILERS = 64
 """More stacked trailers than this are reported, but not examined: each costs a pass over the file."""
 
+MAX_SECTIONS = 16
+"""More signature sections of one carrier than this are reported, but not examined: each costs a digest of
+the file. A carrier gives the section that kernels use first."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocatedSignature:
@@ -48,7 +52,9 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
             break
         view = view.cut(place.start)
     for carrier in registry.sections_of(view):
-        for place in _asked(carrier, view, registry):
+        for number, place in enumerate(_asked(carrier, view, registry)):
+            if number >= MAX_SECTIONS and place.fault is None:
+                place = _not_examined(place)
             found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
     return found
 
@@ -91,6 +97,11 @@ def innermost(image: Image, found: Sequence[LocatedSignature]) -> Image | None:
 def _too_many(place: Place) -> Place:
     text = f"more than {MAX_TRAILERS} stacked trailers: inner ones are not examined"
     return replace(place, fault=Remark("too-many-trailers", text, place.start))
+
+
+def _not_examined(place: Place) -> Place:
+    text = f"more than {MAX_SECTIONS} sections of this kind: further ones are not examined"
+    return replace(place, fault=Remark("too-many-sections", text, place.start))
 
 
 def anomalies(image: Image, registry: Registry) -> list[Remark]:
