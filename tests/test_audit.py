@@ -17,9 +17,9 @@ import pytest
 import zstandard
 
 import corpus
+from elfsig.compression import whole as compression
+from elfsig.compression.whole import Compression
 from elfsig.kernels import unpacking
-from elfsig.opened import compression
-from elfsig.opened.compression import Compression
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES
 from tests.support.cli import Ran, elfsig
 from tests.support.debian import debian_kernel, debian_vmlinuz

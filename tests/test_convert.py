@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import corpus
+from elfsig.compression import whole as compression
 from elfsig.elf.image import Image
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import EditRefused, SigningError, UsageError
 from elfsig.model import Existing, Keyring, SignOptions, Verdict
-from elfsig.opened import compression
 from elfsig.opened.evidence import Evidence, read
 from elfsig.opened.module import Module
 from elfsig.opened.places import find

@@ -20,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfsig.carriers.trailer import MARKER
+from elfsig.compression import whole as compression
+from elfsig.compression.whole import Compression
 from elfsig.errors import ReadError
-from elfsig.opened import compression, evidence
-from elfsig.opened.compression import Compression
+from elfsig.opened import evidence
 from elfsig.opened.evidence import read
 from elfsig.opened.walk import WalkedFile, walk
 from tests.support.tools import need
@@ -372,8 +373,8 @@ def test_zstd_may_start_with_frames_that_decoders_skip(before: bytes, tmp_path: 
     """RFC 8878, 3.1.2. Loading tools and kernels look for the magic of a frame with content at offset 0."""
     import zstandard
 
+    from elfsig.compression.whole import detect
     from elfsig.kernels.unpacking import fault
-    from elfsig.opened.compression import detect
 
     content, frame = b"\x7fELF" + bytes(400), zstandard.compress(b"\x7fELF" + bytes(200))
     frame += before + zstandard.compress(bytes(200))

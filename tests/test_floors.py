@@ -24,6 +24,8 @@ FLOORS = (
     ("elfsig.plugins",),
     ("elfsig_formats",),
     ("elfsig.registry",),
+    ("elfsig.compression",),
+    ("elfsig.containers",),
     ("elfsig.opened",),
     ("elfsig.trust",),
     ("elfsig.signers",),

@@ -10,9 +10,9 @@ import pytest
 
 import corpus
 from elfsig.batch.like_signed import LikeSigned
+from elfsig.compression.whole import Compression, pack, unpack
 from elfsig.model import Existing, Verdict
 from elfsig.opened import evidence
-from elfsig.opened.compression import Compression, pack, unpack
 from elfsig.verbs.verify.examine import examine
 from tests.support.cli import elfsig
 from tests.support.opened import opened

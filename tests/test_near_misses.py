@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import utils
 
 import corpus
+from elfsig.compression import whole as compression
 from elfsig.elf.image import Image
-from elfsig.opened import compression
 from tests.support import cms as craft
 from tests.support.cms import identity, signer_info
 from tests.support.modules import certificate_file, plain, signed, with_trailer

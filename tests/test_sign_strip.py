@@ -20,11 +20,11 @@ import corpus
 from elfsig import registry
 from elfsig.batch.edit import Output, edit
 from elfsig.carriers.trailer import MARKER
+from elfsig.compression import whole as compression
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ElfsigError, SigningError, UsageError
 from elfsig.model import Existing, SignOptions
-from elfsig.opened import compression
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
 from elfsig.opened.places import find

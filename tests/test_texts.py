@@ -41,7 +41,7 @@ COMMANDS = {
 MESSAGE = ("text", "reason")
 NOT_MESSAGES = {
     ("elfsig/carriers/remains.py", "mark.text"): "bytes of a mark",
-    ("elfsig/opened/compression.py", "str(why)"): "what zstandard says, which has no codes",
+    ("elfsig/compression/whole.py", "str(why)"): "what zstandard says, which has no codes",
     ("elfsig/signers/gpg.py", "answer.text"): "what gpg prints, which has no other form",
 }
 """Attributes of these names that hold something else than a message of elfsig."""

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import corpus
 from elfsig.batch.like_signed import LikeSigned
 from elfsig.cli import exit_codes
+from elfsig.compression.whole import pack
 from elfsig.elf.table import ElfTable
 from elfsig.model import Existing
-from elfsig.opened.compression import pack
 from elfsig.verbs.verify.examine import Question, examine
 from tests.support import elf
 from tests.support.cli import Ran

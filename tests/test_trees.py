@@ -20,8 +20,8 @@ import corpus
 from elfsig import registry
 from elfsig.cli import progress
 from elfsig.cli.app import elfsig as group
+from elfsig.compression import whole as compression
 from elfsig.elf.image import Image
-from elfsig.opened import compression
 from elfsig.opened.evidence import read
 from elfsig.opened.places import find
 from elfsig.verbs.edit.strip import strip

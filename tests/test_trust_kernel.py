@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from elfsig.compression import payloads
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key
-from elfsig.trust import builtin, decompress, kernel_image
+from elfsig.trust import builtin, kernel_image
 from elfsig.trust.entries import Origin
 from elfsig.trust.keyring import load, read_source
 from elfsig.trust.ring import Ring
@@ -223,29 +224,29 @@ def test_real_kernels(arch: str) -> None:
 
 @pytest.mark.parametrize("method", COMPRESSORS)
 def test_bombs_are_bounded(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decompress, "FLOOR", 1 << 20)
-    monkeypatch.setattr(decompress, "RATIO", 1)
+    monkeypatch.setattr(payloads, "FLOOR", 1 << 20)
+    monkeypatch.setattr(payloads, "RATIO", 1)
     packed = COMPRESSORS[method](bytes(4 << 20))
-    found = decompress.method_at(packed)
+    found = payloads.method_at(packed)
     assert found is not None and found.name == method
     with pytest.raises(ParseError):
-        decompress.unpack(packed, found)
+        payloads.unpack(packed, found)
 
 
 @pytest.mark.parametrize("method", COMPRESSORS)
 def test_cut_off_streams(method: str) -> None:
     packed = COMPRESSORS[method](CONTENT)
-    found = decompress.method_at(packed)
+    found = payloads.method_at(packed)
     assert found is not None
     for size in (12, len(packed) // 2, len(packed) - 16):
         with pytest.raises(ParseError):
-            content = decompress.unpack(packed[:size], found).data
+            content = payloads.unpack(packed[:size], found).data
             if method == "lz4" and len(content) < len(CONTENT):
                 raise ParseError("lz4's legacy frame has no end mark")
 
 
 def test_nested_bombs_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decompress, "LIMIT", 8 << 20)
+    monkeypatch.setattr(payloads, "LIMIT", 8 << 20)
     inner = b"".join(gzip.compress(bytes(1 << 20)) for _ in range(64))
     bomb = noise(64) + b"".join(gzip.compress(inner + noise(16)) + noise(16) for _ in range(64))
     begun = time.process_time()
@@ -277,10 +278,10 @@ def test_damaged_streams_raise_parse_errors(data: st.DataObject) -> None:
     stream = bytearray(packed(method)[: data.draw(st.integers(1, len(packed(method))))])
     for at in data.draw(st.lists(st.integers(0, len(stream) - 1), max_size=4)):
         stream[at] = data.draw(st.integers(0, 255))
-    found = decompress.method_at(bytes(stream))
+    found = payloads.method_at(bytes(stream))
     if found is not None:
         with suppress(ParseError):
-            assert len(decompress.unpack(bytes(stream), found).data) <= decompress.bound(len(stream))
+            assert len(payloads.unpack(bytes(stream), found).data) <= payloads.bound(len(stream))
 
 
 @cache

@@ -14,8 +14,7 @@ from typing import Final
 
 import zstandard
 
-from elfsig.model import Remark
-from elfsig.opened.compression import (
+from elfsig.compression.whole import (
     GZIP_MAGIC,
     XZ_MAGIC,
     ZSTD_MAGIC,
@@ -23,6 +22,7 @@ from elfsig.opened.compression import (
     after_skippable,
     gzip_header,
 )
+from elfsig.model import Remark
 
 XZ_CHECKS: Final = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
 XZ_READABLE: Final = (0, 1)

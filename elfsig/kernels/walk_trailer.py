@@ -9,11 +9,11 @@ from __future__ import annotations
 from elfsig.carriers.marker_first import MarkerFirst
 from elfsig.carriers.remains import remains
 from elfsig.carriers.trailer import ID_TYPES, INFO, MARKER, ModuleTrailer, unpack_info
+from elfsig.compression.whole import Compression, after_skippable
 from elfsig.kernels.names import module_name
 from elfsig.kernels.unpacking import fault, first_only
 from elfsig.kernels.walk import Accept, Case, Said, Step, Stop, Went
 from elfsig.model import Place, TrailerInfo
-from elfsig.opened.compression import Compression, after_skippable
 
 NONZERO = "PKCS#7 signature info has unexpected non-zero params"
 

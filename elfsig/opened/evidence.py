@@ -12,11 +12,11 @@ import stat as modes
 from functools import cached_property
 from typing import IO
 
+from elfsig.compression.whole import Compression, detect, pack, unpack
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError, UsageError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
-from elfsig.opened.compression import Compression, detect, pack, unpack
 
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
+from elfsig.compression.whole import Compression
 from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.words import UNWITNESSED
 from elfsig.errors import EditRefused, ElfsigError
 from elfsig.model import Coverage, Message, Place
-from elfsig.opened.compression import Compression
 from elfsig.opened.evidence import LIMIT, Evidence, Source, read
 from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry, load

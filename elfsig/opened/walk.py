@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import IO, NamedTuple
 
+from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
-from elfsig.opened.compression import detect, first_bytes
 from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
 from elfsig.registry import Registry, load
 

@@ -13,10 +13,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
+from elfsig.compression import payloads
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.errors import ParseError
 from elfsig.model import Key, Loss, Remark, Why
-from elfsig.trust import builtin, decompress, merkle, openpgp
+from elfsig.trust import builtin, merkle, openpgp
 from elfsig.trust.entries import REVOKED, Material, Origin, complete, gather, material
 from elfsig.trust.make import key_from_parsed
 
@@ -156,7 +157,7 @@ def _remark(role: str, delimited: bool) -> Remark:
 def contents(data: bytes) -> Iterator[bytes]:
     """What a kernel image decompresses to, the likeliest first; damaged streams are skipped.
 
-    The total stays within :func:`elfsig.trust.decompress.bound` of the image's size.
+    The total stays within :func:`elfsig.compression.payloads.bound` of the image's size.
     """
     yield from _Unpacker(len(data)).contents(data, DEPTH)
 
@@ -165,7 +166,7 @@ class _Unpacker:
     """Decompresses one image. The bounds on bytes and attempts include everything nested in it."""
 
     def __init__(self, size: int) -> None:
-        self.room, self.attempts = decompress.bound(size, decompress.LIMIT), ATTEMPTS
+        self.room, self.attempts = payloads.bound(size, payloads.LIMIT), ATTEMPTS
 
     def contents(self, data: bytes, depth: int) -> Iterator[bytes]:
         """``depth`` is how many compressions may still be nested."""
@@ -176,7 +177,7 @@ class _Unpacker:
         elif data[ZBOOT_AT : ZBOOT_AT + 4] == ZBOOT_MAGIC:
             start, size = struct.unpack("<II", data[8:16].ljust(8, b"\0"))
             yield from self._payload(data, start, start + size, depth)
-        elif decompress.method_at(data):
+        elif payloads.method_at(data):
             yield from self._payload(data, 0, len(data), depth)
         else:
             yield _without_secure_boot_signature(data)
@@ -186,7 +187,7 @@ class _Unpacker:
     def _payload(self, data: bytes, start: int, end: int, depth: int) -> Iterator[bytes]:
         """What the payload ``start:end`` decompresses to: it should be one compressed stream from its
         start."""
-        method = decompress.method_at(data, start)
+        method = payloads.method_at(data, start)
         found = self._unpack(data, method, start) if method else None
         if found is not None:
             yield from self.contents(found.data, depth - 1)
@@ -198,7 +199,7 @@ class _Unpacker:
     def _search(self, data: bytes, depth: int) -> Iterator[bytes]:
         """What every compressed stream inside ``data`` decompresses to."""
         resume = 0
-        for at, method in decompress.streams(data):
+        for at, method in payloads.streams(data):
             if at < resume:
                 continue
             if not self.attempts:
@@ -208,7 +209,7 @@ class _Unpacker:
                 resume = at + found.used
                 yield from self.contents(found.data, depth - 1)
 
-    def _unpack(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
+    def _unpack(self, data: bytes, method: payloads.Method, start: int) -> payloads.Content | None:
         """The stream at offset ``start``, None where it is damaged or exceeds the bound.
 
         Most places that look like a stream are not one: their first bytes show it. One that breaks
@@ -216,9 +217,9 @@ class _Unpacker:
         """
         self.attempts -= 1
         limit = min(PROBE, self.room)
-        found: decompress.Content | None
+        found: payloads.Content | None
         try:
-            found = decompress.unpack(data, method, limit, start)
+            found = payloads.unpack(data, method, limit, start)
         except ParseError as reason:
             if reason.code != "decompression-limit" or limit == self.room:
                 return None
@@ -227,11 +228,11 @@ class _Unpacker:
             self.room -= len(found.data)
         return found
 
-    def _unpack_whole(self, data: bytes, method: decompress.Method, start: int) -> decompress.Content | None:
+    def _unpack_whole(self, data: bytes, method: payloads.Method, start: int) -> payloads.Content | None:
         try:
-            return decompress.unpack(data, method, self.room, start)
+            return payloads.unpack(data, method, self.room, start)
         except ParseError:
-            self.room -= min(self.room, decompress.bound(len(data) - start, self.room))
+            self.room -= min(self.room, payloads.bound(len(data) - start, self.room))
             return None
 
 

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from elfsig import registry
 from elfsig.carriers.trailer import MARKER
+from elfsig.compression.whole import Compression, pack
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.public_keys import describe
 from elfsig.model import Existing, SignOptions
 from elfsig.opened import evidence
-from elfsig.opened.compression import Compression, pack
 from elfsig.signers.pem import FileSigner
 from elfsig.verbs.edit import convert as conversion
 from elfsig.verbs.edit.own_key import own_ring

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from elfsig.compression.whole import Compression
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.policy import Subject, predict
@@ -17,7 +18,6 @@ from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import for_release, read_image
 from elfsig.model import Key
 from elfsig.opened import evidence
-from elfsig.opened.compression import Compression
 from elfsig.opened.evidence import Evidence
 from elfsig.trust.entries import Material, Origin, Revocation, RevokedHash, gather
 from elfsig.trust.keyring import read_path

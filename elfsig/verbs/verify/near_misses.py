@@ -10,11 +10,11 @@ import lzma
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from elfsig.compression import whole as compression
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_REL, SHT_RELA, ElfTable
 from elfsig.errors import ParseError
 from elfsig.model import Cause, Coverage, FileRange, Format, Keyring, Message, Outcome, Signature, Verdict
-from elfsig.opened import compression
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 from typing import NamedTuple
 
+from elfsig.compression import whole as compression
+from elfsig.compression.whole import Compression
 from elfsig.errors import ParseError, ReadError
-from elfsig.opened import compression
-from elfsig.opened.compression import Compression
 
 LIMIT = 1 << 30
 RATIO, FLOOR = 32, 32 << 20

@@ -1,0 +1,173 @@
+"""What a container format declares, and what it yields.
+
+A container is a function from a reader to members, applied again to whatever comes out. ``open`` gets bytes
+of hostile origin. It yields what it finds, in order, and then raises ContainerError if it could not read to
+the end: a damaged header, a missing end mark, data after the end. It never returns early in silence.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from elfsig.containers.readers import PIECE, Reader, SeekReader, file_reader
+from elfsig.errors import ContainerError
+from elfsig.lazy_dataclass import dataclass
+
+MemberKind: TypeAlias = Literal["file", "link", "directory", "part"]
+"""``part``: a piece of the container that is not a file in it, such as a partition, a segment of an
+initramfs, or the content of a compressed stream."""
+
+NAME_LIMIT = 1 << 16
+"""Maximum length of a name or link target, in bytes."""
+
+
+class Member(NamedTuple):
+    """One thing in a container.
+
+    ``name`` is what the container calls it, byte for byte; it is never used as a path on disk. A ``part``
+    without a name adds nothing to the path: the content of a compressed stream. ``reader`` holds the content,
+    and is None for links and directories; it is valid until the next member is asked for. ``size`` in bytes
+    and ``offset`` of the content in the container are None where they are not known. ``target`` is where a
+    link leads to, as stored. ``notes`` are further facts by name: ``security.ima``, ``deleted``,
+    ``whiteout``, ``hard-link`` (the target is a member's name in full) and others; values are bytes, text,
+    numbers or True.
+    """
+
+    name: bytes
+    kind: MemberKind = "file"
+    reader: Reader | None = None
+    size: int | None = None
+    offset: int | None = None
+    target: bytes | None = None
+    notes: Mapping[str, object] = MappingProxyType({})
+
+
+class Budget:
+    """What reading one outermost file may cost, all layers together.
+
+    ``output``: bytes that decompressors and other sources of more than was put in may give. ``members`` of
+    all containers, ``depth`` of containers in each other, ``seconds`` of time. None: no limit.
+    Each is named in the error when it is reached, and everything that is read afterwards fails too.
+    """
+
+    def __init__(
+        self,
+        output: int | None = 64 << 30,
+        members: int | None = 4_000_000,
+        depth: int | None = 16,
+        seconds: float | None = None,
+    ) -> None:
+        self.output, self.members, self.depth, self.seconds = output, members, depth, seconds
+        self.spent, self.counted = 0, 0
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def spend(self, size: int) -> None:
+        """Count ``size`` bytes of output. Raises ContainerError: over-budget."""
+        self.spent += size
+        if self.output is not None and self.spent > self.output:
+            raise self._over(f"more than {self.output} bytes of content", "max-size")
+        self.check_time()
+
+    def count_member(self) -> None:
+        """Count one member. Raises ContainerError: over-budget."""
+        self.counted += 1
+        if self.members is not None and self.counted > self.members:
+            raise self._over(f"more than {self.members} members", "max-members")
+        self.check_time()
+
+    def check_depth(self, depth: int) -> None:
+        """Raises ContainerError, over-budget, for a container inside ``depth`` others that is too deep."""
+        if self.depth is not None and depth >= self.depth:
+            raise self._over(f"more than {self.depth} containers in each other", "max-depth")
+
+    def check_time(self) -> None:
+        """Raises ContainerError, over-budget, when the time is up."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise self._over(f"took more than {self.seconds:g} seconds", "max-seconds")
+
+    @staticmethod
+    def _over(text: str, hint: str) -> ContainerError:
+        return ContainerError(f"not read to the end: {text}", code="over-budget", hint=hint)
+
+
+class Context:
+    """What containers share while one outermost file is read: its budget."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+
+    def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """``pieces``, each counted as output. Raises ContainerError: over-budget."""
+        for piece in pieces:
+            self.budget.spend(len(piece))
+            yield piece
+
+    def seekable(self, reader: Reader) -> SeekReader:
+        """``reader`` with access at any offset: itself, or a copy of what is left of it in a temporary file
+        that has no name. The copy counts as output. It ends where ``reader`` fails: see its ``failure``.
+        Raises ContainerError: over-budget."""
+        if isinstance(reader, SeekReader):
+            return reader
+        spool = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the last reader of it
+        size = 0
+        with suppress(ContainerError):
+            while piece := reader.take(PIECE):
+                size += spool.write(piece)
+                self.budget.spend(len(piece))
+        self.budget.spend(0)
+        spool.flush()
+        whole = file_reader(spool, size)
+        weakref.finalize(whole, spool.close)
+        return whole
+
+
+Open: TypeAlias = Callable[[Reader, Context], Iterator[Member]]
+"""Yields the members of the container that the reader is at the start of. Raises ContainerError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container format.
+
+    It is recognised by one of ``magics``, bytes at an offset, and then by ``probe``, which gets the first
+    bytes of the file (4096 or more, if there are so many). ``needs`` seek: ``open`` gets a SeekReader.
+    ``extra`` is the optional dependency of elfsig that it takes to read this format.
+    """
+
+    id: str
+    magics: tuple[tuple[int, bytes], ...]
+    open: Open
+    needs: Literal["stream", "seek"] = "stream"
+    extra: str | None = None
+    probe: Callable[[bytes], bool] | None = None
+
+    def members(self, reader: Reader, context: Context) -> Iterator[Member]:
+        """What ``open`` yields, with a reader of the kind that it needs. Raises ContainerError."""
+        if self.needs == "stream" or isinstance(reader, SeekReader):
+            yield from self.open(reader, context)
+            return
+        try:
+            yield from self.open(context.seekable(reader), context)
+        finally:
+            if reader.failure is not None:
+                raise reader.failure
+
+
+def damaged(text: str, offset: int) -> ContainerError:
+    """Bytes at ``offset`` that are not what the format says."""
+    return ContainerError(text, code="damaged", offset=offset)
+
+
+def trailing(reader: Reader, what: str) -> None:
+    """Raises ContainerError, trailing-data, if more than zero bytes are left of ``reader`` after ``what``."""
+    while piece := reader.take(PIECE):
+        rest = piece.lstrip(b"\0")
+        if rest:
+            at = reader.tell() - len(rest)
+            raise ContainerError(f"something follows the end of {what}", code="trailing-data", offset=at)

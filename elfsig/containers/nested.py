@@ -1,0 +1,199 @@
+"""Paths of things in containers: ``a.deb!/data.tar.xz!/lib/modules/6.1/x.ko``.
+
+``!/`` stands between the layers. In names of members ``!`` is written ``\\x21``, a backslash ``\\x5c`` and a
+NUL ``\\x00``; a second member of the same name in one container has ``\\#2`` at its end. Names are compared
+without leading ``/`` and ``./`` and without repeated slashes. Layers without a name, such as compression, do
+not show. The first part is a path on disk, as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
+
+from elfsig.containers.contract import Context, Member
+from elfsig.containers.readers import Reader
+from elfsig.containers.registry import Containers, load
+from elfsig.errors import ContainerError, ReadError
+
+SEPARATOR = "!/"
+_ESCAPED = {ord("!"): "\\x21", ord("\\"): "\\x5c", 0: "\\x00"}
+_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_NUMBER = re.compile(rb"\\#([1-9][0-9]{0,8})\Z")
+_SLASHES = re.compile(rb"/(?:\.?/)+")
+_LINKS = 40
+"""Maximum number of links to follow, as in Linux (MAXSYMLINKS)."""
+
+
+class Step(NamedTuple):
+    """One layer on the way to something: in a container of ``kind``, the member ``name``.
+
+    ``offset`` and ``size`` are those of the member's content in the container, in bytes, None where they are
+    not known; ``number`` counts the members of this name so far.
+    """
+
+    kind: str
+    name: bytes
+    offset: int | None = None
+    size: int | None = None
+    number: int = 1
+
+
+def plain(name: bytes) -> bytes:
+    """A member's name for comparisons and for people: without leading ``/`` and ``./``, single slashes."""
+    name = _SLASHES.sub(b"/", name)
+    while name.startswith((b"/", b"./")):
+        name = name[1:] if name[:1] == b"/" else name[2:]
+    return name.removesuffix(b"/") or name
+
+
+def display(chain: Sequence[Step]) -> str:
+    """The path of what a chain leads to."""
+    parts = [os.fsdecode(chain[0].name)]
+    for step in chain[1:]:
+        if step.name:
+            text = os.fsdecode(plain(step.name)).translate(_ESCAPED)
+            parts.append(text if step.number == 1 else f"{text}\\#{step.number}")
+    return SEPARATOR.join(parts)
+
+
+class Name(NamedTuple):
+    """One layer of a nested path: a member's name, and which of several of this name."""
+
+    name: bytes
+    number: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Name:
+        """The name in one part of a path."""
+        raw, number = os.fsencode(text), 1
+        if found := _NUMBER.search(raw):
+            raw, number = raw[: found.start()], int(found[1])
+        return cls(plain(_ESCAPE.sub(lambda each: bytes([int(each[1], 16)]), raw)), number)
+
+
+def candidates(path: str) -> Iterator[tuple[str, tuple[Name, ...]]]:
+    """How ``path`` may be divided into a path on disk and names in containers, the shortest path first."""
+    parts = path.split(SEPARATOR)
+    for count in range(1, len(parts)):
+        yield SEPARATOR.join(parts[:count]), tuple(Name.parse(part) for part in parts[count:])
+
+
+class Resolved(NamedTuple):
+    """The member that a nested path names, and the chain to it below the outermost file.
+
+    ``member.reader`` is valid as long as this object exists.
+    """
+
+    member: Member
+    chain: tuple[Step, ...]
+    opened: tuple[Generator[Member] | Iterator[Member], ...]
+
+
+class _Link(Exception):
+    """The path leads over a link: the names to look for instead."""
+
+    def __init__(self, names: tuple[Name, ...]) -> None:
+        self.names = names
+
+
+def resolve(
+    start: Callable[[], Reader],
+    names: tuple[Name, ...],
+    context: Context | None = None,
+    containers: Containers | None = None,
+) -> Resolved:
+    """The member ``names`` in the file that ``start`` gives a new reader of. Links are followed inside their
+    container.
+
+    Raises ReadError (not-found, symlink-loop), and ContainerError where a container could not be read far
+    enough to know whether the member is in it.
+    """
+    seeker = _Seeker(context or Context(), containers or load())
+    for _ in range(_LINKS):
+        try:
+            return seeker.find(start(), names, (), ())
+        except _Link as link:
+            names = link.names
+    raise ReadError("links form a loop, or there are too many of them", code="symlink-loop")
+
+
+class _Seeker(NamedTuple):
+    context: Context
+    containers: Containers
+
+    def find(
+        self, reader: Reader, names: tuple[Name, ...], chain: tuple[Step, ...], before: tuple[Name, ...]
+    ) -> Resolved:
+        container = self.containers.find(reader)
+        if container is None:
+            where = os.fsdecode(before[-1].name) if before else "the file"
+            raise ReadError(f"{where} is not a package, archive or image that is known", code="not-found")
+        self.context.budget.check_depth(len(chain))
+        wanted, seen = names[0], Counter[bytes]()
+        over: dict[bytes, bytes] = {}
+        unnamed: ReadError | None = None
+        members = container.members(reader, self.context)
+        for member in members:
+            self.context.budget.count_member()
+            name = plain(member.name)
+            seen[name] += 1
+            step = Step(container.id, member.name, member.offset, member.size, seen[name])
+            if not name and member.reader is not None:
+                try:
+                    found = self.find(member.reader, names, (*chain, step), before)
+                    return found._replace(opened=(*found.opened, members))
+                except ReadError as reason:
+                    unnamed = reason
+            elif name == wanted.name and seen[name] == wanted.number:
+                return self._arrived(member, names, (*chain, step), before, members)
+            elif member.kind == "link" and wanted.name.startswith(name + b"/"):
+                over[name] = member.target or b""
+        if (link := _over_link(wanted, over)) is not None:
+            raise _Link((*before, link, *names[1:]))
+        raise unnamed or ReadError(
+            f"no member {os.fsdecode(wanted.name)} in this {container.id} container", code="not-found"
+        )
+
+    def _arrived(
+        self,
+        member: Member,
+        names: tuple[Name, ...],
+        chain: tuple[Step, ...],
+        before: tuple[Name, ...],
+        members: Iterator[Member],
+    ) -> Resolved:
+        if member.kind == "link":
+            raise _Link((*before, _target(member), *names[1:]))
+        if len(names) == 1:
+            if member.reader is None:
+                raise ReadError("is a directory", code="is-a-directory")
+            return Resolved(member, chain, (members,))
+        if member.reader is None:
+            raise ReadError(f"{os.fsdecode(names[0].name)} is a directory", code="not-found")
+        found = self.find(member.reader, names[1:], chain, (*before, names[0]))
+        return found._replace(opened=(*found.opened, members))
+
+
+def _target(member: Member) -> Name:
+    """The member that a link leads to. A hard link names it in full, a symbolic link from its directory."""
+    target = member.target or b""
+    if not member.notes.get("hard-link"):
+        target = posixpath.join(b"/" + posixpath.dirname(plain(member.name)), target)
+    return Name(plain(posixpath.normpath(target)))
+
+
+def _over_link(wanted: Name, links: dict[bytes, bytes]) -> Name | None:
+    """``wanted`` with the longest of its directories that is a link replaced by what this leads to."""
+    if not links:
+        return None
+    name = max(links, key=len)
+    target = _target(Member(name, "link", target=links[name])).name
+    return Name(plain(target + wanted.name[len(name) :]), wanted.number)
+
+
+__all__ = ["ContainerError", "Name", "Resolved", "Step", "candidates", "display", "plain", "resolve"]

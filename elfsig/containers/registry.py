@@ -1,0 +1,91 @@
+"""The containers there are: the built-in ones in probing order, then those of third parties.
+
+Third parties declare an entry point in the group ``elfsig.containers`` that names a Container or a sequence
+of them. A plug-in that cannot be loaded is recorded; it is not fatal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from importlib.metadata import entry_points
+
+from elfsig.containers.ar import AR, THIN
+from elfsig.containers.compressed import COMPRESSED
+from elfsig.containers.contract import Container
+from elfsig.containers.readers import Reader
+from elfsig.registry import PluginFailure
+
+ENTRY_POINT_GROUP = "elfsig.containers"
+
+BUILTIN: tuple[Container, ...] = (AR, THIN, *COMPRESSED)
+
+_NEAR = 1 << 12
+"""Magics up to this offset are looked for first: few files need a look further in."""
+
+
+class Containers:
+    """An ordered set of containers with unique ids; ``plugins`` maps the ids of foreign ones to their
+    entry points."""
+
+    def __init__(
+        self,
+        containers: Sequence[Container],
+        failures: Sequence[PluginFailure] = (),
+        plugins: dict[str, str] | None = None,
+    ) -> None:
+        self.containers = tuple(containers)
+        self.failures = tuple(failures)
+        self.plugins = dict(plugins or {})
+
+    @cached_property
+    def reach(self) -> int:
+        """How many first bytes of a file decide which container it is."""
+        return max(at + len(magic) for each in self.containers for at, magic in each.magics)
+
+    def find(self, reader: Reader) -> Container | None:
+        """The container that ``reader`` is at the start of, by its content; None where it is none.
+
+        Nothing is read: the reader only looks ahead.
+        """
+        head = reader.peek(_NEAR)
+        if len(head) == _NEAR < self.reach:
+            head = reader.peek(self.reach)
+        return next((each for each in self.containers if _matches(each, head)), None)
+
+
+def _matches(container: Container, head: bytes) -> bool:
+    if not any(head.startswith(magic, at) for at, magic in container.magics):
+        return False
+    return container.probe is None or container.probe(head)
+
+
+def _checked(loaded: object, taken: Iterable[str]) -> list[Container]:
+    """The containers in the object a plug-in names. Raises ValueError for other objects and taken ids."""
+    found: list[Container] = []
+    ids = set(taken)
+    for each in loaded if isinstance(loaded, (list, tuple)) else (loaded,):
+        if not isinstance(each, Container):
+            raise ValueError(f"{each!r} is not an elfsig.containers.contract.Container")
+        if each.id in ids:
+            raise ValueError(f"container id {each.id!r} is already taken")
+        ids.add(each.id)
+        found.append(each)
+    return found
+
+
+@lru_cache(maxsize=2)
+def load(plugins: bool = True) -> Containers:
+    """The containers of this process; ``plugins=False`` leaves those of third parties out."""
+    found: list[Container] = list(BUILTIN)
+    failures: list[PluginFailure] = []
+    names: dict[str, str] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP) if plugins else ():
+        label = f"{point.name} ({point.value})"
+        try:
+            more = _checked(point.load(), (each.id for each in found))
+            found += more
+            names.update((each.id, label) for each in more)
+        except Exception as reason:  # a foreign module may raise anything; listed, never fatal
+            failures.append(PluginFailure(label, f"{type(reason).__name__}: {reason}"))
+    return Containers(found, failures, names)

@@ -1,0 +1,137 @@
+"""Everything in a file, container in container: what is found, and how far each container could be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from elfsig.compression.whole import detect, first_bytes
+from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.nested import Step, display, plain
+from elfsig.containers.readers import Reader
+from elfsig.containers.registry import Containers, load
+from elfsig.elf.table import MAGIC
+from elfsig.errors import ContainerError
+
+Decide: TypeAlias = Callable[[Member], str | None]
+"""What a member with a reader is, where that ends the descent: ``module``, ``kernel`` or another word; None
+to go on into containers. It may look ahead (``member.reader.peek``) and must not read."""
+
+_LOOK = 1 << 12
+
+
+class Found(NamedTuple):
+    """A member that is not a container, and the way to it. ``what`` is the word of ``Decide``, else None.
+
+    ``member.reader`` is valid until the walk goes on. A failure of it belongs to the container, and is
+    reported there as well.
+    """
+
+    member: Member
+    chain: tuple[Step, ...]
+    what: str | None
+
+    @property
+    def path(self) -> str:
+        """The path for people, which is also accepted as a nested path."""
+        return display(self.chain)
+
+
+class ContainerRecord(NamedTuple):
+    """One container, after its members. ``members`` are its own, ``modules`` also those of containers in it.
+
+    ``complete`` is False where it could not be read to its end, with the reason in ``error``.
+    """
+
+    chain: tuple[Step, ...]
+    kind: str
+    members: int
+    modules: int
+    error: ContainerError | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the container was read to its end."""
+        return self.error is None
+
+    @property
+    def path(self) -> str:
+        """The path for people."""
+        return display(self.chain)
+
+
+def elf_is_module(member: Member) -> str | None:
+    """``module`` for what starts as an ELF file, compressed as modules are or not; None for the rest."""
+    head = member.reader.peek(_LOOK) if member.reader else b""
+    if head.startswith(MAGIC):
+        return "module"
+    kind = detect(head)
+    return "module" if kind is not None and first_bytes(head, kind).startswith(MAGIC) else None
+
+
+def walk(
+    reader: Reader,
+    name: bytes,
+    context: Context | None = None,
+    decide: Decide = elf_is_module,
+    containers: Containers | None = None,
+) -> Iterator[Found | ContainerRecord]:
+    """What is in the file ``name`` that ``reader`` is at the start of, depth first, in stored order.
+
+    A container's record comes after everything in it. Nothing is raised for damaged input: that is in the
+    records. Exceptions of plug-ins are their containers' errors, with the code plug-in-error.
+    """
+    size = getattr(reader, "size", None)
+    walker = _Walker(context or Context(), decide, containers or load())
+    yield from walker.member(Member(name, "file", reader, size), (Step("file", name, None, size),))
+
+
+class _Walker(NamedTuple):
+    context: Context
+    decide: Decide
+    containers: Containers
+
+    def member(self, member: Member, chain: tuple[Step, ...]) -> Iterator[Found | ContainerRecord]:
+        what = self.decide(member) if member.reader is not None else None
+        container = None
+        if member.reader is not None and what is None:
+            container = self.containers.find(member.reader)
+        if container is None or member.reader is None:
+            yield Found(member, chain, what)
+        else:
+            yield from self.container(container, member.reader, chain)
+
+    def container(
+        self, container: Container, reader: Reader, chain: tuple[Step, ...]
+    ) -> Iterator[Found | ContainerRecord]:
+        members = modules = 0
+        error = None
+        names: Counter[bytes] = Counter()
+        try:
+            for member in self._members(container, reader, len(chain)):
+                members += 1
+                names[key := plain(member.name)] += 1
+                step = Step(container.id, member.name, member.offset, member.size, names[key])
+                for found in self.member(member, (*chain, step)):
+                    modules += isinstance(found, Found) and found.what == "module"
+                    yield found
+        except ContainerError as reason:
+            error = reason
+        yield ContainerRecord(chain, container.id, members, modules, error)
+
+    def _members(self, container: Container, reader: Reader, depth: int) -> Iterator[Member]:
+        """The members, each counted. Raises ContainerError, also for what a plug-in raises."""
+        budget = self.context.budget
+        budget.check_depth(depth - 1)
+        try:
+            for member in container.members(reader, self.context):
+                budget.count_member()
+                yield member
+        except ContainerError:
+            raise
+        except Exception as bug:
+            if (plugin := self.containers.plugins.get(container.id)) is None:
+                raise
+            text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
+            raise ContainerError(text, code="plug-in-error", offset=reader.tell()) from bug
