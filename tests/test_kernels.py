@@ -21,10 +21,10 @@ from elfsig.elf.table import SHT_NOBITS, ElfTable
 from elfsig.errors import UsageError
 from elfsig.kernels import config, modes
 from elfsig.kernels.catalogue import FAMILIES, PROFILES, VENDORS, get
-from elfsig.kernels.elf_checks import fault
 from elfsig.kernels.errnos import ERRNOS
 from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_modes
 from elfsig.kernels.profile import Mode, Prediction, Profile
+from elfsig.kernels.section_era.elf_checks import fault
 from elfsig.kernels.select import choose, for_module, for_release
 from elfsig.model import Basis
 from elfsig.trust.entries import Material, Origin

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from elfsig.crypto.hashes import HASHES
 from elfsig.kernels.profile import Reply
-from elfsig.kernels.walk import Accept, Case, Stop
+from elfsig.kernels.walk import Accept, Case, Crash, Stop
 from elfsig.model import Key
 
 WORDS: Mapping[str, str] = {
@@ -46,6 +46,10 @@ WORDS: Mapping[str, str] = {
     "elf": "The module file is damaged, or was edited by a tool that broke its structure, so the signature"
     " was not checked. {consequence} Get the module again from where it came from, or build it again.",
     "not-elf": "This is not a module.",
+    "not-module": "This is not a module that this kernel could load, signed or not: it refuses the file"
+    " before it looks for a signature.",
+    "kernel-crash": "This kernel has an error of its own that this file meets: the machine stops. Do not load"
+    " it.",
     "empty": "The file is empty.",
     "signed-after-compression": "The file was compressed first and signed afterwards, so no kernel finds the"
     " signature. Decompress it, remove what follows, sign, and compress again.",
@@ -74,7 +78,7 @@ PANICKED = "In FIPS mode this kernel stops the whole machine instead of loading 
 NO_CHECK = "This kernel loads every module, signed or not."
 
 
-def advise(case: Case, end: Stop | Accept, reply: Reply, panic: bool) -> str:
+def advise(case: Case, end: Stop | Accept | Crash, reply: Reply, panic: bool) -> str:
     """The sentence for the outcome of a walk."""
     if isinstance(end, Accept):
         return NO_CHECK if case.key is None else WORDS["ok"]
@@ -100,7 +104,7 @@ def _unusable(case: Case) -> str:
 
 def _hashes(case: Case) -> str:
     """What this kernel computes; weak hashes only where it has no other."""
-    able = case.profile.crypto.hashes - case.profile.crypto.absent
+    able = case.profile.crypto.hashes - case.profile.crypto.absent - case.profile.crypto.late
     strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
     return ", ".join(sorted(strong or able))
 

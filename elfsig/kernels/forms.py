@@ -24,7 +24,7 @@ CODE = "no-kernel-accepts-it"
 COMPARES_NOTHING = frozenset({"gkh-2003"})
 """Walks that let every module pass: that is not to accept its signature."""
 
-KSIGN = frozenset({"ksign", "fc2"})
+KSIGN = frozenset({"ksign", "ksign-any-hash", "fc2"})
 """Walks of kernels whose DSA takes the whole digest as a number (crypto/signature/dsa.c of RHEL 4 to 6)."""
 
 

@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from elfsig.kernels import walk_2012, walk_cms, walk_sections, walk_x509
+from elfsig.kernels import walk_cms, walk_x509
 from elfsig.kernels.advice import advise
 from elfsig.kernels.errnos import insmod_line, number
 from elfsig.kernels.keys import kernel_keys
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profile, Reply, Walked
-from elfsig.kernels.walk import Accept, Case, Step, Stop, Went
+from elfsig.kernels.section_era import walk_2012, walk_ksign, walk_sections
+from elfsig.kernels.section_era.module_header import registers_crypto
+from elfsig.kernels.walk import Accept, Case, Crash, Step, Stop, Went
 from elfsig.model import Place
 from elfsig.opened.module import Module
 from elfsig.trust.ring import Ring
@@ -28,8 +30,9 @@ def _not_built(case: Case) -> Accept:
 WALKS: Mapping[str, tuple[Step, ...]] = {
     "none": (Step("configuration", _not_built),),
     "gkh-2003": walk_sections.GKH_2003,
-    "fc2": walk_sections.FC2,
-    "ksign": walk_sections.KSIGN,
+    "fc2": walk_ksign.FC2,
+    "ksign": walk_ksign.KSIGN,
+    "ksign-any-hash": walk_ksign.KSIGN_ANY_HASH,
     "howells-2012": walk_2012.NOTE,
     "howells-2012-trailer": walk_2012.TRAILER,
     "howells-2012-modarg": walk_2012.ARGUMENT,
@@ -38,14 +41,21 @@ WALKS: Mapping[str, tuple[Step, ...]] = {
     "cms": walk_cms.CMS,
 }
 
+End = Stop | Accept | Crash
+LATER = (
+    "the signature check lets it pass, and then this kernel crashes on it, unless something else (its"
+    " vermagic, for example) makes it refuse the module before: {why}"
+)
 PANIC = "Kernel panic - not syncing: Module verification failed with error -{number} in FIPS mode"
+PANIC_MODULE = "Kernel panic - not syncing: Module {name} signature verification failed in FIPS mode"
 PANIC_CRYPTO = (
     "in FIPS mode this kernel panics when a module that it does not count as well signed registers a"
     " cryptographic algorithm"
 )
 LOADER = "modprobe"
 BEFORE_SIGNATURE = frozenset({
-    "elf", "not-elf", "empty", "signed-after-compression", "compressed-damaged", "compressed-unreadable",
+    "elf", "not-elf", "not-module", "empty", "signed-after-compression", "compressed-damaged",
+    "compressed-unreadable",
 })  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
 SCOPE = "later checks (vermagic, symbols, ELF errors) are not simulated"
@@ -85,7 +95,7 @@ def every_mode(profile: Profile) -> tuple[Mode, ...]:
 
 def predict_modes(subject: Subject, modes: tuple[Mode, ...]) -> Iterator[Prediction]:
     """One prediction for each mode. FIPS mode changes which keys are usable; else only the replies differ."""
-    walks: dict[bool, tuple[Case, tuple[Walked, ...], Stop | Accept]] = {}
+    walks: dict[bool, tuple[Case, tuple[Walked, ...], End]] = {}
     for mode in modes:
         if mode.fips not in walks:
             case = _case(subject, mode)
@@ -108,7 +118,7 @@ def _case(subject: Subject, mode: Mode) -> Case:
     )
 
 
-def _walk(case: Case) -> tuple[tuple[Walked, ...], Stop | Accept]:
+def _walk(case: Case) -> tuple[tuple[Walked, ...], End]:
     """Every step up to the one that decides, and that one's word."""
     walked: list[Walked] = []
     for step in WALKS[case.profile.walk]:
@@ -122,39 +132,46 @@ def _walk(case: Case) -> tuple[tuple[Walked, ...], Stop | Accept]:
 # --------------------------------------------------------------------------- the answer
 
 
-def _answer(case: Case, steps: tuple[Walked, ...], end: Stop | Accept) -> Prediction:
+def _answer(case: Case, steps: tuple[Walked, ...], end: End) -> Prediction:
     profile, mode = case.profile, case.mode
     inner = end.inner if isinstance(end, Stop) else None
     reply = _reply(profile, mode, inner) if inner else Reply()
-    panic = _panics(case, end, reply)
-    name = module_name(case.module.path)
-    own = [*case.log, *(end.log if isinstance(end, Stop) else ())]
-    if isinstance(end, Stop) and (line := profile.replies.messages.get(end.fault)):
-        own.append(line.format(description=case.claims.get("description", "?")))
-    message = _message(reply, inner, name)
-    if panic and inner:
-        message = PANIC.format(number=number(reply.errno or inner))
-    log = (*own, *([message] if message else []))
+    if case.later is not None and reply.errno is None and not isinstance(end, Crash):
+        end, inner = Crash(LATER.format(why=case.later)), None
+        steps, reply = (*steps, Walked("symbols", "stop", end.text)), Reply()
+    panic = _panic(case, end, reply)
+    log, message = _log(case, end, reply, panic)
     errno = None if panic else reply.errno
     return Prediction(
         id=profile.id,
         mode=mode,
-        accepted=reply.errno is None and not panic,
+        accepted=reply.errno is None and panic is None,
         errno=errno,
         inner=None if inner == UNSIGNED else inner,
         fault=end.fault,
         taint=None if reply.errno or panic else reply.taint,
-        message=message or (own[-1] if own else None),
+        message=message or (log[-1] if log else None),
         log=log,
         insmod=insmod_line(profile.tool, os.path.basename(case.module.path), errno) if errno else None,
         reason=steps[-1].text,
-        advice=advise(case, end, reply, panic),
+        advice=advise(case, end, reply, panic is not None),
         basis=profile.basis,
         steps=steps,
         place=case.place,
-        panic=panic,
-        notes=(*case.notes, *_mode_notes(case, end), *_elf_notes(case, reply)),
+        panic=panic is not None,
+        notes=(*case.notes, *_mode_notes(case, end, reply), *_elf_notes(case, reply)),
     )
+
+
+def _log(case: Case, end: End, reply: Reply, panic: str | None) -> tuple[tuple[str, ...], str | None]:
+    """All lines that the kernel logs, and the one that says most."""
+    own = [*case.log, *(() if isinstance(end, Accept) else end.log)]
+    line = case.profile.replies.messages.get(end.fault)
+    if line:
+        own.append(line.format(description=case.claims.get("description", "?")))
+    inner = end.inner if isinstance(end, Stop) else None
+    message = panic or _message(reply, inner, module_name(case.module.path)) or None
+    return (*own, *([message] if message else [])), message
 
 
 def _message(reply: Reply, inner: str | None, name: str) -> str | None:
@@ -175,13 +192,23 @@ def _reply(profile: Profile, mode: Mode, inner: str) -> Reply:
     return table.get(inner, Reply(inner))
 
 
-def _panics(case: Case, end: Stop | Accept, reply: Reply) -> bool:
-    """In FIPS mode early kernels panicked at any negative result of the signature check."""
-    if not case.mode.fips or case.profile.fips != "panic" or not isinstance(end, Stop):
-        return False
-    if end.fault in BEFORE_SIGNATURE:
-        return False
-    return end.inner != UNSIGNED or reply.errno is not None
+def _panic(case: Case, end: End, reply: Reply) -> str | None:
+    """The last line of a kernel that stops, None where it does not; "" where that line is not known.
+
+    In FIPS mode early kernels panicked at any negative result of the signature check, later ones do where a
+    module that they do not count as well signed registers an algorithm.
+    """
+    if isinstance(end, Crash):
+        return ""
+    if not case.mode.fips or not isinstance(end, Stop):
+        return None
+    if case.profile.fips == "crypto-modules" and reply.errno is None and registers_crypto(case.image):
+        return PANIC_MODULE.format(name=module_name(case.module.path))
+    if case.profile.fips != "panic" or end.fault in BEFORE_SIGNATURE:
+        return None
+    if end.inner == UNSIGNED and reply.errno is None:
+        return None
+    return PANIC.format(number=number(reply.errno or end.inner))
 
 
 def _elf_notes(case: Case, reply: Reply) -> Iterator[str]:
@@ -203,7 +230,7 @@ def secure_boot_words(profile: Profile) -> str:
     return text
 
 
-def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
+def _mode_notes(case: Case, end: End, reply: Reply) -> Iterator[str]:
     profile, mode = case.profile, case.mode
     if profile.caveat:
         yield profile.caveat
@@ -213,6 +240,6 @@ def _mode_notes(case: Case, end: Stop | Accept) -> Iterator[str]:
         yield secure_boot_words(profile)
     if mode.fips and profile.fips is None and not profile.crypto.fips_bits:
         yield "FIPS mode changes nothing in this kernel's response"
-    if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop):
+    if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop) and reply.errno is None:
         yield PANIC_CRYPTO
     yield SCOPE

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.loading import Loading, judge, judge_certificate
+from elfsig.kernels.section_era.ksign import FIRST_ISSUER, Dialect
+from elfsig.kernels.section_era.module_header import Head
 from elfsig.model import Basis, Key, Place
 from elfsig.model.brief import brief
 from elfsig.trust.entries import RevokedHash
@@ -114,12 +116,12 @@ class SecureBoot(NamedTuple):
 class Packets:
     """How the OpenPGP checkers of the section eras differ from each other.
 
-    ``issuer``: which of several issuer subpackets counts. ``damaged`` and ``none_usable`` are the errnos
-    for packets that cannot be read and for a signature without a packet of the accepted kind.
-    ``checks_section``: whether it refuses a section that lies outside of the file before it reads packets.
+    ``dialect`` is that of the parser. ``damaged`` and ``none_usable`` are the errnos for packets that
+    cannot be read and for a signature without a packet of the accepted kind. ``checks_section``: whether it
+    refuses a section that is outside of the file before it reads packets.
     """
 
-    issuer: Literal["first", "last"] = "first"
+    dialect: Dialect = FIRST_ISSUER
     damaged: str = "EBADMSG"
     none_usable: str = "ENOENT"
     checks_section: bool = True
@@ -131,6 +133,9 @@ Fips = Literal["panic", "crypto-modules"]
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One behaviour. ``walk`` names the table of steps; ``elf`` the rules of its ELF checks, if any.
+
+    ``elf_line``: how many more lines its source has before these checks than that of 2.6.32-el6, whose
+    numbers are in the log; None: not known. ``head``: what the loader compares before it verifies anything.
 
     ``unsigned`` is the inner errno for "no signature" (:data:`UNSIGNED` where there is none). ``fips`` is
     what FIPS mode does: panic on any failure, or only when a module registers an algorithm; None: nothing.
@@ -154,6 +159,8 @@ class Profile:
     unsigned: str = UNSIGNED
     packets: Packets = Packets()
     elf: str | None = None
+    elf_line: int | None = None
+    head: Head | None = None
     fips: Fips | None = None
     tool: Tool = "kmod"
     switches: tuple[str, ...] = ()
@@ -226,7 +233,8 @@ class Prediction:
 
     ``inner`` is the errno of the signature check, which newer kernels hide; ``fault`` a stable word for the
     same. ``log`` are all lines that the kernel logs, ``message`` the most important of them. ``panic``: the
-    kernel stops. ``place`` is the signature that was checked.
+    machine stops, in FIPS mode or because the kernel crashes (the ``fault`` is then kernel-crash). ``place``
+    is the signature that was checked.
     """
 
     id: str

@@ -15,6 +15,7 @@ from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
 from elfsig.kernels.catalogue import ALIASES, FAMILIES, MAINLINE, PROFILES, VENDORS, get
 from elfsig.kernels.profile import Profile, version_of
+from elfsig.kernels.section_era.module_header import BY_SUFFIX
 from elfsig.kernels.tables.mainline import UNMODIFIED
 from elfsig.model import Basis
 from elfsig.opened.evidence import read
@@ -68,6 +69,16 @@ def for_release(release: str) -> Profile:
     return row if re.fullmatch(UNMODIFIED, release) else _of_unknown_vendor(row, release)
 
 
+def for_kernel(release: str) -> Profile:
+    """As :func:`for_release`; where the kernel compares a module's machine before its signature, only that
+    which the release names is accepted (``2.6.32-504.el6.x86_64``). Without one, any of the row's is.
+    """
+    row, machine = for_release(release), BY_SUFFIX.get(release.rpartition(".")[2])
+    if row.head is None or machine not in row.head.machines:
+        return row
+    return replace(row, head=row.head._replace(machines=frozenset({machine})))
+
+
 def for_module(vermagic: str | None) -> Profile:
     """The profile of the kernel that a module was built for, by its vermagic. Raises UsageError where it has
     none, and where no profile is known."""
@@ -75,7 +86,7 @@ def for_module(vermagic: str | None) -> Profile:
         raise UsageError(
             "the module has no vermagic, so its kernel is not known; name the kernel", code="no-vermagic"
         )
-    return for_release(vermagic.split()[0])
+    return for_kernel(vermagic.split()[0])
 
 
 class KernelFile(NamedTuple):
@@ -118,7 +129,7 @@ def choose(text: str) -> Chosen:
         return Chosen(get(text))
     if not os.path.isfile(text):
         if RELEASE.match(text):
-            return Chosen(for_release(text), release=text)
+            return Chosen(for_kernel(text), release=text)
         if os.sep in text:
             raise UsageError(f"{text}: no such kernel image", code="unknown-kernel")
         return Chosen(get(text))
@@ -127,4 +138,4 @@ def choose(text: str) -> Chosen:
         raise UsageError(
             f"{text}: not a kernel image: it has no 'Linux version' in it", code="unknown-kernel"
         )
-    return Chosen(for_release(image.release), image.config, text, image.release)
+    return Chosen(for_kernel(image.release), image.config, text, image.release)

@@ -51,7 +51,15 @@ class Accept(NamedTuple):
     fault: str = "ok"
 
 
-Said = Went | Stop | Accept
+class Crash(NamedTuple):
+    """The step ends the walk and the machine: an error of the kernel's own."""
+
+    text: str
+    log: tuple[str, ...] = ()
+    fault: str = "kernel-crash"
+
+
+Said = Went | Stop | Accept | Crash
 
 
 @dataclass
@@ -59,6 +67,8 @@ class Case:
     """One module on its way through one kernel. Steps leave what later ones need.
 
     ``argument`` is a signature given beside the file, for the one kernel that read it from there.
+    ``native`` is the file as the kernel reads it, where that is not as its header says. ``later`` says why
+    the kernel crashes on it once the signature check has let it pass.
     ``found`` is what a family of steps keeps for itself. ``claims`` are words about the signer for people.
     """
 
@@ -67,6 +77,8 @@ class Case:
     profile: Profile
     mode: Mode
     argument: Place | None = None
+    native: Image | None = None
+    later: str | None = None
     place: Place | None = None
     message: Message | None = None
     key: Key | None = None
@@ -78,7 +90,7 @@ class Case:
     @property
     def image(self) -> Image:
         """The content, with whatever is appended to it."""
-        return self.module.image
+        return self.module.image if self.native is None else self.native
 
     @property
     def registry(self) -> Registry:
@@ -108,6 +120,8 @@ def compute(case: Case) -> Message | ParseError:
         else:
             view = view.cut(place.start)
     try:
+        if case.native is not None:
+            return coverage.message(view, place)
         return case.module.message(coverage, view, place)
     except ParseError as fault:
         return fault

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.profile import NO_RELEASE, Packets, Profile, Releases, Replies, Reply, SignatureLocation
+from elfsig.kernels.section_era.ksign import Dialect
+from elfsig.kernels.section_era.module_header import Head
 from elfsig.model import Basis
 
 REJECTED = "An attempt to load unsigned module was rejected"
@@ -71,6 +73,7 @@ RHEL5 = Profile(
     title="Red Hat Enterprise Linux 5",
     releases=Releases(r"2\.6\.18-.*\.?el5.*", ("2.6.18-398.el5",)),
     walk="ksign",
+    head=Head(),
     look=SignatureLocation("redhat", "section:.module_sig", "fileorder"),
     replies=Replies({"unsigned": Reply(None, "U"), **_EPERM}, {**_UNSIGNED_EPERM, **_EPERM}, messages=_ELF),
     crypto=_KSIGN,
@@ -140,6 +143,7 @@ RHEL6_EARLY = Profile(
     title="Red Hat Enterprise Linux 6.0 to 6.5",
     releases=_EL6_EARLY,
     walk="ksign",
+    head=Head(),
     look=SignatureLocation("note", "note:.note.module.sig", "sorted"),
     replies=Replies(
         {"unsigned": Reply(None, "U")},
@@ -150,9 +154,10 @@ RHEL6_EARLY = Profile(
     trust=_COMPILED_IN,
     basis=Basis.ORIGINAL_CODE,
     source="kernel/module-verify*.c and crypto/signature of 2.6.32-el6 (also in OpenVZ's tree), run",
-    packets=Packets("last"),
+    packets=Packets(Dialect()),
     elf="redhat-note",
-    fips="panic",
+    elf_line=0,
+    fips="crypto-modules",
     tool="module-init-tools",
     switches=(FORCE,),
     notes=("OpenVZ 6 has the parameter badsigok besides, which lets every bad signature pass",),
@@ -163,7 +168,12 @@ RHEL6_LATE = replace(
     id="rhel6-late",
     title="Red Hat Enterprise Linux 6.6 and later",
     releases=_EL6_LATE,
-    crypto=Crypto(frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}), frozenset({"dsa"})),
+    walk="ksign-any-hash",
+    crypto=Crypto(
+        frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}),
+        frozenset({"dsa"}),
+        late=frozenset({"sha384", "sha512"}),
+    ),
     replies=replace(
         RHEL6_EARLY.replies,
         messages={
@@ -175,7 +185,7 @@ RHEL6_LATE = replace(
     ),
     basis=Basis.SOURCE,
     source="kernel/module-verify-sig.c of an OpenVZ 6 tree of that age, read",
-    packets=Packets("last", "ELIBBAD", "ELIBBAD"),
+    packets=Packets(Dialect(any_hash=True), "ELIBBAD", "ELIBBAD"),
     notes=("which minor release brought SHA-2 is not established: after 2.6.32-430",),
 )
 
@@ -184,6 +194,9 @@ UEK2 = replace(
     id="uek2",
     title="Oracle's 2.6.39 (UEK2), first form",
     releases=NO_RELEASE,
+    head=Head(table=True),
+    elf_line=2,
+    fips=None,
     look=replace(RHEL6_EARLY.look, coverage="fileorder"),
     source="kernel/module-verify*.c of Oracle's tree at 833701ee, read; digest and note lookup run",
     notes=(

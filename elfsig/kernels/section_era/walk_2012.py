@@ -16,8 +16,8 @@ from elfsig.envelopes.openpgp.make import hash_for
 from elfsig.envelopes.openpgp.packets import SIGNATURE, SignaturePacket, read_packets, read_signature
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import nameless
+from elfsig.kernels.section_era.walk_sections import elf_checks, find, is_elf
 from elfsig.kernels.walk import Case, Said, Step, Stop, Went, compute
-from elfsig.kernels.walk_sections import elf_checks, find, is_elf
 from elfsig.kernels.walk_trailer import compressed, done
 from elfsig.model import Key
 
