@@ -27,6 +27,7 @@ from elfsig._version import __version__
 
 if TYPE_CHECKING:
     from elfsig.api.auditing import audit
+    from elfsig.api.containers import members
     from elfsig.api.editing import attach, convert, sign, strip
     from elfsig.api.inspecting import compare, coverage, digest
     from elfsig.api.kernels import Explanation, explain, predict
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.elf.diff import Difference
     from elfsig.errors import (
+        ContainerError,
         EditRefused,
         ElfsigError,
         InternalError,
@@ -92,6 +94,7 @@ __all__ = [
     "ComparedFile",
     "Comparison",
     "Conclusion",
+    "ContainerError",
     "Conversion",
     "Cover",
     "CoverageDigest",
@@ -152,6 +155,7 @@ __all__ = [
     "keyring",
     "list_keys",
     "list_signatures",
+    "members",
     "open",
     "open_signer",
     "predict",
@@ -164,6 +168,9 @@ __all__ = [
 _HOMES = {
     "elfsig.api.auditing": (
         "audit",
+    ),
+    "elfsig.api.containers": (
+        "members",
     ),
     "elfsig.api.editing": (
         "attach", "convert", "sign", "strip",
@@ -185,7 +192,7 @@ _HOMES = {
     ),
     "elfsig.errors": (
         "EditRefused", "ElfsigError", "KeyFileError", "KeySourceError", "ParseError", "ReadError",
-        "SigningError", "UsageError", "VerificationError", "WriteError", "InternalError",
+        "SigningError", "UsageError", "VerificationError", "WriteError", "InternalError", "ContainerError",
     ),
     "elfsig.kernels.profile": (
         "Mode", "Prediction",

@@ -78,7 +78,7 @@ def _name(stored: bytes, size: int, names: bytes, reader: Reader, at: int) -> tu
     return stored.removesuffix(b"/"), 0
 
 
-AR = Container("ar", ((0, MAGIC),), _open)
+AR: Container = Container("ar", ((0, MAGIC),), _open)
 
 
 def _open_thin(reader: Reader, context: Context) -> Iterator[Member]:
@@ -86,4 +86,4 @@ def _open_thin(reader: Reader, context: Context) -> Iterator[Member]:
     yield
 
 
-THIN = Container("ar-thin", ((0, b"!<thin>\n"),), _open_thin)
+THIN: Container = Container("ar-thin", ((0, b"!<thin>\n"),), _open_thin)

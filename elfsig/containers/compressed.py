@@ -32,7 +32,7 @@ def _is(kind: streams.Kind, head: bytes) -> bool:
     return streams.kind_of(head) is kind
 
 
-COMPRESSED = tuple(
+COMPRESSED: tuple[Container, ...] = tuple(
     Container(kind.name, _MAGICS[kind.name], partial(_open, kind), probe=partial(_is, kind))
     for kind in streams.KINDS
 )

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from elfsig.containers.readers import PIECE, Reader, SeekReader, file_reader
+from elfsig.containers.readers import PIECE, Reader, SeekReader, descriptor_reader
 from elfsig.errors import ContainerError
 from elfsig.lazy_dataclass import dataclass
 
@@ -63,8 +63,12 @@ class Budget:
         depth: int | None = 16,
         seconds: float | None = None,
     ) -> None:
-        self.output, self.members, self.depth, self.seconds = output, members, depth, seconds
-        self.spent, self.counted = 0, 0
+        self.output: int | None = output
+        self.members: int | None = members
+        self.depth: int | None = depth
+        self.seconds: float | None = seconds
+        self.spent: int = 0
+        self.counted: int = 0
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def spend(self, size: int) -> None:
@@ -100,7 +104,7 @@ class Context:
     """What containers share while one outermost file is read: its budget."""
 
     def __init__(self, budget: Budget | None = None) -> None:
-        self.budget = budget or Budget()
+        self.budget: Budget = budget or Budget()
 
     def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """``pieces``, each counted as output. Raises ContainerError: over-budget."""
@@ -122,13 +126,9 @@ class Context:
                 self.budget.spend(len(piece))
         self.budget.spend(0)
         spool.flush()
-        whole = file_reader(spool, size)
+        whole = descriptor_reader(spool.fileno(), size)
         weakref.finalize(whole, spool.close)
         return whole
-
-
-Open: TypeAlias = Callable[[Reader, Context], Iterator[Member]]
-"""Yields the members of the container that the reader is at the start of. Raises ContainerError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,13 @@ class Container:
 
     It is recognised by one of ``magics``, bytes at an offset, and then by ``probe``, which gets the first
     bytes of the file (4096 or more, if there are so many). ``needs`` seek: ``open`` gets a SeekReader.
-    ``extra`` is the optional dependency of elfsig that it takes to read this format.
+    ``extra`` is the optional dependency of elfsig that it takes to read this format. ``open`` yields the
+    members of the container that the reader is at the start of; it raises ContainerError.
     """
 
     id: str
     magics: tuple[tuple[int, bytes], ...]
-    open: Open
+    open: Callable[[Reader, Context], Iterator[Member]]
     needs: Literal["stream", "seek"] = "stream"
     extra: str | None = None
     probe: Callable[[bytes], bool] | None = None

@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import BinaryIO
 
 from elfsig.errors import ContainerError
 
@@ -245,9 +244,8 @@ def bytes_reader(data: bytes) -> SeekReader:
     return SeekReader(lambda offset, size: data[offset : offset + size], len(data))
 
 
-def file_reader(file: BinaryIO, size: int, *, hashing: bool = False) -> SeekReader:
+def descriptor_reader(descriptor: int, size: int, *, hashing: bool = False) -> SeekReader:
     """A reader of the first ``size`` bytes of an open file, which the caller closes after the last read."""
-    descriptor = file.fileno()
 
     def fetch(offset: int, wanted: int) -> bytes:
         try:

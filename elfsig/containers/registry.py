@@ -34,9 +34,9 @@ class Containers:
         failures: Sequence[PluginFailure] = (),
         plugins: dict[str, str] | None = None,
     ) -> None:
-        self.containers = tuple(containers)
-        self.failures = tuple(failures)
-        self.plugins = dict(plugins or {})
+        self.containers: tuple[Container, ...] = tuple(containers)
+        self.failures: tuple[PluginFailure, ...] = tuple(failures)
+        self.plugins: dict[str, str] = dict(plugins or {})
 
     @cached_property
     def reach(self) -> int:

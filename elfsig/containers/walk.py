@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.contract import Container, Context, Member
@@ -19,6 +19,8 @@ Decide: TypeAlias = Callable[[Member], str | None]
 to go on into containers. It may look ahead (``member.reader.peek``) and must not read."""
 
 _LOOK = 1 << 12
+_ET_REL = 1
+_SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
 
 
 class Found(NamedTuple):
@@ -61,30 +63,33 @@ class ContainerRecord(NamedTuple):
         return display(self.chain)
 
 
-def elf_is_module(member: Member) -> str | None:
-    """``module`` for what starts as an ELF file, compressed as modules are or not; None for the rest."""
+def may_be_module(member: Member) -> str | None:
+    """``module`` for what is named like one (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) or starts like
+    one: as a relocatable ELF file, compressed as modules are or not. None for the rest."""
     head = member.reader.peek(_LOOK) if member.reader else b""
-    if head.startswith(MAGIC):
-        return "module"
     kind = detect(head)
-    return "module" if kind is not None and first_bytes(head, kind).startswith(MAGIC) else None
+    start = head if kind is None else first_bytes(head, kind)
+    order: Literal["big", "little"] = "big" if start[5:6] == b"\2" else "little"
+    relocatable = start.startswith(MAGIC) and int.from_bytes(start[16:18], order) == _ET_REL
+    return "module" if relocatable or member.name.endswith(_SUFFIXES) else None
 
 
 def walk(
     reader: Reader,
-    name: bytes,
+    chain: tuple[Step, ...],
     context: Context | None = None,
-    decide: Decide = elf_is_module,
+    decide: Decide = may_be_module,
     containers: Containers | None = None,
 ) -> Iterator[Found | ContainerRecord]:
-    """What is in the file ``name`` that ``reader`` is at the start of, depth first, in stored order.
+    """What is in the file that ``reader`` is at the start of, depth first, in stored order.
+
+    ``chain`` is what leads to the file: of a file on disk one step, its path.
 
     A container's record comes after everything in it. Nothing is raised for damaged input: that is in the
     records. Exceptions of plug-ins are their containers' errors, with the code plug-in-error.
     """
-    size = getattr(reader, "size", None)
     walker = _Walker(context or Context(), decide, containers or load())
-    yield from walker.member(Member(name, "file", reader, size), (Step("file", name, None, size),))
+    yield from walker.member(Member(chain[-1].name, "file", reader, chain[-1].size), chain)
 
 
 class _Walker(NamedTuple):

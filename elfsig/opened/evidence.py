@@ -21,6 +21,10 @@ from elfsig.model.brief import brief
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""
 
+INSIDE = "!/"
+"""What stands between a container and a member of it in a path: ``a.deb!/data.tar.xz!/lib/x.ko``. A file of
+such a name on disk takes precedence."""
+
 MODULE_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
@@ -88,16 +92,29 @@ class Evidence:
 def read(source: Source, *, limit: int = LIMIT) -> Evidence:
     """Read the whole of a file, a bytes-like object or a binary stream, decompressed according to its magic.
 
+    A path may lead into containers (:mod:`elfsig.containers.nested`); it then raises ContainerError as well.
     Raises ReadError, with a code: not-found, permission-denied, is-a-directory, not-a-regular-file,
     symlink-loop, too-large, changed-while-reading, decompression-limit, decompression-damaged (with the
     offset in the file), io-error. UsageError for a source of another type.
     """
-    path = _label(source)
+    path = label(source)
     try:
         raw, status = _raw(source, limit)
-        kind = detect(raw)
-        if kind is None:
-            return Evidence(path, raw, raw, stat=status)
+    except ReadError as fault:
+        fault.path = path
+        raise
+    return evidence_of(raw, path, limit, status)
+
+
+def evidence_of(raw: bytes, path: str, limit: int = LIMIT, status: os.stat_result | None = None) -> Evidence:
+    """The evidence of a file ``path`` whose bytes were read, decompressed according to their magic.
+
+    Raises ReadError: decompression-limit, decompression-damaged.
+    """
+    kind = detect(raw)
+    if kind is None:
+        return Evidence(path, raw, raw, stat=status)
+    try:
         content, end = unpack(raw, kind, limit)
     except ReadError as fault:
         fault.path = path
@@ -105,7 +122,8 @@ def read(source: Source, *, limit: int = LIMIT) -> Evidence:
     return Evidence(path, raw, content, kind, end if end < len(raw) else None, status)
 
 
-def _label(source: Source) -> str:
+def label(source: Source) -> str:
+    """The path of a source; ``<bytes>`` or ``<stream>`` for one without."""
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -128,25 +146,30 @@ def read_stream(source: object, limit: int) -> bytes:
 
     Raises ReadError where the stream cannot be read, UsageError for what is not a binary stream.
     """
+    parts, room = [], limit + 1
+    while room > 0 and (part := read_piece(source, room)):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)
+
+
+def read_piece(source: object, size: int) -> bytes:
+    """The next bytes of a binary stream, at most ``size``; b"" at its end. Raises ReadError, UsageError."""
     take = getattr(source, "read", None)
     if take is None:
         text = f"a {type(source).__name__} is not a file: give a path, bytes or a binary stream"
         raise UsageError(text, code="wrong-type")
-    parts, room = [], limit + 1
     try:
-        # A raw stream may return less than requested, and None if it does not block.
-        while room > 0 and (part := take(room)) not in (None, b""):
-            if not isinstance(part, (bytes, bytearray, memoryview)):
-                raise UsageError(_NOT_BINARY, code="wrong-type")
-            parts.append(bytes(part))
-            room -= len(part)
+        part = take(size)  # a raw stream may return less than requested, and None if it does not block
     except UnicodeDecodeError:
         raise UsageError(_NOT_BINARY, code="wrong-type") from None
     except OSError as reason:
         raise read_error(reason) from None
     except ValueError as reason:
         raise ReadError(f"the stream cannot be read: {reason}", code="io-error") from None
-    return b"".join(parts)
+    if part is not None and not isinstance(part, (bytes, bytearray, memoryview)):
+        raise UsageError(_NOT_BINARY, code="wrong-type")
+    return bytes(part or b"")
 
 
 _NOT_BINARY = "the stream is not binary: open the file in binary mode"
@@ -159,16 +182,34 @@ def read_error(reason: OSError) -> ReadError:
     return ReadError(text, code=code)
 
 
+def not_regular(mode: int) -> ReadError:
+    """What a file of this mode is, which is not a regular file."""
+    code, text = next((code, text) for test, code, text in _KINDS if test(mode))
+    return ReadError(text, code=code)
+
+
 def _too_large(size: int, limit: int) -> ReadError:
     return ReadError(f"{size} bytes or more, over the limit of {limit}", code="too-large", hint="max-size")
 
 
-def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+def read_inside(path: str, limit: int) -> bytes:
+    """The bytes of a file inside a container, where ``path`` has INSIDE in it and is not a path on disk.
+
+    Raises ReadError, with ContainerError among them; see :func:`elfsig.opened.inside.read_inside`.
+    """
+    from elfsig.opened import inside
+
+    return inside.read_inside(path, limit)
+
+
+def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
     try:
         fd = os.open(path, FLAGS)
     except ValueError:
         raise ReadError("no such file: the name holds a NUL", code="not-found") from None
     except OSError as reason:
+        if INSIDE in path:
+            return read_inside(path, limit), None
         raise read_error(reason) from None
     try:
         return _read_descriptor(fd, limit)
@@ -181,8 +222,7 @@ def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result]:
 def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
     before = os.fstat(fd)
     if not modes.S_ISREG(before.st_mode):
-        code, text = next((code, text) for test, code, text in _KINDS if test(before.st_mode))
-        raise ReadError(text, code=code)
+        raise not_regular(before.st_mode)
     size = before.st_size
     if size > limit:
         raise _too_large(size, limit)

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
-from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
+from elfsig.opened.evidence import FLAGS, INSIDE, MODULE_SUFFIXES, read_error
 from elfsig.registry import Registry, load
 
 Marks = Sequence[bytes] | None
@@ -65,7 +65,8 @@ def walk(
         except ValueError:
             yield WalkedFile(path, error=ReadError("no such file: the name holds a NUL", code="not-found"))
         except OSError as reason:
-            yield WalkedFile(path, error=read_error(reason))
+            # What may be in a container is left to the reader, which says what is missing.
+            yield WalkedFile(path, error=None if INSIDE in path else read_error(reason))
         else:
             yield from _walk_tree(path, marks) if is_directory else (WalkedFile(path),)
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from elfsig.errors import KeySourceError
+from elfsig.errors import KeySourceError, ReadError
 from elfsig.model import Loss
-from elfsig.opened.evidence import read_error
+from elfsig.opened.evidence import INSIDE, read_error, read_inside
 from elfsig.trust import efi_variables
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
 from elfsig.trust.forms import read_source, source_of
@@ -49,6 +49,11 @@ def _about_prefixes(source: str) -> str:
 
 
 def _content(path: Path) -> bytes:
+    if _is_inside(path):
+        try:
+            return read_inside(str(path), MAX_SOURCE)
+        except ReadError as reason:
+            raise KeySourceError(f"{path}: {reason.text}", code="key-source-unreadable") from None
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise KeySourceError(f"{path}: not a regular file", code="key-source-unreadable")
@@ -57,9 +62,14 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _is_inside(path: Path) -> bool:
+    """Whether ``path`` leads into a container, and is not a path on disk."""
+    return INSIDE in str(path) and not path.exists()
+
+
 def _named(path: Path, origin: Origin) -> Origin:
     """The origin of a list of machine owner keys says whether the kernel is set to trust them."""
-    if not efi_variables.is_owners(origin.name):
+    if not efi_variables.is_owners(origin.name) or _is_inside(path):
         return origin
     beside = (each.name.lower() for each in path.parent.iterdir())
     return replace(origin, mok_trusted=any(n.startswith(efi_variables.MOK_TRUSTED) for n in beside))
