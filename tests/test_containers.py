@@ -122,10 +122,8 @@ def test_verbs_take_what_is_inside_a_container(verb: str, tmp_path: Path) -> Non
     outside = run(verb, *keys, tmp_path / "m.ko")
     inside = run(verb, *keys, f"{tmp_path}/x.a!/m.ko")
     assert inside.code == outside.code and outside.out
-    expected = [
-        text.replace(f"{tmp_path}/m.ko", f"{tmp_path}/x.a!/m.ko") for text in (outside.out, outside.err)
-    ]
-    assert [inside.out, inside.err] == expected
+    for ours, theirs in ((inside.out, outside.out), (inside.err, outside.err)):
+        assert ours == theirs.replace(f"{tmp_path}/m.ko", f"{tmp_path}/x.a!/m.ko")
 
 
 def test_a_key_inside_a_container_is_a_source(tmp_path: Path) -> None:

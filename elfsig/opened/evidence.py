@@ -6,46 +6,26 @@ surrogate escapes, as by os.fsdecode.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat as modes
 from functools import cached_property
-from typing import IO
 
 from elfsig.compression.whole import Compression, detect, pack, unpack
 from elfsig.elf.table import MAGIC
-from elfsig.errors import ReadError, UsageError
+from elfsig.errors import ReadError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
+from elfsig.opened.source import FLAGS as FLAGS
+from elfsig.opened.source import INSIDE as INSIDE
+from elfsig.opened.source import Source as Source
+from elfsig.opened.source import label, not_regular, too_large
+from elfsig.opened.source import read_error as read_error
+from elfsig.opened.source import read_stream as read_stream
 
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""
 
-INSIDE = "!/"
-"""What stands between a container and a member of it in a path: ``a.deb!/data.tar.xz!/lib/x.ko``. A file of
-such a name on disk takes precedence."""
-
 MODULE_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
-
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
-
-_CODES = {
-    errno.ENOENT: ("not-found", "no such file"),
-    errno.ENOTDIR: ("not-found", "no such file: a part of the path is not a directory"),
-    errno.EACCES: ("permission-denied", "permission denied"),
-    errno.EPERM: ("permission-denied", "permission denied"),
-    errno.EISDIR: ("is-a-directory", "is a directory"),
-    errno.ELOOP: ("symlink-loop", "symbolic links form a loop"),
-    errno.ENXIO: ("not-a-regular-file", "is a socket or a device"),
-    errno.ESTALE: ("changed-while-reading", "disappeared while it was read"),
-}
-_KINDS = (
-    (modes.S_ISDIR, "is-a-directory", "is a directory"),
-    (modes.S_ISFIFO, "not-a-regular-file", "is a FIFO, not a regular file"),
-    (modes.S_ISSOCK, "not-a-regular-file", "is a socket, not a regular file"),
-    (lambda _: True, "not-a-regular-file", "is a device, not a regular file"),
-)
-FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,74 +102,13 @@ def evidence_of(raw: bytes, path: str, limit: int = LIMIT, status: os.stat_resul
     return Evidence(path, raw, content, kind, end if end < len(raw) else None, status)
 
 
-def label(source: Source) -> str:
-    """The path of a source; ``<bytes>`` or ``<stream>`` for one without."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fsdecode(source)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return "<bytes>"
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "<stream>"
-
-
 def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
     if isinstance(source, (str, os.PathLike)):
         return _read_path(os.fsdecode(source), limit)
     raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else read_stream(source, limit)
     if len(raw) > limit:
-        raise _too_large(len(raw), limit)
+        raise too_large(len(raw), limit)
     return raw, None
-
-
-def read_stream(source: object, limit: int) -> bytes:
-    """At most ``limit`` bytes of a binary stream, and one more if there are more.
-
-    Raises ReadError where the stream cannot be read, UsageError for what is not a binary stream.
-    """
-    parts, room = [], limit + 1
-    while room > 0 and (part := read_piece(source, room)):
-        parts.append(part)
-        room -= len(part)
-    return b"".join(parts)
-
-
-def read_piece(source: object, size: int) -> bytes:
-    """The next bytes of a binary stream, at most ``size``; b"" at its end. Raises ReadError, UsageError."""
-    take = getattr(source, "read", None)
-    if take is None:
-        text = f"a {type(source).__name__} is not a file: give a path, bytes or a binary stream"
-        raise UsageError(text, code="wrong-type")
-    try:
-        part = take(size)  # a raw stream may return less than requested, and None if it does not block
-    except UnicodeDecodeError:
-        raise UsageError(_NOT_BINARY, code="wrong-type") from None
-    except OSError as reason:
-        raise read_error(reason) from None
-    except ValueError as reason:
-        raise ReadError(f"the stream cannot be read: {reason}", code="io-error") from None
-    if part is not None and not isinstance(part, (bytes, bytearray, memoryview)):
-        raise UsageError(_NOT_BINARY, code="wrong-type")
-    return bytes(part or b"")
-
-
-_NOT_BINARY = "the stream is not binary: open the file in binary mode"
-
-
-def read_error(reason: OSError) -> ReadError:
-    """An OSError in elfsig's words."""
-    fallback = ("io-error", (reason.strerror or str(reason)).lower())
-    code, text = _CODES.get(reason.errno or 0, fallback)
-    return ReadError(text, code=code)
-
-
-def not_regular(mode: int) -> ReadError:
-    """What a file of this mode is, which is not a regular file."""
-    code, text = next((code, text) for test, code, text in _KINDS if test(mode))
-    return ReadError(text, code=code)
-
-
-def _too_large(size: int, limit: int) -> ReadError:
-    return ReadError(f"{size} bytes or more, over the limit of {limit}", code="too-large", hint="max-size")
 
 
 def read_inside(path: str, limit: int) -> bytes:
@@ -225,7 +144,7 @@ def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
         raise not_regular(before.st_mode)
     size = before.st_size
     if size > limit:
-        raise _too_large(size, limit)
+        raise too_large(size, limit)
     data = os.read(fd, size + 1)
     if len(data) != size or not size:
         data = _read_rest(fd, data, limit)
@@ -245,5 +164,5 @@ def _read_rest(fd: int, data: bytes, limit: int) -> bytes:
         parts.append(part)
         total += len(part)
     if total > limit:
-        raise _too_large(total, limit)
+        raise too_large(total, limit)
     return b"".join(parts)

@@ -13,7 +13,7 @@ from elfsig.containers.contract import Context
 from elfsig.containers.nested import Name, Resolved, Step, candidates, resolve
 from elfsig.containers.readers import PIECE, Reader, bytes_reader, descriptor_reader
 from elfsig.errors import ReadError
-from elfsig.opened.evidence import FLAGS, INSIDE, Source, label, not_regular, read_error, read_piece
+from elfsig.opened.source import FLAGS, INSIDE, Source, label, not_regular, read_error, read_piece, too_large
 
 
 class Outermost(NamedTuple):
@@ -83,12 +83,8 @@ def read_inside(path: str, limit: int) -> bytes:
     with outermost(path) as (reader, chain):
         size = chain[-1].size
         if size is not None and size > limit:
-            raise _too_large(size, limit)
+            raise too_large(size, limit)
         data = reader.read(limit + 1)
     if len(data) > limit:
-        raise _too_large(len(data), limit)
+        raise too_large(len(data), limit)
     return data
-
-
-def _too_large(size: int, limit: int) -> ReadError:
-    return ReadError(f"{size} bytes or more, over the limit of {limit}", code="too-large", hint="max-size")
