@@ -15,10 +15,11 @@ from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.model import Remark
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry, load
 from elfsig.trust.given import each_of
-from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, outcome, unreadable
+from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, link_faults, outcome, unreadable
 from elfsig.verbs.audit.audit import audit as _audit
 from elfsig.verbs.audit.expected import expected
 from elfsig.verbs.audit.rules import RULES
@@ -41,13 +42,15 @@ def audit(
     all_files: bool = False,
     registry: Registry | None = None,
     limit: int = LIMIT,
+    follow_links: bool = True,
 ) -> AuditResult:
     """Find what is wrong with the signatures of every module below ``paths``.
 
     Each must be signed once, by a key of ``trust``; with one of ``hashes`` and in one of ``formats`` where
     they are given; and each of ``kernels`` (as :func:`elfsig.predict` takes them) must load it. ``ignore``
     are ids of rules to ignore. ``expect`` says what must be present: a number of modules, or the path
-    of a modules.order or of a report of ``elfsig sign``. ``jobs`` is that of :func:`elfsig.verify_tree`.
+    of a modules.order or of a report of ``elfsig sign``. ``jobs`` and ``follow_links`` are those of
+    :func:`elfsig.verify_tree`.
     Raises ReadError (there is nothing to examine), KeySourceError, UsageError.
     """
     known = registry or load()
@@ -62,11 +65,12 @@ def audit(
         _ignored(ignore),
     )
     wanted = None if expect is None else expected(os.fsdecode(expect))
-    found = walk(paths_of(paths), all_files, known)
+    links = Links(follow_links)
+    found = walk(paths_of(paths), all_files, known, links)
     results = _each(found, Examination(known, gate.question, limit=limit), gate, jobs)
     if not results:
         raise ReadError("nothing to examine", code="nothing-found")
-    more = [] if wanted is None else wanted.faults(results)
+    more = [*([] if wanted is None else wanted.faults(results)), *link_faults(links)]
     return outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
 
 

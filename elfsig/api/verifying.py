@@ -12,6 +12,7 @@ from elfsig.batch.tree import verify_tree as examine_tree
 from elfsig.errors import UsageError
 from elfsig.model import FileReport, Format, SignatureReport
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module, ModuleSource, open_module
 from elfsig.registry import Registry, load
 from elfsig.verbs.verify.detached import from_argument, from_file
@@ -91,11 +92,14 @@ def verify_tree(
     hashes: bool = True,
     registry: Registry | None = None,
     limit: int = LIMIT,
+    follow_links: bool = True,
 ) -> Iterator[FileReport]:
     """Verify every module below ``paths``; the reports come one by one, in the order of the walk.
 
     ``paths`` are files and directories, which are walked for modules (``all_files``: for every file). A file
-    that cannot be read has a report with ``error``, and the walk continues. ``jobs``: the number of worker
+    that cannot be read has a report with ``error``, and the walk continues. Symbolic links below a directory
+    that lead to a file are followed, each file once, except with ``follow_links=False``; a module outside the
+    directories has the warning link-outside. ``jobs``: the number of worker
     processes, 0 for one per processor; they are forked, so a program with threads gets none. The
     other parameters are those of :func:`verify`. Raises KeySourceError, UsageError before the first report.
     """
@@ -103,7 +107,7 @@ def verify_tree(
     places = paths_of(paths)
 
     what = Examination(known, question, limit=limit)
-    return examine_tree(places, what, jobs=jobs, all_files=all_files)
+    return examine_tree(places, what, jobs=jobs, all_files=all_files, links=Links(follow_links))
 
 
 def paths_of(paths: object) -> list[str]:

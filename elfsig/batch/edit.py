@@ -14,6 +14,7 @@ from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
 from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import WalkedFile, top_folders, walk
 from elfsig.registry import Registry
@@ -22,7 +23,8 @@ from elfsig.verbs.edit.change import Change, Done
 
 class Task(NamedTuple):
     """One file and its output: ``target`` None is in place. ``named``: the user named the output file
-    itself. ``error``: there is nothing to do. ``dry``: write nothing."""
+    itself. ``error``: there is nothing to do. ``dry``: write nothing. ``found``: the file was found in a
+    directory, where it was not a symbolic link."""
 
     path: str
     target: str | None
@@ -30,6 +32,7 @@ class Task(NamedTuple):
     code: int = 0
     named: bool = False
     dry: bool = False
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Output:
                 text = f"its output would overwrite that of {first}"
                 yield Task(entry.path, target, Remark("same-target", text), 1)
             else:
-                yield Task(entry.path, target, named=self.file is not None, dry=self.dry)
+                found, named = entry.root is not None, self.file is not None
+                yield Task(entry.path, target, named=named, dry=self.dry, found=found)
 
     def _target(self, entry: WalkedFile, tops: Mapping[str, str]) -> str | None:
         if self.directory is None:
@@ -103,13 +107,15 @@ def edit(
     *,
     jobs: int = 0,
     limit: int = LIMIT,
+    links: Links | None = None,
 ) -> Iterator[Done]:
     """Apply ``change`` to every file meant by ``paths``, in parallel; an error costs one file.
 
     ``change`` gets a module, opened with ``registry``, and raises ElfsigError where it refuses. Results come
-    in the order of the files.
+    in the order of the files. ``links`` keeps account of symbolic links in directories: what they lead to is
+    changed only if it is found in the directories anyway.
     """
-    tasks = output.tasks(paths, walk(paths))
+    tasks = output.tasks(paths, walk(paths, links=links))
 
     def work(task: Task) -> Done:
         return edit_one(task, change, registry, limit)
@@ -178,6 +184,8 @@ def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[
             )
         if done.content is None:
             return None, ()
+        if task.found and os.path.islink(task.path):
+            raise EditRefused("it has become a symbolic link meanwhile", code="changed-meanwhile")
         _write_beside(task.path, done)
         return task.path, write_atomic(task.path, _raw(module, done), expect=module.stat, sync=False)
     target = task.target if task.named else task.target + done.suffix

@@ -12,7 +12,8 @@ from elfsig.errors import ElfsigError, ReadError
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark
 from elfsig.opened.evidence import LIMIT
-from elfsig.opened.module import Module, open_module
+from elfsig.opened.links import Links, LinkTarget
+from elfsig.opened.module import Module
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Outside, Question, examine, failed
@@ -81,19 +82,15 @@ class Examiner:
             return Examined(failed(entry.path, entry.error))
         try:
             found = self._examined(entry)
-            return found if entry.root is None else _with_name(found)
+            return found if entry.root is None else _as_in_tree(found, entry)
         except Exception as bug:  # an error of ours at this file must not cost the reports of the others
             return Examined(failed(entry.path, fault_of(bug, self.what.registry)))
 
     def _examined(self, entry: WalkedFile) -> Examined:
         what, like = self.what, self._like
-        if (
-            entry.data is None
-            and like is not None
-            and (report := like.report_from_ends(entry.path)) is not None
-        ):
+        if entry.is_plain and like is not None and (report := like.report_from_ends(entry.path)) is not None:
             return Examined(report)
-        module = open_module(entry.source, what.registry, limit=what.limit)
+        module = entry.open(what.registry, limit=what.limit)
         if like is not None and (report := like.report(module)) is not None:
             return Examined(report, module)
         report = examine(module, what.question, what.outside)
@@ -111,12 +108,19 @@ class Examiner:
             return Examined(report, module, None, fault_of(bug, self.what.registry))
 
 
-def _with_name(found: Examined) -> Examined:
-    """``found`` with a warning where a module in a tree has another name than its file."""
-    remark = misnamed(found.module, found.report) if found.module is not None else None
-    if remark is None:
+def _as_in_tree(found: Examined, entry: WalkedFile) -> Examined:
+    """``found`` with warnings where a module in a tree has another name than its file, or is elsewhere."""
+    named = misnamed(found.module, found.report) if found.module is not None else None
+    away = outside_remark(entry.link) if entry.link is not None and entry.link.outside else None
+    remarks = [remark for remark in (named, away) if remark is not None]
+    if not remarks:
         return found
-    return found._replace(report=replace(found.report, warnings=(*found.report.warnings, remark)))
+    return found._replace(report=replace(found.report, warnings=(*found.report.warnings, *remarks)))
+
+
+def outside_remark(link: LinkTarget) -> Remark:
+    """The warning about a module that is not in the tree where its name is."""
+    return Remark("link-outside", f"this is a symbolic link to {link.path}, which is outside the tree")
 
 
 # --------------------------------------------------------------------------- many
@@ -189,16 +193,21 @@ def _batches(entries: Iterable[WalkedFile], most: int) -> Iterator[list[WalkedFi
 
 
 def verify_tree(
-    paths: Iterable[str | os.PathLike[str]], what: Examination, *, jobs: int = 0, all_files: bool = False
+    paths: Iterable[str | os.PathLike[str]],
+    what: Examination,
+    *,
+    jobs: int = 0,
+    all_files: bool = False,
+    links: Links | None = None,
 ) -> Iterator[FileReport]:
     """A report on every file selected by ``paths``, in the order of the walk.
 
     Directories are walked for modules (``all_files``: for everything that is ELF or has the mark of a
     signature). What cannot be read has a report with an ``error``, and so does a file for which elfsig or a
     plug-in fails; the walk continues. Where a file does not say which kernel to simulate, the
-    report has the warning kernel-not-asked.
+    report has the warning kernel-not-asked. ``links`` is that of :func:`elfsig.opened.walk.walk`.
     """
-    return examined(walk(paths, all_files, what.registry), what, _report, jobs=jobs)
+    return examined(walk(paths, all_files, what.registry, links), what, _report, jobs=jobs)
 
 
 def _report(found: Examined) -> FileReport:

@@ -15,11 +15,13 @@ from typing import IO, NamedTuple
 
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
+from elfsig.cli.render import links as render_links
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
 from elfsig.model import FileReport
 from elfsig.opened.evidence import LIMIT, read_stream
+from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 
@@ -46,11 +48,16 @@ def finish(report: FileReport, text: str, word: str, code: int) -> Result:
 
 
 def collect(
-    results: Iterable[Result], settings: Settings, machine: Machine, member: str = "files"
+    results: Iterable[Result],
+    settings: Settings,
+    machine: Machine,
+    member: str = "files",
+    links: Links | None = None,
 ) -> tuple[Counter[str], int]:
     """Write every result as it comes. Returns the number of files by word, and the exit code.
 
-    ``member`` is the name of their array in a JSON document.
+    ``member`` is the name of their array in a JSON document; ``links`` are those that the walk met, about
+    which stderr gets lines after the last result.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
@@ -66,24 +73,38 @@ def collect(
                 yield each.text
 
     if machine.wanted:
-        write_files(settings, machine, noted(), member)
+        write_files(settings, machine, noted(), member, links)
     else:
         for text in noted():
             sys.stdout.write(text)
+    if links is not None:
+        tell_of_links(links)
     return counts, exit_codes.combined(codes)
 
 
+def tell_of_links(links: Links) -> None:
+    """Write to stderr what links the walk met and what was done about them."""
+    for line in render_links.lines(links):
+        sys.stdout.flush()
+        complain(line)
+
+
 def entries(
-    paths: Sequence[str], all_files: bool = False, registry: Registry | None = None
+    paths: Sequence[str],
+    all_files: bool = False,
+    registry: Registry | None = None,
+    links: Links | None = None,
 ) -> tuple[Iterator[WalkedFile], bool]:
     """The files to look at, and whether it is one file that was named itself (then lines need no path).
 
-    ``-`` is standard input.
+    ``-`` is standard input. ``links`` is that of :func:`elfsig.opened.walk.walk`.
     """
     single = len(paths) == 1 and not os.path.isdir(paths[0])
     if STDIN not in paths:
-        return walk(paths, all_files, registry), single
-    found = (_stdin() if path == STDIN else walk([path], all_files, registry) for path in paths)
+        return walk(paths, all_files, registry, links), single
+    if links is not None:
+        links.expect(paths)
+    found = (_stdin() if path == STDIN else walk([path], all_files, registry, links) for path in paths)
     return chain.from_iterable(found), single
 
 

@@ -34,7 +34,7 @@ class Evidence:
 
     ``raw`` are its bytes, ``content`` what they decompress to (the same object where ``compression`` is
     None). ``tail_offset`` is where, in ``raw``, something follows the compressed stream, else None.
-    ``stat`` is None for bytes and streams.
+    ``stat`` is None for bytes and streams. ``location`` is where the file is, if that is not ``path``.
     """
 
     path: str
@@ -43,6 +43,7 @@ class Evidence:
     compression: Compression | None = None
     tail_offset: int | None = None
     stat: os.stat_result | None = None
+    location: str | None = None
 
     def __repr__(self) -> str:
         return brief(self)

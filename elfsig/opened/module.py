@@ -12,6 +12,7 @@ from elfsig.elf import modinfo
 from elfsig.elf.image import Image
 from elfsig.elf.words import UNWITNESSED
 from elfsig.errors import EditRefused, ElfsigError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Coverage, Message, Place
 from elfsig.opened.evidence import LIMIT, Evidence, Source, read
 from elfsig.opened.places import LocatedSignature, find
@@ -62,6 +63,11 @@ class Module:
     def path(self) -> str:
         """The path as it was given; ``<bytes>`` or ``<stream>`` without one."""
         return self.evidence.path
+
+    @property
+    def location(self) -> str:
+        """Where the file is: other than ``path`` for a symbolic link that was resolved."""
+        return self.evidence.location or self.path
 
     @property
     def raw(self) -> bytes:
@@ -189,6 +195,12 @@ class Module:
         if content is self.content and self.compression is None:
             return self
         return Module(Evidence(self.path, content, content), self.registry)
+
+    def renamed(self, path: str) -> Module:
+        """The module under another name: that of a symbolic link to it."""
+        return Module(
+            replace(self.evidence, path=path, location=self.evidence.location or self.path), self.registry
+        )
 
     def as_file(self) -> Module:
         """The file itself as content, compressed or not: for what is signed as it is."""

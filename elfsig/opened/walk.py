@@ -11,7 +11,9 @@ from typing import IO, NamedTuple
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
-from elfsig.opened.evidence import FLAGS, INSIDE, MODULE_SUFFIXES, read_error
+from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, read_error
+from elfsig.opened.links import IGNORED, Links, LinkTarget
+from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry, load
 
 Marks = Sequence[bytes] | None
@@ -29,37 +31,63 @@ class WalkedFile(NamedTuple):
 
     ``root`` is the directory from the command line that led here, None for a file named there itself.
     ``data`` are the bytes to examine where they are not in a file of this name, such as standard input.
+    ``link`` says where ``path`` leads, if it is a symbolic link that a walk followed.
     """
 
     path: str
     root: str | None = None
     error: ReadError | None = None
     data: bytes | None = None
+    link: LinkTarget | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether ``path`` is the very file to examine."""
+        return self.data is None and self.link is None
 
     @property
     def source(self) -> str | IO[bytes]:
-        """What to open: the path, or a stream of the bytes that has the path as its name."""
+        """What to open: the path, what it leads to, or a stream of the bytes with the path as its name."""
         if self.data is None:
-            return self.path
+            return self.path if self.link is None else self.link.path
         stream = _Named(self.data)
         stream.name = self.path
         return stream
 
+    def open(self, registry: Registry | None = None, *, limit: int = LIMIT) -> Module:
+        """The file, opened, under the name ``path``. Raises ReadError, with ``error`` if there is one."""
+        if self.error is not None:
+            raise self.error
+        try:
+            module = open_module(self.source, registry, limit=limit)
+        except ReadError as fault:
+            fault.path = self.path
+            raise
+        return module if self.link is None else module.renamed(self.path)
+
 
 def walk(
-    paths: Iterable[str | os.PathLike[str]], all_files: bool = False, registry: Registry | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    all_files: bool = False,
+    registry: Registry | None = None,
+    links: Links | None = None,
 ) -> Iterator[WalkedFile]:
     """The files selected by ``paths``, one by one: files as given, directories walked in sorted order.
 
     In directories, files with the names of modules (``.ko``, ``.ko.gz``, ``.ko.xz``, ``.ko.zst``) are
     selected; with ``all_files`` every file that is ELF (compressed or not) or holds the marker of a trailer
-    of ``registry`` (None: the built-in formats). Symbolic links below a directory are not followed: their
-    targets within it are found anyway. What is missing or unreadable becomes an entry with its error, and so
-    does a directory that holds nothing (nothing-found).
+    of ``registry`` (None: the built-in formats). What is missing or unreadable becomes an entry with its
+    error, and so does a directory that holds nothing (nothing-found).
+
+    ``links`` says what to do about symbolic links below a directory, and keeps account of them: those that
+    lead to a file are followed, each file once, whatever else leads to it; those that lead to a directory
+    are not. None: they are ignored.
     """
     marks = (registry or load(plugins=False)).trailer_texts if all_files else None
-    for given in paths:
-        path = os.fspath(given)
+    every = [os.fspath(given) for given in paths]
+    if links is not None:
+        links.expect(every)
+    for path in every:
         try:
             is_directory = modes.S_ISDIR(os.stat(path).st_mode)
         except ValueError:
@@ -68,7 +96,7 @@ def walk(
             # What may be in a container is left to the reader, which says what is missing.
             yield WalkedFile(path, error=None if INSIDE in path else read_error(reason))
         else:
-            yield from _walk_tree(path, marks) if is_directory else (WalkedFile(path),)
+            yield from _walk_tree(path, marks, links) if is_directory else (WalkedFile(path),)
 
 
 def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
@@ -90,7 +118,7 @@ def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
     return tops
 
 
-def _walk_tree(root: str, marks: Marks) -> Iterator[WalkedFile]:
+def _walk_tree(root: str, marks: Marks, links: Links | None) -> Iterator[WalkedFile]:
     empty = True
     pending: list[Iterator[os.DirEntry[str]]] = []
     listing = _listing(root)
@@ -102,6 +130,11 @@ def _walk_tree(root: str, marks: Marks) -> Iterator[WalkedFile]:
         item = next(pending[-1], None)
         if item is None:
             pending.pop()
+        elif item.is_symlink():
+            entry = _followed(item, root, marks, links) if links is not None else None
+            if entry is not None:
+                empty = False
+                yield entry
         elif item.is_dir(follow_symlinks=False):
             below = _listing(item.path)
             if isinstance(below, ReadError):
@@ -129,9 +162,28 @@ def _listing(path: str) -> Iterator[os.DirEntry[str]] | ReadError:
         return read_error(reason)
 
 
+def _followed(item: os.DirEntry[str], root: str, marks: Marks, links: Links) -> WalkedFile | None:
+    """The entry for a symbolic link; None where it is not followed, or its target is examined anyway."""
+    named = item.name.endswith(MODULE_SUFFIXES)
+    try:
+        found = links.resolve(item, root)
+    except OSError as reason:
+        return WalkedFile(item.path, root, read_error(reason)) if named or marks is not None else None
+    if not found.startswith("/"):
+        if item.name not in IGNORED and (named or found == "directory" or marks is not None):
+            links.ignore(item, found)
+        return None
+    if not (named or (marks is not None and _is_of_interest(found, marks))):
+        return None
+    if not links.follow:
+        links.ignore(item, "off")
+        return None
+    is_found = found.endswith(MODULE_SUFFIXES) or marks is not None
+    target = links.taken(item.path, found, is_found)
+    return None if target is None else WalkedFile(item.path, root, link=target)
+
+
 def _is_wanted(item: os.DirEntry[str], marks: Marks) -> bool:
-    if item.is_symlink():
-        return False
     if item.name.endswith(MODULE_SUFFIXES):
         return True
     return marks is not None and item.is_file(follow_symlinks=False) and _is_of_interest(item.path, marks)

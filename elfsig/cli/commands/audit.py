@@ -20,6 +20,7 @@ from elfsig.cli.options.common import (
     jobs_option,
     kernel_type,
     limit_option,
+    links_options,
     machine_options,
     path_type,
     paths_argument,
@@ -27,6 +28,7 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
+from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render import audit as render_audit
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.table import laid_out
@@ -36,8 +38,9 @@ from elfsig.kernels.names import module_name
 from elfsig.model import Remark
 from elfsig.model.json_form import dumps
 from elfsig.opened.atomic import write_atomic
+from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
-from elfsig.verbs.audit.audit import Gate, audit, outcome, unreadable
+from elfsig.verbs.audit.audit import Gate, audit, link_faults, outcome, unreadable
 from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
 from elfsig.verbs.audit.rules import RULES
 from elfsig.verbs.verify.examine import Question
@@ -87,6 +90,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
 @all_option
+@links_options
 @jobs_option
 @limit_option
 @click.pass_obj
@@ -96,6 +100,7 @@ def command(
     paths: tuple[str, ...],
     machine: Machine,
     all_files: bool,
+    links: Links,
     jobs: int,
     limit: int,
     junit: str | None,
@@ -106,12 +111,13 @@ def command(
 
     Reports modules that are unsigned, stripped, malformed, signed twice, signed by an untrusted key or with
     a weak hash, compressed so that kernels cannot read them, or that have a stale security.ima; and missing
-    modules. Exit codes: 0 no faults, 1 faults, 3 only refusals by a kernel, 5 a file could not be read.
+    modules. Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1
+    faults, 3 only refusals by a kernel, 5 a file could not be read.
     """
     gate = _gate(settings, demand)
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
-    found = _chosen(walk(paths, all_files, settings.registry), in_use)
+    found = _chosen(walk(paths, all_files, settings.registry, links), in_use)
     what = Examination(settings.registry, gate.question, limit=limit)
     results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
     if not results and in_use is None:
@@ -119,9 +125,11 @@ def command(
     more = [] if wanted is None else wanted.faults(results)
     if in_use is not None:
         more += in_use_faults(in_use, results)
+    more += link_faults(links)
     done = outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
     _write_files(done, results, junit, sarif)
-    _tell(settings, machine, done, results, in_use)
+    _tell(settings, machine, done, results, in_use, links)
+    tell_of_links(links)
     return exit_code(done)
 
 
@@ -194,13 +202,14 @@ def _tell(
     done: AuditResult,
     results: Sequence[Audited],
     in_use: Sequence[Loaded] | None,
+    links: Links,
 ) -> None:
     if machine.form == "jsonl":
         objects = render_audit.file_objects(done, results)
         write_files(settings, machine, (line_of(**each) for each in objects))
         return
     if machine.wanted:
-        write_document(settings, machine, audit=done.to_json())
+        write_document(settings, machine, audit=done.to_json(), links=links.to_json())
         return
     for line in render_audit.lines(done, settings.colored(sys.stdout)):
         click.echo(laid_out(line))

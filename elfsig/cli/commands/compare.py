@@ -14,7 +14,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import Result, collect, source_of
+from elfsig.cli.reading import Result, collect, source_of, tell_of_links
 from elfsig.cli.render import compare as render_compare
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import plural
@@ -22,8 +22,9 @@ from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import MODULE_SUFFIXES
-from elfsig.opened.module import open_module
-from elfsig.opened.walk import walk
+from elfsig.opened.links import Links
+from elfsig.opened.module import Module, open_module
+from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.compare import compare
 from elfsig.verbs.inspect.comparison import Comparison, Conclusion, bare_object, comparison_object
@@ -35,11 +36,12 @@ ORDER = (*(each.value for each in Conclusion), *ONLY.values(), "unreadable")
 
 
 class FilePair(NamedTuple):
-    """Two files of the same name: ``path`` is relative, or None when two files are compared."""
+    """Two files of the same name: ``path`` is relative, or None when two files are compared. A file that was
+    named itself may be ``-``, standard input."""
 
     path: str | None
-    a: str | None
-    b: str | None
+    a: WalkedFile | None
+    b: WalkedFile | None
     error: ElfsigError | None = None
 
 
@@ -87,32 +89,36 @@ def command(
         raise UsageError("A and B must both be files, or both be directories")
     asked = Asked(registry, machine, coverage, limit)
     trees = os.path.isdir(a)
-    results = _spread(asked, [*_pairs(a, b)] if trees else [FilePair(None, a, b)], jobs)
+    links = Links(once=False)
+    pairs = [*_pairs(a, b, links)] if trees else [FilePair(None, WalkedFile(a), WalkedFile(b))]
+    results = _spread(asked, pairs, jobs)
     counts, code = collect(watched(results), settings, machine, "comparisons")
     if trees:
         told = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts.get(word))
         complain(f"{plural(sum(counts.values()), 'file')}: {told}")
+        tell_of_links(links)
     return code
 
 
-def _pairs(a: str, b: str) -> Iterator[FilePair]:
+def _pairs(a: str, b: str, links: Links) -> Iterator[FilePair]:
     """The files of two trees by name, without the suffix of a compression, sorted."""
-    one, other = _tree(a), _tree(b)
+    links.expect([a, b])
+    one, other = _tree(a, links), _tree(b, links)
     for name in sorted({*one, *other}):
         yield FilePair(name, one.get(name), other.get(name))
 
 
-def _tree(root: str) -> dict[str, str]:
-    """Name below ``root`` -> path. Raises ReadError if a directory cannot be read, or has no module."""
-    found: dict[str, str] = {}
-    for entry in walk([root]):
+def _tree(root: str, links: Links) -> dict[str, WalkedFile]:
+    """Name below ``root`` -> file. Raises ReadError if a directory cannot be read, or has no module."""
+    found: dict[str, WalkedFile] = {}
+    for entry in walk([root], links=links):
         if entry.error is not None:
             entry.error.path = entry.path
             raise entry.error
         name = os.path.relpath(entry.path, root)
         packed = next((s for s in PACKED if name.endswith(s)), "")
         stem = name.removesuffix(packed)
-        found[stem if stem not in found else name] = entry.path
+        found[stem if stem not in found else name] = entry
     return found
 
 
@@ -142,11 +148,17 @@ def _worker(asked: Asked) -> Callable[[FilePair], Result]:
     return isolated(work, failed, asked.registry)
 
 
-def _both(pair: FilePair, a: str, b: str, asked: Asked) -> Result:
-    one, other = (open_module(source_of(path), asked.registry, limit=asked.limit) for path in (a, b))
-    found = compare(one, other)
+def _both(pair: FilePair, a: WalkedFile, b: WalkedFile, asked: Asked) -> Result:
+    found = compare(_opened(a, asked), _opened(b, asked))
     word = found.conclusion.value
-    return Result(pair.path or a, _text(pair, found, asked), word, _code(found, asked.coverage))
+    return Result(pair.path or a.path, _text(pair, found, asked), word, _code(found, asked.coverage))
+
+
+def _opened(file: WalkedFile, asked: Asked) -> Module:
+    """The module in a file. Raises ReadError."""
+    if file.root is None:
+        return open_module(source_of(file.path), asked.registry, limit=asked.limit)
+    return file.open(asked.registry, limit=asked.limit)
 
 
 def _code(found: Comparison, coverage: str | None) -> int:
@@ -178,7 +190,7 @@ def _single(pair: FilePair, asked: Asked) -> Result:
 
 
 def _failed(pair: FilePair, fault: ElfsigError, asked: Asked) -> Result:
-    path = fault.path or pair.path or pair.a or ""
+    path = fault.path or pair.path or (pair.a.path if pair.a is not None else "")
     error = {"code": fault.code, "text": fault.text, "offset": fault.offset}
     text = _bare(pair, error=error) if asked.machine.wanted else ""
     return Result(path, text, "unreadable", exit_codes.UNREADABLE, hinted(str(fault), fault.hint))

@@ -26,12 +26,14 @@ from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
 from elfsig.errors import WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
@@ -99,14 +101,16 @@ def command(
     def change(module: Module) -> Change:
         return convert_file(module, plan)
 
-    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit)
+    links = Links(editing=True)
+    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, links=links)
     with _recorded(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
-            write_files(settings, machine, _lines(recorded, codes))
+            write_files(settings, machine, _lines(recorded, codes), links=links)
+            tell_of_links(links)
             return exit_codes.combined(codes)
         counts: Counter[tuple[str, ...]] = Counter()
-        code = report(_counted(recorded, counts), quiet)
+        code = report(_counted(recorded, counts), quiet, links)
         if counts.total() > 1 and not quiet:
             rows = [(*words, str(count)) for words, count in sorted(counts.items())]
             click.echo(aligned([HEADINGS, *rows]))

@@ -17,6 +17,7 @@ from elfsig.cli.options.common import (
     all_option,
     jobs_option,
     limit_option,
+    links_options,
     machine_options,
     paths_argument,
 )
@@ -29,7 +30,7 @@ from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.oids import BY_OID
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.model import FileReport
-from elfsig.opened.module import open_module
+from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
@@ -48,6 +49,7 @@ class Style(NamedTuple):
 @paths_argument()
 @machine_options
 @all_option
+@links_options
 @click.option(
     "-H", "--with-path", "with_path", flag_value=True, default=None, help="Start every line with the path."
 )
@@ -65,6 +67,7 @@ def command(
     paths: tuple[str, ...],
     machine: Machine,
     all_files: bool,
+    links: Links,
     with_path: bool | None,
     only: str | None,
     sections: bool,
@@ -75,23 +78,25 @@ def command(
 ) -> int:
     """List the signatures of files, one per line; directories are searched for modules, - is standard input.
 
+    In directories, symbolic links to files are followed, each file once.
+
     Nothing is verified: see elfsig verify. WORD is one of signed, unsigned, malformed, the id of a format, a
     hash, an algorithm, a kind of carrier (section, note, trailer), or the name or type of a section.
     """
     registry = settings.registry
     if sections and (only or detached or modarg):
         raise UsageError("--sections cannot be combined with --only, --detached or --modarg")
-    found, single = entries(paths, all_files, settings.registry)
+    found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if style.with_path:
         style = style._replace(single=False)
     question = Question(None, machine.wanted, False)
     if sections:
-        return _sections(found, style, settings, limit)
+        return _sections(found, style, settings, links, limit)
     what = Examination(registry, question, outside, None, limit)
     results = examined(found, what, _finisher(style, registry), jobs=jobs, single=single)
-    counts, code = collect(results, settings, machine)
+    counts, code = collect(results, settings, machine, links=links)
     if not single:
         complain(summary(counts))
     return code
@@ -124,7 +129,7 @@ def only_words(registry: Registry) -> list[str]:
     ]
 
 
-def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, limit: int) -> int:
+def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, links: Links, limit: int) -> int:
     """``--sections``: the section table of every file. Gives the exit code."""
     from elfsig.cli.render.sections import sections_object, text
     from elfsig.model.json_form import dumps
@@ -135,9 +140,7 @@ def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, lim
         return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
 
     def work(entry: WalkedFile) -> Result:
-        if entry.error is not None:
-            raise entry.error
-        module = open_module(entry.source, settings.registry, limit=limit)
+        module = entry.open(settings.registry, limit=limit)
         image, covered = module.image, reaches(module)
         if style.machine.wanted:
             return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
@@ -145,7 +148,7 @@ def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, lim
         return Result(entry.path, text(image, covered, prefix), "", exit_codes.GOOD)
 
     results = map(isolated(work, failed, settings.registry), found)
-    return collect(results, settings, style.machine)[1]
+    return collect(results, settings, style.machine, links=links)[1]
 
 
 def _finisher(style: Style, registry: Registry) -> Callable[[Examined], Result]:

@@ -20,6 +20,7 @@ from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
 from elfsig.model import Existing, SignOptions
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.opened.walk import walk
 from elfsig.verbs.edit.change import Change
@@ -89,7 +90,7 @@ def command(
     unless --replace or --stack is given.
     """
     existing = existing_of(how["replace"], how["stack"])
-    words = (format_id, key_words, options, existing, jobs, limit, quiet)
+    words = (format_id, key_words, options, existing, jobs, limit, quiet, Links(editing=True))
     job = Job(paths, output, settings.registry, *words)
     if prepare is None and attach is None:
         return _sign(job, report_file, settings.argv)
@@ -119,9 +120,10 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
         comparable = wanted or wanted_signature(format_, signer, options)
         journal = _journal(report_file, asked_for, argv, options.force, output.dry, _check(comparable, job))
         work = _journaled(work, journal)
-    results = edit(job.paths, work, output, job.registry, jobs=jobs_for(job.jobs, [signer]), limit=job.limit)
+    jobs = jobs_for(job.jobs, [signer])
+    results = edit(job.paths, work, output, job.registry, jobs=jobs, limit=job.limit, links=job.links)
     kept = results if journal is None else journal.kept(results)
-    return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet)
+    return report(watched(kept, total=lambda: sum(1 for _ in walk(job.paths))), job.quiet, job.links)
 
 
 def _unless_done(make: Work, wanted: WantedSignature | None, job: Job) -> Work:

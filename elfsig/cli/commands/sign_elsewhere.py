@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from elfsig.batch.edit import edit
@@ -14,7 +15,7 @@ from elfsig.errors import UsageError
 from elfsig.model import Existing
 from elfsig.opened.module import Module
 from elfsig.signers.deferred import Replayer
-from elfsig.verbs.edit.change import Change
+from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.remote.complete import Answers, answer_file
 from elfsig.verbs.remote.prepare import Manifest, prepare_file, read_manifest
 
@@ -47,8 +48,8 @@ def prepare(job: Job, folder: str, form: Form) -> int:
         return prepare_file(module, format_, half, options, form=form, existing=decide(module.path))
 
     manifest = Manifest(folder, format_, half, options)
-    results = edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit)
-    return report(manifest.kept(results) if not job.output.dry else results, job.quiet)
+    results = _edited(job, change)
+    return report(manifest.kept(results) if not job.output.dry else results, job.quiet, job.links)
 
 
 def attach(job: Job, folder: str) -> int:
@@ -63,9 +64,11 @@ def attach(job: Job, folder: str) -> int:
             return Change(None, "unchanged", "already signed like this by this key")
         return answer_file(module, answers, existing=decide(module.path))
 
-    return report(
-        edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit), job.quiet
-    )
+    return report(_edited(job, change), job.quiet, job.links)
+
+
+def _edited(job: Job, change: Callable[[Module], Change]) -> Iterator[Done]:
+    return edit(job.paths, change, job.output, job.registry, jobs=job.jobs, limit=job.limit, links=job.links)
 
 
 def _answers(job: Job, folder: str) -> Answers:

@@ -9,11 +9,13 @@ from elfsig.batch.edit import Output
 from elfsig.cli.options.signing import KeyWords
 from elfsig.errors import UsageError
 from elfsig.model import Existing, SignOptions
+from elfsig.opened.links import Links
 from elfsig.registry import Registry
 
 
 class Job(NamedTuple):
-    """The options and arguments of the command line; ``registry`` has the formats."""
+    """The options and arguments of the command line; ``registry`` has the formats.
+    ``links`` keeps account of symbolic links."""
 
     paths: Sequence[str]
     output: Output
@@ -25,6 +27,7 @@ class Job(NamedTuple):
     jobs: int
     limit: int
     quiet: bool
+    links: Links
 
     def decision(self) -> Callable[[str], Existing]:
         """What to do about existing signatures, by the path of the file.

@@ -10,6 +10,7 @@ from elfsig.batch.edit import Output, edit
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.strip import strip_file
@@ -40,7 +41,8 @@ def command(
 ) -> int:
     """Remove the signature that was added last, and nothing else: the outermost trailer, else a section.
 
-    What was removed is printed. A file without a signature is left unchanged; this is not an error.
+    What was removed is printed. A file without a signature is left unchanged; this is not an error. In
+    directories, nothing is written through a symbolic link.
     """
     registry = settings.registry
     if how["format_id"] is not None:
@@ -49,4 +51,6 @@ def command(
     def change(module: Module) -> Change:
         return strip_file(module, **how)
 
-    return report(edit(paths, change, output, registry, jobs=jobs, limit=limit), quiet)
+    links = Links(editing=True)
+    done = edit(paths, change, output, registry, jobs=jobs, limit=limit, links=links)
+    return report(done, quiet, links)

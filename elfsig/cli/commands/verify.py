@@ -17,6 +17,7 @@ from elfsig.cli.options.common import (
     format_type,
     jobs_option,
     limit_option,
+    links_options,
     machine_options,
     paths_argument,
     trust_options,
@@ -32,6 +33,7 @@ from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
 from elfsig.model import FileReport, Keyring
+from elfsig.opened.links import Links
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @kernel_options
 @machine_options
 @all_option
+@links_options
 @jobs_option
 @limit_option
 @click.pass_obj
@@ -64,10 +67,13 @@ def command(
     wish: KernelWish,
     machine: Machine,
     all_files: bool,
+    links: Links,
     jobs: int,
     limit: int,
 ) -> int:
     """Verify the signatures of files; directories are searched for modules, - is standard input.
+
+    In directories, symbolic links to files are followed, each file once.
 
     SRC is a certificate or public key, a key ring, a kernel image, an EFI signature list, or a directory of
     these; the kind is detected. Keys of --trust are trusted; keys of --keys are only tried.
@@ -92,13 +98,13 @@ def command(
     tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
     registry = variants(registry)
     question = Question(keyring(trust, tried), machine.wanted, True)
-    found, single = entries(paths, all_files, registry)
+    found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
     what = Examination(registry, question, outside, asked, limit)
     finisher = _finisher(style) if asked is None else _judge(style)
     results = examined(found, what, finisher, jobs=jobs, single=single)
-    counts, code = collect(watched(results), settings, machine)
+    counts, code = collect(watched(results), settings, machine, links=links)
     if not single:
         complain(summary(counts))
     return code

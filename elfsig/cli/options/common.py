@@ -10,6 +10,7 @@ import click
 
 from elfsig.errors import UsageError
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -160,6 +161,23 @@ def all_option(callback: Callback) -> Callback:
         help="In directories, include every ELF file and every file with a signature marker.",
     )
     return option(callback)
+
+
+def links_options(callback: Callback) -> Callback:
+    """Adds ``--no-follow`` and ``--root DIR``, for symbolic links in directories; argument ``links``."""
+
+    @click.option("--no-follow", is_flag=True, help="In directories, do not follow symbolic links to files.")
+    @click.option(
+        "--root",
+        type=path_type,
+        metavar="DIR",
+        help="Resolve absolute symbolic links below DIR, the root of another system.",
+    )
+    @wraps(callback)
+    def wrapped(*args: Any, no_follow: bool, root: str | None, **more: Any) -> Any:
+        return callback(*args, links=Links(not no_follow, root), **more)
+
+    return wrapped
 
 
 def limit_option(callback: Callback) -> Callback:

@@ -12,8 +12,10 @@ import click
 from elfsig.batch.edit import Output
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
+from elfsig.cli.reading import tell_of_links
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
+from elfsig.opened.links import Links
 from elfsig.verbs.edit.change import Done
 
 
@@ -54,10 +56,10 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def report(results: Iterable[Done], quiet: bool = False) -> int:
+def report(results: Iterable[Done], quiet: bool = False, links: Links | None = None) -> int:
     """Print one line per file: results on stdout, warnings and errors on stderr. Returns the exit code.
 
-    For several files a summary follows on stderr.
+    For several files a summary follows on stderr, and for ``links`` what was not followed.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
@@ -68,6 +70,8 @@ def report(results: Iterable[Done], quiet: bool = False) -> int:
     if sum(counts.values()) > 1:
         words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
         click.echo(f"{sum(counts.values())} files: {words}", err=True)
+    if links is not None:
+        tell_of_links(links)
     return exit_codes.combined(codes)
 
 

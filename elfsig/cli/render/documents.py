@@ -8,6 +8,7 @@ from typing import Any
 
 from elfsig.cli.options.common import Machine
 from elfsig.cli.settings import Settings
+from elfsig.opened.links import Links
 
 
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
@@ -28,12 +29,19 @@ def line_of(**body: Any) -> str:
     return dumps({**body, "schema_version": SCHEMA_VERSION})
 
 
-def write_files(settings: Settings, machine: Machine, lines: Iterable[str], member: str = "files") -> None:
+def write_files(
+    settings: Settings,
+    machine: Machine,
+    lines: Iterable[str],
+    member: str = "files",
+    links: Links | None = None,
+) -> None:
     """Write the JSON of many files: ``lines`` are their objects as JSON text, written as they come.
 
-    ``member`` is the name of their array in a document.
+    ``member`` is the name of their array in a document, which also has ``links`` where they are given.
     """
-    for text in _document(settings, machine, lines, member) if machine.form == "json" else _lines(lines):
+    document = machine.form == "json"
+    for text in _document(settings, machine, lines, member, links) if document else _lines(lines):
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -42,7 +50,9 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
     return (line + "\n" for line in lines)
 
 
-def _document(settings: Settings, machine: Machine, lines: Iterable[str], member: str) -> Iterator[str]:
+def _document(
+    settings: Settings, machine: Machine, lines: Iterable[str], member: str, links: Links | None
+) -> Iterator[str]:
     from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
 
     yield f'{{"{member}": ['
@@ -51,4 +61,5 @@ def _document(settings: Settings, machine: Machine, lines: Iterable[str], member
         yield separator + line
         separator = ",\n"
     run = dumps(run_record(settings.argv, machine.reproducible))
-    yield f'\n], "run": {run}, "schema_version": {SCHEMA_VERSION}}}\n'
+    about_links = "" if links is None else f'"links": {dumps(links.to_json())}, '
+    yield f'\n], {about_links}"run": {run}, "schema_version": {SCHEMA_VERSION}}}\n'

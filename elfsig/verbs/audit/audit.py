@@ -12,6 +12,7 @@ from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
 from elfsig.model import FileReport, Remark, SignatureReport, Verdict
 from elfsig.model.brief import brief
+from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
@@ -81,6 +82,12 @@ def unreadable(path: str, fault: Remark) -> Audited:
     return Audited(path, None, row, (Fault("unreadable", path, fault.text, fault.offset),))
 
 
+def link_faults(links: Links) -> list[Fault]:
+    """Symbolic links with the name of one module that lead to another, which is examined under its own."""
+    text = "this is a symbolic link to {}, which is another module by its name"
+    return [Fault("misnamed", each.path, text.format(each.target)) for each in links.renamed.first]
+
+
 # --------------------------------------------------------------------------- the rules
 
 
@@ -142,7 +149,7 @@ def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fau
     if (remark := unpacking.fault(module.raw, module.compression)) is not None:
         yield Fault("compression", path, remark.text)
     yield from (Fault(each.code, path, each.text) for each in report.warnings if each.code == "misnamed")
-    value = ima_xattr.value_of(path) if module.stat is not None else None
+    value = ima_xattr.value_of(module.location) if module.stat is not None else None
     if value is not None and (why := ima_xattr.stale(value, module, gate.question.keys)):
         yield Fault("stale-ima", path, f"{ima_xattr.NAME}: {why}")
 
