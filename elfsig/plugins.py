@@ -21,6 +21,7 @@ carrier        ``before``            only the mark of displaced remains is recog
 carrier        ``unmarked``          nothing is found without a mark
 carrier        ``may_end``           True: no file is skipped by its last bytes
 carrier        ``anomalies``         none
+coverage       ``verbatim``          False: the message is made from sections
 envelope       ``suffix``            ``.signature``, the name that ``show --extract`` gives a blob
 envelope       ``also_suffixes``     none
 envelope       ``from_file``         a file holds the blob as it is

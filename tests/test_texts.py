@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from elfsig.coverages.catalogue import COVERAGES
 from elfsig.kernels.responses import RESPONSES, complete
 from elfsig.model import Remark
+from elfsig_formats import BUILTIN
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FRONT = ("elfsig/cli/", "elfsig/manual/")
@@ -22,6 +24,10 @@ LIBRARY = {
 }
 
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in LIBRARY.items()}
+FRONT_TREES = {
+    path.relative_to(CHECKOUT).as_posix(): ast.parse(path.read_text("utf-8"))
+    for path in sorted((CHECKOUT / "elfsig" / "cli").rglob("*.py"))
+}
 
 OPTION = re.compile(r"(?<![\w*-])--[a-z]|(?<!\S)-o FILE")
 
@@ -41,6 +47,7 @@ COMMANDS = {
 MESSAGE = ("text", "reason")
 NOT_MESSAGES = {
     ("elfsig/carriers/remains.py", "mark.text"): "bytes of a mark",
+    ("elfsig/cli/commands/keys/generate.py", "config.text"): "the content of a kernel's .config",
     ("elfsig/compression/whole.py", "str(why)"): "what zstandard says, which has no codes",
     ("elfsig/signers/gpg.py", "answer.text"): "what gpg prints, which has no other form",
 }
@@ -72,20 +79,35 @@ def is_message(node: ast.expr, exceptions: set[str]) -> bool:
     """Whether this is the text of an error, a remark or an outcome."""
     if isinstance(node, ast.Attribute):
         return node.attr in MESSAGE
+    if isinstance(node, ast.BoolOp):
+        return any(is_message(each, exceptions) for each in node.values)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in ("lower", "upper", "strip") and is_message(node.func.value, exceptions)
     called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str"
     return called and any(isinstance(a, ast.Name) and a.id in exceptions for a in node.args)  # type: ignore[attr-defined]
 
 
+def from_messages(tree: ast.AST) -> set[str]:
+    """Names of comprehensions that go through the words of remarks."""
+    return {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.iter, ast.Call)
+        and ast.unparse(node.iter.func) == "remark_words"
+    }
+
+
 def read_texts(tree: ast.AST) -> Iterator[ast.expr]:
     """Messages that are compared with something, or searched."""
-    exceptions = caught(tree)
+    exceptions, words = caught(tree), from_messages(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             if not any(isinstance(side, ast.Constant) and side.value is None for side in sides):
                 yield from (side for side in sides if is_message(side, exceptions))
+                yield from (side for side in sides if isinstance(side, ast.Name) and side.id in words)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re."):
             yield from (each for each in node.args if is_message(each, exceptions))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -103,10 +125,12 @@ def test_no_text_names_an_option(name: str) -> None:
         assert not found
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", [*LIBRARY, *FRONT_TREES])
 def test_no_decision_rests_on_a_text(name: str) -> None:
-    found = {ast.unparse(node) for node in read_texts(TREES[name])}
-    assert {text for text in found if (name, text.removesuffix(".lower()")) not in NOT_MESSAGES} == set()
+    found = {
+        ast.unparse(node).removesuffix(".lower()") for node in read_texts({**TREES, **FRONT_TREES}[name])
+    }
+    assert {text for text in found if (name, text) not in NOT_MESSAGES} == set()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +142,8 @@ def test_no_decision_rests_on_a_text(name: str) -> None:
         "if fault.text.lower() != x: pass",
         "try:\n    f()\nexcept E as e:\n    g('x' in str(e))",
         "re.search('x', fault.text)",
+        "if section in (sig.reason or ''): pass",
+        "notes = [text for text in remark_words(remarks) if text not in sentence]",
     ],
 )
 def test_the_check_sees_what_it_should(code: str) -> None:
@@ -141,6 +167,50 @@ def test_every_hint_of_the_library_is_known_to_the_command_line() -> None:
         if keyword.arg == "hint" and isinstance(keyword.value, ast.Constant)
     }
     assert given == set(HINTS)
+
+
+# --------------------------------------------------------------------------- what formats are
+
+
+def ids() -> set[str]:
+    """The ids of the built-in formats and of their parts. ``openpgp`` is also a kind of key id, and a public
+    form; ``note`` is also a kind of place."""
+    found = {each.id for each in BUILTIN} | set(COVERAGES)
+    for each in BUILTIN:
+        found |= {carrier.id for carrier in (each.carrier, *each.also)}
+        found |= {part.id for pair in each.pairs for part in (pair.coverage, pair.envelope)}
+    return found - {"openpgp", "note"}
+
+
+OTHER_WORDS = re.compile(r"\.walk (==|!=) 'cms'|kind == 'merkle'")
+"""Kinds of walks and of key ids that are called like an envelope."""
+
+
+def compared_ids(tree: ast.AST) -> list[str]:
+    """Ids that are compared with something in an expression."""
+    known = ids()
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+        for each in ast.walk(side)
+        if isinstance(each, ast.Constant) and each.value in known
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in (*LIBRARY, *FRONT_TREES) if name.startswith("elfsig/")])
+def test_no_code_asks_which_built_in_format_it_has(name: str) -> None:
+    """What distinguishes formats is said by members of the format, its carrier, coverage or envelope."""
+    found = compared_ids({**TREES, **FRONT_TREES}[name])
+    assert [text for text in found if not OTHER_WORDS.search(text)] == []
+
+
+@pytest.mark.parametrize(
+    "code", ["if format_.id != 'pkcs7': pass", "x = [c for c in y if c in ('sorted', 1)]"]
+)
+def test_the_check_of_ids_sees_what_it_should(code: str) -> None:
+    assert compared_ids(ast.parse(code))
 
 
 # --------------------------------------------------------------------------- what kernels do

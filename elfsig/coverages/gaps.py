@@ -12,7 +12,7 @@ from elfsig.model import FileRange, Message, Place, Remark
 def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
     """At most one remark: which sections, and how much of the file, the signature does not cover."""
     table = image.elf
-    if table is None or message.coverage == "whole-file":
+    if table is None or message.verbatim:
         return
     named = {piece.section for piece in message.pieces}
     open_rows = [

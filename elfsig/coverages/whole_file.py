@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import FileRange, Message, Place
+
+WHOLE_FILE = "whole-file"
+"""The id of this coverage, which the formats of today have."""
 
 
 @dataclass(frozen=True, slots=True)
 class WholeFile:
     """All bytes before the place; before anything is attached, all bytes."""
 
-    id: str = "whole-file"
+    verbatim: ClassVar[bool] = True
+    id: str = WHOLE_FILE
 
     def message(self, image: Image, place: Place | None) -> Message:
         """One range from 0 to the start of ``place``. Never raises."""

@@ -45,7 +45,7 @@ def signed_message(message: Message, suffix: bytes = b"", *, as_number: bool = F
     """``message`` followed by ``suffix``, as what a value should sign."""
     return Signed(
         lambda name: digest_of(message, name, suffix),
-        one_way=message.coverage == "whole-file",
+        one_way=message.verbatim,
         as_number=as_number,
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.loading import Loading, judge, judge_certificate
 from elfsig.kernels.section_era.ksign import FIRST_ISSUER, Dialect
@@ -95,7 +96,7 @@ class SignatureLocation:
 
     format: str
     carrier: str
-    coverage: str = "whole-file"
+    coverage: str = WHOLE_FILE
 
 
 class SecureBoot(NamedTuple):

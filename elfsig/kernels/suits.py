@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elfsig.coverages.catalogue import SIGNED_AS
+from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.kernels.catalogue import MAINLINE
 from elfsig.kernels.errnos import number
 from elfsig.kernels.profile import Profile
@@ -17,7 +18,7 @@ PREFERRED_BY_SECTIONS = ("sha1", "sha256", "sha512")
 
 def unread(kernel: Profile, format_id: str, coverage: str | None, hash_name: str | None) -> str | None:
     """What ``kernel`` does instead of reading such a signature; None where it reads it."""
-    if format_id != kernel.look.format:
+    if not reads(kernel, format_id):
         return f"looks for {kernel.look.format} only, not for {format_id}"
     if coverage != (own := signed_for(kernel)):
         return f"computes {own}, not {coverage}"
@@ -37,16 +38,21 @@ def suited(options: SignOptions, format_id: str) -> SignOptions:
     Nothing is chosen for a format that this kernel does not look for.
     """
     kernel: Profile | None = options.kernel
-    if kernel is None or format_id != kernel.look.format:
+    if kernel is None or not reads(kernel, format_id):
         return options
     known = kernel.crypto.hashes - kernel.crypto.absent
-    order = PREFERRED if kernel.look.coverage == "whole-file" else PREFERRED_BY_SECTIONS
+    order = PREFERRED if kernel.look.coverage == WHOLE_FILE else PREFERRED_BY_SECTIONS
     hash_name = options.hash or next((name for name in order if name in known), None)
     return options._replace(hash=hash_name, coverage=options.coverage or signed_for(kernel))
 
 
 _BY_BUILD = frozenset({"algorithm", "signature-algorithm", "curve", "absent", "late"})
 """Codes that depend on how a kernel was built: these say nothing about kernels in general."""
+
+
+def reads(kernel: Profile | None, format_id: str) -> bool:
+    """Whether ``kernel`` looks for signatures of this format; None: whether current kernels do."""
+    return format_id == (kernel or MAINLINE[-1]).look.format
 
 
 def key_warning(certificate: bytes, kernel: Profile | None) -> str | None:

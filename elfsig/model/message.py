@@ -80,6 +80,12 @@ class Message(_Message):
         """Length of the stream in bytes."""
         return sum(len(p.data) if isinstance(p, Derived) else p.end - p.start for p in self.pieces)
 
+    @property
+    def verbatim(self) -> bool:
+        """Whether the stream is the first bytes of the content as they stand: one range from offset 0."""
+        only = self.pieces[0] if len(self.pieces) == 1 else None
+        return isinstance(only, FileRange) and only.start == 0 and only.section is None
+
     def chunks(self) -> Iterable[bytes | memoryview]:
         """The stream in order, without copies of the file's bytes."""
         view = memoryview(self.data)

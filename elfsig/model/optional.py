@@ -1,7 +1,7 @@
-"""Optional members of carriers and envelopes, and their defaults.
+"""Optional members of carriers, coverages and envelopes, and their defaults.
 
-An envelope or carrier of a third party works with the members of its contract alone. Code that needs
-more goes through the functions here, each of which names the member and its default.
+A carrier, coverage or envelope of a third party works with the members of its contract alone. Code that
+needs more goes through the functions here, each of which names the member and its default.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from elfsig.elf.image import Image
-from elfsig.model.message import Message
+from elfsig.model.message import Coverage, Message
 from elfsig.model.place import Carrier, Mark, Place
 from elfsig.model.signature import Envelope, Signature
 from elfsig.model.verdict import Remark
@@ -103,6 +103,15 @@ def opaque_value(envelope: Envelope) -> bool:
     """``opaque_value``: whether only the signature's ``value`` depends on the bytes of that value, so
     that what was parsed from one blob holds for others that differ only there. Default: False."""
     return bool(getattr(envelope, "opaque_value", False))
+
+
+# --------------------------------------------------------------------------- coverages
+
+
+def verbatim(coverage: Coverage) -> bool:
+    """``verbatim``: whether the message is all bytes before the signature as they stand, so that every file
+    has one, and trailers before the signature are part of it. Default: False, it is made from sections."""
+    return bool(getattr(coverage, "verbatim", False))
 
 
 # --------------------------------------------------------------------------- carriers

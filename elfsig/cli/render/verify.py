@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from elfsig.cli.render.words import algorithm_words, key_words, painted, remark_words
 from elfsig.cli.settings import visible
+from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.model import FileReport, SignatureReport, Verdict
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
 
@@ -25,6 +26,9 @@ GENUINE = "{what} is not of this content"
 
 SAID = frozenset({Verdict.UNTRUSTED, Verdict.UNKNOWN_KEY, Verdict.UNCHECKED})
 """Verdicts whose sentence says all that there is to say, where nothing is known of the cause."""
+
+NAMES_SECTION = frozenset({"section-empty", "section-nobits"})
+"""Causes whose text names the section."""
 
 BARE = {
     Verdict.UNSIGNED: "no trace of a signature",
@@ -79,7 +83,7 @@ def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> st
     warnings = [*sig.warnings, *of_file]
     sentence = _sentence(sig)
     others = (remark for remark in warnings if sig.cause is None or remark.code != sig.cause.code)
-    notes = [text for text in remark_words(others) if text not in sentence]
+    notes = remark_words(others)
     tail = f"; warning: {'; '.join(notes)}" if notes else ""
     return f"{painted(sig.verdict, color)}: {sentence}{tail}"
 
@@ -110,7 +114,7 @@ def _is_genuine(sig: SignatureReport) -> bool:
 def _section(sig: SignatureReport) -> str:
     """The section that contains the signature, unless the reason names it."""
     place = sig.place
-    if place.section is None or place.section in (sig.reason or ""):
+    if place.section is None or (sig.cause is not None and sig.cause.code in NAMES_SECTION):
         return ""
     return f"section [{place.index}] {place.section}: "
 
@@ -122,7 +126,7 @@ def _located(reason: str, sig: SignatureReport) -> str:
 
 
 def _what(sig: SignatureReport) -> str:
-    coverage = f" over {sig.coverage}" if sig.coverage not in (None, "whole-file") else ""
+    coverage = f" over {sig.coverage}" if sig.coverage not in (None, WHOLE_FILE) else ""
     return f"{sig.format} signature ({algorithm_words(sig)}){coverage}"
 
 

@@ -78,13 +78,7 @@ def algorithm_words(sig: SignatureReport) -> str:
 
 def remark_words(remarks: Iterable[Remark]) -> list[str]:
     """The texts, each once, with the offset where there is one, and what can be done about it."""
-    texts = (
-        hinted(
-            r.text if r.offset is None or f"{r.offset:#x}" in r.text else f"{r.text} (at {r.offset:#x})",
-            r.hint,
-        )
-        for r in remarks
-    )
+    texts = (hinted(r.text if r.offset is None else f"{r.text} (at {r.offset:#x})", r.hint) for r in remarks)
     return [visible(text) for text in dict.fromkeys(texts)]
 
 

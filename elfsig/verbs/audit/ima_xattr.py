@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, Hash
 from elfsig.envelopes.digsig import Digsig
 from elfsig.errors import ParseError
@@ -53,7 +54,7 @@ def _wrong(hash_: Hash | None, digest: bytes, module: Module) -> str | None:
 
 def _mismatch(value: bytes, module: Module, keys: Keyring) -> str | None:
     raw = module.raw
-    message = Message("whole-file", raw, (FileRange(0, len(raw)),))
+    message = Message(WHOLE_FILE, raw, (FileRange(0, len(raw)),))
     try:
         (signature,) = Digsig().parse(value, None)
     except ParseError as reason:

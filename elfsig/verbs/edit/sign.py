@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, SigningError
-from elfsig.kernels.suits import key_warning, suited, unread
+from elfsig.kernels.suits import key_warning, reads, suited, unread
 from elfsig.model import (
     Carrier,
     Existing,
@@ -184,7 +184,7 @@ def _make(
         coverage=pair.coverage.id,
     )
     remarks += _unread(format_, filled)
-    remarks += _unloaded(format_, signer, filled)
+    remarks += _unloaded(format_, pair, signer, filled)
     blob, params = pair.envelope.create(message, signer, filled)
     if format_.wrap is not None:
         params = format_.wrap(params, signer.algorithm, filled)
@@ -195,16 +195,19 @@ def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
     """A remark where the kernel that the signature is for will not read it."""
     if options.kernel is None:
         return
-
     if text := unread(options.kernel, format_.id, options.coverage, options.hash):
         yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")
 
 
-def _unloaded(format_: Format, signer: Signer | PacketSigner, options: SignOptions) -> Iterator[Remark]:
-    """A remark where the kernel, or every kernel, does not load the key, so that it cannot use the
-    signature."""
+def _unloaded(
+    format_: Format, pair: Pair, signer: Signer | PacketSigner, options: SignOptions
+) -> Iterator[Remark]:
+    """A remark where the kernel (or, if none is given, every current kernel) reads such signatures, but does
+    not load the certificate, so that it cannot use this one."""
     certificate = signer.certificate if isinstance(signer, Signer) else None
-    if certificate is None or format_.id != "pkcs7":
+    if certificate is None or optional.public_form(pair.envelope, pair.payload) != "certificate":
+        return
+    if not reads(options.kernel, format_.id):
         return
     if text := key_warning(certificate.der, options.kernel):
         yield Remark("kernel-does-not-load-key", text)

@@ -8,11 +8,12 @@ from hashlib import sha256
 from itertools import zip_longest
 
 from elfsig.coverages.catalogue import COVERAGES
+from elfsig.coverages.textdata import TEXTDATA
 from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
-from elfsig.model import Coverage, Message, Remark
+from elfsig.model import Coverage, Message, Remark, optional
 from elfsig.opened.module import Module
 from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion, CoverageComparison
 from elfsig.verbs.inspect.digest import coverages
@@ -59,7 +60,7 @@ def _is_elf(one: ComparedFile, other: ComparedFile) -> bool:
 
 
 def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> CoverageComparison:
-    if a.bare == b.bare and coverage.id == "whole-file":
+    if a.bare == b.bare and optional.verbatim(coverage):
         return CoverageComparison(coverage.id, True, (len(a.bare), len(b.bare)))
     images = a.image, b.image
     messages: list[Message | None] = []
@@ -77,7 +78,7 @@ def _profile(coverage: Coverage, a: ComparedFile, b: ComparedFile) -> CoverageCo
     if _equal(one, other):
         return CoverageComparison(coverage.id, True, sizes)
     sections = _differing(_by_section(one, images[0]), _by_section(other, images[1]))
-    offset = first_difference(a.bare, b.bare) if coverage.id == "whole-file" else None
+    offset = first_difference(a.bare, b.bare) if optional.verbatim(coverage) else None
     return CoverageComparison(coverage.id, False, sizes, sections, offset)
 
 
@@ -156,7 +157,7 @@ def _conclusion(
         return Conclusion.DIFFERENT
     if not any(d.weight is Weight.LOADED for d in differences):
         return _same_code(differences)
-    if not any(p.coverage == "textdata" and p.same for p in profiles):
+    if not any(p.coverage == TEXTDATA.id and p.same for p in profiles):
         return Conclusion.DIFFERENT
     redirected = any(d.weight is Weight.LOADED and d.kind == "relocation" for d in differences)
     return Conclusion.RELOCATIONS if redirected else Conclusion.SAME_TEXTDATA

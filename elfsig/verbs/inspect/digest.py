@@ -9,7 +9,7 @@ from elfsig.coverages.catalogue import COVERAGES, SIGNED_AS
 from elfsig.crypto.hashes import Hash
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
-from elfsig.model import Coverage, Message, Place, Remark
+from elfsig.model import Coverage, Message, Place, Remark, optional
 from elfsig.model.brief import brief
 from elfsig.model.json_form import Json, carrier_object, remark_object
 from elfsig.opened.module import Module
@@ -106,7 +106,7 @@ def streams(module: Module, coverage: str | None = None) -> list[Stream]:
 def _applicable(image: Image, known: Mapping[str, Coverage]) -> list[str]:
     """All of them for ELF files (also damaged ones, to say why not), else those that need no sections."""
     order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
-    return order if image.is_elf else [name for name in order if name == "whole-file"]
+    return order if image.is_elf else [name for name in order if optional.verbatim(known[name])]
 
 
 def _under(coverage: Coverage, module: Module) -> list[Stream]:
@@ -125,7 +125,7 @@ def _under(coverage: Coverage, module: Module) -> list[Stream]:
 def _bare(coverage: Coverage, module: Module) -> Image:
     """Where an unsigned file of this coverage ends: sections do not account for trailers after them."""
     image = module.image
-    if coverage.id == "whole-file":
+    if optional.verbatim(coverage):
         return image
     trailers = [f for f in module.places if f.place.kind == "trailer" and f.place.fault is None]
     return image.cut(trailers[-1].place.start) if trailers else image

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from elfsig.errors import ParseError, UsageError
-from elfsig.model import Coverage, Message
+from elfsig.model import Coverage, Message, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.message_guard import digest_of
@@ -147,7 +147,7 @@ class Prover:
     def _end(self) -> int:
         """Where the content of a file that is still to be signed ends."""
         trailers = [part.start for part in self.cover.parts if part.what == "trailer"]
-        whole = self.coverage.id == "whole-file"
+        whole = optional.verbatim(self.coverage)
         return len(self.message.data) if whole or not trailers else min(trailers)
 
 

@@ -11,10 +11,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from elfsig.compression import whole as compression
+from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_REL, SHT_RELA, ElfTable
 from elfsig.errors import ParseError
-from elfsig.model import Cause, Coverage, FileRange, Format, Keyring, Message, Outcome, Signature, Verdict
+from elfsig.model import (
+    Cause,
+    Coverage,
+    FileRange,
+    Format,
+    Keyring,
+    Message,
+    Outcome,
+    Signature,
+    Verdict,
+    optional,
+)
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 
@@ -81,13 +93,13 @@ def _candidates(module: Module, found: LocatedSignature, format_: Format) -> Ite
     if module.registry.in_elf(found.place):
         yield from _before_strip(found, format_)
         return
-    if any(pair.coverage.id == "whole-file" for pair in format_.pairs):
+    if any(optional.verbatim(pair.coverage) for pair in format_.pairs):
         yield from _around_trailers(module, found)
         yield from _compressed(module, found)
 
 
 def _plain(data: bytes, end: int | None = None) -> Message:
-    return Message("whole-file", data, (FileRange(0, len(data) if end is None else end),))
+    return Message(WHOLE_FILE, data, (FileRange(0, len(data) if end is None else end),))
 
 
 # --------------------------------------------------------------------------- trailers and compression
