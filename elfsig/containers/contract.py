@@ -19,9 +19,9 @@ from elfsig.containers.readers import PIECE, Reader, SeekReader, descriptor_read
 from elfsig.errors import ContainerError
 from elfsig.lazy_dataclass import dataclass
 
-MemberKind: TypeAlias = Literal["file", "link", "directory", "part"]
-"""``part``: a piece of the container that is not a file in it, such as a partition, a segment of an
-initramfs, or the content of a compressed stream."""
+MemberKind: TypeAlias = Literal["file", "link", "directory", "special", "part"]
+"""``special``: a device, FIFO or socket. ``part``: a piece of the container that is not a file in it, such as
+a partition, a segment of an initramfs, or the content of a compressed stream."""
 
 NAME_LIMIT = 1 << 16
 """Maximum length of a name or link target, in bytes."""
@@ -32,11 +32,11 @@ class Member(NamedTuple):
 
     ``name`` is what the container calls it, byte for byte; it is never used as a path on disk. A ``part``
     without a name adds nothing to the path: the content of a compressed stream. ``reader`` holds the content,
-    and is None for links and directories; it is valid until the next member is asked for. ``size`` in bytes
-    and ``offset`` of the content in the container are None where they are not known. ``target`` is where a
-    link leads to, as stored. ``notes`` are further facts by name: ``security.ima``, ``deleted``,
-    ``whiteout``, ``hard-link`` (the target is a member's name in full) and others; values are bytes, text,
-    numbers or True.
+    and is None for links, directories and special files; it is valid until the next member is asked for.
+    ``size`` in bytes and ``offset`` of the content in the container are None where they are not known.
+    ``target`` is where a link leads to, as stored. ``notes`` are further facts by name: ``security.ima``,
+    ``deleted``, ``whiteout``, ``hard-link`` (the target is a member's name in full) and others; values are
+    bytes, text, numbers or True.
     """
 
     name: bytes

@@ -20,6 +20,7 @@ KBUILD = "linux-kbuild"
 TOOLS = {
     "apt-get": "apt",
     "bash": "bash",
+    "bsdtar": "libarchive-tools",
     "bzip2": "bzip2",
     "cert-to-efi-sig-list": "efitools",
     "dh": "debhelper",
@@ -62,6 +63,7 @@ TOOLS = {
     "sign-file": KBUILD,
     "softhsm2-util": "softhsm2",
     "strip": "binutils",
+    "tar": "tar",
     "uname": "coreutils",
     "unshare": "util-linux",
     "xargs": "findutils",
