@@ -22,9 +22,16 @@ LONGEST_AREA = 10000
 MAX_LINES = 200
 """Log lines that are kept; a kernel prints one for each packet that it passes over."""
 
-CUT = -1
-"""A number that reaches beyond its packet. The kernel uses it all the same, its end being whatever was in
-memory."""
+LIMB = 8
+"""Bytes of a word of the kernel's numbers. On 32-bit machines it is 4, which matters to cut numbers only."""
+
+
+class Number(NamedTuple):
+    """A number of a packet. ``cut``: it reaches beyond its packet; the kernel uses it all the same, its end
+    being whatever was in memory, and ``value`` is what it is at least."""
+
+    value: int
+    cut: bool = False
 
 
 class Dialect(NamedTuple):
@@ -50,7 +57,7 @@ class KsignSignature:
     """A signature packet as this parser understands it.
 
     ``hashed`` is the hashed area with its two length bytes, None where that is empty. ``numbers`` are r and
-    s: None for one that is missing or too long, :data:`CUT` for one that is cut off.
+    s, None for one that is missing or too long.
     """
 
     version: int
@@ -59,7 +66,7 @@ class KsignSignature:
     created: int
     key_id: bytes
     hashed: bytes | None
-    numbers: tuple[int | None, int | None]
+    numbers: tuple[Number | None, Number | None]
 
     @property
     def completion(self) -> bytes:
@@ -257,7 +264,7 @@ class _Parser:
             raise self._pass_over(f"hash {hash_id}, and not SHA-1", "ksign: ignoring non-SHA1 signature")
         return hash_id
 
-    def _number(self, end: int) -> int | None:
+    def _number(self, end: int) -> Number | None:
         """mpi_read_from_buffer(). The room left is unsigned, and so is endless once it was overstepped."""
         room = (end - self.at) & 0xFFFFFFFF
         if room < 2:
@@ -270,9 +277,11 @@ class _Parser:
         self.at += 2
         if size + 2 > room:
             self._log(f"MPI: mpi larger than buffer nread={room + 1} ret_nread={room}")
+            whole = size - (size + 2 - room + LIMB - 1) // LIMB * LIMB
+            value = self.read(max(0, whole)) << 8 * (size - whole)
             self.at = end + 1
-            return CUT
-        return self.read(size)
+            return Number(value, cut=True)
+        return Number(self.read(size))
 
 
 class _Areas:

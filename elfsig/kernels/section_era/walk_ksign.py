@@ -14,7 +14,7 @@ from elfsig.crypto.checks import digest_of
 from elfsig.crypto.hashes import HASH_BY_OPENPGP
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import nameless
-from elfsig.kernels.section_era.ksign import CUT, KsignSignature, Parsed, parse
+from elfsig.kernels.section_era.ksign import KsignSignature, Parsed, parse
 from elfsig.kernels.section_era.module_header import Native, Refused, compare, crash
 from elfsig.kernels.section_era.walk_sections import elf_checks, find, is_elf
 from elfsig.kernels.walk import Case, Crash, Said, Step, Stop, Went, compute
@@ -161,18 +161,20 @@ def _dsa(case: Case, each: KsignSignature, found: Key) -> tuple[str, tuple[str, 
     numbers = found.public.public_numbers()
     p, q, g = (getattr(numbers.parameter_numbers, name) for name in "pqg")
     r, s = each.numbers
-    if r is None or s is None or CUT in (r, s):
-        return "the numbers of its value are missing, cut off or too long", ()
+    if r is None or s is None:
+        return "a number of its value is missing or too long", ()
     for name, number in (("r", r), ("s", s)):
-        if not 0 < number < q:
+        if number.value >= q or not (number.value or number.cut):
             text = f"its number {name} is not between 0 and the q of the key {{key}}"
             return text, (RANGE.format(name=name),)
     hashed = int.from_bytes(digest_of(case.message, _hash_name(each), each.completion))
-    if gcd(s, q) != 1:
+    if r.cut or s.cut:
+        return "a number of its value is cut off", ()
+    if gcd(s.value, q) != 1:
         return "its number s has no inverse modulo the q of the key {key}", ()
-    inverse = pow(s, -1, q)
-    v = pow(g, hashed * inverse % q, p) * pow(numbers.y, r * inverse % q, p) % p % q
-    return None if v == r else ("the signature by {key} is over another content", ())
+    inverse = pow(s.value, -1, q)
+    v = pow(g, hashed * inverse % q, p) * pow(numbers.y, r.value * inverse % q, p) % p % q
+    return None if v == r.value else ("the signature by {key} is over another content", ())
 
 
 _FRONT = (Step("unpacking", compressed), Step("ELF header", header))
