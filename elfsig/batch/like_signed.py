@@ -10,12 +10,14 @@ in any way is left to :func:`elfsig.verbs.verify.examine.examine`.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from operator import add, attrgetter
 from stat import S_ISREG
 from typing import NamedTuple
 
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.coverages.whole_file import WholeFile
+from elfsig.elf.modinfo import SECTION
 from elfsig.elf.table import (
     ET_REL,
     LAYOUTS,
@@ -25,7 +27,6 @@ from elfsig.elf.table import (
     SHT_NULL,
     Header,
     Layout,
-    Row,
     summary_of,
 )  # fmt: skip
 from elfsig.elf.words import ElfSummary
@@ -80,10 +81,12 @@ class Known(NamedTuple):
     envelope: Envelope
     outcome: Outcome | None
 
-    @property
-    def value_size(self) -> int:
-        """Bytes of the signature's value."""
-        return self.size - len(self.before) - len(self.after)
+
+class Plain(NamedTuple):
+    """A file with nothing to report except its trailer: its header, and where its .modinfo section is."""
+
+    elf: ElfSummary
+    modinfo: tuple[int, int] | None
 
 
 class LikeSigned:
@@ -123,12 +126,15 @@ class LikeSigned:
         content = module.content
         if not self._known or len(content) <= HEAD or module.tail_offset is not None:
             return None
-        ends = Ends(content[:HEAD], content, len(content))
         known = self._match(content)
-        elf = None if known is None else _plain(ends, len(content) - known.size, self._registry)
-        if known is None or elf is None:
+        if known is None:
             return None
-        return _checked(module, known, elf, self._question, self._said)
+        size = len(content)
+        plain = _plain(Ends(content[:HEAD], content, size), size - known.size, self._registry)
+        if plain is None:
+            return None
+        module.modinfo_span = plain.modinfo
+        return _checked(module, known, plain.elf, self._question, self._said)
 
     def report_from_ends(self, path: str) -> FileReport | None:
         """The report on the file, from its two ends alone: for questions that check nothing.
@@ -141,12 +147,12 @@ class LikeSigned:
         known = None if ends is None else self._match(ends.tail)
         if ends is None or known is None:
             return None
-        elf = _plain(ends, ends.size - known.size, self._registry)
-        if elf is None:
+        plain = _plain(ends, ends.size - known.size, self._registry)
+        if plain is None:
             return None
         start, base = ends.size - known.size, ends.size - len(ends.tail)
         signature = _moved(known, start, ends.tail[start - base :])
-        return FileReport(path, ends.size, None, None, None, elf, (signature,), signature.verdict)
+        return FileReport(path, ends.size, None, None, None, plain.elf, (signature,), signature.verdict)
 
     def _match(self, tail: bytes) -> Known | None:
         for known in self._known:
@@ -187,7 +193,10 @@ def _outcome(
     module: Module, envelope: Envelope, claims: Signature, start: int, question: Question
 ) -> Outcome:
     message = Message(_WHOLE_FILE, module.content, (FileRange(0, start),))
-    return envelope.verify(claims, message, question.keys or _NO_KEYS)
+    outcome = envelope.verify(claims, message, question.keys or _NO_KEYS)
+    if question.hashes:
+        module.keep_hashed(message)
+    return outcome
 
 
 _WHOLE_FILE = WholeFile().id
@@ -225,16 +234,10 @@ def _checked(
             return None
     sha256 = bare = None
     if question.hashes:
-        sha256, bare = module.sha256, _sha256_before(module, start)
+        bare, sha256 = module.sha256_up_to(start).hexdigest(), module.sha256
     return FileReport(
         module.path, module.size, sha256, module.compression, bare, elf, (signature,), signature.verdict, said
     )
-
-
-def _sha256_before(module: Module, start: int) -> str:
-    from hashlib import sha256
-
-    return sha256(memoryview(module.content)[:start]).hexdigest()
 
 
 # --------------------------------------------------------------------------- which files qualify
@@ -258,10 +261,10 @@ def _ends(path: str) -> Ends | None:
         os.close(fd)
 
 
-def _plain(ends: Ends, end: int, registry: Registry) -> ElfSummary | None:
-    """The ELF header of a file that has nothing to report except its trailer, which starts at ``end``.
+def _plain(ends: Ends, end: int, registry: Registry) -> Plain | None:
+    """What is known of a file that has nothing to report except its trailer, which starts at ``end``.
 
-    That is: a sound relocatable file that ends with its section header table, no section of which reaches
+    None for all others. That is: a sound relocatable file that ends with its section header table, no section of which reaches
     further or has a name that marks a signature, with no sign of another trailer at its end.
     """
     head, tail, base = ends.head, ends.tail, ends.size - len(ends.tail)
@@ -278,31 +281,59 @@ def _plain(ends: Ends, end: int, registry: Registry) -> ElfSummary | None:
         and 0 < header.shstrndx < header.shnum < SHN_LORESERVE
         and table >= 0
     )
-    if not sound or _reaches_beyond(layout, memoryview(tail)[table : end - base], end):
+    if not sound:
         return None
-    names = _names(layout, header, tail, base)
+    columns = Columns._make(zip(*layout.span.iter_unpack(memoryview(tail)[table : end - base]), strict=True))
+    if _reaches_beyond(columns, end):
+        return None
+    names = _names(columns, header.shstrndx, tail, base)
     if not names or registry.sections_among(names):
         return None
     inner = tail[end - base - optional.ENOUGH : end - base]
     for may_end in registry.may_end:
         if may_end(inner):
             return None
-    return summary_of(layout, header)
+    return Plain(_summary_of(layout, header.machine), _modinfo(columns, names))
 
 
-def _reaches_beyond(layout: Layout, table: memoryview, end: int) -> bool:
+class Columns(NamedTuple):
+    """A section header table by its columns."""
+
+    names: tuple[int, ...]
+    kinds: tuple[int, ...]
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@lru_cache(maxsize=32)
+def _summary_of(layout: Layout, machine: int) -> ElfSummary:
+    """The header of a relocatable file in words."""
+    return summary_of(layout, ET_REL, machine)
+
+
+def _reaches_beyond(columns: Columns, end: int) -> bool:
     """Whether a section has bytes after the section header table, which ends at ``end``."""
-    kinds, offsets, sizes = zip(*layout.span.iter_unpack(table), strict=True)
+    _, kinds, offsets, sizes = columns
     if max(map(add, offsets, sizes)) <= end:
         return False
     rows = zip(kinds, offsets, sizes, strict=True)
     return any(kind not in (SHT_NULL, SHT_NOBITS) and offset + size > end for kind, offset, size in rows)
 
 
-def _names(layout: Layout, header: Header, tail: bytes, base: int) -> bytes:
+def _names(columns: Columns, index: int, tail: bytes, base: int) -> bytes:
     """The section name table; b"" where it is not sound, or not in ``tail``."""
-    at = header.shoff + header.shstrndx * layout.row.size - base
-    row = Row._make(layout.row.unpack_from(tail, at))
-    start = row.offset - base
-    names = tail[start : start + row.size] if start >= 0 else b""
-    return b"" if row.type == SHT_NOBITS or len(names) != row.size or names[-1:] != b"\0" else names
+    start, size = columns.offsets[index] - base, columns.sizes[index]
+    names = tail[start : start + size] if start >= 0 else b""
+    return b"" if columns.kinds[index] == SHT_NOBITS or len(names) != size or names[-1:] != b"\0" else names
+
+
+def _modinfo(columns: Columns, names: bytes) -> tuple[int, int] | None:
+    """Where the first section of this name is; None where there is none."""
+    at = names.find(_MODINFO) + 1
+    if not at or at not in columns.names:
+        return None
+    index = columns.names.index(at)
+    return columns.offsets[index], columns.offsets[index] + columns.sizes[index]
+
+
+_MODINFO = b"\0" + SECTION + b"\0"

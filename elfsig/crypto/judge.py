@@ -22,22 +22,21 @@ def judge(
     over one that is only tried.
     """
     named, tried = keys.candidates(signature.key_ids)
-    known = frozenset(named)
     failed: list[Key] = []
     hits: list[Key] = []
     try:
-        for key in [*named, *tried]:
+        for number, key in enumerate((*named, *tried)):
             match = attempt(key)
             if match is Match.YES:
                 hits.append(key)
-            elif key in known or _is_maker(key, match, signature):
+            elif number < len(named) or _is_maker(key, match, signature):
                 failed.append(key)
     except Unsupported as missing:
         return Outcome(Verdict.UNSUPPORTED, f"{missing.args[0]} cannot be checked here")
     if hits:
         return _matched(hits, keys)
     if failed:
-        return _mismatched(signature, _most_telling(failed, signature), known, signed)
+        return _mismatched(signature, _most_telling(failed, signature), frozenset(named), signed)
     return Outcome(Verdict.UNKNOWN_KEY, "not made by any of the given keys")
 
 

@@ -36,7 +36,7 @@ MACHINES = {
 class Layout(NamedTuple):
     """The struct formats of one class and byte order. ``order`` is struct's "<" or ">".
 
-    ``span`` has a section header's size and extracts only its type, offset and size.
+    ``span`` has a section header's size and extracts only its name, type, offset and size.
     """
 
     bits: int
@@ -52,9 +52,9 @@ class Layout(NamedTuple):
 
 def _layout(bits: int, order: str) -> Layout:
     if bits == 64:
-        formats = ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "4xI16xQQ24x", "IBBHQQ", "QQ", "QQq")
+        formats = ("HHIQQQIHHHHHH", "IIQQQQIIQQ", "II16xQQ24x", "IBBHQQ", "QQ", "QQq")
     else:
-        formats = ("HHIIIIIHHHHHH", "IIIIIIIIII", "4xI8xII16x", "IIIBBH", "II", "IIi")
+        formats = ("HHIIIIIHHHHHH", "IIIIIIIIII", "II8xII16x", "IIIBBH", "II", "IIi")
     header, row, span, symbol, rel, rela = (Struct(order + f) for f in formats)
     return Layout(bits, order, header, row, span, symbol, rel, rela, bits // 8)
 
@@ -298,7 +298,7 @@ class ElfTable:
         """
         head = self.header
         ends = [16 + self.layout.header.size, self.table_end]
-        spans = tuple(zip(*self.layout.span.iter_unpack(self._table), strict=True)) or ((), (), ())
+        spans = tuple(zip(*self.layout.span.iter_unpack(self._table), strict=True))[1:] or ((), (), ())
         # Most tables end after everything that sections claim: then it does not matter which have bytes.
         if max(map(add, spans[1], spans[2]), default=0) > self.table_end:
             ends += [o + s for kind, o, s in zip(*spans, strict=True) if kind not in (SHT_NULL, SHT_NOBITS)]
@@ -317,14 +317,14 @@ class ElfTable:
 
     def summary(self) -> ElfSummary:
         """The header in words."""
-        return summary_of(self.layout, self.header)
+        return summary_of(self.layout, self.header.type, self.header.machine)
 
 
-def summary_of(layout: Layout, header: Header) -> ElfSummary:
-    """An ELF header in words."""
+def summary_of(layout: Layout, kind: int, machine: int) -> ElfSummary:
+    """An ELF header in words: its layout, ``e_type`` and ``e_machine``."""
     return ElfSummary(
         layout.bits,
         "little" if layout.order == "<" else "big",
-        MACHINES.get(header.machine, f"machine-{header.machine}"),
-        TYPES.get(header.type, f"type-{header.type}"),
+        MACHINES.get(machine, f"machine-{machine}"),
+        TYPES.get(kind, f"type-{kind}"),
     )

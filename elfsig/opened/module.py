@@ -13,7 +13,7 @@ from elfsig.elf.image import Image
 from elfsig.elf.words import UNWITNESSED
 from elfsig.errors import EditRefused, ElfsigError
 from elfsig.lazy_dataclass import replace
-from elfsig.model import Coverage, Message, Place
+from elfsig.model import Coverage, FileRange, Message, Place
 from elfsig.opened.evidence import LIMIT, Evidence, Source, read
 from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry, load
@@ -32,10 +32,14 @@ class Module:
 
     evidence: Evidence
     registry: Registry
+    modinfo_span: tuple[int, int] | None
+    """Where ``.modinfo`` starts and ends, if whoever examined the module has seen it; else None."""
 
     def __init__(self, evidence: Evidence, registry: Registry) -> None:
         self.evidence, self.registry = evidence, registry
         self._messages: dict[Hashable, tuple[Coverage, Message]] = {}
+        self._begun: dict[int, Any] = {}
+        self.modinfo_span: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         packed = f", {self.compression}" if self.compression else ""
@@ -99,10 +103,34 @@ class Module:
         """Length of the file in bytes."""
         return self.evidence.size
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file as it is, compression included, in hex."""
-        return self.evidence.sha256
+        if self.compression is not None:
+            return self.evidence.sha256
+        digest: str = self.sha256_up_to(len(self.content)).hexdigest()
+        return digest
+
+    def sha256_up_to(self, end: int) -> Any:
+        """A SHA-256 object that has processed the content up to ``end``; it is not to be updated.
+
+        Bytes that were hashed for a shorter one, or to check a signature, are not hashed again.
+        """
+        found = self._begun.get(end)
+        if found is None:
+            start = max((each for each in self._begun if each < end), default=0)
+            found = self._begun[start].copy() if start else _sha256()
+            found.update(memoryview(self.content)[start:end])
+            self._begun[end] = found
+        return found
+
+    def keep_hashed(self, message: Message) -> None:
+        """Keep the SHA-256 that was computed of ``message``, if it is the beginning of the content."""
+        state, pieces = message.hashed.get("sha256"), message.pieces
+        if state is None or message.data is not self.content or len(pieces) != 1:
+            return
+        if isinstance(pieces[0], FileRange) and pieces[0].start == 0:
+            self._begun[pieces[0].end] = state
 
     @property
     def holds_module(self) -> bool:
@@ -169,14 +197,16 @@ class Module:
     @cached_property
     def bare_sha256(self) -> str | None:
         """SHA-256 of :attr:`bare` in hex; None where that is uncertain."""
-        from hashlib import sha256
-
         try:
             if all(each.place.kind == "trailer" for each in self.places):
-                return sha256(memoryview(self.content)[: self._trailers_start]).hexdigest()
-            return sha256(self.bare).hexdigest()
+                for _, message in self._messages.values():
+                    self.keep_hashed(message)
+                whole: str = self.sha256_up_to(self._trailers_start).hexdigest()
+                return whole
+            digest = _sha256(self.bare).hexdigest()
         except ElfsigError:
             return None
+        return digest
 
     @property
     def _trailers_start(self) -> int:
@@ -207,6 +237,12 @@ class Module:
         if self.compression is None:
             return self
         return Module(Evidence(self.path, self.raw, self.raw, stat=self.stat), self.registry)
+
+
+def _sha256(data: bytes = b"") -> Any:
+    from hashlib import sha256
+
+    return sha256(data)
 
 
 def _identity(coverage: object) -> Hashable:

@@ -24,6 +24,10 @@ FILE, CERTIFICATE = "bin", "tbs"
 """Kinds of :class:`RevokedHash`, by their names in the kernel's blacklist keyring."""
 
 
+MAX_REMEMBERED = 256
+"""Answers of ``candidates`` that are kept: the modules of a tree mostly name one signer."""
+
+
 class Ring:
     """Keys to check against: an implementation of :class:`elfsig.model.Keyring`.
 
@@ -46,6 +50,7 @@ class Ring:
         keys = _each_once([*map(self._marked, material.keys), *map(merkle.as_key, material.merkle_roots)])
         self._keys = tuple(sorted(keys, key=lambda key: not key.trusted))
         self._nameless: dict[str, tuple[Key, ...]] = {}
+        self._candidates: dict[tuple[KeyId, ...], Candidates] = {}
 
     def __repr__(self) -> str:
         trusted, revoked = sum(key.trusted for key in self._keys), len(self.revocations)
@@ -117,6 +122,14 @@ class Ring:
     def candidates(self, ids: Iterable[KeyId]) -> Candidates:
         """Keys with one of ``ids``, then those that have no id of these kinds, trusted ones first each."""
         wanted = tuple(ids)
+        known = self._candidates.get(wanted)
+        if known is None:
+            if len(self._candidates) >= MAX_REMEMBERED:
+                self._candidates.clear()
+            known = self._candidates[wanted] = self._candidates_of(wanted)
+        return known
+
+    def _candidates_of(self, wanted: tuple[KeyId, ...]) -> Candidates:
         named = dict.fromkeys(key for key_id in wanted for key in self.find(key_id))
         kinds = sorted({kind for kind, _ in wanted} or {""})
         rest = dict.fromkeys(key for kind in kinds for key in self.nameless(kind) if key not in named)

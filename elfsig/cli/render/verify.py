@@ -79,9 +79,11 @@ def _bare(report: FileReport, color: bool) -> str:
 def _verdict(sig: SignatureReport, report: FileReport | None, color: bool) -> str:
     # Signatures that do not determine the verdict have lines of their own.
     about_file = report.warnings if report is not None else ()
-    of_file = [w for w in about_file if w.code not in (OTHER_SIGNER, OTHER_LAYER)]
-    warnings = [*sig.warnings, *of_file]
+    of_file = (w for w in about_file if w.code not in (OTHER_SIGNER, OTHER_LAYER))
+    warnings = (*sig.warnings, *of_file)
     sentence = _sentence(sig)
+    if not warnings:
+        return f"{painted(sig.verdict, color)}: {sentence}"
     others = (remark for remark in warnings if sig.cause is None or remark.code != sig.cause.code)
     notes = remark_words(others)
     tail = f"; warning: {'; '.join(notes)}" if notes else ""
@@ -94,9 +96,9 @@ def _sentence(sig: SignatureReport) -> str:
         text = f"{_section(sig)}{_located(sig.reason, sig)}"
         return visible(f"{sig.format or 'unknown form'}: {text}")
     named = sig.anchor or sig.key
-    key = key_words(named) if named else "any given key"
+    key = key_words(named) if named is not None else "any given key"
     sentence = GENUINE if _is_genuine(sig) else SENTENCES[sig.verdict]
-    text = sentence.format(what=_what(sig), key=key, claim=_claim(sig))
+    text = sentence.format(what=_what(sig), key=key, claim=_claim(sig) if "{claim}" in sentence else "")
     reason = sig.reason
     said = sig.verdict in SAID and sig.cause is None
     return f"{text}: {visible(reason)}" if reason and not said else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from elfsig.cli.hints import hinted
 from elfsig.cli.settings import visible
@@ -53,6 +54,7 @@ def type_word(place: Place) -> str:
     return {"section": "PROGBITS", "note": "NOTE"}.get(place.kind, place.kind.upper())
 
 
+@lru_cache(maxsize=64)
 def key_words(key: Key) -> str:
     """The key, and where it comes from."""
     source = visible(key.source)

@@ -15,7 +15,8 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
     """The outcome for a signature returned by Cms.parse; see model.Envelope. Never raises."""
     if signature.fault is not None:
         return Outcome(Verdict.MALFORMED, signature.fault.text, None, (signature.fault,))
-    contradiction = next((r for r in signature.remarks if r.code == "hash-mismatch"), None)
+    remarks = signature.remarks
+    contradiction = next((r for r in remarks if r.code == "hash-mismatch"), None) if remarks else None
     if contradiction is not None and signature.algorithm in ("rsa", "rsa-pss"):
         # Kernels do not support RSA identifiers that name a hash; in those of ECDSA they ignore it.
         text = f"{contradiction.text}: one hash contradicts the other"

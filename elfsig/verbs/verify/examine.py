@@ -92,12 +92,13 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
         verdict = effective.verdict
         others = beside(signatures, effective) if question.check else ()
     about_file = _file_warnings(looked_at, module, found, signatures)
+    bare = looked_at.bare_sha256 if question.hashes else None  # first: the file's hash goes on from it
     return FileReport(
         path=module.path,
         size=module.size,
         sha256=module.sha256 if question.hashes else None,
         compression=module.compression,
-        content_sha256=looked_at.bare_sha256 if question.hashes else None,
+        content_sha256=bare,
         elf=image.elf.summary() if image.elf else None,
         signatures=tuple(signatures),
         verdict=verdict,

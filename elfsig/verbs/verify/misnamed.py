@@ -27,7 +27,11 @@ def misnamed(module: Module, report: FileReport) -> Remark | None:
     if report.verdict not in SIGNED or SUFFIX.search(module.path) is None:
         return None
     expected = module_name(module.path)
-    if f"\0name={expected}\0".encode("utf-8", "surrogateescape") in module.content:
+    saying = f"\0name={expected}\0".encode("utf-8", "surrogateescape")
+    span = module.modinfo_span
+    if span is not None and module.content.find(saying, *span) >= 0:
+        return None
+    if saying in module.content:
         return None
     name = module.name
     if name is None or name.replace("-", "_") == expected:
