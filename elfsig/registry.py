@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from importlib.machinery import PathFinder
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, InternalError, UsageError
 from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Carrier, Envelope, Format, Place, optional
 
 ENTRY_POINT_GROUP = "elfsig.formats"

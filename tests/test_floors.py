@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ROOTS = (CHECKOUT, CHECKOUT / "formats")
 
 FLOORS = (
-    ("elfsig.errors", "elfsig._version", "elfsig.lazy_dataclass"),
+    ("elfsig.errors", "elfsig._version", "elfsig.lazy_dataclass", "elfsig.lazy_tuple"),
     ("elfsig.elf",),
     ("elfsig.model",),
     ("elfsig.crypto",),

@@ -13,7 +13,6 @@ import os
 from functools import lru_cache
 from operator import add, attrgetter
 from stat import S_ISREG
-from typing import NamedTuple
 
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.coverages.whole_file import WholeFile
@@ -30,6 +29,7 @@ from elfsig.elf.table import (
     summary_of,
 )  # fmt: skip
 from elfsig.elf.words import ElfSummary
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     Envelope,
     FileRange,
@@ -264,8 +264,8 @@ def _ends(path: str) -> Ends | None:
 def _plain(ends: Ends, end: int, registry: Registry) -> Plain | None:
     """What is known of a file that has nothing to report except its trailer, which starts at ``end``.
 
-    None for all others. That is: a sound relocatable file that ends with its section header table, no section of which reaches
-    further or has a name that marks a signature, with no sign of another trailer at its end.
+    None for all others. That is: a sound relocatable file that ends with its section header table, no section
+    of which reaches further or has a name that marks a signature, with no sign of another trailer at its end.
     """
     head, tail, base = ends.head, ends.tail, ends.size - len(ends.tail)
     layout = LAYOUTS.get((head[4], head[5])) if ends.size > HEAD and head[:4] == MAGIC else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from elfsig.batch.isolation import fault_of
 from elfsig.errors import ElfsigError, ReadError
 from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, Remark
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.links import Links, LinkTarget

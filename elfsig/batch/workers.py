@@ -15,7 +15,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from struct import Struct
 from typing import Any, Generic, NoReturn, TypeVar
@@ -67,23 +66,24 @@ def _give_up(item: object, how: str) -> NoReturn:
     raise ElfsigError(f"{item}: {how}", code="process-died")
 
 
-@dataclass(slots=True, eq=False)
 class _Slot(Generic[T, R]):
     """One item and, once available, its result."""
 
-    item: T
-    result: R | None = None
-    done: bool = False
+    __slots__ = ("done", "item", "result")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.result: R | None = None
+        self.done = False
 
 
-@dataclass(slots=True, eq=False)
 class _Worker(Generic[T, R]):
-    pid: int
-    tasks: int
-    results: int
-    slots: deque[_Slot[T, R]] = field(default_factory=deque)
-    outbox: bytearray = field(default_factory=bytearray)
-    inbox: bytearray = field(default_factory=bytearray)
+    """A process, and the pipes to it and from it."""
+
+    def __init__(self, pid: int, tasks: int, results: int) -> None:
+        self.pid, self.tasks, self.results = pid, tasks, results
+        self.slots: deque[_Slot[T, R]] = deque()
+        self.outbox, self.inbox = bytearray(), bytearray()
 
 
 class _Raised:

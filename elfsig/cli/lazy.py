@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import click
+
+from elfsig.lazy_tuple import NamedTuple
 
 COMMANDS = "elfsig.cli.commands"
 """The package that the modules in the rows belong to."""

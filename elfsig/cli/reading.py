@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import IO, NamedTuple
+from typing import IO
 
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
@@ -19,6 +19,7 @@ from elfsig.cli.render import links as render_links
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport
 from elfsig.opened.evidence import LIMIT, read_stream
 from elfsig.opened.links import Links

@@ -12,11 +12,11 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from heapq import merge
-from typing import NamedTuple
 
 from elfsig.compression import whole as compression
 from elfsig.compression.whole import Compression
 from elfsig.errors import ParseError, ReadError
+from elfsig.lazy_tuple import NamedTuple
 
 LIMIT = 1 << 30
 RATIO, FLOOR = 32, 32 << 20

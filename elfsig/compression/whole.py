@@ -11,9 +11,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from elfsig.errors import ReadError
+from elfsig.lazy_tuple import NamedTuple
 
 Compression = Literal["gzip", "xz", "zstd"]
 

@@ -8,11 +8,11 @@ numbers and damaged extensions, and with them keys that real kernels contain.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from elfsig.crypto import der
 from elfsig.crypto.names import name_text
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Certificate
 
 BIT_STRING, VERSION, EXTENSIONS = 0x03, 0xA0, 0xA3

@@ -7,9 +7,9 @@ structure is damaged. It never recurses and never reads outside the bytes it is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 
 _LONGEST_OID = 63
 

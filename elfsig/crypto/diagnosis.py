@@ -7,7 +7,6 @@ the digest that was signed; if it does not open, the key did not make the value 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from elfsig.crypto.checks import Unsupported, digest_of, prehashed
 from elfsig.crypto.hashes import HASHES, shown_hash
@@ -21,6 +20,7 @@ from elfsig.crypto.pkcs1 import (
     public_operation,
     read_digest_info,
 )
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Cause, Key, Message
 
 NOT_THIS_KEY = "not-this-key"

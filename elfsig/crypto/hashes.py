@@ -6,9 +6,10 @@ elfsig's hash names are lower case with a dash before the SHA-3 size: md5, sha1,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from elfsig.errors import SigningError
+from elfsig.lazy_tuple import NamedTuple
 
 
 class Hash(NamedTuple):

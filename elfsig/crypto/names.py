@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from elfsig.crypto import der
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 
 COMMON_NAME = "2.5.4.3"
 ORGANIZATION = "2.5.4.10"

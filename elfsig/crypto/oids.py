@@ -7,9 +7,9 @@ None; then ``name`` is displayed. ``hash`` is the hash that a combined identifie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from elfsig.crypto.hashes import HASH_BY_OID
+from elfsig.lazy_tuple import NamedTuple
 
 
 class SignatureAlgorithm(NamedTuple):

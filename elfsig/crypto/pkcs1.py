@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from elfsig.crypto.der import encode_oid
 from elfsig.crypto.hashes import HASHES
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key
 
 

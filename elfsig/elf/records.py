@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from typing import NamedTuple
 
 from elfsig.elf.table import SHT_REL, SHT_RELA, ElfTable
+from elfsig.lazy_tuple import NamedTuple
 
 EM_MIPS = 8
 STT_SECTION = 3

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import cached_property
 from operator import add
 from struct import Struct, error
-from typing import NamedTuple
 
 from elfsig.elf.words import ByteRange, ElfSummary
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 
 MAGIC = b"\x7fELF"
 LONGEST_NAME = 4096

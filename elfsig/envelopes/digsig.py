@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
@@ -21,6 +21,7 @@ from elfsig.crypto.pkcs1 import from_number, open_padding
 from elfsig.envelopes import ima_attribute
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     Key,
     Keyring,

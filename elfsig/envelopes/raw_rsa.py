@@ -7,12 +7,13 @@ never written (security/rsa, kernel/module-sig.c): the intended check can only b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal
 
 from elfsig.crypto.checks import Match, digest_of, plain_bodies
 from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     Key,
     Keyring,

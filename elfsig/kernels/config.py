@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from elfsig.kernels.key_rules import CaRule, Trust
 from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, SecureBoot
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
+from elfsig.lazy_dataclass import dataclass, replace
 
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
 IKCONFIG_START = b"IKCFG_ST"

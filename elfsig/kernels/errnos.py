@@ -7,9 +7,9 @@ Numbers are those of include/uapi/asm-generic/errno*.h. kmod's insmod (tools/ins
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from elfsig.kernels.profile import Tool
+from elfsig.lazy_tuple import NamedTuple
 
 
 class Errno(NamedTuple):

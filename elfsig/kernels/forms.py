@@ -8,7 +8,6 @@ value; the rows of the tables are asked, the newest mainline kernel first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import HASHES
@@ -16,6 +15,7 @@ from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
 from elfsig.kernels.catalogue import MAINLINE, PROFILES
 from elfsig.kernels.key_rules import Crypto
 from elfsig.kernels.profile import Profile
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, Signature
 
 CODE = "no-kernel-accepts-it"

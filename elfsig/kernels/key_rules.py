@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
+
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from elfsig.kernels.key_rules import Crypto, FixedKeyRules, KeyRules
 from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
+from elfsig.lazy_dataclass import replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key
 from elfsig.trust.entries import RevokedHash
 

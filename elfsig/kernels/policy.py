@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from elfsig.kernels import walk_cms, walk_x509
 from elfsig.kernels.advice import advise
@@ -18,6 +17,7 @@ from elfsig.kernels.profile import PERMISSIVE, UNSIGNED, Mode, Prediction, Profi
 from elfsig.kernels.section_era import walk_2012, walk_ksign, walk_sections
 from elfsig.kernels.section_era.module_header import registers_crypto
 from elfsig.kernels.walk import Accept, Case, Crash, Step, Stop, Went
+from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Place
 from elfsig.opened.module import Module
 from elfsig.trust.ring import Ring

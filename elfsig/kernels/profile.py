@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.loading import Loading, judge, judge_certificate
 from elfsig.kernels.section_era.ksign import FIRST_ISSUER, Dialect
 from elfsig.kernels.section_era.module_header import Head
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Basis, Key, Place
 from elfsig.model.brief import brief
 from elfsig.trust.entries import RevokedHash
@@ -76,6 +77,15 @@ class Reply(NamedTuple):
     message: str | None = None
 
 
+class _Empty(dict[str, Any]):
+    """An empty mapping that can be a default: dataclasses refuse what cannot be hashed."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+NONE = _Empty()
+
+
 @dataclass(frozen=True, slots=True)
 class Replies:
     """The responses by inner errno, for each mode. An errno that is not listed is returned as it is.
@@ -84,10 +94,10 @@ class Replies:
     that decided, printed in every mode.
     """
 
-    permissive: Mapping[str, Reply] = field(default_factory=dict)
-    enforcing: Mapping[str, Reply] = field(default_factory=dict)
+    permissive: Mapping[str, Reply] = NONE
+    enforcing: Mapping[str, Reply] = NONE
     lockdown: Mapping[str, Reply] | None = None
-    messages: Mapping[str, str] = field(default_factory=dict)
+    messages: Mapping[str, str] = NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ on kernels. What one given kernel responds is the business of the walks, not of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Remark
 
 Effect = Literal["rejected", "unsigned", "ignored"]

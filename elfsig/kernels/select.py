@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
-from typing import NamedTuple
 
 from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
@@ -17,6 +15,8 @@ from elfsig.kernels.catalogue import ALIASES, FAMILIES, MAINLINE, PROFILES, VEND
 from elfsig.kernels.profile import Profile, version_of
 from elfsig.kernels.section_era.module_header import BY_SUFFIX
 from elfsig.kernels.tables.mainline import UNMODIFIED
+from elfsig.lazy_dataclass import replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Basis
 from elfsig.opened.evidence import read
 from elfsig.trust.kernel_image import contents

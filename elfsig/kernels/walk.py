@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
 from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
@@ -13,6 +13,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.profile import Mode, Profile
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Coverage, Key, Message, Place
 from elfsig.opened.module import Module
 from elfsig.registry import Registry

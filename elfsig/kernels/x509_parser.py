@@ -8,15 +8,16 @@ the rules below were also run in user space; since 4.4 they differ little. What 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from elfsig.crypto import der
 from elfsig.crypto.checks import Match, Unsupported
 from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
 from elfsig.envelopes.cms.chain import Embedded, read_embedded
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 
 UTC_TIME, GENERALIZED_TIME, BIT_STRING, OCTETS, BOOLEAN = 0x17, 0x18, 0x03, 0x04, 0x01
 VERSION, EXTENSIONS = 0xA0, 0xA3

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
 from elfsig.model.verdict import Remark
 

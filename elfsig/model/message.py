@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.elf.words import ByteRange
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
 from elfsig.model.place import Place
 from elfsig.model.verdict import Remark

@@ -7,9 +7,10 @@ needs more goes through the functions here, each of which names the member and i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from elfsig.elf.image import Image
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.message import Coverage, Message
 from elfsig.model.place import Carrier, Mark, Place
 from elfsig.model.signature import Envelope, Signature

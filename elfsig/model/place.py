@@ -6,10 +6,11 @@ Offsets and sizes are bytes; every offset is in the decompressed content unless 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
 from elfsig.model.verdict import Remark
 

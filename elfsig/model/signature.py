@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
 from elfsig.model.key import Key, KeyId, Keyring
 from elfsig.model.message import Message

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.key import Certificate
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from elfsig.errors import ElfsigError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
 
 

@@ -197,15 +197,14 @@ class Module:
     @cached_property
     def bare_sha256(self) -> str | None:
         """SHA-256 of :attr:`bare` in hex; None where that is uncertain."""
+        for _, message in self._messages.values():
+            self.keep_hashed(message)
         try:
-            if all(each.place.kind == "trailer" for each in self.places):
-                for _, message in self._messages.values():
-                    self.keep_hashed(message)
-                whole: str = self.sha256_up_to(self._trailers_start).hexdigest()
-                return whole
-            digest = _sha256(self.bare).hexdigest()
+            only_trailers = all(each.place.kind == "trailer" for each in self.places)
+            done = self.sha256_up_to(self._trailers_start) if only_trailers else _sha256(self.bare)
         except ElfsigError:
             return None
+        digest: str = done.hexdigest()
         return digest
 
     @property

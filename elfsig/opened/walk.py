@@ -6,11 +6,12 @@ import os
 import stat as modes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import IO, NamedTuple
+from typing import IO
 
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, read_error
 from elfsig.opened.links import IGNORED, Links, LinkTarget
 from elfsig.opened.module import Module, open_module

@@ -13,13 +13,13 @@ import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import VERSION, Parsed, parse
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.elf.table import SHT_SYMTAB, ElfTable
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 
 START = re.compile(rb"\x30\x82..\x30[\x81\x82]", re.DOTALL)
 ZEROS = re.compile(rb"\0*")

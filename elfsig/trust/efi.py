@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.lazy_dataclass import replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, Loss, Why
 from elfsig.trust import efi_variables
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, Revocation, RevokedHash

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
 from uuid import UUID
 
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.trust.entries import REVOKED
 
 _VENDOR = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

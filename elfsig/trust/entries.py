@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from elfsig.errors import KeySourceError
+from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, Loss, Provenance, Why
 
 REVOKED = "revoked"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from elfsig.crypto import der
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 
 ET_REL = 1
 TAR_AT = 257

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.lazy_dataclass import replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Why
 from elfsig.trust import blacklist, der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
 from elfsig.trust.entries import Material, Origin, complete

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 
 from elfsig.compression import payloads
 from elfsig.elf.table import MAGIC as ELF_MAGIC
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Loss, Remark, Why
 from elfsig.trust import builtin, merkle, openpgp
 from elfsig.trust.entries import REVOKED, Material, Origin, complete, gather, material

@@ -10,10 +10,10 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from elfsig.errors import KeySourceError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Why
 from elfsig.trust import merkle
 from elfsig.trust.entries import Material, MerkleRoot, Origin, gather

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from elfsig.crypto import der
@@ -13,6 +12,7 @@ from elfsig.crypto.names import shown_name, signer_name
 from elfsig.crypto.public_keys import describe, encode_spki, load_spki
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, KeyId, Remark
 from elfsig.trust.entries import Origin
 

@@ -8,8 +8,8 @@ difference, nor does damage to one of the lines.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Remark, Why
 from elfsig.trust.entries import REVOKED, Origin
 
@@ -27,13 +27,13 @@ _WORDS = {
 }
 
 
-@dataclass
 class Marks:
     """The marks found since the last PEM block, and the files that a recovered key is the signer of."""
 
-    found: set[Why] = field(default_factory=set)
-    names: list[str] = field(default_factory=list)
-    more: int = 0
+    def __init__(self) -> None:
+        self.found: set[Why] = set()
+        self.names: list[str] = []
+        self.more: int = 0
 
     def read(self, line: bytes) -> None:
         """Take a line of text into account."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
@@ -30,6 +29,7 @@ from elfsig.envelopes.openpgp.packets import (
     read_signature,
 )
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Loss, Remark, Why
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_public

@@ -6,10 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from elfsig.errors import KeySourceError, ReadError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Loss
 from elfsig.opened.evidence import INSIDE, read_error, read_inside
 from elfsig.trust import efi_variables

@@ -9,9 +9,9 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Loss, Why
 from elfsig.trust import der_forms
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from elfsig.crypto import certificate as x509
 from elfsig.crypto.public_keys import spki_fingerprint
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Candidates, Key, KeyId, Loss, Remark
 from elfsig.model.json_form import SCHEMA_VERSION, loss_object, readable, time_text
 from elfsig.trust import merkle

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from elfsig.errors import KeySourceError, ParseError
+from elfsig.lazy_dataclass import replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, KeyId, Loss, Why
 from elfsig.trust.der_forms import rsa_key
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, Revocation, RevokedHash, gather

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import click
 
@@ -29,6 +28,7 @@ from elfsig.cli.settings import Settings, complain, visible
 from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.oids import BY_OID
 from elfsig.errors import ElfsigError, UsageError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport
 from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile

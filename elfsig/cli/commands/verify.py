@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -32,6 +32,7 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import summary
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, Keyring
 from elfsig.opened.links import Links
 from elfsig.verbs.verify.examine import Question

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
 from elfsig.errors import UsageError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.links import Links
 

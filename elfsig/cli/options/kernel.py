@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from elfsig.cli.options.common import kernel_type, path_type, with_options
 from elfsig.errors import ReadError, UsageError
+from elfsig.lazy_tuple import NamedTuple
 
 
 class KernelWish(NamedTuple):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.words import plural, remark_words, type_word
 from elfsig.cli.settings import visible
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, SignatureReport, Verdict
 
 Names = Mapping[str, str]

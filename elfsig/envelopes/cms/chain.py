@@ -7,9 +7,8 @@ are checked, not names, validity dates or basicConstraints.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -25,6 +24,8 @@ from elfsig.crypto.remarks import weak_hash
 from elfsig.envelopes.cms.statement import Statement, pss_hash
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     NO_FACTS,
     Cause,

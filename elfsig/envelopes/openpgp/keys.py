@@ -5,7 +5,6 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from elfsig.envelopes.openpgp.packets import (
     take,
 )
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import dataclass
 
 _KEY_NUMBERS: Final = {"rsa": 2, "dsa": 4}
 """RSA: n, e. DSA: p, q, g, y."""

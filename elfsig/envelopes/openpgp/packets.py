@@ -7,10 +7,11 @@ Nothing is allocated that the input does not already hold.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from elfsig.errors import ParseError
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 
 PKESK: Final = 1
 SIGNATURE: Final = 2

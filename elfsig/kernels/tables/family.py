@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from elfsig.kernels.profile import Profile, Releases
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Basis
 
 RETRY = "on ENOKEY it asks the platform keyring (UEFI db) as well, which mainline does not do for modules"

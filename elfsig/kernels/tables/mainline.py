@@ -7,10 +7,9 @@ no row.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.profile import Profile, Releases, Replies, Reply, SecureBoot, SignatureLocation, Version
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 TAINTING = "{name}: module verification failed: signature and/or required key missing - tainting kernel"

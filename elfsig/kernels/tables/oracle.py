@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, Reply, SecureBoot
 from elfsig.kernels.tables.family import PLATFORM
@@ -21,6 +19,7 @@ from elfsig.kernels.tables.mainline import (
     V6_12,
 )
 from elfsig.kernels.tables.redhat import EVERY_KEY, OLD_SWITCH, OLD_WORDS, REPLIES_OLD_LOCKDOWN
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 IN_BLACKLIST = "Module key '{description}' is in blacklist"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, Reply, SecureBoot
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
@@ -22,6 +20,7 @@ from elfsig.kernels.tables.mainline import (
     V6_12,
     V7_0,
 )
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 OLD_LOCKDOWN = "Lockdown: {{tool}}: Loading of {what} is restricted; see man kernel_lockdown.7"

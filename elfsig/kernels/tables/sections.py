@@ -7,12 +7,11 @@ source was read; where it says "inferred", the fact is known of another kernel w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.profile import NO_RELEASE, Packets, Profile, Releases, Replies, Reply, SignatureLocation
 from elfsig.kernels.section_era.ksign import Dialect
 from elfsig.kernels.section_era.module_header import Head
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 REJECTED = "An attempt to load unsigned module was rejected"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Profile, Releases, SecureBoot, Version
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import MACHINE, SECONDARY, V3_17, V4_7, V4_19, V5_13, V6_6, V6_14
 from elfsig.kernels.tables.redhat import EVERY_KEY
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 _FLAVOUR = r"(?:default|preempt|azure|rt|rt_debug|64kb|kvmsmall|debug|vanilla|longterm)"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Profile, Releases, SecureBoot, Version
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
@@ -20,6 +18,7 @@ from elfsig.kernels.tables.mainline import (
     V7_0,
 )
 from elfsig.kernels.tables.redhat import OLD_SWITCH, OLD_WORDS, REPLIES_OLD_LOCKDOWN
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
 _FLAVOUR = (

@@ -3,8 +3,6 @@ kernels that look at no signature."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import (
     NO_RELEASE,
@@ -27,6 +25,7 @@ from elfsig.kernels.tables.mainline import (
     V6_6,
     V6_14,
 )
+from elfsig.lazy_dataclass import replace
 
 _NONE = frozenset[str]()
 NOT_BUILT_FOR_SIGNATURES = "built without CONFIG_MODULE_SIG: every module loads, signed or not"

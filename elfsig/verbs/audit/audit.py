@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from elfsig.elf.table import SHT_SYMTAB
 from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, Remark, SignatureReport, Verdict
 from elfsig.model.brief import brief
 from elfsig.opened.links import Links

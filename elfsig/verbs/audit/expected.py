@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from json import JSONDecodeError, loads
-from typing import Any, NamedTuple
+from typing import Any
 
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
+from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Verdict
 from elfsig.opened.evidence import read
 from elfsig.verbs.audit.audit import Audited

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Verdict
 from elfsig.model.json_form import path_members, readable
 

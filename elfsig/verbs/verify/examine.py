@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from elfsig.carriers.remains import behind_elf
 from elfsig.coverages.gaps import gaps
@@ -13,6 +12,7 @@ from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     Cause,
     FileReport,

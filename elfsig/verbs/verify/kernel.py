@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
@@ -11,6 +10,7 @@ from elfsig.kernels import config as configs
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
+from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark, SignatureReport
 from elfsig.model.brief import brief
 from elfsig.opened.module import Module

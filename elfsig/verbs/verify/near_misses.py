@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfsig.compression import whole as compression
 from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_REL, SHT_RELA, ElfTable
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     Cause,
     Coverage,
