@@ -138,9 +138,14 @@ class Stage:
         return done.returncode, done.stdout.replace(str(self.system), "").replace(f"{self.folder}/", "")
 
     def _here(self, command: str) -> str:
-        command = _ABSOLUTE.sub(lambda _: f"{self.system}/", command)
-        command = command.replace("--this-machine", f"--root {self.system}")
+        command = absolute(command, self.system)
         return re.sub(r"elfsig dkms (setup|resign)", rf"elfsig dkms \1 --root {self.system}", command)
+
+
+def absolute(command: str, system: Path) -> str:
+    """``command`` with absolute paths, and the machine that it runs on, below ``system``."""
+    command = _ABSOLUTE.sub(lambda _: f"{system}/", command)
+    return command.replace("--this-machine", f"--root {system}")
 
 
 def fits(shown: str, printed: str) -> bool:
