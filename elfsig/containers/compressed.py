@@ -1,4 +1,7 @@
-"""Compressed streams: one part without a name, which adds nothing to a path."""
+"""Compressed streams: one part without a name, which adds nothing to a path.
+
+Further streams or cpio archives may follow, as in an initramfs (:func:`elfsig.containers.cpio.segments`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from elfsig.compression import streams
-from elfsig.containers.contract import Container, Context, Member, trailing
+from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.cpio import segments
 from elfsig.containers.readers import Reader, reader_of
 
 _MAGICS: dict[str, tuple[tuple[int, bytes], ...]] = {
@@ -25,7 +29,7 @@ def _open(kind: streams.Kind, reader: Reader, context: Context) -> Iterator[Memb
     part = reader_of(context.counted(streams.decompress(reader, kind)))
     yield Member(b"", "part", part, offset=0)
     part.finish()
-    trailing(reader, f"the {kind.name} data")
+    yield from segments(reader, context, f"the {kind.name} data")
 
 
 def _is(kind: streams.Kind, head: bytes) -> bool:

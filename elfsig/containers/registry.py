@@ -13,13 +13,14 @@ from importlib.metadata import entry_points
 from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container
+from elfsig.containers.cpio import CPIO
 from elfsig.containers.readers import Reader
 from elfsig.containers.tar import TAR
 from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
 
-BUILTIN: tuple[Container, ...] = (AR, THIN, *COMPRESSED, TAR)
+BUILTIN: tuple[Container, ...] = (AR, THIN, *COMPRESSED, CPIO, TAR)
 
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""

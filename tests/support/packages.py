@@ -65,6 +65,7 @@ TOOLS = {
     "strip": "binutils",
     "tar": "tar",
     "uname": "coreutils",
+    "unmkinitramfs": "initramfs-tools-core",
     "unshare": "util-linux",
     "xargs": "findutils",
     "xz": "xz-utils",
