@@ -73,6 +73,20 @@ class InternalError(ReadError):
     default_code = "internal-error"
 
 
+class Killed(ReadError):
+    """The process that examined one file was ended, or reached a limit.
+
+    ``limit`` names the limit (processor, clock, memory, records, scratch), ``signal`` the signal that ended
+    the process (``SIGSEGV``); None where there was none.
+    """
+
+    default_code = "killed"
+
+    def __init__(self, text: str, *, limit: str | None = None, signal: str | None = None) -> None:
+        super().__init__(text, hint=f"cage-{limit}" if limit is not None else None)
+        self.limit, self.signal = limit, signal
+
+
 class VerificationError(ElfsigError):
     """A file's signatures do not verify.
 

@@ -17,7 +17,7 @@ ROOTS = (CHECKOUT, CHECKOUT / "formats")
 
 FLOORS = (
     ("elfsig.errors", "elfsig._version", "elfsig.lazy_dataclass", "elfsig.lazy_tuple"),
-    ("elfsig.elf",),
+    ("elfsig.cage", "elfsig.elf"),
     ("elfsig.model",),
     ("elfsig.crypto",),
     ("elfsig.carriers", "elfsig.coverages", "elfsig.envelopes"),

@@ -7,21 +7,26 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
-from elfsig.errors import DEBUG, ElfsigError, InternalError
+from elfsig.errors import DEBUG, ElfsigError, InternalError, ReadError
 from elfsig.registry import Registry
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+OUT_OF_MEMORY = "out-of-memory"
+
 
 def fault_of(bug: Exception, registry: Registry) -> ElfsigError:
     """An exception as the error of the file at which it was raised; raised again when debugging.
 
-    An ElfsigError is returned unchanged. For any other exception the error names the plug-in whose code
-    raised it, or called what raised it; without such a plug-in, it is an internal error of elfsig.
+    An ElfsigError is returned unchanged, and a lack of memory is ReadError (out-of-memory). For any other
+    exception the error names the plug-in whose code raised it, or called what raised it; without such a
+    plug-in, it is an internal error of elfsig.
     """
     if isinstance(bug, ElfsigError):
         return bug
+    if isinstance(bug, MemoryError):
+        return ReadError("not enough memory to examine it", code=OUT_OF_MEMORY)
     if os.environ.get(DEBUG):
         raise bug
     what = f"{type(bug).__name__}: {bug}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from elfsig.batch.isolation import fault_of
 from elfsig.errors import ElfsigError, ReadError
@@ -127,6 +127,10 @@ def outside_remark(link: LinkTarget) -> Remark:
 # --------------------------------------------------------------------------- many
 
 
+Confined: TypeAlias = Callable[[Examiner, WalkedFile, Callable[[Examined], R]], R]
+"""Examines one entry in a cage and finishes the result; :class:`elfsig.batch.confined.ConfinedExaminer`."""
+
+
 def examined(
     entries: Iterable[WalkedFile],
     what: Examination,
@@ -134,24 +138,29 @@ def examined(
     *,
     jobs: int = 0,
     single: bool = False,
+    confined: Confined[R] | None = None,
 ) -> Iterator[R]:
     """``finish`` of the result of each entry, in the order of the entries.
 
     The work is done in ``jobs`` processes (0: one for each processor) where that is faster. What ``finish``
     returns should be cheap to pickle. A process that dies costs the one file that it was working on.
-    ``single``: there is one entry, so nothing is prepared for many.
+    ``single``: there is one entry, so nothing is prepared for many. ``confined``: each entry is examined,
+    and its result finished, in a cage of its own.
     """
     examiner = Examiner(what)
-    if not single:
+    if not single and confined is None:
         examiner.remember()
 
     def work(batch: Sequence[WalkedFile]) -> list[R]:
-        return [_finished(examiner, entry, finish) for entry in batch]
+        if confined is not None:
+            return [confined(examiner, entry, finish) for entry in batch]
+        return [finished(examiner, entry, finish) for entry in batch]
 
     return spread(work, entries, 1 if single else jobs)
 
 
-def _finished(examiner: Examiner, entry: WalkedFile, finish: Callable[[Examined], R]) -> R:
+def finished(examiner: Examiner, entry: WalkedFile, finish: Callable[[Examined], R]) -> R:
+    """``finish`` of the result for one entry; where it raises, of its error."""
     found = examiner(entry)
     try:
         return finish(found)

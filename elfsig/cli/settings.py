@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -17,11 +17,13 @@ COLORS = ("auto", "always", "never")
 class Settings:
     """What the global options say; commands get it through ``@click.pass_obj``.
 
-    ``argv`` are the words of the command line, without the program's name.
+    ``argv`` are the words of the command line, without the program's name. ``run`` is what the ``run`` of
+    JSON documents says besides them.
     """
 
     def __init__(self, argv: tuple[str, ...] = (), plugins: bool = True) -> None:
         self.argv = argv
+        self.run: dict[str, Any] = {}
         self.plugins = plugins
         self.color: bool | None = None
 

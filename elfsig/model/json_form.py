@@ -9,6 +9,7 @@ from __future__ import annotations
 from elfsig.model.json_values import (
     SCHEMA_VERSION,
     Json,
+    checked_object,
     dumps,
     path_members,
     plain,
@@ -25,6 +26,7 @@ __all__ = [
     "Json",
     "carrier_object",
     "certificate_fingerprints",
+    "checked_object",
     "dumps",
     "file_object",
     "key_object",

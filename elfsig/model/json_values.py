@@ -22,6 +22,20 @@ def dumps(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
 
 
+def checked_object(text: str) -> str:
+    """``text``, the JSON of an object from a process that is not trusted, parsed and written again.
+
+    Raises ValueError for any other text.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return dumps(value)
+
+
 def time_text(seconds: int | float) -> str:
     """ISO 8601 UTC from seconds since 1970; times beyond the calendar are kept as numbers."""
     try:

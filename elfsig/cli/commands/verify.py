@@ -11,6 +11,7 @@ import click
 from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
+from elfsig.cli.options.cage import CageWish, cage_options, confined
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @links_options
 @jobs_option
 @limit_option
+@cage_options
 @click.pass_obj
 def command(
     settings: Settings,
@@ -71,6 +73,7 @@ def command(
     links: Links,
     jobs: int,
     limit: int,
+    cage: CageWish | None,
 ) -> int:
     """Verify the signatures of files; directories are searched for modules, - is standard input.
 
@@ -104,7 +107,8 @@ def command(
     style = Style(machine, required, settings.colored(sys.stdout))
     what = Examination(registry, question, outside, asked, limit)
     finisher = _finisher(style) if asked is None else _judge(style)
-    results = examined(found, what, finisher, jobs=jobs, single=single)
+    caged = confined(cage, settings, machine.wanted)
+    results = examined(found, what, finisher, jobs=jobs, single=single, confined=caged)
     counts, code = collect(watched(results), settings, machine, links=links)
     if not single:
         complain(summary(counts))

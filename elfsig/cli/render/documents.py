@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from elfsig.cli.options.common import Machine
@@ -14,12 +14,16 @@ from elfsig.opened.links import Links
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
     """Write ``body``, with ``schema_version`` and ``run``, as one JSON document; with ``--jsonl``, as one
     line without ``run``."""
-    from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
-
-    body["schema_version"] = SCHEMA_VERSION
     if machine.form == "json":
-        body["run"] = run_record(settings.argv, machine.reproducible)
-    sys.stdout.write(dumps(body) + "\n")
+        body["run"] = _run(settings, machine)
+    sys.stdout.write(line_of(**body) + "\n")
+
+
+def _run(settings: Settings, machine: Machine) -> Mapping[str, Any]:
+    from elfsig.model.json_form import run_record
+
+    said = {} if machine.reproducible else settings.run
+    return {**run_record(settings.argv, machine.reproducible), **said}
 
 
 def line_of(**body: Any) -> str:
@@ -53,13 +57,10 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 def _document(
     settings: Settings, machine: Machine, lines: Iterable[str], member: str, links: Links | None
 ) -> Iterator[str]:
-    from elfsig.model.json_form import SCHEMA_VERSION, dumps, run_record
-
     yield f'{{"{member}": ['
     separator = "\n"
     for line in lines:
         yield separator + line
         separator = ",\n"
-    run = dumps(run_record(settings.argv, machine.reproducible))
-    about_links = "" if links is None else f'"links": {dumps(links.to_json())}, '
-    yield f'\n], {about_links}"run": {run}, "schema_version": {SCHEMA_VERSION}}}\n'
+    about_links = {} if links is None else {"links": links.to_json()}
+    yield "\n], " + line_of(**about_links, run=_run(settings, machine))[1:] + "\n"
