@@ -82,8 +82,10 @@ class Killed(ReadError):
 
     default_code = "killed"
 
-    def __init__(self, text: str, *, limit: str | None = None, signal: str | None = None) -> None:
-        super().__init__(text, hint=f"cage-{limit}" if limit is not None else None)
+    def __init__(
+        self, text: str, *, limit: str | None = None, signal: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(text, hint=hint)
         self.limit, self.signal = limit, signal
 
 

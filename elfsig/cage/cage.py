@@ -113,7 +113,8 @@ class _Child:
         while not found and not self.ended and self.fault is None:
             left = self.deadline - time.monotonic()
             if left <= 0 or not poll.poll(1000 * left):
-                self.fault = Killed(f"it took more than {self.limits.clock:g} s", limit="clock")
+                text = f"it took more than {self.limits.clock:g} s"
+                self.fault = Killed(text, limit="clock", hint="cage-time")
                 break
             data = os.read(self.pipe, _CHUNK)
             if not data:
@@ -148,7 +149,7 @@ class _Child:
                 self.fault = _fault(value)
             elif kind == _MEMORY:
                 text = f"it needs more than {self.limits.memory >> 20} MiB of memory"
-                self.fault = Killed(text, limit="memory")
+                self.fault = Killed(text, limit="memory", hint="cage-memory")
             elif kind == _END:
                 self.ended = True
             else:
@@ -204,7 +205,7 @@ def _died(status: int, processor: float, limits: Limits) -> Killed:
     name = _signal_name(-status)
     if -status == signal.SIGXCPU or (-status == signal.SIGKILL and processor >= limits.processor):
         text = f"it took more than {limits.processor} s of processor time"
-        return Killed(text, limit="processor", signal=name)
+        return Killed(text, limit="processor", signal=name, hint="cage-time")
     if -status == signal.SIGXFSZ:
         text = f"it wrote more than {limits.scratch} bytes"
         return Killed(text, limit="scratch", signal=name)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 HINTS: Mapping[str, str] = {
-    "cage-clock": "--cage-time raises the limit",
     "cage-memory": "--cage-memory raises the limit",
-    "cage-processor": "--cage-time raises the limit",
+    "cage-time": "--cage-time raises the limit",
     "cert": "pass it with --cert",
     "convert-to-both": "leave out --keep and give --to twice",
     "coverage": "choose with --coverage",
