@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.support import kernels, packages
+from tests.support.bootable import ALWAYS, BOOTABLE, fetch_bootable
 
 
 def tools() -> list[str]:
@@ -38,20 +39,25 @@ def real_kernels() -> list[str]:
             problems.append(f"kernel package for {arch}: {reason}")
         else:
             print(f"{arch}: {found.package} {found.version}", file=sys.stderr)
-    _fetch_if_there("cloud", package=kernels.CLOUD)
-    _fetch_if_there("older", package=kernels.OLDER)
-    _fetch_if_there(kernels.SHIM_NAME, package=kernels.SHIM)
-    for name, meta in kernels.BOOTABLE.items():
-        _fetch_if_there(name, meta=meta)
+    _fetch_if_there("cloud", kernels.CLOUD)
+    _fetch_if_there("older", kernels.OLDER)
+    _fetch_if_there(kernels.SHIM_NAME, kernels.SHIM)
+    for name in ALWAYS:
+        try:
+            found = fetch_bootable(name)
+            print(f"to boot as {name}: {found.package} {found.version}", file=sys.stderr)
+        except kernels.FetchError as reason:
+            pattern = BOOTABLE[name].pattern
+            print(f"{pattern} is not available, its tests are skipped: {reason}", file=sys.stderr)
     return problems
 
 
-def _fetch_if_there(name: str, package: str | None = None, meta: str | None = None) -> None:
+def _fetch_if_there(name: str, package: str) -> None:
     """A package that the mirrors may have dropped: then the tests that need it are skipped."""
     try:
-        kernels.fetch("amd64", package, name, meta)
+        kernels.fetch("amd64", package, name)
     except kernels.FetchError as reason:
-        print(f"{package or meta} is not available, its tests are skipped: {reason}", file=sys.stderr)
+        print(f"{package} is not available, its tests are skipped: {reason}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

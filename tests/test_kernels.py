@@ -94,6 +94,20 @@ def test_a_wrong_signature_is_the_one_without_a_log_line() -> None:
     assert (answer.errno, answer.log) == ("EKEYREJECTED", ())
 
 
+def test_what_debian_s_other_kernels_log_about_algorithms_that_they_lack() -> None:
+    """As linux-image-5.10.0-32-amd64, 7.0.13+deb13 and 7.3.4+deb13-cloud-amd64 answered."""
+    content = signed(verdicts.p384(), hash_name="sha1")
+    old = ask(content, ring(verdicts.p384().certificate), "debian-5.10", enforcing=True)
+    assert old.log == ("Unsupported pkey algo: N", LINES["crypto"]), "ecdsa-with-SHA1 is in its OID registry"
+    other = signed(verdicts.p384(), hash_name="sha256")
+    old = ask(other, ring(verdicts.p384().certificate), "debian-5.10", enforcing=True)
+    assert old.log[0] == "PKCS7: Unknown OID: [..] 1.2.840.10045.4.3.2"
+    who = identity("mldsa44")
+    for kernel in ("debian-7.0", "debian-7.1", "debian-7.2"):
+        answer = ask(signed(who, hash_name="sha512"), ring(who.certificate), kernel, enforcing=True)
+        assert (answer.errno, answer.log) == ("EKEYREJECTED", (LINES["nokey"],)), kernel
+
+
 @pytest.mark.parametrize("kind", ["mldsa44", "mldsa65", "mldsa87"])
 def test_ml_dsa(kind: str) -> None:
     who, keys = identity(kind), ring(identity(kind).certificate)

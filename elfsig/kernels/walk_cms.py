@@ -25,6 +25,10 @@ from elfsig.model import Message, Signature
 
 MS_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
 
+BEFORE_ECDSA = frozenset({"1.2.840.10040.4.1", "1.2.840.10045.2.1", "1.2.840.10045.4.1"})
+"""id-dsa, id-ecPublicKey and ecdsa-with-SHA1: from the start in include/linux/oid_registry.h, so that
+kernels before 5.13, whose parser of PKCS#7 knows RSA only, refuse them without "Unknown OID"."""
+
 
 # --------------------------------------------------------------------------- parsing
 
@@ -88,15 +92,16 @@ def _signer_refusals(
         yield Stop("ENOPKG", "unsupported-hash", text, log)
     known = BY_OID.get(signer.algorithm.oid)
     if not parsable(known, crypto):
-        yield _unknown_algorithm(known, signer.algorithm.oid)
+        registered = "ecdsa" not in crypto.algorithms and signer.algorithm.oid in BEFORE_ECDSA
+        yield _unknown_algorithm(known, signer.algorithm.oid, registered)
 
 
-def _unknown_algorithm(known: SignatureAlgorithm | None, oid: str) -> Stop:
+def _unknown_algorithm(known: SignatureAlgorithm | None, oid: str, registered: bool) -> Stop:
     text = f"signature algorithm {known.name if known else oid}: this kernel's parser does not know it"
     log: tuple[str, ...] = ("Unsupported pkey algo: N",)
     if known is not None and known.algorithm == "rsa":
         text += "; for RSA only plain rsaEncryption will do"
-    else:
+    elif not registered:
         log = (f"PKCS7: Unknown OID: [..] {oid}", *log)
     return Stop("ENOPKG", "unsupported-algorithm", text, log)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,52 +22,20 @@ from elfsig.trust.entries import Material, Origin, Revocation, RevokedHash, gath
 from elfsig.trust.keyring import read_path
 from elfsig.trust.make import key_from_certificate
 from elfsig.trust.ring import Ring
-from elfsig.verbs.edit.strip import strip
 from tests.oracle import build, firmware, machine
-from tests.oracle.cases import (
-    COMPRESSIONS,
-    Case,
-    algorithms,
-    file_name,
-    matrix,
-    revoked,
-    revoked_file,
-    trusted,
-)
-from tests.oracle.machine import Answer, Machine, Report
+from tests.oracle.cases import Case, algorithms, file_name, matrix, revoked, revoked_file, trusted
+from tests.oracle.compare import Difference, differ, of_prediction, word
+from tests.oracle.kernel import COMPRESSIONS, HASHES, SAMPLE, Kernel
+from tests.oracle.machine import Machine
+from tests.oracle.report import Answer, Report
 from tests.support.kernels import Unpacked
 from tests.support.opened import opened
-
-SAMPLE = "cordic"
-"""A module of every Debian kernel that needs no other one and does nothing when it is loaded."""
-
-HASHES = ("sha512_generic", "sha3_generic")
-"""Hashes that some of Debian's kernels have as modules: loaded first, as udev and initramfs do."""
 
 MODES: Mapping[str, Mode] = {
     "permissive": Mode(),
     "lockdown": Mode(lockdown=True),
     "enforcing": Mode(enforcing=True, lockdown=True),
 }
-RARE = re.compile(r".*tainting kernel|Lockdown: ")
-"""Lines that a kernel prints once, or not again for a while."""
-
-SPOKEN = re.compile(
-    r"(Loading of|Lockdown:|PKCS7:|PKCS#7|module:|Unsupported|Module hash|.*: module verification failed) "
-)
-"""How lines of the signature check begin. What else is logged concerns the ELF file, or the emulator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Where a kernel did not do as predicted."""
-
-    case: str
-    mode: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.case} ({self.mode}): {self.text}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +69,7 @@ class Judge:
 
     # ----------------------------------------------------------------------- both sides
 
-    def foretold(self, case: Case, mode: str) -> Prediction:
+    def predicted(self, case: Case, mode: str) -> Prediction:
         subject = Subject(opened(_named(case.content)), self.ring, self.profile)
         return predict(subject, MODES[mode])
 
@@ -112,19 +79,29 @@ class Judge:
     def differences(self) -> Iterator[Difference]:
         for number, case in enumerate(self.cases):
             for mode in machine.MODES:
-                for text in differ(case, self.foretold(case, mode), self.answer(number, mode)):
+                expected = of_prediction(self.predicted(case, mode)).unless(case.loads)
+                for text in differ(expected, self.answer(number, mode)):
                     yield Difference(case.name, mode, text)
+
+    def column(self) -> dict[str, str]:
+        """For each case its three answers in words."""
+        return {
+            case.name: ", ".join(word(self.answer(number, mode)) for mode in machine.MODES)
+            for number, case in enumerate(self.cases)
+        }
 
     def keys_differ(self) -> Iterator[str]:
         """Certificates that the kernel holds, and should not, or the other way round."""
         keys = KernelKeys(self.ring, self.profile)
+        rings = frozenset().union(*self.profile.trust.rings)
         held = "\n".join(self.report.keys)
         for key in self.ring.keys:
             if key.revoked or key.certificate is None or key.certificate.skid is None:
                 continue
             if not key.vouched:
                 continue
-            there, expected = key.certificate.skid.hex() in held, key not in keys.refused
+            there = key.certificate.skid.hex() in held
+            expected = key not in keys.refused and keys.ring_of(key) in rings
             if there != expected:
                 yield f"{key.label}: loaded {there}, predicted {expected} ({keys.refused.get(key)})"
 
@@ -133,19 +110,31 @@ class Judge:
 
 
 def debian(package: Unpacked) -> Judge:
-    """A kernel of Debian's with the certificates of the matrix in UEFI's db, and some things in dbx."""
-    kernel = package.vmlinuz()
-    release = kernel.name.removeprefix("vmlinuz-")
-    modules = {path.name.partition(".")[0]: path for path in package.modules()}
-    shipped = evidence.read(modules[SAMPLE])
-    base = strip(opened(shipped.content)).content
-    blacklist = [revoked_file(base), base + b"revoked"]
-    cases = [Case("as Debian ships it", shipped.raw, unpack=shipped.compression), *matrix(base)]
-    hashes = {name: evidence.read(modules[name]).content for name in HASHES if name in modules}
-    config = next(package.path.glob("boot/config-*")).read_text()
+    """A kernel of Debian's with the certificates of the matrix in UEFI's db, and some things in dbx.
+
+    Where only its image is there, a module of another kernel is asked about: it can pass the signature check
+    and cannot load, and algorithms that are modules are missing.
+    """
+    kernel = Kernel(package)
+    cases = [Case("as Debian ships it", kernel.shipped.raw, unpack=kernel.shipped.compression)]
+    cases += matrix(kernel.base)
+    if not kernel.whole:
+        cases = [case._replace(loads=False) for case in cases[1:]]
+    blacklist = [revoked_file(kernel.base), kernel.base + b"revoked"]
     db = [who.certificate for who in trusted()]
-    booted = Machine(kernel, db, _dbx(blacklist), hashes)
-    return Judge(release, for_release(release), _ring(kernel, blacklist), cases, booted, _unpacks(config))
+    booted = Machine(kernel.image, db, _dbx(blacklist), kernel.needed(*HASHES))
+    ring = _ring(kernel.image, blacklist)
+    profile = configs.apply(for_release(kernel.release), kernel.options).profile
+    unpacks = kernel.unpacks
+    if not kernel.whole:
+        crypto = replace(profile.crypto, absent=profile.crypto.absent | profile.crypto.late)
+        profile, unpacks = replace(profile, crypto=crypto), _only(profile.unpacks)
+    return Judge(kernel.release, profile, ring, cases, booted, unpacks)
+
+
+def _only(formats: frozenset[str]) -> Compression | None:
+    """The format that a kernel of Debian's unpacks itself, by its profile; the guest confirms it."""
+    return next((each for each in COMPRESSIONS if each in formats), None)
 
 
 def _dbx(blacklist: Sequence[bytes]) -> bytes:
@@ -167,13 +156,6 @@ def _ring(kernel: Path, blacklist: Sequence[bytes]) -> Ring:
     return Ring(gather([image, Material(tuple(keys), revocations=hashes)]))
 
 
-def _unpacks(config: str) -> Compression | None:
-    """How modules are compressed that a kernel unpacks itself, as /sys/module/compression says."""
-    if "CONFIG_MODULE_DECOMPRESS=y" not in config:
-        return None
-    return next(each for each in COMPRESSIONS if f"CONFIG_MODULE_COMPRESS_{each.upper()}=y" in config)
-
-
 def small(folder: Path) -> Judge:
     """The kernel that :mod:`tests.oracle.build` left in ``folder``; it loads no module of another one."""
     kernel = folder / build.IMAGE
@@ -184,48 +166,5 @@ def small(folder: Path) -> Judge:
     return Judge(image.release, built.profile, ring, [*algorithms(build.trusted(folder))], Machine(kernel))
 
 
-# --------------------------------------------------------------------------- the comparison
-
-
 def _named(content: bytes) -> Evidence:
     return replace(evidence.read(content), path=f"{SAMPLE}.ko")
-
-
-def differ(case: Case, foretold: Prediction, answer: Answer) -> Iterator[str]:
-    """In words, each difference between the prediction and the answer."""
-    expected = foretold.errno if not foretold.accepted or case.loads else "ENOEXEC"
-    if answer.errno != expected:
-        yield f"errno {answer.errno}, predicted {expected} ({foretold.reason})"
-    if answer.taint is not None and answer.taint != (foretold.taint or ""):
-        yield f"taint {answer.taint!r}, predicted {foretold.taint!r}"
-    patterns = [_pattern(line) for line in foretold.log]
-    for line, pattern in zip(foretold.log, patterns, strict=True):
-        if not RARE.match(line) and not any(pattern.fullmatch(said) for said in answer.log):
-            yield f"the line {line!r} is missing in {answer.log}"
-    for said in answer.log:
-        if SPOKEN.match(said) and not any(pattern.fullmatch(said) for pattern in patterns):
-            yield f"the line {said!r} was not predicted"
-
-
-def _pattern(line: str) -> re.Pattern[str]:
-    """The pattern of a predicted line: the kernel's own numbers are left open in it."""
-    text = re.escape(line).replace(r"\[\.\.\]", r"\[[^\]]*\]")
-    return re.compile(re.sub(r"\bN\b", r"\\d+", text))
-
-
-def table(judges: Sequence[Judge]) -> Iterator[str]:
-    """The answers as a table in Markdown: a case in each row, for each kernel its three errnos."""
-    heads = [judge.release for judge in judges]
-    yield "| case | " + " | ".join(heads) + " |"
-    yield "|---" * (len(heads) + 1) + "|"
-    rows: dict[str, list[str]] = {}
-    for judge in judges:
-        for number, case in enumerate(judge.cases):
-            errnos = [judge.answer(number, mode) for mode in machine.MODES]
-            rows.setdefault(case.name, []).append(", ".join(_word(answer) for answer in errnos))
-    for name, cells in rows.items():
-        yield f"| {name} | " + " | ".join(cells) + " |"
-
-
-def _word(answer: Answer) -> str:
-    return answer.errno or ("loads, " + answer.taint if answer.taint else "loads")

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -29,8 +30,9 @@ CLOUD = "linux-image-6.1.0-56-cloud-amd64"
 OLDER = "linux-image-6.1.0-54-cloud-amd64"
 """An earlier build of the same modules, to compare with those of CLOUD."""
 
-BOOTABLE = {"boot-6.1": "linux-image-cloud-amd64", "boot-6.12": "linux-image-6.12-cloud-amd64"}
-"""Kernels that judge modules in an emulator: name in the cache -> metapackage (Debian 12, amd64)."""
+_PART = r"linux-(?:binary|modules|base)-\d"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""The keys of Debian's archive, old suites and new."""
 
 HOOKS = ("APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "DPkg::Post-Invoke")
 
@@ -59,8 +61,19 @@ class Unpacked:
         return sorted(self.path.glob("**/lib/modules/**/*.ko*"))
 
     def vmlinuz(self) -> Path:
-        """The kernel image of the package."""
-        return next(self.path.glob("boot/vmlinuz-*"))
+        """The kernel image of the package: in boot, or from 7.0 next to the modules."""
+        places = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
+        return next(path for place in places for path in self.path.glob(place))
+
+    def config(self) -> Path:
+        """The configuration that the kernel was built with; it is in the same places."""
+        places = ("boot/config-*", "usr/lib/modules/*/config")
+        return next(path for place in places for path in self.path.glob(place))
+
+    @property
+    def release(self) -> str:
+        """What ``uname -r`` prints under this kernel."""
+        return next(path.name for path in self.path.glob("**/lib/modules/*") if path.is_dir())
 
 
 def cache_dir() -> Path:
@@ -82,11 +95,14 @@ def cached(arch: str, name: str = "image") -> Unpacked | None:
 
 
 class AptRoot:
-    """A private apt state for one architecture, over the package sources of the system."""
+    """A private apt state for one architecture, over the package sources of the system.
 
-    def __init__(self, arch: str) -> None:
+    ``suite``: another suite of the system's Debian mirror (such as "sid") in their place.
+    """
+
+    def __init__(self, arch: str, suite: str | None = None) -> None:
         self.arch = arch
-        root = cache_dir() / "apt" / arch
+        root = cache_dir() / "apt" / (f"{arch}-{suite}" if suite else arch)
         for each in ("state/lists/partial", "cache/archives/partial"):
             (root / each).mkdir(parents=True, exist_ok=True)
         (root / "status").touch()
@@ -101,6 +117,10 @@ class AptRoot:
             "Acquire::Languages": "none",
             "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled": "false",
         }
+        if suite:
+            sources = root / "sources.list"
+            sources.write_text(f"deb [signed-by={KEYRING}] {debian_mirror()} {suite} main\n")
+            settings |= {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null"}
         conf = root / "apt.conf"
         lines = [f'{key} "{value}";\n' for key, value in settings.items()]
         # Hooks of the system (cache cleaners in containers) are meant for the system's own root.
@@ -124,17 +144,31 @@ class AptRoot:
         except FetchError as reason:
             print(f"{reason} (going on with what is there)", file=sys.stderr)
 
-    def image_package(self, meta: str | None = None) -> str:
-        """The kernel package that a metapackage stands for, by default this architecture's own one.
-
-        Raises FetchError.
-        """
-        meta = meta or f"linux-image-{FLAVOURS[self.arch]}"
+    def image_package(self) -> str:
+        """The kernel package that this architecture's metapackage stands for. Raises FetchError."""
+        meta = f"linux-image-{FLAVOURS[self.arch]}"
         shown = self.run("apt-cache", "--no-all-versions", "show", meta)
         found = re.search(r"^Depends:.*?(linux-image-\d\S*)", shown, re.MULTILINE)
         if not found:
             raise FetchError(f"{meta} names no kernel package")
         return found[1].rstrip(",")
+
+    def names(self, pattern: str) -> list[str]:
+        """The names of all packages that match the regular expression ``pattern`` as a whole."""
+        known = self.run("apt-cache", "pkgnames", "linux-image-").split()
+        return [name for name in known if re.fullmatch(pattern, name)]
+
+    def parts(self, package: str) -> list[str]:
+        """The packages that a kernel consists of: from 6.19 its image and its modules are in others.
+
+        apt writes <NAME> for one that is gone, such as the modules of an older kernel; it is left out.
+        """
+        said = self.run("apt-cache", "depends", package)
+        return [package, *re.findall(rf"Depends: ({_PART}\S*)", said)]
+
+    def is_whole(self, package: str) -> bool:
+        """Whether all packages that a kernel consists of are available."""
+        return re.search(rf"Depends: <{_PART}", self.run("apt-cache", "depends", package)) is None
 
     def version(self, package: str) -> str:
         """The version that apt would install. Raises FetchError."""
@@ -152,15 +186,25 @@ class AptRoot:
 
 
 @cache
-def updated_root(arch: str) -> AptRoot:
-    """The private root of ``arch`` with fresh package lists, once a process."""
-    apt = AptRoot(arch)
+def debian_mirror() -> str:
+    """The Debian mirror that the system's apt uses. Raises FetchError where it uses none."""
+    done = retry(["apt-get", "indextargets", "--format", "$(REPO_URI)"])
+    found = [uri for uri in done.stdout.split() if uri.rstrip("/").endswith("/debian")]
+    if not found:
+        raise FetchError("there is no Debian mirror among the package sources of this system")
+    return found[0]
+
+
+@cache
+def updated_root(arch: str, suite: str | None = None) -> AptRoot:
+    """The private root of ``arch`` (and ``suite``) with fresh package lists, once a process."""
+    apt = AptRoot(arch, suite)
     apt.update()
     return apt
 
 
-def fetch(arch: str, package: str | None = None, name: str = "image", meta: str | None = None) -> Unpacked:
-    """Download and unpack a kernel package (by default what ``meta`` stands for) into the cache.
+def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacked:
+    """Download and unpack a kernel package (by default the architecture's own) into the cache.
 
     What is already there in the version that apt would give is left as it is, and any version is better
     than none while the mirror does not answer. Raises FetchError.
@@ -168,7 +212,7 @@ def fetch(arch: str, package: str | None = None, name: str = "image", meta: str 
     known = cached(arch, name)
     apt = updated_root(arch)
     try:
-        package = package or apt.image_package(meta)
+        package = package or apt.image_package()
         version = apt.version(package)
     except FetchError:
         if known:
@@ -176,26 +220,37 @@ def fetch(arch: str, package: str | None = None, name: str = "image", meta: str 
         raise
     if known and (known.package, known.version) == (package, version):
         return known
-    root = cache_dir() / "kernels" / arch / f"{package}_{version.replace(':', '%3a')}"
+    return keep(apt, package, version, name)
+
+
+def keep(apt: AptRoot, package: str, version: str, name: str) -> Unpacked:
+    """Download and unpack ``package`` and all that belongs to it, and record it as ``name``.
+
+    Raises FetchError.
+    """
+    root = cache_dir() / "kernels" / apt.arch / f"{package}_{version.replace(':', '%3a')}"
     if not root.is_dir():
-        unpack(apt, package, root)
-    found = Unpacked(arch, package, version, str(root.relative_to(cache_dir())))
-    _record(arch, name).write_text(json.dumps(asdict(found), indent=1))
+        unpack(apt, apt.parts(package), root)
+    found = Unpacked(apt.arch, package, version, str(root.relative_to(cache_dir())))
+    record = _record(apt.arch, name)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(asdict(found), indent=1))
     return found
 
 
-def unpack(apt: AptRoot, package: str, root: Path) -> None:
-    """Download ``package`` and unpack it at ``root``, which is complete once it exists. Raises FetchError."""
+def unpack(apt: AptRoot, packages: Sequence[str], root: Path) -> None:
+    """Download and unpack ``packages`` at ``root``, which is complete once it exists. Raises FetchError."""
     work = root.with_name(root.name + ".part")
     for old in (work, root):
         shutil.rmtree(old, ignore_errors=True)
     try:
-        deb = apt.download(package, work / "deb")
-        done = subprocess.run(
-            ["dpkg-deb", "-x", str(deb), str(work / "tree")], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise FetchError(f"dpkg-deb -x {deb.name}: {done.stderr.strip()}")
+        for number, package in enumerate(packages):
+            deb = apt.download(package, work / f"deb{number}")
+            done = subprocess.run(
+                ["dpkg-deb", "-x", str(deb), str(work / "tree")], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise FetchError(f"dpkg-deb -x {deb.name}: {done.stderr.strip()}")
         (work / "tree").rename(root)
     finally:
         shutil.rmtree(work, ignore_errors=True)

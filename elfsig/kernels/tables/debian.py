@@ -7,6 +7,7 @@ from elfsig.kernels.profile import Releases, SecureBoot, Version
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     MACHINE,
+    ML_DSA,
     RUN_TIME,
     SECONDARY,
     SIG_ENFORCE,
@@ -16,7 +17,7 @@ from elfsig.kernels.tables.mainline import (
     V5_18,
     V6_12,
     V6_14,
-    V7_1,
+    V7_0,
     V7_2,
 )
 from elfsig.kernels.tables.redhat import OLD_SWITCH, OLD_WORDS, REPLIES_OLD_LOCKDOWN
@@ -33,6 +34,8 @@ _CLOUD = rf"5\.10\.\d+{_ABI}-cloud-{_ARCH}"
 _LOCKS, _BOTH = SecureBoot(locks=True), SecureBoot(enforces=True, locks=True)
 _BOTH_7_1 = _BOTH._replace(moks="always")
 ANY_MOK = "machine owner keys go to the machine keyring whatever MokListTrustedRT says (Debian's patch)"
+NO_ML_DSA = "built without ML-DSA: it loads no such key"
+_SHA_3 = frozenset({"sha3-256", "sha3-384", "sha3-512"})
 NO_DBX = "revoked certificates (dbx) have no effect; the SHA-256 of a whole signed file on dbx has"
 
 
@@ -66,9 +69,9 @@ DEBIAN_5_10 = replace(
         rf"(?!{_CLOUD}){_PATTERN}", ("5.10.0-35-amd64", "5.10.0-0.bpo.15-amd64"), (5, 10, 0), (5, 11, 0)
     ),
     trust=Trust((SECONDARY, PLATFORM), revoked_files=True, blacklist="own"),
-    basis=Basis.SOURCE,
-    source="Debian source 5.10.223-1: log lines without the module's name, IMA_ARCH_POLICY n",
-    recalled=("that its platform retry and its look-up of whole files are those of 6.1",),
+    basis=Basis.BOOTED,
+    source="linux-image-5.10.0-32-amd64 5.10.223-1 booted with 244 files in three modes; its configuration:"
+    " IMA_ARCH_POLICY n",
     notes=(*V5_4.notes, RETRY),
     secure_boot=_LOCKS,
 )
@@ -79,8 +82,8 @@ DEBIAN_5_10_CLOUD = replace(
     title="Debian 11 for clouds, Linux 5.10",
     releases=Releases(_CLOUD, ("5.10.0-35-cloud-amd64",)),
     trust=Trust((SECONDARY,), revoked_files=True, blacklist="own"),
-    source="Debian source 5.10.223-1, configuration of cloud-amd64: without platform keyring",
-    recalled=DEBIAN_5_10.recalled[:0],
+    source="linux-image-5.10.0-32-cloud-amd64 5.10.223-1 booted with 244 files in three modes; its"
+    " configuration has no platform keyring",
     notes=V5_4.notes,
 )
 
@@ -94,7 +97,7 @@ DEBIAN_6_1 = replace(
     crypto=replace(V5_18.crypto, absent=frozenset({"ecdsa"}), late=frozenset({"sha384", "sha512"})),
     trust=Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
     basis=Basis.BOOTED,
-    source="linux-image-6.1.0-56-cloud-amd64 6.1.192-2 booted with 124 files in three modes, and under real"
+    source="linux-image-6.1.0-56-cloud-amd64 6.1.192-2 booted with 244 files in three modes, and under real"
     " Secure Boot with 67",
     unpacks=frozenset(),
     notes=(
@@ -117,8 +120,8 @@ DEBIAN_6_12 = replace(
     ),
     trust=Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
     basis=Basis.BOOTED,
-    source="linux-image-6.12.117+deb12-cloud-amd64 booted with 124 files in three modes, and under real"
-    " Secure Boot with 67",
+    source="linux-image-6.12.117+deb12-cloud-amd64, 6.12.117+deb13 and 6.16.12+deb13 booted with 244 files in"
+    " three modes, the first under real Secure Boot with 67 as well",
     unpacks=frozenset({"xz"}),
     notes=(*V6_12.notes, RETRY, ANY_MOK, NO_DBX),
     secure_boot=_BOTH,
@@ -131,40 +134,54 @@ DEBIAN_6_17 = replace(
     title="Debian 13 backports, Linux 6.17 to 6.19",
     releases=_releases("6.17.13+deb13-amd64", "6.18.5+deb14-amd64", since=(6, 17, 0), before=(7, 0, 0)),
     trust=Trust((MACHINE, PLATFORM), blacklist="own"),
-    basis=Basis.SOURCE,
-    source="Debian's patches of 6.17 to 6.19: whole files are not looked up any more, and machine owner"
-    " keys need MokListTrustedRT",
+    source="linux-image-6.17.13+deb13-cloud-amd64 and 6.18.15+deb13 booted with 244 files in three modes, the"
+    " image of 6.19.14+deb13 with 243; Debian's patches: machine owner keys need MokListTrustedRT",
     notes=(*V6_14.notes, RETRY, NO_FILES),
 )
 
-DEBIAN_7_1 = replace(
-    V7_1,
-    id="debian-7.1",
-    title="Debian, Linux 7.0 and 7.1",
-    releases=_releases("7.1.8+deb14-amd64", since=(7, 0, 0), before=(7, 2, 0)),
-    crypto=replace(V7_1.crypto, algorithms=V6_12.crypto.algorithms),
+DEBIAN_7_0 = replace(
+    V7_0,
+    id="debian-7.0",
+    title="Debian, Linux 7.0",
+    releases=_releases("7.0.13+deb13-amd64", since=(7, 0, 0), before=(7, 1, 0)),
+    crypto=replace(V7_0.crypto, absent=V7_0.crypto.absent | ML_DSA),
     trust=Trust((MACHINE, PLATFORM), blacklist="sha256"),
-    basis=Basis.SOURCE,
-    source="Debian source 7.1.8",
-    recalled=("that 7.0 is as 7.1",),
+    basis=Basis.BOOTED,
+    source="the image of linux-image-7.0.13+deb13-cloud-amd64 booted with 243 files in three modes",
+    recalled=("under which conditions it loads machine owner keys (as Debian's 6.17)",),
     unpacks=frozenset({"xz"}),
-    notes=(*V6_12.notes, RETRY, NO_FILES),
-    secure_boot=_BOTH_7_1,
+    notes=(*V6_12.notes, RETRY, NO_ML_DSA, NO_FILES),
+    secure_boot=_BOTH,
 )
+
+DEBIAN_7_1 = replace(
+    DEBIAN_7_0,
+    id="debian-7.1",
+    title="Debian, Linux 7.1",
+    releases=_releases("7.1.8+deb14-amd64", since=(7, 1, 0), before=(7, 2, 0)),
+    crypto=replace(DEBIAN_7_0.crypto, late=_SHA_3 | {"sha384", "sha512"}),
+    source="Debian source 7.1.8; the image of linux-image-7.1.13+deb13-cloud-amd64 booted with 243 files in"
+    " three modes",
+    recalled=(),
+    notes=(
+        *V6_12.notes, RETRY, NO_ML_DSA,
+        "SHA-384, SHA-512 and SHA-3 are modules, assumed to be loaded", NO_FILES,
+    ),
+    secure_boot=_BOTH_7_1,
+)  # fmt: skip
 
 DEBIAN_7_2 = replace(
     V7_2,
     id="debian-7.2",
     title="Debian unstable, Linux 7.2 and 7.3",
     releases=_releases("7.2.13+deb14-cloud-amd64", "7.3.4+deb13-cloud-amd64", since=(7, 2, 0)),
-    crypto=DEBIAN_7_1.crypto,
-    trust=DEBIAN_7_1.trust,
-    source="linux-image-7.2.13+deb14-cloud-amd64 booted with 124 files in three modes; 7.2.13 and 7.3.4"
-    " under real Secure Boot with 67",
+    crypto=replace(DEBIAN_7_0.crypto, late=_SHA_3),
+    trust=DEBIAN_7_0.trust,
+    source="linux-image-7.2.13+deb14-cloud-amd64, 7.3-rc7 and 7.3.4+deb13 booted with 244 files in three"
+    " modes; 7.2.13 and 7.3.4 under real Secure Boot with 67",
     unpacks=frozenset({"xz"}),
     notes=(
-        *V6_12.notes, *V7_2.notes[-1:], RETRY,
-        "built without ML-DSA; SHA-3 is a module, assumed to be loaded", NO_FILES,
+        *V6_12.notes, *V7_2.notes[-1:], RETRY, NO_ML_DSA, "SHA-3 is a module, assumed to be loaded", NO_FILES,
     ),
     secure_boot=_BOTH_7_1,
 )  # fmt: skip
@@ -184,5 +201,6 @@ FAMILIES = (
 )
 
 ROWS = (
-    DEBIAN_4_19, DEBIAN_5_10, DEBIAN_5_10_CLOUD, DEBIAN_6_1, DEBIAN_6_12, DEBIAN_6_17, DEBIAN_7_1, DEBIAN_7_2,
+    DEBIAN_4_19, DEBIAN_5_10, DEBIAN_5_10_CLOUD, DEBIAN_6_1, DEBIAN_6_12, DEBIAN_6_17, DEBIAN_7_0, DEBIAN_7_1,
+    DEBIAN_7_2,
 )  # fmt: skip
