@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from elfsig.compression.whole import Compression
 from elfsig.kernels import config as configs
 from elfsig.opened import evidence
-from elfsig.opened.compression import Compression
 from elfsig.opened.evidence import Evidence
 from elfsig.verbs.edit.strip import strip
 from tests.support.bootable import bootable
