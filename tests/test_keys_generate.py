@@ -490,6 +490,9 @@ def test_install(tmp_path: Path) -> None:
         assert found is not None and mode(Path(found.pair)) == 0o600
     assert len(list((tmp_path / "pkg" / "certs-local").iterdir())) == 2
     shutil.rmtree(tmp_path / "pkg")
+    there = tmp_path / "certs-local" / "current"
+    for name in ("signing_key.pem.bak", "signing_key.pem~", "#signing_key.pem#", "id_rsa"):
+        (there / name).write_bytes((there / "signing_key.pem").read_bytes())
     assert elfsig("keys", "install", "--public-only", "pkg", cwd=tmp_path).code == 0
     names = {p.name for p in (tmp_path / "pkg" / "current").iterdir()}
     assert names == {"signing_crt.crt", "khash", "ktype"}

@@ -86,7 +86,12 @@ def test_only_what_is_not_signed_so_is_signed(tree: Path) -> None:
     sign(tree / MODULES[3], "--in-place", "--replace", by=OTHER)
     changed = sign("--in-place", tree)
     done = {Path(line.split(": ")[0]).name for line in changed.out.splitlines() if "signature made" in line}
-    assert done == {MODULES[1], MODULES[2], MODULES[3]}
+    assert done == {MODULES[1], MODULES[2]}
+    assert "7 files: 1 left alone, 2 signed, 4 unchanged" in changed.err
+    (spared,) = (line for line in changed.out.splitlines() if "left alone" in line)
+    assert MODULES[3] in spared and 'pkcs7 by "' in spared
+    assert sorted(verdicts(tree)) == ["unknown-key", *["valid"] * 6]
+    assert sign("--in-place", "--replace", tree).code == 0
     assert set(verdicts(tree)) == {"valid"}
 
 
@@ -108,7 +113,12 @@ def test_signatures_of_others_are_replaced_exactly(tree: Path, tmp_path: Path) -
     fresh = tmp_path / "fresh"
     shutil.copytree(tree, fresh)
     sign("--in-place", tree, by=OTHER)
-    ran = sign("--in-place", tree)
+    theirs = contents(tree)
+    for words in ((), ("--force",), ("--hash=sha512",)):
+        spared = sign("--in-place", tree, *words)
+        assert spared.code == 0 and "7 files: 7 left alone" in spared.err
+    assert contents(tree) == theirs
+    ran = sign("--in-place", "--replace", tree)
     assert ran.code == 0 and ran.out.count("instead of pkcs7 signature") == 7
     sign("--in-place", fresh)
     assert contents(tree) == contents(fresh)
@@ -118,7 +128,7 @@ def test_a_module_that_is_named_is_refused_as_ever(tree: Path) -> None:
     sign("--in-place", tree, by=OTHER)
     refused = sign("--in-place", tree / MODULES[0])
     assert refused.code == 1 and "already signed: pkcs7" in refused.err
-    sign("--in-place", tree)
+    sign("--in-place", "--replace", tree)
     assert sign("--in-place", tree / MODULES[0]).code == 1
 
 
@@ -138,6 +148,52 @@ def test_a_missing_certificate_is_told_once(tree: Path) -> None:
         said = f"elfsig: {format_id} needs the signer's certificate: pass it with --cert\n"
         assert (ran.code, ran.err) == (1, said)
     assert contents(tree) == before
+
+
+@pytest.mark.parametrize("format_id", ["x509", "rhel6", "gkh"])
+def test_others_are_spared_whatever_their_format(format_id: str, tree: Path) -> None:
+    """Also by a signer of whom only the key is known, and in a section."""
+    path = tree / MODULES[0]
+    words = OTHER if format_id == "x509" else OTHER[:1]
+    assert run("sign", f"--format={format_id}", *words, "--in-place", path).code == 0
+    theirs = path.read_bytes()
+    ran = sign("--in-place", tree)
+    assert ran.code == 0 and path.read_bytes() == theirs and "1 left alone, 6 signed" in ran.err
+
+
+def test_one_of_two_signers_is_enough_to_spare_a_module(tree: Path) -> None:
+    path = tree / MODULES[0]
+    sign("--in-place", path)
+    sign("--in-place", "--stack", path, by=OTHER)
+    both = path.read_bytes()
+    assert "1 left alone" in sign("--in-place", tree).err and path.read_bytes() == both
+
+
+def test_outside_the_compression_it_is_somebodys_too(tree: Path) -> None:
+    """A signature after the compressed stream: no kernel sees it, and it is still another's."""
+    path = tree / "drivers/net/packed.ko.xz"
+    raw = path.read_bytes()
+    plain = tree.parent / "plain.ko"
+    plain.write_bytes(b"text")
+    sign("--in-place", plain, by=OTHER)
+    path.write_bytes(raw + plain.read_bytes()[4:])
+    ran = sign("--in-place", tree)
+    assert "1 left alone, 6 signed" in ran.err and path.read_bytes().startswith(raw)
+
+
+def test_what_others_signed_is_not_prepared_either(tree: Path, tmp_path: Path) -> None:
+    sign("--in-place", tree / MODULES[0], by=OTHER)
+    words = ("sign", "--format=pkcs7", MINE[1], "--prepare", tmp_path / "requests", tree)
+    assert "1 left alone, 6 prepared" in run(*words).err
+    assert "7 prepared" in run(*words, "--replace").err
+
+
+def test_a_report_has_what_was_left_alone(tree: Path, tmp_path: Path) -> None:
+    sign("--in-place", tree / MODULES[0], by=OTHER)
+    sign("--in-place", tree, "--report", tmp_path / "report.json")
+    edits = {Path(e["path"]).name: e for e in parsed((tmp_path / "report.json").read_text())["edits"]}
+    entry = edits[MODULES[0]]
+    assert entry["action"] == "left alone" and entry["before"] == entry["after"]
 
 
 def test_stacking_is_done_once(tree: Path) -> None:

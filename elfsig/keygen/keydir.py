@@ -25,6 +25,9 @@ from elfsig.opened.atomic import sync_folder
 CURRENT = "current"
 PAIR, PRIVATE, CERTIFICATE = "signing_key.pem", "signing_prv.pem", "signing_crt.crt"
 HASH, TYPE = "khash", "ktype"
+PUBLIC = frozenset({CERTIFICATE, HASH, TYPE})
+"""Files that hold nothing secret."""
+
 ALWAYS, NEVER = "always", "never"
 REFRESH = "7days"
 
@@ -172,21 +175,21 @@ def _told(reason: OSError, folder: str) -> WriteError:
 def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
     """Copy the current pair and its link to another directory. Returns the folder there.
 
-    Modes are kept, the private key's included; ``public_only`` leaves it out. Existing files of
-    the same name are replaced one by one. Raises ReadError, WriteError.
+    Modes are kept, the private key's included. ``public_only``: only the certificate, hash and type are
+    copied, whatever else is there: an editor's backup of a private key is a private key. Existing files
+    of the same name are replaced one by one. Raises ReadError, WriteError.
     """
     there = current(keydir)
     if there is None:
         raise ReadError(f"{keydir}: there are no keys (elfsig keys generate makes some)", code="not-found")
     name = os.path.basename(there.folder)
     target = os.path.join(destination, name)
-    secret = (PAIR, PRIVATE) if public_only else ()
     try:
         os.makedirs(target, mode=FOLDER, exist_ok=True)
         os.chmod(target, 0o755 if public_only else FOLDER)
         for each in sorted(os.listdir(there.folder)):
             source = os.path.join(there.folder, each)
-            if each not in secret and not each.startswith("."):
+            if each in PUBLIC if public_only else not each.startswith("."):
                 mode = os.stat(source).st_mode & 0o777
                 write_new(os.path.join(target, each), _content(source), mode, replace=True)
         _switch(destination, name)

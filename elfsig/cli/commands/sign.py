@@ -11,7 +11,7 @@ from elfsig.batch.edit import Output, edit
 from elfsig.batch.journal import Journal, asked
 from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.commands.sign_elsewhere import run
-from elfsig.cli.commands.sign_job import Job, existing_of
+from elfsig.cli.commands.sign_job import Job, Work, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
 from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
@@ -29,8 +29,6 @@ from elfsig.verbs.edit.sign import sign_file
 if TYPE_CHECKING:
     from elfsig.batch.up_to_date import WantedSignature
     from elfsig.model.json_form import Json
-
-Work = Callable[[Module], Change]
 
 
 @click.command(
@@ -86,8 +84,9 @@ def command(
     """Sign modules, inside their gzip, xz or zstd compression if they have one.
 
     In directories, modules that already have such a signature by this key are left unchanged (--force signs
-    them again), and signatures by other keys are replaced. A signed module that is named itself is refused
-    unless --replace or --stack is given.
+    them again), and those that others signed are left alone and counted; --replace replaces all signatures.
+    A signed module that is named itself is refused unless --replace or --stack is given. Nothing is written
+    through a symbolic link that is found in a directory.
     """
     existing = existing_of(how["replace"], how["stack"])
     words = (format_id, key_words, options, existing, jobs, limit, quiet, Links(editing=True))
@@ -112,12 +111,12 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     def make(module: Module) -> Change:
         return sign_file(module, format_, signer, options, existing=decide(module.path))
 
-    wanted = None if options.force else wanted_signature(format_, signer, options)
-    work = _unless_done(make, wanted, job)
+    comparable = wanted_signature(format_, signer, options)
+    spared = job.sparing(make, format_, comparable.keys if comparable is not None else None)
+    work = _unless_done(spared, None if options.force else comparable, job)
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
-        comparable = wanted or wanted_signature(format_, signer, options)
         journal = _journal(report_file, asked_for, argv, options.force, output.dry, _check(comparable, job))
         work = _journaled(work, journal)
     jobs = jobs_for(job.jobs, [signer])

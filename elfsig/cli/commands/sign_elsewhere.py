@@ -14,7 +14,7 @@ from elfsig.cli.options.signing import public_half
 from elfsig.errors import UsageError
 from elfsig.model import Existing
 from elfsig.opened.module import Module
-from elfsig.signers.deferred import Replayer
+from elfsig.signers.deferred import Recorder, Replayer
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.remote.complete import Answers, answer_file
 from elfsig.verbs.remote.prepare import Manifest, prepare_file, read_manifest
@@ -48,14 +48,16 @@ def prepare(job: Job, folder: str, form: Form) -> int:
         return prepare_file(module, format_, half, options, form=form, existing=decide(module.path))
 
     manifest = Manifest(folder, format_, half, options)
-    results = _edited(job, change)
+    known = wanted_signature(format_, Recorder(half), options)
+    results = _edited(job, job.sparing(change, format_, known.keys if known is not None else None))
     return report(manifest.kept(results) if not job.output.dry else results, job.quiet, job.links)
 
 
 def attach(job: Job, folder: str) -> int:
     """Attach the signatures in ``folder`` to the modules. Raises UsageError, SigningError."""
     answers = _answers(job, folder)
-    wanted = _wish(answers, job)
+    known = _known(answers)
+    wanted = None if answers.options.force else known
 
     decide = job.decision()
 
@@ -64,7 +66,9 @@ def attach(job: Job, folder: str) -> int:
             return Change(None, "unchanged", "already signed like this by this key")
         return answer_file(module, answers, existing=decide(module.path))
 
-    return report(_edited(job, change), job.quiet, job.links)
+    # Where the key is not known, each complete signature was named for its module: there is nothing to spare.
+    work = change if known is None else job.sparing(change, answers.format, known.keys)
+    return report(_edited(job, work), job.quiet, job.links)
 
 
 def _edited(job: Job, change: Callable[[Module], Change]) -> Iterator[Done]:
@@ -88,8 +92,9 @@ def _answers(job: Job, folder: str) -> Answers:
     return Answers(folder, job.registry.get(job.format_id), job.options, half, None, job.paths)
 
 
-def _wish(answers: Answers, job: Job) -> WantedSignature | None:
-    if answers.half is None or answers.options.force:
+def _known(answers: Answers) -> WantedSignature | None:
+    """The signature to compare modules with; None where its key is not known."""
+    if answers.half is None:
         return None
     signer = Replayer(answers.folder, answers.half, b"")
     return wanted_signature(answers.format, signer, answers.options)

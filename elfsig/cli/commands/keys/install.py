@@ -14,7 +14,7 @@ from elfsig.keygen.keydir import install
     "--key-dir", default="certs-local", show_default=True, metavar="DIR", type=click.Path(),
     help="Copy from this directory, which keys generate --key-dir wrote.",
 )  # fmt: skip
-@click.option("--public-only", is_flag=True, help="Do not copy the private key.")
+@click.option("--public-only", is_flag=True, help="Copy only the certificate, hash and type.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems.")
 def command(destination: str, key_dir: str, public_only: bool, quiet: bool) -> None:
     """Copy the current keys of the key directory to DEST, with the link "current" to them.
