@@ -25,6 +25,7 @@ FLOORS = (
     ("elfsig_formats",),
     ("elfsig.registry",),
     ("elfsig.compression",),
+    ("elfsig.recognition",),
     ("elfsig.containers",),
     ("elfsig.opened",),
     ("elfsig.trust",),

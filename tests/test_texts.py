@@ -39,7 +39,7 @@ COMMANDS = {
     "elfsig/host/package.py": "commands of package managers",
     "elfsig/kernels/advice.py": "commands for people in front of a machine",
     "elfsig/signers/gpg.py": "arguments of gpg",
-    "elfsig/trust/foreign.py": "a command of gpg",
+    "elfsig/recognition/magics.py": "commands of gpg and keytool",
     "elfsig/trust/openpgp.py": "a command of gpg",
 }
 """Files whose texts hold whole command lines, and what for."""
@@ -157,6 +157,7 @@ def test_the_check_of_options_sees_what_it_should() -> None:
 
 def test_every_hint_of_the_library_is_known_to_the_command_line() -> None:
     from elfsig.cli.hints import HINTS
+    from elfsig.recognition import kinds as recognition
 
     given = {
         keyword.value.value
@@ -166,6 +167,7 @@ def test_every_hint_of_the_library_is_known_to_the_command_line() -> None:
         for keyword in node.keywords
         if keyword.arg == "hint" and isinstance(keyword.value, ast.Constant)
     }
+    given |= {hint for hints in recognition.HINTS.values() for hint in hints.values()}
     assert given == set(HINTS)
 
 

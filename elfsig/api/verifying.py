@@ -103,7 +103,7 @@ def verify_tree(
     processes, 0 for one per processor; they are forked, so a program with threads gets none. The
     other parameters are those of :func:`verify`. Raises KeySourceError, UsageError before the first report.
     """
-    question, known = Question(keyring(trust, keys), hashes), registry or load()
+    question, known = Question(keyring(trust, keys), hashes, any_file=all_files), registry or load()
     places = paths_of(paths)
 
     what = Examination(known, question, limit=limit)

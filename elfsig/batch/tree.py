@@ -94,7 +94,10 @@ class Examiner:
         module = entry.open(what.registry, limit=what.limit)
         if like is not None and (report := like.report(module)) is not None:
             return Examined(report, module)
-        report = examine(module, what.question, what.outside)
+        question = what.question
+        if question.any_file and entry.root is None:
+            question = replace(question, any_file=False)  # a file that was named is expected to be a module
+        report = examine(module, question, what.outside)
         if like is not None:
             like.learn(module, report)
         return Examined(report, module) if what.kernel is None else self._asked(module, report, what.kernel)

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from elfsig.cli.command_table import COMMANDS
+
 HINTS: Mapping[str, str] = {
+    "as-cert": "pass it with --cert",
+    "as-detached": "pass it with --detached, and name the module",
+    "as-kernel": "to ask that kernel about modules, pass it with --kernel; for its keys, with --trust",
+    "as-key": "pass it with --key to sign with it",
+    "as-report": "audit --expect takes it as a baseline",
+    "as-trust": "did you mean --trust?",
     "cage-memory": "--cage-memory raises the limit",
     "cage-time": "--cage-time raises the limit",
     "cert": "pass it with --cert",
     "convert-to-both": "leave out --keep and give --to twice",
     "coverage": "choose with --coverage",
     "every-key": "--all writes keys that are not trusted too",
+    "extract-keys": "keys extract lists the certificates in it, verify checks its signatures",
     "force": "--force overrides this",
     "format": "choose one with --format",
     "in-place": "use --in-place to overwrite it",
@@ -31,6 +40,7 @@ HINTS: Mapping[str, str] = {
     "replace-inside": "--replace puts a signature inside instead",
     "replace-or-stack": "--replace removes existing signatures, --stack adds one after them",
     "stack": "--stack adds one after them",
+    "survey": "elfsig survey examines the modules in it",
     "trust": "pass them with --trust",
     "trust-or-unverified": "pass keys with --trust, or use --unverified",
     "unverified": "--unverified overrides this",
@@ -39,5 +49,5 @@ HINTS: Mapping[str, str] = {
 
 def hinted(text: str, hint: str | None) -> str:
     """``text``, followed by the option for ``hint``, if there is one."""
-    offer = HINTS.get(hint or "")
+    offer = HINTS.get(hint or "") if hint != "survey" or "survey" in COMMANDS else None
     return f"{text}; {offer}" if offer else text

@@ -21,11 +21,15 @@ from elfsig.opened.source import Source as Source
 from elfsig.opened.source import label, not_regular, too_large
 from elfsig.opened.source import read_error as read_error
 from elfsig.opened.source import read_stream as read_stream
+from elfsig.recognition.kinds import Family, hint_for
 
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""
 
 MODULE_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
+
+HEAD = 1 << 17
+"""Bytes from which a file over the limit is recognized: all marks are before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +126,17 @@ def read_inside(path: str, limit: int) -> bytes:
     return inside.read_inside(path, limit)
 
 
+def _large_container(fd: int, size: int) -> ReadError | None:
+    """The error for a large file whose beginning shows that it is a disk image, an archive or the like."""
+    from elfsig.recognition.sniff import kind_of
+
+    kind = kind_of(os.pread(fd, HEAD, 0))
+    if kind is None or kind.family is not Family.CONTAINER:
+        return None
+    text = f"not a module: {kind.name} of {size} bytes"
+    return ReadError(text, code="not-a-module", hint=hint_for("module", kind))
+
+
 def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
     try:
         fd = os.open(path, FLAGS)
@@ -145,7 +160,7 @@ def _read_descriptor(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
         raise not_regular(before.st_mode)
     size = before.st_size
     if size > limit:
-        raise too_large(size, limit)
+        raise _large_container(fd, size) or too_large(size, limit)
     data = os.read(fd, size + 1)
     if len(data) != size or not size:
         data = _read_rest(fd, data, limit)

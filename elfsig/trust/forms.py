@@ -8,9 +8,10 @@ from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Why
+from elfsig.recognition.kinds import Family, Kind, hint_for
+from elfsig.recognition.sniff import kind_of
 from elfsig.trust import blacklist, der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
 from elfsig.trust.entries import Material, Origin, complete
-from elfsig.trust.foreign import what_is
 
 
 class Source(NamedTuple):
@@ -91,11 +92,29 @@ def _placed(origin: Origin, source: Source | None) -> Origin:
     return replace(origin, proven=purpose.keyring)
 
 
+MAY_CONTAIN = frozenset({Family.KERNEL, Family.PE, Family.PROGRAM, Family.CONTAINER})
+"""Families in which a kernel, and with it its keys, may be found."""
+
+COMPRESSED = frozenset({"gzip", "xz", "zstd", "bzip2", "lz4", "lzop", "lzma", "uki", "uimage", "device-tree"})
+"""Containers that hold one stream or one kernel: archives and disk images are not searched."""
+
+
 def _container(data: bytes, origin: Origin) -> Material:
     """The keys of a kernel that is contained in a file of unknown form. Raises KeySourceError."""
-    what = what_is(data)
-    found = None if what or origin.found else kernel_image.read_container(data, origin)
+    kind = kind_of(data)
+    found = None
+    if not origin.found and _may_contain(kind):
+        found = kernel_image.read_container(data, origin)
     if found is None:
-        text = f"{what}, not a key source" if what else "not a key source of a known kind"
-        raise KeySourceError(f"{origin.source}: {text}", code="not-key-source")
+        text = f"{kind.words}, not a key source" if kind else "not a key source of a known kind"
+        hint = hint_for("trust", kind) if kind else None
+        raise KeySourceError(f"{origin.source}: {text}", code="not-key-source", hint=hint)
     return found
+
+
+def _may_contain(kind: Kind | None) -> bool:
+    if kind is None:
+        return True
+    if kind.family is Family.CONTAINER:
+        return kind.code in COMPRESSED
+    return kind.family in MAY_CONTAIN

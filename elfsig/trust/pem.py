@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Loss, Why
+from elfsig.recognition.text import MAX_TEXT, plain_text
 from elfsig.trust import der_forms
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather
 from elfsig.trust.make import PRIVATE_KEY
@@ -21,26 +22,10 @@ from elfsig.trust.marks import Marks
 TEXT_LIMIT = 1 << 20
 """How far to search for the first block of a PEM file, which may have text before it."""
 
-MAX_TEXT = 64 << 20
 _LINE = re.compile(rb"[^\r\n]+")
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,64})-----")
 _END = re.compile(rb"-----END ([A-Z0-9 #]{1,64})-----")
 _FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*-----BEGIN (?!PGP )[A-Z0-9 #]{1,64}-----")
-_UTF8_BOM = b"\xef\xbb\xbf"
-_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-
-
-def plain_text(data: bytes) -> bytes:
-    """Text in UTF-8 without a byte-order mark; UTF-16 is recognized by its mark, or by its first
-    characters."""
-    name = _UTF16.get(data[:2])
-    if name is None and data[1:8:2] == bytes(4) != data[:8:2]:
-        name = "utf-16-le"
-    if name is None and data[:8:2] == bytes(4) != data[1:8:2]:
-        name = "utf-16-be"
-    if name is None or len(data) > MAX_TEXT:
-        return data.removeprefix(_UTF8_BOM)
-    return data.decode(name, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
 
 
 def is_pem(data: bytes) -> bool:

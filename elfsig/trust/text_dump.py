@@ -17,10 +17,11 @@ from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, KeyId, Loss, Why
+from elfsig.recognition.text import plain_text
 from elfsig.trust.der_forms import rsa_key
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, Revocation, RevokedHash, gather
 from elfsig.trust.make import key_from_public
-from elfsig.trust.pem import TEXT_LIMIT, plain_text
+from elfsig.trust.pem import TEXT_LIMIT
 
 _LINE = re.compile(rb"[^\r\n]+")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:?)+")

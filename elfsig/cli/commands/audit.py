@@ -35,6 +35,7 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.model.json_form import dumps
 from elfsig.opened.atomic import write_atomic
@@ -118,7 +119,8 @@ def command(
     wanted = None if demand["expect"] is None else expected(demand["expect"])
     in_use = _in_use(demand["loaded"])
     found = _chosen(walk(paths, all_files, settings.registry, links), in_use)
-    what = Examination(settings.registry, gate.question, limit=limit)
+    question = replace(gate.question, any_file=all_files)
+    what = Examination(settings.registry, question, limit=limit)
     results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
     if not results and in_use is None:
         raise ReadError("no modules found", code="nothing-found")

@@ -11,6 +11,7 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.commands.verify import keyring
+from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, trust_options
 from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.legacy import Variants, legacy_options
@@ -28,6 +29,7 @@ from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
 from elfsig.verbs.verify.examine import Outside, Question
+from elfsig.verbs.verify.other_files import not_a_module
 
 RANDOM = 32
 """Number of random bytes that ``--prove`` changes by default."""
@@ -112,7 +114,7 @@ def command(
     if machine.wanted:
         _write_json(settings, machine, module, found, proofs)
     elif "-" not in written:
-        _print(settings, path, found, proofs)
+        _print(settings, module, path, found, proofs)
     return _code(found, proofs, wish is not None)
 
 
@@ -135,9 +137,17 @@ def _proof(
     return prove(work, watched(changes, "bytes"), wish.seed)
 
 
-def _print(settings: Settings, path: str, found: list[Cover], proofs: list[Proof | None]) -> None:
+def _other(module: Module) -> str:
+    """What the file is, where it is not a module."""
+    other = not_a_module(module)
+    return "" if other is None else f"; {hinted(other.text, other.hint)}"
+
+
+def _print(
+    settings: Settings, module: Module, path: str, found: list[Cover], proofs: list[Proof | None]
+) -> None:
     if not found:
-        click.echo(f"{visible(path)}: no signature, nothing is protected")
+        click.echo(f"{visible(path)}: no signature, nothing is protected{_other(module)}")
     for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
         lines = text(cover, proof, settings.colored(sys.stdout))
         click.echo(f"{'' if not number else chr(10)}{visible(path)}: " + "\n".join(lines))

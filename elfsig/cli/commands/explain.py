@@ -91,7 +91,8 @@ def _finisher(machine: Machine) -> Callable[[Examined], Result]:
         report, asked, fault = found.report, found.asked, found.fault
         if asked is None:
             done = finish(report, "", "unreadable", exit_codes.UNREADABLE)
-            return done if fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
+            known = report.error is not None
+            return done if known or fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
         code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
         if machine.wanted:
             return finish(report, dumps(file_object(report)), "", code)

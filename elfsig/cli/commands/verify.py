@@ -30,7 +30,7 @@ from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish
 from elfsig.cli.render import verify as render_verify
 from elfsig.cli.render.table import laid_out
-from elfsig.cli.render.words import summary
+from elfsig.cli.render.words import failed_word, summary
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
@@ -101,7 +101,7 @@ def command(
     asked = _kernel(wish, trust, keys, modarg)
     tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
     registry = variants(registry)
-    question = Question(keyring(trust, tried), machine.wanted, True)
+    question = Question(keyring(trust, tried), machine.wanted, any_file=all_files)
     found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
@@ -152,7 +152,7 @@ def _finisher(style: Style) -> Callable[[Examined], Result]:
 
     def finish_one(found: Examined) -> Result:
         report = found.report
-        word = "unreadable" if report.verdict is None else report.verdict.value
+        word = failed_word(report) if report.verdict is None else report.verdict.value
         return finish(report, _text(report, style), word, exit_codes.of_report(report, style.require))
 
     return finish_one
@@ -166,9 +166,10 @@ def _judge(style: Style) -> Callable[[Examined], Result]:
         report, asked = found.report, found.asked
         text = _text(report, style)
         if asked is None:
-            done = finish(report, text, "unreadable", exit_codes.UNREADABLE)
+            done = finish(report, text, failed_word(report), exit_codes.UNREADABLE)
             fault = found.fault
-            return done if fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
+            known = report.error is not None
+            return done if known or fault is None else done._replace(complaint=hinted(fault.text, fault.hint))
         if not style.machine.wanted:
             text += "".join(f"{laid_out(line)}\n" for line in brief(report.path, asked))
         word, code = ("accepted", exit_codes.GOOD) if asked.accepted else ("refused", exit_codes.REFUSED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from elfsig.cli.render.table import laid_out, terminal_width
-from elfsig.cli.render.words import plural, remark_words, type_word
+from elfsig.cli.render.words import failed_word, plural, remark_words, type_word
 from elfsig.cli.settings import visible
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, SignatureReport, Verdict
@@ -158,7 +158,7 @@ def words_of(sig: SignatureReport) -> set[str]:
 def kind_of(report: FileReport) -> str:
     """The word under which a file is counted in the summary."""
     if report.verdict is None:
-        return "unreadable"
+        return failed_word(report)
     if not report.signatures:
         return report.verdict.value
     malformed = any(f.effective and f.verdict is Verdict.MALFORMED for f in report.signatures)

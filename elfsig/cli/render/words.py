@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from elfsig.cli.hints import hinted
 from elfsig.cli.settings import visible
-from elfsig.model import Key, Place, Remark, SectionInfo, SignatureReport, Verdict, Why
+from elfsig.model import FileReport, Key, Place, Remark, SectionInfo, SignatureReport, Verdict, Why
 
 PAINT = {
     Verdict.VALID: "32",
@@ -84,7 +84,20 @@ def remark_words(remarks: Iterable[Remark]) -> list[str]:
     return [visible(text) for text in dict.fromkeys(texts)]
 
 
-SUMMARY_ORDER = ("accepted", "refused", "signed", *(verdict.value for verdict in Verdict), "unreadable")
+SUMMARY_ORDER = (
+    "accepted",
+    "refused",
+    "signed",
+    *(verdict.value for verdict in Verdict),
+    "not a module",
+    "unreadable",
+)
+
+
+def failed_word(report: FileReport) -> str:
+    """The word under which a file with an error is counted."""
+    other = report.error is not None and report.error.code == "not-a-module"
+    return "not a module" if other else "unreadable"
 
 
 def summary(counts: Mapping[str, int]) -> str:

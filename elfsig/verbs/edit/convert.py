@@ -141,7 +141,7 @@ def plan(
 
 def look(module: Module, how: Plan) -> FileReport:
     """The report of the file as it is, with its signatures verified against the user's trusted keys."""
-    return examine(module, Question(how.keys, hashes=True), how.outside)
+    return examine(module, Question(how.keys, hashes=True, any_file=True), how.outside)
 
 
 def refusal(before: FileReport, how: Plan) -> Remark | None:

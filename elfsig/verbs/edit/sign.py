@@ -31,6 +31,7 @@ from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
 from elfsig.verbs.edit.message_guard import check_remaining, digest_of, name_of
 from elfsig.verbs.edit.strip import Removed, result_object, strip
+from elfsig.verbs.verify.other_files import NOT_ELF, other_file, refuse_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,9 @@ def look_at(image: Image, carrier: Carrier, name: str, done: str = "signed") -> 
         return [
             Remark("elf-damaged", f"{done} although it is a damaged ELF file: {fault.text}", fault.offset)
         ]
-    return [Remark("not-elf", f"{done} although it is not an ELF file, hence not a module", 0)]
+    other = other_file(image)
+    named = "" if other == NOT_ELF else f": {other}"
+    return [Remark("not-elf", f"{done} although it is not an ELF file, hence not a module{named}", 0)]
 
 
 def _make(
@@ -274,7 +277,10 @@ def sign_file(
     *,
     existing: Existing = Existing.REFUSE,
 ) -> Change:
-    """The change that :func:`sign` makes to a file; inside its compression, where that holds a module."""
+    """The change that :func:`sign` makes to a file; inside its compression, where that holds a module.
+
+    Raises EditRefused also for a key, a certificate or a signature, unless the options say ``force``.
+    """
     whole = not module.holds_module
     if whole:
         module = module.as_file()
@@ -286,6 +292,8 @@ def sign_file(
             code="already-signed",
             hint="replace-inside",
         )
+    if not options.force:
+        refuse_keys(module.image)
     result = sign(module, format_, signer, options, existing=existing)
     text = f"{format_.id} signature made ({result.hash}, {result.size} bytes)"
     if result.removed:

@@ -15,6 +15,7 @@ from elfsig.opened.module import Module, refuse_uncertain
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.change import Change, tail_of
 from elfsig.verbs.edit.message_guard import check_remaining, name_of
+from elfsig.verbs.verify.other_files import not_a_module
 
 
 class Removed(NamedTuple):
@@ -154,7 +155,9 @@ def strip_file(
     result = strip(module, format_id=format_id, everything=everything, force=force, engine=engine)
     removed += map(str, result.removed)
     if not removed:
-        return Change(None, "unchanged", "nothing to strip")
+        other = not_a_module(module)
+        text = "nothing to strip" if other is None else f"nothing to strip, {other.text}"
+        return Change(None, "unchanged", text)
     text = "removed " + ", ".join(removed)
     if stream is not None and not result.removed:
         return Change(stream, "stripped", text, verbatim=True)

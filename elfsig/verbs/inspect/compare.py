@@ -18,6 +18,7 @@ from elfsig.opened.module import Module
 from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion, CoverageComparison
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Question, examine
+from elfsig.verbs.verify.other_files import NOT_ELF, other_file
 
 
 def compare(a: Module, b: Module) -> Comparison:
@@ -124,7 +125,7 @@ def _differences(
             return (
                 (),
                 {},
-                f"{name} is not an ELF file" if image.elf_fault is None else f"{name}: {image.elf_fault}",
+                _unread(name, image) if image.elf_fault is None else f"{name}: {image.elf_fault}",
             )
         try:
             sides.append(Side(image, image.elf))
@@ -135,6 +136,11 @@ def _differences(
     except ParseError as fault:
         return (), {}, str(fault)
     return found.differences, found.totals, None
+
+
+def _unread(name: str, image: Image) -> str:
+    other = other_file(image)
+    return f"{name} is not an ELF file" + ("" if other == NOT_ELF else f": {other}")
 
 
 # --------------------------------------------------------------------------- conclusions

@@ -97,7 +97,7 @@ class Match:
 
 def match(module: Module, ring: Ring) -> list[Match]:
     """For every signature of a file, the key of ``ring`` that made it; empty where no key did."""
-    report = examine(module, Question(ring))
+    report = examine(module, Question(ring, any_file=True))
     return [_match(each, ring) for each in report.signatures]
 
 

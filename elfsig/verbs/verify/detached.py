@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from elfsig.carriers.detached import argument_place, file_place
 from elfsig.elf.image import Image
-from elfsig.errors import ParseError
+from elfsig.errors import ParseError, UsageError
 from elfsig.model import Envelope, Format, Place, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
+from elfsig.recognition.kinds import Family, hint_for
 from elfsig.verbs.verify.examine import Outside
+from elfsig.verbs.verify.other_files import recognized
+
+NOT_SIGNATURES = frozenset({
+    Family.CERTIFICATE, Family.PRIVATE_KEY, Family.FOREIGN_KEY, Family.REQUEST, Family.REPORT, Family.PROGRAM,
+})  # fmt: skip
+"""Families that no raw signature value is taken for by chance."""
 
 
 def from_file(blob: bytes) -> Outside:
-    """``blob`` as a signature of any form: every format that can parse it may claim it."""
+    """``blob`` as a signature of any form: every format that can parse it may claim it.
+
+    Raises UsageError for a file that is known to be something else, such as a certificate.
+    """
+    kind = recognized(blob)
+    if kind is not None and kind.family in NOT_SIGNATURES:
+        raise UsageError(
+            f"{kind.words}, not a signature", code="not-a-signature-file", hint=hint_for("signature", kind)
+        )
 
     def place(module: Module) -> LocatedSignature:
         return _found(module, blob)

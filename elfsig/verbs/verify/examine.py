@@ -8,7 +8,6 @@ from elfsig.carriers.remains import behind_elf
 from elfsig.coverages.gaps import gaps
 from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf.image import Image
-from elfsig.elf.subject import not_module
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.kernels import responses
 from elfsig.lazy_dataclass import dataclass, replace
@@ -35,6 +34,7 @@ from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
 from elfsig.verbs.verify.layers import beside, mark_effective
 from elfsig.verbs.verify.near_misses import explained
 from elfsig.verbs.verify.no_keys import NoKeys
+from elfsig.verbs.verify.other_files import not_a_module, other_file
 from elfsig.verbs.verify.refused_forms import with_refusal
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
@@ -60,11 +60,15 @@ Outside = Callable[[Module], LocatedSignature]
 @dataclass(frozen=True, slots=True)
 class Question:
     """What to find out about a file: the keys to check against (None: none were given), and whether the
-    SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each)."""
+    SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each).
+
+    ``any_file``: files that are not modules are expected, and are unsigned where they have no signature.
+    """
 
     keys: Keyring | None = None
     hashes: bool = False
     check: bool = True
+    any_file: bool = False
 
 
 def examine(module: Module, question: Question, outside: Outside | None = None) -> FileReport:
@@ -86,13 +90,17 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     effective = next((f for f in signatures if f.effective), None)
     others: Iterable[Remark] = ()
     reasons: Iterable[Remark] = ()
+    error = None
     if effective is None:
         verdict, reasons = _without_signature(image, oddities)
+        if verdict is Verdict.UNSIGNED and not question.any_file:
+            error = not_a_module(module, question.check)
     else:
         verdict = effective.verdict
         others = beside(signatures, effective) if question.check else ()
     about_file = _file_warnings(looked_at, module, found, signatures)
     bare = looked_at.bare_sha256 if question.hashes else None  # first: the file's hash goes on from it
+    warnings = (*reasons, *others, *about_file, *oddities, *loss_remarks(keys)) if error is None else ()
     return FileReport(
         path=module.path,
         size=module.size,
@@ -101,8 +109,9 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
         content_sha256=bare,
         elf=image.elf.summary() if image.elf else None,
         signatures=tuple(signatures),
-        verdict=verdict,
-        warnings=(*reasons, *others, *about_file, *oddities, *loss_remarks(keys)),
+        verdict=verdict if error is None else None,
+        warnings=warnings,
+        error=error,
     )
 
 
@@ -365,7 +374,7 @@ def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
     if not signed:
         if not image.is_elf:
             yield Remark("not-elf", "not an ELF file", 0)
-    elif (what := not_module(image)) is not None:
+    elif (what := other_file(image)) is not None:
         code = "not-module" if image.is_elf else "not-elf"
         yield Remark(
             code, f"not a module: {what}; the signature is over the whole file, as for IMA and kexec", 0
