@@ -21,7 +21,7 @@ from elfsig.opened.source import Source as Source
 from elfsig.opened.source import label, not_regular, too_large
 from elfsig.opened.source import read_error as read_error
 from elfsig.opened.source import read_stream as read_stream
-from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.kinds import Family, hint_for, recognized
 
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""
@@ -128,9 +128,7 @@ def read_inside(path: str, limit: int) -> bytes:
 
 def _large_container(fd: int, size: int) -> ReadError | None:
     """The error for a large file whose beginning shows that it is a disk image, an archive or the like."""
-    from elfsig.recognition.sniff import kind_of
-
-    kind = kind_of(os.pread(fd, HEAD, 0))
+    kind = recognized(os.pread(fd, HEAD, 0))
     if kind is None or kind.family is not Family.CONTAINER:
         return None
     text = f"not a module: {kind.name} of {size} bytes"

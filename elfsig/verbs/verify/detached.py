@@ -8,9 +8,8 @@ from elfsig.errors import ParseError, UsageError
 from elfsig.model import Envelope, Format, Place, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
-from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.kinds import Family, hint_for, recognized
 from elfsig.verbs.verify.examine import Outside
-from elfsig.verbs.verify.other_files import recognized
 
 NOT_SIGNATURES = frozenset({
     Family.CERTIFICATE, Family.PRIVATE_KEY, Family.FOREIGN_KEY, Family.REQUEST, Family.REPORT, Family.PROGRAM,

@@ -11,20 +11,13 @@ from elfsig.elf.table import ET_REL
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
 from elfsig.opened.module import Module
-from elfsig.recognition.kinds import Family, Kind, hint_for
+from elfsig.recognition.kinds import Family, hint_for, recognized
 
 NOT_ELF = "not an ELF file"
 """What is said of a file that is not recognized."""
 
 CODE = "not-a-module"
 """Code of the error for a file without a signature that is known to be something else."""
-
-
-def recognized(data: bytes, path: str = "") -> Kind | None:
-    """What a file is; see :func:`elfsig.recognition.sniff.kind_of`, which most runs never need."""
-    from elfsig.recognition.sniff import kind_of
-
-    return kind_of(data, path)
 
 
 def not_a_module(module: Module, plain_text: bool = True) -> Remark | None:
