@@ -21,7 +21,8 @@ from elfsig.opened.source import Source as Source
 from elfsig.opened.source import label, not_regular, too_large
 from elfsig.opened.source import read_error as read_error
 from elfsig.opened.source import read_stream as read_stream
-from elfsig.recognition.kinds import Family, hint_for, recognized
+from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.late import recognized
 
 LIMIT = 1 << 30
 """Default maximum size of a file in bytes, before and after decompression."""

@@ -80,10 +80,3 @@ HINTS: Mapping[str, Mapping[Family, str]] = {
 def hint_for(role: str, kind: Kind) -> str | None:
     """The hint code for a file of ``kind`` that was given as ``role`` (a key of HINTS); None without one."""
     return HINTS[role].get(kind.family)
-
-
-def recognized(data: bytes, path: str = "") -> Kind | None:
-    """What a file is: see :func:`elfsig.recognition.sniff.kind_of`, which most runs never need."""
-    from elfsig.recognition.sniff import kind_of
-
-    return kind_of(data, path)

@@ -8,7 +8,8 @@ from elfsig.errors import ParseError, UsageError
 from elfsig.model import Envelope, Format, Place, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
-from elfsig.recognition.kinds import Family, hint_for, recognized
+from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.late import recognized
 from elfsig.verbs.verify.examine import Outside
 
 NOT_SIGNATURES = frozenset({

@@ -11,7 +11,8 @@ from elfsig.elf.table import ET_REL
 from elfsig.errors import EditRefused
 from elfsig.model import Remark
 from elfsig.opened.module import Module
-from elfsig.recognition.kinds import Family, hint_for, recognized
+from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.late import recognized
 
 NOT_ELF = "not an ELF file"
 """What is said of a file that is not recognized."""
