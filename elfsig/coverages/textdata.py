@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from elfsig.elf.image import Image
 
 
+KERNEL_HASHES_MORE = "kernel-hashes-more"
+
+
 @dataclass(frozen=True, slots=True)
 class TextData:
     """Text and data sections in file order.
@@ -61,7 +64,7 @@ class TextData:
             return []
         names = ", ".join(s.text for s in others)
         text = f"a kernel of the time also hashed sections that the signing tools did not: {names}"
-        return [Remark("kernel-hashes-more", text, view.row_offset(others[0].nr))]
+        return [Remark(KERNEL_HASHES_MORE, text, view.row_offset(others[0].nr))]
 
 
 def _steering(view: SectionView, typed: list[Section], taken: list[Section]) -> Iterator[ByteRange]:

@@ -39,6 +39,13 @@ class RsaBody(NamedTuple):
     content: bytes
 
 
+class RecordedDigest(NamedTuple):
+    """A part of a digest that a signature records, and the same part of the digest of a message."""
+
+    claimed: bytes
+    computed: bytes
+
+
 # --------------------------------------------------------------------------- envelopes
 
 
@@ -83,6 +90,14 @@ def rsa_bodies(envelope: Envelope, signature: Signature, message: Message) -> It
     lacks. Default: nothing, so that keys are not recovered from such signatures."""
     member = getattr(envelope, "rsa_bodies", None)
     found: Iterable[RsaBody] = () if member is None else member(signature, message)
+    return found
+
+
+def recorded_digest(envelope: Envelope, signature: Signature, message: Message) -> RecordedDigest | None:
+    """``recorded_digest(signature, message)``: what a signature records of its digest beside the value, which
+    nothing protects, and what ``message`` gives. None where the digest cannot be computed. Default: None."""
+    member = getattr(envelope, "recorded_digest", None)
+    found: RecordedDigest | None = None if member is None else member(signature, message)
     return found
 
 

@@ -91,7 +91,7 @@ def command(
     style = Style(machine, _word(only, registry), (not single) if with_path is None else with_path, single)
     if style.with_path:
         style = style._replace(single=False)
-    question = Question(None, machine.wanted, False, all_files)
+    question = Question(None, machine.wanted, False, all_files, recorded=single)
     if sections:
         return _sections(found, style, settings, links, limit)
     what = Examination(registry, question, outside, None, limit)

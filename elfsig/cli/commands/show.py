@@ -71,7 +71,7 @@ def command(
         raise UsageError(
             "--extract works on signatures in the file: it cannot be combined with --detached or --modarg"
         )
-    question = Question(None, machine.wanted, False)
+    question = Question(None, machine.wanted, False, recorded=True)
     found, single = entries(paths, False)
     outside = outside_of(detached, modarg, single)
     what = Examination(settings.registry, question, outside, None, limit)

@@ -9,6 +9,7 @@ from elfsig.cli.render.words import failed_word, plural, remark_words, type_word
 from elfsig.cli.settings import visible
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, SignatureReport, Verdict
+from elfsig.verbs.verify.digest_bits import CODES as DIGEST_BITS
 
 Names = Mapping[str, str]
 """The names of carriers by id: Registry.names."""
@@ -118,13 +119,20 @@ def one_file(report: FileReport, names: Names) -> str:
                 *(part for each in report.signatures for part in _narrow(each, names)),
             ]
         lines += ["", "Signatures:", *rows]
-    notes = remark_words(report.warnings)
+    notes = [*_digests(report), *remark_words(report.warnings)]
     if not count and report.verdict is not None:
         lines.append(report.verdict.value)
     lines += [laid_out(f"Note: {text}") for text in notes]
     if count:
         lines += ["", LEGEND]
     return "\n".join(lines) + "\n"
+
+
+def _digests(report: FileReport) -> Iterator[str]:
+    """What signatures record of their digest, compared with the file."""
+    for sig in report.signatures:
+        for text in remark_words(each for each in sig.warnings if each.code in DIGEST_BITS):
+            yield f"{f'[{sig.place.index}] ' if sig.place.index is not None else ''}{text}"
 
 
 def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | None = None) -> Iterator[str]:

@@ -21,6 +21,7 @@ from elfsig.model import (
     Signer,
     SignOptions,
 )
+from elfsig.model.optional import RecordedDigest
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,15 @@ class OpenPgp:
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """A DigestInfo of the message and the packet's own end (RFC 4880, 5.2.4); none if the packet's 16
         bits of the digest differ, so that it is not over this message."""
-        from elfsig.crypto.checks import digest_of
-        from elfsig.crypto.pkcs1 import digest_info
+        from elfsig.envelopes.openpgp import read as openpgp_read
 
-        packet, name = signature.detail, signature.hash or ""
-        digest = digest_of(message, name, packet.completion)
-        if packet.left16 == digest[:2]:
-            yield RsaBody(message.coverage, digest_info(name, digest))
+        return openpgp_read.rsa_bodies(signature, message)
+
+    def recorded_digest(self, signature: Signature, message: Message) -> RecordedDigest | None:
+        """The first 16 bits of the digest, which kernels ignore and GnuPG compares for version 3."""
+        from elfsig.envelopes.openpgp import read as openpgp_read
+
+        return openpgp_read.recorded_digest(signature, message)
 
     def dump(self, blob: bytes) -> Iterator[str]:
         """The packets, as ``gpg --list-packets`` lists them."""

@@ -15,7 +15,7 @@ from elfsig.crypto.checks import Match, Unsupported, digest_of, try_digest
 from elfsig.crypto.diagnosis import signed_message
 from elfsig.crypto.hashes import HASH_BY_OPENPGP, HASHES
 from elfsig.crypto.judge import judge
-from elfsig.crypto.pkcs1 import from_number
+from elfsig.crypto.pkcs1 import digest_info, from_number
 from elfsig.envelopes.openpgp.keys import dearmour, is_armoured
 from elfsig.envelopes.openpgp.make import hash_for
 from elfsig.envelopes.openpgp.packets import (
@@ -41,9 +41,11 @@ from elfsig.model import (
     Message,
     Outcome,
     Remark,
+    RsaBody,
     Signature,
     Verdict,
 )
+from elfsig.model.optional import RecordedDigest
 
 BINARY_DOCUMENT = 0x00
 CLASS_NAMES = {
@@ -113,6 +115,28 @@ def verify(signature: Signature, message: Message, keys: Keyring) -> Outcome:
         *_key_remarks(signature, outcome.key, digest),
     )
     return outcome._replace(remarks=(*outcome.remarks, *remarks))
+
+
+def rsa_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
+    """See :meth:`elfsig.envelopes.openpgp.envelope.OpenPgp.rsa_bodies`."""
+    packet, name = signature.detail, signature.hash or ""
+    digest = digest_of(message, name, packet.completion)
+    if packet.left16 == digest[:2]:
+        yield RsaBody(message.coverage, digest_info(name, digest))
+
+
+def recorded_digest(signature: Signature, message: Message) -> RecordedDigest | None:
+    """The 16 bits in the packet, and those of the digest of ``message`` and the packet's completion.
+
+    None for a packet whose form cannot be checked, and for hashes that this machine lacks.
+    """
+    packet: SignaturePacket = signature.detail
+    if _cannot_check(signature, packet) is not None:
+        return None
+    try:
+        return RecordedDigest(packet.left16, digest_of(message, signature.hash or "", packet.completion)[:2])
+    except Unsupported:
+        return None
 
 
 def _critical_words(subpacket: Subpacket) -> str:

@@ -6,15 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from elfsig.coverages.catalogue import COVERAGES, SIGNED_AS
+from elfsig.coverages.textdata import KERNEL_HASHES_MORE
 from elfsig.crypto.hashes import Hash
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
+from elfsig.kernels.profile import version_of
 from elfsig.model import Coverage, Message, Place, Remark, optional
 from elfsig.model.brief import brief
 from elfsig.model.json_form import Json, carrier_object, remark_object
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.registry import Registry
+
+TEXTDATA_BEFORE = (2, 6, 9)
+"""The first kernel version of which no tree is known that computed ``textdata``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +138,18 @@ def _bare(coverage: Coverage, module: Module) -> Image:
 
 def _stream(module: Module, coverage: Coverage, image: Image, found: LocatedSignature | None) -> Stream:
     try:
-        return Stream(coverage.id, found, module.message(coverage, image, found.place if found else None))
+        message = module.message(coverage, image, found.place if found else None)
     except ParseError as fault:
         return Stream(coverage.id, found, fault=fault)
+    if found is None and _is_later(module):
+        kept = tuple(remark for remark in message.remarks if remark.code != KERNEL_HASHES_MORE)
+        message = message._replace(remarks=kept)
+    return Stream(coverage.id, found, message)
+
+
+def _is_later(module: Module) -> bool:
+    """Whether the module was built, by its vermagic, for a kernel that never computed ``textdata``."""
+    return module.vermagic is not None and version_of(module.vermagic) >= TEXTDATA_BEFORE
 
 
 def chosen(candidates: list[Stream], layer: int | None) -> Stream:

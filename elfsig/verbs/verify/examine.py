@@ -30,6 +30,7 @@ from elfsig.model import (
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, anomalies, innermost
 from elfsig.verbs.verify import after_compression
+from elfsig.verbs.verify.digest_bits import DigestBits
 from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
 from elfsig.verbs.verify.layers import beside, mark_effective
 from elfsig.verbs.verify.near_misses import explained
@@ -63,12 +64,14 @@ class Question:
     SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each).
 
     ``any_file``: files that are not modules are expected, and are unsigned where they have no signature.
+    ``recorded``: compare what signatures record of their digest with the file even where ``check`` is False.
     """
 
     keys: Keyring | None = None
     hashes: bool = False
     check: bool = True
     any_file: bool = False
+    recorded: bool = False
 
 
 def examine(module: Module, question: Question, outside: Outside | None = None) -> FileReport:
@@ -143,7 +146,7 @@ def signatures_at(module: Module, found: LocatedSignature, question: Question) -
         try:
             checked = _best_pair(module, found, format_, question)
             good = any(map(_is_good, checked))
-            reports = [_signature_report(module, found, each) for each in checked] if good or not best else []
+            reports = list(_reports(module, found, checked, question)) if good or not best else []
         except Exception as bug:
             module.registry.blame(format_, bug)
             raise
@@ -262,11 +265,23 @@ def _outcome(
     return outcome
 
 
-def _signature_report(module: Module, found: LocatedSignature, checked: Checked) -> SignatureReport:
+def _reports(
+    module: Module, found: LocatedSignature, checked: Sequence[Checked], question: Question
+) -> Iterator[SignatureReport]:
+    bits = DigestBits(module, found, checked[0].format) if question.check or question.recorded else None
+    return (_signature_report(module, found, each, bits) for each in checked)
+
+
+def _signature_report(
+    module: Module, found: LocatedSignature, checked: Checked, bits: DigestBits | None
+) -> SignatureReport:
     signature, outcome, message = checked.signature, checked.outcome, checked.message
     warnings = [*outcome.remarks, *found.place.remarks]
     if signature is not None:
-        said = (*outcome.remarks, *signature.remarks)
+        remarks: Sequence[Remark] = outcome.remarks
+        if bits is not None:
+            remarks = bits.among(remarks, signature, outcome.verdict)
+        said = (*remarks, *signature.remarks)
         warnings = [*_in_content(said, found.place), *found.place.remarks]
         warnings += weaknesses(signature, outcome.key)
     warnings += _about_keys(outcome)

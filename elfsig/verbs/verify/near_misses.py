@@ -152,7 +152,7 @@ def _before_strip(found: LocatedSignature, format_: Format) -> Iterator[Candidat
     table = found.image.elf
     if table is None:
         return
-    data, count = _without_info_link(found.image.data, table)
+    data, count = without_info_link(found.image.data, table)
     if not count:
         return
     sections = f"{count} relocation section{'s' if count > 1 else ''}"
@@ -169,7 +169,7 @@ def _before_strip(found: LocatedSignature, format_: Format) -> Iterator[Candidat
             continue
 
 
-def _without_info_link(data: bytes, table: ElfTable) -> tuple[bytes, int]:
+def without_info_link(data: bytes, table: ElfTable) -> tuple[bytes, int]:
     """``data`` with SHF_INFO_LINK cleared in the headers of relocation sections, and in how many."""
     changed, count = bytearray(data), 0
     size = table.layout.row.size
