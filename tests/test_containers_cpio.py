@@ -13,7 +13,7 @@ import pytest
 
 import corpus
 from tests.support.compressed import COMPRESSORS, compress
-from tests.support.containers import inside, taken
+from tests.support.containers import inside, taken, with_links
 from tests.support.tools import need
 
 MODULE = corpus.content("amd64.pkcs7")
@@ -50,15 +50,6 @@ def expected(tree: Path) -> dict[str, bytes]:
         for path in tree.rglob("*")
         if path.is_file() and not path.is_symlink()
     }
-
-
-def with_links(records: object, files: dict[str, bytes]) -> dict[str, bytes]:
-    """``files`` and the hard links to them, which have no content of their own."""
-    found = inside(files)
-    for each in records.found:  # type: ignore[attr-defined]
-        if each.member.notes.get("hard-link"):
-            found[os.fsdecode(each.member.name)] = found[os.fsdecode(each.member.target)]
-    return found
 
 
 @pytest.mark.parametrize("form", ["newc", "crc", "odc", "bin"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import stat as modes
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from elfsig.compression import streams
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, MemberKind, damaged
@@ -23,7 +23,7 @@ NEWC, CRC, ODC = b"070701", b"070702", b"070707"
 _LITTLE, _BIG = b"\xc7\x71", b"\x71\xc7"
 
 
-class _Fields(NamedTuple):
+class Fields(NamedTuple):
     """What a header says; ``check`` is the sum of the content's bytes, None where the form has none."""
 
     inode: tuple[int, ...]
@@ -39,13 +39,13 @@ class _Form(NamedTuple):
 
     size: int
     align: int
-    parse: Callable[[bytes, int], _Fields]
+    parse: Callable[[bytes, int], Fields]
 
 
 class Entry(NamedTuple):
     """A header as it was parsed, with the bytes of it and of the name that were read."""
 
-    fields: _Fields
+    fields: Fields
     name: bytes
     raw: bytes
     at: int
@@ -72,21 +72,21 @@ def _digits(header: bytes, at: int, base: int, *widths: int) -> list[int]:
     return values
 
 
-def _newc(header: bytes, at: int) -> _Fields:
+def _newc(header: bytes, at: int) -> Fields:
     ino, mode, _, _, links, _, size, major, minor, _, _, name, check = _digits(header, at, 16, *[8] * 13)
-    return _Fields((ino, major, minor), mode, links, name, size, check if header[:6] == CRC else None)
+    return Fields((ino, major, minor), mode, links, name, size, check if header[:6] == CRC else None)
 
 
-def _odc(header: bytes, at: int) -> _Fields:
+def _odc(header: bytes, at: int) -> Fields:
     dev, ino, mode, _, _, links, _, _, name, size = _digits(header, at, 8, 6, 6, 6, 6, 6, 6, 6, 11, 6, 11)
-    return _Fields((ino, dev), mode, links, name, size)
+    return Fields((ino, dev), mode, links, name, size)
 
 
-def _binary(header: bytes, at: int) -> _Fields:
+def _binary(header: bytes, at: int) -> Fields:
     """Thirteen 16-bit words; numbers of 32 bits have the high word first in either byte order."""
     big = header[:2] == _BIG
     words = [int.from_bytes(header[n : n + 2], "big" if big else "little") for n in range(0, 26, 2)]
-    return _Fields((words[2], words[1]), words[3], words[6], words[10], words[11] << 16 | words[12])
+    return Fields((words[2], words[1]), words[3], words[6], words[10], words[11] << 16 | words[12])
 
 
 _FORMS = {
@@ -113,12 +113,24 @@ def _is_archive(head: bytes) -> bool:
     return 1 < fields.name_size <= 1024 and name.find(b"\0") in (-1, fields.name_size - 1)
 
 
-def read_entry(reader: Reader) -> Entry:
-    """The next header and name. Raises ContainerError."""
+Stripped: TypeAlias = Callable[[int, int], tuple[Fields, bytes]]
+"""What a header means that has only a file's number: (number, offset of the header) to fields and name."""
+
+_STRIPPED, _STRIPPED_SIZE = b"07070X", 14
+
+
+def read_entry(reader: Reader, stripped: Stripped | None = None) -> Entry:
+    """The next header and name; ``stripped`` explains headers that have only a file's number, which rpm
+    writes.
+
+    Raises ContainerError.
+    """
     at = reader.tell()
     if reader.at_end():
         raise ContainerError("the archive has no trailer", code="truncated", offset=at)
     head = reader.peek(6)
+    if stripped is not None and head == _STRIPPED:
+        return _numbered(reader, stripped, at)
     form = form_of(head)
     if form is None:
         if len(head) < 6:
@@ -133,6 +145,15 @@ def read_entry(reader: Reader) -> Entry:
     if name[fields.name_size - 1] != 0 or b"\0" in name[: fields.name_size - 1]:
         raise damaged("a name does not end where its length says", at)
     return Entry(fields, name[: fields.name_size - 1], header + name, at, form.align)
+
+
+def _numbered(reader: Reader, stripped: Stripped, at: int) -> Entry:
+    """A header of a magic and eight hexadecimal digits, padded to four bytes (rpm's lib/cpio.c)."""
+    header = reader.exactly(_STRIPPED_SIZE, "a header")
+    (number,) = _digits(header, at, 16, 8)
+    header += reader.exactly(-_STRIPPED_SIZE % 4, "the padding of a header")
+    fields, name = stripped(number, at)
+    return Entry(fields, name, header, at, 4)
 
 
 def _pad(reader: Reader, entry: Entry) -> None:
@@ -173,10 +194,13 @@ def _link(name: bytes, target: bytes) -> Member:
     return Member(name, "link", target=target, notes={"hard-link": True})
 
 
-def archive(reader: Reader) -> Iterator[Member]:
-    """The members of one archive, read up to and with its trailer. Raises ContainerError."""
+def archive(reader: Reader, stripped: Stripped | None = None) -> Iterator[Member]:
+    """The members of one archive, read up to and with its trailer; ``stripped`` as for :func:`read_entry`.
+
+    Raises ContainerError.
+    """
     links = _Links()
-    while not (entry := read_entry(reader)).is_trailer:
+    while not (entry := read_entry(reader, stripped)).is_trailer:
         fields = entry.fields
         linked = fields.links > 1 and modes.S_ISREG(fields.mode)
         if linked and not fields.size:

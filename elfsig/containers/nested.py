@@ -1,10 +1,4 @@
-"""Paths of things in containers: ``a.deb!/data.tar.xz!/lib/modules/6.1/x.ko``.
-
-``!/`` stands between the layers. In names of members ``!`` is written ``\\x21``, a backslash ``\\x5c`` and a
-NUL ``\\x00``; a second member of the same name in one container has ``\\#2`` at its end. Names are compared
-without leading ``/`` and ``./`` and without repeated slashes. Layers without a name, such as compression, do
-not show. The first part is a path on disk, as it is.
-"""
+"""From the path of something in a container to its content; see :mod:`elfsig.containers.names`."""
 
 from __future__ import annotations
 
@@ -12,53 +6,19 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from elfsig.containers.contract import Context, Member
+from elfsig.containers.names import SEPARATOR, Step, display, plain
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
 from elfsig.errors import ContainerError, ReadError
 
-SEPARATOR = "!/"
-_ESCAPED = {ord("!"): "\\x21", ord("\\"): "\\x5c", 0: "\\x00"}
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _NUMBER = re.compile(rb"\\#([1-9][0-9]{0,8})\Z")
-_SLASHES = re.compile(rb"/(?:\.?/)+")
 _LINKS = 40
 """Maximum number of links to follow, as in Linux (MAXSYMLINKS)."""
-
-
-class Step(NamedTuple):
-    """One layer on the way to something: in a container of ``kind``, the member ``name``.
-
-    ``offset`` and ``size`` are those of the member's content in the container, in bytes, None where they are
-    not known; ``number`` counts the members of this name so far.
-    """
-
-    kind: str
-    name: bytes
-    offset: int | None = None
-    size: int | None = None
-    number: int = 1
-
-
-def plain(name: bytes) -> bytes:
-    """A member's name for comparisons and for people: without leading ``/`` and ``./``, single slashes."""
-    name = _SLASHES.sub(b"/", name)
-    while name.startswith((b"/", b"./")):
-        name = name[1:] if name[:1] == b"/" else name[2:]
-    return name.removesuffix(b"/") or name
-
-
-def display(chain: Sequence[Step]) -> str:
-    """The path of what a chain leads to."""
-    parts = [os.fsdecode(chain[0].name)]
-    for step in chain[1:]:
-        if step.name:
-            text = os.fsdecode(plain(step.name)).translate(_ESCAPED)
-            parts.append(text if step.number == 1 else f"{text}\\#{step.number}")
-    return SEPARATOR.join(parts)
 
 
 class Name(NamedTuple):

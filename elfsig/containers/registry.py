@@ -15,12 +15,13 @@ from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container
 from elfsig.containers.cpio import CPIO
 from elfsig.containers.readers import Reader
+from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
 from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
 
-BUILTIN: tuple[Container, ...] = (AR, THIN, *COMPRESSED, CPIO, TAR)
+BUILTIN: tuple[Container, ...] = (AR, THIN, RPM, *COMPRESSED, CPIO, TAR)
 
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""

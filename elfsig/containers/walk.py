@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.contract import Container, Context, Member
-from elfsig.containers.nested import Step, display, plain
+from elfsig.containers.names import Step, display, plain
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
 from elfsig.elf.table import MAGIC

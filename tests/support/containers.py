@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from elfsig.containers.contract import Context
-from elfsig.containers.nested import Step
+from elfsig.containers.names import Step, plain
 from elfsig.containers.readers import Reader
 from elfsig.containers.walk import ContainerRecord, Found, walk
 from elfsig.errors import ContainerError
@@ -47,3 +48,15 @@ def taken(
 def inside(files: dict[str, bytes]) -> dict[str, bytes]:
     """``files`` by their last names."""
     return {path.rpartition("!/")[2]: content for path, content in files.items()}
+
+
+def with_links(records: Records, files: dict[str, bytes]) -> dict[str, bytes]:
+    """``files`` by their last names, with the hard links to them, which have no content of their own."""
+    found = inside(files)
+    for each in records.found:
+        if each.member.notes.get("hard-link"):
+            name, target = (
+                os.fsdecode(plain(text or b"")) for text in (each.member.name, each.member.target)
+            )
+            found[name] = found[target]
+    return found

@@ -1,0 +1,50 @@
+"""Names of things in containers: ``a.deb!/data.tar.xz!/lib/modules/6.1/x.ko``.
+
+``!/`` stands between the layers. In names of members ``!`` is written ``\\x21``, a backslash ``\\x5c`` and a
+NUL ``\\x00``; a second member of the same name in one container has ``\\#2`` at its end. Names are compared
+without leading ``/`` and ``./`` and without repeated slashes. Layers without a name, such as compression, do
+not show. The first part is a path on disk, as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SEPARATOR = "!/"
+_ESCAPED = {ord("!"): "\\x21", ord("\\"): "\\x5c", 0: "\\x00"}
+_SLASHES = re.compile(rb"/(?:\.?/)+")
+
+
+class Step(NamedTuple):
+    """One layer on the way to something: in a container of ``kind``, the member ``name``.
+
+    ``offset`` and ``size`` are those of the member's content in the container, in bytes, None where they are
+    not known; ``number`` counts the members of this name so far.
+    """
+
+    kind: str
+    name: bytes
+    offset: int | None = None
+    size: int | None = None
+    number: int = 1
+
+
+def plain(name: bytes) -> bytes:
+    """A member's name for comparisons and for people: without leading ``/`` and ``./``, single slashes."""
+    name = _SLASHES.sub(b"/", name)
+    while name.startswith((b"/", b"./")):
+        name = name[1:] if name[:1] == b"/" else name[2:]
+    return name.removesuffix(b"/") or name
+
+
+def display(chain: Sequence[Step]) -> str:
+    """The path of what a chain leads to."""
+    parts = [os.fsdecode(chain[0].name)]
+    for step in chain[1:]:
+        if step.name:
+            text = os.fsdecode(plain(step.name)).translate(_ESCAPED)
+            parts.append(text if step.number == 1 else f"{text}\\#{step.number}")
+    return SEPARATOR.join(parts)
