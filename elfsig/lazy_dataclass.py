@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 GENERATED_AT = 16
 """A class gets its generated ``__init__`` when this many objects have been made."""
 
 _LATE = ("__repr__", "__eq__", "__hash__", "__match_args__", "__dataclass_fields__", "__dataclass_params__")
 _lock = RLock()
+_fields: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+"""The fields of every class of this module, for :func:`replace`."""
+
 _assign = object.__setattr__
 
 
@@ -25,7 +29,6 @@ class _Late:
 
     def __init__(self, written: type, made: type, eq: bool) -> None:
         self.written, self.made, self.eq = written, made, eq
-        self.fields: tuple[str, ...] = ()
         self.names: list[str] = []
         self.generated = False
 
@@ -126,7 +129,7 @@ def _lazy(written: type, slots: bool, eq: bool) -> type:
     body = {**_FROZEN, **body, "__qualname__": written.__qualname__}
     made = type(written)(written.__name__, written.__bases__, body)
     late = _Late(written, made, eq)
-    late.fields = names
+    _fields[made] = names
     for name in _LATE if eq else [each for each in _LATE if each not in ("__eq__", "__hash__")]:
         # Python itself sets __hash__ to None where a class defines __eq__.
         if name not in own or (name == "__hash__" and body[name] is None and "__eq__" in own):
@@ -152,10 +155,10 @@ else:
         return lambda written: _lazy(written, slots, eq)
 
     def replace(instance: Any, /, **changes: Any) -> Any:
-        """``dataclasses.replace``; for classes of this module without generating their methods."""
-        late = vars(type(instance)).get("__dataclass_fields__")
-        if isinstance(late, _Attribute):
-            return type(instance)(**{name: getattr(instance, name) for name in late.late.fields} | changes)
+        """``dataclasses.replace``; for classes of this module faster, and without generating methods."""
+        fields = _fields.get(type(instance))
+        if fields is not None:
+            return type(instance)(**{name: getattr(instance, name) for name in fields} | changes)
         from dataclasses import replace as standard
 
         return standard(instance, **changes)

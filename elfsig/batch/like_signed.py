@@ -194,8 +194,7 @@ def _outcome(
 ) -> Outcome:
     message = Message(_WHOLE_FILE, module.content, (FileRange(0, start),))
     outcome = envelope.verify(claims, message, question.keys or _NO_KEYS)
-    if question.hashes:
-        module.keep_hashed(message)
+    module.keep_hashed(message)
     return outcome
 
 

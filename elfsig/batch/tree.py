@@ -71,8 +71,7 @@ class Examiner:
 
     def remember(self) -> None:
         """Remember signatures from now on: worthwhile for many files."""
-        # A kernel needs the whole module, and a detached signature is not part of a module.
-        if self.what.outside is None and self.what.kernel is None:
+        if self.what.outside is None:  # a detached signature is not part of a module
             from elfsig.batch.like_signed import LikeSigned
 
             self._like = LikeSigned(self.what.registry, self.what.question)
@@ -89,17 +88,19 @@ class Examiner:
 
     def _examined(self, entry: WalkedFile) -> Examined:
         what, like = self.what, self._like
-        if entry.is_plain and like is not None and (report := like.report_from_ends(entry.path)) is not None:
-            return Examined(report)
+        if entry.is_plain and like is not None and what.kernel is None:
+            report = like.report_from_ends(entry.path)
+            if report is not None:
+                return Examined(report)
         module = entry.open(what.registry, limit=what.limit)
-        if like is not None and (report := like.report(module)) is not None:
-            return Examined(report, module)
-        question = what.question
-        if question.any_file and entry.root is None:
-            question = replace(question, any_file=False)  # a file that was named is expected to be a module
-        report = examine(module, question, what.outside)
-        if like is not None:
-            like.learn(module, report)
+        report = like.report(module) if like is not None else None
+        if report is None:
+            question = what.question
+            if question.any_file and entry.root is None:
+                question = replace(question, any_file=False)  # a file that was named should be a module
+            report = examine(module, question, what.outside)
+            if like is not None:
+                like.learn(module, report)
         return Examined(report, module) if what.kernel is None else self._asked(module, report, what.kernel)
 
     def _asked(self, module: Module, report: FileReport, kernel: KernelQuestion) -> Examined:

@@ -74,7 +74,9 @@ def try_digest(key: Key, algorithm: str, hash_name: str, digest: bytes, value: b
     return check(key, hash_name, digest, value) if key.algorithm == algorithm else Match.FOREIGN
 
 
+@lru_cache(maxsize=16)
 def _try_rsa(key: Key, hash_name: str, digest: bytes, value: bytes) -> Match:
+    # Remembered, since a simulated kernel checks what was just verified. All that it depends on is given.
     padding, mismatch = padding_and_mismatch()
     if len(value) != modulus_size(key):
         return Match.LENGTH

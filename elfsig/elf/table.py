@@ -269,8 +269,9 @@ class ElfTable:
         wanted, names = name + b"\0", self.names
         if wanted not in names:
             return ()
-        rows = enumerate(self.rows[1:], 1)
-        return tuple(Section(i, name, row) for i, row in rows if names.startswith(wanted, row.name))
+        starts = (row[0] for row in self.layout.span.iter_unpack(self._table))
+        found = [i for i, start in enumerate(starts) if i and names.startswith(wanted, start)]
+        return tuple(Section(i, name, self._row(i)) for i in found)
 
     def content(self, index: int) -> bytes:
         """The bytes of a section (b"" for NOBITS). Raises ParseError when they are outside the file."""

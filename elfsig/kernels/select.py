@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
@@ -69,6 +70,7 @@ def for_release(release: str) -> Profile:
     return row if re.fullmatch(UNMODIFIED, release) else _of_unknown_vendor(row, release)
 
 
+@lru_cache(maxsize=64)
 def for_kernel(release: str) -> Profile:
     """As :func:`for_release`; where the kernel compares a module's machine before its signature, only that
     which the release names is accepted (``2.6.32-504.el6.x86_64``). Without one, any of the row's is.

@@ -115,22 +115,11 @@ def compute(case: Case) -> Message | ParseError:
     """The message under the coverage that this kernel computes, up to where its signature begins."""
     place = case.place
     view, coverage = case.image, COVERAGES[case.profile.look.coverage]
-    if place is not None and place.kind == "trailer":
-        if coverage is WHOLE_FILE:
-            place, view = _as_found(case, place)
-        else:
-            view = view.cut(place.start)
+    if place is not None and place.kind == "trailer" and coverage is not WHOLE_FILE:
+        view = view.cut(place.start)
     try:
         if case.native is not None:
             return coverage.message(view, place)
         return case.module.message(coverage, view, place)
     except ParseError as fault:
         return fault
-
-
-def _as_found(case: Case, place: Place) -> tuple[Place, Image]:
-    """The trailer as it was found among all signatures, where it is: then its digest is known already."""
-    for each in case.module.places:
-        if (each.place.carrier, each.place.start, each.place.end) == (place.carrier, place.start, place.end):
-            return each.place, each.image
-    return place, case.image

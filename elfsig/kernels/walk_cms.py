@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from elfsig.crypto.checks import Unsupported
 from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
 from elfsig.envelopes.cms.chain import read_embedded
-from elfsig.envelopes.cms.envelope import Cms, read
+from elfsig.envelopes.cms.envelope import read_with_signatures
 from elfsig.envelopes.cms.statement import stream_digest
 from elfsig.envelopes.cms.types import DATA, SignedData, SignerInfo
 from elfsig.errors import ParseError
@@ -36,8 +36,7 @@ kernels before 5.13, whose parser of PKCS#7 knows RSA only, refuse them without 
 def parse(case: Case) -> Said:
     """The structure, in BER; then what the parser's callbacks refuse, in the order of the bytes."""
     try:
-        data = read(case.blob)
-        signatures = Cms().parse(case.blob, None)
+        data, signatures = read_with_signatures(case.blob)
     except ParseError as fault:
         inner = "EINVAL" if fault.code == "cms-not-signed-data" else "EBADMSG"
         return Stop(inner, "signature-damaged", f"the PKCS#7 cannot be parsed: {fault.text}")

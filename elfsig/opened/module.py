@@ -171,8 +171,19 @@ class Module:
         where = place and (place.kind, place.carrier, place.start, place.end, place.index, place.where)
         key = (_identity(coverage), image.end, where)
         if key not in self._messages:
-            self._messages[key] = coverage, coverage.message(image, place)
+            message = coverage.message(image, place)
+            self._use_hashed(message)
+            self._messages[key] = coverage, message
         return self._messages[key][1]
+
+    def _use_hashed(self, message: Message) -> None:
+        """Give a message that is the beginning of the content the SHA-256 that is known of it."""
+        pieces = message.pieces
+        if self._begun and message.data is self.content and len(pieces) == 1:
+            piece = pieces[0]
+            state = self._begun.get(piece.end) if isinstance(piece, FileRange) and not piece.start else None
+            if state is not None:
+                message.hashed["sha256"] = state
 
     # ------------------------------------------------------------------ without signatures
 

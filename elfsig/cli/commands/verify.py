@@ -99,9 +99,8 @@ def command(
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
     asked = _kernel(wish, trust, keys, modarg)
-    tried = (*keys, asked.chosen.image) if asked and asked.chosen.image else keys
     registry = variants(registry)
-    question = Question(keyring(trust, tried), machine.wanted, any_file=all_files)
+    question = Question(_ring(asked, trust, keys), machine.wanted, any_file=all_files)
     found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
@@ -127,6 +126,13 @@ def _kernel(
         return None
     question: KernelQuestion = question_of(wish, trust, keys, modarg)
     return question
+
+
+def _ring(asked: KernelQuestion | None, trust: tuple[str, ...], keys: tuple[str, ...]) -> Keyring | None:
+    """The keys to verify with: those of the kernel, unless it is an image, whose keys are only tried."""
+    if asked is not None and asked.chosen.image is None:
+        return asked.ring
+    return keyring(trust, keys if asked is None else (*keys, asked.chosen.image or ""))
 
 
 def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:

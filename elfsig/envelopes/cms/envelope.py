@@ -17,7 +17,8 @@ from elfsig.envelopes.cms import facts as cms_facts
 from elfsig.envelopes.cms import plain as cms_plain
 from elfsig.envelopes.cms.types import Claim, SignedData, SignerInfo
 from elfsig.errors import ParseError
-from elfsig.lazy_dataclass import dataclass
+from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
     KeyId,
     Keyring,
@@ -67,7 +68,10 @@ class Cms:
         """The signers of ``blob``, in order. Raises ParseError with the offset inside ``blob``."""
         if not blob:
             raise ParseError("the signature is empty (sig_len 0)", offset=0)
-        signatures = _from_skeleton(blob) or _signatures(read(blob), blob)
+        like = _like(blob)
+        signatures = (
+            _signatures(read(blob), blob) if like is None else [like[0].signature._replace(value=like[1])]
+        )
         fault = _nonzero(params, len(blob)) if isinstance(params, TrailerInfo) else None
         return [s._replace(fault=fault) for s in signatures] if fault else signatures
 
@@ -184,8 +188,27 @@ def read(blob: bytes) -> SignedData:
 # --------------------------------------------------------------------------- many blobs of one shape
 
 
-def _from_skeleton(blob: bytes) -> list[Signature] | None:
-    """The signature in a blob that differs from an earlier one in its value alone; None for others.
+class Skeleton(NamedTuple):
+    """A SignedData with one signer, and its signature, for any value of this length."""
+
+    data: SignedData
+    signature: Signature
+
+
+def read_with_signatures(blob: bytes) -> tuple[SignedData, Sequence[Signature]]:
+    """:func:`read`, and the signatures in it, in order. Raises ParseError."""
+    like = _like(blob)
+    if like is None:
+        data = read(blob)
+        return data, _signatures(data, blob)
+    (data, signature), value = like
+    signer = replace(data.signers[0], value=value)
+    return replace(data, signers=(signer,)), [signature._replace(value=value)]
+
+
+def _like(blob: bytes) -> tuple[Skeleton, bytes] | None:
+    """The skeleton and the value of a blob that differs from an earlier one in its value alone; None for
+    others.
 
     Sound because the value is an OCTET STRING at the very end: everything before it, lengths
     included, is the same, and was parsed by :func:`read`.
@@ -196,14 +219,12 @@ def _from_skeleton(blob: bytes) -> list[Signature] | None:
             break
     else:
         return None
-    if found is None:
-        return None
-    return [found._replace(value=blob[-size:])]
+    return None if found is None else (found, blob[-size:])
 
 
 @lru_cache(maxsize=64)
-def _skeleton(head: bytes, size: int) -> Signature | None:
-    """The only signature of ``head`` followed by a value of ``size`` zero bytes, if it is exactly that."""
+def _skeleton(head: bytes, size: int) -> Skeleton | None:
+    """What ``head`` followed by a value of ``size`` zero bytes holds, if that is one signature."""
     blob = head + bytes(size)
     try:
         data = read(blob)
@@ -211,7 +232,7 @@ def _skeleton(head: bytes, size: int) -> Signature | None:
         return None
     signer = data.signers[0]
     plain = len(data.signers) == 1 and data.size == len(blob) and signer.value_start == len(head)
-    return _signatures(data, blob)[0] if plain and len(signer.value) == size else None
+    return Skeleton(data, _signatures(data, blob)[0]) if plain and len(signer.value) == size else None
 
 
 # --------------------------------------------------------------------------- from SignerInfo to Signature

@@ -106,7 +106,7 @@ def _looked_at(signatures: Sequence[SignatureReport], prediction: Prediction) ->
         and f.place.section == place.section
     ]  # fmt: skip
     decides = decisive(seen) if seen else None
-    return [replace(f, effective=f is decides) for f in signatures]
+    return [f if f.effective is (f is decides) else replace(f, effective=f is decides) for f in signatures]
 
 
 def kernel_object(asked: KernelAnswer) -> dict[str, Any]:
