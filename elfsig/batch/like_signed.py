@@ -16,7 +16,7 @@ from stat import S_ISREG
 
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.coverages.whole_file import WholeFile
-from elfsig.elf.modinfo import SECTION
+from elfsig.elf.modinfo import MOST, SECTION
 from elfsig.elf.table import (
     ET_REL,
     LAYOUTS,
@@ -327,11 +327,13 @@ def _names(columns: Columns, index: int, tail: bytes, base: int) -> bytes:
 
 
 def _modinfo(columns: Columns, names: bytes) -> tuple[int, int] | None:
-    """Where the first section of this name is; None where there is none."""
+    """Where the section of this name is; None where that is not plain to see."""
     at = names.find(_MODINFO) + 1
-    if not at or at not in columns.names:
+    if not at or names.count(_MODINFO[1:]) != 1 or columns.names.count(at) != 1:
         return None
     index = columns.names.index(at)
+    if not index or columns.kinds[index] in (SHT_NULL, SHT_NOBITS) or columns.sizes[index] > MOST:
+        return None
     return columns.offsets[index], columns.offsets[index] + columns.sizes[index]
 
 

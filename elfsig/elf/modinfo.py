@@ -5,6 +5,8 @@ Written by MODULE_INFO() (include/linux/moduleparam.h); read by kernels' get_mod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
 
@@ -26,6 +28,11 @@ def fields(image: Image) -> list[tuple[bytes, bytes]]:
         data = table.content(sections[0].nr)[:MOST] if sections else b""
     except ParseError:
         return []
+    return fields_in(data)
+
+
+def fields_in(data: bytes) -> list[tuple[bytes, bytes]]:
+    """:func:`fields`, given the section's bytes."""
     parts = (text.partition(b"=") for text in data.split(b"\0") if text)
     return [(name, value) for name, _, value in parts]
 
@@ -62,5 +69,14 @@ def _name_in_struct(image: Image) -> str | None:
 
 def value(image: Image, name: bytes) -> str | None:
     """The first value of this name, undecodable bytes escaped; None where the module has none."""
-    found = next((value for key, value in fields(image) if key == name), None)
-    return None if found is None else found.decode("utf-8", "backslashreplace")
+    return _first(fields(image), name)
+
+
+def value_in(data: bytes, name: bytes) -> str | None:
+    """:func:`value`, given the section's bytes."""
+    return _first(fields_in(data), name)
+
+
+def _first(found: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    first = next((value for key, value in found if key == name), None)
+    return None if first is None else first.decode("utf-8", "backslashreplace")

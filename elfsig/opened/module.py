@@ -156,6 +156,8 @@ class Module:
     @cached_property
     def vermagic(self) -> str | None:
         """What the module says about the kernel that it was built for; None where it does not."""
+        if self.modinfo_span is not None:
+            return modinfo.value_in(self.content[slice(*self.modinfo_span)], b"vermagic")
         return modinfo.value(self.image, b"vermagic")
 
     @cached_property

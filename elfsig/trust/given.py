@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, TypeAlias, cast, get_args
+from typing import IO, TYPE_CHECKING, TypeAlias, TypeGuard, Union, cast, get_args
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -20,17 +20,20 @@ from elfsig.trust.make import key_from_public
 from elfsig.trust.paths import MAX_SOURCE, read_path
 from elfsig.trust.ring import Ring
 
-KeySource: TypeAlias = (
-    str
-    | os.PathLike[str]
-    | bytes
-    | bytearray
-    | memoryview
-    | IO[bytes]
-    | x509.Certificate
-    | PublicKeyTypes
-    | Ring
-)
+if TYPE_CHECKING:
+    from cryptography import x509
+
+KeySource: TypeAlias = Union[  # | does not take a name in quotes
+    str,
+    os.PathLike[str],
+    bytes,
+    bytearray,
+    memoryview,
+    IO[bytes],
+    "x509.Certificate",
+    PublicKeyTypes,
+    Ring,
+]
 """One source of keys.
 
 A ``str`` is what ``--trust`` takes: a path, with a prefix that names a keyring (``platform:db.esl``) or a
@@ -87,11 +90,18 @@ def material_of(source: object, vouched: bool) -> Material:
     return _held(source, vouched)
 
 
+def _is_certificate(source: object) -> TypeGuard[x509.Certificate]:
+    """Whether this is a certificate of the cryptography library, whose X.509 half takes 20 ms to import:
+    where nobody imported it, there is none."""
+    module = sys.modules.get("cryptography.x509")
+    return module is not None and isinstance(source, module.Certificate)
+
+
 def _held(source: object, vouched: bool) -> Material:
     """The keys in a source in memory."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_source(bytes(source), Origin("<bytes>", vouched=vouched))
-    if isinstance(source, x509.Certificate):
+    if _is_certificate(source):
         return read_source(source.public_bytes(Encoding.DER), Origin("<certificate>", vouched=vouched))
     if isinstance(source, get_args(PublicKeyTypes)):
         return Material((key_from_public(source, Origin("<public key>", vouched=vouched)),))
