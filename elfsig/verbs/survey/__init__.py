@@ -1,0 +1,1 @@
+"""survey: the modules in packages, archives, file systems and disk images, and whether all was read."""
