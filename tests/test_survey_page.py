@@ -157,10 +157,10 @@ def test_a_hundred_thousand_modules(screen: Browser, tmp_path: Path) -> None:
     objects, built = report_objects(), Page()
     for number in range(100_000):
         word = "unsigned" if number % 1000 == 0 else "valid"
-        path = (
+        inside = (
             f"mirror/p{number // 4000}.deb!/data.tar!/lib/modules/6.1.{number // 4000}/kernel/m{number}.ko.xz"
         )
-        built.add(module(objects[word], path, f"6.1.{number // 4000}", sha256=f"{number * 7919:064x}"))
+        built.add(module(objects[word], inside, f"6.1.{number // 4000}", sha256=f"{number * 7919:064x}"))
     path = tmp_path / "large.html"
     path.write_text(built.text(RUN), "utf-8")
     screen.open(path)

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import IO
+from typing import IO, Any
 
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
@@ -74,13 +74,18 @@ def collect(
                 yield each.text
 
     if machine.wanted:
-        write_files(settings, machine, noted(), member, links)
+        write_files(settings, machine, noted(), member, lambda: _about(links))
     else:
         for text in noted():
             sys.stdout.write(text)
     if links is not None:
         tell_of_links(links)
     return counts, exit_codes.combined(codes)
+
+
+def _about(links: Links | None) -> dict[str, Any]:
+    """The members of a document about the links of a walk."""
+    return {} if links is None else {"links": links.to_json()}
 
 
 def tell_of_links(links: Links) -> None:

@@ -98,7 +98,7 @@ def command(
     """
     registry = settings.registry
     required = registry.get(require).id if require is not None else None
-    asked = _kernel(wish, trust, keys, modarg)
+    asked = asked_kernel(wish, trust, keys, modarg)
     registry = variants(registry)
     question = Question(_ring(asked, trust, keys), machine.wanted, any_file=all_files)
     found, single = entries(paths, all_files, registry, links)
@@ -114,7 +114,7 @@ def command(
     return code
 
 
-def _kernel(
+def asked_kernel(
     wish: KernelWish, trust: tuple[str, ...], keys: tuple[str, ...], modarg: str | None
 ) -> KernelQuestion | None:
     """The question to a kernel, None without --kernel. Raises UsageError, ReadError, KeySourceError."""

@@ -26,7 +26,7 @@ def page(module: Module, covers: Sequence[Cover], proofs: Sequence[Proof | None]
     """The whole page."""
     template = Template(files("elfsig").joinpath("data/coverage.html").read_text(encoding="utf-8"))
     name = escape(visible(os.path.basename(module.path)))
-    maps = "\n".join(_section(c, p) for c, p in zip(covers, proofs, strict=True))
+    maps = "\n".join(signature_map(c, p) for c, p in zip(covers, proofs, strict=True))
     return template.substitute(
         title=f"{name}: coverage",
         name=name,
@@ -54,7 +54,8 @@ def _facts(module: Module) -> Iterator[str]:
     yield f'<br>SHA-256 <span class="mono">{module.sha256}</span></p>'
 
 
-def _section(cover: Cover, proof: Proof | None) -> str:
+def signature_map(cover: Cover, proof: Proof | None) -> str:
+    """The map of one signature, its legend and its table."""
     parts = [f'<section class="signature-map"><h2>{escape(heading(cover))}</h2>']
     parts += _warnings(cover)
     if cover.message is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from elfsig.cli.options.common import Machine
 from elfsig.cli.settings import Settings
-from elfsig.opened.links import Links
 
 
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
@@ -38,14 +37,14 @@ def write_files(
     machine: Machine,
     lines: Iterable[str],
     member: str = "files",
-    links: Links | None = None,
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> None:
     """Write the JSON of many files: ``lines`` are their objects as JSON text, written as they come.
 
-    ``member`` is the name of their array in a document, which also has ``links`` where they are given.
+    ``member`` is the name of their array in a document, ``more`` gives its further members at the end.
     """
-    document = machine.form == "json"
-    for text in _document(settings, machine, lines, member, links) if document else _lines(lines):
+    whole = machine.form == "json"
+    for text in _document(settings, machine, lines, member, more) if whole else _lines(lines):
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -55,12 +54,15 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _document(
-    settings: Settings, machine: Machine, lines: Iterable[str], member: str, links: Links | None
+    settings: Settings,
+    machine: Machine,
+    lines: Iterable[str],
+    member: str,
+    more: Callable[[], dict[str, Any]],
 ) -> Iterator[str]:
     yield f'{{"{member}": ['
     separator = "\n"
     for line in lines:
         yield separator + line
         separator = ",\n"
-    about_links = {} if links is None else {"links": links.to_json()}
-    yield "\n], " + line_of(**about_links, run=_run(settings, machine))[1:] + "\n"
+    yield "\n], " + line_of(**more(), run=_run(settings, machine))[1:] + "\n"

@@ -1,0 +1,217 @@
+"""survey: every module in one file, whatever contains it, and whether the file was read to its end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from hashlib import file_digest
+from io import FileIO
+from typing import NamedTuple
+
+from elfsig.batch.tree import Examination, Examiner
+from elfsig.containers.contract import Budget, Context, Member
+from elfsig.containers.nested import Step
+from elfsig.containers.readers import SeekReader, file_reader
+from elfsig.containers.walk import ContainerRecord as WalkedContainer
+from elfsig.containers.walk import Found, walk
+from elfsig.errors import ContainerError, ReadError
+from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.model import Remark
+from elfsig.opened.evidence import FLAGS, read_error
+from elfsig.opened.module import Module
+from elfsig.opened.walk import WalkedFile
+from elfsig.trust.entries import Material
+from elfsig.verbs.survey.kernels import kernel_record, with_found, with_origin
+from elfsig.verbs.survey.recognise import KERNEL, MODULE, is_module, what_it_is
+from elfsig.verbs.survey.records import (
+    ContainerRecord,
+    KernelRecord,
+    Layer,
+    ModuleCounts,
+    ModuleRecord,
+    SurveyRecord,
+    layers_of,
+)
+from elfsig.verbs.verify.examine import failed
+
+
+class Limits(NamedTuple):
+    """What reading one outermost file may cost: see :class:`elfsig.containers.contract.Budget`."""
+
+    output: int | None = 64 << 30
+    members: int | None = 4_000_000
+    depth: int | None = 16
+    seconds: float | None = None
+
+    def budget(self) -> Budget:
+        """A new budget of this size."""
+        return Budget(*self)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to find out about every module, and how much reading may cost.
+
+    ``found_keys``: also try the keys of kernel images in the same outermost file.
+    """
+
+    examination: Examination
+    limits: Limits = Limits()
+    found_keys: bool = False
+
+
+class Surveyed(NamedTuple):
+    """One record; ``module`` is the opened module of a module record, None where it could not be read."""
+
+    record: SurveyRecord
+    module: Module | None = None
+
+
+def survey_file(path: str, plan: Plan, root: str | None = None) -> Iterator[Surveyed]:
+    """The records of one outermost file, in the order in which things are stored in it.
+
+    A container's record follows those of what is in it. Nothing is raised because of the file: what
+    cannot be read is a record too. ``root`` is the directory that led to it, where it was not named itself.
+    """
+    try:
+        with _open(path) as file:
+            size = _size(file)
+            yield from _Survey(path, root, plan, file, size).records()
+    except ReadError as fault:
+        yield Surveyed(unreadable(path, fault))
+
+
+def unreadable(path: str, fault: ReadError, modules: int = 0) -> ContainerRecord:
+    """The record of an outermost file that could not be opened, or whose process was ended after it had found
+    ``modules``."""
+    return ContainerRecord(path, (Layer("file", path),), "file", 0, modules, Remark.of(fault))
+
+
+def _open(path: str) -> FileIO:
+    try:
+        return FileIO(os.open(path, FLAGS), "rb")
+    except ValueError:
+        raise ReadError("no such file: the name holds a NUL", code="not-found") from None
+    except OSError as reason:
+        raise read_error(reason) from None
+
+
+def _size(file: FileIO) -> int:
+    """The size of a regular file or a block device, in bytes. Raises ReadError for anything else."""
+    mode = os.fstat(file.fileno()).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise ReadError("neither a regular file nor a block device", code="not-a-regular-file")
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+class _Survey:
+    """One outermost file, while it is read."""
+
+    def __init__(self, path: str, root: str | None, plan: Plan, file: FileIO, size: int) -> None:
+        self.path, self.root, self.plan = path, root, plan
+        self.file, self.size = file, size
+        self.counts = ModuleCounts()
+        self.digests: dict[int, str | None] = {}
+        self.kernels: dict[str, tuple[KernelRecord, Material]] = {}
+        self.examiner = Examiner(plan.examination)
+
+    def records(self) -> Iterator[Surveyed]:
+        single = what_it_is(Member(os.fsencode(self.path), "file", self._reader(), self.size))
+        if single is None:  # the records of what is in a container name the container's hash
+            self.digests[0] = file_digest(self.file, "sha256").hexdigest()
+            self.examiner.remember()
+        if self.plan.found_keys and single is None:
+            self._find_kernels()
+        for each in self._walk():
+            if isinstance(each, WalkedContainer):
+                yield Surveyed(self._container(each))
+            elif each.what == KERNEL:
+                yield Surveyed(self._kernel(each))
+            elif each.what is not None:
+                yield from self._module(each)
+            elif len(each.chain) == 1:
+                yield Surveyed(self._unrecognised(each))
+
+    def _reader(self) -> SeekReader:
+        return file_reader(self.file, self.size)
+
+    def _walk(self) -> Iterator[Found | WalkedContainer]:
+        context = Context(self.plan.limits.budget())
+        return walk(self._reader(), os.fsencode(self.path), context, what_it_is)
+
+    def _find_kernels(self) -> None:
+        """Read all kernel images first: a module may be stored before the kernel whose key it needs."""
+        for each in self._walk():
+            if isinstance(each, Found) and each.what == KERNEL:
+                self._kernel(each)
+        found = [material for _, material in self.kernels.values()]
+        what = self.plan.examination
+        question = replace(what.question, keys=with_found(what.question.keys, found))
+        self.examiner = Examiner(replace(what, question=question))
+        self.examiner.remember()
+
+    # ------------------------------------------------------------------ records
+
+    def _kernel(self, found: Found) -> KernelRecord:
+        if found.path not in self.kernels:
+            layers = self._layers(found.chain)
+            try:
+                data = _content(found, self.plan.examination.limit)
+            except ContainerError as fault:
+                return KernelRecord(found.path, layers, found.member.size, None, error=Remark.of(fault))
+            record, keys = kernel_record(found.path, layers, data)
+            self.kernels[found.path] = replace(record, chain=_hashed(layers, record.sha256)), keys
+        return self.kernels[found.path][0]
+
+    def _module(self, found: Found) -> Iterator[Surveyed]:
+        layers, notes = self._layers(found.chain), dict(found.member.notes)
+        try:
+            data = _content(found, self.plan.examination.limit)
+        except ContainerError as fault:
+            self.counts.add(found.chain)
+            yield Surveyed(ModuleRecord(found.path, layers, failed(found.path, fault), notes=notes))
+            return
+        entry = WalkedFile(found.path, self.root or self.path, data=data)
+        examined = self.examiner(entry)
+        module = examined.module
+        if found.what != MODULE and module is not None and not _belongs(module):
+            return
+        self.counts.add(found.chain)
+        report = with_origin(examined.report, frozenset(self.kernels))
+        name, vermagic = (None, None) if module is None else (module.name, module.vermagic)
+        chain = _hashed(layers, report.sha256)
+        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes), module)
+
+    def _container(self, each: WalkedContainer) -> ContainerRecord:
+        error = None if each.error is None else Remark.of(each.error)
+        return ContainerRecord(
+            each.path, self._layers(each.chain), each.kind, each.members, self.counts.take(each.chain), error
+        )
+
+    def _unrecognised(self, found: Found) -> ContainerRecord:
+        text = "neither a module nor a kernel, package, archive or image of a known kind"
+        return ContainerRecord(
+            self.path, self._layers(found.chain), "file", 0, 0, Remark("unrecognised", text, hint="extras")
+        )
+
+    def _layers(self, chain: tuple[Step, ...]) -> tuple[Layer, ...]:
+        return layers_of(chain, self.digests)
+
+
+def _content(found: Found, limit: int) -> bytes:
+    """The bytes of a member. Raises ContainerError."""
+    reader = found.member.reader
+    return b"" if reader is None else reader.all(limit)
+
+
+def _belongs(module: Module) -> bool:
+    """Whether an object file counts: it is a module, or carries a signature."""
+    return is_module(module.image) or bool(module.places)
+
+
+def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:
+    """The layers, with the hash of the innermost, which was read whole."""
+    return (*layers[:-1], replace(layers[-1], sha256=sha256))

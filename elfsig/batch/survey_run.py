@@ -1,0 +1,204 @@
+"""survey of many outermost files, each in a cage of its own: what it found so far is kept if it is ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elfsig.batch.survey import Plan, Surveyed, survey_file, unreadable
+from elfsig.batch.workers import run
+from elfsig.errors import ElfsigError, Killed, ReadError
+from elfsig.model.json_form import readable
+from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
+from elfsig.verbs.survey.shapes import is_record
+
+if TYPE_CHECKING:
+    from elfsig.cage.cage import Cage
+
+Json = dict[str, Any]
+
+TOGETHER = 64
+"""Plain modules that share a child: a child for each would cost more than the work."""
+
+
+class Outermost(NamedTuple):
+    """A file to survey; ``root`` is the directory that led to it, None for one that was named."""
+
+    path: str
+    root: str | None = None
+    error: ReadError | None = None
+
+
+class Drawn(NamedTuple):
+    """What a record looks like: its text for people, and where one is wanted a picture as HTML."""
+
+    text: str = ""
+    picture: str = ""
+
+
+class Line(NamedTuple):
+    """One record as a JSON object, and what it looks like."""
+
+    record: Json
+    drawn: Drawn
+
+
+def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
+    """The files that ``paths`` select: as given, and every regular file below directories, sorted.
+
+    Symbolic links below a directory are not followed. What cannot be listed is an entry with its error.
+    """
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _below(path)
+        else:
+            yield Outermost(path)
+
+
+def _below(root: str) -> Iterator[Outermost]:
+    failed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=failed.append):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                yield Outermost(path, root)
+        while failed:
+            reason = failed.pop()
+            yield Outermost(reason.filename or folder, root, read_error(reason))
+
+
+def survey_all(
+    files: Iterable[Outermost],
+    plan: Plan,
+    draw: Callable[[Surveyed], Drawn],
+    *,
+    cage: Cage | None = None,
+    jobs: int = 0,
+) -> Iterator[Line]:
+    """The records of all files, in order, each drawn by ``draw``; in ``jobs`` processes (0: one a processor).
+
+    With ``cage`` every container is read in a child of its own, and plain modules in one for many. Files
+    below a directory that are of no known kind are passed over.
+    """
+    worker = _Worker(plan, draw, cage)
+    for lines in run(worker, _batches(files), jobs, lost=worker.lost, few=1):
+        yield from lines
+
+
+def _batches(files: Iterable[Outermost]) -> Iterator[tuple[Outermost, ...]]:
+    """Plain modules together, by their names; everything else alone."""
+    together: list[Outermost] = []
+    for each in files:
+        if each.path.endswith(MODULE_SUFFIXES):
+            together.append(each)
+        if len(together) >= TOGETHER or (together and together[-1] is not each):
+            yield tuple(together)
+            together = []
+        if not each.path.endswith(MODULE_SUFFIXES):
+            yield (each,)
+    if together:
+        yield tuple(together)
+
+
+class _Worker:
+    """Surveys a batch of files, in this process or in cages."""
+
+    def __init__(self, plan: Plan, draw: Callable[[Surveyed], Drawn], cage: Cage | None) -> None:
+        self.plan, self.draw, self.cage = plan, draw, cage
+
+    def __call__(self, batch: Sequence[Outermost]) -> list[Line]:
+        lines: list[Line] = []
+        rest = list(batch)
+        while rest:
+            done, found, fault = self._attempt(rest)
+            lines += found
+            if fault is not None:
+                lines.append(self._failed(rest[done], fault, found))
+                done += 1
+            rest = rest[done:]
+        return lines
+
+    def lost(self, batch: Sequence[Outermost], how: str) -> list[Line]:
+        """The records for a batch whose worker died."""
+        fault = ReadError(f"no result: {how}", code="process-died")
+        return [self._failed(each, fault, ()) for each in batch]
+
+    def _attempt(self, batch: Sequence[Outermost]) -> tuple[int, list[Line], ElfsigError | None]:
+        """How many files were finished, what was found, and what ended the next one."""
+        found: list[Line] = []
+        if self.cage is None:
+            for each in batch:
+                found += map(self._line, self._records(each))
+            return len(batch), found, None
+        done = 0
+        try:
+            for item in self.cage.run(lambda report: self._work(batch, report), [e.path for e in batch]):
+                line = _line_of(item, batch[done].path) if item is not None else None
+                if line is None:
+                    done += 1
+                else:
+                    found.append(line)
+        except ElfsigError as fault:
+            return done, found, fault
+        except (ValueError, IndexError):
+            return done, found, Killed("what it reported is not a record", limit="records")
+        except OSError as reason:
+            return done, found, ReadError(f"no process for it: {reason.strerror}", code="no-process")
+        return done, found, None
+
+    def _work(self, batch: Sequence[Outermost], report: Callable[[Any], None]) -> None:
+        """In the child: every record as [object, text, picture], and None after each file."""
+        for each in batch:
+            for found in self._records(each):
+                line = self._line(found)
+                report([line.record, *line.drawn])
+            report(None)
+
+    def _records(self, each: Outermost) -> Iterator[Surveyed]:
+        if each.error is not None:
+            yield Surveyed(unreadable(each.path, each.error))
+        elif each.root is None or _of_interest(each.path):
+            yield from survey_file(each.path, self.plan, each.root)
+
+    def _line(self, found: Surveyed) -> Line:
+        return Line(found.record.to_json(), self.draw(found))
+
+    def _failed(self, each: Outermost, fault: ElfsigError, found: Sequence[Line]) -> Line:
+        """The record of a file that was not finished; the modules found in it are counted."""
+        modules = sum(
+            line.record["record"] == "module" and line.record["path"].startswith(f"{readable(each.path)}!/")
+            for line in found
+        )
+        error = ReadError(fault.text, code=fault.code, offset=fault.offset, hint=fault.hint)
+        return self._line(Surveyed(unreadable(each.path, error, modules)))
+
+
+def _line_of(item: Any, path: str) -> Line:
+    """What a child reported about the file ``path``. Raises ValueError for anything that is not that."""
+    if not isinstance(item, list) or len(item) != 3:
+        raise ValueError("not a line")
+    record, text, picture = item
+    path = readable(path)
+    if not is_record(record) or not (record["path"] == path or record["path"].startswith(f"{path}!/")):
+        raise ValueError("not a record of this file")
+    if not (isinstance(text, str) and isinstance(picture, str)):
+        raise ValueError("not drawn")
+    return Line(record, Drawn(text, picture))
+
+
+def _of_interest(path: str) -> bool:
+    """Whether a file below a directory is of a kind that a survey reads. True for what cannot be opened."""
+    from elfsig.containers.contract import Member
+    from elfsig.containers.readers import file_reader
+    from elfsig.containers.registry import load
+    from elfsig.verbs.survey.recognise import what_it_is
+
+    try:
+        with open(path, "rb", buffering=0, opener=lambda p, _: os.open(p, FLAGS)) as file:
+            reader = file_reader(file, os.fstat(file.fileno()).st_size)
+            member = Member(os.fsencode(path), "file", reader)
+            return what_it_is(member) is not None or load().find(reader) is not None
+    except OSError:
+        return True

@@ -1,0 +1,175 @@
+"""``elfsig survey``: the modules in packages, archives, file systems and disk images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elfsig.batch.survey import Plan, Surveyed
+from elfsig.batch.survey_run import Drawn, Line, outermost, survey_all
+from elfsig.batch.tree import Examination
+from elfsig.cli.commands.verify import asked_kernel, keyring
+from elfsig.cli.options.common import (
+    Machine,
+    jobs_option,
+    machine_options,
+    paths_argument,
+    trust_options,
+)
+from elfsig.cli.options.kernel import KernelWish, kernel_options
+from elfsig.cli.options.legacy import Variants, legacy_options
+from elfsig.cli.options.survey import FOUND, Reports, SurveyWish, budget_options, report_options
+from elfsig.cli.progress import watched
+from elfsig.cli.render import survey as render_survey
+from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.table import laid_out
+from elfsig.cli.settings import Settings, complain
+from elfsig.model.json_form import dumps
+from elfsig.opened.evidence import LIMIT
+from elfsig.verbs.survey.copies import Copies
+from elfsig.verbs.verify.examine import Question
+
+if TYPE_CHECKING:
+    from elfsig.cage.cage import Cage
+    from elfsig.cli.render.survey_files import Files
+
+
+@click.command("survey")
+@paths_argument()
+@trust_options
+@legacy_options
+@kernel_options
+@machine_options
+@report_options
+@budget_options
+@jobs_option
+@click.pass_obj
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    trust: tuple[str, ...],
+    keys: tuple[str, ...],
+    variants: Variants,
+    wish: KernelWish,
+    machine: Machine,
+    reports: Reports,
+    budget: SurveyWish,
+    jobs: int,
+) -> int:
+    """Verify the modules in packages, archives, initramfs files, file systems and disk images.
+
+    PATH is a file of any of these kinds, one in another to any depth, or a directory of files. Nothing is
+    unpacked to the disk. Modules get the verdicts of verify; a container that could not be read to its end
+    is named, and the exit code is then 5: it may hold modules that are not listed.
+
+    --keys found tries the keys of the kernel images in the same file: such a match is untrusted, since who
+    could change a module there could change the kernel too.
+
+    Paths in the output, such as disk.qcow2!/p1!/lib/modules/6.1/x.ko.xz, are accepted by list, show, verify,
+    explain, digest, coverage, compare, and as key sources.
+    """
+    registry = variants(settings.registry)
+    sources = tuple(each for each in keys if each != FOUND)
+    asked = asked_kernel(wish, trust, sources, None)
+    tried = (*sources, asked.chosen.image) if asked and asked.chosen.image else sources
+    question = Question(keyring(trust, tried), True)
+    limit = min(LIMIT, budget.limits.output or LIMIT)
+    plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
+    files = _files(reports)
+    draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
+    cage = _cage(budget, settings) if budget.caged else None
+    lines = survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs)
+    tally, copies = render_survey.Tally(), Copies()
+    _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
+    if files is not None:
+        files.write(settings.argv, machine.reproducible, question.keys, (*trust, *tried))
+    if not machine.wanted:
+        for line in render_survey.several(list(copies.several()), copies.left_out):
+            click.echo(line)
+    for line in render_survey.summary(tally):
+        complain(line)
+    return tally.code
+
+
+def _files(reports: Reports) -> Files | None:
+    """The reports that are written to files."""
+    if reports.html is None and reports.sarif is None:
+        return None
+    from elfsig.cli.render.survey_files import Files
+
+    return Files(reports.html, reports.sarif)
+
+
+def _cage(budget: SurveyWish, settings: Settings) -> Cage | None:
+    """The cage of every container; warns about layers that this machine lacks."""
+    from elfsig.cli.options.cage import cage_of
+
+    return cage_of(budget.seconds, budget.mebibytes, settings)
+
+
+def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveyed], Drawn]:
+    """How a record is drawn, in the process that reads the file."""
+    if machine.wanted and not pictures:
+        return lambda found: Drawn()
+
+    def draw(found: Surveyed) -> Drawn:
+        text = ""
+        if not machine.wanted:
+            text = "".join(f"{laid_out(line)}\n" for line in render_survey.lines(found.record, color))
+        return Drawn(text, _picture(found) if pictures else "")
+
+    return draw
+
+
+def _picture(found: Surveyed) -> str:
+    from elfsig.cli.render.survey_files import picture
+
+    return picture(found)
+
+
+def _counted(
+    lines: Iterable[Line], tally: render_survey.Tally, copies: Copies, files: Files | None
+) -> Iterator[Line]:
+    """``lines``, counted and collected as they pass by."""
+    for line in lines:
+        tally.add(line.record)
+        if line.record["record"] == "module":
+            copies.add(line.record)
+        if files is not None:
+            files.add(line)
+        yield line
+
+
+def _write(
+    settings: Settings,
+    machine: Machine,
+    lines: Iterator[Line],
+    tally: render_survey.Tally,
+    copies: Copies,
+) -> None:
+    """Write every record as it comes."""
+    if not machine.wanted:
+        for line in lines:
+            sys.stdout.write(safe_text(line.drawn.text))
+        return
+
+    def more() -> dict[str, Any]:
+        return {
+            "summary": tally.to_json(),
+            "several_places": [each.to_json() for each in copies.several()],
+        }
+
+    write_files(settings, machine, (dumps(line.record) for line in lines), "records", more)
+
+
+def safe_text(text: str) -> str:
+    """Text from a confined process: nothing but colours controls the terminal."""
+    from elfsig.cli.options.cage import safe_lines
+
+    return safe_lines(text)
+
+
+__all__: Sequence[str] = ["command"]

@@ -1,0 +1,93 @@
+"""The reports of ``survey`` that are written to files: the HTML page and the SARIF log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from elfsig.batch.survey import Surveyed
+from elfsig.batch.survey_run import Line
+from elfsig.cli.render import survey_sarif
+from elfsig.cli.render.coverage_page import coverage_defs, signature_map
+from elfsig.cli.render.safe_html import rewritten
+from elfsig.cli.render.survey_page import Page
+from elfsig.errors import ElfsigError
+from elfsig.model import Keyring, Verdict
+from elfsig.model.json_form import dumps, run_record
+from elfsig.opened.atomic import write_atomic
+from elfsig.trust.ring import Ring
+from elfsig.verbs.inspect.cover import covers
+from elfsig.verbs.survey.records import ModuleRecord
+from elfsig.verbs.verify.examine import Question
+
+Json = dict[str, Any]
+
+MAX_MAPS = 50
+"""Coverage maps in one page; each takes some 30 KB."""
+
+ODD = frozenset({Verdict.INVALID, Verdict.UNKNOWN_KEY, Verdict.UNTRUSTED, Verdict.UNSUPPORTED})
+"""Verdicts of modules whose coverage map the page has."""
+
+
+def picture(found: Surveyed) -> str:
+    """The coverage maps of an odd module as HTML, "" for all others."""
+    record = found.record
+    if not isinstance(record, ModuleRecord) or found.module is None or record.report.verdict not in ODD:
+        return ""
+    try:
+        return "".join(signature_map(each, None) for each in covers(found.module, Question()))
+    except ElfsigError:
+        return ""
+
+
+class Files:
+    """Collects the records, and writes the files at the end."""
+
+    def __init__(self, html: str | None, sarif: str | None) -> None:
+        self.html, self.sarif = html, sarif
+        self.page, self.log = Page(), survey_sarif.Log()
+
+    def add(self, line: Line) -> None:
+        """Add one record."""
+        if self.sarif is not None:
+            self.log.add(line.record)
+        if self.html is not None:
+            self.page.add(line.record)
+            if line.drawn.picture:
+                self._add_map(line.drawn.picture)
+
+    def _add_map(self, drawn: str) -> None:
+        if len(self.page.maps) >= MAX_MAPS:
+            self.page.maps_left_out += 1
+            return
+        try:
+            self.page.add_map(coverage_defs() * (not self.page.maps) + rewritten(drawn))
+        except ValueError:
+            self.page.maps_left_out += 1
+
+    def write(
+        self, argv: Sequence[str], reproducible: bool, keys: Keyring | None, sources: Sequence[str]
+    ) -> None:
+        """Write the files. Raises OutputError."""
+        if self.html is not None:
+            ring = keys if isinstance(keys, Ring) else None
+            public = [each.to_json() for each in ring.keys] if ring is not None else []
+            run = run_record(argv, reproducible)
+            write_atomic(self.html, self.page.text(run, list(_sources(sources, public)), public).encode())
+        if self.sarif is not None:
+            write_atomic(self.sarif, dumps(self.log.log()).encode("ascii") + b"\n")
+
+
+def _sources(sources: Sequence[str], keys: Sequence[Json]) -> Iterator[Json]:
+    """The key sources, with the SHA-256 of those that are files."""
+    for each in dict.fromkeys(sources):
+        path = Path(each.partition(":")[2] if not Path(each).exists() and ":" in each else each)
+        held = [key for key in keys if key["source"].startswith(str(path))]
+        yield {
+            "source": each,
+            "use": "trusted" if any(key["trusted"] for key in held) else "tried",
+            "keys": len(held),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None,
+        }
