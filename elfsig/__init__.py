@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from elfsig.api.inspecting import compare, coverage, digest
     from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
+    from elfsig.api.surveying import survey
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
+    from elfsig.batch.survey import Limits
     from elfsig.elf.diff import Difference
     from elfsig.errors import (
         ContainerError,
@@ -84,6 +86,13 @@ if TYPE_CHECKING:
     from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion
     from elfsig.verbs.inspect.cover import Cover
     from elfsig.verbs.inspect.digest import CoverageDigest
+    from elfsig.verbs.survey.records import (
+        ContainerRecord,
+        KernelRecord,
+        Layer,
+        ModuleRecord,
+        SurveyRecord,
+    )
     from elfsig.verbs.verify.kernel import KernelAnswer
 
 __all__ = [
@@ -95,6 +104,7 @@ __all__ = [
     "Comparison",
     "Conclusion",
     "ContainerError",
+    "ContainerRecord",
     "Conversion",
     "Cover",
     "CoverageDigest",
@@ -110,15 +120,19 @@ __all__ = [
     "Format",
     "InternalError",
     "KernelAnswer",
+    "KernelRecord",
     "Key",
     "KeyFileError",
     "KeySource",
     "KeySourceError",
     "KeySources",
     "Keyring",
+    "Layer",
+    "Limits",
     "Loss",
     "Mode",
     "Module",
+    "ModuleRecord",
     "ModuleSource",
     "PacketSigner",
     "ParseError",
@@ -138,6 +152,7 @@ __all__ = [
     "SignerKey",
     "SigningError",
     "StripResult",
+    "SurveyRecord",
     "UsageError",
     "Verdict",
     "VerificationError",
@@ -161,6 +176,7 @@ __all__ = [
     "predict",
     "sign",
     "strip",
+    "survey",
     "verify",
     "verify_tree",
 ]
@@ -184,8 +200,14 @@ _HOMES = {
     "elfsig.api.keys": (
         "keyring", "list_keys",
     ),
+    "elfsig.api.surveying": (
+        "survey",
+    ),
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
+    ),
+    "elfsig.batch.survey": (
+        "Limits",
     ),
     "elfsig.elf.diff": (
         "Difference",
@@ -219,6 +241,9 @@ _HOMES = {
     ),
     "elfsig.verbs.audit.audit": (
         "AuditResult",
+    ),
+    "elfsig.verbs.survey.records": (
+        "ContainerRecord", "KernelRecord", "Layer", "ModuleRecord", "SurveyRecord",
     ),
     "elfsig.verbs.audit.rules": (
         "Fault",

@@ -42,6 +42,7 @@ def test_verifying() -> None:
     assert_type(report.to_json(), dict[str, Any])
     assert_type(elfsig.list_signatures(SIGNED), tuple[elfsig.SignatureReport, ...])
     assert_type(elfsig.verify_tree([], CERT), Iterator[elfsig.FileReport])
+    assert_type(elfsig.survey([], CERT), Iterator[elfsig.SurveyRecord])
     assert_type(elfsig.formats(), tuple[elfsig.Format, ...])
 
 

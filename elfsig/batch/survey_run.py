@@ -56,6 +56,11 @@ def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
             yield Outermost(path)
 
 
+def selected(files: Iterable[Outermost]) -> Iterator[Outermost]:
+    """Those of ``files`` that were named, could not be listed, or are of a kind that a survey reads."""
+    return (each for each in files if each.error is not None or each.root is None or _of_interest(each.path))
+
+
 def _below(root: str) -> Iterator[Outermost]:
     failed: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=failed.append):
@@ -157,10 +162,11 @@ class _Worker:
             report(None)
 
     def _records(self, each: Outermost) -> Iterator[Surveyed]:
-        if each.error is not None:
-            yield Surveyed(unreadable(each.path, each.error))
-        elif each.root is None or _of_interest(each.path):
-            yield from survey_file(each.path, self.plan, each.root)
+        for one in selected([each]):
+            if one.error is not None:
+                yield Surveyed(unreadable(one.path, one.error))
+            else:
+                yield from survey_file(one.path, self.plan, one.root)
 
     def _line(self, found: Surveyed) -> Line:
         return Line(found.record.to_json(), self.draw(found))

@@ -20,6 +20,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig verify /mnt/lib/modules --trust /mnt/boot/vmlinuz-6.1.0-54-amd64",
         "elfsig verify old.ko --trust rhel5.gpg --kernel rhel5 --enforce",
     ),
+    "survey": (
+        "elfsig survey linux-image.deb --trust debian.pem",
+        "elfsig survey server.qcow2 --keys found --html report.html",
+        "elfsig survey mirror/ --trust vendor.pem --jsonl",
+    ),
     "sign": (
         "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o new.ko",
         "elfsig sign build/ --format pkcs7 --key mok.key --cert mok.der --in-place",

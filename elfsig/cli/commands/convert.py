@@ -102,11 +102,11 @@ def command(
         return convert_file(module, plan)
 
     links = Links(editing=True)
-    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, links=links)
+    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, more=lambda: {"links": links.to_json()})
     with _recorded(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
-            write_files(settings, machine, _lines(recorded, codes), links=links)
+            write_files(settings, machine, _lines(recorded, codes), more=lambda: {"links": links.to_json()})
             tell_of_links(links)
             return exit_codes.combined(codes)
         counts: Counter[tuple[str, ...]] = Counter()
