@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from hashlib import file_digest
-from io import FileIO
 from typing import NamedTuple
 
 from elfsig.batch.tree import Examination, Examiner
 from elfsig.containers.contract import Budget, Context, Member
 from elfsig.containers.nested import Step
-from elfsig.containers.readers import SeekReader, file_reader
 from elfsig.containers.walk import ContainerRecord as WalkedContainer
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ReadError
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Remark
-from elfsig.opened.evidence import FLAGS, read_error
+from elfsig.opened.inside import outermost
 from elfsig.opened.module import Module
+from elfsig.opened.source import read_error
 from elfsig.opened.walk import WalkedFile
 from elfsig.trust.entries import Material
 from elfsig.verbs.survey.kernels import kernel_record, with_found, with_origin
@@ -75,9 +73,7 @@ def survey_file(path: str, plan: Plan, root: str | None = None) -> Iterator[Surv
     cannot be read is a record too. ``root`` is the directory that led to it, where it was not named itself.
     """
     try:
-        with _open(path) as file:
-            size = _size(file)
-            yield from _Survey(path, root, plan, file, size).records()
+        yield from _Survey(path, root, plan).records()
     except ReadError as fault:
         yield Surveyed(unreadable(path, fault))
 
@@ -88,43 +84,23 @@ def unreadable(path: str, fault: ReadError, modules: int = 0) -> ContainerRecord
     return ContainerRecord(path, (Layer("file", path),), "file", 0, modules, Remark.of(fault))
 
 
-def _open(path: str) -> FileIO:
-    try:
-        return FileIO(os.open(path, FLAGS), "rb")
-    except ValueError:
-        raise ReadError("no such file: the name holds a NUL", code="not-found") from None
-    except OSError as reason:
-        raise read_error(reason) from None
-
-
-def _size(file: FileIO) -> int:
-    """The size of a regular file or a block device, in bytes. Raises ReadError for anything else."""
-    mode = os.fstat(file.fileno()).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-        raise ReadError("neither a regular file nor a block device", code="not-a-regular-file")
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    return size
-
-
 class _Survey:
     """One outermost file, while it is read."""
 
-    def __init__(self, path: str, root: str | None, plan: Plan, file: FileIO, size: int) -> None:
+    def __init__(self, path: str, root: str | None, plan: Plan) -> None:
         self.path, self.root, self.plan = path, root, plan
-        self.file, self.size = file, size
         self.counts = ModuleCounts()
         self.digests: dict[int, str | None] = {}
         self.kernels: dict[str, tuple[KernelRecord, Material]] = {}
         self.examiner = Examiner(plan.examination)
 
     def records(self) -> Iterator[Surveyed]:
-        single = what_it_is(Member(os.fsencode(self.path), "file", self._reader(), self.size))
-        if single is None:  # the records of what is in a container name the container's hash
-            self.digests[0] = file_digest(self.file, "sha256").hexdigest()
+        """All records. Raises ReadError where the file cannot be opened."""
+        if not self._is_single():  # the records of what is in a container name the container's hash
+            self.digests[0] = _sha256(self.disk)
             self.examiner.remember()
-        if self.plan.found_keys and single is None:
-            self._find_kernels()
+            if self.plan.found_keys:
+                self._find_kernels()
         for each in self._walk():
             if isinstance(each, WalkedContainer):
                 yield Surveyed(self._container(each))
@@ -132,15 +108,22 @@ class _Survey:
                 yield Surveyed(self._kernel(each))
             elif each.what is not None:
                 yield from self._module(each)
-            elif len(each.chain) == 1:
+            elif each.chain == self.chain:
                 yield Surveyed(self._unrecognised(each))
 
-    def _reader(self) -> SeekReader:
-        return file_reader(self.file, self.size)
+    def _is_single(self) -> bool:
+        """Whether the file is itself a module or a kernel; also finds out where it is."""
+        with outermost(self.path, self._context()) as (reader, chain):
+            self.chain, self.disk = chain, os.fsdecode(chain[0].name)
+            return what_it_is(Member(chain[-1].name, "file", reader)) is not None
+
+    def _context(self) -> Context:
+        return Context(self.plan.limits.budget())
 
     def _walk(self) -> Iterator[Found | WalkedContainer]:
-        context = Context(self.plan.limits.budget())
-        return walk(self._reader(), os.fsencode(self.path), context, what_it_is)
+        context = self._context()
+        with outermost(self.path, context) as (reader, chain):
+            yield from walk(reader, chain, context, what_it_is)
 
     def _find_kernels(self) -> None:
         """Read all kernel images first: a module may be stored before the kernel whose key it needs."""
@@ -215,3 +198,12 @@ def _belongs(module: Module) -> bool:
 def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:
     """The layers, with the hash of the innermost, which was read whole."""
     return (*layers[:-1], replace(layers[-1], sha256=sha256))
+
+
+def _sha256(path: str) -> str:
+    """SHA-256 of a file on disk, in hex. Raises ReadError."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as reason:
+        raise read_error(reason) from None

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elfsig.batch.survey import Plan, Surveyed, survey_file, unreadable
 from elfsig.batch.workers import run
+from elfsig.containers.contract import Member
+from elfsig.containers.registry import load
 from elfsig.errors import ElfsigError, Killed, ReadError
 from elfsig.model.json_form import readable
-from elfsig.opened.evidence import FLAGS, MODULE_SUFFIXES, read_error
+from elfsig.opened.evidence import MODULE_SUFFIXES
+from elfsig.opened.inside import outermost as opened
+from elfsig.opened.source import read_error
+from elfsig.verbs.survey.recognise import what_it_is
 from elfsig.verbs.survey.shapes import is_record
 
 if TYPE_CHECKING:
@@ -196,15 +201,9 @@ def _line_of(item: Any, path: str) -> Line:
 
 def _of_interest(path: str) -> bool:
     """Whether a file below a directory is of a kind that a survey reads. True for what cannot be opened."""
-    from elfsig.containers.contract import Member
-    from elfsig.containers.readers import file_reader
-    from elfsig.containers.registry import load
-    from elfsig.verbs.survey.recognise import what_it_is
-
     try:
-        with open(path, "rb", buffering=0, opener=lambda p, _: os.open(p, FLAGS)) as file:
-            reader = file_reader(file, os.fstat(file.fileno()).st_size)
-            member = Member(os.fsencode(path), "file", reader)
+        with opened(path) as (reader, chain):
+            member = Member(chain[-1].name, "file", reader)
             return what_it_is(member) is not None or load().find(reader) is not None
-    except OSError:
+    except ReadError:
         return True

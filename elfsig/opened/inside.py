@@ -62,12 +62,19 @@ def _opened(path: str) -> Iterator[tuple[int, int, tuple[Name, ...], str]]:
     except OSError as reason:
         raise read_error(reason) from None
     try:
-        about = os.fstat(descriptor)
-        if not modes.S_ISREG(about.st_mode):
-            raise not_regular(about.st_mode)
-        yield descriptor, about.st_size, names, disk
+        yield descriptor, _size(descriptor), names, disk
     finally:
         os.close(descriptor)
+
+
+def _size(descriptor: int) -> int:
+    """The size of a regular file or a block device, in bytes. Raises ReadError for anything else."""
+    about = os.fstat(descriptor)
+    if modes.S_ISBLK(about.st_mode):
+        return os.lseek(descriptor, 0, os.SEEK_END)
+    if not modes.S_ISREG(about.st_mode):
+        raise not_regular(about.st_mode)
+    return about.st_size
 
 
 def _resolve(descriptor: int, size: int, names: tuple[Name, ...], context: Context | None) -> Resolved:
