@@ -102,7 +102,7 @@ def command(
         return convert_file(module, plan)
 
     links = Links(editing=True)
-    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, more=lambda: {"links": links.to_json()})
+    done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, links=links)
     with _recorded(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
