@@ -155,7 +155,7 @@ class _Survey:
             data = _content(found, self.plan.examination.limit)
         except ContainerError as fault:
             self.counts.add(found.chain)
-            yield Surveyed(ModuleRecord(found.path, layers, failed(found.path, fault), notes=notes))
+            yield Surveyed(ModuleRecord(found.path, layers, failed(found.path, fault), None, None, notes))
             return
         entry = WalkedFile(found.path, self.root or self.path, data=data)
         examined = self.examiner(entry)

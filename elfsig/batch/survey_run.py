@@ -145,7 +145,7 @@ class _Worker:
         done = 0
         try:
             for item in self.cage.run(lambda report: self._work(batch, report), [e.path for e in batch]):
-                line = _line_of(item, batch[done].path) if item is not None else None
+                line = line_of(item, batch[done].path) if item is not None else None
                 if line is None:
                     done += 1
                 else:
@@ -186,7 +186,7 @@ class _Worker:
         return self._line(Surveyed(unreadable(each.path, error, modules)))
 
 
-def _line_of(item: Any, path: str) -> Line:
+def line_of(item: Any, path: str) -> Line:
     """What a child reported about the file ``path``. Raises ValueError for anything that is not that."""
     if not isinstance(item, list) or len(item) != 3:
         raise ValueError("not a line")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from elfsig.batch.survey import Plan, Surveyed
 from elfsig.batch.survey_run import Drawn, Line, outermost, survey_all
 from elfsig.batch.tree import Examination
 from elfsig.cli.commands.verify import asked_kernel, keyring
+from elfsig.cli.options.cage import CageWish, cage_of, safe_lines
 from elfsig.cli.options.common import (
     Machine,
     jobs_option,
@@ -33,7 +34,6 @@ from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
-    from elfsig.cage.cage import Cage
     from elfsig.cli.render.survey_files import Files
 
 
@@ -80,7 +80,7 @@ def command(
     plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
     files = _files(reports)
     draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
-    cage = _cage(budget, settings) if budget.caged else None
+    cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     lines = survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs)
     tally, copies = render_survey.Tally(), Copies()
     _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
@@ -101,13 +101,6 @@ def _files(reports: Reports) -> Files | None:
     from elfsig.cli.render.survey_files import Files
 
     return Files(reports.html, reports.sarif)
-
-
-def _cage(budget: SurveyWish, settings: Settings) -> Cage | None:
-    """The cage of every container; warns about layers that this machine lacks."""
-    from elfsig.cli.options.cage import cage_of
-
-    return cage_of(budget.seconds, budget.mebibytes, settings)
 
 
 def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveyed], Drawn]:
@@ -153,7 +146,7 @@ def _write(
     """Write every record as it comes."""
     if not machine.wanted:
         for line in lines:
-            sys.stdout.write(safe_text(line.drawn.text))
+            sys.stdout.write(safe_lines(line.drawn.text))
         return
 
     def more() -> dict[str, Any]:
@@ -163,13 +156,3 @@ def _write(
         }
 
     write_files(settings, machine, (dumps(line.record) for line in lines), "records", more)
-
-
-def safe_text(text: str) -> str:
-    """Text from a confined process: nothing but colours controls the terminal."""
-    from elfsig.cli.options.cage import safe_lines
-
-    return safe_lines(text)
-
-
-__all__: Sequence[str] = ["command"]

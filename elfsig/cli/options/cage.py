@@ -16,7 +16,7 @@ from elfsig.errors import UsageError
 from elfsig.opened.walk import WalkedFile
 
 if TYPE_CHECKING:
-    from elfsig.batch.confined import ConfinedExaminer
+    from elfsig.batch.confined import Cage, ConfinedExaminer
 
 SECONDS, MEBIBYTES = 300, 4096
 _CLOCK = 4.0
@@ -61,14 +61,22 @@ def cage_options(callback: Callback) -> Callback:
 
 
 def confined(wish: CageWish | None, settings: Settings, machine: bool) -> ConfinedExaminer[Result] | None:
-    """What examines files in cages; None without ``--cage``.
-
-    Prints a warning for each layer that this machine lacks, and notes for the ``run`` of JSON documents which
-    are held. ``machine``: results are JSON objects.
-    """
+    """What examines files in cages; None without ``--cage``. ``machine``: results are JSON objects."""
     if wish is None:
         return None
-    from elfsig.batch.confined import Cage, ConfinedExaminer, Limits
+    from elfsig.batch.confined import ConfinedExaminer
+
+    cage = cage_of(wish, settings)
+    return ConfinedExaminer(cage, list, _object_of if machine else _lines_of)
+
+
+def cage_of(wish: CageWish, settings: Settings) -> Cage:
+    """A cage with these limits.
+
+    Prints a warning for each layer that this machine lacks, and notes for the ``run`` of JSON documents which
+    are held.
+    """
+    from elfsig.batch.confined import Cage, Limits
 
     limits = Limits(processor=wish.seconds, clock=_CLOCK * wish.seconds, memory=wish.mebibytes << 20)
     cage = Cage(limits)
@@ -79,7 +87,12 @@ def confined(wish: CageWish | None, settings: Settings, machine: bool) -> Confin
         "held": list(held.held),
         "missing": [{"layer": layer, "reason": reason} for layer, reason in held.missing],
     }
-    return ConfinedExaminer(cage, list, _object_of if machine else _lines_of)
+    return cage
+
+
+def safe_lines(text: str) -> str:
+    """Text from a confined process: nothing but colours and line ends controls the terminal."""
+    return "\n".join(map(_safe, text.split("\n")))
 
 
 def _object_of(value: Any, entry: WalkedFile) -> Result:
@@ -93,7 +106,7 @@ def _object_of(value: Any, entry: WalkedFile) -> Result:
 def _lines_of(value: Any, entry: WalkedFile) -> Result:
     """The result with text for people: nothing but colours controls the terminal."""
     result = _result(value, entry)
-    return result._replace(text="\n".join(map(_safe, result.text.split("\n"))))
+    return result._replace(text=safe_lines(result.text))
 
 
 def _safe(line: str) -> str:

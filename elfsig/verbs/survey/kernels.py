@@ -59,8 +59,5 @@ def with_origin(report: FileReport, kernels: frozenset[str]) -> FileReport:
     key = decisive.anchor or decisive.key
     if key is None or key.source not in kernels:
         return report
-    text = (
-        f"the key is compiled into the kernel {key.source}, by the kernel on the same disk: who could change "
-        "the module could change that kernel"
-    )
+    text = "the key is that of the kernel on the same disk: who could change this could change that kernel"
     return replace(report, warnings=(*report.warnings, Remark(SAME_FILE, text)))

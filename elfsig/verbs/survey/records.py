@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 from elfsig.containers.nested import Step
@@ -51,9 +50,9 @@ class ModuleRecord:
     path: str
     chain: tuple[Layer, ...]
     report: FileReport
-    name: str | None = None
-    vermagic: str | None = None
-    notes: Mapping[str, object] = MappingProxyType({})
+    name: str | None
+    vermagic: str | None
+    notes: Mapping[str, object]
 
     def __repr__(self) -> str:
         return brief(self)

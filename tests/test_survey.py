@@ -1,0 +1,303 @@
+"""``elfsig survey``: what verify says of every module, wherever it is, and whether all was looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
+
+import corpus
+import elfsig
+from elfsig.batch import survey_run
+from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.readers import Reader
+from elfsig.containers.registry import Containers, load
+from tests.support.cli import validator
+from tests.support.keysources import COMPRESSORS, bzimage, certificate_list, unpacked
+from tests.support.run import run
+from tests.support.signed import CERT, made
+
+UNSIGNED = corpus.content("amd64-2.6.39-uek.ko")
+SIGNED = made(UNSIGNED, "pkcs7", "whole-file").content
+Json = dict[str, Any]
+
+
+def tar(**members: bytes) -> bytes:
+    """An archive of members; ``__`` in a name stands for a slash, one ``_`` for a dot."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            header = tarfile.TarInfo(name.replace("__", "/").replace("_", "."))
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """Two modules and an object file in a tar in a compressed tar."""
+    inner = tar(a__sample_ko=SIGNED, b__sample_ko=UNSIGNED, usr__readme=b"text", crt1_o=_object())
+    path = tmp_path / "outer.tar"
+    path.write_bytes(tar(inner_tar=inner, boot__config=b"CONFIG_MODULES=y\n"))
+    subprocess.run(["xz", str(path)], check=True)
+    return tmp_path / "outer.tar.xz"
+
+
+def _object() -> bytes:
+    """A relocatable ELF file that is not a module."""
+    renamed = UNSIGNED.replace(b".modinfo", b".madinfo").replace(b"__ksymtab", b"__ksimtab")
+    return renamed.replace(b".gnu.linkonce.this_module", b".gnu.linkonce.that_module")
+
+
+def records(*words: str | Path) -> list[Json]:
+    return run("survey", "--jsonl", *words).files()
+
+
+def test_every_module_gets_the_verdict_of_verify(nested: Path, tmp_path: Path) -> None:
+    found = records(nested, "--trust", CERT)
+    modules = {each["path"]: each for each in found if each["record"] == "module"}
+    for name, content in (("a", SIGNED), ("b", UNSIGNED)):
+        plain = tmp_path / f"{name}.ko"
+        plain.write_bytes(content)
+        said = run("verify", plain, "--trust", CERT, "--jsonl").files()[0]
+        record = modules.pop(f"{nested}!/inner.tar!/{name}/sample.ko")
+        shared = said.keys() - {"path"}
+        assert {key: record[key] for key in shared} == {key: said[key] for key in shared}
+    assert modules == {}
+
+
+def test_the_chain_names_every_layer(nested: Path) -> None:
+    chain = next(e for e in records(nested, "--trust", CERT) if e["record"] == "module")["chain"]
+    assert [(each["kind"], each["name"]) for each in chain] == [
+        ("file", str(nested)), ("xz", ""), ("tar", "inner.tar"), ("tar", "a/sample.ko"),
+    ]  # fmt: skip
+    assert chain[0]["sha256"] == hashlib.sha256(nested.read_bytes()).hexdigest()
+    assert chain[-1]["sha256"] == hashlib.sha256(SIGNED).hexdigest()
+    assert chain[-1]["size"] == len(SIGNED)
+
+
+def test_containers_come_after_what_is_in_them(nested: Path) -> None:
+    found = [(e["record"], e.get("kind"), e.get("modules")) for e in records(nested)]
+    assert found == [
+        ("module", None, None), ("module", None, None), ("container", "tar", 2), ("container", "tar", 2),
+        ("container", "xz", 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"a_ko": SIGNED}, 0),
+        ({"a_ko": SIGNED, "b_ko": UNSIGNED}, 1),
+        ({"a_ko": SIGNED, "b_tar": tar(c_ko=SIGNED)[:700]}, 5),
+        ({"b_ko": UNSIGNED, "b_tar": tar(c_ko=SIGNED)[:700]}, 1),
+        ({"readme": b"text"}, 5),
+    ],
+)
+def test_exit_codes(tmp_path: Path, members: dict[str, bytes], code: int) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(tar(**members))
+    assert run("survey", path, "--trust", CERT).code == code
+
+
+def test_a_cut_off_archive_is_named_and_what_was_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    whole = tar(a_ko=SIGNED, b_ko=SIGNED)
+    path.write_bytes(whole[: len(SIGNED) + 2000])
+    done = run("survey", path, "--trust", CERT)
+    lines = done.out.splitlines()
+    assert lines[0].startswith(f"{path}!/a.ko: valid: ")
+    assert any(line.startswith(f"{path}: tar: not read to its end (truncated): ") for line in lines)
+    assert done.code == 5
+    assert "1 container not read to the end, which may hold modules that are not listed" in done.err
+
+
+def test_a_failing_member_is_a_module_record_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(tar(a_ko=SIGNED)[: len(SIGNED) // 2])
+    found = records(path, "--trust", CERT)
+    assert [(e["record"], (e["error"] or {}).get("code")) for e in found] == [
+        ("module", "truncated"), ("container", "truncated"),
+    ]  # fmt: skip
+
+
+def test_what_is_of_no_known_kind(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    named = records(tmp_path / "notes.txt")
+    assert [(e["record"], e["error"]["code"]) for e in named] == [("container", "unrecognised")]
+    assert run("survey", "--jsonl", tmp_path).out == ""
+    assert [e["error"]["code"] for e in records(tmp_path / "absent")] == ["not-found"]
+
+
+def test_a_directory_of_modules_and_containers(nested: Path, tmp_path: Path) -> None:
+    (tmp_path / "z").mkdir()
+    for number in range(70):
+        (tmp_path / "z" / f"m{number:02}.ko").write_bytes(SIGNED)
+    (tmp_path / "z" / "link.ko").symlink_to("/etc/passwd")
+    found = [e["path"] for e in records(tmp_path, "--trust", CERT) if e["record"] == "module"]
+    assert len(found) == 72
+    assert found[2:] == [str(tmp_path / "z" / f"m{number:02}.ko") for number in range(70)]
+
+
+def test_text_and_document(nested: Path) -> None:
+    done = run("survey", nested, "--trust", CERT, "--json")
+    document = json.loads(done.out)
+    validator().validate(document)
+    assert document["summary"] == {
+        "containers": 3, "incomplete": 0, "kernels": 0, "modules": 2, "verdicts": {"unsigned": 1, "valid": 1},
+    }  # fmt: skip
+    assert document["run"]["cage"]["held"]
+    assert "2 modules in 3 containers: 1 valid, 1 unsigned" in done.err
+
+
+def test_copies_that_lost_their_signature(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(tar(disk__a_ko=SIGNED, initrd_tar=tar(a_ko=UNSIGNED)))
+    done = run("survey", path, "--trust", CERT)
+    assert "lost its signature, in:\n" in done.out
+    several = json.loads(run("survey", path, "--json").out)["several_places"]
+    assert [each["relation"] for each in several] == ["lost its signature"]
+
+
+# --------------------------------------------------------------------------- keys of the same disk
+
+
+@pytest.fixture
+def with_kernel(tmp_path: Path) -> Path:
+    """A module, and after it the kernel that holds its key."""
+    der = load_pem_x509_certificate(CERT.read_bytes()).public_bytes(Encoding.DER)
+    kernel = bzimage(COMPRESSORS["gzip"](unpacked(certificate_list([der]))))
+    path = tmp_path / "disk.tar"
+    path.write_bytes(tar(lib__a_ko=SIGNED, boot__vmlinuz=kernel))
+    return path
+
+
+def test_keys_found_are_never_trusted(with_kernel: Path) -> None:
+    found = records(with_kernel, "--keys", "found")
+    module, kernel = found[0], found[1]
+    assert kernel["record"] == "kernel" and len(kernel["keys"]) == 1
+    assert module["verdict"] == "untrusted"
+    assert "kernel-in-same-file" in {each["code"] for each in module["warnings"]}
+    assert module["signatures"][0]["key"]["source"] == f"{with_kernel}!/boot/vmlinuz"
+    assert run("survey", with_kernel, "--keys", "found").code == 4
+
+
+def test_without_keys_found_the_kernel_is_only_listed(with_kernel: Path) -> None:
+    found = records(with_kernel)
+    assert [each["record"] for each in found] == ["module", "kernel", "container"]
+    assert found[0]["verdict"] == "unchecked"
+
+
+def test_a_kernel_in_a_container_is_a_key_source(with_kernel: Path) -> None:
+    source = f"{with_kernel}!/boot/vmlinuz"
+    assert run("survey", with_kernel, "--trust", source).code == 0
+    assert run("verify", f"{with_kernel}!/lib/a.ko", "--trust", source).code == 0
+
+
+# --------------------------------------------------------------------------- limits and the cage
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--max-members", "1", "--max-members raises the limit"),
+        ("--max-depth", "2", "--max-depth raises the limit"),
+        ("--max-size", "5000", "--max-size raises the limit"),
+    ],
+)
+def test_budgets_are_named(nested: Path, option: str, value: str, said: str) -> None:
+    done = run("survey", nested, "--trust", CERT, option, value)
+    assert done.code in (1, 5)
+    assert "(over-budget)" in done.out
+    assert said in done.out
+
+
+def _crash(reader: Reader, context: Context) -> Iterator[Member]:
+    yield Member(b"a.ko", "file", reader.part(len(SIGNED), "a.ko"))
+    os.abort()
+
+
+def _spin(reader: Reader, context: Context) -> Iterator[Member]:
+    yield Member(b"a.ko", "file", reader.part(len(SIGNED), "a.ko"))
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(("how", "said"), [(_crash, "SIGABRT"), (_spin, "processor time")])
+def test_a_crash_or_a_hang_costs_one_file(
+    how: Any, said: str, nested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "evil.bin"
+    path.write_bytes(b"EVILFILE" + SIGNED)
+
+    def opened(reader: Reader, context: Context) -> Iterator[Member]:
+        reader.skip(8)
+        yield from how(reader, context)
+
+    evil = Container("evil", ((0, b"EVILFILE"),), opened)
+    known = Containers((evil, *load(False).containers))
+    monkeypatch.setattr("elfsig.containers.walk.load", lambda: known)
+    found = records(path, nested, "--trust", CERT, "--max-seconds", "1", "-j1")
+    assert [(e["record"], e["path"]) for e in found[:2]] == [
+        ("module", f"{path}!/a.ko"), ("container", str(path)),
+    ]  # fmt: skip
+    assert found[1]["error"]["code"] == "killed" and said in found[1]["error"]["text"]
+    assert found[1]["modules"] == 1
+    assert [e["record"] for e in found[2:]].count("module") == 2
+
+
+def test_a_child_that_lies_is_found_out() -> None:
+    record = elfsig.ContainerRecord("x.tar", (elfsig.Layer("file", "x.tar"),), "tar", 1, 0).to_json()
+    assert survey_run.line_of([record, "", ""], "x.tar").record == record
+    bad: list[Any] = [
+        None, [record], [{**record, "path": "other.tar"}, "", ""], [{**record, "modules": "3"}, "", ""],
+        [{**record, "record": "verdict"}, "", ""], [record, 1, ""], [{**record, "chain": [1]}, "", ""],
+    ]  # fmt: skip
+    for item in bad:
+        with pytest.raises(ValueError):
+            survey_run.line_of(item, "x.tar")
+
+
+def test_without_a_cage_it_says_the_same(nested: Path) -> None:
+    caged, plain = (records(nested, "--trust", CERT, *more) for more in ((), ("--no-cage",)))
+    assert caged == plain
+
+
+# --------------------------------------------------------------------------- reports, library
+
+
+def test_reports_are_written(nested: Path, tmp_path: Path) -> None:
+    html, sarif = tmp_path / "r.html", tmp_path / "r.sarif"
+    assert run("survey", nested, "--html", html, "--sarif", sarif).code == 1
+    assert "outer.tar.xz!/inner.tar" not in html.read_text()[:2000]
+    results = json.loads(sarif.read_text())["runs"][0]["results"]
+    assert {each["ruleId"] for each in results} == {"unsigned", "other-key"}
+
+
+def test_the_library_yields_typed_records(nested: Path) -> None:
+    found = list(elfsig.survey(nested, trust=CERT))
+    kinds = [type(each).__name__ for each in found]
+    assert kinds == ["ModuleRecord", "ModuleRecord", *["ContainerRecord"] * 3]
+    assert isinstance(found[0], elfsig.ModuleRecord)
+    assert found[0].report.require_valid().format == "pkcs7"
+    assert [each.to_json() for each in found] == records(nested, "--trust", CERT)
+    with pytest.raises(TypeError):
+        bool(found[0])
+
+
+def test_a_boot_image_without_its_kernel_is_a_kernel_record(tmp_path: Path) -> None:
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(bzimage(b"nothing compressed here"))
+    found = records(path)
+    assert [each["record"] for each in found] == ["kernel"]
+    assert found[0]["error"]["code"]
