@@ -177,7 +177,7 @@ class _Survey:
     def _unrecognised(self, found: Found) -> ContainerRecord:
         text = "neither a module nor a kernel, package, archive or image of a known kind"
         return ContainerRecord(
-            self.path, self._layers(found.chain), "file", 0, 0, Remark("unrecognised", text, hint="extras")
+            self.path, self._layers(found.chain), "file", 0, 0, Remark("unrecognised", text)
         )
 
     def _layers(self, chain: tuple[Step, ...]) -> tuple[Layer, ...]:

@@ -75,28 +75,28 @@ class Budget:
         """Count ``size`` bytes of output. Raises ContainerError: over-budget."""
         self.spent += size
         if self.output is not None and self.spent > self.output:
-            raise self._over(f"more than {self.output} bytes of content", "max-size")
+            raise self._over(f"more than {self.output} bytes of content", hint="max-size")
         self.check_time()
 
     def count_member(self) -> None:
         """Count one member. Raises ContainerError: over-budget."""
         self.counted += 1
         if self.members is not None and self.counted > self.members:
-            raise self._over(f"more than {self.members} members", "max-members")
+            raise self._over(f"more than {self.members} members", hint="max-members")
         self.check_time()
 
     def check_depth(self, depth: int) -> None:
         """Raises ContainerError, over-budget, for a container inside ``depth`` others that is too deep."""
         if self.depth is not None and depth >= self.depth:
-            raise self._over(f"more than {self.depth} containers in each other", "max-depth")
+            raise self._over(f"more than {self.depth} containers in each other", hint="max-depth")
 
     def check_time(self) -> None:
         """Raises ContainerError, over-budget, when the time is up."""
         if self._end is not None and time.monotonic() > self._end:
-            raise self._over(f"took more than {self.seconds:g} seconds", "max-seconds")
+            raise self._over(f"took more than {self.seconds:g} seconds", hint="max-seconds")
 
     @staticmethod
-    def _over(text: str, hint: str) -> ContainerError:
+    def _over(text: str, *, hint: str) -> ContainerError:
         return ContainerError(f"not read to the end: {text}", code="over-budget", hint=hint)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from elfsig.batch.survey import Plan, Surveyed
 from elfsig.batch.survey_run import Drawn, Line, outermost, survey_all
 from elfsig.batch.tree import Examination
+from elfsig.cli.caged import cage_of, safe_lines
 from elfsig.cli.commands.verify import asked_kernel, keyring
-from elfsig.cli.options.cage import CageWish, cage_of, safe_lines
+from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import (
     Machine,
     jobs_option,
@@ -26,15 +27,13 @@ from elfsig.cli.options.survey import FOUND, Reports, SurveyWish, budget_options
 from elfsig.cli.progress import watched
 from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.survey_files import Files, picture
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings, complain
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
 from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
-
-if TYPE_CHECKING:
-    from elfsig.cli.render.survey_files import Files
 
 
 @click.command("survey")
@@ -98,8 +97,6 @@ def _files(reports: Reports) -> Files | None:
     """The reports that are written to files."""
     if reports.html is None and reports.sarif is None:
         return None
-    from elfsig.cli.render.survey_files import Files
-
     return Files(reports.html, reports.sarif)
 
 
@@ -112,15 +109,9 @@ def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveye
         text = ""
         if not machine.wanted:
             text = "".join(f"{laid_out(line)}\n" for line in render_survey.lines(found.record, color))
-        return Drawn(text, _picture(found) if pictures else "")
+        return Drawn(text, picture(found) if pictures else "")
 
     return draw
-
-
-def _picture(found: Surveyed) -> str:
-    from elfsig.cli.render.survey_files import picture
-
-    return picture(found)
 
 
 def _counted(

@@ -11,7 +11,7 @@ import click
 from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
-from elfsig.cli.options.cage import CageWish, cage_options, confined
+from elfsig.cli.options.cage import CageWish, cage_options
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -39,6 +39,7 @@ from elfsig.opened.links import Links
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
+    from elfsig.batch.confined import ConfinedExaminer
     from elfsig.verbs.verify.kernel import KernelQuestion
 
 
@@ -106,12 +107,21 @@ def command(
     style = Style(machine, required, settings.colored(sys.stdout))
     what = Examination(registry, question, outside, asked, limit)
     finisher = _finisher(style) if asked is None else _judge(style)
-    caged = confined(cage, settings, machine.wanted)
+    caged = _confined(cage, settings, machine.wanted)
     results = examined(found, what, finisher, jobs=jobs, single=single, confined=caged)
     counts, code = collect(watched(results), settings, machine, links=links)
     if not single:
         complain(summary(counts))
     return code
+
+
+def _confined(wish: CageWish | None, settings: Settings, machine: bool) -> ConfinedExaminer[Result] | None:
+    """What examines files in cages; None without ``--cage``."""
+    if wish is None:
+        return None
+    from elfsig.cli.caged import examiner
+
+    return examiner(wish, settings, machine)
 
 
 def asked_kernel(
