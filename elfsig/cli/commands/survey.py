@@ -12,7 +12,7 @@ from elfsig.batch.survey import Plan, Surveyed
 from elfsig.batch.survey_run import Drawn, Line, outermost, survey_all
 from elfsig.batch.tree import Examination
 from elfsig.cli.caged import cage_of, safe_lines
-from elfsig.cli.commands.verify import asked_kernel, keyring
+from elfsig.cli.commands.verify import asked_kernel, ring_for
 from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import (
     Machine,
@@ -73,8 +73,7 @@ def command(
     registry = variants(settings.registry)
     sources = tuple(each for each in keys if each != FOUND)
     asked = asked_kernel(wish, trust, sources, None)
-    tried = (*sources, asked.chosen.image) if asked and asked.chosen.image else sources
-    question = Question(keyring(trust, tried), True)
+    question = Question(ring_for(asked, trust, sources), True)
     limit = min(LIMIT, budget.limits.output or LIMIT)
     plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
     files = _files(reports)
@@ -84,7 +83,7 @@ def command(
     tally, copies = render_survey.Tally(), Copies()
     _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
     if files is not None:
-        files.write(settings.argv, machine.reproducible, question.keys, (*trust, *tried))
+        files.write(settings.argv, machine.reproducible, question.keys, (*trust, *sources))
     if not machine.wanted:
         for line in render_survey.several(list(copies.several()), copies.left_out):
             click.echo(line)

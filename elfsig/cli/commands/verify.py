@@ -101,7 +101,7 @@ def command(
     required = registry.get(require).id if require is not None else None
     asked = asked_kernel(wish, trust, keys, modarg)
     registry = variants(registry)
-    question = Question(_ring(asked, trust, keys), machine.wanted, any_file=all_files)
+    question = Question(ring_for(asked, trust, keys), machine.wanted, any_file=all_files)
     found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
@@ -138,7 +138,7 @@ def asked_kernel(
     return question
 
 
-def _ring(asked: KernelQuestion | None, trust: tuple[str, ...], keys: tuple[str, ...]) -> Keyring | None:
+def ring_for(asked: KernelQuestion | None, trust: tuple[str, ...], keys: tuple[str, ...]) -> Keyring | None:
     """The keys to verify with: those of the kernel, unless it is an image, whose keys are only tried."""
     if asked is not None and asked.chosen.image is None:
         return asked.ring
