@@ -10,18 +10,22 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from importlib.metadata import entry_points
 
+from elfsig.containers.android import ANDROID
+from elfsig.containers.apk import APK, APK_V3
 from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container
 from elfsig.containers.cpio import CPIO
+from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
+from elfsig.containers.zip import ZIP
 from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
 
-BUILTIN: tuple[Container, ...] = (AR, THIN, RPM, *COMPRESSED, CPIO, TAR)
+BUILTIN: tuple[Container, ...] = (AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR)
 
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""

@@ -8,7 +8,7 @@ verified. Members of an archive that follows the end are found too; that it foll
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, damaged
@@ -112,13 +112,17 @@ def _rest(reader: Reader) -> ContainerError | None:
     return None
 
 
-def members(reader: Reader, context: Context, *, unended: bool = False) -> Iterator[Member]:
+def members(reader: Reader, context: Context, *, unended: bool = False) -> Generator[Member, None, bool]:
     """The members up to and with the end mark; ``unended``: the data may end without it.
 
-    Raises ContainerError.
+    Returns whether there was an end mark. Raises ContainerError.
     """
     names, common = _Names(), Pax()
-    while (block := _block(reader, unended and names == _Names())) is not None:
+    while True:
+        if unended and names == _Names() and reader.at_end():
+            return False
+        if (block := _block(reader)) is None:
+            return True
         header = _parse(block, reader.tell() - BLOCK)
         if header.type in _EXTENSIONS:
             names, common = _extension(reader, header, names, common)
@@ -129,10 +133,8 @@ def members(reader: Reader, context: Context, *, unended: bool = False) -> Itera
             names = _Names()
 
 
-def _block(reader: Reader, may_end: bool) -> bytes | None:
-    """The next header block; None after the end mark."""
-    if may_end and reader.at_end():
-        return None
+def _block(reader: Reader) -> bytes | None:
+    """The next header block; None after the end mark. Raises ContainerError."""
     if reader.at_end():
         raise ContainerError("the archive has no end mark", code="truncated", offset=reader.tell())
     block = reader.exactly(BLOCK, "a header")

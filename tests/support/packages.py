@@ -18,6 +18,7 @@ KBUILD = "linux-kbuild"
 """Stands for the linux-kbuild package of the running release; its name holds a version."""
 
 TOOLS = {
+    "7zz": "7zip",
     "apt-get": "apt",
     "bash": "bash",
     "bsdtar": "libarchive-tools",
@@ -44,6 +45,7 @@ TOOLS = {
     "make": "make",
     "man": "man-db",
     "mandoc": "mandoc",
+    "mkbootimg": "mkbootimg",
     "modinfo": "kmod",
     "nm": "binutils",
     "node": "nodejs",
@@ -65,6 +67,7 @@ TOOLS = {
     "strip": "binutils",
     "tar": "tar",
     "uname": "coreutils",
+    "unpack_bootimg": "mkbootimg",
     "unmkinitramfs": "initramfs-tools-core",
     "unshare": "util-linux",
     "xargs": "findutils",
@@ -95,6 +98,7 @@ HEADERS = "linux-headers"
 FILES = {
     "bash_completion": ("bash-completion", ("/usr/share/bash-completion/bash_completion",)),
     "kernel-headers": (HEADERS, ()),
+    "linuxx64.efi.stub": ("systemd-boot-efi", ("/usr/lib/systemd/boot/efi/linuxx64.efi.stub",)),
     "ovmf": ("ovmf", ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
     "pkcs11-spy.so": ("opensc-pkcs11", ("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11-spy.so")),
     "softhsm2.so": ("softhsm2", ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so")),
