@@ -1,4 +1,5 @@
-"""Private keys from files: PEM or DER, encrypted or not, with the certificate in the same file or another."""
+"""Private keys from files: PEM, DER, PKCS#12 or OpenPGP, encrypted or not, with the certificate in the same
+file or another."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import binascii
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,16 +15,22 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.serialization import pkcs7
 
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
 from elfsig.crypto.public_keys import load_spki, public_kind
+from elfsig.envelopes.openpgp.keys import is_armoured
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
-
-Ask = Callable[[str], bytes]
-"""Returns the passphrase for the given name; raises SigningError if there is none."""
+from elfsig.recognition.asn1 import BUNDLE, PKCS12
+from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.sniff import kind_of
+from elfsig.recognition.text import PGP_SECRET, plain_text
+from elfsig.signers.loaded import Ask, Loaded
+from elfsig.signers.openpgp_file import load_openpgp
+from elfsig.signers.pkcs12 import load_pkcs12
 
 _CERTIFICATE = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
@@ -36,7 +43,8 @@ _PRIVATE = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1--
 class FileSigner:
     """A private key in memory. Implements model.Signer; every value is checked before it is returned.
 
-    ``remarks``: certificate-expired, certificate-not-yet-valid.
+    ``remarks``: certificate-expired, certificate-not-yet-valid. ``key_created``: the creation time of an
+    OpenPGP key, which decides its key id; 0 for keys that have none.
     """
 
     private: Any
@@ -45,6 +53,7 @@ class FileSigner:
     key_bits: int
     certificate: Certificate | None
     remarks: tuple[Remark, ...] = ()
+    key_created: int = 0
 
     def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
         """See model.Signer. Raises SigningError for hashes that this kind of key cannot sign."""
@@ -113,10 +122,33 @@ def load_signer(
     ``cert`` None: it is searched for in ``key`` itself. ``ask`` is called with ``key_name`` for an
     encrypted key. Raises SigningError: not a key, wrong passphrase, a certificate of another key.
     """
-    private = _load_private(key, ask, key_name)
-    if cert is None:
-        return _signer(private, key, key_name, key_name)
-    return _signer(private, cert, key_name, cert_name, required=True)
+    try:
+        found = private_of(key, ask, key_name)
+    except SigningError as fault:
+        raise _swapped(fault, key, cert, key_name, cert_name) from None
+    if cert is not None:
+        signer = _signer(found.private, cert, key_name, cert_name, required=True)
+    else:
+        held = b"".join(map(_pem, found.certificates)) or key
+        signer = _signer(found.private, held, key_name, key_name)
+    return replace(signer, key_created=found.created) if found.created else signer
+
+
+def _pem(certificate: bytes) -> bytes:
+    return b"-----BEGIN CERTIFICATE-----\n%b-----END CERTIFICATE-----\n" % binascii.b2a_base64(certificate)
+
+
+def _swapped(
+    fault: SigningError, key: bytes, cert: bytes | None, key_name: str, cert_name: str
+) -> SigningError:
+    """``fault``, or that key and certificate were given in each other's place."""
+    first, second = kind_of(key), None if cert is None else kind_of(cert)
+    if first is None or second is None:
+        return fault
+    if first.family is Family.CERTIFICATE and second.family is Family.PRIVATE_KEY:
+        text = f"key and certificate are swapped: {cert_name} is {second.name}, {key_name} is {first.name}"
+        return SigningError(f"{text}; not a private key, no private key", code="swapped", hint="key-and-cert")
+    return fault
 
 
 def signer_of(
@@ -143,6 +175,24 @@ def _signer(
 
 
 # --------------------------------------------------------------------------- the private key
+
+
+def private_of(data: bytes, ask: Ask, name: str) -> Loaded:
+    """The private key in a file of any form that is read, and the certificates of a PKCS#12 file.
+
+    ``ask`` is called with ``name`` where the key is protected. Raises SigningError.
+    """
+    kind = kind_of(data)
+    if kind is PKCS12:
+        return load_pkcs12(data, ask, name)
+    if kind is PGP_SECRET:
+        return load_openpgp(plain_text(data) if is_armoured(data) else data, ask, name)
+    if kind is not None and kind.family is not Family.PRIVATE_KEY and not _PRIVATE.search(data):
+        text = f"{name}: no private key in this file: {kind.words}, not a private key"
+        raise SigningError(text, code="not-a-key", hint=hint_for("key", kind))
+    if kind is not None and kind.family is Family.FOREIGN_KEY:
+        raise SigningError(f"{name}: {kind.words}", code="not-a-key")
+    return Loaded(_load_private(plain_text(data), ask, name))
 
 
 def _load_private(data: bytes, ask: Ask, name: str) -> Any:
@@ -174,8 +224,17 @@ def _loaded(
 
 
 def certificates(data: bytes, name: str) -> Iterator[bytes]:
-    """The DER certificates in PEM blocks, or the one that ``data`` is."""
+    """The DER certificates in PEM blocks or PKCS#7 bundles, or the one that ``data`` is."""
+    data = plain_text(data)
+    kind = kind_of(data)
+    if kind is BUNDLE:
+        yield from _bundled(data, name)
+        return
     if b"-----BEGIN " not in data:
+        if kind is not None and kind.family is not Family.CERTIFICATE:
+            hint = hint_for("certificate", kind)
+            text = f"{name}: {kind.words}, not a certificate: no certificate in this file"
+            raise SigningError(text, code="not-a-certificate", hint=hint)
         yield data
     for block in _CERTIFICATE.finditer(data):
         try:
@@ -184,9 +243,20 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
             raise SigningError(f"{name}: damaged PEM ({reason})", code="not-a-certificate") from None
 
 
+def _bundled(data: bytes, name: str) -> Iterator[bytes]:
+    """The certificates of a PKCS#7 bundle (.p7b), in PEM or DER. Raises SigningError."""
+    load = pkcs7.load_pem_pkcs7_certificates if b"-----BEGIN " in data else pkcs7.load_der_pkcs7_certificates
+    try:
+        for each in load(data):
+            yield each.public_bytes(serialization.Encoding.DER)
+    except (ValueError, UnsupportedAlgorithm) as reason:
+        text = f"{name}: not a bundle of certificates that can be read: {reason}"
+        raise SigningError(text, code="not-a-certificate") from None
+
+
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
     """The certificate of ``public`` in ``data``. Raises SigningError if it only holds other keys' ones."""
-    if not required and b"-----BEGIN " not in data:
+    if not required and b"-----BEGIN " not in plain_text(data):
         return None
     seen = 0
     for each in certificates(data, name):
@@ -200,7 +270,10 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
     if seen:
         raise SigningError(f"{name}: the certificate does not belong to the key", code="certificate-of-other")
     if required:
-        raise SigningError(f"{name}: no certificate in this file", code="not-a-certificate")
+        kind = kind_of(data)
+        which = f", which is {kind.name}" if kind is not None else ""
+        hint = None if kind is None else hint_for("certificate", kind)
+        raise SigningError(f"{name}: no certificate in this file{which}", code="not-a-certificate", hint=hint)
     return None
 
 

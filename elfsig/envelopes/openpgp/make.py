@@ -42,9 +42,14 @@ def make_signature(message: Message, signer: Signer | PacketSigner, options: Sig
         return signer.sign_packet(message.to_bytes(), hash_name, options)
     _check_wish(signer, hash_name, options)
     created = int(time.time()) if options.created is None else options.created
-    key_id = v4_fingerprint(key_body(signer.public, options.key_created))[-8:]
+    key_id = v4_fingerprint(key_body(signer.public, created_of(signer, options.key_created)))[-8:]
     body = _v3 if options.packet_version == 3 else _v4
     return write_packet(SIGNATURE, body(message.feed, signer, hash_name, created, key_id))
+
+
+def created_of(signer: Signer, wished: int = 0) -> int:
+    """The creation time that decides the key's OpenPGP id: the one wished for, else the key's own, else 0."""
+    return wished or int(getattr(signer, "key_created", 0))
 
 
 def _check_wish(signer: Signer, hash_name: str, options: SignOptions) -> None:
@@ -123,6 +128,7 @@ def make_ring(
     """
     hash_name = hash_named(hash or "sha256").name
     _check_wish(signer, hash_name, SignOptions(created=created, key_created=key_created))
+    key_created = created_of(signer, key_created)
     body, name = key_body(signer.public, key_created), user_id.encode()
     # RFC 4880 5.2.4: a certification hashes the key and the user id, each after a fixed header.
     certified = b"\x99" + len(body).to_bytes(2) + body + b"\xb4" + len(name).to_bytes(4) + name

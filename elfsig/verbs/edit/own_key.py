@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
+from elfsig.envelopes.openpgp.make import created_of
 from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
 from elfsig.model import Key, Keyring, PacketSigner, Signer
 from elfsig.trust.entries import Material, Origin
@@ -30,6 +31,6 @@ def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> 
 def _keys(signer: Signer, origin: Origin, key_created: int) -> list[Key]:
     ids = []
     if signer.algorithm in ALGORITHM_IDS:
-        ids = [("openpgp", v4_fingerprint(key_body(signer.public, key_created))[-8:])]
+        ids = [("openpgp", v4_fingerprint(key_body(signer.public, created_of(signer, key_created)))[-8:])]
     found = [key_from_certificate(signer.certificate.der, origin)] if signer.certificate else []
     return [*found, key_from_public(signer.public, origin, ids=ids)]
