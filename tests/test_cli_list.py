@@ -49,6 +49,17 @@ def readelf(path: Path) -> list[str]:
     return [line.rstrip() for line in shown.stdout.splitlines() if line.startswith("  [")]
 
 
+@pytest.mark.parametrize("sample", ["amd64.pkcs7", "amd64.crypto-digsig"])
+def test_headings_stand_above_their_columns(sample: str, put: Maker) -> None:
+    """Also above serial numbers of 20 bytes and names of formats of more than 8 letters."""
+    heading, row = run("list", put(sample)).out.splitlines()[3:5]
+    names = ("Format", "Hash", "Key", "Signer")
+    format_, hash_, key, signer = (row[heading.index(name) :] for name in names)
+    assert format_.startswith(sample.partition(".")[2] + " ")
+    assert re.match(r"sha\d+ ", hash_) and re.match(r"[0-9a-f]{16,} ", key) and signer.strip()
+    assert all(row[heading.index(name) - 1] == " " for name in names)
+
+
 def test_one_file_has_heading_columns_and_legend(put: Maker) -> None:
     path = put("amd64.pkcs7")
     shown = run("list", path).out

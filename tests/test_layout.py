@@ -80,6 +80,10 @@ def test_columns_that_do_not_fit_follow_on_a_second_line(monkeypatch: pytest.Mon
         ["verify", "{}", "--trust", str(OTHER), "--kernel", "6.12", "--enforce"],
         ["explain", "{}", "--kernel", "6.12"],
         ["formats", "--no-plugins"],
+        ["coverage", "{}"],
+        ["compare", "{}", "{}"],
+        ["digest", "{}"],
+        ["keys", "list", str(OTHER)],
         ["kernels"],
         ["audit", "{}", "--trust", str(OTHER)],
         ["help"],
@@ -99,3 +103,11 @@ def test_no_line_is_wider_than_the_terminal(
 
 def test_examples_fit_into_eighty_columns() -> None:
     assert not [line for lines in EXAMPLES.values() for line in lines if len(line) > 76]
+
+
+def test_what_stands_between_words_stays() -> None:
+    assert [*table.wrapped("m.ko:   note: one two", 16)] == ["m.ko:   note:", "  one two"]
+    assert [*table.wrapped("    cms  show  booted  4.3 to today", 26)] == [
+        "    cms  show  booted  4.3",
+        "      to today",
+    ]

@@ -47,6 +47,7 @@ COMMANDS = {
 MESSAGE = ("text", "reason")
 NOT_MESSAGES = {
     ("elfsig/carriers/remains.py", "mark.text"): "bytes of a mark",
+    ("elfsig/cli/options/cage.py", "result.text"): "the lines that a child process prints",
     ("elfsig/cli/commands/keys/generate.py", "config.text"): "the content of a kernel's .config",
     ("elfsig/compression/whole.py", "str(why)"): "what zstandard says, which has no codes",
     ("elfsig/signers/gpg.py", "answer.text"): "what gpg prints, which has no other form",

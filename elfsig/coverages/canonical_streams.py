@@ -131,9 +131,10 @@ def _left_out(view: SectionView, emitted: Sequence[Section]) -> Iterator[Remark]
         text = f"not covered, since their target does not come before them or has no contents: {names}"
         yield Remark("relocations-not-covered", text, view.row_offset(loaded[0].nr))
     if debug:
+        which = debug[0].text if len(debug) == 1 else f"{debug[0].text} and {len(debug) - 1} more"
         text = (
-            f"{len(debug)} relocation section(s) for sections that are not loaded, {debug[0].text} first: the"
-            " kernels tested uninitialised memory for these, so their answer depended on what the heap held"
+            f"relocations of sections that are not loaded ({which}): kernels tested uninitialised memory for"
+            " these, so that their answer depended on what the heap held"
         )
         yield Remark("heap-dependent-kernels", text, view.row_offset(debug[0].nr))
 

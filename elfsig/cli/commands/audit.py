@@ -75,7 +75,8 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             help="Audit only the modules listed in FILE (/proc/modules), as if signatures were enforced.",
         ),
         click.option(
-            "--ignore", multiple=True, type=click.Choice(list(RULES)), help="Skip this rule; repeatable."
+            "--ignore", multiple=True, metavar="RULE", type=click.Choice(list(RULES)),
+            help="Skip this rule; repeatable.",
         ),
     )  # fmt: skip
     for option in reversed(options):

@@ -21,6 +21,7 @@ from elfsig.cli.render.coverage import map_object, text
 from elfsig.cli.render.coverage_page import page
 from elfsig.cli.render.coverage_svg import document
 from elfsig.cli.render.documents import write_document
+from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings, visible
 from elfsig.errors import UsageError
 from elfsig.model import Verdict
@@ -149,8 +150,8 @@ def _print(
     if not found:
         click.echo(f"{visible(path)}: no signature, nothing is protected{_other(module)}")
     for number, (cover, proof) in enumerate(zip(found, proofs, strict=True)):
-        lines = text(cover, proof, settings.colored(sys.stdout))
-        click.echo(f"{'' if not number else chr(10)}{visible(path)}: " + "\n".join(lines))
+        first, *lines = text(cover, proof, settings.colored(sys.stdout))
+        click.echo("\n".join(([""] if number else []) + [laid_out(f"{visible(path)}: {first}"), *lines]))
 
 
 def _write_json(

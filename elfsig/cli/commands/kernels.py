@@ -74,7 +74,7 @@ def _full(each: Any) -> Iterator[str]:
     yield f"  keyrings that count: {'; then '.join(rings)}"
     yield f"  steps: {', '.join(step.name for step in WALKS[each.walk])}"
     yield from (f"  enforces with: {text}" for text in each.switches)
-    yield f"  Secure Boot: {secure_boot_words(each)}"
+    yield f"  {secure_boot_words(each)}"
     yield from _replies(each)
     yield f"  basis: {each.basis.value} ({BASES[each.basis]}): {each.source}"
     yield from (f"  not checked: {text}" for text in each.recalled)
@@ -90,7 +90,7 @@ def _replies(each: Any) -> Iterator[str]:
     for mode, table in tables:
         if table:
             shown = (f"{inner} -> {reply.errno or 'loads'}" for inner, reply in table.items())
-            yield f"  {mode}: {', '.join(shown)}; any other error as it is"
+            yield f"  {mode}: {', '.join(shown)}; any other error unchanged"
 
 
 def profile_object(each: Any) -> dict[str, Any]:

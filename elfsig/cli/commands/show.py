@@ -37,7 +37,7 @@ class ShownFields(NamedTuple):
 @click.option("-0", "--null", "nul", is_flag=True, help="End each FIELD=VALUE with NUL instead of a newline.")
 @click.option("--asn1", is_flag=True, help="Print the ASN.1 of signatures, in openssl asn1parse style.")
 @click.option("--packets", is_flag=True, help="Print the OpenPGP packets, in gpg --list-packets style.")
-@click.option("--dump", is_flag=True, help="Each signature's elements, as its own encoding has them.")
+@click.option("--dump", is_flag=True, help="Print each signature's elements, in the terms of its encoding.")
 @click.option(
     "--extract",
     "folder",

@@ -33,7 +33,8 @@ Usage: {name} [-dDpk] <hash algo> <key> <x509> <module> [<dest>]
   -D  write the complete trailer to <module>.p7s or <dest>, as kmodsign does
   -k  identify the signer by subject key id, not by issuer and serial number
 
-Keys and certificates are PEM or DER. A passphrase is read from KBUILD_SIGN_PIN, or from the terminal.
+Keys and certificates are PEM or DER. A passphrase is read from KBUILD_SIGN_PIN,
+or from the terminal.
 """
 FLAGS = "dDpks"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from elfsig.cli.render.table import aligned
+from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.render.words import algorithm_words, plural, remark_words
 from elfsig.cli.settings import visible
 from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
@@ -67,7 +67,7 @@ def text(cover: Cover, proof: Proof | None, color: bool) -> Iterator[str]:
     yield from strip(cover.kinds, color)
     yield ""
     yield aligned([*_totals(cover.kinds)], "  ")
-    yield from (f"  warning: {words}" for words in remark_words(cover.message.remarks))
+    yield from (laid_out(f"  warning: {words}") for words in remark_words(cover.message.remarks))
     yield ""
     yield aligned([*_table(cover.parts)], "  ")
     if proof is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.words import failed_word, plural, remark_words, type_word
@@ -17,6 +17,9 @@ Names = Mapping[str, str]
 NARROW = " " * 7
 NO_ADDRESS = {64: f"{'-':<16}", 32: f"{'-':<8}"}
 HEADINGS = ("Format", "Hash", "Key", "Signer")
+WIDTHS = (8, 8, 16)
+"""Of the columns before the signer, where they are not known from all rows."""
+
 LEGEND = """Key to columns:
   Nr, Off and Size are as in readelf; a trailer follows the ELF image and has
   no number. Key is the serial number or key id, and Signer the name, that the
@@ -24,14 +27,20 @@ LEGEND = """Key to columns:
   elfsig verify for a verdict."""
 
 
-def heading(bits: int = 64) -> str:
+def heading(bits: int, widths: Sequence[int]) -> str:
     """readelf's heading of the section table, followed by further columns."""
     address = "Address         " if bits == 64 else "Addr    "
-    return f"  [Nr] {'Name':<17} {'Type':<15} {address} Off    Size   {_columns(*HEADINGS)}"
+    return f"  [Nr] {'Name':<17} {'Type':<15} {address} Off    Size   {_columns(HEADINGS, widths)}"
 
 
-def _columns(format_: str, hash_: str, key: str, signer: str) -> str:
-    return f"{format_:<8} {hash_:<8} {key:<16} {signer}"
+def _columns(cells: Sequence[str], widths: Sequence[int] = WIDTHS) -> str:
+    return " ".join((*map(str.ljust, cells, widths), cells[-1]))
+
+
+def _widths(signatures: Sequence[SignatureReport]) -> tuple[int, ...]:
+    """WIDTHS, or what the widest cell of a column needs."""
+    columns = zip(WIDTHS, *(map(len, _claims(each)) for each in signatures), strict=False)
+    return tuple(max(column) for column in columns)
 
 
 def _narrow_heading() -> tuple[str, str]:
@@ -55,18 +64,18 @@ class Parts(NamedTuple):
     tail: str
 
 
-def parts(sig: SignatureReport, names: Names) -> Parts:
+def parts(sig: SignatureReport, names: Names, widths: Sequence[int] = WIDTHS) -> Parts:
     """The text before the address, and the text after the offset."""
     place = sig.place
     number = "[ -]" if place.index is None else f"[{place.index:2}]"
     name = visible(place.section if place.section is not None else names.get(place.carrier, place.carrier))
     size = f"{place.end - place.start:06x}"
-    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_columns(*_claims(sig))}")
+    return Parts(f"{number} {name:<17} {type_word(place):<15}", f"{size} {_columns(_claims(sig), widths)}")
 
 
-def line(sig: SignatureReport, names: Names, bits: int = 64) -> str:
+def line(sig: SignatureReport, names: Names, bits: int = 64, widths: Sequence[int] = WIDTHS) -> str:
     """One signature, in readelf's columns. The address of a section in a module is 0, a trailer has none."""
-    lead, tail = parts(sig, names)
+    lead, tail = parts(sig, names, widths)
     address = NO_ADDRESS[bits] if sig.place.index is None else "0" * len(NO_ADDRESS[bits])
     return f"{lead} {address} {sig.place.start:06x} {tail}"
 
@@ -111,7 +120,9 @@ def one_file(report: FileReport, names: Names) -> str:
         lines = [f"{kind[0].upper()}{kind[1:]}{packed}; no signatures."]
     bits = elf.bits if elf else 64
     if count:
-        rows = [heading(bits), *(f"  {line(each, names, bits)}" for each in report.signatures)]
+        widths = _widths(report.signatures)
+        rows = [heading(bits, widths)]
+        rows += [f"  {line(each, names, bits, widths)}" for each in report.signatures]
         width = terminal_width()
         if width is not None and max(map(len, rows)) > width:
             rows = [

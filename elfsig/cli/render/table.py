@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
+
+_WORD = re.compile(r"(\s*)(\S+)")
+"""A word and the white space before it, which columns may have more of than one."""
 
 LEAST = 30
 """Characters that a column of sentences needs to be wrapped where it stands."""
@@ -76,14 +80,13 @@ def wrapped(line: str, width: int | None, indent: str | None = None, keep: int =
         return
     own = line[: len(line) - len(line.lstrip())]
     further = own + "  " if indent is None else indent
-    words = line[keep:].split()
     shown = line[:keep] if keep else own
     empty = True
-    for word in words:
-        if not empty and len(shown) + 1 + len(word) > width:
+    for gap, word in _WORD.findall(line[len(shown) :]):
+        if not empty and len(shown) + len(gap) + len(word) > width:
             yield shown
             shown, empty = further, True
-        shown += word if empty else " " + word
+        shown += word if empty else gap + word
         empty = False
     yield shown
 

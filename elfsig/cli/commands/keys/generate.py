@@ -69,7 +69,12 @@ USES = ("both", "own-modules", "other-modules")
     help="Take the certificate's fields from this x509.genkey file.",
 )
 @click.option(
-    "--days", type=click.IntRange(min=1), default=36500, show_default=True, help="Set the validity in days."
+    "--days",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=36500,
+    show_default=True,
+    help="Set the validity in days.",
 )
 @click.option("--codesigning", is_flag=True, help="Allow code signing, for DKMS and machine owner keys.")
 @click.option(
