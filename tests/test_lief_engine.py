@@ -37,6 +37,7 @@ from tests.support.elf import (
     many,
     note_section,
     patched,
+    repatched,
     samples,
     symbol,
     toy,
@@ -114,12 +115,35 @@ def test_a_section_that_lief_cannot_make_is_refused(wish: NewSection) -> None:
     assert caught.value.code == "lief-section"
 
 
-def test_only_the_last_section_is_removed() -> None:
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_section_in_the_middle_is_removed_as_the_exact_engine_does(order: str) -> None:
+    """As in the modules of RHEL 6: before .symtab, with a symbol of its own, which ``ld -r`` made."""
+    content = repatched(
+        toy(order=order, extra=[note_section(b"x", order)]), machine=62 if order == "<" else 22
+    )
+    nr = index_of(content, ".note.module.sig")
+    by_lief, exact = (ElfTable(remove_section(content, nr, engine)) for engine in ("lief", "exact"))
+    assert nr == 5 and len(by_lief.rows) == len(exact.rows) == len(ElfTable(content).rows) - 1
+    for index in range(1, len(exact.rows)):
+        assert by_lief.name(index) == exact.name(index)
+        if by_lief.name(index) == b".shstrtab":
+            continue
+        assert by_lief.content(index) == exact.content(index)
+        plain, other = by_lief.rows[index], exact.rows[index]
+        assert plain._replace(name=0, offset=0) == other._replace(name=0, offset=0)
+
+
+@pytest.mark.parametrize(
+    ("index", "code"), [(2, "section-in-use"), (-1, "section-in-use"), (0, "no-section"), (99, "no-section")]
+)
+def test_what_cannot_be_removed_is_refused_as_by_the_exact_engine(index: int, code: str) -> None:
+    """2 is .text, to which relocations apply; -1 stands for the section names."""
     content = toy(extra=[note_section(b"x")])
-    for index in (5, len(ElfTable(content).rows) - 1):
+    index = index if index >= 0 else len(ElfTable(content).rows) - 1
+    for engine in ("lief", "exact"):
         with pytest.raises(EditRefused) as caught:
-            remove_section(content, index, "lief")
-        assert caught.value.code == "lief-not-last"
+            remove_section(content, index, engine)
+        assert caught.value.code == code
 
 
 def test_a_dead_child_is_a_refusal_and_is_replaced() -> None:

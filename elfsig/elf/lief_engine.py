@@ -1,4 +1,6 @@
-"""The LIEF engine (``--engine lief``): inserts any section, removes the one that is last in the table.
+"""The LIEF engine (``--engine lief``): inserts any section as the last one, removes any.
+
+LIEF's removal renumbers neither symbols nor relocations, links and groups: that is done here, after it.
 
 LIEF works in a child process (elfsig.elf.lief_worker), so an abort inside it only causes an
 EditRefused; the child is started once and again after a crash. What LIEF is known to damage is refused
@@ -6,8 +8,7 @@ beforehand; any other damage is detected by the witness. Every refusal has a sta
 
 ``lief-shared-names`` section names and symbol names in one string table; ``lief-numbering`` extended
 section numbers; ``lief-wide-field`` a field LIEF cuts to 32 bits; ``lief-section`` a type or name that LIEF
-cannot give the new section; ``lief-not-last`` a section that is not the last one; ``lief-failed`` LIEF
-refused; ``lief-crashed``; ``lief-timeout``.
+cannot give the new section; ``lief-failed`` LIEF refused; ``lief-crashed``; ``lief-timeout``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Any
 from elfsig.elf import lief_worker
 from elfsig.elf.check import sound_relocatable
 from elfsig.elf.guard import NewSection
+from elfsig.elf.relayout import numbering, pack_header
+from elfsig.elf.renumber import Removal
 from elfsig.elf.table import SHN_XINDEX, SHT_NOTE, SHT_PROGBITS, ElfTable
 from elfsig.errors import EditRefused
 
@@ -49,16 +52,40 @@ def insert(content: bytes, wish: NewSection) -> bytes:
 
 
 def remove(content: bytes, index: int) -> bytes:
-    """``content`` without its last section, whose bytes remain in the file as zeros.
+    """``content`` without section ``index``, whose bytes remain in the file as zeros.
 
-    Raises ParseError and EditRefused.
+    Raises ParseError and EditRefused, the latter with code ``section-in-use`` when something else in the
+    file depends on the section.
     """
     table = _editable(content)
-    if index != len(table.rows) - 1 or index == table.shstrndx:
-        text = f"section [{index}] is not the last one, and LIEF renumbers neither symbols nor relocations"
-        raise EditRefused(text, offset=table.row_offset(index), code="lief-not-last")
+    if not 0 < index < len(table.rows):
+        raise EditRefused(f"there is no section [{index}] to remove", code="no-section")
+    removal = Removal(table, index)
     edited = _WORKER.ask({"job": "remove", "index": index}, content[: table.end], b"")
-    return edited + content[table.end :]
+    return _renumbered(edited, removal) + content[table.end :]
+
+
+def _renumbered(edited: bytes, removal: Removal) -> bytes:
+    """What LIEF wrote, with every number of a section or symbol after the removed one corrected.
+
+    LIEF renumbers nothing. Contents keep their places: none of them grows.
+    """
+    out, after = bytearray(edited), ElfTable(edited)
+    if len(after.rows) != len(removal.rows) - 1:
+        raise EditRefused("LIEF did not remove one section", code="lief-failed")
+    for old, row in enumerate(removal.rows):
+        if old == removal.gone:
+            continue
+        new = removal.index(old)
+        blob, now = removal.contents.get(old), after.rows[new]
+        row = row._replace(name=now.name, offset=now.offset, size=now.size if blob is None else len(blob))
+        if blob is not None:
+            out[now.offset : now.offset + now.size] = blob.ljust(now.size, b"\0")
+        at = after.row_offset(new)
+        out[at : at + after.layout.row.size] = after.layout.row.pack(*row)
+    numbers = numbering(removal.table, len(after.rows), removal.index(removal.table.shstrndx))
+    head = pack_header(bytes(out), after, after.header.shoff, numbers)
+    return head + bytes(out[len(head) :])
 
 
 def _editable(content: bytes) -> ElfTable:

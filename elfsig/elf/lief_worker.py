@@ -128,9 +128,9 @@ def _insert(image: bytes, payload: bytes, wish: Mapping[str, Any]) -> bytes:
 
 
 def _remove(image: bytes, payload: bytes, wish: Mapping[str, Any]) -> bytes:
-    binary = _parsed(image)
-    binary.remove(binary.sections[wish["index"]], True)
-    return _written(binary, _symbol_tables(image))
+    binary, gone = _parsed(image), wish["index"]
+    binary.remove(binary.sections[gone], True)
+    return _written(binary, [each - (each > gone) for each in _symbol_tables(image)])
 
 
 _JOBS = {"insert": _insert, "remove": _remove}
@@ -141,7 +141,7 @@ def _answer(request: bytes, image: bytes, payload: bytes) -> tuple[bytes, bytes]
     try:
         return b"ok", _JOBS[wish["job"]](image, payload, wish)
     except (ElfsigError, ValueError, IndexError, TypeError, RuntimeError) as reason:
-        return b"lief-failed", str(reason).encode()
+        return b"lief-failed", (str(reason) or type(reason).__name__).encode()
     except MemoryError:
         return b"lief-failed", b"out of memory"
 
