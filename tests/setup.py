@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.support import kernels, packages
-from tests.support.bootable import ALWAYS, BOOTABLE, fetch_bootable
+from tests.support.bootable import ALWAYS, BOOTABLE, fetch_boot_chain, fetch_bootable
 
 
 def tools() -> list[str]:
@@ -49,6 +49,13 @@ def real_kernels() -> list[str]:
         except kernels.FetchError as reason:
             pattern = BOOTABLE[name].pattern
             print(f"{pattern} is not available, its tests are skipped: {reason}", file=sys.stderr)
+    try:
+        fetch_boot_chain()
+    except kernels.FetchError as reason:
+        print(
+            f"shim and GRUB are not available, Secure Boot is not tested: {reason}",
+            file=sys.stderr,
+        )
     return problems
 
 

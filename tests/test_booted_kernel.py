@@ -49,7 +49,6 @@ def test_the_kernel_answers_as_predicted(name: str, note: Note) -> None:
     assert not any(report.before.values())
     assert len(asked.cases) >= 25
     assert [str(each) for each in asked.differences()] == []
-    assert list(asked.keys_differ()) == []
     _the_matrix_is_no_formality(asked)
     note(f"{report.release}: {len(asked.cases)} files in {len(report.modes)} modes, {report.seconds:.0f} s")
 
@@ -60,7 +59,6 @@ def test_a_kernel_with_every_algorithm_answers_as_predicted(note: Note) -> None:
     need("qemu-system-x86_64")
     asked = small(build.folder())
     assert [str(each) for each in asked.differences()] == []
-    assert list(asked.keys_differ()) == []
     good = [
         n for n, case in enumerate(asked.cases) if case.name.startswith("mldsa") and " with sha" in case.name
     ]

@@ -385,7 +385,7 @@ def test_a_key_that_no_kernel_loads_is_to_be_replaced(root: Path) -> None:
     write(root / "var/lib/dkms/mok.key", "")
     pem(write(root / "var/lib/dkms/mok.pub", ""), bad)
     found = live(root)
-    assert "this kernel cannot use it" in found.facts.key
+    assert "this kernel does not load it" in found.facts.key
     assert found.command is not None and found.command.startswith("sudo elfsig keys generate")
 
 

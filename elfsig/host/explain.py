@@ -17,7 +17,7 @@ from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, for_release
-from elfsig.model import KeyId, Signature
+from elfsig.model import Key, KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
@@ -154,10 +154,11 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     judged = keys.judged(ids)
     if judged:
         key, why = next(iter(judged.items()))
-        return f"{key.label} is in {_list_words(key.source)}, but this kernel cannot use it: {why.text}"
+        if why.loaded:
+            return f"{key.label} is in {_where(keys, key)}, but this kernel cannot use it: {why.text}"
+        return f"{key.label} is in {_list_words(key.source)}, but this kernel does not load it: {why.text}"
     if held:
-        where = f"{_list_words(held[0].source)} (keyring {keys.ring_of(held[0])})"
-        return f"enrolled: {held[0].label} is in {where}"
+        return f"enrolled: {held[0].label} is in {_where(keys, held[0])}"
     if machine.owned(ids):
         return "a machine owner key (MokListRT), which this kernel does not load"
     if machine.pending(ids):
@@ -165,6 +166,11 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     if machine.denied:
         return "not known: only root can read some lists of keys"
     return "not enrolled: neither the kernel, UEFI nor the machine owner's list has it"
+
+
+def _where(keys: KernelKeys, key: Key) -> str:
+    """The list that a key is in, and the keyring that the kernel puts it into."""
+    return f"{_list_words(key.source)} (keyring {keys.ring_of(key)})"
 
 
 _LISTS = {

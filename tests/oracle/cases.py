@@ -280,6 +280,14 @@ def matrix(base: bytes) -> list[Case]:
     return [case for group in groups for case in group]
 
 
+def as_given(case: Case, unpacks: Compression | None) -> bytes:
+    """What the kernel does not unpack itself, the loading tool does, as far as it can."""
+    if case.unpack is None or case.unpack == unpacks:
+        return case.content
+    found = evidence.read(case.content)
+    return found.content if found.tail_offset is None else b""
+
+
 def file_name(number: int, case: Case, unpacks: Compression | None) -> str:
     """The name in the guest; ``unpacks``: what this kernel unpacks itself."""
     return f"{number:04}" + (COMPRESSED if case.unpack and case.unpack == unpacks else "")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.oracle.report import BootFailed
+from tests.oracle.report import BootFailed, Report, parse
 from tests.support.tools import need
 
 TIMEOUT = 240
@@ -82,6 +82,18 @@ class Emulator:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def report(self, limit: float = TIMEOUT) -> Report:
+        """The report of its guest, once it has ended. Raises BootFailed."""
+        try:
+            self.wait(limit)
+        finally:
+            self.stop()
+        found = parse(self.text("report"))
+        if found is None:
+            raise BootFailed(f"the report is not whole: {self.tail()}")
+        found.seconds = self.seconds
+        return found
 
     def tail(self) -> str:
         """The end of what the guest printed."""

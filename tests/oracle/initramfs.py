@@ -23,12 +23,14 @@ class Archive:
         self._parts: list[bytes] = []
         self._known: set[str] = set()
 
-    def _entry(self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+    def _entry(
+        self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0), time: int = 0
+    ) -> None:
         self._known.add(name)
         path = name.encode() + b"\0"
         number = len(self._known)
         # inode, mode, uid, gid, links, time, size, device of the file system, device, name's size, checksum
-        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(path), 0)
+        fields = (number, mode, 0, 0, 1, time, len(data), 0, 0, *device, len(path), 0)
         head = b"070701" + b"".join(b"%08x" % field for field in fields) + path
         self._parts += [head, bytes(-len(head) % 4), data, bytes(-len(data) % 4)]
 
@@ -39,14 +41,14 @@ class Archive:
         if name not in self._known:
             self._entry(name, _DIRECTORY)
 
-    def file(self, name: str, data: bytes) -> None:
-        """Add a file; one that is there already stays."""
+    def file(self, name: str, data: bytes, time: int = 0) -> None:
+        """Add a file, changed at ``time`` (seconds since 1970); one that is there already stays."""
         plain = name.lstrip("/")
         if plain in self._known:
             return
         if "/" in plain:
             self.folder(plain.rpartition("/")[0])
-        self._entry(plain, _FILE, data)
+        self._entry(plain, _FILE, data, time=time)
 
     def program(self, path: str, below: Sequence[Path] = (), name: str | None = None) -> None:
         """Add a program, or a library, with the shared libraries that it needs.

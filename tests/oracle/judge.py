@@ -23,7 +23,7 @@ from elfsig.trust.keyring import read_path
 from elfsig.trust.make import key_from_certificate
 from elfsig.trust.ring import Ring
 from tests.oracle import build, firmware, machine
-from tests.oracle.cases import Case, algorithms, file_name, matrix, revoked, revoked_file, trusted
+from tests.oracle.cases import Case, algorithms, as_given, file_name, matrix, revoked, revoked_file, trusted
 from tests.oracle.compare import Difference, differ, of_prediction, word
 from tests.oracle.kernel import COMPRESSIONS, HASHES, SAMPLE, Kernel
 from tests.oracle.machine import Machine
@@ -53,19 +53,12 @@ class Judge:
     @cached_property
     def report(self) -> Report:
         """What the kernel answered. Raises BootFailed."""
-        files = {self._name(number): self._as_given(case) for number, case in enumerate(self.cases)}
+        files = {self._name(n): as_given(case, self.unpacks) for n, case in enumerate(self.cases)}
         with tempfile.TemporaryDirectory(prefix="oracle") as folder:
             return machine.run(self.machine, files, Path(folder))
 
     def _name(self, number: int) -> str:
         return file_name(number, self.cases[number], self.unpacks)
-
-    def _as_given(self, case: Case) -> bytes:
-        """What the kernel does not unpack itself, the loading tool does, as far as it can."""
-        if case.unpack is None or case.unpack == self.unpacks:
-            return case.content
-        found = evidence.read(case.content)
-        return found.content if found.tail_offset is None else b""
 
     # ----------------------------------------------------------------------- both sides
 
@@ -77,11 +70,18 @@ class Judge:
         return self.report.answers[mode][self._name(number)]
 
     def differences(self) -> Iterator[Difference]:
+        """Where the kernel did not answer as predicted, and where it holds other keys."""
+        yield from (Difference("keys", "boot", text) for text in self.keys_differ())
         for number, case in enumerate(self.cases):
             for mode in machine.MODES:
                 expected = of_prediction(self.predicted(case, mode)).unless(case.loads)
                 for text in differ(expected, self.answer(number, mode)):
                     yield Difference(case.name, mode, text)
+
+    @property
+    def summary(self) -> str:
+        """What was asked, in words."""
+        return f"{len(self.cases)} files; {len(self.report.modes)} modes; {self.report.seconds:.0f} s"
 
     def column(self) -> dict[str, str]:
         """For each case its three answers in words."""

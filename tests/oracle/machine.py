@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.oracle import firmware, initramfs
 from tests.oracle.emulator import Emulator
-from tests.oracle.report import BootFailed, Report, parse
+from tests.oracle.report import Report
 
 MODES = ("permissive", "lockdown", "enforcing")
 """In this order: a running kernel can be made stricter, and never laxer. Lockdown stays on when enforcing."""
@@ -41,20 +41,7 @@ def run(machine: Machine, cases: Mapping[str, bytes], folder: Path, modes: Seque
     arguments += ["-initrd", str(folder / "initrd"), "-kernel", str(machine.kernel), "-append", COMMAND_LINE]
     emulator = Emulator(folder)
     emulator.start(arguments)
-    return finished(emulator)
-
-
-def finished(emulator: Emulator) -> Report:
-    """The report of a machine once it has ended. Raises BootFailed."""
-    try:
-        emulator.wait()
-    finally:
-        emulator.stop()
-    report = parse(emulator.text("report"))
-    if report is None:
-        raise BootFailed(f"the report is not whole: {emulator.tail()}")
-    report.seconds = emulator.seconds
-    return report
+    return emulator.report()
 
 
 def _hardware(machine: Machine, folder: Path) -> Iterator[str]:

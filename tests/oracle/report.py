@@ -42,7 +42,7 @@ class Report:
 
     ``answers`` are by mode, then by case; ``keys`` are lines of /proc/keys, ``keyrings`` the descriptions of
     the keys on each of the system's keyrings, ``boot`` lines of the log about certificates, ``variables``
-    those of UEFI and shim, ``seconds`` how long it took.
+    those of UEFI and shim, ``seconds`` how long it took, ``asking`` a case that has no answer.
     """
 
     release: str = ""
@@ -56,12 +56,18 @@ class Report:
     modes: dict[str, tuple[str, str]] = field(default_factory=dict)
     answers: dict[str, dict[str, Answer]] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
+    asking: str | None = None
 
 
-def body(text: str) -> list[str] | None:
-    """The lines between "begin" and "end"; None where one of them or any other line is missing."""
+def body(text: str, *, whole: bool = True) -> list[str] | None:
+    """The lines between "begin" and "end"; None where one of them or any other line is missing.
+
+    ``whole`` False: a report that breaks off is good as well, up to its last complete line.
+    """
     _, begun, text = text.replace("\r", "").partition("\nbegin\n")
     lines = text.split("\n")
+    if begun and not whole and "\nend\t" not in text:
+        return lines[:-1]
     end = next((i for i, line in enumerate(lines) if line.startswith("end\t")), None)
     if not begun or end is None:
         return None
@@ -69,9 +75,9 @@ def body(text: str) -> list[str] | None:
     return lines[:end] if lines[end].split("\t")[1:] == [str(end), str(total)] else None
 
 
-def parse(text: str) -> Report | None:
-    """The report in ``text``; None where it is not whole."""
-    lines = body(text)
+def parse(text: str, *, whole: bool = True) -> Report | None:
+    """The report in ``text``; None where it is not whole, or with ``whole`` False where there is none."""
+    lines = body(text, whole=whole)
     return None if lines is None else _Reader().read(lines)
 
 
@@ -119,8 +125,12 @@ class _Reader:
         self.report.modes[name] = (locked, enforced)
         self.report.answers[name] = {}
 
+    def _asking(self, case: str) -> None:
+        self.report.asking = case
+
     def _answer(self, case: str, number: str) -> None:
         self.case = case
+        self.report.asking = None
         self._replace(Answer(errno_name(int(number)), (), None))
 
     def _log(self, *text: str) -> None:

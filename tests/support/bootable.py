@@ -94,3 +94,31 @@ def _found(wanted: Bootable) -> tuple[AptRoot, str]:
         where = ", ".join(wanted.suites) or "the package sources of this system"
         raise FetchError(f"no package {wanted.pattern} in {where}")
     return next((each for each in found if each[0].is_whole(each[1])), found[0])
+
+
+# --------------------------------------------------------------------------- Secure Boot
+
+CHAIN = (
+    "shim-signed", "shim-helpers-amd64-signed", "grub-efi-amd64-signed", "mokutil", "libefivar1",
+    "libkeyutils1",
+)  # fmt: skip
+"""Signed shim, MokManager and GRUB, and mokutil with its libraries, from the system's own suite."""
+
+
+def boot_chain() -> Unpacked | None:
+    """What :func:`fetch_boot_chain` has unpacked before; None where it is missing."""
+    return cached(ARCH, "boot-chain")
+
+
+def fetch_boot_chain() -> Unpacked:
+    """Download and unpack CHAIN into one tree; what is there in these versions stays. Raises FetchError."""
+    known, apt = boot_chain(), updated_root(ARCH)
+    try:
+        version = "_".join(apt.version(package) for package in CHAIN)
+        if known and known.version == version:
+            return known
+        return keep(apt, CHAIN[0], version, "boot-chain", CHAIN)
+    except FetchError:
+        if known:
+            return known
+        raise

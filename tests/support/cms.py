@@ -130,20 +130,32 @@ class Identity(NamedTuple):
         return key, self.parsed.public_bytes(encoding)
 
 
+_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
 def issued(
     key: Any,
     name: str = "Glacier signing key",
     issuer: Identity | None = None,
     *,
     organisation: str | None = None,
-    ca: bool = True,
+    ca: bool | None = True,
     skid: bool = True,
     authority: bool = True,
     serial: int = 0x66F54E1566A043CC,
     years: tuple[int, int] = (2020, 2120),
     hash_name: str = "sha256",
+    usage: Sequence[str] = (),
+    purposes: Sequence[str] = (),
 ) -> Identity:
-    """A certificate for ``key``, self-signed or by ``issuer``, which ``authority`` names by its key id."""
+    """A certificate for ``key``, self-signed or by ``issuer``, which ``authority`` names by its key id.
+
+    ``ca`` None: without basicConstraints. ``usage`` are the names of keyUsage bits, ``purposes`` the OIDs of
+    extendedKeyUsage.
+    """
     entries = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
     if organisation:
         entries.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
@@ -157,13 +169,20 @@ def issued(
         .serial_number(serial)
         .not_valid_before(datetime.datetime(years[0], 1, 2))
         .not_valid_after(datetime.datetime(years[1], 1, 2))
-        .add_extension(x509.BasicConstraints(ca, None), True)
     )
+    if ca is not None:
+        builder = builder.add_extension(x509.BasicConstraints(ca, None), True)
+    if usage:
+        bits = dict.fromkeys(_USAGES, False) | dict.fromkeys(usage, True)
+        builder = builder.add_extension(x509.KeyUsage(**bits), True)
+    if purposes:
+        named = [x509.ObjectIdentifier(each) for each in purposes]
+        builder = builder.add_extension(x509.ExtendedKeyUsage(named), False)
     if skid:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     if issuer and authority:
-        named = x509.AuthorityKeyIdentifier(issuer.skid, None, None)
-        builder = builder.add_extension(named, False)
+        by = x509.AuthorityKeyIdentifier(issuer.skid, None, None)
+        builder = builder.add_extension(by, False)
     plain = hasattr(signer, "curve") or isinstance(signer, (rsa.RSAPrivateKey, dsa.DSAPrivateKey))
     made = builder.sign(signer, HASHES[hash_name][1] if plain else None)
     return Identity(key, made.public_bytes(serialization.Encoding.DER))

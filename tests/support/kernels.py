@@ -223,14 +223,16 @@ def fetch(arch: str, package: str | None = None, name: str = "image") -> Unpacke
     return keep(apt, package, version, name)
 
 
-def keep(apt: AptRoot, package: str, version: str, name: str) -> Unpacked:
+def keep(
+    apt: AptRoot, package: str, version: str, name: str, packages: Sequence[str] | None = None
+) -> Unpacked:
     """Download and unpack ``package`` and all that belongs to it, and record it as ``name``.
 
-    Raises FetchError.
+    ``packages``: what belongs to it; by default what a kernel consists of. Raises FetchError.
     """
     root = cache_dir() / "kernels" / apt.arch / f"{package}_{version.replace(':', '%3a')}"
     if not root.is_dir():
-        unpack(apt, apt.parts(package), root)
+        unpack(apt, apt.parts(package) if packages is None else packages, root)
     found = Unpacked(apt.arch, package, version, str(root.relative_to(cache_dir())))
     record = _record(apt.arch, name)
     record.parent.mkdir(parents=True, exist_ok=True)
