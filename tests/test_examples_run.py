@@ -134,6 +134,14 @@ def _compare(world: World) -> None:
         world.sign("plain.ko", f"{where}/lib/modules/one.ko")
 
 
+def _survey(world: World) -> None:
+    world.sign("plain.ko", "one.ko", "vendor")
+    ingredients.package(world.here / "linux-image.deb", {"one.ko": (world.here / "one.ko").read_bytes()})
+    shutil.copy(world.here / "linux-image.deb", world.here / "initrd.img")
+    (world.here / "mirror").mkdir()
+    shutil.copy(world.here / "linux-image.deb", world.here / "mirror" / "linux-image.deb")
+
+
 def _audit(world: World) -> None:
     ingredients._sign(world.here / "build" / "one.ko", "signer", "--hash", "sha512")
 
@@ -175,9 +183,9 @@ def _keys_recover(world: World) -> None:
 
 MORE = {
     "list": _list, "verify": _verify, "coverage": _verify, "sign": _sign, "strip": _strip,
-    "convert": _convert, "attach": _attach, "compare": _compare, "audit": _audit, "sign-file": _sign_file,
-    "keys list": _keys_list, "keys match": _keys_match, "keys generate": _keys_generate,
-    "keys install": _keys_install,
+    "convert": _convert, "attach": _attach, "compare": _compare, "audit": _audit, "survey": _survey,
+    "sign-file": _sign_file, "keys list": _keys_list, "keys match": _keys_match,
+    "keys generate": _keys_generate, "keys install": _keys_install,
     "keys openpgp": _keys_openpgp, "keys recover": _keys_recover,
 }  # fmt: skip
 

@@ -21,9 +21,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig verify old.ko --trust rhel5.gpg --kernel rhel5 --enforce",
     ),
     "survey": (
-        "elfsig survey linux-image.deb --trust debian.pem",
-        "elfsig survey server.qcow2 --keys found --html report.html",
-        "elfsig survey mirror/ --trust vendor.pem --jsonl",
+        "elfsig survey linux-image.deb --trust vendor.der",
+        "elfsig survey initrd.img --trust vendor.der --html report.html",
+        "elfsig survey mirror/ --trust vendor.der --jsonl",
     ),
     "sign": (
         "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o new.ko",

@@ -39,7 +39,7 @@ _PIECE = re.compile(
     r"^<!-- run:(?P<run>[^>]*)-->$|^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _ABSOLUTE = re.compile(
-    r"(?<![\w./$}-])/(?=(?:boot|etc|lib/modules|mnt|opt|proc/modules|root|run|usr|var)(?:[/\s\"']|$))"
+    r"(?<![\w./$}!-])/(?=(?:boot|etc|lib/modules|mnt|opt|proc/modules|root|run|usr|var)(?:[/\s\"']|$))"
 )
 _EXPECTED = re.compile(r"\s+#.*\bexits with (\d+)")
 

@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import tarfile
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 from cryptography import x509
@@ -367,6 +369,34 @@ def machine(folder: Path, system: Path) -> None:
     _pair(dkms, "mok")
     (dkms / "mok.der").rename(dkms / "mok.pub")
     (dkms / "mok.key").chmod(0o600)
+
+
+def package(path: Path, members: dict[str, bytes]) -> None:
+    """A Debian package with these files below /lib/modules, made by dpkg-deb."""
+    tree = path.parent / f".{path.name}"
+    for name, content in members.items():
+        file = tree / "lib/modules" / RELEASE / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    (tree / "DEBIAN").mkdir()
+    about = "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n"
+    (tree / "DEBIAN/control").write_text(about)
+    command = [need("dpkg-deb"), "--build", "--root-owner-group", str(tree), str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.rmtree(tree)
+
+
+@ingredient
+def packages(folder: Path, system: Path) -> None:
+    """linux-image.deb with vfat.ko, signed by the key in vendor.pem; and server.tar, where it has lost it."""
+    _sign(folder / ".signed" / "vfat.ko", "other")
+    signed = (folder / ".signed" / "vfat.ko").read_bytes()
+    package(folder / "linux-image.deb", {"kernel/fs/fat/vfat.ko": signed})
+    with tarfile.open(folder / "server.tar", "w") as archive:
+        header = tarfile.TarInfo(f"lib/modules/{RELEASE}/kernel/fs/fat/vfat.ko")
+        header.size = len(plain := _module("vfat"))
+        archive.addfile(header, BytesIO(plain))
+    shutil.rmtree(folder / ".signed")
 
 
 @ingredient
