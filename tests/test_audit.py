@@ -226,7 +226,7 @@ def test_expect(tree: Path, tmp_path: Path) -> None:
     for wrong in ("", "a list\nof things\n", '{"edits": 5}'):
         order.write_text(wrong)
         ran = audit(tree, "--expect", order)
-        assert ran.code == 2 and "a sign report" in ran.err and "'int'" not in ran.err
+        assert ran.code == 2 and "a JSON output of elfsig" in ran.err and "'int'" not in ran.err
 
 
 def test_expect_what_was_signed(tree: Path, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def bad_tree(tree: Path) -> Path:
 
 def test_json_is_the_same_as_the_text(bad_tree: Path) -> None:
     document = parsed(audit(bad_tree, "--json", "--reproducible").out)["audit"]
-    text = audit(bad_tree).out
+    text = audit(bad_tree, "--details").out
     assert document["files"] == 10 and not document["passed"]
     assert sum(row["files"] for row in document["signers"]) == 10
     for fault in document["faults"]:
@@ -379,3 +379,55 @@ def test_expect_of_hostile_files(tree: Path, tmp_path: Path, data: bytes) -> Non
     ran = audit(tree, "--expect", report)
     assert ran.code == 2 and "internal error" not in ran.err and len(ran.err) < 2000
     assert audit(tree, "--expect", "9" * 5000).code == 5  # the name of a file that is too long
+
+
+# --------------------------------------------------------------------------- what can be read
+
+
+def test_like_faults_are_one_line(tree: Path) -> None:
+    for path in tree.glob("*.ko"):
+        path.write_bytes(corpus.content("i386.pkcs7-sha1"))
+    for number in range(60):
+        (tree / f"m{number:02}.ko").write_bytes(corpus.content("i386.pkcs7-sha1"))
+    ran = audit(tree)
+    said = ran.out.splitlines()
+    assert said[0] == "weak-hash: all 63 signed modules use SHA-1"
+    assert said[1] == f"  {tree}/a.ko, {tree}/b.ko, {tree}/c.ko and 60 more"
+    assert len(said) < 12 and "--details lists every module." in said
+    assert ran.out.endswith("FAILED: 63 faults in 63 of 63 modules\n")
+    (tree / "z.ko").write_bytes(PLAIN)
+    mixed = audit(tree).out
+    assert "weak-hash: all 63 signed modules use SHA-1" in mixed and "unsigned: 1 module, " in mixed
+    (tree / "z.ko").write_bytes(GOOD)
+    assert "weak-hash: 63 of 64 modules use SHA-1" in audit(tree).out
+    details = audit(tree, "--details").out
+    assert all(f"  {tree}/m{number:02}.ko: SHA-1: " in details for number in range(60))
+
+
+def test_json_has_the_folds_too(tree: Path) -> None:
+    for path in tree.glob("*.ko"):
+        path.write_bytes(corpus.content("i386.pkcs7-sha1"))
+    document = parsed(audit(tree, "--json").out)
+    (rule,) = document["audit"]["rules"]
+    assert (rule["rule"], rule["modules"], rule["others"]) == ("weak-hash", 3, 0)
+    assert [(each["text"], each["modules"]) for each in rule["groups"]] == [("use SHA-1", 3)]
+    assert [each["sha256"] for each in document["files"]] == [
+        hashlib.sha256((tree / name).read_bytes()).hexdigest() for name in ("a.ko", "b.ko", "c.ko")
+    ]
+
+
+def test_faults_without_end_are_cut_and_counted(tree: Path) -> None:
+    """Every module says something else: a hostile tree cannot fill the screen."""
+    for number in range(150):
+        content = bytearray(corpus.content("amd64.pkcs7"))
+        content[100] ^= number + 1
+        (tree / f"m{number:03}.ko").write_bytes(content)
+    said = audit(tree).out
+    assert "invalid: 150 modules" in said and "further faults" in said and len(said.splitlines()) < 40
+    assert len(audit(tree, "--details").out.splitlines()) > 150
+
+
+def test_an_examiner_is_never_told_to_sign(tree: Path) -> None:
+    for rule in RULES.values():
+        assert "sign again" not in f"{rule.title} {rule.help}".lower()
+        assert "sign it" not in f"{rule.title} {rule.help}".lower()

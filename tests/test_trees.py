@@ -150,7 +150,7 @@ def test_a_missing_certificate_is_told_once(tree: Path) -> None:
     assert contents(tree) == before
 
 
-@pytest.mark.parametrize("format_id", ["x509", "rhel6", "gkh"])
+@pytest.mark.parametrize("format_id", ["x509", "gkh"])
 def test_others_are_spared_whatever_their_format(format_id: str, tree: Path) -> None:
     """Also by a signer of whom only the key is known, and in a section."""
     path = tree / MODULES[0]

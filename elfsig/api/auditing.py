@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from elfsig.api.guard import public
 from elfsig.api.inspecting import hash_of
@@ -13,6 +13,7 @@ from elfsig.batch.isolation import isolated
 from elfsig.batch.tree import Examination, Examined, Examiner
 from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError, ReadError, UsageError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.links import Links
@@ -21,8 +22,8 @@ from elfsig.registry import Registry, load
 from elfsig.trust.given import each_of
 from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, link_faults, outcome, unreadable
 from elfsig.verbs.audit.audit import audit as _audit
-from elfsig.verbs.audit.expected import expected
-from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.audit.expected import Check, expected
+from elfsig.verbs.audit.rules import RULES, Fault
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel_question import kernel_question
 
@@ -48,9 +49,9 @@ def audit(
 
     Each must be signed once, by a key of ``trust``; with one of ``hashes`` and in one of ``formats`` where
     they are given; and each of ``kernels`` (as :func:`elfsig.predict` takes them) must load it. ``ignore``
-    are ids of rules to ignore. ``expect`` says what must be present: a number of modules, or the path
-    of a modules.order or of a report of ``elfsig sign``. ``jobs`` and ``follow_links`` are those of
-    :func:`elfsig.verify_tree`.
+    are ids of rules to ignore. ``expect`` says what must be present: a number of modules, or the path of a
+    modules.order or of a JSON output of elfsig, with which the modules are compared. ``jobs`` and
+    ``follow_links`` are those of :func:`elfsig.verify_tree`.
     Raises ReadError (there is nothing to examine), KeySourceError, UsageError.
     """
     known = registry or load()
@@ -65,13 +66,22 @@ def audit(
         _ignored(ignore),
     )
     wanted = None if expect is None else expected(os.fsdecode(expect))
+    if wanted is not None and wanted.needs_hashes:
+        gate = replace(gate, states=True)
     links = Links(follow_links)
     found = walk(paths_of(paths), all_files, known, links)
     results = _each(found, Examination(known, gate.question, limit=limit), gate, jobs)
     if not results:
         raise ReadError("nothing to examine", code="nothing-found")
-    more = [*([] if wanted is None else wanted.faults(results)), *link_faults(links)]
+    more = [*link_faults(links), *([] if wanted is None else _drift(wanted, results))]
     return outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
+
+
+def _drift(wanted: Check, results: Iterable[Audited]) -> Iterator[Fault]:
+    """What is not there as ``wanted`` says."""
+    for each in results:
+        wanted.add(each)
+    return wanted.faults()
 
 
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:

@@ -8,6 +8,7 @@ skips a file if its SHA-256 is the recorded one and it has the requested signatu
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -18,21 +19,24 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.batch.edit import Output
 from elfsig.errors import ElfsigError, UsageError, WriteError
-from elfsig.model import PacketSigner, Signer, SignOptions
+from elfsig.model import Key, PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import (
     SCHEMA_VERSION,
     Json,
     dumps,
+    key_object,
     path_members,
     plain,
     readable,
     remark_object,
     run_record,
+    time_text,
 )
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change, Done
+from elfsig.verbs.verify.examine import Question, signatures_at
 
 SUFFIX: Final = ".partial"
 LIMIT: Final = 1 << 28
@@ -64,7 +68,7 @@ class Journal:
 
     ``is_done`` says whether a module has the requested signature: what a report says about a file counts
     only where it has, since anybody may have written the report. Raises UsageError for a ``path`` that
-    holds something else; ReadError.
+    holds something else; ReadError. ``keys`` are the signer's, with their certificates: the report has them.
     """
 
     path: str
@@ -78,12 +82,13 @@ class Journal:
         argv: Sequence[str] = (),
         *,
         is_done: Callable[[Module], bool],
+        keys: Sequence[Key] = (),
         again: bool = False,
     ) -> None:
-        self.path, self.asked, self.argv, self._is_done = path, asked, argv, is_done
+        self.path, self.asked, self.argv, self._is_done, self.keys = path, asked, argv, is_done, keys
         finished = self._finished()
         earlier = (*([] if again else finished), *self._unfinished())
-        self._earlier = {_key(each): each for each in earlier}
+        self._earlier = {_key(each): each for each in earlier if _is_entry(each)}
 
     def known(self, module: Module) -> Change | None:
         """An earlier run's result for this file, where it is still current; else None."""
@@ -109,6 +114,7 @@ class Journal:
             direct = change.verbatim or change.suffix
             raw = change.content if direct else module.packed(change.content)
         after = before if raw is None else {"size": len(raw), "sha256": sha256(raw).hexdigest()}
+        result = module if change.content is None else module.edited(change.content)
         record = {
             **path_members(module.path),
             "action": change.word,
@@ -116,6 +122,9 @@ class Journal:
             "compression": module.compression,
             "before": before,
             "after": after,
+            "content_sha256": module.bare_sha256,
+            "signature": None if change.suffix else _signature(result),
+            "time": time_text(int(time.time())),
         }
         return change._replace(content=raw, verbatim=True, record=record)
 
@@ -141,6 +150,7 @@ class Journal:
             "schema_version": SCHEMA_VERSION,
             "run": run_record(self.argv),
             "asked": self.asked,
+            "keys": [key_object(each) for each in self.keys],
             "edits": entries,
         }
         write_atomic(self.path, dumps(document).encode("ascii") + b"\n")
@@ -157,7 +167,8 @@ class Journal:
         document = _json(data)
         if not isinstance(document, dict) or not {"asked", "edits"} <= document.keys():
             raise UsageError(f"{self.path}: exists, and is not a sign report", code="report")
-        return list(document["edits"]) if document["asked"] == self.asked else []
+        found = document["edits"] if document["asked"] == self.asked else []
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     def _unfinished(self) -> Iterator[Json]:
         """The results that interrupted runs left: those after the line with the request. The last line of
@@ -171,9 +182,39 @@ class Journal:
                 yield entry
 
 
+def _is_entry(entry: Json) -> bool:
+    """Whether it has the form of a result: anybody may have written the report."""
+    before, after = entry.get("before"), entry.get("after")
+    states = all(isinstance(each, dict) and "sha256" in each for each in (before, after))
+    target, raw = entry.get("target"), entry.get("path_hex", "")
+    return (
+        (states or after is None)
+        and isinstance(entry.get("path"), str)
+        and isinstance(raw, str)
+        and isinstance(target, str | None)
+    )
+
+
 def _key(entry: Mapping[str, Any]) -> str:
     """The key by which a file is found again, whatever bytes its name has."""
     return str(entry.get("path_hex") or os.fsencode(entry["path"]).hex())
+
+
+def _signature(module: Module) -> Json | None:
+    """What the outermost signature of a result says; None where there is none."""
+    found = next((each for each in module.places if each.place.fault is None), None)
+    if found is None:
+        return None
+    sig = next(signatures_at(module, found, Question(check=False)))
+    claims = sig.claims
+    return {
+        "format": sig.format,
+        "hash": claims.hash if claims else None,
+        "algorithm": claims.algorithm if claims else None,
+        "signer": readable(claims.signer) if claims and claims.signer else None,
+        "serial": claims.serial.hex() if claims and claims.serial else None,
+        "key_id": claims.key_id.hex() if claims and claims.key_id else None,
+    }
 
 
 def _completed(done: Done) -> Json:
@@ -189,7 +230,9 @@ def _completed(done: Done) -> Json:
 
 
 def _failed(done: Done) -> Json:
-    nothing = dict.fromkeys(("compression", "before", "after", "target"))
+    nothing = dict.fromkeys(
+        ("compression", "before", "after", "target", "content_sha256", "signature", "time")
+    )
     return {**path_members(done.path), "action": "failed", "text": "", **nothing}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,25 +31,27 @@ from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render import audit as render_audit
-from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.render import audit_reports as render_reports
+from elfsig.cli.render.documents import line_of, write_files
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
-from elfsig.model.json_form import dumps
+from elfsig.model.json_form import dumps, run_record
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
-from elfsig.verbs.audit.audit import Gate, audit, link_faults, outcome, unreadable
-from elfsig.verbs.audit.expected import expected, in_use_faults, loaded
+from elfsig.verbs.audit.audit import Gate, audit, link_faults, unreadable
+from elfsig.verbs.audit.expected import InUse, expected, loaded
+from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
-    from elfsig.verbs.audit.audit import Audited, AuditResult
-    from elfsig.verbs.audit.expected import Loaded
+    from elfsig.verbs.audit.audit import Audited
+    from elfsig.verbs.audit.expected import Check
     from elfsig.verbs.verify.kernel import KernelQuestion
 
 
@@ -68,7 +71,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--expect", metavar="WHAT",
-            help="Require these modules: a number, a modules.order file, or a report of sign."
+            help="Require these modules: a number, a modules.order file, or a JSON output of elfsig."
         ),
         click.option(
             "--loaded", type=path_type, metavar="FILE",
@@ -88,6 +91,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @paths_argument()
 @trust_options
 @demands
+@click.option("--details", is_flag=True, help="List every module with a fault; else like faults are counted.")
 @click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
 @click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
@@ -103,6 +107,7 @@ def command(
     machine: Machine,
     all_files: bool,
     links: Links,
+    details: bool,
     jobs: int,
     limit: int,
     junit: str | None,
@@ -113,33 +118,57 @@ def command(
 
     Reports modules that are unsigned, stripped, malformed, signed twice, signed by an untrusted key or with
     a weak hash, compressed so that kernels cannot read them, or that have a stale security.ima; and missing
-    modules. Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1
-    faults, 3 only refusals by a kernel, 5 a file could not be read.
+    modules. With a JSON output of elfsig, --expect also reports what is new, changed or moved since, lost its
+    signature or has that of another signer. Like faults are counted together; --details lists every module.
+
+    Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1 faults, 3 only refusals
+    by a kernel, 5 a file could not be read.
     """
-    gate = _gate(settings, demand)
-    wanted = None if demand["expect"] is None else expected(demand["expect"])
-    in_use = _in_use(demand["loaded"])
+    gate, checks = _gate(settings, demand), _checks(demand)
+    recording = details or machine.wanted or junit is not None or sarif is not None
+    if machine.wanted or any(each.needs_hashes for each in checks):
+        gate = replace(gate, states=True)
+    in_use = next((each for each in checks if isinstance(each, InUse)), None)
     found = _chosen(walk(paths, all_files, settings.registry, links), in_use)
     question = replace(gate.question, any_file=all_files)
     what = Examination(settings.registry, question, limit=limit)
-    results = list(watched(examined(found, what, _auditor(gate), jobs=jobs)))
-    if not results and in_use is None:
-        raise ReadError("no modules found", code="nothing-found")
-    more = [] if wanted is None else wanted.faults(results)
-    if in_use is not None:
-        more += in_use_faults(in_use, results)
-    more += link_faults(links)
-    done = outcome(results, [fault for fault in more if fault.rule not in gate.ignored])
-    _write_files(done, results, junit, sarif)
-    _tell(settings, machine, done, results, in_use, links)
-    tell_of_links(links)
-    return exit_code(done)
+    watched_names = in_use.names if in_use is not None else frozenset()
+    with closing(Ledger(gate.ignored, recording, watched=watched_names)) as ledger:
+        _fill(ledger, checks, watched(examined(found, what, _auditor(gate), jobs=jobs)))
+        for fault in link_faults(links):
+            ledger.add_fault(fault)
+        if not ledger.files and in_use is None:
+            raise ReadError("no modules found", code="nothing-found")
+        _write_files(ledger, junit, sarif)
+        _tell(settings, machine, ledger, in_use, links, details)
+        tell_of_links(links)
+        return exit_code(ledger)
 
 
-def exit_code(done: AuditResult) -> int:
+def _fill(ledger: Ledger, checks: Sequence[Check], results: Iterable[Audited]) -> None:
+    """Take in every result, one at a time, and what the checks find at the end."""
+    for result in results:
+        ledger.add(result)
+        for check in checks:
+            check.add(result)
+    for fault in (each for check in checks for each in check.faults()):
+        ledger.add_fault(fault)
+
+
+def exit_code(done: Ledger) -> int:
     """1 for faults, 3 if all faults are refusals by kernels, 5 if a file could not be read, 0 for none."""
     codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE}
-    return exit_codes.combined(codes.get(fault.rule, exit_codes.BAD) for fault in done.faults)
+    return exit_codes.combined(codes.get(each.rule, exit_codes.BAD) for each in done.folds.rules)
+
+
+def _checks(demand: dict[str, Any]) -> list[Check]:
+    """What to find out about the tree as a whole. Raises UsageError, ReadError."""
+    checks: list[Check] = []
+    if demand["expect"] is not None:
+        checks.append(expected(demand["expect"]))
+    if demand["loaded"] is not None:
+        checks.append(InUse(loaded(demand["loaded"])))
+    return checks
 
 
 def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
@@ -176,45 +205,36 @@ def _auditor(gate: Gate) -> Callable[[Examined], Audited]:
     return finish_one
 
 
-def _in_use(path: str | None) -> tuple[Loaded, ...] | None:
-    return None if path is None else loaded(path)
-
-
-def _chosen(entries: Iterator[WalkedFile], in_use: Sequence[Loaded] | None) -> Iterator[WalkedFile]:
+def _chosen(entries: Iterator[WalkedFile], in_use: InUse | None) -> Iterator[WalkedFile]:
     """All entries, or those of modules in use; entries with errors always."""
     if in_use is None:
         yield from entries
         return
 
-    names = {module.name for module in in_use}
     for entry in entries:
-        if entry.error is not None or module_name(entry.path) in names:
+        if entry.error is not None or module_name(entry.path) in in_use.names:
             yield entry
 
 
-def _write_files(done: AuditResult, results: Sequence[Audited], junit: str | None, sarif: str | None) -> None:
+def _write_files(ledger: Ledger, junit: str | None, sarif: str | None) -> None:
     if junit is not None:
-        write_atomic(junit, render_audit.junit(done, results))
+        write_atomic(junit, render_reports.junit(ledger))
     if sarif is not None:
-        write_atomic(sarif, dumps(render_audit.sarif(done)).encode("ascii") + b"\n")
+        write_atomic(sarif, dumps(render_reports.sarif(ledger)).encode("ascii") + b"\n")
 
 
 def _tell(
-    settings: Settings,
-    machine: Machine,
-    done: AuditResult,
-    results: Sequence[Audited],
-    in_use: Sequence[Loaded] | None,
-    links: Links,
+    settings: Settings, machine: Machine, ledger: Ledger, in_use: InUse | None, links: Links, details: bool
 ) -> None:
     if machine.form == "jsonl":
-        objects = render_audit.file_objects(done, results)
-        write_files(settings, machine, (line_of(**each) for each in objects))
+        write_files(settings, machine, (line_of(**each) for each in render_reports.file_objects(ledger)))
         return
     if machine.wanted:
-        write_document(settings, machine, audit=done.to_json(), links=links.to_json())
+        run = run_record(settings.argv, machine.reproducible)
+        for text in render_reports.document(ledger, links, run):
+            sys.stdout.write(text)
         return
-    for line in render_audit.lines(done, settings.colored(sys.stdout)):
+    for line in render_audit.lines(ledger, settings.colored(sys.stdout), details):
         click.echo(laid_out(line))
     if in_use is not None:
-        click.echo(render_audit.would_be_refused(done, len(in_use)))
+        click.echo(render_audit.would_be_refused(ledger, in_use))

@@ -117,7 +117,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     journal = None
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
-        journal = _journal(report_file, asked_for, argv, options.force, output.dry, _check(comparable, job))
+        journal = _journal(report_file, asked_for, argv, job, comparable)
         work = _journaled(work, journal)
     jobs = jobs_for(job.jobs, [signer])
     results = edit(job.paths, work, output, job.registry, jobs=jobs, limit=job.limit, links=job.links)
@@ -145,16 +145,13 @@ def _check(wanted: WantedSignature | None, job: Job) -> Callable[[Module], bool]
 
 
 def _journal(
-    path: str,
-    asked_for: Json,
-    argv: Sequence[str],
-    again: bool,
-    dry: bool,
-    check: Callable[[Module], bool],
+    path: str, asked_for: Json, argv: Sequence[str], job: Job, wanted: WantedSignature | None
 ) -> Journal:
-    if dry:
+    if job.output.dry:
         raise UsageError("--report and --dry-run cannot be combined")
-    return Journal(path, asked_for, argv, is_done=check, again=again)
+    keys = wanted.keys.keys if wanted is not None else ()
+    check = _check(wanted, job)
+    return Journal(path, asked_for, argv, is_done=check, keys=keys[:1], again=job.options.force)
 
 
 def _journaled(make: Work, journal: Journal) -> Work:

@@ -1,156 +1,135 @@
-"""The output of ``audit``: text grouped by rule, JSON, and JUnit XML and SARIF for CI systems."""
+"""The text of ``audit``: what was found, folded by rule and by what is said, and the table of signers."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
-from urllib.parse import quote
+from collections.abc import Iterator
+from typing import Final
 
-from elfsig._version import __version__
 from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import visible
-from elfsig.kernels.names import module_name
-from elfsig.model.json_form import Json, path_members, readable
-from elfsig.verbs.audit.audit import Audited, AuditResult
-from elfsig.verbs.audit.rules import RULES, Fault
+from elfsig.verbs.audit.expected import InUse
+from elfsig.verbs.audit.folds import Group, RuleFold
+from elfsig.verbs.audit.ledger import Ledger
+from elfsig.verbs.audit.rules import RULES
 
 HEADINGS: Final = ("Modules", "Verdict", "Format", "Algorithm", "Key", "Signer")
-SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+SHOWN: Final = 20
+"""Lines for a rule; --details lists the rest."""
+
+ABOUT_FILES: Final = frozenset(
+    {"unsigned", "stripped", "compression", "stale-ima", "missing", "new", "changed", "moved", "unreadable"}
+)
+"""Rules that also concern modules without a signature."""
 
 
-def lines(outcome: AuditResult, color: bool) -> Iterator[str]:
-    """The violated rules with their files, the table of signers, and the result."""
-    for rule, faults in outcome.by_rule().items():
-        concerned = len({each.path for each in faults})
-        head = f"{rule}: {plural(concerned, 'module')}, {RULES[rule].title}"
+def lines(ledger: Ledger, color: bool, details: bool = False) -> Iterator[str]:
+    """The violated rules with their modules, the table of signers, and the result.
+
+    ``details``: every module has a line of its own, for which the ledger has to be recording.
+    """
+    hidden = False
+    for rule in ledger.folds.rules:
+        single = None if details else _single(rule)
+        head = f"{rule.rule}: {_head(rule, single, ledger)}"
         yield f"\x1b[1;31m{head}\x1b[0m" if color else head
-        yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
-        yield f"  -> {RULES[rule].help}"
+        if details:
+            faults = (each for each in ledger.faults() if each.rule == rule.rule)
+            yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
+        elif single is not None:
+            yield f"  {_named(single)}"
+            hidden = hidden or single.modules > len(single.first)
+        else:
+            yield from _groups(rule, ledger)
+            hidden = hidden or _hides(rule)
+        yield f"  -> {RULES[rule.rule].help}"
         yield ""
-    yield signers(outcome)
+    if hidden:
+        yield "--details lists every module."
+        yield ""
+    yield signers(ledger)
     yield ""
-    yield verdict(outcome)
+    yield verdict(ledger)
 
 
-def signers(outcome: AuditResult) -> str:
+def _single(rule: RuleFold) -> Group | None:
+    """The only group of several modules, which needs no heading of its own."""
+    if len(rule.groups) != 1 or rule.others:
+        return None
+    (group,) = rule.groups.values()
+    return group if group.modules > 1 else None
+
+
+def _head(rule: RuleFold, single: Group | None, ledger: Ledger) -> str:
+    if single is not None:
+        return _sentence(rule, single, ledger)
+    return f"{plural(rule.modules, 'module')}, {RULES[rule.rule].title}"
+
+
+def _sentence(rule: RuleFold, group: Group, ledger: Ledger) -> str:
+    """Such as: all 63 signed modules use SHA-1."""
+    first = group.first[0]
+    what = f" {visible(first.fold)}" if first.fold else f": {visible(first.text)}"
+    return f"{_subject(rule.rule, group.modules, ledger)}{what}"
+
+
+def _subject(rule: str, count: int, ledger: Ledger) -> str:
+    if rule == "missing":
+        return plural(count, "module")
+    if count == ledger.signed and rule not in ABOUT_FILES:
+        return f"all {count} signed modules"
+    return f"all {count} modules" if count == ledger.files else f"{count} of {ledger.files} modules"
+
+
+def _named(group: Group) -> str:
+    """The first modules, and how many more there are."""
+    more = group.modules - len(group.first)
+    return ", ".join(visible(each.path) for each in group.first) + (f" and {more} more" if more else "")
+
+
+def _groups(rule: RuleFold, ledger: Ledger) -> Iterator[str]:
+    shown = list(rule.groups.values())[:SHOWN]
+    for group in shown:
+        if group.modules > 1:
+            yield f"  {_sentence(rule, group, ledger)}: {_named(group)}"
+        else:
+            yield f"  {visible(group.first[0].path)}: {visible(group.first[0].text)}"
+    rest = sum(each.faults for each in list(rule.groups.values())[SHOWN:]) + rule.others
+    if rest:
+        yield f"  and {plural(rest, 'further fault')}"
+
+
+def _hides(rule: RuleFold) -> bool:
+    """Whether a module of the rule is not named."""
+    cut = len(rule.groups) > SHOWN or bool(rule.others)
+    return cut or any(each.modules > len(each.first) for each in rule.groups.values())
+
+
+def signers(ledger: Ledger) -> str:
     """The table by signer, the most frequent first."""
     rows = [
         (str(count), row.verdict, row.format or "-", row.algorithm or "-", row.key_id or "-",
          visible(row.signer) or "-")
-        for row, count in outcome.signers
+        for row, count in ledger.sorted_signers()
     ]  # fmt: skip
     return aligned([HEADINGS, *rows])
 
 
-def verdict(outcome: AuditResult) -> str:
-    if outcome.passed:
-        return f"passed: {plural(outcome.files, 'module')}"
-    missing = {fault.path for fault in outcome.faults if fault.rule == "missing"}
-    concerned = len({fault.path for fault in outcome.faults} - missing)
+def verdict(ledger: Ledger) -> str:
+    """The last line: whether it passed."""
+    if ledger.passed:
+        return f"passed: {plural(ledger.files, 'module')}"
+    missing = any(each.rule == "missing" for each in ledger.folds.rules)
     rest = "; expected modules are missing" if missing else ""
-    faults, modules = plural(len(outcome.faults), "fault"), plural(outcome.files, "module")
-    return f"FAILED: {faults} in {concerned} of {modules}{rest}"
+    faults, modules = plural(ledger.fault_count, "fault"), plural(ledger.files, "module")
+    return f"FAILED: {faults} in {ledger.faulty} of {modules}{rest}"
 
 
-def would_be_refused(outcome: AuditResult, in_use: int) -> str:
+def would_be_refused(ledger: Ledger, in_use: InUse) -> str:
     """How many modules in use would be refused if signatures were enforced. Modules without a readable file
     are counted separately."""
-    named = {rule: {module_name(f.path) for f in faults} for rule, faults in outcome.by_rule().items()}
-    refused = set().union(
-        *(names for rule, names in named.items() if RULES[rule].refused or rule == "kernel")
-    )
-    open_ = (named.get("missing", set()) | named.get("unreadable", set())) - refused
-    rest = f"; unknown for {len(open_)}, whose files are missing or unreadable" if open_ else ""
-    return f"{len(refused)} of {in_use} modules in use would be refused if signatures were enforced{rest}"
-
-
-# --------------------------------------------------------------------------- JSON
-
-
-def file_objects(outcome: AuditResult, results: Sequence[Audited]) -> Iterator[Json]:
-    """The faults of each file, missing files last: the lines of ``--jsonl``."""
-    faults: dict[str, list[Fault]] = {each.path: [] for each in results}
-    for fault in outcome.faults:
-        faults.setdefault(fault.path, []).append(fault)
-    signers = {each.path: each.signer for each in results if each.verdict is not None}
-    for path, found in faults.items():
-        signer = signers[path].to_json() if path in signers else None
-        yield {**path_members(path), "signer": signer, "faults": [each.to_json() for each in found]}
-
-
-# --------------------------------------------------------------------------- JUnit XML
-
-
-def junit(outcome: AuditResult, results: Sequence[Audited]) -> bytes:
-    """One test case per module, named by its path; its faults are the failure. Names are escaped, since XML
-    1.0 cannot represent all of them."""
-    from xml.etree.ElementTree import Element, SubElement, indent, tostring
-
-    by_path: dict[str, list[Fault]] = {each.path: [] for each in results}
-    for fault in outcome.faults:
-        by_path.setdefault(fault.path, []).append(fault)
-    failed = sum(map(bool, by_path.values()))
-    counts = {"tests": str(len(by_path)), "failures": str(failed), "errors": "0", "skipped": "0"}
-    suites = Element("testsuites", counts)
-    suite = SubElement(suites, "testsuite", {"name": "elfsig audit", **counts})
-    for path, faults in by_path.items():
-        folder, name = os.path.split(visible(path))
-        case = SubElement(suite, "testcase", {"classname": folder.replace("/", ".") or ".", "name": name})
-        if faults:
-            attributes = {"type": faults[0].rule, "message": visible(faults[0].text)}
-            failure = SubElement(case, "failure", attributes)
-            failure.text = "\n".join(f"{f.rule}: {visible(f.text)}\n{RULES[f.rule].help}" for f in faults)
-    indent(suites)
-    body: bytes = tostring(suites, encoding="utf-8")
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + body + b"\n"
-
-
-# --------------------------------------------------------------------------- SARIF
-
-
-def sarif(outcome: AuditResult) -> Json:
-    """A log in SARIF 2.1.0 (OASIS) with one run: the violated rules, and a result for each fault."""
-    used = list(outcome.by_rule())
-    driver = {
-        "name": "elfsig",
-        "version": __version__,
-        "semanticVersion": __version__,
-        "rules": [_sarif_rule(name) for name in used],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "utf16CodeUnits",
-        "results": [_sarif_result(fault, used.index(fault.rule)) for fault in outcome.faults],
-    }
-    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
-
-
-def _sarif_rule(name: str) -> Json:
-    rule = RULES[name]
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.help},
-        "help": {"text": rule.help},
-        "defaultConfiguration": {"level": "error"},
-    }
-
-
-def _sarif_result(fault: Fault, index: int) -> Json:
-    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(fault.path)}}
-    if fault.offset is not None:
-        location["region"] = {"byteOffset": fault.offset}
-    return {
-        "ruleId": fault.rule,
-        "ruleIndex": index,
-        "level": "error",
-        "message": {"text": readable(fault.text)},
-        "locations": [{"physicalLocation": location}],
-    }
-
-
-def _uri(path: str) -> str:
-    """A relative reference for a relative path, else a file URI (RFC 8089); percent-encoded."""
-    return ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))
+    refused, open_ = len(ledger.refused), len(ledger.unknown - ledger.refused)
+    rest = f"; unknown for {open_}, whose files are missing or unreadable" if open_ else ""
+    total = len(in_use.modules)
+    return f"{refused} of {total} modules in use would be refused if signatures were enforced{rest}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import Any, NoReturn
 
+from elfsig.crypto.hashes import shown_hash
+from elfsig.crypto.remarks import weak_hash
 from elfsig.elf.table import SHT_SYMTAB
 from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
@@ -16,6 +19,7 @@ from elfsig.model.brief import brief
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
+from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel import KernelQuestion, ask
@@ -33,13 +37,14 @@ COPIED = {
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What a file has to be. Empty ``hashes`` and ``formats`` leave both free; rules in ``ignored`` do not
-    count. Each of ``kernels`` has to load it."""
+    count. Each of ``kernels`` has to load it. ``states``: also give the hashes of each file."""
 
     question: Question
     hashes: frozenset[str] = frozenset()
     formats: frozenset[str] = frozenset()
     kernels: tuple[KernelQuestion, ...] = ()
     ignored: frozenset[str] = frozenset()
+    states: bool = False
 
 
 class SignerRow(NamedTuple):
@@ -56,6 +61,16 @@ class SignerRow(NamedTuple):
         return {name: value or None for name, value in self._asdict().items()}
 
 
+class FileState(NamedTuple):
+    """SHA-256 in hex of a file as stored, of its content without signatures (None where that is uncertain),
+    and of the content with them, where the file is compressed: ``compression``."""
+
+    sha256: str
+    content_sha256: str | None
+    unpacked_sha256: str | None
+    compression: str | None
+
+
 class Audited(NamedTuple):
     """The result for one file; cheap to pass between processes."""
 
@@ -63,6 +78,7 @@ class Audited(NamedTuple):
     verdict: Verdict | None
     signer: SignerRow
     faults: tuple[Fault, ...]
+    state: FileState | None = None
 
 
 def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
@@ -74,7 +90,13 @@ def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
         *_kernel_faults(module, gate),
     ]
     kept = dict.fromkeys(fault for fault in found if fault.rule not in gate.ignored)
-    return Audited(report.path, report.verdict, _signer(report), tuple(kept))
+    state = _state(module) if gate.states else None
+    return Audited(report.path, report.verdict, _signer(report), tuple(kept), state)
+
+
+def _state(module: Module) -> FileState:
+    unpacked = None if module.compression is None else sha256(module.content).hexdigest()
+    return FileState(module.sha256, module.bare_sha256, unpacked, module.compression)
 
 
 def unreadable(path: str, fault: Remark) -> Audited:
@@ -102,14 +124,16 @@ def _verdict_faults(report: FileReport) -> Iterator[Fault]:
     rule = BY_VERDICT[report.verdict]
     sig = _effective(report)
     text, offset = RULES[rule].title, None
+    fold = "have no signature" if rule == "unsigned" else ""
     if sig is not None:
         text = sig.reason or text
         offset = sig.place.start if sig.place.where == "content" else None
         if rule == "other-key":
             text = f"{text}: {_claims(sig)}"
+            fold = f"are signed by {_claims(sig)}"
     elif report.warnings and rule == "malformed":
         text = report.warnings[0].text
-    yield Fault(rule, report.path, text, offset)
+    yield Fault(rule, report.path, text, offset, fold)
 
 
 def _claims(sig: SignatureReport) -> str:
@@ -129,24 +153,29 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
     layers = {each.layer: each for each in report.signatures}
     if len(layers) > 1:
         names = ", ".join(each.format or "unknown" for each in layers.values())
-        yield Fault("stacked", path, f"{len(layers)} signatures, from the outside in: {names}", at)
+        text = f"{len(layers)} signatures, from the outside in: {names}"
+        yield Fault("stacked", path, text, at, f"have {text}")
     if gate.formats and sig.format not in gate.formats:
         wanted = " or ".join(sorted(gate.formats))
-        yield Fault("other-format", path, f"{sig.format or 'unknown'}, not {wanted}", at)
+        text = f"{sig.format or 'unknown'}, not {wanted}"
+        yield Fault("other-format", path, text, at, f"have {text}")
     signature = sig.claims
     if signature is not None and gate.hashes and signature.hash not in gate.hashes:
         said = signature.hash or signature.hash_text or "unknown"
-        yield Fault("other-hash", path, f"{said}, not {' or '.join(sorted(gate.hashes))}", at)
+        text = f"{said}, not {' or '.join(sorted(gate.hashes))}"
+        yield Fault("other-hash", path, text, at, f"use {text}")
+    name = signature.hash if signature is not None else None
+    own = {remark: f"use {shown_hash(name or '')}" for remark in weak_hash(name)}
     for remark in sig.warnings:
         if remark.code in COPIED:
-            yield Fault(COPIED[remark.code], path, remark.text, at)
+            yield Fault(COPIED[remark.code], path, remark.text, at, own.get(remark, ""))
 
 
 def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fault]:
     path = module.path
     table = module.image.elf
     if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
-        yield Fault("stripped", path, "no symbol table")
+        yield Fault("stripped", path, "no symbol table", fold="have no symbol table")
     if (remark := unpacking.fault(module.raw, module.compression)) is not None:
         yield Fault("compression", path, remark.text)
     yield from (Fault(each.code, path, each.text) for each in report.warnings if each.code == "misnamed")
@@ -211,6 +240,7 @@ class AuditResult:
             "passed": self.passed,
             "files": self.files,
             "faults": [each.to_json() for each in self.faults],
+            "rules": Folds(self.faults).to_json(),
             "signers": [{**row.to_json(), "files": count} for row, count in self.signers],
         }
 
@@ -227,7 +257,7 @@ def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResu
     order = list(RULES)
     faults = [fault for each in results for fault in each.faults]
     signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)
-    every = [*(_in_company(fault, signed) for fault in faults), *more]
+    every = [*(in_company(fault, signed) for fault in faults), *more]
     counts = Counter(each.signer for each in results)
     return AuditResult(
         len(results),
@@ -236,7 +266,7 @@ def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResu
     )
 
 
-def _in_company(fault: Fault, signed: int) -> Fault:
+def in_company(fault: Fault, signed: int) -> Fault:
     """An unsigned module among signed ones has most likely lost its signature: say so."""
     if fault.rule != "unsigned" or not signed:
         return fault

@@ -4,105 +4,81 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from json import JSONDecodeError, loads
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol
 
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
-from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
-from elfsig.model import Verdict
 from elfsig.opened.evidence import read
 from elfsig.verbs.audit.audit import Audited
+from elfsig.verbs.audit.baseline import BaselineFile, read_baseline
+from elfsig.verbs.audit.drift import Drift
 from elfsig.verbs.audit.rules import Fault
 
 _PACKED = re.compile(r"\.(gz|xz|zst)\Z")
 _OBJECT = re.compile(r"\.o\Z")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _SHOWN = 80
+_JSON: Final = (b"{", b"[")
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The expected modules: ``paths`` by their ends (``kernel/fs/xfs/xfs.ko``), of which those in ``signed``
-    were signed before; or only their number, ``count``."""
+class Check(Protocol):
+    """What is found out about a tree as a whole."""
 
-    source: str
-    paths: tuple[str, ...] = ()
-    signed: frozenset[str] = frozenset()
-    count: int | None = None
+    @property
+    def needs_hashes(self) -> bool:
+        """Whether :class:`FileState` is needed of every module."""
+        ...
 
-    def faults(self, results: Sequence[Audited]) -> list[Fault]:
-        """What is missing among ``results``, and what lost its signature."""
-        if self.count is not None:
-            return self._too_few(len(results))
-        there: dict[str, Audited] = {}
-        for each in results:
-            there.update(dict.fromkeys(_endings(each.path), each))
-        faults = []
-        for path in self.paths:
-            found = there.get(_plain(path))
-            if found is None:
-                faults.append(Fault("missing", path, f"named in {self.source}"))
-            elif path in self.signed and found.verdict is Verdict.UNSIGNED:
-                text = f"{self.source} says that it was signed, but it has no signature now"
-                faults.append(Fault("stripped", found.path, text))
-        return faults
+    def add(self, each: Audited) -> None:
+        """Take in the result for a module."""
+        ...
 
-    def _too_few(self, there: int) -> list[Fault]:
-        if self.count is None or there >= self.count:
-            return []
-        text = f"{there} modules, {self.count} expected"
-        return [Fault("missing", f"{self.count - there} modules", text)]
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong, once all modules were taken in."""
+        ...
 
 
-def _plain(path: str) -> str:
-    return _PACKED.sub("", path).lstrip("/")
+class Count:
+    """That there are at least ``wanted`` modules."""
+
+    needs_hashes = False
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.there = wanted, 0
+
+    def add(self, each: Audited) -> None:
+        """Count a module."""
+        self.there += 1
+
+    def faults(self) -> Iterator[Fault]:
+        """How many are missing."""
+        if self.there < self.wanted:
+            text = f"{self.there} modules, {self.wanted} expected"
+            yield Fault("missing", f"{self.wanted - self.there} modules", text)
 
 
-def _endings(path: str) -> Iterable[str]:
-    """Every name that a list may use for the file: from its whole path down to its bare name."""
-    parts = _plain(os.path.abspath(path)).split("/")
-    return ("/".join(parts[at:]) for at in range(len(parts)))
-
-
-def expected(text: str) -> Expected:
-    """Parse the value of ``--expect``: a number, a modules.order, a sign report. Raises UsageError,
+def expected(text: str) -> Check:
+    """Parse the value of ``--expect``: a number, a modules.order, a JSON output of elfsig. Raises UsageError,
     ReadError."""
     if _COUNT.fullmatch(text):
-        return Expected(text, count=int(text))
+        return Count(int(text))
     data = read(text).content
-    if data[:1] == b"{":
-        return _of_report(text, data)
+    if data.lstrip()[:1] in _JSON:
+        return Drift(text, read_baseline(data, text), complete=True)
     lines = [os.fsdecode(line.strip()) for line in data.splitlines()]
     paths = tuple(_OBJECT.sub(".ko", line) for line in lines if line)
-    wrong = next((path for path in paths if not _plain(path).endswith(".ko")), None)
+    wrong = next((path for path in paths if not _PACKED.sub("", path).endswith(".ko")), None)
     if wrong is not None or not paths:
         why = "it is empty" if wrong is None else f"{_shortened(wrong)} is not a module"
-        raise UsageError(f"{text}: not a number, a modules.order or a sign report: {why}")
-    return Expected(text, paths)
+        raise UsageError(f"{text}: not a number, a modules.order or a JSON output of elfsig: {why}")
+    return Drift(text, [BaselineFile(path) for path in paths], complete=False)
 
 
 def _shortened(line: str) -> str:
     """A line of a file of unknown content, for a message."""
     return repr(line) if len(line) <= _SHOWN else f"{line[:_SHOWN]!r}..."
-
-
-def _of_report(source: str, data: bytes) -> Expected:
-    try:
-        edits = [each for each in loads(data)["edits"] if each["error"] is None]
-        paths = tuple(_path_of(each) for each in edits)
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, RecursionError):
-        raise UsageError(f"{source}: not a sign report") from None
-    return Expected(source, paths, frozenset(paths))
-
-
-def _path_of(edit: dict[str, Any]) -> str:
-    """Where the signed file was: the target, or the file itself."""
-    if edit["target"] is not None:
-        return str(edit["target"])
-    return os.fsdecode(bytes.fromhex(edit["path_hex"])) if "path_hex" in edit else str(edit["path"])
 
 
 # --------------------------------------------------------------------------- in use
@@ -129,15 +105,28 @@ def loaded(path: str) -> tuple[Loaded, ...]:
     return tuple(Loaded(m["name"].replace("-", "_"), m["taints"] or "") for m in matches if m)
 
 
-def in_use_faults(modules: Iterable[Loaded], results: Sequence[Audited]) -> list[Fault]:
-    """Modules in use for which there is no file here, and those that the kernel itself counts as unsigned."""
-    paths = {module_name(each.path): each.path for each in results}
-    faults = []
-    for module in modules:
-        path = paths.get(module.name)
-        if path is None:
-            faults.append(Fault("missing", module.name, "in use, but there is no such file here"))
-        if "E" in module.taints:
-            text = f"in use with taint E: unsigned ({module.name})"
-            faults.append(Fault("tainted", path or module.name, text))
-    return faults
+class InUse:
+    """Whether the files of the modules in use are here, and whether the kernel counts them as unsigned."""
+
+    needs_hashes = False
+
+    def __init__(self, modules: Iterable[Loaded]) -> None:
+        self.modules: Sequence[Loaded] = tuple(modules)
+        self.names = frozenset(each.name for each in self.modules)
+        self._paths: dict[str, str] = {}
+
+    def add(self, each: Audited) -> None:
+        """Take in the result for a module."""
+        name = module_name(each.path)
+        if name in self.names:
+            self._paths[name] = each.path
+
+    def faults(self) -> Iterator[Fault]:
+        """What is missing, and what is in use as unsigned."""
+        for module in self.modules:
+            path = self._paths.get(module.name)
+            if path is None:
+                yield Fault("missing", module.name, "in use, but there is no such file here")
+            if "E" in module.taints:
+                text = f"in use with taint E: unsigned ({module.name})"
+                yield Fault("tainted", path or module.name, text)

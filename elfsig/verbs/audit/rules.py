@@ -23,12 +23,16 @@ class Rule(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with one file, by the id of its rule; ``offset`` in the content."""
+    """One thing that is wrong with one file, by the id of its rule; ``offset`` in the content.
+
+    ``fold`` completes "N modules ..." for all the modules of which the same is true; "" for none.
+    """
 
     rule: str
     path: str
     text: str
     offset: int | None = None
+    fold: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """An entry of ``faults`` as plain JSON values."""
@@ -39,12 +43,12 @@ class Fault(NamedTuple):
 _ROWS = (
     Rule("unsigned", "no signature",
          "Never signed, or signed and then rewritten: strip, objcopy and packaging tools drop an appended "
-         "signature silently. Sign as the last step.", True),
+         "signature silently. In a build, signing comes last.", True),
     Rule("stripped", "lost its symbols or signature",
          "No symbol table, without which kernels refuse a module (\"module has no symbols (stripped?)\"), or "
-         "no signature where the report of the signing run says that there was one.", True),
+         "no signature where --expect says that there was one.", True),
     Rule("malformed", "remains of a signature, or a damaged file",
-         "The kernel treats it as unsigned or refuses it. Sign the original again.", True),
+         "The kernel treats it as unsigned or refuses it.", True),
     Rule("invalid", "the signature does not match",
          "The content was changed after it was signed, or another key claims this name.", True),
     Rule("other-key", "signed by another key",
@@ -55,15 +59,17 @@ _ROWS = (
          "What is there is not a signature, even if it is intact.", True),
     Rule("stacked", "several signatures",
          "Kernels look at one of them, the outermost trailer; whether that is the one meant is left to "
-         "chance. Sign it again, replacing what is there."),
+         "chance."),
     Rule("other-format", "not the requested format", "elfsig convert makes the requested form."),
     Rule("other-hash", "not the requested hash",
          "A kernel that was built without this hash refuses the module."),
-    Rule("weak-hash", "a hash that should not be trusted today", "Sign again with SHA-256 or better."),
-    Rule("small-key", "a key below 2048 bits", "Sign again with a longer key."),
+    Rule("weak-hash", "a hash that should not be trusted today",
+         "Two files with one MD5 or SHA-1 can be made. SHA-256 and better are sound."),
+    Rule("small-key", "a key below 2048 bits",
+         "Its private half may have been computed by now."),
     Rule("no-kernel-accepts-it", "a form that no kernel accepts",
          "The signature is right, and kernels refuse it all the same, whatever keys they hold: signed "
-         "attributes, RSA-PSS, EdDSA and the like. Sign again as sign-file does (elfsig's format pkcs7).",
+         "attributes, RSA-PSS, EdDSA and the like. The kernel's sign-file makes none of them.",
          True),
     Rule("misnamed", "the module's name is not the file's",
          "A signature does not cover the file's name, so a validly signed module can take the place of "
@@ -76,6 +82,13 @@ _ROWS = (
          "IMA appraisal refuses the file. evmctl ima_hash or ima_sign makes a new one."),
     Rule("kernel", "refused by a simulated kernel", "elfsig explain shows why, step by step."),
     Rule("missing", "not there", "Expected, but not among the files that were examined."),
+    Rule("changed", "not what it was",
+         "The content is another than the baseline says; signing and compressing do not count. elfsig "
+         "compare shows where two files differ."),
+    Rule("other-signer", "signed by another than before", "The baseline has another key for this module."),
+    Rule("moved", "in another place than before",
+         "modprobe takes what is in updates before what is in extra and in kernel."),
+    Rule("new", "not in the baseline", "It was added since, or the baseline is of another selection."),
     Rule("tainted", "counted as unsigned by the running kernel",
          "It was loaded from another file, or before its key was enrolled."),
     Rule("unreadable", "could not be read", "Nothing is known about it."),

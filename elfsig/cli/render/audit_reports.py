@@ -1,0 +1,140 @@
+"""``audit`` for machines: JSON, and JUnit XML and SARIF for CI systems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+from elfsig._version import __version__
+from elfsig.cli.settings import visible
+from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, path_members, readable
+from elfsig.opened.links import Links
+from elfsig.verbs.audit.audit import Audited
+from elfsig.verbs.audit.ledger import Ledger
+from elfsig.verbs.audit.rules import RULES, Fault
+
+SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+# --------------------------------------------------------------------------- JSON
+
+
+def file_objects(ledger: Ledger) -> Iterator[Json]:
+    """What is said of each file, missing files last: the lines of ``--jsonl``, and ``files``."""
+    for each in ledger.audited():
+        state = each.state
+        yield {
+            **path_members(each.path),
+            "sha256": state.sha256 if state is not None else None,
+            "content_sha256": state.content_sha256 if state is not None else None,
+            "compression": state.compression if state is not None else None,
+            "signer": each.signer.to_json() if each.verdict is not None else None,
+            "faults": [fault.to_json() for fault in each.faults],
+        }
+
+
+def document(ledger: Ledger, links: Links, run: Json) -> Iterator[str]:
+    """The document of ``--json``, in pieces: it may be larger than the memory that an audit takes."""
+    yield '{"audit": {"faults": ['
+    yield from _listed(fault.to_json() for fault in ledger.faults())
+    signers = [{**row.to_json(), "files": count} for row, count in ledger.sorted_signers()]
+    rest = {
+        "files": ledger.files,
+        "passed": ledger.passed,
+        "rules": ledger.folds.to_json(),
+        "signers": signers,
+    }
+    yield f'\n], {dumps(rest)[1:]}, "files": ['
+    yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger))
+    end = {"links": links.to_json(), "run": run, "schema_version": SCHEMA_VERSION}
+    yield f"\n], {dumps(end)[1:]}\n"
+
+
+def _listed(objects: Iterator[Json]) -> Iterator[str]:
+    separator = "\n"
+    for each in objects:
+        yield separator + dumps(each)
+        separator = ",\n"
+
+
+# --------------------------------------------------------------------------- JUnit XML
+
+
+def junit(ledger: Ledger) -> bytes:
+    """One test case per module, named by its path; its faults are the failure. Names are escaped, since XML
+    1.0 cannot represent all of them."""
+    cases: list[str] = []
+    failed = 0
+    for each in ledger.audited():
+        failed += bool(each.faults)
+        cases.append(_case(each))
+    counts = f'tests="{len(cases)}" failures="{failed}" errors="0" skipped="0"'
+    text = (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites {counts}>\n'
+        f'  <testsuite name="elfsig audit" {counts}>\n{"".join(cases)}  </testsuite>\n</testsuites>\n'
+    )
+    return text.encode("utf-8")
+
+
+def _case(each: Audited) -> str:
+    folder, name = os.path.split(visible(each.path))
+    start = f"    <testcase classname={quoteattr(folder.replace('/', '.') or '.')} name={quoteattr(name)}"
+    if not each.faults:
+        return f"{start} />\n"
+    first = each.faults[0]
+    kind, message = quoteattr(first.rule), quoteattr(visible(first.text))
+    body = "\n".join(f"{f.rule}: {visible(f.text)}\n{RULES[f.rule].help}" for f in each.faults)
+    return (
+        f"{start}>\n      <failure type={kind} message={message}>{escape(body)}</failure>\n    </testcase>\n"
+    )
+
+
+# --------------------------------------------------------------------------- SARIF
+
+
+def sarif(ledger: Ledger) -> Json:
+    """A log in SARIF 2.1.0 (OASIS) with one run: the violated rules, and a result for each fault."""
+    used = [each.rule for each in ledger.folds.rules]
+    driver = {
+        "name": "elfsig",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "rules": [_sarif_rule(name) for name in used],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "utf16CodeUnits",
+        "results": [_sarif_result(fault, used.index(fault.rule)) for fault in ledger.faults()],
+    }
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _sarif_rule(name: str) -> Json:
+    rule = RULES[name]
+    return {
+        "id": rule.id,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.help},
+        "help": {"text": rule.help},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _sarif_result(fault: Fault, index: int) -> Json:
+    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(fault.path)}}
+    if fault.offset is not None:
+        location["region"] = {"byteOffset": fault.offset}
+    return {
+        "ruleId": fault.rule,
+        "ruleIndex": index,
+        "level": "error",
+        "message": {"text": readable(fault.text)},
+        "locations": [{"physicalLocation": location}],
+    }
+
+
+def _uri(path: str) -> str:
+    """A relative reference for a relative path, else a file URI (RFC 8089); percent-encoded."""
+    return ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))

@@ -1,0 +1,175 @@
+"""baseline: what modules were, according to an earlier JSON output of elfsig.
+
+Read are documents of ``--json`` and lines of ``--jsonl`` of list, verify, audit, convert and list --sections,
+and the reports of sign (also one of an interrupted run). Each entry says of one file what it says; the rest
+is not known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from json import loads
+from typing import Any
+
+from elfsig.errors import UsageError
+from elfsig.lazy_tuple import NamedTuple
+
+MEMBERS = ("files", "edits")
+"""Arrays of documents that have an entry for each file."""
+
+Json = Mapping[str, Any]
+
+
+class BaselineFile(NamedTuple):
+    """One file as it was. What is None is not known.
+
+    ``sha256`` is that of the file, ``content_sha256`` that of the decompressed content without signatures.
+    ``compression`` is "" for none. ``signed``: whether it had a signature; ``key`` is the serial number or
+    key id that this named (hex), ``signer`` the name.
+    """
+
+    path: str
+    sha256: str | None = None
+    content_sha256: str | None = None
+    compression: str | None = None
+    signed: bool | None = None
+    key: str | None = None
+    signer: str | None = None
+
+
+class _Unfit(Exception):
+    """An entry that is not what elfsig writes."""
+
+
+def read_baseline(data: bytes, source: str) -> tuple[BaselineFile, ...]:
+    """The files in a JSON output of elfsig. Entries of files that could not be read are left out.
+
+    ``source`` names it in errors. Raises UsageError for anything else, damaged or hostile JSON included.
+    """
+    try:
+        files = [_file(each) for each in _entries(data) if _is_known(each)]
+    except _Unfit as reason:
+        raise UsageError(f"{source}: not a JSON output of elfsig: {reason}", code="baseline") from None
+    return tuple(files)
+
+
+def _entries(data: bytes) -> Iterator[Any]:
+    """The object of each file. Raises _Unfit."""
+    document = _parsed(data)
+    if isinstance(document, dict) and (found := _array(document)) is not None:
+        yield from found
+        return
+    lines = data.splitlines()
+    if document is not None and not (isinstance(document, dict) and "path" in document):
+        raise _Unfit("it has no list of files")
+    at_least_one = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        entry = _parsed(line)
+        if not isinstance(entry, dict):
+            # The last line of an interrupted run may be cut off.
+            if number == len(lines) and at_least_one and not data.endswith(b"\n"):
+                return
+            raise _Unfit(f"line {number} is not a JSON object")
+        if "path" in entry:
+            at_least_one = True
+            yield entry
+        elif "asked" not in entry:
+            raise _Unfit(f"line {number} is not about a file")
+    if not at_least_one:
+        raise _Unfit("it has no files")
+
+
+def _is_known(entry: Json) -> bool:
+    """False for what could not be read, or was missing."""
+    if entry.get("error"):
+        return False
+    return "faults" not in entry or entry.get("signer") is not None or _has_hash(entry)
+
+
+def _array(document: Json) -> Iterable[Any] | None:
+    for member in MEMBERS:
+        found = document.get(member)
+        if isinstance(found, list):
+            if not all(isinstance(each, dict) for each in found):
+                raise _Unfit(f"an entry of {member} is not an object")
+            return found
+    return None
+
+
+def _parsed(data: bytes) -> Any:
+    """The JSON value; None where it is none, or too deep or long for the parser."""
+    try:
+        return loads(data)
+    except (
+        ValueError,
+        RecursionError,
+    ):  # JSONDecodeError, UnicodeDecodeError and overlong numbers are ValueErrors
+        return None
+
+
+def _file(entry: Json) -> BaselineFile:
+    """What an entry says. Raises _Unfit."""
+    state = entry.get("after")
+    if state is None and "before" in entry:  # sign and convert: what the file was, if it was not changed
+        state = entry["before"]
+    state = state if isinstance(state, dict) else entry
+    signed, key, signer = _signer(entry, state)
+    compression = entry.get("compression", state.get("compression", False))
+    return BaselineFile(
+        _path(entry),
+        _text(state, "sha256"),
+        _text(state, "content_sha256") or _text(entry, "content_sha256"),
+        None if compression is False or not _has_hash(state) else str(compression or ""),
+        signed,
+        key,
+        signer,
+    )
+
+
+def _has_hash(state: Json) -> bool:
+    return isinstance(state.get("sha256"), str)
+
+
+def _path(entry: Json) -> str:
+    """Where the file was: the output of an editing command, or the file itself."""
+    target = entry.get("target")
+    if isinstance(target, str):
+        return target
+    raw = entry.get("path_hex")
+    if isinstance(raw, str):
+        try:
+            return os.fsdecode(bytes.fromhex(raw))
+        except ValueError:
+            raise _Unfit("a path_hex is not hexadecimal") from None
+    path = entry.get("path")
+    if not isinstance(path, str):
+        raise _Unfit("a file has no path")
+    return path
+
+
+def _text(entry: Json, name: str) -> str | None:
+    found = entry.get(name)
+    return found if isinstance(found, str) else None
+
+
+def _signer(entry: Json, state: Json) -> tuple[bool | None, str | None, str | None]:
+    """Whether it was signed, by which key, by whom."""
+    signatures = state.get("signatures", entry.get("signatures"))
+    if isinstance(signatures, list):
+        found = [each for each in signatures if isinstance(each, dict)]
+        first = next((each for each in found if each.get("effective")), found[0] if found else {})
+        key = _text(first, "serial") or _text(first, "key_id")
+        return bool(found), key, _text(first, "signer")
+    row = entry.get("signer")
+    if isinstance(row, dict):  # a line of audit
+        verdict = row.get("verdict")
+        known = isinstance(verdict, str)
+        return (verdict != "unsigned") if known else None, _text(row, "key_id"), _text(row, "signer")
+    made = entry.get("signature")
+    if isinstance(made, dict):  # an entry of sign's report
+        return True, _text(made, "serial") or _text(made, "key_id"), _text(made, "signer")
+    action = entry.get("action")
+    return (True if action == "signed" else None), None, None
