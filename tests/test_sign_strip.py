@@ -398,3 +398,22 @@ def test_replace_puts_the_signature_inside_the_compression() -> None:
     )
     assert change.content is not None and ids(change.content) == ["pkcs7"]
     assert read(evidence.packed(change.content)).tail_offset is None
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\0" * 512, b" ", b"\n", b"appended text"])
+def test_what_follows_a_trailer_goes_with_it_where_that_is_wished(tail: bytes, tmp_path: Path) -> None:
+    """Padding to a block, for instance: refused, with the way on, which gives the plain module."""
+    key, cert = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
+    plain, padded, out = tmp_path / "plain.ko", tmp_path / "padded.ko", tmp_path / "out.ko"
+    plain.write_bytes((corpus.SAMPLES / "amd64-6.1.ko").read_bytes())
+    assert elfsig("strip", "--all", "--in-place", plain).code == 0
+    how = ("--format", "pkcs7", "--key", key, "--cert", cert)
+    assert elfsig("sign", *how, "-o", padded, plain).code == 0
+    padded.write_bytes(padded.read_bytes() + tail)
+    for words in (("strip",), ("sign", *how, "--replace")):
+        refused = elfsig(*words, "-o", out, padded)
+        assert refused.code == 1 and "--force removes it together with what follows it" in refused.err
+    assert elfsig("strip", "--force", "-o", out, padded).code == 0
+    assert out.read_bytes() == plain.read_bytes()
+    assert elfsig("sign", *how, "--replace", "--force", "-o", out, "--force", padded).code == 0
+    assert elfsig("verify", "--trust", cert, out).code == 0

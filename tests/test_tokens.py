@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -388,3 +389,89 @@ def test_without_python_pkcs11_the_first_use_says_what_to_install(monkeypatch: p
     with pytest.raises(SigningError, match=r"pip install 'elfsig\[pkcs11\]'") as raised:
         open_signer("pkcs11:token=x;object=y?pin-value=1234")
     assert raised.value.code == "no-pkcs11" and "1234" not in str(raised.value)
+
+
+# --------------------------------------------------------------------------- from zero: list, certify
+
+
+def test_keys_of_a_token_are_listed_with_the_uri_that_signs(hsm: SoftHsm) -> None:
+    uri = f"pkcs11:token={TOKEN.replace(';', '%3B')}?module-path={hsm.module}"
+    ran = elfsig("keys", "list", uri, env={**hsm.environment, "KBUILD_SIGN_PIN": PIN})
+    assert ran.code == 0, ran.err
+    entry = next(part for part in ran.out.split("\n  role:") if "object=rsa" in part)
+    source = re.search(r"source: +(\S.*)", entry)
+    assert source is not None and "holds:       private key, public key, certificate" in entry
+    assert "id=%01" in source[1] and "algorithm:   rsa 2048" in entry
+    assert "  holds:       private key, public key\n" in ran.out  # the one without a certificate
+    named = source[1] + f"?module-path={hsm.module}"
+    assert open_signer_in(hsm, named).key_bits == 2048
+    rows = json.loads(
+        elfsig("keys", "list", "--json", uri, env={**hsm.environment, "KBUILD_SIGN_PIN": PIN}).out
+    )
+    assert source[1] in {row["source"] for row in rows["keys"]}
+
+
+def open_signer_in(hsm: SoftHsm, uri: str) -> Signer:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**hsm.environment, "KBUILD_SIGN_PIN": PIN}.items():
+            patch.setenv(name, value)
+        signer = open_signer(uri)
+        assert isinstance(signer, TokenSigner)
+        signer.release()
+        return signer
+
+
+def test_a_list_without_the_pin_says_what_it_cannot_see(hsm: SoftHsm) -> None:
+    ran = elfsig("keys", "list", f"pkcs11:?module-path={hsm.module}", env=hsm.environment)
+    assert ran.code == 0 and "a private key is not visible without the PIN" in ran.out
+    none = elfsig("keys", "list", f"pkcs11:token=none?module-path={hsm.module}", env=hsm.environment)
+    assert none.code == 1 and "no such token; present: " in none.err
+
+
+@pytest.mark.parametrize(("kind", "hash_name"), [("rsa:2048", "sha256"), ("EC:secp384r1", "sha384")])
+def test_from_an_empty_token_to_a_verified_module(
+    kind: str, hash_name: str, hsm: SoftHsm, module: Path, tmp_path: Path
+) -> None:
+    """The key is made in the token, certified there, and OpenSSL accepts its signature on itself."""
+    number, label = (0x40, "fresh") if "rsa" in kind else (0x41, "curve")
+    hsm.generate(TOKEN, label, kind, number)
+    env = {**hsm.environment, "KBUILD_SIGN_PIN": PIN}
+    uri = hsm.uri(TOKEN, label)
+    how = ("--key", uri, "--name", "Build key", "--module-only", "-o", tmp_path / "modules")
+    ran = elfsig("keys", "certificate", *how, env=env)
+    assert ran.code == 0 and "next: run mokutil --import" in ran.err, ran.err
+    shown = subprocess.run(
+        [need("openssl"), "x509", "-in", tmp_path / "modules.crt", "-noout", "-text"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "CN = Build key" in shown or "CN=Build key" in shown
+    assert "1.3.6.1.4.1.2312.16.1.2" in shown and hash_name.upper()[3:] in shown.upper()
+    subprocess.run(
+        [need("openssl"), "verify", "-check_ss_sig", "-CAfile", tmp_path / "modules.crt",
+         tmp_path / "modules.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    signed = tmp_path / "signed.ko"
+    sign_how = ("--format", "pkcs7", "--key", uri, "--cert", tmp_path / "modules.crt", "-o", signed)
+    assert elfsig("sign", *sign_how, module, env=env).code == 0
+    assert elfsig("verify", "--trust", tmp_path / "modules.der", signed).code == 0
+    again = elfsig("keys", "certificate", *how, env=env)
+    assert again.code == 1 and "already exists; --force overwrites it" in again.err
+
+
+def test_keys_in_files_are_certified_too(tmp_path: Path, module: Path) -> None:
+    for kind in ("rsa", "p256", "p384", "mldsa65"):
+        key = tmp_path / f"{kind}.key"
+        key.write_bytes(identity(kind).pem()[0])
+        name = tmp_path / kind
+        assert elfsig("keys", "certificate", "--key", key, "--name", kind, "-o", name).code == 0
+        signed = tmp_path / f"{kind}.ko"
+        how = ("--format", "pkcs7", "--key", key, "--cert", f"{name}.crt", "-o", signed)
+        assert elfsig("sign", *how, module).code == 0
+        assert elfsig("verify", "--trust", f"{name}.der", signed).code == 0
+    dsa = tmp_path / "dsa.key"
+    dsa.write_bytes(identity("dsa").pem()[0])
+    ran = elfsig("keys", "certificate", "--key", dsa, "--name", "x", "-o", tmp_path / "dsa")
+    assert ran.code == 2 and "DSA" in ran.err
+    bare = elfsig("keys", "certificate", "--key", dsa, "-o", tmp_path / "dsa")
+    assert bare.code == 2 and "--name" in bare.err

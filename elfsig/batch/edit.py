@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from elfsig.batch.isolation import isolated
+from elfsig.batch.outage import until_outage
 from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
@@ -112,15 +113,16 @@ def edit(
     """Apply ``change`` to every file meant by ``paths``, in parallel; an error costs one file.
 
     ``change`` gets a module, opened with ``registry``, and raises ElfsigError where it refuses. Results come
-    in the order of the files. ``links`` keeps account of symbolic links in directories: what they lead to is
-    changed only if it is found in the directories anyway.
+    in the order of the files; SigningError ends them where the signer keeps failing. ``links`` keeps account
+    of symbolic links in directories: what they lead to is changed only if it is found in the directories
+    anyway.
     """
     tasks = output.tasks(paths, walk(paths, links=links))
 
     def work(task: Task) -> Done:
         return edit_one(task, change, registry, limit)
 
-    results = run(work, tasks, jobs, lost=_lost)
+    results = until_outage(run(work, tasks, jobs, lost=_lost))
     return results if output.dry else _synced(results)
 
 

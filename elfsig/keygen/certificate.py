@@ -9,6 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import (
     AuthorityKeyIdentifier,
@@ -21,15 +22,18 @@ from cryptography.x509 import (
 )
 
 from elfsig.crypto import der
+from elfsig.crypto.checks import MESSAGE_ALGORITHMS
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import UsageError
 from elfsig.keygen.genkey import CODE_SIGNING, Genkey
+from elfsig.model import Signer
 
 DAYS = 36500
 """A hundred years, as kbuild uses: kernels do not check dates."""
 
 _NS_COMMENT = "2.16.840.1.113730.1.13"
 _IA5 = 0x16
+_BIT_STRING = 0x03
 
 _KEY_USAGE = {
     "digitalSignature": "digital_signature", "nonRepudiation": "content_commitment",
@@ -47,13 +51,41 @@ _EXTENDED = {
 }  # fmt: skip
 
 
-def self_signed(private: Any, genkey: Genkey, hash_name: str | None, *, days: int = DAYS) -> bytes:
+def self_signed_by(signer: Signer, genkey: Genkey, hash_name: str, *, days: int = DAYS) -> bytes:
+    """Like :func:`self_signed`, for a key that may be in a token: it is asked for one signature.
+
+    Raises UsageError for a key without a certificate of this kind, SigningError.
+    """
+    private = getattr(signer, "private", None)
+    if private is not None:
+        own = None if signer.algorithm in MESSAGE_ALGORITHMS else hash_name
+        return self_signed(private, genkey, own, days=days)
+    # Another key of the same kind signs a draft: it has the right fields, identifiers and extensions.
+    if signer.algorithm == "rsa":
+        stand_in: Any = rsa.generate_private_key(65537, 2048)
+    elif signer.algorithm == "ecdsa":
+        stand_in = ec.generate_private_key(ec.SECP256R1())
+    else:
+        raise UsageError(f"no certificate is made for a {signer.algorithm} key in a token", code="key-type")
+    draft = self_signed(stand_in, genkey, hash_name, days=days, public=signer.public)
+    body, algorithm, _ = der.children(draft, der.read(draft, 0, len(draft)))
+    signed = draft[body.start : body.next]
+    state = HASHES[hash_name].new()
+    state.update(signed)
+    value = signer.sign_digest(state.digest(), hash_name)
+    identifier = draft[algorithm.start : algorithm.next]
+    return der.encode(der.SEQUENCE, signed, identifier, der.encode(_BIT_STRING, b"\0", value))
+
+
+def self_signed(
+    private: Any, genkey: Genkey, hash_name: str | None, *, days: int = DAYS, public: Any = None
+) -> bytes:
     """The DER of a certificate, version 3, serial number random, valid from now.
 
-    ``hash_name`` None is for algorithms that sign the message itself. Raises UsageError for an
-    unsupported subject, extension or hash.
+    ``hash_name`` None is for algorithms that sign the message itself. ``public`` is the certified key, if it
+    is not that of ``private``. Raises UsageError for an unsupported subject, extension or hash.
     """
-    name, public = _name(genkey), private.public_key()
+    name, public = _name(genkey), public or private.public_key()
     now = datetime.now(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateBuilder(name, name, public, x509.random_serial_number())

@@ -266,13 +266,25 @@ def _identity(coverage: object) -> Hashable:
     return coverage
 
 
-def refuse_uncertain(place: Place) -> None:
-    """Raises EditRefused for a damaged signature: it is not known where it starts and ends."""
-    if place.fault is not None:
+DISPLACED = frozenset({"marker-not-at-end", "marker-no-newline", "marker-cr-lf"})
+"""Faults of a trailer that is whole but for its last bytes, or what follows them."""
+
+
+def refuse_uncertain(place: Place, force: bool = False) -> None:
+    """Raises EditRefused for a damaged signature: it is not known where it starts and ends.
+
+    ``force``: a whole trailer with something after it may be removed together with that.
+    """
+    fault = place.fault
+    if fault is None:
+        return
+    whole = fault.code in DISPLACED and bool(place.blob) and place.start < (fault.offset or 0)
+    if not (force and whole):
         raise EditRefused(
-            f"not removed, its extent is uncertain: {place.fault.text}",
-            offset=place.fault.offset,
+            f"not removed, its extent is uncertain: {fault.text}",
+            offset=fault.offset,
             code="uncertain-extent",
+            hint="force-with-tail" if whole else None,
         )
 
 

@@ -11,8 +11,12 @@ from elfsig.model import PacketSigner, Signer
 from elfsig.signers.key_file import read_file
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
+
+    from elfsig.signers.pkcs11_list import TokenContent
 
 SignerKey: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | PrivateKeyTypes"
 """What :func:`open_signer` takes as a key."""
@@ -125,14 +129,29 @@ def _open_gpg(
 def _open_token(
     key: str, cert: str | None, read: Callable[[str], bytes], ask: Callable[[str], bytes]
 ) -> Signer | PacketSigner:
+    signer: Signer = _tokens().open_token(key, cert, read, ask)
+    return signer
+
+
+def list_tokens(uri: str, ask: Callable[[str], bytes] | None = None) -> list[TokenContent]:
+    """The keys in the tokens that a ``pkcs11:`` URI matches; ``ask`` returns the PIN, where there is one.
+
+    Raises SigningError.
+    """
+    found: list[TokenContent] = _tokens().list_tokens(uri, ask)
+    return found
+
+
+def _tokens() -> ModuleType:
+    """What needs python-pkcs11, which is optional. Raises SigningError."""
     try:
-        from elfsig.signers.pkcs11 import open_token
+        import elfsig.signers.pkcs11 as tokens
     except ModuleNotFoundError as missing:
         if missing.name != "pkcs11":
             raise
         text = "keys in tokens need the Python package python-pkcs11: pip install 'elfsig[pkcs11]'"
         raise SigningError(text, code="no-pkcs11") from None
-    return open_token(key, cert, read, ask)
+    return tokens
 
 
 SCHEMES: dict[str, Opener] = {"gpg": _open_gpg, "gpg1": _open_gpg, "pkcs11": _open_token}

@@ -46,6 +46,11 @@ def choose(what: str) -> bytes:
     return first
 
 
+def can_ask() -> bool:
+    """Whether :func:`ask` would get an answer: from the environment, or at a terminal."""
+    return VARIABLE in os.environ or _has_terminal()
+
+
 def _has_terminal() -> bool:
     with suppress(OSError):
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))

@@ -17,6 +17,7 @@ from elfsig.crypto.pkcs1 import digest_info
 from elfsig.errors import SigningError
 from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 from elfsig.signers.patience import waiting_for
+from elfsig.signers.pkcs11_list import list_tokens as list_tokens
 from elfsig.signers.pkcs11_module import explained, pin_of
 from elfsig.signers.pkcs11_objects import attribute, find_half, private_key
 from elfsig.signers.pkcs11_session import OpenSession, PinSource, enter, leave, take_turns

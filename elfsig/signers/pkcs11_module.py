@@ -76,20 +76,27 @@ def _first(folder: str | None, names: Sequence[str]) -> str | None:
 
 def find_token(library: Any, uri: Uri) -> Token:
     """The one token that the URI matches. Raises SigningError that lists the tokens present."""
+    fitting = matching_tokens(library, uri)
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(repr(str(token.label)) for token in fitting)
+    raise SigningError(
+        f"{uri.visible}: {len(fitting)} tokens match ({names}): add token=LABEL or serial=",
+        code="ambiguous-token",
+    )
+
+
+def matching_tokens(library: Any, uri: Uri) -> list[Token]:
+    """Every token that the URI matches, at least one. Raises SigningError that lists the tokens present."""
     try:
         present = list(_tokens(library))
     except pkcs11.PKCS11Error as reason:
         raise SigningError(f"the tokens cannot be listed: {explained(reason)}", code="pkcs11") from None
     fitting = [token for slot, token in present if _fits(slot, token, uri)]
-    if len(fitting) == 1:
-        return fitting[0]
-    names = ", ".join(repr(str(token.label)) for _, token in present) or "none"
     if not fitting:
+        names = ", ".join(repr(str(token.label)) for _, token in present) or "none"
         raise SigningError(f"{uri.visible}: no such token; present: {names}", code="no-token")
-    raise SigningError(
-        f"{uri.visible}: {len(fitting)} tokens match ({names}): add token=LABEL or serial=",
-        code="ambiguous-token",
-    )
+    return fitting
 
 
 def _tokens(library: Any) -> Iterator[tuple[Slot, Token]]:

@@ -66,7 +66,7 @@ def find_half(
     session: Session, key: Any, uri: Uri, cert: str | None, read: Callable[[str], bytes]
 ) -> PublicHalf:
     """The public half: its certificate, else the public key alone. Raises SigningError."""
-    public = _public(session, key)
+    public = public_of(session, key)
     if cert is None:
         found = _belonging(_own_certificates(session, key, public), public)
     elif cert.startswith(f"{SCHEME}:"):
@@ -111,7 +111,7 @@ def _read(session: Session, wanted: dict[Any, Any]) -> Iterator[PublicHalf]:
 # --------------------------------------------------------------------------- public keys
 
 
-def _public(session: Session, key: Any) -> Any:
+def public_of(session: Session, key: Any) -> Any:
     """The key's public half, None where the token does not reveal it."""
     identity = attribute(key, Attribute.ID)
     wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: identity}

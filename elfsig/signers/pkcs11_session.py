@@ -92,7 +92,7 @@ def enter(uri: Uri, pin: PinSource) -> OpenSession:
         except pkcs11.PKCS11Error as reason:
             raise SigningError(f"{uri.visible}: {explained(reason)}", code="token-login") from None
         finally:
-            _finish(library)
+            finish(library)
 
 
 def _entered(library: Any, uri: Uri, pin: PinSource) -> OpenSession:
@@ -127,10 +127,10 @@ def _one_less(where: _Where) -> None:
         del _KEEPERS[where]
         with suppress(pkcs11.PKCS11Error):
             keeper.session.close()
-        _finish(keeper.library)
+        finish(keeper.library)
 
 
-def _finish(library: Any) -> None:
+def finish(library: Any) -> None:
     """Release a library without logins: started processes must find it as if never loaded."""
     if not any(keeper.library is library for keeper in _KEEPERS.values()):
         with suppress(pkcs11.PKCS11Error):

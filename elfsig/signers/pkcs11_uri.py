@@ -19,7 +19,7 @@ _PATH = frozenset(
 )  # fmt: skip
 _QUERY = frozenset({"pin-source", "pin-value", "module-name", "module-path"})
 _TYPES = frozenset({"public", "private", "cert", "secret-key", "data"})
-_SHOWN = ":[]@!$'()*+,="
+SHOWN = ":[]@!$'()*+,="
 """Reserved characters that need no escape in an attribute (RFC 7512, 2.3)."""
 
 
@@ -37,7 +37,7 @@ class Uri(NamedTuple):
     def visible(self) -> str:
         """The URI without anything secret, for messages."""
         parts = [
-            f"{name}={quote(self.id, safe='') if name == 'id' and self.id else quote(value, safe=_SHOWN)}"
+            f"{name}={quote(self.id, safe='') if name == 'id' and self.id else quote(value, safe=SHOWN)}"
             for name, value in self.path.items()
         ]
         return f"{SCHEME}:" + ";".join(parts)

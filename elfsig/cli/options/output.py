@@ -59,20 +59,31 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
 def report(results: Iterable[Done], quiet: bool = False, links: Links | None = None) -> int:
     """Print one line per file: results on stdout, warnings and errors on stderr. Returns the exit code.
 
-    For several files a summary follows on stderr, and for ``links`` what was not followed.
+    For several files a summary follows on stderr, also where the run was interrupted, and for ``links`` what
+    was not followed. Raises what ``results`` raises.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
-    for done in results:
-        counts[done.word] += 1
-        codes.add(done.code)
-        _tell(done, quiet)
-    if sum(counts.values()) > 1:
-        words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-        click.echo(f"{sum(counts.values())} files: {words}", err=True)
+    try:
+        for done in results:
+            counts[done.word] += 1
+            codes.add(done.code)
+            _tell(done, quiet)
+    except KeyboardInterrupt:
+        complain("interrupted: what was done is kept; run it again to go on with the rest")
+        raise
+    finally:
+        _sum_up(counts)
     if links is not None:
         tell_of_links(links)
     return exit_codes.combined(codes)
+
+
+def _sum_up(counts: Counter[str]) -> None:
+    """One line on stderr for several files: how many of each kind."""
+    if sum(counts.values()) > 1:
+        words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        click.echo(f"{sum(counts.values())} files: {words}", err=True)
 
 
 def _tell(done: Done, quiet: bool) -> None:

@@ -82,7 +82,7 @@ def sign(
     removed: tuple[Removed, ...] = ()
     detached = format_.carrier.kind == "detached"
     if existing is Existing.REPLACE and not detached:
-        stripped = strip(module, everything=True, engine=options.engine)
+        stripped = strip(module, everything=True, force=options.force, engine=options.engine)
         module, removed = stripped.module, stripped.removed
     image, present = module.image, module.places
     if present and not (existing is Existing.STACK or detached):

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from elfsig.errors import EditRefused
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.model.brief import brief
 from elfsig.model.json_form import SCHEMA_VERSION, path_members, remark_object
@@ -82,15 +83,16 @@ def strip(
     """Remove the signature that was applied last: the outermost trailer, else the first section.
 
     ``format_id`` (id or alias) selects signatures of this format only; ``everything`` removes all of
-    them. Raises EditRefused for remains whose extent is uncertain, and where a signature that stays would
-    no longer match (unless ``force``); UsageError for an unknown format.
+    them. Raises EditRefused for remains whose extent is uncertain (``force`` removes a whole trailer that
+    something follows, together with that), and where a signature that stays would no longer match (unless
+    ``force``); UsageError for an unknown format.
     """
     wanted = module.registry.get(format_id).id if format_id else None
     removed: list[Removed] = []
     left = module
     found = _next(module.places, wanted)
     while found is not None:
-        left = left.edited(_without(left, found, engine))
+        left = left.edited(_without(left, found, engine, force))
         removed.append(_removed(found, module))
         found = _next(left.places, wanted) if everything else None
     if left is module:
@@ -117,10 +119,11 @@ def _remaining(
     return [each for each in start if each is not first]
 
 
-def _without(module: Module, found: LocatedSignature, engine: str) -> bytes:
+def _without(module: Module, found: LocatedSignature, engine: str, force: bool) -> bytes:
     """The whole content without one signature; what is outside it stays where it is."""
     place = found.place
-    refuse_uncertain(place)
+    refuse_uncertain(place, force)
+    place = replace(place, fault=None)
     inner = module.registry.carrier(place).detach(found.image, place, engine=engine)
     outer = module.content[found.image.end :]
     if place.kind == "trailer" and inner != module.content[: place.start]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -229,16 +229,29 @@ def _check(how: dict[str, Any], folder: str | None) -> None:
 
 
 def _genkey(how: dict[str, Any], like: Like) -> Genkey:
-    found = genkey.KERNEL
-    if how["genkey"]:
-        found = genkey.read(_text(how["genkey"]), how["genkey"])
-    name = how["common_name"] or (None if how["genkey"] else like.common_name)
+    own = how["genkey"]
+    name = how["common_name"] or (None if own else like.common_name)
+    usages = () if own else like.usages
+    codesigning = how["codesigning"] or how["ima"]
+    return genkey_of(own, name, usages, codesigning=codesigning, module_only=how["module_only"])
+
+
+def genkey_of(
+    path: str | None,
+    name: str | None,
+    usages: Sequence[str] = (),
+    *,
+    codesigning: bool = False,
+    module_only: bool = False,
+) -> Genkey:
+    """What a certificate is to say: that of the kernel, or of the file ``path``, with this common name and
+    further extended key usages. Raises UsageError, ReadError."""
+    found = genkey.read(_text(path), path) if path else genkey.KERNEL
     if name:
         found = found.with_common_name(name)
-    usages = list(like.usages) if not how["genkey"] else []
-    usages += [genkey.CODE_SIGNING] if how["codesigning"] or how["ima"] else []
-    usages += [genkey.CODE_SIGNING, genkey.MODULE_SIGNING] if how["module_only"] else []
-    return found.with_usage(*dict.fromkeys(usages)) if usages else found
+    more = [*usages, *([genkey.CODE_SIGNING] if codesigning else [])]
+    more += [genkey.CODE_SIGNING, genkey.MODULE_SIGNING] if module_only else []
+    return found.with_usage(*dict.fromkeys(more)) if more else found
 
 
 def _text(path: str) -> str:

@@ -13,6 +13,7 @@ COMMANDS = {
     "list": Row("keys.list_", "List the keys in key sources."),
     "extract": Row("keys.extract", "Write the certificates of key sources to files."),
     "openpgp": Row("keys.openpgp", "Write the OpenPGP public key of a signing key."),
+    "certificate": Row("keys.certificate", "Make a self-signed certificate for an existing key."),
     "generate": Row("keys.generate", "Generate a key pair for signing modules."),
     "install": Row("keys.install", "Copy the current key pair into a package."),
     "match": Row("keys.match", "Find the key that made a file's signatures."),

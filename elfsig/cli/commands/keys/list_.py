@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -14,9 +14,11 @@ from elfsig.kernels.loading import Loading
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key
 from elfsig.model.json_form import Json, certificate_fingerprints, loss_object, time_text
+from elfsig.signers import passphrase
 from elfsig.trust.keyring import load
 from elfsig.trust.ring import Ring
 from elfsig.verbs.keys.target import target
+from elfsig.verbs.keys.tokens import keys_in_tokens
 
 MAX_SHOWN = 20
 """Losses that are listed one by one."""
@@ -32,18 +34,27 @@ MAX_SHOWN = 20
 def command(settings: Settings, machine: Machine, sources: Sequence[str], for_kernel: str | None) -> None:
     """List the keys in SRC: subject, issuer, serial, key ids, algorithm, validity, role.
 
+    SRC may be a token (pkcs11: URI), whose private keys are visible with its PIN.
+
     Role: builtin is in the kernel's list of keys, embedded is elsewhere in the image. For an untrusted key
     the reason is printed; what could not be read of a source is listed last.
     """
     kernel = target(for_kernel).profile if for_kernel is not None else None
-    ring = load(sources)
-    keys = [*ring.keys, *ring.unusable]
+    tokens = [source for source in sources if source.startswith("pkcs11:")]
+    ring = load([source for source in sources if source not in tokens])
+    held = [held for uri in tokens for held in keys_in_tokens(uri, _pin())]
+    keys = [*ring.keys, *ring.unusable, *(each.key for each in held if each.key is not None)]
     if machine.wanted:
         rows = [{**key.to_json(), **_loading(key, kernel)} for key in keys]
         _write(settings, machine, rows, ring)
         return
+    words = {id(each.key): each.words for each in held}
     for key in keys:
-        click.echo("\n".join([*_lines(key), *_judged(key, kernel)]))
+        more = [_line("holds", words[id(key)])] if id(key) in words else []
+        click.echo("\n".join([*_lines(key), *more, *_judged(key, kernel)]))
+    for each in held:
+        if each.key is None:
+            click.echo("\n".join([visible(each.uri), _line("holds", each.words)]))
     if ring.revoked_hashes:
         click.echo(f"{len(ring.revoked_hashes)} revoked hashes")
     for loss in ring.losses[:MAX_SHOWN]:
@@ -61,10 +72,19 @@ def _write(settings: Settings, machine: Machine, keys: Sequence[Json], ring: Rin
         write_files(settings, machine, (line_of(**each) for each in (*keys, *hashes, *losses)))
 
 
+def _pin() -> Callable[[str], bytes] | None:
+    """How to learn a token's PIN; None where it would have to be waited for in vain."""
+    return passphrase.ask if passphrase.can_ask() else None
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name + ':':<13}{visible(text)}"
+
+
 def _lines(key: Key) -> Iterator[str]:
     yield visible(key.label)
     for name, text in _fields(key):
-        yield f"  {name + ':':<13}{visible(text)}"
+        yield _line(name, text)
 
 
 def _judged(key: Key, kernel: Profile | None) -> Iterator[str]:
