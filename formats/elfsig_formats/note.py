@@ -61,7 +61,8 @@ NOTE = Format(
     key_kind="dsa1024",
     kernels="RHEL 6, Oracle UEK2, Howells 2011-12",
     basis=Basis.ORIGINAL_CODE,
-    basis_text="RHEL 6's code run on vectors; UEK2's and Howells' read; no authentic module seen",
+    basis_text="sorted: genuine modules of RHEL 6.2 on four architectures, and a genuine 2.6.32-504.el6 booted;"
+    " fileorder and fileorder-nobuildid (UEK2): the extractors run, no authentic module seen",
     aliases=("uek", "rhel6"),
     default_hash="sha1",
     wrap=_wrap,
