@@ -61,7 +61,7 @@ NOTE = Format(
     key_kind="dsa1024",
     kernels="RHEL 6, Oracle UEK2, Howells 2011-12",
     basis=Basis.ORIGINAL_CODE,
-    basis_text="sorted: genuine modules of RHEL 6.2 on four architectures, and a genuine 2.6.32-504.el6 booted;"
+    basis_text="sorted: genuine modules of RHEL 6.2 on four architectures, and a booted 2.6.32-504.el6;"
     " fileorder and fileorder-nobuildid (UEK2): the extractors run, no authentic module seen",
     aliases=("uek", "rhel6"),
     default_hash="sha1",
