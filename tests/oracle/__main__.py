@@ -3,6 +3,7 @@
     python -m tests.oracle debian [NAME...]        every Debian kernel that the mirror has (or those named)
     python -m tests.oracle secure-boot [--state STATE]... [--outside] [NAME...]
                                                    the same under real Secure Boot: shim, machine owner keys
+    python -m tests.oracle enrol [NAME...]         enrol a machine owner key: mokutil, MokManager, and after
     python -m tests.oracle rhel6                   a kernel of RHEL 6, the path in ELFSIG_RHEL6_KERNEL
     python -m tests.oracle small                   the kernel that tests.oracle.build built
 
@@ -19,14 +20,16 @@ from typing import Protocol
 
 from tests.oracle import build
 from tests.oracle.compare import Difference, table
+from tests.oracle.enrol import Enrolment
 from tests.oracle.judge import debian, small
 from tests.oracle.kernel import Kernel
 from tests.oracle.report import BootFailed
 from tests.oracle.rhel6 import Rhel6Judge, kernel
 from tests.oracle.secure_boot import SecureJudge
-from tests.oracle.secure_keys import STATES
+from tests.oracle.secure_keys import CODE_SIGNING, SIGNS, STATES
 from tests.support import ksign_files
-from tests.support.bootable import BOOTABLE, fetch_boot_chain, fetch_bootable
+from tests.support.bootable import ALWAYS, BOOTABLE, fetch_boot_chain, fetch_bootable
+from tests.support.cms import issued, private
 from tests.support.kernels import FetchError, Unpacked
 
 SECURE = ("6.1", "6.12", "7.2", "7.3")
@@ -98,6 +101,25 @@ def ask(judges: Iterable[tuple[str, Asked]]) -> int:
     return 2 if failed else int(bool(wrong))
 
 
+def enrol(names: Iterable[str]) -> int:
+    """Enrol a key on a machine with each kernel, and print what was said; 0 if the module loads after it."""
+    fetch_boot_chain()
+    wrong = 0
+    for package in _kernels(names):
+        who = issued(
+            private("rsa", 99), "a machine owner's key", ca=False, usage=SIGNS, purposes=[CODE_SIGNING]
+        )
+        done = Enrolment(Kernel(package), who)
+        before, after = done.answers()
+        wrong += (before, after) != ("EKEYREJECTED", None)
+        print(f"{package.release}: before {before}, after {after or 'loads'}")
+        for report, fact in zip(done.result, done.facts(), strict=True):
+            for command in report.commands[:-1]:
+                print(f"  {' '.join(command.words)}: {command.code} {' '.join(command.out[:1])}")
+            print(f"  elfsig: its key: {fact['key']}; next: {fact['next']}: {fact['command']}")
+    return int(bool(wrong))
+
+
 def main() -> int:
     """Run the command that was named; its exit code."""
     form = argparse.RawDescriptionHelpFormatter
@@ -105,13 +127,15 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     kernels = verbs.add_parser("debian", help="Debian's kernels, in three modes")
     secure = verbs.add_parser("secure-boot", help="Debian's kernels under Secure Boot")
-    for each in (kernels, secure):
+    enrolling = verbs.add_parser("enrol", help="enrol a machine owner key as users do; three boots")
+    for each in (kernels, secure, enrolling):
         each.add_argument("names", nargs="*", choices=[[], *BOOTABLE], metavar="NAME")
     secure.add_argument("--state", action="append", choices=list(STATES), help="repeatable; default: all")
     secure.add_argument("--outside", action="store_true", help="do not run elfsig in the machine")
     verbs.add_parser("rhel6", help="a kernel of RHEL 6 and files signed in its era")
     verbs.add_parser("small", help="the kernel with every algorithm, see tests.oracle.build")
-    return ask(_judges(parser.parse_args()))
+    options = parser.parse_args()
+    return enrol(options.names or ALWAYS) if options.verb == "enrol" else ask(_judges(options))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ class Emulator:
             (self.folder / name).unlink(missing_ok=True)
             command += ["-serial", f"file:{self.folder / name}"]
         self._begun = time.monotonic()
-        self._process = subprocess.Popen(
-            [*map(str, command), *map(str, arguments)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        words = [*map(str, command), *map(str, arguments)]
+        quiet = subprocess.DEVNULL
+        with (self.folder / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=errors)
 
     @property
     def seconds(self) -> float:
@@ -47,7 +47,7 @@ class Emulator:
         return time.monotonic() - self._begun
 
     def text(self, name: str) -> str:
-        """What was written to the port "console" or "report" so far."""
+        """What was written to the port "console" or "report" so far, or QEMU's own "errors"."""
         path = self.folder / name
         return path.read_text(errors="surrogateescape") if path.exists() else ""
 
@@ -56,8 +56,7 @@ class Emulator:
         assert self._process is not None
         code = self._process.poll()
         if code is not None and code > 0:
-            assert self._process.stderr is not None
-            raise BootFailed(self._process.stderr.read().decode(errors="replace"))
+            raise BootFailed(self.text("errors"))
         return code is None
 
     def wait(self, limit: float = TIMEOUT, silence: float | None = None) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def add_kernel(archive: Archive, kernel: Kernel, modules: Mapping[str, bytes]) -
         archive.file(f"{base}/updates/{name}", content)
 
 
-def explain(modules: Mapping[str, bytes]) -> list[str]:
+def explain(modules: Iterable[str]) -> list[str]:
     """The command that asks about all ``modules`` in the guest."""
     names = [name.partition(".")[0] for name in modules]
     return [PYTHON, "-m", "elfsig", "explain", "--this-machine", "--jsonl", *names]
