@@ -17,7 +17,7 @@ ATTRIBUTES = frozenset({
     "text-anchor", "title", "transform", "viewbox", "width", "x", "x1", "x2", "y", "y1", "y2", "tabindex",
     "stroke", "stroke-width",
 })  # fmt: skip
-STYLE = re.compile(r"flex:[0-9]{1,12}")
+STYLE = re.compile(r"flex:[0-9]{1,12}|fill:url\(#[a-z]+\)")
 FILL = re.compile(r"#[0-9a-f]{3,6}|none|url\(#[a-z]+\)")
 CHECKED = {"style": STYLE, "fill": FILL, "stroke": FILL}
 CASED = {"viewbox": "viewBox"}
