@@ -267,3 +267,113 @@ def test_what_root_runs_must_be_root_s(tmp_path: Path, monkeypatch: pytest.Monke
         modes[program.parent] = os.stat_result((mode, 0, 0, 1, uid, gid, 0, 0, 0, 0))
         assert (dkms_hooks.changeable(program) is None) is safe, oct(mode)
         assert dkms_hooks.changeable(program) in (None, program.parent)
+
+
+# --------------------------------------------------------------------------- a key for each kernel
+
+
+PER_KERNEL = (
+    "$kernel_source_dir/certs-local/current/signing_key.pem",
+    "${kernel_source_dir}/certs-local/c.crt",
+)
+
+
+def kernel_with_key(root: Path, release: str, key: Path, cert: Path, hash_name: str | None = None) -> Path:
+    """Headers of a kernel below ``root``, as a link in /lib/modules, with a key of their own in them."""
+    folder = root / f"usr/src/linux-{release}/certs-local"
+    (folder / "current").mkdir(parents=True)
+    (folder / "current/signing_key.pem").write_bytes(key.read_bytes())
+    (folder / "c.crt").write_bytes(cert.read_bytes())
+    if hash_name is not None:
+        (folder / "current/khash").write_text(f"{hash_name}\n")
+    (root / f"lib/modules/{release}").mkdir(parents=True)
+    (root / f"lib/modules/{release}/build").symlink_to(f"/usr/src/linux-{release}")
+    return folder
+
+
+def test_paths_of_kernels_are_written_for_the_shell_and_read_back(tmp_path: Path, wish: dkms.Setup) -> None:
+    (tmp_path / "etc/dkms").mkdir(parents=True)
+    key = '$kernel_source_dir/my "$HOME" keys/`x`/k.pem'
+    dkms.setup(tmp_path, wish._replace(key=key, certificate=PER_KERNEL[1]))
+    conf = tmp_path / "etc/dkms/framework.conf.d/elfsig.conf"
+    words = f'kernel_source_dir=/src; HOME=/no; . {conf}; printf "%s" "$mok_signing_key|$mok_certificate"'
+    said = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=True).stdout
+    assert said == '/src/my "$HOME" keys/`x`/k.pem|/src/certs-local/c.crt'
+
+
+def test_setup_tries_the_key_of_every_kernel(tmp_path: Path) -> None:
+    kernel_with_key(tmp_path, "6.1.0-one", KEY, CERT)
+    words = ("dkms", "setup", "--root", tmp_path, "--key", PER_KERNEL[0], "--cert", PER_KERNEL[1])
+    (tmp_path / "lib/modules/6.2.0-none/build").mkdir(parents=True)
+    ran = run(*words)
+    assert ran.code == 0 and "DKMS will sign nothing for 6.2.0-none" in ran.err, ran.err
+    assert "each kernel has its own key" in ran.err
+    text = (tmp_path / "etc/dkms/framework.conf.d/elfsig.conf").read_text()
+    assert f'mok_signing_key="{PER_KERNEL[0]}"\n' in text
+    kernel_with_key(tmp_path, "6.3.0-wrong", KEY, OTHER_CERT)
+    assert "does not belong to the key" in run(*words).err
+    missing = ("dkms", "setup", "--root", tmp_path, "--key", "$kernel_source_dir/x", "--cert", PER_KERNEL[1])
+    assert run(*missing).code == 2 and "no installed kernel has this key" in run(*missing).err
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_resign_takes_each_kernel_s_own_key(hooked: bool, tmp_path: Path) -> None:
+    modules = {}
+    for release, key, cert in (("6.1.0", KEY, CERT), ("6.2.0", OTHER_KEY, OTHER_CERT)):
+        kernel_with_key(tmp_path, release, key, cert, "sha384")
+        path = tmp_path / f"var/lib/dkms/hello/1.0/{release}/x86_64/module/hello.ko"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(corpus.content("amd64-6.1.ko"))
+        modules[path] = cert
+    words = ("--module", "hello") if hooked else ()
+    how = ("--key", PER_KERNEL[0], "--cert", PER_KERNEL[1])
+    assert run("dkms", "setup", "--root", tmp_path, *how, *words).code == 0
+    ran = run("dkms", "resign", "--root", tmp_path)
+    assert ran.code == 0, ran.err
+    for path, cert in modules.items():
+        assert verified(path, cert)
+        assert modinfo(path, "sig_hashalgo") == ("sha384" if hooked else "sha256")
+
+
+@pytest.mark.parametrize("given", [None, "sha512"])
+def test_the_hook_expands_the_kernel_s_paths(given: str | None, tmp_path: Path, wish: dkms.Setup) -> None:
+    """The hash next to the key counts where none was given, as in Arch-SKM's layout."""
+    (tmp_path / "etc/dkms").mkdir(parents=True)
+    folder = kernel_with_key(tmp_path, "6.1.0", KEY, CERT, "sha384")
+    said, program = tmp_path / "said", tmp_path / "elfsig"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\n')
+    program.chmod(0o755)
+    key, cert = PER_KERNEL
+    hooked = wish._replace(key=key, certificate=cert, elfsig=str(program), modules=("hello",), hash=given)
+    dkms.setup(tmp_path, hooked)
+    source = tmp_path / "usr/src/linux-6.1.0"
+    subprocess.run(
+        [tmp_path / "etc/dkms/elfsig-sign.sh", "6.1.0", "x86_64", "/modules"],
+        env={**os.environ, "kernel_source_dir": str(source)}, check=True,
+    )  # fmt: skip
+    words = said.read_text().splitlines()
+    assert words[words.index("--key") + 1] == str(folder / "current/signing_key.pem")
+    assert words[words.index("--hash") + 1] == (given or "sha384")
+
+
+def test_both_methods_of_the_arch_wiki_for_real(box: Sandbox) -> None:
+    """DKMS expands the paths itself: in framework.conf, and for the hook through the headers' place."""
+    real = box.root / "installed" / box.kernel / "build"
+    source = box.root / "headers"
+    source.mkdir()
+    for each in real.resolve().iterdir():
+        (source / each.name).symlink_to(each)
+    real.unlink()
+    real.symlink_to(source)
+    (source / "certs-local/current").mkdir(parents=True)
+    (source / "certs-local/current/signing_key.pem").write_bytes(KEY.read_bytes())
+    (source / "certs-local/c.crt").write_bytes(CERT.read_bytes())
+    how = ("--key", PER_KERNEL[0], "--cert", PER_KERNEL[1])
+    box.run("elfsig", "dkms", "setup", *how)
+    said = box.dkms("build")
+    assert "certs-local/current/signing_key.pem" in said and verified(box.built())
+    box.dkms("remove")
+    box.run("elfsig", "dkms", "setup", "--remove")
+    box.run("elfsig", "dkms", "setup", "--module", MODULE, *how)
+    assert "Running the post_build script" in box.dkms("build")
+    assert verified(box.built())

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError, WriteError
+from elfsig.host.dkms_paths import expanded, shell_word
 from elfsig.kernels.names import SUFFIX
 from elfsig.opened.atomic import write_atomic
 
@@ -54,22 +55,28 @@ _HOOK_TEXT: Final = """\
 {mark} DKMS runs it after a build with the kernel, the architecture and the
 # directory of the compressed modules. DKMS continues when this fails, so read its output.
 set -eu
-kernel=$1 modules=$3
+kernel=$1 kernelver=$1 arch=$2 modules=$3
+kernel_source_dir=${{kernel_source_dir:-/lib/modules/$kernel/build}}
 key={key}
 certificate={certificate}
 hash={hash}
+if [ -z "$hash" ] && [ -r "$(dirname "$key")/khash" ]; then
+    hash=$(cat "$(dirname "$key")/khash")
+fi
 if [ -z "$hash" ]; then
     hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\\(.*\\)"/\\1/p' "/lib/modules/$kernel/build/.config" \\
         "/boot/config-$kernel" 2>/dev/null | head -n 1)
 fi
-exec {elfsig} sign -q --format pkcs7 --hash "${{hash:-sha256}}" --key "$key" --cert "$certificate" \\
-    --in-place "$modules"
+# --replace: DKMS has signed them with its own key by now.
+exec {elfsig} sign -q --replace --format pkcs7 --hash "${{hash:-sha256}}" \\
+    --key "$key" --cert "$certificate" --in-place "$modules"
 """
 
 
 class Setup(NamedTuple):
     """What to set up. ``modules`` empty: all, through sign_file. ``hash`` None: that of each kernel's
-    configuration, which DKMS looks up itself."""
+    configuration, which DKMS looks up itself. ``key`` and ``certificate`` may name the kernel, see
+    :mod:`elfsig.host.dkms_paths`."""
 
     key: str
     certificate: str
@@ -141,12 +148,12 @@ def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
 
 def _framework(wish: Setup) -> str:
     words = {"sign_file": wish.sign_file, "key": wish.key, "certificate": wish.certificate}
-    return _FRAMEWORK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
+    return _FRAMEWORK_TEXT.format(mark=_MARK, **{name: shell_word(word) for name, word in words.items()})
 
 
 def _hook(wish: Setup) -> str:
     words = {"elfsig": wish.elfsig, "key": wish.key, "certificate": wish.certificate, "hash": wish.hash or ""}
-    return _HOOK_TEXT.format(mark=_MARK, **{name: shlex.quote(word) for name, word in words.items()})
+    return _HOOK_TEXT.format(mark=_MARK, **{name: shell_word(word) for name, word in words.items()})
 
 
 def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
@@ -287,12 +294,16 @@ def signing_words(
         configured.get("mok_signing_key") or own[0] or MOK_KEY,
         configured.get("mok_certificate") or own[1] or MOK_CERTIFICATE,
     )
-    first, second = (_within(root, re.sub(r"\$\{?kernelver\}?", kernel, word)) for word in words)
+    first, second = (within(root, kernel, word) for word in words)
     return first, second
 
 
-def _within(root: Path, word: str) -> str:
-    return word if word.startswith("pkcs11:") else str(root / word.lstrip("/"))
+def within(root: Path, kernel: str, word: str) -> str:
+    """A configured key or certificate for one kernel of the system at ``root``, as a path here."""
+    if word.startswith("pkcs11:"):
+        return word
+    install = settings(root).get("install_tree", INSTALL)
+    return str(root / expanded(word, root, kernel, install).lstrip("/"))
 
 
 def by_kernel(found: Sequence[Built]) -> dict[str, list[Built]]:

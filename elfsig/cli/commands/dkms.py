@@ -19,7 +19,7 @@ from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
-from elfsig.host import dkms, dkms_hooks
+from elfsig.host import dkms, dkms_hooks, dkms_paths
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
@@ -47,7 +47,11 @@ def command() -> None:
 
 
 @command.command("setup")
-@click.option("--key", metavar="KEY", help="Sign with this private key: a file, or a pkcs11: URI.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="Sign with this private key: a file, a pkcs11: URI, or '$kernel_source_dir/...' of each kernel.",
+)
 @click.option("--cert", metavar="CERT", help="Use this certificate of the key (mokutil needs DER).")
 @click.option(
     "--module", "modules", multiple=True, metavar="NAME", help="Configure only this module; repeatable."
@@ -76,7 +80,8 @@ def setup(
     Without --module this writes /etc/dkms/framework.conf.d/elfsig.conf, which makes DKMS run
     elfsig-sign-file instead of the kernel's sign-file for every module. With --module it writes a
     POST_BUILD hook, and a link to it in /etc/dkms/NAME.conf; the hook signs inside the compression. Key and
-    certificate are tested first.
+    certificate are tested first. Their paths may contain $kernel_source_dir, $kernelver and $arch, which DKMS
+    expands for each kernel.
     """
     if remove:
         for path in dkms.remove(root):
@@ -91,16 +96,42 @@ def setup(
             "--hash needs --module: without it, DKMS takes the hash from the kernel's configuration"
         )
     dkms_hooks.refuse_reserved(modules)
-    _try_out(key, cert)
-    key, cert = key if key.startswith("pkcs11:") else os.path.abspath(key), os.path.abspath(cert)
+    for words in _each_kernel(root, key, cert):
+        _try_out(*words)
+    key, cert = dkms_paths.absolute(key), dkms_paths.absolute(cert)
     chosen = hash_wished(hash_name).name if hash_name else None
     wish = dkms.Setup(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
     if root == Path("/") and not force:
         _refuse_changeable(wish.sign_file, wish.elfsig)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
-    complain(f"next: run mokutil --import {_enrollable(cert)} once, and elfsig dkms resign for built modules")
+    if dkms_paths.names_kernel(cert):
+        complain("next: run elfsig dkms resign for built modules; each kernel has its own key")
+    else:
+        enroll = f"run mokutil --import {_enrollable(cert)} once"
+        complain(f"next: {enroll}, and elfsig dkms resign for built modules")
     return 0
+
+
+def _each_kernel(root: Path, key: str, cert: str) -> Iterator[tuple[str, str]]:
+    """Key and certificate to try out: as given, or for each kernel where the paths name it.
+
+    A kernel without them is remarked: DKMS does not sign for it. Raises UsageError where none has them.
+    """
+    if not dkms_paths.names_kernel(key + cert):
+        yield key, cert
+        return
+    found = 0
+    releases = list(dkms_paths.kernels(root))
+    for release in releases:
+        words = dkms.within(root, release, key), dkms.within(root, release, cert)
+        if all(os.path.exists(word) or word.startswith("pkcs11:") for word in words):
+            found += 1
+            yield words
+        else:
+            complain(f"{words[0]}: not there: DKMS will sign nothing for {release}", word="warning: ")
+    if releases and not found:
+        raise UsageError(f"{key}: no installed kernel has this key", code="no-key")
 
 
 def _refuse_changeable(*programs: str) -> None:
@@ -189,9 +220,11 @@ def resign(
                     yield from _left(members, own.path, settings.registry)
                     continue
                 words = dkms.signing_words(root, key, cert, kernel, os.environ)
+                mine = None
                 if own is not None and own.key and own.certificate and key is None:
-                    words = own.key, own.certificate
-                options = SignOptions(hash=chosen or (own.hash if own else None) or usual, force=force)
+                    words = dkms.within(root, kernel, own.key), dkms.within(root, kernel, own.certificate)
+                    mine = own.hash or dkms_paths.hash_beside(words[0])
+                options = SignOptions(hash=chosen or mine or usual, force=force)
                 yield from _resigned(members, words, options, settings.registry, dry_run)
 
     code = report(every(), quiet)
