@@ -49,6 +49,7 @@ def test_what_a_kernel_reads_is_chosen(format_id: str, kernel: str, coverage: st
     [
         ("note", "rhel5", {"coverage": "sorted"}, "looks for redhat only, not for note"),
         ("note", "rhel6-late", {"coverage": "fileorder"}, "computes sorted, not fileorder"),
+        ("note", "rhel6-late", {"hash": "sha512"}, "knows no sha512 here"),
         ("redhat", "rhel5", {"hash": "sha256"}, "knows no sha256 here"),
     ],
 )

@@ -104,7 +104,7 @@ def _unusable(case: Case) -> str:
 
 def _hashes(case: Case) -> str:
     """What this kernel computes; weak hashes only where it has no other."""
-    able = case.profile.crypto.hashes - case.profile.crypto.absent - case.profile.crypto.late
+    able = case.profile.crypto.hashes - case.profile.crypto.absent
     strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
     return ", ".join(sorted(strong or able))
 

@@ -93,7 +93,7 @@ def _hash_name(each: KsignSignature) -> str:
 def transform(case: Case) -> Said:
     """The hash that the packet names, by the kernel's crypto code; this comes before key and value."""
     name, crypto = _hash_name(_signature(case)), case.profile.crypto
-    if name in crypto.late:
+    if name in crypto.absent:
         text = (
             f"{name} is in a module of its own (sha512_generic), and this kernel cannot compute it unless"
             " that was loaded before"

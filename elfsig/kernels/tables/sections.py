@@ -176,7 +176,7 @@ RHEL6_LATE = replace(
     crypto=Crypto(
         frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"}),
         frozenset({"dsa"}),
-        late=frozenset({"sha384", "sha512"}),
+        absent=frozenset({"sha384", "sha512"}),
     ),
     replies=replace(
         RHEL6_EARLY.replies,
