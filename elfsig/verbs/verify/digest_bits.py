@@ -94,6 +94,8 @@ class DigestBits:
 
     def _under(self, image: Image) -> Iterator[tuple[Pair, Message]]:
         for pair in self.format.pairs:
+            if not optional.records_digest(pair.envelope):
+                continue
             try:
                 if image is self.found.image:
                     yield pair, self.module.message(pair.coverage, image, self.found.place)
