@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from struct import pack_into
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
+from elfsig.elf.changes import MOST_BYTES, MOST_CHANGES, Changes, SymbolIndex, changes
 from elfsig.elf.diff import Difference, Weight, first_difference
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHF_ALLOC, SHT_RELA, ElfTable
@@ -452,7 +454,8 @@ def test_text_of_a_pair(tmp_path: Path) -> None:
     assert f"A: {tmp_path}/a.ko: {len(PLAIN)} bytes, no signature\n" in out
     assert "\nrelocations: the same under textdata, but the relocations differ" in out
     assert "\ntextdata " in out and "  same\n" in out and "  different: .rela.text\n" in out
-    assert "  relocation  .rela.text  changed  at 0x4: type 2 printk-0x4 -> type 2 init-0x4 (.text)\n" in out
+    relocation = "  relocation  .rela.text  changed  at .text+0x4 (init+0x1): type 2 printk-0x4 -> "
+    assert relocation + "type 2 init-0x4 (.text)\n" in out
 
 
 def test_a_file_and_a_directory_are_no_pair(tmp_path: Path) -> None:
@@ -461,3 +464,152 @@ def test_a_file_and_a_directory_are_no_pair(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = run("compare", tmp_path, tmp_path / "empty")
     assert ran.code == 5 and "no module" in ran.err
+
+
+# --------------------------------------------------------------------------- which bytes, and where they are
+
+
+FUNCTIONS = Toy(
+    (
+        Part(".text", bytes(range(64)), flags=6, relocations=(Relocation(20, 2, 1),)),
+        Part(".data", b"data" * 8, flags=3),
+    ),
+    (
+        Symbol("printk"), Symbol("first", 0, 0, 16), Symbol("second", 0, 16, 24),
+        Symbol("inner", 0, 20, 4, 0x10), Symbol("label", 0, 50, 0, 0x10), Symbol("table", 1, 4, 8, 0x11),
+    ),
+)  # fmt: skip
+
+
+def test_the_bytes_and_the_function_that_they_are_in(tmp_path: Path) -> None:
+    content = build(FUNCTIONS)
+    changed = bytearray(content)
+    at = inside(content, ".text", 0)
+    changed[at + 30 : at + 33] = bytes.fromhex("9090c3")
+    changed[at + 21] = 0xFF
+    changed[at + 52] ^= 1
+    changed[inside(content, ".data", 6)] = 0
+    found = between(content, bytes(changed))
+    text, data = (d for d in found.differences if d.kind == "section")
+    assert [(c.offset, c.old.hex(), c.new.hex(), c.symbol, c.symbol_offset) for c in text.changes] == [
+        (21, "15", "ff", "inner", 1),
+        (30, "1e1f20", "9090c3", "second", 14),
+        (52, "34", "35", None, None),
+    ]
+    assert text.change_count == 3
+    assert [(c.symbol, c.symbol_offset) for c in data.changes] == [("table", 2)]
+    put(tmp_path, a_ko=content, b_ko=bytes(changed))
+    out = run("compare", tmp_path / "a.ko", tmp_path / "b.ko").out
+    assert "    .text+0x1e (second+0xe): 3 bytes: 1e1f20 -> 9090c3\n" in out
+    assert "    .text+0x34: 1 byte: 34 -> 35\n" in out
+    [comparison] = parsed(run("compare", "--json", tmp_path / "a.ko", tmp_path / "b.ko").out)["comparisons"]
+    [listed] = [d for d in comparison["differences"] if d["name"] == ".data"]
+    assert listed["changes"] == [
+        {
+            "offset": 6,
+            "old_size": 1,
+            "new_size": 1,
+            "old": "74",
+            "new": "00",
+            "symbol": "table",
+            "symbol_offset": 2,
+        }
+    ]
+
+
+def test_a_relocation_says_where_it_is() -> None:
+    content = build(FUNCTIONS)
+    out = bytearray(content)
+    pack_into("<q", out, inside(content, ".rela.text", 16), 0x30)
+    [change] = [d for d in between(content, bytes(out)).differences if d.kind == "relocation"]
+    assert (change.target, change.symbol, change.symbol_offset) == (".text", "inner", 0)
+
+
+def test_bytes_that_were_put_in_are_one_stretch() -> None:
+    longer = Toy(
+        (Part(".text", bytes(range(20)) + b"new" + bytes(range(20, 64)), flags=6), *FUNCTIONS.parts[1:])
+    )
+    shorter = Toy((Part(".text", bytes(range(64)), flags=6), *FUNCTIONS.parts[1:]))
+    found = between(build(shorter), build(longer))
+    [text] = [d for d in found.differences if d.kind == "section" and d.name == ".text"]
+    [change] = text.changes
+    assert (change.offset, change.old, change.new, change.new_size) == (20, b"", b"new", 3)
+
+
+@given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 299), st.integers(0, 255)), max_size=30))
+def test_stretches_are_what_a_loop_finds(one: bytes, edits: list[tuple[int, int]]) -> None:
+    other = bytearray(one)
+    for at, value in edits:
+        if at < len(other):
+            other[at] = value
+    differing = [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    found = changes(one, bytes(other), SymbolIndex(()), SymbolIndex(()), 1000)
+    assert [at for c in found.first for at in range(c.offset, c.offset + c.old_size)] == differing
+    ends = [(c.offset, c.offset + c.old_size) for c in found.first]
+    assert all(end < start for (_, end), (start, _) in pairwise(ends))
+
+
+def test_output_is_bounded_and_all_is_counted() -> None:
+    """A stretch across the boundary of what is compared at once is one; every other byte is counted."""
+    one = bytes(1 << 18)
+    other = bytearray(one)
+    other[65_530:65_545] = b"x" * 15
+    assert [(c.offset, c.old_size) for c in _changes(one, other).first] == [(65_530, 15)]
+    other[::2] = b"y" * (1 << 17)
+    found = _changes(one, other)
+    assert len(found.first) == MOST_CHANGES and found.total > 100_000
+    assert all(len(c.new) <= MOST_BYTES for c in _changes(one, b"z" * len(one)).first)
+
+
+def _changes(one: bytes, other: bytes | bytearray) -> Changes:
+    return changes(one, bytes(other), SymbolIndex(()), SymbolIndex(()))
+
+
+def test_symbols_are_those_of_readelf(debuggable: Path, tmp_path: Path) -> None:
+    """A byte of each function of a real object: readelf's symbol table says which function it is in."""
+    content = debuggable.read_bytes()
+    listing = subprocess.run([need("readelf"), "-sW", debuggable], capture_output=True, text=True, check=True)
+    functions = [line.split() for line in listing.stdout.splitlines() if " FUNC " in line]
+    assert len(functions) == 2
+    for words in functions:
+        start, size, name = int(words[1], 16), int(words[2], 0), words[7]
+        at = inside(content, ".text", start + size - 1)
+        [text] = [d for d in between(content, with_byte(content, at)).differences if d.name == ".text"]
+        assert [(c.symbol, c.symbol_offset) for c in text.changes] == [(name, size - 1)]
+
+
+# --------------------------------------------------------------------------- signatures by value
+
+
+def stripped(content: bytes, folder: Path) -> bytes:
+    """``content`` after GNU strip -g, which writes sections that are not loaded at other places."""
+    (folder / "in.ko").write_bytes(content)
+    subprocess.run([need("strip"), "-g", folder / "in.ko", "-o", folder / "out.ko"], check=True)
+    return (folder / "out.ko").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format_id", "coverage"), [("gkh", "textdata"), ("note", "sorted"), ("redhat", "fileorder")]
+)
+def test_a_signature_that_only_moved_is_the_same(format_id: str, coverage: str, tmp_path: Path) -> None:
+    """Its value counts, not its place: strip -g of what has no debug data moves the section."""
+    bare = stripped(MODULE, tmp_path)
+    signed = made(bare, format_id, coverage).content
+    again = stripped(signed, tmp_path)
+    found = between(signed, again)
+    [one], [other] = found.a.signatures, found.b.signatures
+    assert one.place.blob == other.place.blob and one.place.start != other.place.start
+    assert (found.conclusion, found.is_same) == (Conclusion.MOVED, True)
+    assert found.sentence.startswith("the same content with the same signatures")
+    (tmp_path / "signed.ko").write_bytes(signed)
+    ran = run("compare", tmp_path / "signed.ko", tmp_path / "out.ko")
+    assert ran.code == 0 and "\nmoved: the same content" in ran.out
+    value = bytearray(again)
+    value[other.place.blob_start + len(other.place.blob) - 1] ^= 1
+    assert between(signed, bytes(value)).conclusion is Conclusion.RESIGNED
+
+
+def test_strip_g_with_debug_data(tmp_path: Path) -> None:
+    signed = made(MODULE, "gkh", "textdata").content
+    found = between(signed, stripped(signed, tmp_path))
+    assert found.conclusion is Conclusion.STRIPPED and "different signatures" not in found.sentence

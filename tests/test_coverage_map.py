@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
-from elfsig.cli.render.coverage import scale, share
+from elfsig.cli.render.coverage import scale
+from elfsig.coverages.bytemap import Kind, Map, Run, draw, percent
 from elfsig.elf.image import Image
-from elfsig.model import Place
+from elfsig.model import Existing, Place
 from elfsig.opened.evidence import read
-from elfsig.verbs.inspect.bytemap import Kind, Map, Run, draw
 from elfsig.verbs.inspect.cover import Basis, Cover, covers
-from elfsig.verbs.verify.examine import Question
+from elfsig.verbs.verify.examine import Question, examine
 from tests.support import vectors
 from tests.support.opened import opened
 from tests.support.run import run
@@ -284,7 +284,7 @@ def test_an_argument_outside_of_the_file_has_a_map_too() -> None:
 
 
 def test_shares_never_say_all_or_nothing_wrongly() -> None:
-    assert [share(*pair) for pair in ((0, 9), (9, 9), (1, 10**6), (10**6 - 1, 10**6), (1, 3))] == [
+    assert [percent(*pair) for pair in ((0, 9), (9, 9), (1, 10**6), (10**6 - 1, 10**6), (1, 3))] == [
         "-", "100 %", "0.1 %", "99.9 %", "33.3 %",
     ]  # fmt: skip
 
@@ -303,3 +303,22 @@ def test_kinds_of_single_bytes_and_cuts() -> None:
     assert list(kinds.within(3, 5)) == [Run(3, 4, Kind.OPEN), Run(4, 5, Kind.VERBATIM)]
     assert list(kinds.within(5, 5)) == []
     assert json.dumps(kinds.counts(1, 7)) == '{"verbatim": 2, "open": 4}'
+
+
+@pytest.mark.parametrize("outer", [None, "pkcs7"])
+@pytest.mark.parametrize(
+    ("format_id", "coverage"), [("gkh", "textdata"), ("redhat", "fileorder"), ("note", "sorted")]
+)
+def test_verify_names_the_share_that_coverage_computes(
+    format_id: str, coverage: str, outer: str | None
+) -> None:
+    """The unprotected bytes, to the digit; also under an outer trailer."""
+    content = made(corpus.content(MODULE), format_id, coverage).content
+    if outer is not None:
+        content = made(content, outer, "whole-file", existing=Existing.STACK).content
+    asked = question()
+    [cover] = [each for each in covers(opened(content), asked) if each.coverage == coverage]
+    unprotected = cover.kinds.counts()[Kind.OPEN]
+    warnings = [w for sig in examine(opened(content), asked).signatures for w in sig.warnings]
+    (said,) = (w.text for w in warnings if w.code == "not-covered")
+    assert f": {100 * unprotected / len(content):.1f} % of the file is not protected" in said

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
+from elfsig.coverages.bytemap import Kind, Map, Run
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.errors import ReadError, UsageError
 from elfsig.model import Existing, Verdict
 from elfsig.opened.evidence import read
 from elfsig.trust import keyring
-from elfsig.verbs.inspect.bytemap import Kind, Map, Run
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import SMALL, Proof, chosen, every, prove, prover
 from elfsig.verbs.verify.examine import Outside, Question

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from elfsig.coverages.bytemap import Kind, draw, percent
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NULL, SHT_REL, SHT_RELA, SHT_SYMTAB
-from elfsig.model import FileRange, Message, Place, Remark
+from elfsig.model import Message, Place, Remark
 
 
-def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
-    """At most one remark: which sections, and how much of the file, the signature does not cover."""
+def gaps(message: Message, image: Image, place: Place, outer: Iterable[Place] = ()) -> Iterator[Remark]:
+    """At most one remark: which sections the signature does not cover, and how much of the file it does not
+    protect, as in its map of bytes. ``outer`` are the trailers outside ``place``."""
     table = image.elf
     if table is None or message.verbatim:
         return
@@ -26,7 +28,8 @@ def gaps(message: Message, image: Image, place: Place) -> Iterator[Remark]:
     others = sum(s.row.type not in kinds for s in open_rows)
     if others:
         words.append(f"{others} other section{'s' if others > 1 else ''}")
-    hashed = sum(p.end - p.start for p in message.pieces if isinstance(p, FileRange))
-    share = 100 - 100 * hashed // max(1, image.end)
+    unprotected = draw(image, message, place, outer).counts().get(Kind.OPEN, 0)
+    share = percent(unprotected, len(image.data))
+    much = f": {share} of the file is not protected" if unprotected else ""
     listing = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-    yield Remark("not-covered", f"{listing} are not covered ({share} % of the file is not hashed as is)")
+    yield Remark("not-covered", f"{listing} are not covered{much}")

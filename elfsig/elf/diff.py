@@ -1,4 +1,4 @@
-"""elfdiff: what differs between two ELF files, and whether a loaded module is affected.
+"""diff: what differs between two ELF files, and whether a loaded module is affected.
 
 Sections are paired by name, symbols by name and place, relocations by what they say: a file whose tables
 were merely renumbered or moved differs in its layout only.
@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from elfsig.elf import modinfo
+from elfsig.elf.changes import MOST_CHANGES, MOST_UNLOADED, ByteChange, SymbolIndex, changes, common_start
 from elfsig.elf.image import Image
 from elfsig.elf.symbols import (
     Record,
@@ -68,8 +69,9 @@ class Difference(NamedTuple):
     """One difference between A and B. ``what`` is changed, added (in B only) or removed (in A only).
 
     ``kind`` is header, section (its bytes), field (of a section header), symbol, relocation, modinfo or
-    layout; ``field`` names what changed in it. ``offset`` is the first differing byte inside the section,
-    or the relocation's own offset.
+    layout; ``field`` names what changed in it. ``offset`` is the first differing byte in the section, or the
+    relocation's own, in ``symbol`` of the section ``target``. ``changes`` are the first stretches of bytes of
+    a section that differ, ``change_count`` counts all.
     """
 
     kind: str
@@ -82,6 +84,11 @@ class Difference(NamedTuple):
     old_size: int | None = None
     new_size: int | None = None
     offset: int | None = None
+    changes: tuple[ByteChange, ...] = ()
+    change_count: int = 0
+    target: str | None = None
+    symbol: str | None = None
+    symbol_offset: int | None = None
 
 
 class Side:
@@ -91,7 +98,7 @@ class Side:
     table: ElfTable
 
     def __init__(self, image: Image, table: ElfTable) -> None:
-        self.image, self.table = image, table
+        self.image, self.table, self._indices = image, table, dict[str, SymbolIndex]()
         self.names: list[str] = labels(table)
         self.sections: Mapping[str, Section] = {
             self.names[s.nr]: s for s in table.sections[1:] if s.row.type != SHT_NULL
@@ -127,6 +134,19 @@ class Side:
             rows = self.table.rows
             return row.info < len(rows) and bool(rows[row.info].flags & SHF_ALLOC)
         return bool(row.flags & SHF_ALLOC)
+
+    def index(self, name: str) -> SymbolIndex:
+        """The symbols of a section; empty if there is no such section."""
+        if name not in self._indices:
+            section = self.sections.get(name)
+            here = (each for each in self.symbols if each.place == name) if section is not None else ()
+            self._indices[name] = SymbolIndex(here, section.row.addr if section is not None else 0)
+        return self._indices[name]
+
+    def target(self, name: str) -> str | None:
+        """The name of the section that a section of relocations relocates."""
+        info = self.sections[name].row.info
+        return self.names[info] if info < len(self.names) else None
 
     @cached_property
     def needed(self) -> frozenset[SymbolRecord]:
@@ -243,24 +263,17 @@ def _content(a: Side, b: Side, name: str) -> Iterator[Difference]:
     if one == other:
         return
     weight = Weight.LOADED if a.is_loaded(name) or b.is_loaded(name) else Weight.UNLOADED
+    most = MOST_CHANGES if weight is Weight.LOADED else MOST_UNLOADED
+    found = changes(one, other, a.index(name), b.index(name), most)
     yield Difference(
-        "section", name, "changed", weight, "content",
-        old_size=len(one), new_size=len(other), offset=first_difference(one, other),
+        "section", name, "changed", weight, "content", old_size=len(one), new_size=len(other),
+        offset=first_difference(one, other), changes=found.first, change_count=found.total,
     )  # fmt: skip
 
 
 def first_difference(one: bytes, other: bytes) -> int | None:
     """The first offset at which two byte strings differ, or None."""
-    if one == other:
-        return None
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return None if one == other else common_start(one, other)
 
 
 # --------------------------------------------------------------------------- symbols
@@ -327,7 +340,17 @@ def _relocations(a: Side, b: Side, name: str) -> tuple[list[Difference], int]:
     gone, come = _left(old, was - now), _left(new, now - was)
     places = sorted({*gone, *come})
     found = [d for at in places for d in _at(name, at, gone.get(at, []), come.get(at, []), weight)]
-    return list(islice(found, MOST)), len(found)
+    target = a.target(name)
+    return [_located(each, target, a, b) for each in islice(found, MOST)], len(found)
+
+
+def _located(each: Difference, target: str | None, a: Side, b: Side) -> Difference:
+    """A relocation's difference with the section that it relocates, and the symbol there."""
+    at = each.offset
+    if target is None or at is None:
+        return each
+    symbol, inside = a.index(target).at(at) or b.index(target).at(at) or (None, None)
+    return each._replace(target=target, symbol=symbol, symbol_offset=inside)
 
 
 def _left(found: Iterable[Relocation], wanted: Mapping[Record, int]) -> dict[int, list[Relocation]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from elfsig.carriers.remains import remains
 from elfsig.elf.image import Image
@@ -110,3 +110,9 @@ def anomalies(image: Image, registry: Registry) -> list[Remark]:
     for carrier in registry.sections_of(image):
         remarks += optional.anomalies(carrier, image)
     return remarks
+
+
+def outer_trailers(places: Iterable[LocatedSignature], found: LocatedSignature) -> list[Place]:
+    """The trailers in the content that are outside ``found``: where they end decides where it is."""
+    trailers = (each for each in places if each.place.kind == "trailer")
+    return [each.place for each in trailers if each.place.where == "content" and each.layer < found.layer]

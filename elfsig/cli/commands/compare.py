@@ -71,6 +71,7 @@ def command(
     identical      all bytes are the same
     repacked       same content, compressed differently
     resigned       same content, different signatures or none
+    moved          same content and signatures, at different places
     stripped       one lacks debug data or symbols; loaded content is the same
     relinked       loaded content is the same, at different places
     unloaded       loaded content is the same, something else differs
@@ -79,7 +80,8 @@ def command(
     same-textdata  same text and data, other loaded content differs
     different      code or data differs
 
-    Exit codes: 0 for the first three (with --coverage: if the covered bytes are the same), else 1. In trees,
+    Of changed sections the bytes are shown, old and new, with the function or object that they are in.
+    Exit codes: 0 for the first four (with --coverage: if the covered bytes are the same), else 1. In trees,
     names are compared without the suffix of a compression, and identical modules are only counted.
     """
     registry = settings.registry

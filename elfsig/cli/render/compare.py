@@ -8,11 +8,15 @@ from typing import Any
 from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import visible
+from elfsig.elf.changes import ByteChange
 from elfsig.elf.diff import Difference, Weight
 from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, CoverageComparison
 
 MOST = 20
 """Lines printed for one kind of difference; JSON has all of them."""
+
+SHOWN = 16
+"""Bytes printed of a stretch of changed bytes."""
 
 FEW = 8
 """Sections named for one coverage."""
@@ -37,6 +41,7 @@ def lines(found: Comparison) -> Iterator[str]:
             yield ""
             yield title
             yield aligned([*_table(here, found.totals)], "  ")
+            yield from _changes(here)
     for name, part in (("A", found.a), ("B", found.b)):
         yield from (f"{name}: warning: {text}" for text in remark_words(part.remarks))
 
@@ -78,11 +83,42 @@ def _table(found: Sequence[Difference], totals: Mapping[str, int]) -> Iterator[t
             yield (kind, "...", "", f"{rest}{more} not shown, see --json")
 
 
+def _changes(found: Sequence[Difference]) -> Iterator[str]:
+    """The bytes of sections that differ, up to MOST stretches of each."""
+    for each in found:
+        for change in each.changes[:MOST]:
+            place = _place(each.name, change.offset, change.symbol, change.symbol_offset)
+            yield f"    {place}: {_stretch(change)}"
+        rest = each.change_count - min(MOST, len(each.changes))
+        if rest > 0:
+            yield f"    {visible(each.name)}: {plural(rest, 'further change')}, see --json"
+
+
+def _place(section: str, offset: int, symbol: str | None, inside: int | None) -> str:
+    """Such as ``.text+0x1234 (ext4_foo+0x14)``."""
+    within = f" ({visible(symbol)}+{inside:#x})" if symbol is not None else ""
+    return f"{visible(section)}+{offset:#x}{within}"
+
+
+def _stretch(change: ByteChange) -> str:
+    """The old and the new bytes, of long stretches the first SHOWN."""
+    sizes = dict.fromkeys((change.old_size, change.new_size))
+    old, new = (_hex(data) for data in (change.old, change.new))
+    size = " -> ".join(map(str, sizes))
+    return f"{size} byte{'' if size == '1' else 's'}: {old} -> {new}"
+
+
+def _hex(data: bytes) -> str:
+    return f"{data[:SHOWN].hex() or 'nothing'}{'...' if len(data) > SHOWN else ''}"
+
+
 def _words(each: Difference) -> str:
     """The old and the new value."""
     if each.kind == "section":
         return _sizes(each)
     at = f"at {each.offset:#x}: " if each.offset is not None else ""
+    if each.offset is not None and each.symbol is not None and each.target is not None:
+        at = f"at {_place(each.target, each.offset, each.symbol, each.symbol_offset)}: "
     field = f"{each.field} " if each.field and each.kind not in ("symbol", "modinfo", "header") else ""
     values = [_value(value) for value in (each.old, each.new) if value is not None]
     return f"{at}{field}{' -> '.join(values)}".rstrip()

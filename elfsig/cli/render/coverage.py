@@ -8,7 +8,8 @@ from typing import Any
 from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.render.words import algorithm_words, plural, remark_words
 from elfsig.cli.settings import visible
-from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
+from elfsig.coverages.bytemap import KINDS, Kind, Map, percent
+from elfsig.verbs.inspect.bytemap import FilePart
 from elfsig.verbs.inspect.cover import Basis, Cover
 from elfsig.verbs.inspect.prove import Proof, Trial
 
@@ -33,15 +34,6 @@ HOW_KNOWN = {
 
 COLUMNS, ROWS = 64, 16
 """Characters per line of the strip, and maximum number of lines."""
-
-
-def share(some: int, whole: int) -> str:
-    """``some`` in percent: "100 %" for all and "-" for none, never for nearly all or nearly none."""
-    if not some:
-        return "-"
-    if some == whole:
-        return "100 %"
-    return f"{min(max(100 * some / whole, 0.1), 99.9):.1f} %"
 
 
 def heading(cover: Cover) -> str:
@@ -109,7 +101,7 @@ def _totals(kinds: Map) -> Iterator[tuple[str, ...]]:
     counts = kinds.counts()
     for kind in KINDS:
         size = counts.get(kind, 0)
-        yield LETTERS[kind], kind.value, f"{size:>9}", f"{share(size, kinds.size):>7}", MEANINGS[kind]
+        yield LETTERS[kind], kind.value, f"{size:>9}", f"{percent(size, kinds.size):>7}", MEANINGS[kind]
 
 
 def _table(parts: Sequence[FilePart]) -> Iterator[tuple[str, ...]]:
@@ -134,7 +126,7 @@ def _together(parts: Sequence[FilePart]) -> FilePart:
 
 def _row(part: FilePart, name: str) -> tuple[str, ...]:
     size = part.end - part.start
-    shares = (f"{share(part.counts.get(kind, 0), size):>9}" for kind in KINDS)
+    shares = (f"{percent(part.counts.get(kind, 0), size):>9}" for kind in KINDS)
     number = "" if part.nr is None else f"[{part.nr:2}]"
     offset = "" if part.start < 0 else f"{part.start:8x}"
     return (number, visible(name), f"{offset:>8}", f"{size:8}", *shares, _entry(part.entry))

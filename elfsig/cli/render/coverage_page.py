@@ -10,12 +10,13 @@ from string import Template
 
 from elfsig._version import __version__
 from elfsig.cli.render import coverage_svg
-from elfsig.cli.render.coverage import MEANINGS, heading, proof_lines, share
+from elfsig.cli.render.coverage import MEANINGS, heading, proof_lines
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import visible
+from elfsig.coverages.bytemap import KINDS, Kind, percent
 from elfsig.model import Verdict
 from elfsig.opened.module import Module
-from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind
+from elfsig.verbs.inspect.bytemap import FilePart
 from elfsig.verbs.inspect.cover import Cover
 from elfsig.verbs.inspect.prove import Proof
 
@@ -93,7 +94,7 @@ def _warnings(cover: Cover) -> Iterator[str]:
 
 def _bar(counts: Mapping[Kind, int], size: int) -> str:
     return "".join(
-        f'<span class="{kind.value}" style="flex:{n}" title="{kind.value}: {share(n, size)}"></span>'
+        f'<span class="{kind.value}" style="flex:{n}" title="{kind.value}: {percent(n, size)}"></span>'
         for kind, n in counts.items()
     )
 
@@ -101,7 +102,7 @@ def _bar(counts: Mapping[Kind, int], size: int) -> str:
 def _legend(counts: Mapping[Kind, int], size: int) -> Iterator[str]:
     for kind in KINDS:
         n = counts.get(kind, 0)
-        much = f"{n} bytes, {share(n, size)}".replace(" %", "&nbsp;%") if n else "none"
+        much = f"{n} bytes, {percent(n, size)}".replace(" %", "&nbsp;%") if n else "none"
         yield (
             f'<li><span class="swatch {kind.value}"></span>'
             f"<span><b>{kind.value}</b> {much}: {MEANINGS[kind]}</span></li>"
@@ -119,7 +120,7 @@ def _head() -> str:
 def _row(index: int, part: FilePart) -> str:
     size = part.end - part.start
     text = escape(coverage_svg.description(part))
-    shares = "".join(f'<td class="n">{share(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)
+    shares = "".join(f'<td class="n">{percent(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)
     entry, whole = part.entry, sum(part.entry.values())
     decides = f"{whole - entry.get(Kind.OPEN, 0)} of {whole}" if whole else ""
     return (

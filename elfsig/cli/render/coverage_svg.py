@@ -9,10 +9,11 @@ from importlib.resources import files
 from itertools import groupby
 from typing import NamedTuple
 
-from elfsig.cli.render.coverage import heading, scale, share
+from elfsig.cli.render.coverage import heading, scale
 from elfsig.cli.settings import visible
+from elfsig.coverages.bytemap import KINDS, Kind, Map, percent
 from elfsig.opened.module import Module
-from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
+from elfsig.verbs.inspect.bytemap import FilePart
 from elfsig.verbs.inspect.cover import Cover
 
 COLUMNS, ROWS = 128, 32
@@ -188,7 +189,7 @@ def description(part: FilePart) -> str:
     size = part.end - part.start
     number = "" if part.nr is None else f"[{part.nr}] "
     where = f"{size} bytes at {part.start:#x}" if size else "no bytes in the file"
-    shares = ", ".join(f"{share(n, size)} {kind.value}" for kind, n in part.counts.items())
+    shares = ", ".join(f"{percent(n, size)} {kind.value}" for kind, n in part.counts.items())
     return f"{number}{visible(part.name)}: {where}{': ' if shares else ''}{shares}"
 
 
@@ -200,7 +201,7 @@ def _legend(kinds: Map, step: int, y: int) -> tuple[list[str], int]:
     counts, out = kinds.counts(), []
     for number, kind in enumerate(KINDS):
         x = LEFT + number * 176
-        words = f"{kind.value} {share(counts.get(kind, 0), kinds.size)}"
+        words = f"{kind.value} {percent(counts.get(kind, 0), kinds.size)}"
         box = f'x="{x}" y="{y}" width="14" height="12"'
         out.append(f'<rect class="{kind.value}" fill="{FILL[kind]}" {box}/>')
         if kind in OVER:

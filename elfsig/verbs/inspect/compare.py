@@ -3,6 +3,7 @@ between them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import zip_longest
@@ -158,7 +159,7 @@ def _conclusion(
     if a.module.content == b.module.content and not (a.module.tail_offset or b.module.tail_offset):
         return Conclusion.REPACKED
     if a.bare == b.bare:
-        return Conclusion.RESIGNED
+        return Conclusion.MOVED if a.signatures and _values(a) == _values(b) else Conclusion.RESIGNED
     if fault is not None:
         return Conclusion.DIFFERENT
     if not any(d.weight is Weight.LOADED for d in differences):
@@ -185,6 +186,7 @@ def _same_code(differences: Sequence[Difference]) -> Conclusion:
 SENTENCES = {
     Conclusion.IDENTICAL: "every byte of the two files is the same",
     Conclusion.REPACKED: "the same content, compressed differently",
+    Conclusion.MOVED: "the same content with the same signatures, which are in another place of the file",
     Conclusion.STRIPPED: "{less} is {more} without {what}; what is loaded is the same",
     Conclusion.RELINKED: "what is loaded is the same, in a different layout or numbering",
     Conclusion.UNLOADED: "what is loaded is the same; what is not loaded differs: {unloaded}",
@@ -222,6 +224,12 @@ def _resigned(a: ComparedFile, b: ComparedFile) -> str:
         signed = "A" if a.signatures else "B"
         return f"the same content; only {signed} is signed"
     return "the same content with different signatures"
+
+
+def _values(part: ComparedFile) -> Counter[tuple[str | None, bytes]]:
+    """Format and bytes of every signature, wherever it is."""
+    blobs = {each.blob: (each.format, each.place.blob) for each in part.signatures}
+    return Counter(blobs.values())
 
 
 def _lacking(differences: Sequence[Difference]) -> str:

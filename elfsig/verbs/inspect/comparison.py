@@ -26,6 +26,8 @@ class Conclusion(StrEnum):
     """They decompress to the same bytes."""
     RESIGNED = "resigned"
     """The same content; only signatures differ."""
+    MOVED = "moved"
+    """The same content and the same signatures; where a signature is in the file differs."""
     STRIPPED = "stripped"
     """What is loaded is the same; one of them lacks what is not loaded, such as debug data."""
     RELINKED = "relinked"
@@ -40,7 +42,7 @@ class Conclusion(StrEnum):
     """The code or data differs."""
 
 
-SAME = frozenset({Conclusion.IDENTICAL, Conclusion.REPACKED, Conclusion.RESIGNED})
+SAME = frozenset({Conclusion.IDENTICAL, Conclusion.REPACKED, Conclusion.RESIGNED, Conclusion.MOVED})
 """The same module, whoever signed it."""
 
 
@@ -124,11 +126,14 @@ def comparison_object(found: Comparison, path: str | None) -> dict[str, Any]:
         "text": readable(found.sentence),
         "same": found.is_same,
         "profiles": [_profile_object(each) for each in found.profiles],
-        "differences": [
-            {name: plain(value) for name, value in each._asdict().items()} for each in found.differences
-        ],
+        "differences": [_difference_object(each) for each in found.differences],
         "totals": dict(found.totals),
     }
+
+
+def _difference_object(each: Difference) -> dict[str, Any]:
+    values = {name: plain(value) for name, value in each._asdict().items() if name != "changes"}
+    return {**values, "changes": [change.to_json() for change in each.changes]}
 
 
 def bare_object(path: str | None) -> dict[str, Any]:

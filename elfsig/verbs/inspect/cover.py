@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from elfsig.coverages.bytemap import KINDS, Kind, Map, draw
 from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.errors import ParseError
 from elfsig.model import Coverage, Format, Message, Place, SignatureReport, Verdict
 from elfsig.model.brief import brief
 from elfsig.model.json_form import carrier_object, remark_object
 from elfsig.opened.module import Module
-from elfsig.opened.places import LocatedSignature
+from elfsig.opened.places import LocatedSignature, outer_trailers
 from elfsig.registry import Registry
-from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map, draw, parts
+from elfsig.verbs.inspect.bytemap import FilePart, parts
 from elfsig.verbs.inspect.digest import coverages, streams
 from elfsig.verbs.verify.examine import Outside, Question, signatures_at, with_outside
 from elfsig.verbs.verify.layers import decisive
@@ -181,8 +182,9 @@ class _Painter:
         """The finished map."""
         place = found.place if found else None
         trailers = [f for f in self.everything if f.place.kind == "trailer" and f.place.where == "content"]
-        outer = [f.place for f in trailers if found is None or f.layer < found.layer]
-        kinds = draw(self.module.image, message, place, outer if found else ())
+        kinds = draw(
+            self.module.image, message, place, outer_trailers(self.module.places, found) if found else ()
+        )
         named = [(_trailer_name(f, self.module.registry), f.place) for f in trailers]
         listed = tuple(parts(self.module.image, named, kinds))
         return Cover(found, sig, coverage, basis, others, message, fault, kinds, listed)

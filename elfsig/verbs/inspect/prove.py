@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from elfsig.coverages.bytemap import KINDS, Kind, Map
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Coverage, Message, optional
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.edit.message_guard import digest_of
-from elfsig.verbs.inspect.bytemap import KINDS, FilePart, Kind, Map
+from elfsig.verbs.inspect.bytemap import FilePart
 from elfsig.verbs.inspect.cover import Cover, is_good
 from elfsig.verbs.inspect.digest import coverages
 from elfsig.verbs.verify.examine import Outside, Question, signatures_at

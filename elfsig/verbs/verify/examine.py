@@ -28,7 +28,7 @@ from elfsig.model import (
     Verdict,
 )
 from elfsig.opened.module import Module
-from elfsig.opened.places import LocatedSignature, anomalies, innermost
+from elfsig.opened.places import LocatedSignature, anomalies, innermost, outer_trailers
 from elfsig.verbs.verify import after_compression
 from elfsig.verbs.verify.digest_bits import DigestBits
 from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
@@ -288,7 +288,10 @@ def _signature_report(
     warnings = [responses.complete(remark, checked.pair.envelope.id) for remark in warnings]
     if message is not None and _is_good(checked):
         warnings += _unread(checked, module)
-        warnings += [*message.remarks, *gaps(message, found.image, found.place)]
+        warnings += [
+            *message.remarks,
+            *gaps(message, module.image, found.place, outer_trailers(module.places, found)),
+        ]
     return SignatureReport(
         checked.format.id,
         found.layer,
