@@ -14,6 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import corpus
 import elfsig_formats
+from elfsig.containers.names import Step
+from elfsig.containers.nested import Name, resolve
+from elfsig.containers.readers import bytes_reader
+from elfsig.containers.registry import BUILTIN, Containers
+from elfsig.containers.walk import ContainerRecord, Found, walk
+from elfsig.errors import ContainerError
 from elfsig.kernels import catalogue
 from elfsig.model import Format, SignOptions, Verdict
 from elfsig.opened.evidence import Evidence
@@ -55,7 +61,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Format:
 
 def test_the_files_stand_where_files_of_their_kind_do() -> None:
     root = Path(__file__).resolve().parent.parent
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     assert all((root / path).parent.is_dir() for path in EXAMPLES)
 
 
@@ -88,3 +94,22 @@ def test_a_new_kernel_profile_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatc
     [example] = row.releases.examples
     assert row.releases.fit(example)
     assert not any(each.releases.fit(example) for each in catalogue.VENDORS)
+
+
+def test_a_new_container_is_walked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawer = added("elfsig/containers/drawer.py", monkeypatch)["DRAWER"]
+    containers = Containers([*BUILTIN, drawer])
+    inner = b"DRAWER\n%d a.ko\n%send\n" % (len(PLAIN), PLAIN)
+    data = b"DRAWER\n%d inner\n%s6 note\nanswerend\n" % (len(inner), inner)
+
+    def looked(data: bytes) -> tuple[list[str], list[ContainerError | None]]:
+        walked = list(walk(bytes_reader(data), (Step("file", b"d"),), containers=containers))
+        found = [each.path for each in walked if isinstance(each, Found)]
+        return found, [each.error for each in walked if isinstance(each, ContainerRecord)]
+
+    assert looked(data) == (["d!/inner!/a.ko", "d!/note"], [None, None])
+    for cut in range(7, len(data), 199):
+        assert looked(data[:cut])[1][-1] is not None
+    assert looked(data + b"more")[1][-1].code == "trailing-data"  # type: ignore[union-attr]
+    resolved = resolve(lambda: bytes_reader(data), (Name(b"inner"), Name(b"a.ko")), containers=containers)
+    assert resolved.member.reader is not None and resolved.member.reader.all(1 << 20) == PLAIN

@@ -19,6 +19,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Carrier, Coverage, Envelope, Format
 from elfsig.registry import Registry
+from tests.plugin_package.elfsig_seal.box import boxed
 from tests.support.cli import Ran, elfsig
 
 PACKAGE = Path(__file__).parent / "plugin_package"
@@ -145,6 +146,18 @@ def test_installed_format_lives_beside_the_built_in_ones(seal: Path, tmp_path: P
     assert ran.code == 0, ran.err
     found = plugged(seal, "verify", "--jsonl", both, *TRUST).files()[0]["signatures"]
     assert [(each["format"], each["verdict"]) for each in found] == [("seal", "valid"), ("pkcs7", "valid")]
+
+
+def test_an_installed_container_is_read(seal: Path, tmp_path: Path) -> None:
+    module, box = corpus.content("amd64.pkcs7"), tmp_path / "x.box"
+    box.write_bytes(boxed({b"a.ko": module, b"b.ko": module}))
+    ran = plugged(seal, "verify", "--jsonl", f"{box}!/b.ko", *TRUST)
+    assert (ran.code, ran.files()[0]["path"]) == (0, f"{box}!/b.ko")
+    box.write_bytes(boxed({b"a.ko": module, b"bug": b""}))
+    assert plugged(seal, "verify", f"{box}!/a.ko", *TRUST).code == 0
+    ran = plugged(seal, "verify", f"{box}!/b.ko", *TRUST)
+    assert ran.code == 5 and "plug-in box (elfsig_seal.box:BOX): KeyError" in ran.err
+    assert elfsig("verify", f"{box}!/a.ko", *TRUST).code == 5
 
 
 def test_no_plugins_leaves_it_out(seal: Path) -> None:

@@ -8,12 +8,11 @@ from elfsig.api.guard import public
 from elfsig.containers.contract import Context
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ReadError
-from elfsig.opened.evidence import LIMIT, Source, evidence_of
+from elfsig.opened.evidence import LIMIT, MODULE_SUFFIXES, Source, evidence_of
 from elfsig.opened.inside import outermost
 from elfsig.opened.module import Module
 from elfsig.registry import Registry, load
-
-_MARKS = (b".gnu.linkonce.this_module", b".modinfo")
+from elfsig.verbs.survey.recognise import is_module
 
 
 @public
@@ -54,6 +53,4 @@ def _named(error: ReadError | None, path: str) -> ReadError | None:
 
 def _is_module(module: Module) -> bool:
     """Whether it is called a module or has what only modules have: other object files are relocatable too."""
-    table = module.image.elf
-    names = table.names if table else b""
-    return module.path.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst")) or any(m in names for m in _MARKS)
+    return module.path.endswith(MODULE_SUFFIXES) or is_module(module.image)

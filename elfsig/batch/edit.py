@@ -14,7 +14,7 @@ from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
 from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
-from elfsig.opened.evidence import LIMIT
+from elfsig.opened.evidence import INSIDE, LIMIT
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import WalkedFile, top_folders, walk
@@ -186,6 +186,10 @@ def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[
             )
         if done.content is None:
             return None, ()
+        if module.stat is None and INSIDE in task.path:
+            raise EditRefused(
+                "it is inside a container, which is not changed", code="not-in-place", hint="output-elsewhere"
+            )
         if task.found and os.path.islink(task.path):
             raise EditRefused("it has become a symbolic link meanwhile", code="changed-meanwhile")
         _write_beside(task.path, done)
@@ -194,7 +198,7 @@ def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[
     _refuse_input(task.path, target)
     if not task.named:
         _make_folder(target)
-    like = None if done.suffix else task.path
+    like = None if done.suffix or module.stat is None else task.path
     _write_beside(target, done)
     return target, write_atomic(target, _raw(module, done), like=like, sync=False)
 
@@ -214,7 +218,7 @@ def _raw(module: Module, done: Change) -> bytes:
 
 
 def _refuse_input(path: str, target: str) -> None:
-    if os.path.exists(target) and os.path.samefile(path, target):
+    if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
         raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
 
 

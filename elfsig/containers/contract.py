@@ -1,4 +1,4 @@
-"""What a container format declares, and what it yields.
+"""What a container format declares, and what it yields: what third parties import.
 
 A container is a function from a reader to members, applied again to whatever comes out. ``open`` gets bytes
 of hostile origin. It yields what it finds, in order, and then raises ContainerError if it could not read to
@@ -15,9 +15,31 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from elfsig.containers.readers import PIECE, Reader, SeekReader, descriptor_reader
+from elfsig.containers.readers import (
+    PIECE,
+    Reader,
+    SeekReader,
+    bytes_reader,
+    descriptor_reader,
+    reader_of,
+)
 from elfsig.errors import ContainerError
 from elfsig.lazy_dataclass import dataclass
+
+__all__ = [
+    "Budget",
+    "Container",
+    "ContainerError",
+    "Context",
+    "Member",
+    "MemberKind",
+    "Reader",
+    "SeekReader",
+    "bytes_reader",
+    "damaged",
+    "reader_of",
+    "trailing",
+]
 
 MemberKind: TypeAlias = Literal["file", "link", "directory", "special", "part"]
 """``special``: a device, FIFO or socket. ``part``: a piece of the container that is not a file in it, such as

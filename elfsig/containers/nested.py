@@ -97,9 +97,8 @@ class _Seeker(NamedTuple):
         wanted, seen = names[0], Counter[bytes]()
         over: dict[bytes, bytes] = {}
         unnamed: ReadError | None = None
-        members = container.members(reader, self.context)
+        members = self.containers.members(container, reader, self.context)
         for member in members:
-            self.context.budget.count_member()
             name = plain(member.name)
             seen[name] += 1
             step = Step(container.id, member.name, member.offset, member.size, seen[name])

@@ -6,7 +6,7 @@ of them. A plug-in that cannot be loaded is recorded; it is not fatal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from importlib.metadata import entry_points
 
@@ -14,13 +14,14 @@ from elfsig.containers.android import ANDROID
 from elfsig.containers.apk import APK, APK_V3
 from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
-from elfsig.containers.contract import Container
+from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import CPIO
 from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
 from elfsig.containers.zip import ZIP
+from elfsig.errors import ContainerError
 from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
@@ -59,6 +60,24 @@ class Containers:
         if len(head) == _NEAR < self.reach:
             head = reader.peek(self.reach)
         return next((each for each in self.containers if _matches(each, head)), None)
+
+    def members(self, container: Container, reader: Reader, context: Context) -> Iterator[Member]:
+        """The members of ``container``, each counted.
+
+        Raises ContainerError; with the code plug-in-error and the plug-in's name for what a third party's
+        container raises though it should not.
+        """
+        try:
+            for member in container.members(reader, context):
+                context.budget.count_member()
+                yield member
+        except ContainerError:
+            raise
+        except Exception as bug:
+            if (plugin := self.plugins.get(container.id)) is None:
+                raise
+            text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
+            raise ContainerError(text, code="plug-in-error", offset=reader.tell()) from bug
 
 
 def _matches(container: Container, head: bytes) -> bool:

@@ -183,6 +183,8 @@ def _member(reader: Reader, context: Context, header: Header, names: _Names, com
         _finish(reader, reader.part(size, "a directory"), size)
     elif header.type == b"M":
         raise ContainerError("a member continues from another volume", code="unsupported", offset=header.at)
+    elif "whiteout" in notes and not size:
+        yield Member(name, "special", notes=notes)
     else:
         yield from _file(reader, context, header, Member(name, "file", size=size, notes=notes), pax)
 

@@ -114,7 +114,8 @@ class _Walker(NamedTuple):
         error = None
         names: Counter[bytes] = Counter()
         try:
-            for member in self._members(container, reader, len(chain)):
+            self.context.budget.check_depth(len(chain) - 1)
+            for member in self.containers.members(container, reader, self.context):
                 members += 1
                 names[key := plain(member.name)] += 1
                 step = Step(container.id, member.name, member.offset, member.size, names[key])
@@ -124,19 +125,3 @@ class _Walker(NamedTuple):
         except ContainerError as reason:
             error = reason
         yield ContainerRecord(chain, container.id, members, modules, error)
-
-    def _members(self, container: Container, reader: Reader, depth: int) -> Iterator[Member]:
-        """The members, each counted. Raises ContainerError, also for what a plug-in raises."""
-        budget = self.context.budget
-        budget.check_depth(depth - 1)
-        try:
-            for member in container.members(reader, self.context):
-                budget.count_member()
-                yield member
-        except ContainerError:
-            raise
-        except Exception as bug:
-            if (plugin := self.containers.plugins.get(container.id)) is None:
-                raise
-            text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
-            raise ContainerError(text, code="plug-in-error", offset=reader.tell()) from bug

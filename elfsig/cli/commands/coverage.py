@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings, visible
 from elfsig.errors import UsageError
 from elfsig.model import Verdict
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import overwrites, write_atomic
 from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
@@ -189,7 +188,7 @@ def _write(text: str, output: str, module: Module) -> None:
         sys.stdout.buffer.flush()
         return
 
-    if os.path.exists(output) and os.path.samefile(output, module.path):
+    if overwrites(output, module.stat):
         raise UsageError("the output would overwrite FILE")
     write_atomic(output, data)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -24,7 +23,7 @@ from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import Hash
 from elfsig.errors import UsageError
 from elfsig.model import Message
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import overwrites, write_atomic
 from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.digest import CoverageDigest, Stream, chosen, streams
 
@@ -147,7 +146,7 @@ def _write(message: Message, output: str, module: Module) -> None:
         sys.stdout.buffer.flush()
         return
 
-    if os.path.exists(output) and os.path.samefile(output, module.path):
+    if overwrites(output, module.stat):
         raise UsageError("the output would overwrite FILE")
     write_atomic(output, message.to_bytes())
 
