@@ -126,3 +126,11 @@ def test_a_bomb_comes_in_pieces() -> None:
 def test_many_small_streams_take_linear_time() -> None:
     packed = compress("gzip", b"") * 20_000 + compress("gzip", b"end")
     assert content(packed, 1 << 16) == (b"end", len(packed))
+
+
+def test_a_dictionary_that_is_not_there_is_damage() -> None:
+    dictionary = zstandard.train_dictionary(1 << 12, [TEXT[at : at + 300] for at in range(0, 60_000, 300)])
+    packed = zstandard.ZstdCompressor(dict_data=dictionary).compress(TEXT)
+    with pytest.raises(ContainerError) as error:
+        content(packed)
+    assert (error.value.code, error.value.offset) == ("damaged", 0)

@@ -154,11 +154,10 @@ def _zstd(source: Source) -> Iterator[bytes]:
         text = f"needs a window of more than {_ZSTD_WINDOW >> 20} MiB to decompress"
         raise ContainerError(text, code="over-budget", offset=start)
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-    decoder.decompress(exactly(source, size, "zstd"))
-    last = False
+    fed, last, at = exactly(source, size, "zstd"), False, start
     while not last:
-        at = source.tell()
-        fed, last = _zstd_blocks(source)
+        blocks, last = _zstd_blocks(source)
+        fed += blocks
         if last and about.has_checksum:
             fed += exactly(source, 4, "zstd")
         try:
@@ -167,6 +166,7 @@ def _zstd(source: Source) -> Iterator[bytes]:
             raise damaged("zstd", str(why), at) from None
         if piece:
             yield piece
+        fed, at = b"", source.tell()
     if not decoder.eof:
         raise damaged("zstd", "the frame does not end with its last block", source.tell())
 
