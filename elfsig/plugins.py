@@ -28,6 +28,7 @@ envelope       ``from_file``         a file holds the blob as it is
 envelope       ``parts``             only the blob and the values are extracted
 envelope       ``public_form``       ``key``: others verify with the public key alone
 envelope       ``rsa_bodies``        keys are not recovered from such signatures
+envelope       ``recorded_digest``   nothing is said of a signature for which no key is known
 envelope       ``dump``              no listing of elements
 envelope       ``modinfo_name``      the envelope's id
 envelope       ``opaque_value``      False: blobs are parsed one by one
@@ -100,6 +101,7 @@ from elfsig.model import (
     Place,
     PlaceKind,
     PublicForm,
+    RecordedDigest,
     Remark,
     RsaBody,
     SectionInfo,
@@ -157,6 +159,7 @@ __all__ = [
     "PlaceKind",
     "PublicForm",
     "RawRsa",
+    "RecordedDigest",
     "Remark",
     "RsaBody",
     "SectionCarrier",

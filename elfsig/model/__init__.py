@@ -15,7 +15,7 @@ from elfsig.model.existing import Existing
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
-from elfsig.model.optional import Part, PublicForm, RsaBody
+from elfsig.model.optional import Part, PublicForm, RecordedDigest, RsaBody
 from elfsig.model.place import (
     Carrier,
     MagicInfo,
@@ -66,6 +66,7 @@ __all__ = [
     "PlaceKind",
     "Provenance",
     "PublicForm",
+    "RecordedDigest",
     "Remark",
     "RsaBody",
     "SectionInfo",

@@ -93,11 +93,6 @@ def rsa_bodies(envelope: Envelope, signature: Signature, message: Message) -> It
     return found
 
 
-def records_digest(envelope: Envelope) -> bool:
-    """Whether the envelope has the member ``recorded_digest``."""
-    return hasattr(envelope, "recorded_digest")
-
-
 def recorded_digest(envelope: Envelope, signature: Signature, message: Message) -> RecordedDigest | None:
     """``recorded_digest(signature, message)``: what a signature records of its digest beside the value, which
     nothing protects, and what ``message`` gives. None where the digest cannot be computed. Default: None."""

@@ -16,12 +16,12 @@ from elfsig.model import (
     PacketSigner,
     Params,
     PublicForm,
+    RecordedDigest,
     RsaBody,
     Signature,
     Signer,
     SignOptions,
 )
-from elfsig.model.optional import RecordedDigest
 
 
 @dataclass(frozen=True, slots=True)

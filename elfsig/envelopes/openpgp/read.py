@@ -40,12 +40,12 @@ from elfsig.model import (
     Keyring,
     Message,
     Outcome,
+    RecordedDigest,
     Remark,
     RsaBody,
     Signature,
     Verdict,
 )
-from elfsig.model.optional import RecordedDigest
 
 BINARY_DOCUMENT = 0x00
 CLASS_NAMES = {

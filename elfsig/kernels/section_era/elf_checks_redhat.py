@@ -83,12 +83,18 @@ def header_finding(head: Header, layout: Layout, size: int, *, entry: bool) -> F
 class RedHatChecks:
     """The checks after the header's. ``notes``: all notes are checked too."""
 
+    table: ElfTable
+    content: bytes
+    notes: bool
+    rows: list[Row]
+    names: Row
+
     def __init__(self, table: ElfTable, content: bytes, *, notes: bool) -> None:
         self.table, self.content, self.notes = table, content, notes
         self.rows = table.rows
         self.names = self.rows[table.header.shstrndx]
-        self.symbols: Row | None = None
-        self.strings: Row | None = None
+        self._symtab: Row | None = None
+        self._strtab: Row | None = None
 
     def find(self) -> Finding | None:
         """The first thing that is wrong."""
@@ -182,19 +188,19 @@ class RedHatChecks:
         """The symbol table and its strings, by name and type."""
         for nr, row in enumerate(self.rows[1:], 1):
             if row.type == SHT_SYMTAB and self._named(row, b".symtab"):
-                found = self._only(nr, row, self.symbols, 187, ".symtab")
-                self.symbols = row
+                found = self._only(nr, row, self._symtab, 187, ".symtab")
+                self._symtab = row
             elif row.type == SHT_STRTAB and self._named(row, b".strtab"):
-                found = self._only(nr, row, self.strings, 200, ".strtab")
-                self.strings = row
+                found = self._only(nr, row, self._strtab, 200, ".strtab")
+                self._strtab = row
             else:
                 continue
             if found is not None:
                 return found
-        if self.symbols is None:
+        if self._symtab is None:
             text = "there is no symbol table named .symtab, exactly one must be"
             return Finding(text, own="Couldn't locate module symbol table")
-        if self.strings is None:
+        if self._strtab is None:
             text = "there is no string table named .strtab, exactly one must be"
             return Finding(text, own="Couldn't locate module strings table")
         return None
@@ -211,14 +217,14 @@ class RedHatChecks:
         return self.content[row.offset : row.offset + row.size]
 
     def _symbols(self) -> Finding | None:
-        assert self.symbols is not None and self.strings is not None
-        data, columns, total = self._content(self.symbols), symbol_columns(self.table), len(self.rows)
+        assert self._symtab is not None and self._strtab is not None
+        data, columns, total = self._content(self._symtab), symbol_columns(self.table), len(self.rows)
         if (found := self._symbol_zero(data)) is not None:
             return found
         names, places = columns.name.read(data)[1:], columns.shndx.read(data)[1:]
         if not names:
             return None
-        size, last = self.strings.size, max(names)
+        size, last = self._strtab.size, max(names)
         if last >= size or any(total <= place < SHN_LORESERVE for place in places):
             for nr, name, place in zip(count(1), names, places, strict=False):
                 found = _failed(
@@ -234,7 +240,7 @@ class RedHatChecks:
                 )
                 if found is not None:
                     return found
-        if self._terminated(self.strings, last):
+        if self._terminated(self._strtab, last):
             return None
         return Finding("the last symbol's name does not end in NUL", "", 240)
 
@@ -262,9 +268,9 @@ class RedHatChecks:
         return None
 
     def _relocations(self, nr: int, row: Row) -> Finding | None:
-        assert self.symbols is not None
+        assert self._symtab is not None
         layout, columns = self.table.layout, relocation_columns(self.table, row.type)
-        total, room = self.symbols.size // layout.symbol.size, self.rows[row.info].size
+        total, room = self._symtab.size // layout.symbol.size, self.rows[row.info].size
         data = self._content(row)
         symbols = columns.symbol.read(data)
         entry = layout.rel if row.type == SHT_REL else layout.rela

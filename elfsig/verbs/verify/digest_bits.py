@@ -11,7 +11,17 @@ from functools import cached_property
 
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, ParseError
-from elfsig.model import Format, Message, Pair, Remark, Signature, SignOptions, Verdict, optional
+from elfsig.model import (
+    Format,
+    Message,
+    Pair,
+    RecordedDigest,
+    Remark,
+    Signature,
+    SignOptions,
+    Verdict,
+    optional,
+)
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.verify.near_misses import without_info_link
@@ -26,6 +36,10 @@ CHANCE = "which happens by chance once in 65 536; no signature was checked"
 
 class DigestBits:
     """The messages of one format at one place, computed where they are wanted, once for all signatures."""
+
+    module: Module
+    found: LocatedSignature
+    format: Format
 
     def __init__(self, module: Module, found: LocatedSignature, format_: Format) -> None:
         self.module, self.found, self.format = module, found, format_
@@ -94,8 +108,6 @@ class DigestBits:
 
     def _under(self, image: Image) -> Iterator[tuple[Pair, Message]]:
         for pair in self.format.pairs:
-            if not optional.records_digest(pair.envelope):
-                continue
             try:
                 if image is self.found.image:
                     yield pair, self.module.message(pair.coverage, image, self.found.place)
@@ -107,7 +119,7 @@ class DigestBits:
     @staticmethod
     def _recorded(
         signature: Signature, messages: Sequence[tuple[Pair, Message]]
-    ) -> Iterator[tuple[str, optional.RecordedDigest]]:
+    ) -> Iterator[tuple[str, RecordedDigest]]:
         for pair, message in messages:
             if pair.envelope.id == signature.envelope:
                 each = optional.recorded_digest(pair.envelope, signature, message)
