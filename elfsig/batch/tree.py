@@ -67,6 +67,9 @@ class Examiner:
 
     def __init__(self, what: Examination) -> None:
         self.what = what
+        # A file that was named is expected to be a module; one that a walk found only has a module's name.
+        self._named = replace(what.question, any_file=False)
+        self._walked = replace(what.question, walked=True)
         self._like: LikeSigned | None = None
 
     def remember(self) -> None:

@@ -64,6 +64,7 @@ class Question:
     SHA-256 of the file and of its unsigned content are wanted (they cost a pass over the file each).
 
     ``any_file``: files that are not modules are expected, and are unsigned where they have no signature.
+    ``walked``: the file was found by its name; plain text is then unsigned.
     ``recorded``: compare what signatures record of their digest with the file even where ``check`` is False.
     """
 
@@ -71,6 +72,7 @@ class Question:
     hashes: bool = False
     check: bool = True
     any_file: bool = False
+    walked: bool = False
     recorded: bool = False
 
 
@@ -97,7 +99,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     if effective is None:
         verdict, reasons = _without_signature(image, oddities)
         if verdict is Verdict.UNSIGNED and not question.any_file:
-            error = not_a_module(module, question.check)
+            error = not_a_module(module, question.check and not question.walked)
     else:
         verdict = effective.verdict
         others = beside(signatures, effective) if question.check else ()
