@@ -98,9 +98,7 @@ class Examiner:
         module = entry.open(what.registry, limit=what.limit)
         report = like.report(module) if like is not None else None
         if report is None:
-            question = what.question
-            if question.any_file and entry.root is None:
-                question = replace(question, any_file=False)  # a file that was named should be a module
+            question = self._named if entry.root is None else self._walked
             report = examine(module, question, what.outside)
             if like is not None:
                 like.learn(module, report)

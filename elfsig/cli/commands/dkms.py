@@ -228,6 +228,8 @@ def resign(
                 yield from _resigned(members, words, options, settings.registry, dry_run)
 
     code = report(every(), quiet)
+    if dry_run:
+        complain("dry run: nothing was written")
     if not dry_run and code == 0:
         complain("next: run update-initramfs -u (or dracut -f) if the initramfs contains one of them")
     return code
