@@ -35,7 +35,7 @@ from elfsig.verbs.verify.key_sources import loss_remarks, unless_revoked
 from elfsig.verbs.verify.layers import beside, mark_effective
 from elfsig.verbs.verify.near_misses import explained
 from elfsig.verbs.verify.no_keys import NoKeys
-from elfsig.verbs.verify.other_files import not_a_module, other_file
+from elfsig.verbs.verify.other_files import about_other, not_a_module
 from elfsig.verbs.verify.refused_forms import with_refusal
 
 UNREAD = frozenset({"no-kernel-reads-it", "few-kernels-read-it"})
@@ -380,22 +380,10 @@ def _file_warnings(
         yield Remark("elf-damaged", f"damaged ELF file: {fault.text}", fault.offset)
     elif image.end:
         sound = any(f.verdict is not Verdict.MALFORMED for f in signatures)
-        yield from _not_module(content or image, sound)
+        yield from about_other(content or image, sound)
     if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
     tail = module.tail_offset
     if tail is not None and looked_at is module and after_compression.mark(module, tail) is None:
         size = module.size - tail
         yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)
-
-
-def _not_module(image: Image, signed: bool) -> Iterator[Remark]:
-    """What a signed file is, where it is not a module; nothing is said about unsigned ones."""
-    if not signed:
-        if not image.is_elf:
-            yield Remark("not-elf", "not an ELF file", 0)
-    elif (what := other_file(image)) is not None:
-        code = "not-module" if image.is_elf else "not-elf"
-        yield Remark(
-            code, f"not a module: {what}; the signature is over the whole file, as for IMA and kexec", 0
-        )

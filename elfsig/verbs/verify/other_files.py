@@ -6,6 +6,8 @@ takes them on anything it appraises, s390 and powerpc on the kernels that they b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from elfsig.elf.image import Image
 from elfsig.elf.table import ET_REL
 from elfsig.errors import EditRefused
@@ -54,3 +56,15 @@ def refuse_keys(image: Image) -> None:
     if kind is not None and kind.family in beside:
         text = f"not signed, not a module: {kind.words}"
         raise EditRefused(text, code=CODE, hint=hint_for("signed", kind))
+
+
+def about_other(image: Image, signed: bool) -> Iterator[Remark]:
+    """What a signed file is, where it is not a module; nothing is said about unsigned ones."""
+    if not signed:
+        if not image.is_elf:
+            yield Remark("not-elf", "not an ELF file", 0)
+    elif (what := other_file(image)) is not None:
+        code = "not-module" if image.is_elf else "not-elf"
+        yield Remark(
+            code, f"not a module: {what}; the signature is over the whole file, as for IMA and kexec", 0
+        )
