@@ -51,11 +51,13 @@ class _Names(NamedTuple):
     pax: Pax | None = None
 
 
-def _sums(block: bytes) -> tuple[int, int]:
-    """The checksums of a header, of its bytes as unsigned (POSIX) and as signed (old Sun tar)."""
-    counted = block[:148] + b" " * 8 + block[156:]
-    unsigned = sum(counted)
-    return unsigned, unsigned - 256 * sum(byte > 127 for byte in counted)
+def _has_sum(block: bytes, stored: int) -> bool:
+    """Whether a header has the checksum ``stored``: of unsigned bytes (POSIX), or of signed ones (Sun tar)."""
+    unsigned = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    if stored == unsigned:
+        return True
+    counted = block[:148] + block[156:]
+    return stored == unsigned - 256 * sum(byte > 127 for byte in counted)
 
 
 def _stored_sum(block: bytes) -> int | None:
@@ -66,7 +68,7 @@ def _stored_sum(block: bytes) -> int | None:
 def is_header(block: bytes) -> bool:
     """Whether the checksum of a header block matches."""
     return (
-        len(block) >= BLOCK and (stored := _stored_sum(block)) is not None and stored in _sums(block[:BLOCK])
+        len(block) >= BLOCK and (stored := _stored_sum(block)) is not None and _has_sum(block[:BLOCK], stored)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import digest, memory, signing, startup, tree
+from tests.bench import digest, memory, signing, startup, survey, tree
 from tests.bench.measure import table
 from tests.bench.workload import workload
 
@@ -15,6 +15,7 @@ JOBS = {
     "sign": signing.rows,
     "digest": digest.rows,
     "memory": memory.rows,
+    "survey": survey.rows,
 }
 
 
