@@ -52,7 +52,7 @@ class _Names(NamedTuple):
 
 
 def _has_sum(block: bytes, stored: int) -> bool:
-    """Whether a header has the checksum ``stored``: of unsigned bytes (POSIX), or of signed ones (Sun tar)."""
+    """Whether a header has the checksum ``stored``, of unsigned (POSIX) or of signed bytes (Sun tar)."""
     unsigned = sum(block) - sum(block[148:156]) + 8 * ord(" ")
     if stored == unsigned:
         return True
