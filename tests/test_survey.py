@@ -86,6 +86,13 @@ def test_the_chain_names_every_layer(nested: Path) -> None:
     assert chain[-1]["size"] == len(SIGNED)
 
 
+def test_a_container_in_a_container_is_hashed_at_its_end(nested: Path) -> None:
+    inner = next(e for e in records(nested) if e["record"] == "container")
+    content = subprocess.run(["tar", "-xJOf", nested, "inner.tar"], check=True, capture_output=True).stdout
+    assert inner["chain"][-1]["name"] == "inner.tar"
+    assert inner["chain"][-1]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
 def test_containers_come_after_what_is_in_them(nested: Path) -> None:
     found = [(e["record"], e.get("kind"), e.get("modules")) for e in records(nested)]
     assert found == [

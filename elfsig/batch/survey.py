@@ -170,9 +170,11 @@ class _Survey:
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = None if each.error is None else Remark.of(each.error)
-        return ContainerRecord(
-            each.path, self._layers(each.chain), each.kind, each.members, self.counts.take(each.chain), error
-        )
+        layers = self._layers(each.chain)
+        if each.sha256 is not None:
+            layers = _hashed(layers, each.sha256)
+        modules = self.counts.take(each.chain)
+        return ContainerRecord(each.path, layers, each.kind, each.members, modules, error)
 
     def _unrecognised(self, found: Found) -> ContainerRecord:
         text = "neither a module nor a kernel, package, archive or image of a known kind"

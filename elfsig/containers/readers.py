@@ -37,6 +37,11 @@ class Reader:
         self.origin: ContainerError | None = None
         """The same failure as it was found, with the offset in the bytes of the container."""
 
+    def start_hash(self) -> None:
+        """Have :attr:`sha256` be known at the end, from now on; nothing may have been read yet."""
+        if self._hash is None and self.tell() == 0:
+            self._hash = hashlib.sha256(self._head)
+
     def _more(self) -> bytes:
         """Pull once; b"" at the end. Raises ContainerError."""
         if self.failure is not None:
@@ -144,6 +149,11 @@ class Reader:
         """A reader of the next ``size`` bytes, ``what`` by name. This one must not be read meanwhile;
         afterwards :meth:`finish` of the part goes on to its end."""
         return Reader(_limited(self, size, what))
+
+    @property
+    def hashing(self) -> bool:
+        """Whether everything that is read is hashed."""
+        return self._hash is not None
 
     @property
     def sha256(self) -> str | None:

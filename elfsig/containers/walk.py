@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
@@ -43,7 +44,8 @@ class Found(NamedTuple):
 class ContainerRecord(NamedTuple):
     """One container, after its members. ``members`` are its own, ``modules`` also those of containers in it.
 
-    ``complete`` is False where it could not be read to its end, with the reason in ``error``.
+    ``complete`` is False where it could not be read to its end, with the reason in ``error``. ``sha256`` is
+    that of a file in a container which was read as a stream, to its end, in hex; else None.
     """
 
     chain: tuple[Step, ...]
@@ -51,6 +53,7 @@ class ContainerRecord(NamedTuple):
     members: int
     modules: int
     error: ContainerError | None
+    sha256: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -92,6 +95,15 @@ def walk(
     yield from walker.member(Member(chain[-1].name, "file", reader, chain[-1].size), chain)
 
 
+def _digest(reader: Reader, error: ContainerError | None) -> str | None:
+    """SHA-256 of a container that was read to its end, where it was hashed."""
+    if error is not None or not reader.hashing:
+        return None
+    with suppress(ContainerError):
+        reader.finish()
+    return reader.sha256
+
+
 class _Walker(NamedTuple):
     context: Context
     decide: Decide
@@ -105,6 +117,8 @@ class _Walker(NamedTuple):
         if container is None or member.reader is None:
             yield Found(member, chain, what)
         else:
+            if member.kind == "file" and container.needs == "stream" and len(chain) > 1:
+                member.reader.start_hash()  # it is read to its end anyway
             yield from self.container(container, member.reader, chain)
 
     def container(
@@ -124,4 +138,4 @@ class _Walker(NamedTuple):
                     yield found
         except ContainerError as reason:
             error = reason
-        yield ContainerRecord(chain, container.id, members, modules, error)
+        yield ContainerRecord(chain, container.id, members, modules, error, _digest(reader, error))
