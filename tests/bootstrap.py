@@ -24,6 +24,7 @@ CHECKS = (
     ("ruff format", ("-m", "ruff", "format", "--no-cache", "--check", ".")),
     ("mypy", ("-m", "mypy")),
     ("pytest", ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")),
+    ("coverage", ("-m", "tests.coverage_gate")),
 )
 """What ``test`` runs, in this order; all of them, also when one fails."""
 

@@ -159,6 +159,7 @@ def test_a_child_that_ignores_the_signal_is_killed_all_the_same() -> None:
     assert isinstance(fault, Killed) and (fault.limit, fault.signal) == ("processor", "SIGKILL")
 
 
+@pytest.mark.timed
 def test_a_child_that_waits_is_ended_by_the_clock() -> None:
     def work(report: Report) -> None:
         report("before")

@@ -150,6 +150,7 @@ def test_no_sections_at_all(refuses: Refusal, data: bytes) -> None:
     refuses(data, TEXTDATA)
 
 
+@pytest.mark.timed
 def test_overlapping_sections_do_not_make_it_slow(refuses: Refusal) -> None:
     """Two thousand sections that all show the whole file, and one long name named again and again."""
     rows = tuple(Row("dup.data", 1, 2, b"", 1) for _ in range(2000))
@@ -163,6 +164,7 @@ def test_overlapping_sections_do_not_make_it_slow(refuses: Refusal) -> None:
     assert time.perf_counter() - started < 2
 
 
+@pytest.mark.timed
 @either
 def test_one_long_name_does_not_make_it_slow(refuses: Refusal, large: int) -> None:
     part = replace(TEXT, relocations=(Relocation(0, 1, 1),) * 3000)

@@ -171,6 +171,7 @@ COMMAND_LINES = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", COMMAND_LINES)
 def test_a_megabyte_of_command_line(name: str) -> None:
     """Linear: quadratic searches took 71 seconds for the first of these."""

@@ -539,6 +539,7 @@ GROWING = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", GROWING)
 def test_a_megabyte_of_variables_is_bounded(name: str) -> None:
     """Forty lines that double each other were gigabytes."""

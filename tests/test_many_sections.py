@@ -30,6 +30,7 @@ def crowded(name: str, kind: int, blob: bytes, count: int) -> bytes:
     return header + data + b"".join(rows)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("format_id", list(VECTORS))
 def test_thousands_of_signature_sections_cost_little(format_id: str) -> None:
     name, kind = VECTORS[format_id]

@@ -99,6 +99,7 @@ def test_with_threads_nothing_is_forked() -> None:
         thread.join()
 
 
+@pytest.mark.timed
 def test_an_interrupt_ends_it_and_the_item_at_hand_is_finished() -> None:
     code = """
 import os, time

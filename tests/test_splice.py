@@ -458,6 +458,7 @@ def _try_everything(content: bytes) -> None:
 SEEDS = [toy(), toy(order=">"), rewrite(toy()), with_shared_names(toy()), toy(extra=[note_section(b"x")])]
 
 
+@pytest.mark.timed
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(SEEDS),
@@ -473,6 +474,7 @@ def test_damage_gives_parse_errors_and_refusals_only(
     _try_everything(bytes(content[: len(content) - lost]))
 
 
+@pytest.mark.timed
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(SEEDS),
@@ -484,6 +486,7 @@ def test_damaged_section_headers_give_refusals_only(seed: bytes, index: int, fie
     _try_everything(patched(seed, index % len(ElfTable(seed).rows), **{field: value}))
 
 
+@pytest.mark.timed
 def test_a_dead_area_full_of_tables_is_not_searched_for_ever() -> None:
     base = build([Sec("a", bytes(2_000_000)), *[Sec("")] * 400])
     started = time.perf_counter()

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import coverage_gate
 from tests.support import kernels, packages
 from tests.support.cli import environment
+
+
+def test_the_coverage_check_leaves_out_files_that_exist() -> None:
+    assert [path.name for path in coverage_gate.files() if not path.exists()] == []
+    assert 80 <= coverage_gate.LEAST <= 100
+
 
 CASES = """
 import pytest

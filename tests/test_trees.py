@@ -351,6 +351,7 @@ def _killed(words: list[str], after: float, alone: bool) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.timed
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_kills_at_random_moments_lose_nothing(tmp_path: Path, note: Note) -> None:
     """Whatever is killed when, every file is its old or its new self; a run that is let through does the

@@ -160,6 +160,7 @@ def cost(work: Callable[[], object]) -> tuple[float, int]:
     return float(seconds), int(used_bytes)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("variable", ["", "dbx"])
 def test_a_megabyte_is_read_in_two_seconds(name: str, variable: str) -> None:
@@ -194,6 +195,7 @@ BER = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", BER)
 def test_a_message_in_ber_is_bounded(name: str) -> None:
     seconds, used = cost(lambda: Cms().parse(BER[name], None))

@@ -207,6 +207,7 @@ def test_roles_given_by_the_user_win() -> None:
     assert {k.role for k in found} == {"secondary"}
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("arch", ["amd64", "i386", "arm64", "s390x"])
 def test_real_kernels(arch: str) -> None:
     """The build's key is on the list, and it is the one that the modules of the package name."""
@@ -245,6 +246,7 @@ def test_cut_off_streams(method: str) -> None:
                 raise ParseError("lz4's legacy frame has no end mark")
 
 
+@pytest.mark.timed
 def test_nested_bombs_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payloads, "LIMIT", 8 << 20)
     inner = b"".join(gzip.compress(bytes(1 << 20)) for _ in range(64))
@@ -255,6 +257,7 @@ def test_nested_bombs_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.timed
 def test_search_in_lookalikes_is_linear() -> None:
     """Four bytes that start a certificate, over and over, each claiming all that follows."""
     lookalike = b"\x30\x82\x7f\xff\x30\x82\x7f\x00" * (1 << 16)
