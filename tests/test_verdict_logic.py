@@ -37,10 +37,17 @@ from elfsig.verbs.verify.layers import RANK, beside, decisive, mark_effective
 from tests.support import cms as craft
 from tests.support.cms import CONTENT, Identity, identity, issued, private, ring, signer_info
 from tests.support.opened import opened
+from tests.support.signed import REGISTRY
 
 MODULE = corpus.content("amd64-6.1.ko")
 INFO = TrailerInfo(id_type=2)
 RSA, OTHER = identity(), identity("rsa", 1)
+
+
+@pytest.fixture(autouse=True)
+def unread_certificates() -> None:
+    """No certificate is known from an earlier test."""
+    chains._read_once.cache_clear()
 
 
 # --------------------------------------------------------------------------- which signature decides
@@ -628,6 +635,26 @@ def test_an_id_type_that_nobody_knows() -> None:
     assert found.cause is not None and found.cause.code == "id-type-unknown"
     assert found.reason == found.cause.text == found.warnings[0].text
     assert len({w.code for w in found.warnings}) == len(found.warnings)
+
+
+@pytest.mark.parametrize("question", [Question(ring(RSA.certificate)), Question(), Question(check=False)])
+def test_a_format_that_is_only_read(question: Question) -> None:
+    (found,) = asked(corpus.content("amd64.appended-pgp"), question).signatures
+    assert found.format == "appended-pgp" and found.verdict is Verdict.UNSUPPORTED
+    assert found.reason == REGISTRY.get("appended-pgp").why_unsupported is not None
+
+
+def test_a_damaged_place_names_its_format_and_what_kernels_do() -> None:
+    content = signed()
+    far = content[:-32] + (1 << 20).to_bytes(4) + content[-28:]
+    (found,) = asked(far).signatures
+    assert (found.verdict, found.format, found.claims) == (Verdict.MALFORMED, "pkcs7", None)
+    assert found.place.fault is not None and found.place.start == len(content) - 40
+    assert found.reason == f"{found.place.fault.text}; kernels reject it with EBADMSG"
+    assert found.cause == Cause("trailer-length", found.reason)
+    (moved,) = asked(content + b"!").signatures
+    assert moved.verdict is Verdict.MALFORMED and moved.place.fault is not None
+    assert moved.reason == f"{moved.place.fault.text}; the kernel treats it as unsigned"
 
 
 def test_a_place_that_no_format_claims() -> None:
