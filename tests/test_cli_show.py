@@ -14,11 +14,16 @@ from corpus import throwaway
 from corpus.recipes import MARKER
 from elfsig.carriers.trailer import INFO
 from elfsig.cli.render.modinfo import hex_lines, labelled
+from elfsig.elf.table import SHT_NOTE
+from tests.support import elf
 from tests.support.debian import debian_modules
+from tests.support.elf import Sec
 from tests.support.run import run
 from tests.support.schema import parsed
 from tests.support.tools import need
 from tests.support.vectors import ROOT
+from tests.support.verdicts import RSA
+from tests.support.verdicts import signed as signed_by
 
 FIELDS = ("sig_id", "signer", "sig_key", "sig_hashalgo", "signature")
 NOTE = ROOT / "modules" / "note-sorted-amd64-dsa.ko"
@@ -87,7 +92,39 @@ def test_nul_separated_pairs_are_those_of_modinfo(put: Maker) -> None:
     path = put("el7.x509")
     theirs = [pair for pair in modinfo(path, "-0").split("\0") if pair.split("=")[0] in FIELDS]
     mine = run("show", "-0", path).out.split("\0")
-    assert mine[0] == f"filename={path}" and mine[4:9] == theirs
+    assert mine[0] == f"filename={path}" and mine[4].startswith("build-id=") and mine[5:10] == theirs
+
+
+THIS_MODULE = Sec(".gnu.linkonce.this_module", bytes(64), flags=3)
+
+
+def with_note(note: bytes, order: str = "<") -> bytes:
+    """A module with this content in the section of its build id."""
+    return elf.build([THIS_MODULE, Sec(".note.gnu.build-id", note, SHT_NOTE, 2, align=4)], order=order)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("size", [1, 8, 20, 32])
+def test_the_build_id_is_shown_as_kmod_35_does(size: int, order: str, put: Maker) -> None:
+    value = bytes(range(0xA0, 0xA0 + size))
+    content = with_note(elf.note(b"GNU\0", 3, value, order), order)
+    path = put("built", content)
+    assert run("show", "-F", "build-id", path).out == hex_lines(value) + "\n"
+    shown = run("show", put("signed", signed_by(RSA, content))).out
+    assert shown.index("build-id:") < shown.index("sig_id:")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"", b"\4\0\0\0", elf.note(b"GNU\0", 1, bytes(20)), elf.note(b"Linux\0", 3, bytes(20)),
+        elf.note(b"GNU\0", 3, b""), elf.note(b"GNU\0", 3, bytes(20))[:-1],
+        elf.note(b"GNU\0", 3, bytes(20), ">"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_build_id_is_not_shown(note: bytes, put: Maker) -> None:
+    path = put("other", with_note(note))
+    assert "build-id" not in run("show", path).out
 
 
 @pytest.mark.parametrize(
@@ -223,7 +260,7 @@ def test_layout_of_labels_and_hex() -> None:
 def test_what_cannot_be_parsed_has_the_fields_of_kmod_35(put: Maker) -> None:
     """Older releases of modinfo print nothing of a PKCS#7 that they cannot parse."""
     told = run("show", put("cms-garbage")).out.splitlines()
-    assert told[4:8] == [
+    assert told[4].startswith("build-id:") and told[5:9] == [
         "sig_id:         PKCS#7",
         "signer:         ",
         "sig_key:        ",

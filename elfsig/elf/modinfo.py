@@ -6,6 +6,7 @@ Written by MODULE_INFO() (include/linux/moduleparam.h); read by kernels' get_mod
 from __future__ import annotations
 
 from collections.abc import Iterable
+from struct import unpack_from
 
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
@@ -65,6 +66,31 @@ def _name_in_struct(image: Image) -> str | None:
     start = NAME_AT[table.layout.bits]
     name = bytes(data[start : start + NAME_SIZE[table.layout.bits]]).partition(b"\0")[0]
     return name.decode("ascii") if name.replace(b"_", b"").isalnum() else None
+
+
+BUILD_ID = b".note.gnu.build-id"
+_GNU, _NT_GNU_BUILD_ID = b"GNU\0", 3
+
+
+def build_id(image: Image) -> bytes | None:
+    """The id that the linker gave to this build (``ld --build-id``); None where there is none.
+
+    It is the content of the first note in .note.gnu.build-id, where that is owned by "GNU" and of type 3
+    (NT_GNU_BUILD_ID, include/uapi/linux/elf.h). Never raises.
+    """
+    table = image.elf
+    if table is None:
+        return None
+    try:
+        sections = table.named(BUILD_ID)
+        data = bytes(table.content(sections[0].nr)[:MOST]) if sections else b""
+    except ParseError:
+        return None
+    if len(data) < 16 or data[12:16] != _GNU:
+        return None
+    owner, size, kind = unpack_from(f"{table.layout.order}III", data)
+    found = data[16 : 16 + size]
+    return found if (owner, kind) == (4, _NT_GNU_BUILD_ID) and 0 < size == len(found) else None
 
 
 def value(image: Image, name: bytes) -> str | None:

@@ -1,7 +1,8 @@
 """``elfsig-sign-file``: the arguments and the output of the kernel's scripts/sign-file.
 
-For kbuild, DKMS and other programs that run sign-file by path; also for Ubuntu's kmodsign (``-D``). Exit
-codes are those of the kernel's tool: 2 for a usage error, 1 for every other error.
+For kbuild, DKMS and other programs that run sign-file by path; also in place of kmodsign (``-D``), which
+Ubuntu has in sbsigntool, and Debian from sbsigntool 0.9.5. Exit codes are those of the kernel's tool: 2 for a
+usage error, 1 for every other error.
 """
 
 from __future__ import annotations

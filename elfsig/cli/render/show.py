@@ -31,11 +31,16 @@ def blocks(
 
 
 def _module_fields(module: Module) -> Iterator[Field]:
-    """Which module this is, for which kernel, and what it needs; empty for files without these fields."""
+    """Which module this is, for which kernel, what it needs, and its build, as modinfo of kmod 35 prints it.
+
+    Empty for files without these fields.
+    """
+    build = modinfo.build_id(module.image)
     values = (
         ("name", module.name),
         ("vermagic", module.vermagic),
         ("depends", modinfo.value(module.image, b"depends")),
+        ("build-id", None if build is None else hex_lines(build)),
     )
     return ((name, value) for name, value in values if value is not None)
 

@@ -330,5 +330,5 @@ def _next_steps(plan: Plan, made: GeneratedKey, paths: list[str]) -> Iterator[st
         yield f'  CONFIG_MODULE_SIG_KEY="{visible(os.path.abspath(paths[0]))}" in the kernel\'s configuration'
     else:
         yield f"  mokutil --import {visible(der)}    (then reboot, and confirm in MokManager)"
-        yield f"  mokutil --test-key {visible(der)}    (says whether it is enrolled)"
+        yield f"  mokutil --test-key {visible(der)}    (read its answer: the exit code changed after 0.7.2)"
         yield f"  elfsig sign --format pkcs7 --hash {made.hash} --key {key} --cert {cert} --in-place M.ko"
