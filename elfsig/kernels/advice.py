@@ -21,8 +21,8 @@ WORDS: Mapping[str, str] = {
     " {unusable}. {consequence} Sign the module with another key. {sign}",
     "unsupported-pair": "The signature is made with RSA and {hash}, which kernels cannot verify together."
     " {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
-    "revoked": "The key of the module, or this very file, is on a list of revoked ones, so it must not be"
-    " loaded any more. {consequence} Get a newer module that is signed with a valid key.",
+    "revoked": "The key of the module, or this very file, was revoked, so the module must not be loaded any"
+    " more. {consequence} Get a newer module that is signed with a valid key.",
     "unsupported-hash": "The signature may be right, but it was made with {hash}, which this kernel cannot"
     " compute. {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
     "unsupported-algorithm": "The signature may be right, but it is made with an algorithm that this kernel"
@@ -67,8 +67,8 @@ AGAIN = (
 )
 UNTRUSTED = "which this kernel does not trust."
 NO_KEYS = (
-    "and no keys were given, so this is the response of a kernel that does not have that one: name what it"
-    " has (its image, a certificate, a key ring)."
+    "and no keys were given, so this assumes that the kernel does not have that key: name what the kernel has"
+    " (its image, a certificate, a key ring)."
 )
 
 LOADED = "This kernel loads it all the same, and notes the taint {taint} for the module."

@@ -154,7 +154,8 @@ def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loadin
     if (why := _size(found.bits, found.exponent, found.algorithm, crypto, fips)) is not None:
         yield _refused("EINVAL", "size", why)
     if found.self_signature == "bad":
-        yield _refused("EKEYREJECTED", "self-signature", "its signature by itself is wrong")
+        text = "it is self-signed, and that signature does not match"
+        yield _refused("EKEYREJECTED", "self-signature", text)
 
 
 def _blacklisted(found: Facts, rules: KeyRules, blacklist: Blacklist) -> Iterator[Loading]:

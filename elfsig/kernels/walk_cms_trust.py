@@ -31,7 +31,7 @@ def loading(case: Case) -> Said:
     wanted = set(ids)
     loaded = [key.label for key in case.keys.known if key.ids & wanted]
     if loaded:
-        return Went(f"this kernel loads the signer's key, {loaded[0]}")
+        return Went(f"this kernel can load the signer's key, {loaded[0]}")
     return Went("none of the keys given is named as the signer's")
 
 
@@ -46,7 +46,8 @@ def loading_words(key: Key, why: Loading) -> str:
 def revoked(case: Case) -> Said:
     """is_key_on_revocation_list(): since 6.6 it is asked before any keyring.
 
-    Before that, a certificate of the embedded chain on the blacklist sinks the message (pkcs7_verify.c).
+    Before that, pkcs7_verify() refuses a message with a certificate in the embedded chain that is on the
+    blacklist.
     """
     if (name := _blacklisted(case)) is not None:
         text = f"the certificate of {name} that is embedded in it is on this kernel's blacklist"
@@ -56,7 +57,7 @@ def revoked(case: Case) -> Said:
         return Went("this kernel keeps no list of revoked keys for modules")
     if when == "platform":
         return Went("this kernel asks for revoked keys only before it asks the platform keyring")
-    return _refuse_revoked(case) or Went("not made by a key that is revoked")
+    return _refuse_revoked(case) or Went("not made with a revoked key")
 
 
 def _blacklisted(case: Case) -> str | None:
@@ -70,13 +71,13 @@ def _refuse_revoked(case: Case) -> Stop | None:
     """The refusal of a module by a revoked key, or with a revoked certificate along its embedded chain."""
     if _ask(case, case.keys.revoked) is None:
         source = (case.key.revoked_by or case.key.source) if case.key else "a list"
-        return Stop("EKEYREJECTED", "revoked", f"made by a key that {source} revokes")
+        return Stop("EKEYREJECTED", "revoked", f"made with a key that {source} revokes")
     pool: list[Embedded] = case.found["pool"]
     for link in (link for signer in case.found["signers"] for link in _links(signer, pool)):
         certificate = link.key.certificate
         who = case.keys.revokes(certificate.der) if certificate else None
         if who is not None:
-            text = f"made by a key of {link.name}, whose embedded certificate {who} revokes"
+            text = f"made with the key of {link.name}, whose embedded certificate {who} revokes"
             return Stop("EKEYREJECTED", "revoked", text)
     return None
 
@@ -129,7 +130,7 @@ def _ring_words(key: Key) -> str:
 
 def _ask(case: Case, held: Sequence[Key]) -> Stop | None:
     """pkcs7_validate_trust(): None where one signer is trusted and none spoils it."""
-    answer: Stop | None = Stop("ENOKEY", "unknown-key", "no key of this kernel made it")
+    answer: Stop | None = Stop("ENOKEY", "unknown-key", "it was not made with a key of this kernel")
     for signer in case.found["signers"]:
         said = _ask_one(case, signer, held)
         if said is None:
@@ -150,20 +151,19 @@ def _ask_one(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | None:
         if not isinstance(said, str):
             return said
         if said == "root":
-            return Stop(
-                "ENOKEY", "unknown-key", f"{signer.certificate.name} is embedded, which proves nothing"
-            )
+            text = f"the certificate of {signer.certificate.name} is embedded, which proves nothing"
+            return Stop("ENOKEY", "unknown-key", text)
     ids = signer.signature.key_ids
     found = named(held, ids)
     if not found:
         found = [key for key in nameless(held, ids) if value_matches(case, signer, key)]
         if found:
             case.notes.append(
-                f"{found[0].source} is a bare key: it is taken for granted that its certificate has the name"
-                " that the signature gives"
+                f"{found[0].source} is a bare key: its certificate is assumed to have the name that the"
+                " signature gives"
             )
     if not found:
-        return Stop("ENOKEY", "unknown-key", f"no key of this kernel is the one of {signer.name}")
+        return Stop("ENOKEY", "unknown-key", f"this kernel does not have the key of {signer.name}")
     return _settle(case, found[0], value_matches(case, signer, found[0]), signer.name)
 
 
@@ -177,7 +177,9 @@ def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
     text = f"this kernel has the signer's key, {key.label}, but the signature does not match"
     hashes = {s.signature.hash for s in case.found["signers"]} & case.profile.crypto.unhashed
     if key.algorithm == "rsa" and hashes:
-        text = f"no kernel verifies RSA with {', '.join(map(str, hashes))}: it has no form for that digest"
+        text = (
+            f"no kernel verifies RSA with {', '.join(map(str, hashes))}: it has no DigestInfo for that digest"
+        )
         return Stop("EKEYREJECTED", "unsupported-pair", text)
     return Stop("EKEYREJECTED", "mismatch", text)
 
