@@ -7,22 +7,14 @@ the end: a damaged header, a missing end mark, data after the end. It never retu
 
 from __future__ import annotations
 
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from elfsig.containers.readers import (
-    PIECE,
-    Reader,
-    SeekReader,
-    bytes_reader,
-    descriptor_reader,
-    reader_of,
-)
+from elfsig.containers.readers import PIECE, Reader, SeekReader, bytes_reader, reader_of
+from elfsig.containers.scratch import Scratch
 from elfsig.errors import ContainerError
 from elfsig.lazy_dataclass import dataclass
 
@@ -123,10 +115,18 @@ class Budget:
 
 
 class Context:
-    """What containers share while one outermost file is read: its budget."""
+    """What containers share while one outermost file is read: its budget, and room for copies."""
 
-    def __init__(self, budget: Budget | None = None) -> None:
+    def __init__(self, budget: Budget | None = None, scratch: Scratch | None = None) -> None:
         self.budget: Budget = budget or Budget()
+        self._scratch = scratch
+
+    @property
+    def scratch(self) -> Scratch:
+        """Room for copies; without one given, a temporary file."""
+        if self._scratch is None:
+            self._scratch = Scratch()
+        return self._scratch
 
     def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """``pieces``, each counted as output. Raises ContainerError: over-budget."""
@@ -140,17 +140,13 @@ class Context:
         Raises ContainerError: over-budget."""
         if isinstance(reader, SeekReader):
             return reader
-        spool = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the last reader of it
-        size = 0
+        copy = self.scratch.copy()
         with suppress(ContainerError):
             while piece := reader.take(PIECE):
-                size += spool.write(piece)
+                copy.write(piece)
                 self.budget.spend(len(piece))
         self.budget.spend(0)
-        spool.flush()
-        whole = descriptor_reader(spool.fileno(), size)
-        weakref.finalize(whole, spool.close)
-        return whole
+        return copy.reader()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import CPIO
+from elfsig.containers.images.declared import ARCHIVES, IMAGES
+from elfsig.containers.partitions import GPT, MBR
 from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
@@ -26,7 +28,10 @@ from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
 
-BUILTIN: tuple[Container, ...] = (AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR)
+BUILTIN: tuple[Container, ...] = (
+    AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
+    *ARCHIVES, *IMAGES, GPT, MBR,
+)  # fmt: skip
 
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""

@@ -93,6 +93,20 @@ TOOLS = {
     "x86_64-linux-gnu-as": "binutils-x86-64-linux-gnu",
     "x86_64-linux-gnu-ld": "binutils-x86-64-linux-gnu",
     "x86_64-linux-gnu-objcopy": "binutils-x86-64-linux-gnu",
+    "btrfs": "btrfs-progs",
+    "debugfs": "e2fsprogs",
+    "ewfacquire": "ewf-tools",
+    "mcopy": "mtools",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext2": "e2fsprogs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mksquashfs": "squashfs-tools",
+    "qemu-img": "qemu-utils",
+    "sgdisk": "gdisk",
+    "unsquashfs": "squashfs-tools",
+    "xorriso": "xorriso",
 }
 """Program -> Debian package. A package that is needed by a new test is added here and nowhere else."""
 

@@ -1,0 +1,132 @@
+"""7z archives (7zFormat.txt in the 7-Zip sources), read by py7zr.
+
+The files of an archive are decompressed together, each verified by its CRC-32, and then given one by one:
+those before a damaged one are complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from py7zr import SevenZipFile
+from py7zr.exceptions import PasswordRequired
+from py7zr.io import MemIO, Py7zIO, WriterFactory
+
+from elfsig.containers.contract import NAME_LIMIT, Budget, Context, Member, damaged
+from elfsig.containers.images.source import Source, mapped
+from elfsig.containers.readers import Reader, SeekReader
+from elfsig.containers.scratch import Copy
+from elfsig.errors import ContainerError
+
+_LINK_LIMIT = 1 << 16
+
+
+def read(reader: Reader, context: Context) -> Iterator[Member]:
+    """The members of an archive. Raises ContainerError."""
+    source = Source(context.seekable(reader))
+    with mapped(source, "the archive"):
+        try:
+            archive: Any = SevenZipFile(source)
+            encrypted = archive.needs_password()
+        except PasswordRequired:
+            encrypted = True
+        if encrypted:
+            raise ContainerError("the archive is encrypted", code="encrypted", offset=0)
+        entries = list(archive.files)
+    content = _Content(context.scratch.copy(), context.budget)
+    fault: ContainerError | None = None
+    try:
+        with mapped(source, "the archive"):
+            _decompress(archive, entries, content)
+    except ContainerError as reason:
+        fault = reason
+        content.drop_last()
+    whole = content.copy.reader()
+    for entry in entries:
+        with mapped(source, "the archive"):
+            member = _member(entry, content, whole)
+        if member is not None:
+            yield member
+    if fault is not None:
+        raise fault
+
+
+def _decompress(archive: Any, entries: list[Any], content: _Content) -> None:
+    for entry in entries:
+        if not entry.is_directory:
+            archive.worker.register_filelike(entry.id, MemIO(str(entry.id), content))
+    archive.worker.extract(archive.fp, None, parallel=False)
+
+
+def _member(entry: Any, content: _Content, whole: SeekReader) -> Member | None:
+    """What an entry is; None for a file that was not decompressed to its end."""
+    name = str(entry.filename).encode("utf-8", "surrogatepass")
+    if not name or len(name) > NAME_LIMIT:
+        raise damaged("a member without a usable name", 0)
+    if entry.is_directory:
+        return Member(name, "directory")
+    place = content.places.get(str(entry.id))
+    if place is None or place.end - place.start != (entry.uncompressed or 0):
+        return None
+    reader = whole.window(place.start, place.end - place.start)
+    if entry.is_symlink or entry.is_junction:
+        return Member(name, "link", target=reader.all(_LINK_LIMIT))
+    return Member(name, "file", reader, reader.size)
+
+
+class _Place(NamedTuple):
+    """Where a file is in the copy."""
+
+    start: int
+    end: int
+
+
+class _Content(WriterFactory):  # type: ignore[misc]  # the library is not typed for mypy
+    """The files of an archive in one copy, one after the other."""
+
+    def __init__(self, copy: Copy, budget: Budget) -> None:
+        self.copy, self.budget = copy, budget
+        self.places: dict[str, _Place] = {}
+
+    def drop_last(self) -> None:
+        """Forget the last file, which was damaged."""
+        if self.places:
+            self.places.popitem()
+
+    def create(self, filename: str) -> Py7zIO:
+        """What the library writes the file of this number to."""
+        return _Writer(self, filename)
+
+
+class _Writer(Py7zIO):  # type: ignore[misc]  # the library is not typed for mypy
+    """One file."""
+
+    def __init__(self, content: _Content, number: str) -> None:
+        self._content, self._number = content, number
+        self._start = content.copy.end - content.copy.start
+        self._written = 0
+        content.places[number] = _Place(self._start, self._start)
+
+    def write(self, s: bytes | bytearray) -> int:
+        """Append to the file. Raises ContainerError: over-budget."""
+        self._content.budget.spend(len(s))
+        self._content.copy.write(bytes(s))
+        self._written += len(s)
+        self._content.places[self._number] = _Place(self._start, self._start + self._written)
+        return len(s)
+
+    def read(self, size: int | None = None) -> bytes:
+        """Nothing: the library only writes."""
+        return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The end: the library only appends."""
+        return self._written
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def size(self) -> int:
+        """How much was written."""
+        return self._written

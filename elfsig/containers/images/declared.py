@@ -1,0 +1,84 @@
+"""The formats of the extras ``images`` and ``archives``. Their readers are loaded when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
+
+from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.readers import Reader
+from elfsig.errors import ContainerError
+
+
+def _open(kind: str, module: str, extra: str, reader: Reader, context: Context) -> Iterator[Member]:
+    try:
+        adapter = import_module(f"elfsig.containers.{extra}.{module}")
+    except ModuleNotFoundError as reason:
+        if (reason.name or "").startswith("elfsig"):
+            raise
+        text = f"{kind} is read with the extra {extra}: install elfsig[{extra}] ({reason.name} is missing)"
+        raise ContainerError(text, code="needs-extra", offset=0, hint=extra) from None
+    yield from adapter.read(reader, context)
+
+
+def _image(
+    kind: str,
+    module: str,
+    *magics: tuple[int, bytes],
+    extra: str = "images",
+    probe: Callable[[bytes], bool] | None = None,
+) -> Container:
+    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe)
+
+
+def _is_ext(head: bytes) -> bool:
+    """A superblock with inodes and blocks, blocks of 1 to 64 KiB, and a revision that exists."""
+    inodes, blocks = head[1024:1028], head[1028:1032]
+    return any(inodes) and any(blocks) and int.from_bytes(head[1048:1052], "little") <= 6 and head[1100] <= 1
+
+
+EXT = _image("ext", "ext", (1080, b"\x53\xef"), probe=_is_ext)
+
+XFS = _image("xfs", "xfs", (0, b"XFSB"))
+BTRFS = _image("btrfs", "btrfs", (0x10040, b"_BHRfS_M"))
+SQUASHFS = _image("squashfs", "squashfs", (0, b"hsqs"))
+
+
+def _is_fat(head: bytes) -> bool:
+    """A boot sector with the fields of a FAT: sectors of 512 to 4096 bytes, clusters, copies of the table."""
+    sector, cluster = int.from_bytes(head[11:13], "little"), head[13]
+    media, tables = head[21], head[16]
+    jump = head[0] == 0xE9 or (head[0] == 0xEB and head[2] == 0x90)
+    sound = sector in (512, 1024, 2048, 4096) and cluster and not cluster & (cluster - 1)
+    named = head[54:57] == b"FAT" or head[82:87] == b"FAT32"
+    return bool(jump and sound and named and tables in (1, 2) and media >= 0xF0)
+
+
+FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat)
+
+QCOW2 = _image("qcow2", "virtual", (0, b"QFI\xfb"))
+VMDK = _image(
+    "vmdk",
+    "virtual",
+    (0, b"KDMV"),
+    (0, b"COWD"),
+    (0, b"# Disk DescriptorFile"),
+    (0, b"\xbe\xba\xfe\xca\0\0\0\0"),
+)
+VDI = _image("vdi", "virtual", (64, b"\x7f\x10\xda\xbe"))
+VHD = _image("vhd", "virtual", (0, b"conectix"))
+EWF = _image("ewf", "ewf", (0, b"EVF\x09\x0d\x0a\xff\0"))
+LVM = _image("lvm", "lvm", *((sector * 512, b"LABELONE") for sector in range(4)))
+MD = _image("md", "md", *((at, b"\xfc\x4e\x2b\xa9\x01\0\0\0") for at in (0, 4096)))
+
+IMAGES: tuple[Container, ...] = (
+    QCOW2, VMDK, VDI, VHD, EWF, LVM, MD, XFS, BTRFS, SQUASHFS, EXT, FAT,
+)  # fmt: skip
+"""In probing order: those with the longest marks first."""
+
+SEVENZIP = _image("7z", "sevenzip", (0, b"7z\xbc\xaf\x27\x1c"), extra="archives")
+ISO = _image("iso", "iso", (32769, b"CD001"), extra="archives")
+
+ARCHIVES: tuple[Container, ...] = (SEVENZIP, ISO)
+"""Before partition tables: discs that boot from a memory stick have one, too."""

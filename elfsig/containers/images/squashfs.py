@@ -1,0 +1,141 @@
+"""Squashfs 4 (Documentation/filesystems/squashfs.rst in Linux): read by dissect.squashfs.
+
+Contents are put together here: the library reads each block from its start, wherever a read begins, and takes
+seconds for a fragment. The format has no checksums. What is verified: the number of inodes found is that of
+the superblock, blocks decompress to no more than they may, and files have the length that they should.
+Attributes are not read.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat as modes
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+from dissect.squashfs.squashfs import SquashFS
+
+from elfsig.containers.contract import Context, Member, MemberKind, damaged
+from elfsig.containers.images.source import Source, mapped
+from elfsig.containers.images.tree import Node, members
+from elfsig.containers.readers import Reader, SeekReader
+from elfsig.errors import ContainerError
+
+_BLOCK_LIMIT = 1 << 20
+_LINK_LIMIT = 1 << 16
+_STORED = (1 << 24) - 1
+_KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
+
+
+def read(reader: Reader, context: Context) -> Iterator[Member]:
+    """The members of a file system. Raises ContainerError."""
+    source = Source(context.seekable(reader))
+    with mapped(source, "the file system"):
+        tree = _Tree(source)
+    yield from members(tree.node(b"", tree.fs.root), source)
+    if tree.fs.size > source.size:
+        text = f"the file system is cut off: {source.size} of {tree.fs.size} bytes"
+        raise ContainerError(text, code="truncated", offset=source.size)
+    if len(tree.inodes) != tree.fs.sb.inodes:
+        raise damaged(f"{len(tree.inodes)} of {tree.fs.sb.inodes} inodes are in the directories", 4)
+
+
+class _Bounded:
+    """The library's decompressor, with an end to what zlib and xz may give."""
+
+    def __init__(self, library: Any, kind: int) -> None:
+        self.library, self.kind = library, kind
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """At most ``most`` bytes, or those of a metadata block. Raises ContainerError."""
+        most = max(most, 8192)
+        decoder: Any = {1: zlib.decompressobj, 4: lzma.LZMADecompressor}.get(self.kind)
+        if decoder is None:
+            found = bytes(self.library.decompress(data, most))
+        else:
+            found = decoder().decompress(data, most + 1)
+        if len(found) > most:
+            raise ContainerError("a block decompresses to more than it may", code="damaged")
+        return found
+
+
+class _Tree:
+    """One file system. ``inodes`` are the numbers of those found. Raises ContainerError."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        source.seek(12)
+        if not 4096 <= int.from_bytes(source.read(4), "little") <= _BLOCK_LIMIT:
+            raise damaged("the size of the blocks is impossible", 12)
+        source.seek(0)
+        self.fs: Any = SquashFS(source)
+        self.fs._compression = _Bounded(self.fs._compression, self.fs.sb.compression)
+        self.inodes: set[int] = set()
+
+    def node(self, name: bytes, inode: Any) -> Node:
+        """The entry of a directory for an inode. Raises ContainerError."""
+        with mapped(self.source, f"the inode of {name!r}"):
+            kind = _KINDS.get(inode.type)
+            number = inode.header.inode_number
+        what = f"inode {number}"
+        self.inodes.add(number)
+        return Node(
+            name,
+            kind,
+            number,
+            children=partial(self._entries, inode, what) if kind == "directory" else None,
+            reader=partial(self._content, inode, what) if kind == "file" else None,
+            target=partial(self._target, inode, what) if kind == "link" else None,
+        )
+
+    def _content(self, inode: Any, what: str) -> SeekReader:
+        with mapped(self.source, what):
+            size, unit = inode.size, self.fs.block_size
+            if size > self.source.size * _BLOCK_LIMIT:
+                raise damaged(f"{what} has {size} bytes", self.source.at)
+            blocks = [stored for stored, _ in inode.block_list if stored is not None] if size else []
+        starts = list(accumulate((stored & _STORED for stored in blocks), initial=inode.header.start_block))
+
+        def fetch(offset: int, wanted: int) -> bytes:
+            index, skipped = divmod(offset, unit)
+            with mapped(self.source, what):
+                if index < len(blocks):
+                    there = min(unit, size - index * unit)
+                    data = self._block(starts[index], blocks[index], there)
+                else:
+                    there = size - index * unit
+                    data = self.fs._read_fragment(inode.header.fragment, inode.header.offset, there)
+            if len(data) != there:
+                text = f"{what}: {len(data)} bytes instead of {there}"
+                raise ContainerError(text, code="truncated", offset=self.source.at)
+            return bytes(data[skipped : skipped + wanted])
+
+        return SeekReader(fetch, size)
+
+    def _block(self, start: int, stored: int, size: int) -> bytes:
+        """A block of ``size`` bytes; ``stored`` is its size as stored and a flag, 0 for one of zeros."""
+        return bytes(self.fs._read_block(start, stored)[1]) if stored else bytes(size)
+
+    def _target(self, inode: Any, what: str) -> bytes:
+        with mapped(self.source, what):
+            if inode.size > _LINK_LIMIT:
+                raise damaged(f"{what} is a link of {inode.size} bytes", self.source.at)
+            return str(inode.link).encode("utf-8", "surrogateescape")
+
+    def _entries(self, inode: Any, what: str) -> Iterator[Node]:
+        fault: ContainerError | None = None
+        listing = inode.iterdir()
+        while True:
+            with mapped(self.source, f"the directory {what}"):
+                entry = next(listing, None)
+            if entry is None:
+                break
+            try:
+                yield self.node(entry.name.encode("utf-8", "surrogateescape"), entry)
+            except ContainerError as reason:
+                fault = fault or reason
+        if fault is not None:
+            raise fault

@@ -1,0 +1,204 @@
+"""Partition tables: GPT (UEFI specification, chapter 5) and MBR, with sectors of 512 or 4096 bytes.
+
+Partitions are parts ``p1``, ``p2`` and so on, with the numbers that Linux gives them; space between them is
+not looked at. Both copies of a GPT and their checksums are verified: if the first is damaged, the partitions
+of the second are given, and the damage is reported after them. In an MBR, logical partitions start at ``p5``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Generator, Iterator
+from struct import Struct
+from typing import NamedTuple
+from uuid import UUID
+
+from elfsig.containers.contract import Container, Context, Member, damaged
+from elfsig.containers.readers import Reader, SeekReader
+from elfsig.errors import ContainerError
+
+GPT_MAGIC = b"EFI PART"
+_HEADER = Struct("<8sIIIIQQQQ16sQIII")
+_ENTRY = Struct("<16s16sQQQ72s")
+_ENTRIES_LIMIT = 4 << 20
+_SECTORS = (512, 4096)
+
+_SLOT = Struct("<II")
+_TABLE, _BOOT = 446, b"\x55\xaa"
+_EXTENDED = frozenset({0x05, 0x0F, 0x85})
+_PROTECTIVE = 0xEE
+_LOGICAL_LIMIT = 1024
+_STARTS = (
+    (0, b"XFSB"), (0, b"LUKS"), (0, b"hsqs"), (1080, b"\x53\xef"), (512, b"LABELONE"), (510, _BOOT),
+    (0x10040, b"_BHRfS_M"),
+)  # fmt: skip
+"""What partitions commonly start with: tells whether an MBR counts sectors of 512 or of 4096 bytes."""
+
+
+class _Table(NamedTuple):
+    """A GPT: sector size in bytes, the sector of its other copy, its entries and their size."""
+
+    sector: int
+    other: int
+    entries: bytes
+    size: int
+
+
+def _gpt(disk: SeekReader, lba: int, sector: int) -> _Table:
+    """The table whose header is in sector ``lba``. Raises ContainerError."""
+    at = lba * sector
+    header = disk.read_at(at, sector)
+    if len(header) < sector:
+        raise ContainerError("a GPT header is cut off", code="truncated", offset=at)
+    magic, _, size, crc, _, own, other, _, _, _, start, count, width, entries_crc = _HEADER.unpack_from(
+        header
+    )
+    if magic != GPT_MAGIC or not _HEADER.size <= size <= sector or own != lba:
+        raise damaged("a GPT header is damaged", at)
+    if zlib.crc32(header[:16] + bytes(4) + header[20:size]) != crc:
+        raise damaged("the checksum of a GPT header does not match", at)
+    if width < _ENTRY.size or width % 8 or count * width > _ENTRIES_LIMIT:
+        raise damaged(f"a GPT of {count} entries of {width} bytes", at)
+    entries = disk.read_at(start * sector, count * width)
+    if len(entries) < count * width:
+        raise ContainerError("the entries of a GPT are cut off", code="truncated", offset=disk.size)
+    if zlib.crc32(entries) != entries_crc:
+        raise damaged("the checksum of the entries of a GPT does not match", start * sector)
+    return _Table(sector, other, entries, width)
+
+
+def _open_gpt(reader: Reader, context: Context) -> Iterator[Member]:
+    disk = context.seekable(reader)
+    table, fault = _either_gpt(disk)
+    for number, at in enumerate(range(0, len(table.entries), table.size), 1):
+        kind, unique, first, last, _, label = _ENTRY.unpack_from(table.entries, at)
+        if any(kind):
+            name = label.decode("utf-16-le", "replace").split("\0")[0]
+            notes = {"type": str(UUID(bytes_le=kind)), "uuid": str(UUID(bytes_le=unique)), "label": name}
+            start = first * table.sector
+            cut = yield from _partition(disk, number, start, (last + 1 - first) * table.sector, notes)
+            fault = fault or cut
+    if fault is not None:
+        raise fault
+
+
+def _either_gpt(disk: SeekReader) -> tuple[_Table, ContainerError | None]:
+    """A good copy of the table, and what is wrong with the other one. Raises ContainerError without one."""
+    fault: ContainerError | None = None
+    for sector in _SECTORS:
+        if disk.read_at(sector, 8) == GPT_MAGIC:
+            try:
+                table = _gpt(disk, 1, sector)
+            except ContainerError as reason:
+                fault = fault or reason
+                continue
+            try:
+                _gpt(disk, table.other, sector)
+            except ContainerError as reason:
+                return table, reason
+            return table, None
+    for sector in _SECTORS:
+        if disk.read_at(at := disk.size // sector * sector - sector, 8) == GPT_MAGIC:
+            return _gpt(disk, at // sector, sector), fault or damaged(
+                "the first GPT header is missing", sector
+            )
+    raise fault or damaged("a protective MBR, and no GPT", _TABLE)
+
+
+def _partition(
+    disk: SeekReader, number: int, start: int, size: int, notes: dict[str, object]
+) -> Generator[Member, None, ContainerError | None]:
+    """One partition; the error if the disk ends before it does."""
+    if size <= 0:
+        return damaged(f"partition {number} ends before it starts", start)
+    there = min(size, max(0, disk.size - start))
+    if there:
+        yield Member(b"p%d" % number, "part", disk.window(start, there), size, start, notes=notes)
+    if there == size:
+        return None
+    text = f"partition {number} is cut off: {there} of {size} bytes"
+    return ContainerError(text, code="truncated", offset=disk.size)
+
+
+# --------------------------------------------------------------------------- MBR
+
+
+class _Slot(NamedTuple):
+    """One of four entries: type, first sector (relative in extended partitions) and number of sectors."""
+
+    kind: int
+    first: int
+    sectors: int
+
+
+def _slots(sector: bytes) -> list[_Slot]:
+    return [_Slot(sector[at + 4], *_SLOT.unpack_from(sector, at + 8)) for at in range(_TABLE, 510, 16)]
+
+
+def _is_mbr(head: bytes) -> bool:
+    """Whether a boot sector holds a table: boot flags are 0 or 0x80, and entries are there or empty."""
+    slots = _slots(head[:512])
+    flags = {head[at] for at in range(_TABLE, 510, 16)}
+    real = [slot for slot in slots if slot.kind]
+    return flags <= {0, 0x80} and bool(real) and all(slot.first and slot.sectors for slot in real)
+
+
+def _open_mbr(reader: Reader, context: Context) -> Iterator[Member]:
+    disk = context.seekable(reader)
+    slots = _slots(disk.read_at(0, 512))
+    if any(slot.kind == _PROTECTIVE for slot in slots):
+        yield from _open_gpt(disk, context)
+        return
+    sector = _sector_size(disk, slots)
+    fault: ContainerError | None = None
+    logical = 5
+    for number, slot in enumerate(slots, 1):
+        if slot.kind in _EXTENDED:
+            for first, count, kind in _logical(disk, slot.first, sector):
+                notes: dict[str, object] = {"type": f"{kind:#04x}"}
+                cut = yield from _partition(disk, logical, first * sector, count * sector, notes)
+                fault, logical = fault or cut, logical + 1
+        elif slot.kind:
+            notes = {"type": f"{slot.kind:#04x}"}
+            cut = yield from _partition(disk, number, slot.first * sector, slot.sectors * sector, notes)
+            fault = fault or cut
+    if fault is not None:
+        raise fault
+
+
+def _sector_size(disk: SeekReader, slots: list[_Slot]) -> int:
+    """512, unless the partitions start with what partitions start with only for sectors of 4096 bytes."""
+    known = {
+        size: sum(
+            disk.read_at(slot.first * size + at, len(magic)) == magic
+            for slot in slots
+            if slot.kind and slot.kind not in _EXTENDED
+            for at, magic in _STARTS
+        )
+        for size in _SECTORS
+    }
+    return 4096 if known[4096] and not known[512] else 512
+
+
+def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, int, int]]:
+    """(first sector, sectors, type) of the logical partitions: a chain of tables with one each."""
+    at, seen = base, {base}
+    while True:
+        table = disk.read_at(at * sector, 512)
+        if len(table) < 512:
+            raise ContainerError("an extended partition table is cut off", code="truncated", offset=disk.size)
+        if table[510:] != _BOOT:
+            raise damaged("an extended partition table is damaged", at * sector)
+        own, following = _slots(table)[:2]
+        if own.kind:
+            yield at + own.first, own.sectors, own.kind
+        if not following.kind:
+            return
+        at = base + following.first
+        if at in seen or len(seen) >= _LOGICAL_LIMIT:
+            raise damaged("the extended partition tables form a loop", at * sector)
+        seen.add(at)
+
+
+GPT = Container("gpt", tuple((sector, GPT_MAGIC) for sector in _SECTORS), _open_gpt, needs="seek")
+MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr)
