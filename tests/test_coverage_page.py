@@ -137,7 +137,7 @@ def test_light_and_dark(screen: Browser, page: Path, scheme: str) -> None:
     screen.scheme("light")
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+@pytest.mark.parametrize("width", [360, 390, 500, 768, 840, 980, 1280, 1920])
 def test_nothing_overflows_at_any_width(screen: Browser, page: Path, width: int) -> None:
     screen.resize(width, 900)
     screen.open(page)
@@ -146,6 +146,10 @@ def test_nothing_overflows_at_any_width(screen: Browser, page: Path, width: int)
     )
     assert seen[0] <= width
     assert seen[1] > 300
+    table = screen.run(
+        "const t = document.querySelector('table').parentElement; return [t.scrollWidth, t.clientWidth]"
+    )
+    assert table[0] <= table[1], "the table runs past the edge"
     assert screen.screenshot().startswith(b"\x89PNG")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+from elfsig.cli.render.table import laid_out, terminal_width
 
 if TYPE_CHECKING:
     from elfsig.registry import Registry
@@ -74,6 +77,9 @@ def _escaped(char: str) -> str:
 
 
 def complain(text: str, path: str | None = None, *, word: str = "") -> None:
-    """One line on stderr: ``elfsig: PATH: text``."""
+    """One line on stderr: ``elfsig: PATH: text``; wrapped between words where stderr is a terminal."""
     where = f"{visible(path)}: " if path is not None else ""
-    click.echo(f"elfsig: {where}{word}{visible(text)}", err=True)
+    line = f"elfsig: {where}{word}{visible(text)}"
+    if sys.stderr.isatty():
+        line = laid_out(line, terminal_width(sys.stderr))
+    click.echo(line, err=True)

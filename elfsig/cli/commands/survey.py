@@ -28,7 +28,7 @@ from elfsig.cli.progress import watched
 from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.survey_files import Files, picture
-from elfsig.cli.render.table import laid_out
+from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.settings import Settings, complain
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
@@ -104,10 +104,12 @@ def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveye
     if machine.wanted and not pictures:
         return lambda found: Drawn()
 
+    width = terminal_width()  # here: what draws has no terminal
+
     def draw(found: Surveyed) -> Drawn:
         text = ""
         if not machine.wanted:
-            text = "".join(f"{laid_out(line)}\n" for line in render_survey.lines(found.record, color))
+            text = "".join(f"{laid_out(line, width)}\n" for line in render_survey.lines(found.record, color))
         return Drawn(text, picture(found) if pictures else "")
 
     return draw

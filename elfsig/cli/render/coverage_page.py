@@ -110,22 +110,22 @@ def _legend(counts: Mapping[Kind, int], size: int) -> Iterator[str]:
 
 
 def _head() -> str:
-    shares = "".join(f'<th class="n">{kind.value}</th>' for kind in KINDS)
+    shares = "".join(f'<th class="n share">{kind.value}</th>' for kind in KINDS)
     return (
         '<tr><th class="n">Nr</th><th>Name</th><th class="n">Offset</th><th class="n">Bytes</th>'
-        f'<th>Map</th>{shares}<th class="n">Header entry</th></tr>'
+        f'<th class="bars">Map</th>{shares}<th class="n share">Header entry</th></tr>'
     )
 
 
 def _row(index: int, part: FilePart) -> str:
     size = part.end - part.start
     text = escape(coverage_svg.description(part))
-    shares = "".join(f'<td class="n">{percent(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)
+    shares = "".join(f'<td class="n share">{percent(part.counts.get(kind, 0), size)}</td>' for kind in KINDS)
     entry, whole = part.entry, sum(part.entry.values())
     decides = f"{whole - entry.get(Kind.OPEN, 0)} of {whole}" if whole else ""
     return (
         f'<tr data-part="{index}" data-text="{text}"><td class="n">{"" if part.nr is None else part.nr}</td>'
         f'<td class="name">{escape(visible(part.name))}</td><td class="n">{part.start:x}</td>'
-        f'<td class="n">{size}</td><td><div class="bar">{_bar(part.counts, size)}</div></td>{shares}'
-        f'<td class="n">{decides}</td></tr>'
+        f'<td class="n">{size}</td><td class="bars"><div class="bar">{_bar(part.counts, size)}</div></td>'
+        f'{shares}<td class="n share">{decides}</td></tr>'
     )

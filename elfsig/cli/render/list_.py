@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from elfsig.cli.render.table import laid_out, terminal_width
+from elfsig.cli.render.table import laid_out, terminal_width, wrapped
 from elfsig.cli.render.words import failed_word, plural, remark_words, type_word
 from elfsig.cli.settings import visible
 from elfsig.lazy_tuple import NamedTuple
@@ -151,12 +151,23 @@ def tree_lines(report: FileReport, names: Names, prefix: str = "", only: str | N
     if report.error is not None:
         return
     bits = report.elf.bits if report.elf else 64
+    width = terminal_width()
     for each in report.signatures:
         if only is None or only in words_of(each):
-            yield f"{prefix}{line(each, names, bits)}"
+            whole = f"{prefix}{line(each, names, bits)}"
+            yield from (
+                [whole] if width is None or len(whole) <= width else _folded(each, names, prefix, width)
+            )
     if not report.signatures and report.verdict is not None and only in (None, report.verdict.value):
         why = "; ".join(remark_words(report.warnings))
         yield f"{prefix}{report.verdict.value}{': ' if why else ''}{why}"
+
+
+def _folded(sig: SignatureReport, names: Names, prefix: str, width: int) -> Iterator[str]:
+    """One signature in two lines, without the columns' padding and the address, which says nothing."""
+    first, second = _narrow(sig, names)
+    yield from wrapped(prefix + " ".join(first.split()).replace("[ -]", "[-]"), width)
+    yield from wrapped(f"    {second.strip()}", width)
 
 
 def words_of(sig: SignatureReport) -> set[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from elfsig.cli.render.table import laid_out, terminal_width, wrapped
 from elfsig.cli.render.words import SECTION_TYPES
 from elfsig.cli.settings import visible
 from elfsig.elf.image import Image
@@ -14,6 +15,7 @@ from elfsig.model import Remark
 from elfsig.model.json_form import SCHEMA_VERSION, Json, readable, remark_object
 from elfsig.verbs.inspect.sections import Reach
 
+NARROW = " " * 7
 FLAGS = "WAX?MSILOGTC"
 """Letters of the bits of sh_flags, from bit 0; bit 3 has no meaning."""
 
@@ -26,15 +28,24 @@ def flag_letters(flags: int) -> str:
     return letters + "".join(letter for mask, letter in HIGH_FLAGS if flags & mask)
 
 
-def _row(section: Section, bits: int) -> str:
-    """One line of readelf's table, without its indentation."""
+def _start(section: Section) -> str:
+    """Number, name and type of a section."""
+    kind = SECTION_TYPES.get(section.row.type, f"{section.row.type:08x}: <unknown>")
+    return f"[{section.nr:2}] {visible(section.text):<17} {kind:<15}"
+
+
+def _numbers(section: Section) -> str:
+    """What follows the address in readelf's table."""
     row = section.row
-    kind = SECTION_TYPES.get(row.type, f"{row.type:08x}: <unknown>")
     return (
-        f"[{section.nr:2}] {visible(section.text):<17} {kind:<15} {row.addr:0{bits // 4}x} "
         f"{row.offset:06x} {row.size:06x} {row.entsize:02x} {flag_letters(row.flags):>3} "
         f"{row.link:2} {row.info:3} {row.align:2}"
     )
+
+
+def _row(section: Section, bits: int) -> str:
+    """One line of readelf's table, without its indentation."""
+    return f"{_start(section)} {section.row.addr:0{bits // 4}x} {_numbers(section)}"
 
 
 def _heading(bits: int) -> str:
@@ -49,14 +60,22 @@ def text(image: Image, reaches: Sequence[Reach], prefix: str = "") -> str:
         reason = image.elf_fault
         return f"{prefix}no sections: {reason if reason is not None else 'this is not an ELF file'}\n"
     lines = [] if prefix else _opening(table)
-    bits = table.layout.bits
+    bits, width = table.layout.bits, terminal_width()
     for section in table.sections:
         by = " ".join(_names(section.nr, reaches)) or "-"
-        lines.append(f"{prefix or '  '}{_row(section, bits)}  {by if section.nr else ''}".rstrip())
+        by, lead = by if section.nr else "", prefix or "  "
+        whole = f"{lead}{_row(section, bits)}  {by}".rstrip()
+        lines += [whole] if width is None or len(whole) <= width else _folded(section, by, lead, width)
     lines += [f"{prefix}{_label(r)}: unknown: {visible(r.fault)}" for r in reaches if r.fault is not None]
     if not prefix:
-        lines += ["", _legend(reaches)]
+        lines += ["", laid_out(_legend(reaches))]
     return "\n".join(lines) + "\n"
+
+
+def _folded(section: Section, by: str, prefix: str, width: int) -> Iterator[str]:
+    """A row in two lines, for terminals that are narrower: without the address, which is 0 in a module."""
+    yield f"{prefix}{_start(section)}".rstrip()
+    yield from wrapped(f"{NARROW}{_numbers(section)}  {by}".rstrip(), width, NARROW, keep=len(NARROW))
 
 
 def sections_object(path: str, found: Image | ElfsigError, reaches: Sequence[Reach] = ()) -> Json:
@@ -91,7 +110,11 @@ def _opening(table: ElfTable) -> list[str]:
     count = len(table.rows)
     verb, noun = ("is", "header") if count == 1 else ("are", "headers")
     first = f"There {verb} {count} section {noun}, starting at offset {table.header.shoff:#x}:"
-    return [first, "", "Section Headers:", f"  {_heading(table.layout.bits)}"]
+    heading, width = f"  {_heading(table.layout.bits)}", terminal_width()
+    if width is None or len(heading) <= width:
+        return [first, "", "Section Headers:", heading]
+    start, numbers = f"  [Nr] {'Name':<17} Type", "Off    Size   ES Flg Lk Inf Al  Covered by"
+    return [first, "", "Section Headers:", start, f"{NARROW}{numbers}"]
 
 
 def _label(reach: Reach) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 _WORD = re.compile(r"(\s*)(\S+)")
 """A word and the white space before it, which columns may have more of than one."""
@@ -16,9 +17,9 @@ FOLD = "    "
 """Indentation of what does not fit on the first line of a row."""
 
 
-def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None where it is not one."""
-    if not sys.stdout.isatty():
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Columns of the terminal that ``stream`` (stdout) is; None where it is not one."""
+    if not (stream or sys.stdout).isatty():
         return None
     from shutil import get_terminal_size
 
@@ -91,9 +92,10 @@ def wrapped(line: str, width: int | None, indent: str | None = None, keep: int =
     yield shown
 
 
-def laid_out(text: str) -> str:
-    """Sentences, line by line, wrapped where they are wider than the terminal."""
-    width = terminal_width()
+def laid_out(text: str, width: int | None = None) -> str:
+    """Sentences, line by line, wrapped where they are wider than the terminal; ``width`` is its width, where
+    it is known already."""
+    width = width or terminal_width()
     if width is None:
         return text
     return "\n".join(part for line in text.split("\n") for part in wrapped(line, width))

@@ -8,6 +8,7 @@ import click
 
 from elfsig.cli.options.common import Machine, kernel_type, machine_options
 from elfsig.cli.render.documents import line_of, write_document, write_files
+from elfsig.cli.render.table import terminal_width
 from elfsig.cli.settings import Settings, visible
 from elfsig.kernels.errnos import number
 from elfsig.kernels.loading import Loading
@@ -78,7 +79,16 @@ def _pin() -> Callable[[str], bytes] | None:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name + ':':<13}{visible(text)}"
+    """A field; a fingerprint that is too long for the terminal goes on between two of its bytes."""
+    lead, text, width = f"  {name + ':':<13}", visible(text), terminal_width()
+    if width is None or len(lead) + len(text) <= width or " " in text:
+        return f"{lead}{text}"
+    if ":" not in text.removeprefix("SHA256:"):
+        return f"{lead.rstrip()}\n    {text}"
+    step = max(3, (width - len(lead)) // 3 * 3)
+    return "\n".join(
+        (lead if not at else " " * len(lead)) + text[at : at + step] for at in range(0, len(text), step)
+    )
 
 
 def _lines(key: Key) -> Iterator[str]:
