@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import random
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import corpus
+from elfsig.cage.cage import Cage
+from elfsig.cage.lock import Limits
 from elfsig.containers.contract import Budget, Container, Context
 from elfsig.containers.images import declared
 from elfsig.containers.nested import Step
 from elfsig.containers.readers import SeekReader, bytes_reader, descriptor_reader
+from elfsig.containers.scratch import Scratch
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError
 from tests.support import images
@@ -418,6 +424,8 @@ def test_every_truncation_is_reported(kind: str, made: dict[str, Path], disks: d
             continue
         if kind in ("iso", "joliet") and end > size - 400 * 1024:
             continue  # padding after the image
+        if kind == "vmdk-stream" and end > size - 100_000:
+            continue  # a second copy of the tables, and the end mark: nothing of the disk is missing
         if kind.startswith("squashfs") and end > size - 4096:
             continue  # likewise
         records = taken(Changed(path, {}, end).reader(), Context(Budget(seconds=60)))[1]
@@ -506,3 +514,45 @@ def test_paths_lead_into_images(disks: dict[str, Path]) -> None:
     assert run("verify", "--trust", CERT, inside).code == 0
     linked = f"{disks['qcow2']}!/p1!/lib/link.ko"
     assert run("verify", "--trust", CERT, linked).code == 0
+
+
+# --------------------------------------------------------------------------- in a cage
+
+
+def in_a_cage(data: bytes, room: int) -> list[Any]:
+    """Records of a walk over a stream that must be copied to be read, in a process that may open no file for
+    writing; ``room`` is the most that the copy may take, in bytes."""
+
+    def work(report: Callable[[Any], None]) -> None:
+        stream = bytes_reader(gzip.compress(data, 1))
+        for found in walk(stream, FILE, Context(scratch=Scratch(copies.fileno()))):
+            if isinstance(found, ContainerRecord):
+                report([found.kind, found.members, found.error and found.error.code])
+            elif found.member.reader is not None:
+                with suppress(ContainerError):
+                    found.member.reader.finish()
+
+    with tempfile.TemporaryFile() as copies:
+        return list(Cage(Limits(scratch=room), keep=[copies.fileno()]).run(work))
+
+
+def test_a_caged_process_copies_to_the_file_that_it_is_given(disks: dict[str, Path], tree: Path) -> None:
+    data = disks["qcow2-compressed"].read_bytes()
+    count = len(expected(tree, "ext4")) + 5  # and the directories
+    assert in_a_cage(data, 1 << 30) == [
+        ["ext", count, None], ["gpt", 1, None], ["qcow2", 1, None], ["gzip", 1, None]
+    ]  # fmt: skip
+    assert in_a_cage(data, 100_000) == [["qcow2", 0, "over-budget"], ["gzip", 1, None]]
+
+
+def test_space_of_copies_is_used_again() -> None:
+    scratch = Scratch()
+    first = scratch.copy()
+    first.write(b"first")
+    outer = first.reader()
+    for _ in range(3):
+        inner = scratch.copy()
+        assert inner.start == 5
+        inner.write(b"inner")
+        assert inner.reader().all(100) == b"inner"
+    assert outer.all(100) == b"first"

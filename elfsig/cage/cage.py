@@ -260,7 +260,7 @@ def _alone(pipe: int, keep: Sequence[int]) -> int:
     os.setpgid(0, 0)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU, signal.SIGPIPE):
         signal.signal(each, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing too much to a scratch file is an error there
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)

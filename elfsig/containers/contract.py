@@ -141,12 +141,14 @@ class Context:
         if isinstance(reader, SeekReader):
             return reader
         copy = self.scratch.copy()
-        with suppress(ContainerError):
-            while piece := reader.take(PIECE):
-                copy.write(piece)
-                self.budget.spend(len(piece))
-        self.budget.spend(0)
-        return copy.reader()
+        while True:
+            piece = b""
+            with suppress(ContainerError):  # the reader's own failure, which it keeps
+                piece = reader.take(PIECE)
+            if not piece:
+                return copy.reader()
+            copy.write(piece)
+            self.budget.spend(len(piece))
 
 
 @dataclass(frozen=True, slots=True)

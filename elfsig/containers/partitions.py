@@ -113,7 +113,10 @@ def _partition(
         return damaged(f"partition {number} ends before it starts", start)
     there = min(size, max(0, disk.size - start))
     if there:
-        yield Member(b"p%d" % number, "part", disk.window(start, there), size, start, notes=notes)
+        part = disk.window(start, there)
+        yield Member(b"p%d" % number, "part", part, size, start, notes=notes)
+        if part.failure is not None:
+            return part.origin or part.failure
     if there == size:
         return None
     text = f"partition {number} is cut off: {there} of {size} bytes"

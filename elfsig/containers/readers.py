@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -197,7 +198,8 @@ class SeekReader(Reader):
     seekable = True
 
     def __init__(self, fetch: Fetch, size: int, *, hashing: bool = False) -> None:
-        super().__init__(self._next, hashing=hashing)
+        this = weakref.ref(self)  # not a cycle: what it reads from is let go as soon as nobody reads it
+        super().__init__(lambda: reader._next() if (reader := this()) is not None else b"", hashing=hashing)
         self._fetch = fetch
         self.size = size
 

@@ -21,6 +21,8 @@ class Scratch:
     def __init__(self, descriptor: int | None = None) -> None:
         self._file = None if descriptor is not None else tempfile.TemporaryFile()  # noqa: SIM115
         self._descriptor = self._file.fileno() if self._file is not None else descriptor or 0
+        if self._file is not None:
+            weakref.finalize(self, self._file.close)
         self._copies: list[Copy] = []
 
     def copy(self) -> Copy:

@@ -39,9 +39,13 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     fault: ContainerError | None = None
     for volume in found:
         try:
-            yield _volume(source, volume, group.extent_size, missing)
+            member = _volume(source, volume, group.extent_size, missing)
         except ContainerError as reason:
             fault = fault or reason
+            continue
+        yield member
+        if member.reader is not None and member.reader.failure is not None:
+            fault = fault or member.reader.origin or member.reader.failure
     if fault is not None:
         raise fault
 

@@ -62,6 +62,8 @@ def _snapshots(source: Source, image: Any) -> Iterator[Member]:
         notes = {"snapshot": str(each.name)}
         part = content(source, size, lambda stream=stream: stream, f"snapshot {number}")  # type: ignore[misc]
         yield Member(b"@%d" % number, "part", part, size, notes=notes)
+        if part.failure is not None:
+            raise part.origin or part.failure
 
 
 def _refused(what: str) -> ContainerError:
