@@ -23,7 +23,6 @@ HINTS: Mapping[str, str] = {
     "convert-to-both": "leave out --keep and give --to twice",
     "coverage": "choose with --coverage",
     "every-key": "--all writes keys that are not trusted too",
-    "extract-keys": "keys extract lists the certificates in it, verify checks its signatures",
     "force": "--force overrides this",
     "force-with-tail": "--force removes it together with what follows it",
     "format": "choose one with --format",

@@ -63,7 +63,6 @@ _AS_CERTIFICATE: Mapping[Family, str] = {Family.PRIVATE_KEY: "as-key"}
 _AS_TRUST: Mapping[Family, str] = {
     Family.PRIVATE_KEY: "as-key",
     Family.SIGNATURE: "as-detached",
-    Family.MODULE: "extract-keys",
 }
 _AS_SIGNATURE: Mapping[Family, str] = {Family.CERTIFICATE: "as-trust", Family.PRIVATE_KEY: "as-key"}
 HINTS: Mapping[str, Mapping[Family, str]] = {
