@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import digest, memory, signing, startup, survey, tree
+from tests.bench import compressed, digest, memory, sections, signing, startup, survey, tree, verbs
 from tests.bench.measure import table
 from tests.bench.workload import workload
 
 JOBS = {
     "startup": startup.rows,
     "tree": tree.rows,
+    "verbs": verbs.rows,
+    "compressed": compressed.rows,
+    "sections": sections.rows,
     "sign": signing.rows,
     "digest": digest.rows,
     "memory": memory.rows,
