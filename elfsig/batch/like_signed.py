@@ -13,9 +13,12 @@ import os
 from functools import lru_cache
 from operator import add, attrgetter
 from stat import S_ISREG
+from typing import Any
 
 from elfsig.carriers.trailer import ModuleTrailer
+from elfsig.compression.whole import Compression
 from elfsig.coverages.whole_file import WholeFile
+from elfsig.crypto.checks import Unsupported, digest_of
 from elfsig.elf.modinfo import MOST, SECTION
 from elfsig.elf.table import (
     ET_REL,
@@ -47,6 +50,7 @@ from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.key_sources import loss_remarks
+from elfsig.verbs.verify.misnamed import has_own_name
 from elfsig.verbs.verify.no_keys import NoKeys
 
 HEAD = 64
@@ -54,6 +58,9 @@ HEAD = 64
 
 TAIL = 16 << 10
 """Bytes read from the end: a signature, a section header table and its names take some 5 KiB."""
+
+BY_DIGEST = frozenset({"rsa", "dsa", "ecdsa"})
+"""Algorithms that sign a digest of the message: the others need the message itself."""
 
 MAX_KEPT = 32
 """Trailers that are kept, the most recent one first."""
@@ -80,6 +87,26 @@ class Known(NamedTuple):
     signature: SignatureReport
     envelope: Envelope
     outcome: Outcome | None
+
+
+class Prepared(NamedTuple):
+    """What is needed of a file to report on its signature once there are keys.
+
+    ``trailer`` starts at ``start``; ``hashed`` is an object of the signature's ``hash`` that has processed
+    everything before it. ``sha256`` and ``bare`` are SHA-256 of the file and of its content without the
+    trailer, in hex, where they are wanted.
+    """
+
+    path: str
+    size: int
+    compression: Compression | None
+    elf: ElfSummary
+    start: int
+    trailer: bytes
+    hash: str
+    hashed: Any
+    sha256: str | None
+    bare: str | None
 
 
 class Plain(NamedTuple):
@@ -123,6 +150,10 @@ class LikeSigned:
 
     def report(self, module: Module) -> FileReport | None:
         """The report on ``module``; None where it has to be examined."""
+        found = self._find(module)
+        return None if found is None else _checked(module, *found, self._question, self._said)
+
+    def _find(self, module: Module) -> tuple[Known, ElfSummary] | None:
         content = module.content
         if not self._known or len(content) <= HEAD or module.tail_offset is not None:
             return None
@@ -134,7 +165,51 @@ class LikeSigned:
         if plain is None:
             return None
         module.modinfo_span = plain.modinfo
-        return _checked(module, known, plain.elf, self._question, self._said)
+        return known, plain.elf
+
+    def prepare(self, module: Module, hashes: bool) -> Prepared | None:
+        """What :meth:`report_prepared` needs, from a module that was examined without checking anything.
+
+        None where it has to be examined as a whole: also for a module that may be stored under another name.
+        """
+        found = self._find(module)
+        claims = None if found is None else found[0].signature.claims
+        if found is None or claims is None or not claims.hash or claims.algorithm not in BY_DIGEST:
+            return None
+        if not has_own_name(module):
+            return None
+        (known, elf), content = found, module.content
+        start = len(content) - known.size
+        message = Message(_WHOLE_FILE, content, (FileRange(0, start),))
+        try:
+            digest_of(message, claims.hash)
+        except Unsupported:
+            return None
+        sha256 = bare = None
+        if hashes:
+            module.keep_hashed(message)
+            bare, sha256 = module.sha256_up_to(start).hexdigest(), module.sha256
+        hashed = message.hashed[claims.hash]
+        return Prepared(module.path, module.size, module.compression, elf, start, content[start:],
+                        claims.hash, hashed, sha256, bare)  # fmt: skip
+
+    def report_prepared(self, ready: Prepared) -> FileReport | None:
+        """The report on a file that was prepared; None where it has to be examined."""
+        known = self._match(ready.trailer)
+        if known is None or known.size != len(ready.trailer) or known.outcome is None:
+            return None
+        signature = _moved(known, ready.start, ready.trailer)
+        claims = signature.claims
+        if claims is None or claims.hash != ready.hash or claims.algorithm not in BY_DIGEST:
+            return None
+        message = Message(_WHOLE_FILE, b"", (FileRange(0, 0),))  # all that is asked for is its digest
+        message.hashed[ready.hash] = ready.hashed
+        if known.envelope.verify(claims, message, self._question.keys or _NO_KEYS) != known.outcome:
+            return None
+        return FileReport(
+            ready.path, ready.size, ready.sha256, ready.compression, ready.bare, ready.elf, (signature,),
+            signature.verdict, self._said,
+        )  # fmt: skip
 
     def report_from_ends(self, path: str) -> FileReport | None:
         """The report on the file, from its two ends alone: for questions that check nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -21,7 +21,7 @@ from elfsig.verbs.verify.examine import Outside, Question, examine, failed
 from elfsig.verbs.verify.misnamed import misnamed
 
 if TYPE_CHECKING:
-    from elfsig.batch.like_signed import LikeSigned
+    from elfsig.batch.like_signed import LikeSigned, Prepared
     from elfsig.verbs.verify.kernel import KernelAnswer, KernelQuestion
 
 R = TypeVar("R")
@@ -35,7 +35,8 @@ class Examination:
     """What to find out about every file: see :func:`elfsig.verbs.verify.examine.examine`.
 
     ``kernel``: also simulate this kernel. ``limit`` is the maximum size of a file in bytes, before and
-    after decompression.
+    after decompression. ``prepared`` is what is known of some files already, by their paths; see
+    :mod:`elfsig.batch.ahead`.
     """
 
     registry: Registry
@@ -43,6 +44,7 @@ class Examination:
     outside: Outside | None = None
     kernel: KernelQuestion | None = None
     limit: int = LIMIT
+    prepared: Mapping[str, Prepared] | None = None
 
 
 class Examined(NamedTuple):
@@ -93,6 +95,8 @@ class Examiner:
         what, like = self.what, self._like
         if entry.is_plain and like is not None and what.kernel is None:
             report = like.report_from_ends(entry.path)
+            if report is None and what.prepared and (ready := what.prepared.get(entry.path)) is not None:
+                report = like.report_prepared(ready)
             if report is not None:
                 return Examined(report)
         module = entry.open(what.registry, limit=what.limit)

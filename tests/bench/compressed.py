@@ -24,7 +24,7 @@ def rows(work: Workload) -> list[Row]:
     for kind in PACKERS:
         tree = packed(work, kind)
         files = sorted(tree.iterdir())
-        commands = {
+        commands: dict[str, list[str | Path]] = {
             "verify": [*elfsig_command(), "verify", tree, "--trust", work.certificate],
             "alone": ["sh", "-c", UNPACK, "sh", tool(kind), cores, *files],
         }

@@ -19,7 +19,8 @@ DISTINCT = 60
 
 def rows(work: Workload) -> list[Row]:
     """Each against ``verify`` of the same tree with the certificate, as text."""
-    elfsig, tree, trust = elfsig_command(), work.tree, ["--trust", work.certificate]
+    elfsig, tree = elfsig_command(), work.tree
+    trust: list[str | Path] = ["--trust", work.certificate]
     jobs: dict[str, list[str | Path]] = {
         "verify": ["verify", tree, *trust],
         "image": ["verify", tree, "--trust", work.vmlinuz],
@@ -45,8 +46,8 @@ def _memory_of_audit(work: Workload) -> Row:
     peaks = {}
     for count in (FEW, MANY):
         tree = _linked(work, count)
-        command = [*elfsig_command(), "audit", tree, "--trust", work.certificate, "--ignore", "misnamed"]
-        peaks[count] = peak_memory(command) / 1e6
+        options: list[str | Path] = ["--trust", work.certificate, "--ignore", "misnamed"]
+        peaks[count] = peak_memory([*elfsig_command(), "audit", tree, *options]) / 1e6
     job = f"elfsig audit, {MANY} hard-linked files: peak memory"
     return Row(job, f"{FEW} files", peaks[MANY], peaks[FEW], 1.15, unit="MB")
 

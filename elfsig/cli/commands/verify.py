@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -33,9 +35,11 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import failed_word, summary
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
+from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, Keyring
 from elfsig.opened.links import Links
+from elfsig.opened.walk import WalkedFile
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
@@ -101,11 +105,14 @@ def command(
     required = registry.get(require).id if require is not None else None
     asked = asked_kernel(wish, trust, keys, modarg)
     registry = variants(registry)
-    question = Question(ring_for(asked, trust, keys), machine.wanted, any_file=all_files)
     found, single = entries(paths, all_files, registry, links)
     outside = outside_of(detached, modarg, single)
     style = Style(machine, required, settings.colored(sys.stdout))
-    what = Examination(registry, question, outside, asked, limit)
+    what = Examination(registry, Question(None, machine.wanted, any_file=all_files), outside, asked, limit)
+    if single or asked is not None or outside is not None or cage is not None:
+        what = with_keys(what, ring_for(asked, trust, keys))
+    else:
+        what, found = _ahead(what, found, trust, keys, jobs)
     finisher = _finisher(style) if asked is None else _judge(style)
     caged = _confined(cage, settings, machine.wanted)
     results = examined(found, what, finisher, jobs=jobs, single=single, confined=caged)
@@ -113,6 +120,37 @@ def command(
     if not single:
         complain(summary(counts))
     return code
+
+
+IMAGE_SIZE = 1 << 20
+"""Key sources from this size on may be kernel images, which take long to read."""
+
+
+def with_keys(what: Examination, keys: Keyring | None) -> Examination:
+    """``what``, with the keys to verify with."""
+    return replace(what, question=replace(what.question, keys=keys))
+
+
+def _ahead(
+    what: Examination, found: Iterator[WalkedFile], trust: tuple[str, ...], keys: tuple[str, ...], jobs: int
+) -> tuple[Examination, Iterator[WalkedFile]]:
+    """``what`` with the keys, and the files; they are looked at already while a large source is read."""
+    if not any(map(_is_large, (*trust, *keys))):
+        return with_keys(what, keyring(trust, keys)), found
+    from elfsig.batch.ahead import Reading, look_ahead
+
+    how = Reading(what.registry, what.question.hashes, what.limit)
+    ring, found, prepared = look_ahead(found, lambda: keyring(trust, keys), how, jobs)
+    return replace(with_keys(what, ring), prepared=prepared), found
+
+
+def _is_large(source: str) -> bool:
+    """Whether a key source, with or without a prefix that names its keyring, is a large file."""
+    for path in (source, source.partition(":")[2]):
+        with suppress(OSError, ValueError):
+            if os.stat(path).st_size >= IMAGE_SIZE and os.path.isfile(path):
+                return True
+    return False
 
 
 def _confined(wish: CageWish | None, settings: Settings, machine: bool) -> ConfinedExaminer[Result] | None:

@@ -24,18 +24,21 @@ def misnamed(module: Module, report: FileReport) -> Remark | None:
     The names are compared as kernels do, with ``-`` and ``_`` equal. None as well where the file's name is
     not that of a module, or the module does not say its own.
     """
-    if report.verdict not in SIGNED or SUFFIX.search(module.path) is None:
+    if report.verdict not in SIGNED or has_own_name(module):
         return None
-    expected = module_name(module.path)
-    saying = f"\0name={expected}\0".encode("utf-8", "surrogateescape")
-    span = module.modinfo_span
-    if span is not None and module.content.find(saying, *span) >= 0:
-        return None
-    if saying in module.content:
-        return None
-    name = module.name
+    name, expected = module.name, module_name(module.path)
     if name is None or name.replace("-", "_") == expected:
         return None
     file_name = os.path.basename(module.path)
     text = f"the module is called {name}, but the file {file_name}: it may have replaced another module"
     return Remark(CODE, text)
+
+
+def has_own_name(module: Module) -> bool:
+    """Whether the file has the name that the module says, as far as that is easily seen; also where the
+    file's name is not that of a module."""
+    if SUFFIX.search(module.path) is None:
+        return True
+    saying = f"\0name={module_name(module.path)}\0".encode("utf-8", "surrogateescape")
+    span = module.modinfo_span
+    return (span is not None and module.content.find(saying, *span) >= 0) or saying in module.content
