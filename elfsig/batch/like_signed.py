@@ -9,28 +9,14 @@ in any way is left to :func:`elfsig.verbs.verify.examine.examine`.
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
-from operator import add, attrgetter
-from stat import S_ISREG
+from operator import attrgetter
 from typing import Any
 
+from elfsig.batch.plain_file import HEAD, Ends, plain_file, read_ends
 from elfsig.carriers.trailer import ModuleTrailer
 from elfsig.compression.whole import Compression
 from elfsig.coverages.whole_file import WholeFile
 from elfsig.crypto.checks import Unsupported, digest_of
-from elfsig.elf.modinfo import MOST, SECTION
-from elfsig.elf.table import (
-    ET_REL,
-    LAYOUTS,
-    MAGIC,
-    SHN_LORESERVE,
-    SHT_NOBITS,
-    SHT_NULL,
-    Header,
-    Layout,
-    summary_of,
-)  # fmt: skip
 from elfsig.elf.words import ElfSummary
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
@@ -45,19 +31,12 @@ from elfsig.model import (
     SignatureReport,
     optional,
 )
-from elfsig.opened.evidence import FLAGS
 from elfsig.opened.module import Module
 from elfsig.registry import Registry
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.key_sources import loss_remarks
 from elfsig.verbs.verify.misnamed import has_own_name
 from elfsig.verbs.verify.no_keys import NoKeys
-
-HEAD = 64
-"""Bytes of the ELF header, at most."""
-
-TAIL = 16 << 10
-"""Bytes read from the end: a signature, a section header table and its names take some 5 KiB."""
 
 BY_DIGEST = frozenset({"rsa", "dsa", "ecdsa"})
 """Algorithms that sign a digest of the message: the others need the message itself."""
@@ -68,14 +47,6 @@ MAX_KEPT = 32
 _FIELDS = ("format", "layer", "blob", "effective", "place", "claims", "coverage", "verdict", "reason", "key",
            "warnings", "anchor", "chain", "cause")  # fmt: skip
 _values = attrgetter(*_FIELDS)
-
-
-class Ends(NamedTuple):
-    """The first bytes of a file, its last, and its size. ``tail`` may be the whole file."""
-
-    head: bytes
-    tail: bytes
-    size: int
 
 
 class Known(NamedTuple):
@@ -109,13 +80,6 @@ class Prepared(NamedTuple):
     bare: str | None
 
 
-class Plain(NamedTuple):
-    """A file with nothing to report except its trailer: its header, and where its .modinfo section is."""
-
-    elf: ElfSummary
-    modinfo: tuple[int, int] | None
-
-
 class LikeSigned:
     """The trailers met so far, for one question.
 
@@ -141,7 +105,7 @@ class LikeSigned:
         if report.warnings != self._said:
             return
         (signature,) = report.signatures
-        if _plain(Ends(module.content[:HEAD], module.content, len(module.content)), signature.place.start,
+        if plain_file(Ends(module.content[:HEAD], module.content, len(module.content)), signature.place.start,
                   self._registry) is None:  # fmt: skip
             return
         known = _known(module, signature, self._question)
@@ -161,7 +125,7 @@ class LikeSigned:
         if known is None:
             return None
         size = len(content)
-        plain = _plain(Ends(content[:HEAD], content, size), size - known.size, self._registry)
+        plain = plain_file(Ends(content[:HEAD], content, size), size - known.size, self._registry)
         if plain is None:
             return None
         module.modinfo_span = plain.modinfo
@@ -218,11 +182,11 @@ class LikeSigned:
         """
         if not self._known or self._question.check or self._question.hashes:
             return None
-        ends = _ends(path)
+        ends = read_ends(path)
         known = None if ends is None else self._match(ends.tail)
         if ends is None or known is None:
             return None
-        plain = _plain(ends, ends.size - known.size, self._registry)
+        plain = plain_file(ends, ends.size - known.size, self._registry)
         if plain is None:
             return None
         start, base = ends.size - known.size, ends.size - len(ends.tail)
@@ -312,104 +276,3 @@ def _checked(
     return FileReport(
         module.path, module.size, sha256, module.compression, bare, elf, (signature,), signature.verdict, said
     )
-
-
-# --------------------------------------------------------------------------- which files qualify
-
-
-def _ends(path: str) -> Ends | None:
-    try:
-        fd = os.open(path, FLAGS)
-    except (OSError, ValueError):
-        return None
-    try:
-        status = os.fstat(fd)
-        size = status.st_size
-        if not S_ISREG(status.st_mode) or size <= HEAD:
-            return None
-        head, tail = os.pread(fd, HEAD, 0), os.pread(fd, TAIL, max(0, size - TAIL))
-        return Ends(head, tail, size) if len(tail) == min(size, TAIL) else None
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-
-
-def _plain(ends: Ends, end: int, registry: Registry) -> Plain | None:
-    """What is known of a file that has nothing to report except its trailer, which starts at ``end``.
-
-    None for all others. That is: a sound relocatable file that ends with its section header table, no section
-    of which reaches further or has a name that marks a signature, with no sign of another trailer at its end.
-    """
-    head, tail, base = ends.head, ends.tail, ends.size - len(ends.tail)
-    layout = LAYOUTS.get((head[4], head[5])) if ends.size > HEAD and head[:4] == MAGIC else None
-    if layout is None or end - base < optional.ENOUGH:
-        return None
-    header = Header._make(layout.header.unpack_from(head, 16))
-    table = header.shoff - base
-    sound = (
-        header.type == ET_REL
-        and not header.phnum
-        and header.shentsize == layout.row.size
-        and header.shoff + header.shnum * layout.row.size == end
-        and 0 < header.shstrndx < header.shnum < SHN_LORESERVE
-        and table >= 0
-    )
-    if not sound:
-        return None
-    columns = Columns._make(zip(*layout.span.iter_unpack(memoryview(tail)[table : end - base]), strict=True))
-    if _reaches_beyond(columns, end):
-        return None
-    names = _names(columns, header.shstrndx, tail, base)
-    if not names or registry.sections_among(names):
-        return None
-    inner = tail[end - base - optional.ENOUGH : end - base]
-    for may_end in registry.may_end:
-        if may_end(inner):
-            return None
-    return Plain(_summary_of(layout, header.machine), _modinfo(columns, names))
-
-
-class Columns(NamedTuple):
-    """A section header table by its columns."""
-
-    names: tuple[int, ...]
-    kinds: tuple[int, ...]
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-
-@lru_cache(maxsize=32)
-def _summary_of(layout: Layout, machine: int) -> ElfSummary:
-    """The header of a relocatable file in words."""
-    return summary_of(layout, ET_REL, machine)
-
-
-def _reaches_beyond(columns: Columns, end: int) -> bool:
-    """Whether a section has bytes after the section header table, which ends at ``end``."""
-    _, kinds, offsets, sizes = columns
-    if max(map(add, offsets, sizes)) <= end:
-        return False
-    rows = zip(kinds, offsets, sizes, strict=True)
-    return any(kind not in (SHT_NULL, SHT_NOBITS) and offset + size > end for kind, offset, size in rows)
-
-
-def _names(columns: Columns, index: int, tail: bytes, base: int) -> bytes:
-    """The section name table; b"" where it is not sound, or not in ``tail``."""
-    start, size = columns.offsets[index] - base, columns.sizes[index]
-    names = tail[start : start + size] if start >= 0 else b""
-    return b"" if columns.kinds[index] == SHT_NOBITS or len(names) != size or names[-1:] != b"\0" else names
-
-
-def _modinfo(columns: Columns, names: bytes) -> tuple[int, int] | None:
-    """Where the section of this name is; None where that is not plain to see."""
-    at = names.find(_MODINFO) + 1
-    if not at or names.count(_MODINFO[1:]) != 1 or columns.names.count(at) != 1:
-        return None
-    index = columns.names.index(at)
-    if not index or columns.kinds[index] in (SHT_NULL, SHT_NOBITS) or columns.sizes[index] > MOST:
-        return None
-    return columns.offsets[index], columns.offsets[index] + columns.sizes[index]
-
-
-_MODINFO = b"\0" + SECTION + b"\0"

@@ -62,6 +62,7 @@ class _Writer:
     def __init__(self, view: SectionView, numbering: Numbering, emitted: Sequence[Section]) -> None:
         self.view, self.emitted = view, emitted
         self.relocations = Relocations(view, numbering, [s for s in emitted if _is_relocation(s)])
+        self._fields = [view.field_in_row(name) for name in DIGESTED_FIELDS]
         self.stream = Stream(view)
         self.stream.steer(self._steering)
 
@@ -76,13 +77,19 @@ class _Writer:
         return self.stream
 
     def _header(self, section: Section) -> None:
-        fields = [self.view.field(section.nr, name) for name in DIGESTED_FIELDS]
-        block = section.name + b"".join(self.view.data[f.start : f.end] for f in fields)
-        if section.name:
-            name = self.view.name_range(section.nr)
-            fields.append(ByteRange(name.start, name.end - 1))
+        data, row = self.view.data, self.view.row_offset(section.nr)
+        block = section.name + b"".join([data[row + start : row + end] for start, end in self._fields])
         self.stream.spend(len(block), section)
-        self.stream.derived(Derived(block, tuple(fields), section.nr, f"header of {section.text}"))
+        depends = LazyRanges(lambda: self._header_ranges(section))
+        self.stream.derived(Derived(block, depends, section.nr, f"header of {section.text}"))
+
+    def _header_ranges(self, section: Section) -> Iterator[ByteRange]:
+        """The file bytes that a header's block consists of."""
+        for name in DIGESTED_FIELDS:
+            yield self.view.field(section.nr, name)
+        if section.name:
+            start, end = self.view.name_range(section.nr)
+            yield ByteRange(start, end - 1)
 
     def _relocations(self, section: Section) -> None:
         stream, relocations = self.stream, self.relocations

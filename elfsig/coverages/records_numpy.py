@@ -6,6 +6,7 @@ their width, whatever the file's byte order. Importing this module imports numpy
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class _Columns(NamedTuple):
     name_size: Array
 
 
+@lru_cache(maxsize=8)
 def _entry_type(layout: Layout, rela: bool) -> np.dtype[Any]:
     order, word = layout.order, f"u{layout.word}"
     fields: dict[str, tuple[Any, int]] = {"offset": (word, 0)}
@@ -56,6 +58,7 @@ def _entry_type(layout: Layout, rela: bool) -> np.dtype[Any]:
     return _packed(fields, (3 if rela else 2) * layout.word)
 
 
+@lru_cache(maxsize=8)
 def _symbol_type(layout: Layout) -> np.dtype[Any]:
     order = layout.order
     if layout.bits == 64:
@@ -67,6 +70,7 @@ def _symbol_type(layout: Layout) -> np.dtype[Any]:
     return _packed(places, layout.symbol.size)
 
 
+@lru_cache(maxsize=8)
 def _record_type(layout: Layout, rela: bool) -> np.dtype[Any]:
     word, number, kind = f"u{layout.word}", ("number", f"{layout.order}u2"), ("kind", "u2")
     head = [("offset", word), *([("addend", word)] if rela else []), ("value", word), ("size", word)]

@@ -120,8 +120,13 @@ class SectionView:
 
     def field(self, nr: int, name: str) -> ByteRange:
         """File range of a field of section header ``nr``."""
-        start, at = self.row_offset(nr), Row._fields.index(name)
-        return ByteRange(start + self._offsets[at], start + self._offsets[at + 1])
+        row, (start, end) = self.row_offset(nr), self.field_in_row(name)
+        return ByteRange(row + start, row + end)
+
+    def field_in_row(self, name: str) -> ByteRange:
+        """Where a field is in every section header, counted from the header's start."""
+        at = Row._fields.index(name)
+        return ByteRange(self._offsets[at], self._offsets[at + 1])
 
     def name_range(self, nr: int) -> ByteRange:
         """File range of the name of a section, including its NUL."""

@@ -183,10 +183,12 @@ def _is_good(checked: Checked) -> bool:
 
 def _best_pair(module: Module, found: LocatedSignature, format_: Format, question: Question) -> list[Checked]:
     """The signatures as the first pair sees under which one matches, else as the first that parses."""
-    attempts = [_attempt(module, found, format_, pair, question) for pair in _pairs(format_, question)]
-    good = next((a for a in attempts if any(_is_good(c) for c in a)), None)
-    if good is not None:
-        return good
+    attempts: list[list[Checked]] = []
+    for pair in _pairs(format_, question):
+        attempt = _attempt(module, found, format_, pair, question)
+        if any(map(_is_good, attempt)):
+            return attempt
+        attempts.append(attempt)
     parsed, keys = [a for a in attempts if a[0].signature is not None], question.keys
     if not parsed:
         return attempts[0]
