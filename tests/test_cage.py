@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import pytest
 
 import corpus
 from elfsig.batch import tree
-from elfsig.cage import landlock, seccomp
+from elfsig.cage import landlock, room, seccomp
 from elfsig.cage.cage import Cage
 from elfsig.cage.lock import LAYERS, Limits
 from elfsig.cli.render import verify as render_verify
@@ -234,8 +235,9 @@ def test_descriptors_of_the_parent_are_closed(tmp_path: Path) -> None:
                     report(fd)
 
         try:
-            assert outcome(work) == ([], None)
-            assert outcome(work, Cage(keep=[inherited])) == ([inherited], None)
+            none = Limits(scratch=0)
+            assert outcome(work, Cage(none)) == ([], None)
+            assert outcome(work, Cage(none, keep=[inherited])) == ([inherited], None)
         finally:
             os.close(inherited)
 
@@ -243,8 +245,8 @@ def test_descriptors_of_the_parent_are_closed(tmp_path: Path) -> None:
 def _pipe_of_this_child() -> int:
     for fd in range(3, 64):
         with suppress(OSError):
-            os.write(fd, b"")
-            return fd
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                return fd
     raise AssertionError
 
 
@@ -305,6 +307,19 @@ def test_no_process_is_left(tmp_path: Path) -> None:
     records.close()  # type: ignore[attr-defined]  # a generator
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_the_room_for_copies_is_bounded_and_gone_afterwards(tmp_path: Path) -> None:
+    def work(report: Report) -> None:
+        descriptor = room.given()
+        assert descriptor is not None
+        report(os.pwrite(descriptor, b"x" * 1000, 0))
+        os.pwrite(descriptor, b"x", 1000)
+
+    before = set(os.listdir("/proc/self/fd"))
+    records, fault = outcome(work, Cage(Limits(scratch=1000)))
+    assert records == [1000] and fault is not None and "File too large" in fault.text
+    assert set(os.listdir("/proc/self/fd")) == before and room.given() is None
 
 
 def test_all_layers_are_named_in_order() -> None:

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from functools import cached_property
 from struct import Struct
 from typing import Any, NoReturn
 
+from elfsig.cage import room
 from elfsig.cage.lock import Held, Limits, lock
 from elfsig.errors import ElfsigError, Killed, ReadError
 
@@ -79,6 +81,7 @@ class _Child:
         self.ended = False
         self.fault: ElfsigError | None = None
         self.deadline = time.monotonic() + cage.limits.clock
+        copies = tempfile.TemporaryFile() if cage.limits.scratch else None  # noqa: SIM115  # closed below
         self.pipe, theirs = os.pipe()
         with warnings.catch_warnings():
             # Python threads are ruled out by the caller; those of native libraries hold no lock needed here.
@@ -86,8 +89,10 @@ class _Child:
             self.pid = os.fork()
         if not self.pid:
             os.close(self.pipe)
-            _serve(cage, work, readable, theirs)
+            _serve(cage, work, readable, (theirs, copies.fileno() if copies is not None else None))
         os.close(theirs)
+        if copies is not None:
+            copies.close()
 
     def records(self) -> Iterator[Any]:
         """The records, then the error, if there is one."""
@@ -224,10 +229,16 @@ def _signal_name(number: int) -> str:
 # --------------------------------------------------------------------------- in the child
 
 
-def _serve(cage: Cage, work: Work, readable: Sequence[str], pipe: int) -> NoReturn:
-    """Lock in, work, report. Nothing of the parent's is cleaned up here: buffers, atexit functions."""
+def _serve(cage: Cage, work: Work, readable: Sequence[str], given: tuple[int, int | None]) -> NoReturn:
+    """Lock in, work, report. Nothing of the parent's is cleaned up here: buffers, atexit functions.
+
+    ``given`` are the descriptors of the pipe, and of the file for copies.
+    """
+    pipe, copies = given
     try:
-        pipe = _alone(pipe, cage.keep)
+        if copies is not None:
+            room.give(copies)
+        _alone(pipe, cage.keep if copies is None else (*cage.keep, copies))
         held = lock(cage.limits, [*readable, *cage.readable])
         _send(pipe, _HELD, [held.held, held.missing])
         _send(pipe, *_outcome(work, pipe))
@@ -255,8 +266,8 @@ def _send(pipe: int, kind: str, value: Any) -> None:
         view = view[os.write(pipe, view) :]
 
 
-def _alone(pipe: int, keep: Sequence[int]) -> int:
-    """Part from the parent: a process group, signals and descriptors of its own. Returns the pipe."""
+def _alone(pipe: int, keep: Sequence[int]) -> None:
+    """Part from the parent: a process group, signals and descriptors of its own."""
     os.setpgid(0, 0)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU, signal.SIGPIPE):
         signal.signal(each, signal.SIG_DFL)
@@ -271,4 +282,3 @@ def _alone(pipe: int, keep: Sequence[int]) -> int:
         start = fd + 1
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
     sys.dont_write_bytecode = True
-    return pipe

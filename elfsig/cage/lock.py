@@ -31,14 +31,15 @@ class Limits:
 
     ``processor`` and ``clock`` are seconds, of processor time and by the clock. ``memory`` is address space
     in bytes, on top of what this process has when the child starts. ``records`` is what the child
-    may report, in bytes. ``scratch`` is the most that it may write to a descriptor that it is given.
+    may report, in bytes. ``scratch`` is the most that it may write to the file of :mod:`elfsig.cage.room`, in
+    bytes; 0: it gets none.
     """
 
     processor: int = 300
     clock: float = 600.0
     memory: int = 4 << 30
     records: int = 256 << 20
-    scratch: int = 0
+    scratch: int = 64 << 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.containers.readers import PIECE, Reader, SeekReader, bytes_reader, reader_of
-from elfsig.containers.scratch import Scratch
+from elfsig.containers.scratch import Scratch, process_scratch
 from elfsig.errors import ContainerError
 from elfsig.lazy_dataclass import dataclass
 
@@ -123,9 +123,9 @@ class Context:
 
     @property
     def scratch(self) -> Scratch:
-        """Room for copies; without one given, a temporary file."""
+        """Room for copies; without one given, that of the process, which in a cage its parent opened."""
         if self._scratch is None:
-            self._scratch = Scratch()
+            self._scratch = process_scratch()
         return self._scratch
 
     def counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,9 @@ import errno
 import os
 import tempfile
 import weakref
+from functools import lru_cache
 
+from elfsig.cage.room import given
 from elfsig.containers.readers import SeekReader, descriptor_reader
 from elfsig.errors import ContainerError
 
@@ -37,6 +39,17 @@ class Scratch:
         copy.released = True
         while self._copies and self._copies[-1].released:
             self._copies.pop()
+
+
+def process_scratch() -> Scratch:
+    """A new temporary file; in a cage, the one file that the process was given, for all alike."""
+    descriptor = given()
+    return Scratch() if descriptor is None else _shared(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _shared(descriptor: int) -> Scratch:
+    return Scratch(descriptor)
 
 
 class Copy:
