@@ -18,13 +18,14 @@ WORDS: Mapping[str, str] = {
     "mismatch": "The module or its signature was changed after signing: the signer's key is right, but the"
     " signature does not match. {consequence} {again}",
     "key-unusable": "The module is signed by {signer}, whose key this kernel has and cannot use:"
-    " {unusable}. {consequence} Sign the module with another key. {sign}",
+    " {unusable}. {consequence} To have it accepted, sign it with another key"
+    " (elfsig sign --format {format}).",
     "unsupported-pair": "The signature is made with RSA and {hash}, which kernels cannot verify together."
-    " {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
+    " {consequence} Choose one of these hashes: {hashes}. {sign}",
     "revoked": "The key of the module, or this very file, was revoked, so the module must not be loaded any"
     " more. {consequence} Get a newer module that is signed with a valid key.",
     "unsupported-hash": "The signature may be right, but it was made with {hash}, which this kernel cannot"
-    " compute. {consequence} Sign the module with a hash that it reads: {hashes}. {sign}",
+    " compute. {consequence} Choose one of these hashes: {hashes}. {sign}",
     "unsupported-algorithm": "The signature may be right, but it is made with an algorithm that this kernel"
     " does not support for modules. {consequence} {sign}",
     "id-type": "The signature has the form of another era of kernels, which this kernel does not read."
@@ -92,6 +93,7 @@ def advise(case: Case, end: Stop | Accept | Crash, reply: Reply, panic: bool) ->
         hash=case.claims.get("hash", "a hash"),
         hashes=_hashes(case),
         unusable=_unusable(case),
+        format=case.profile.look.format,
     )
     return " ".join(text.split())
 
@@ -104,7 +106,8 @@ def _unusable(case: Case) -> str:
 
 def _hashes(case: Case) -> str:
     """What this kernel computes; weak hashes only where it has no other."""
-    able = case.profile.crypto.hashes - case.profile.crypto.absent
+    crypto = case.profile.crypto
+    able = crypto.hashes - crypto.absent - crypto.unhashed
     strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
     return ", ".join(sorted(strong or able))
 
