@@ -278,14 +278,12 @@ def refuse_uncertain(place: Place, force: bool = False) -> None:
     fault = place.fault
     if fault is None:
         return
-    whole = fault.code in DISPLACED and bool(place.blob) and place.start < (fault.offset or 0)
-    if not (force and whole):
-        raise EditRefused(
-            f"not removed, its extent is uncertain: {fault.text}",
-            offset=fault.offset,
-            code="uncertain-extent",
-            hint="force-with-tail" if whole else None,
-        )
+    text = f"not removed, its extent is uncertain: {fault.text}"
+    code = "uncertain-extent"
+    if fault.code not in DISPLACED or not place.blob or place.start >= (fault.offset or 0):
+        raise EditRefused(text, offset=fault.offset, code=code)
+    if not force:
+        raise EditRefused(text, offset=fault.offset, code=code, hint="force-with-tail")
 
 
 class HasModule(Protocol):

@@ -46,7 +46,7 @@ _ROWS = (
          "signature silently. In a build, signing comes last.", True),
     Rule("stripped", "lost its symbols or signature",
          "No symbol table, without which kernels refuse a module (\"module has no symbols (stripped?)\"), or "
-         "no signature where --expect says that there was one.", True),
+         "no signature where the expected baseline has one.", True),
     Rule("malformed", "remains of a signature, or a damaged file",
          "The kernel treats it as unsigned or refuses it.", True),
     Rule("invalid", "the signature does not match",
