@@ -6,7 +6,6 @@ Each is tried once, and only for signatures that are invalid already: nothing he
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Iterator
 
 from elfsig.compression import whole as compression
@@ -136,6 +135,8 @@ def _compressed(module: Module, found: LocatedSignature) -> Iterator[Candidate]:
 
 def _packed(content: bytes) -> Iterator[bytes]:
     """``content`` as the kernel's build compresses it, and as xz does without options."""
+    import lzma
+
     for _, kind in compression.MAGICS:
         yield compression.pack(content, kind)
     yield lzma.compress(content)
