@@ -390,3 +390,11 @@ def test_cut_off_files_of_every_kind_raise_nothing() -> None:
         data = make()[:2000]
         for size in (*range(min(len(data), 64)), len(data) // 2, len(data) - 1):
             kind_of(data[:size])
+
+
+@pytest.mark.parametrize("name", ["certificate", "certificate PEM", "PKCS#8", "tar", "executable", "CMS"])
+def test_what_is_not_a_baseline_is_named(name: str, tmp_path: Path) -> None:
+    path, cert = tmp_path / "given", corpus.KEYS / "signer.cert.pem"
+    path.write_bytes(CASES[name][0]())
+    ran = run("audit", "--trust", cert, "--expect", path, corpus.SAMPLES / "amd64-6.1.ko")
+    assert ran.code == 2 and f"{path}: {CASES[name][1]}, not a number, a modules.order" in ran.err

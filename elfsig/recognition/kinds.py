@@ -72,6 +72,7 @@ HINTS: Mapping[str, Mapping[Family, str]] = {
     "certificate": _AS_CERTIFICATE,
     "trust": _AS_TRUST,
     "signature": _AS_SIGNATURE,
+    "report": {Family.CERTIFICATE: "as-trust"},
 }
 """By what the file was given as."""
 

@@ -11,6 +11,8 @@ from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import read
+from elfsig.recognition.kinds import Family, hint_for
+from elfsig.recognition.late import recognized
 from elfsig.verbs.audit.audit import Audited
 from elfsig.verbs.audit.baseline import BaselineFile, read_baseline
 from elfsig.verbs.audit.drift import Drift
@@ -67,6 +69,12 @@ def expected(text: str) -> Check:
     data = read(text).content
     if data.lstrip()[:1] in _JSON:
         return Drift(text, read_baseline(data, text), complete=True)
+    kind = recognized(data)
+    if kind is not None and kind.family not in (Family.REPORT, Family.OTHER):
+        raise UsageError(
+            f"{text}: {kind.name}, not a number, a modules.order or a JSON output of elfsig",
+            hint=hint_for("report", kind),
+        )
     lines = [os.fsdecode(line.strip()) for line in data.splitlines()]
     paths = tuple(_OBJECT.sub(".ko", line) for line in lines if line)
     wrong = next((path for path in paths if not _PACKED.sub("", path).endswith(".ko")), None)
