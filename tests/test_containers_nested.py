@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,18 @@ def test_a_member_over_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadError) as error:
         elfsig.open(path, limit=1000)
     assert (error.value.code, error.value.path) == ("too-large", path)
+
+
+def test_what_is_inside_is_read_in_a_cage_too(tmp_path: Path) -> None:
+    """The cage is opened for the file on disk; zip archives are copied there to be read."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m.ko", MODULE)
+    image = tmp_path / "image.tgz"
+    image.write_bytes(gzip.compress(tarred(("x.zip", made.getvalue()))))
+    for words in (["verify", "--cage"], ["verify"]):
+        ran = run(*words, "--trust", CERT, f"{image}!/x.zip!/m.ko")
+        assert ran.code == 0, ran.err
+    for path in (str(image), f"{image}!/x.zip"):
+        ran = run("survey", "--trust", CERT, "--jsonl", path)
+        assert ran.code == 0 and json.loads(ran.out.splitlines()[0])["path"] == f"{image}!/x.zip!/m.ko"

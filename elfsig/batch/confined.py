@@ -12,6 +12,7 @@ from elfsig.batch.tree import Examined, Examiner, finished
 from elfsig.cage.cage import Cage
 from elfsig.cage.lock import Limits
 from elfsig.errors import ElfsigError, Killed, ReadError
+from elfsig.opened.inside import disk_path
 from elfsig.opened.walk import WalkedFile
 from elfsig.verbs.verify.examine import failed
 
@@ -54,9 +55,8 @@ class ConfinedExaminer(Generic[R]):
         if self._started == WARM_AFTER:
             _import_everything()
         try:
-            readable = (
-                () if entry.data is not None else (entry.path if entry.link is None else entry.link.path,)
-            )
+            path = entry.path if entry.link is None else entry.link.path
+            readable = () if entry.data is not None else (disk_path(path),)
             records = list(self.cage.run(work, readable))
             return self.decode(records[0] if len(records) == 1 else None, entry)
         except ElfsigError as reason:

@@ -13,6 +13,7 @@ from elfsig.containers.registry import load
 from elfsig.errors import ElfsigError, Killed, ReadError
 from elfsig.model.json_form import readable
 from elfsig.opened.evidence import MODULE_SUFFIXES
+from elfsig.opened.inside import disk_path
 from elfsig.opened.inside import outermost as opened
 from elfsig.opened.source import read_error
 from elfsig.verbs.survey.recognise import what_it_is
@@ -144,7 +145,9 @@ class _Worker:
             return len(batch), found, None
         done = 0
         try:
-            for item in self.cage.run(lambda report: self._work(batch, report), [e.path for e in batch]):
+            for item in self.cage.run(
+                lambda report: self._work(batch, report), [disk_path(e.path) for e in batch]
+            ):
                 line = line_of(item, batch[done].path) if item is not None else None
                 if line is None:
                     done += 1

@@ -81,6 +81,13 @@ def _resolve(descriptor: int, size: int, names: tuple[Name, ...], context: Conte
     return resolve(lambda: descriptor_reader(descriptor, size), names, context)
 
 
+def disk_path(path: str) -> str:
+    """The file on disk that a path is, or leads into."""
+    if INSIDE not in path or os.path.isfile(path):
+        return path
+    return next((disk for disk, _ in candidates(path) if os.path.isfile(disk)), path)
+
+
 def read_inside(path: str, limit: int) -> bytes:
     """The content of the member that the nested path names, at most ``limit`` bytes.
 
