@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,8 @@ Json = dict[str, Any]
 
 def dumps(value: object) -> str:
     """One line of ASCII JSON with sorted keys."""
+    import json
+
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
 
 
@@ -27,6 +28,8 @@ def checked_object(text: str) -> str:
 
     Raises ValueError for any other text.
     """
+    import json
+
     try:
         value = json.loads(text)
     except RecursionError:

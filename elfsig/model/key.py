@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
+from elfsig.model.json_values import readable, remark_object, time_text
 from elfsig.model.verdict import Remark
 
 
@@ -247,8 +248,6 @@ class Keyring(Protocol):
 
 def short_key_object(key: Key | None) -> dict[str, Any] | None:
     """A key: where it comes from, and its fingerprints as elfsig, openssl and mokutil print them."""
-    from elfsig.model.json_values import readable
-
     if key is None:
         return None
     found = certificate_fingerprints(key.certificate) if key.certificate else {}
@@ -278,8 +277,6 @@ def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
 
 def key_object(key: Key) -> dict[str, Any]:
     """Everything about one key as JSON values; fields of the certificate are null without one."""
-    from elfsig.model.json_values import remark_object, time_text
-
     certificate = key.certificate
     return {
         "source": key.source,
@@ -316,8 +313,6 @@ def key_object(key: Key) -> dict[str, Any]:
 
 
 def _provenance_object(provenance: Provenance) -> dict[str, Any]:
-    from elfsig.model.json_values import readable
-
     return {
         "file": readable(provenance.file),
         "offset": provenance.offset,
@@ -328,8 +323,6 @@ def _provenance_object(provenance: Provenance) -> dict[str, Any]:
 
 def loss_object(loss: Loss) -> dict[str, Any]:
     """Something in a key source that could not be read."""
-    from elfsig.model.json_values import readable
-
     return {
         "file": readable(loss.file),
         "what": loss.what,

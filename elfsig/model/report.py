@@ -9,6 +9,7 @@ from elfsig.elf.words import ElfSummary
 from elfsig.errors import VerificationError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model.brief import brief
+from elfsig.model.json_values import SCHEMA_VERSION, path_members, plain, remark_object, time_text
 from elfsig.model.key import Key, short_key_object
 from elfsig.model.place import Params, Place
 from elfsig.model.signature import Cause, Signature
@@ -139,8 +140,6 @@ class FileReport:
 
 def file_object(report: FileReport) -> dict[str, Any]:
     """One file's object: an entry of ``files``, and a line of ``--jsonl``."""
-    from elfsig.model.json_values import SCHEMA_VERSION, path_members, plain, remark_object
-
     elf = report.elf
     return {
         "schema_version": SCHEMA_VERSION,
@@ -160,8 +159,6 @@ def file_object(report: FileReport) -> dict[str, Any]:
 
 def signature_object(sig: SignatureReport) -> dict[str, Any]:
     """One entry of ``signatures``."""
-    from elfsig.model.json_values import plain, remark_object
-
     return {
         "format": sig.format,
         "layer": sig.layer,
@@ -195,8 +192,6 @@ def carrier_object(place: Place) -> dict[str, Any]:
 
 def params_object(params: Params) -> dict[str, Any] | None:
     """The wrapper's fields besides the signature's bytes; the keys depend on the carrier."""
-    from elfsig.model.json_values import plain
-
     if params is None:
         return None
     return {name: plain(value) for name, value in params._asdict().items()}
@@ -204,8 +199,6 @@ def params_object(params: Params) -> dict[str, Any] | None:
 
 def _signature_keys(signature: Signature | None, key: Key | None) -> dict[str, Any]:
     """What the signature says about itself; size and curve are those of the key, where that is known."""
-    from elfsig.model.json_values import plain, time_text
-
     if signature is None:
         names = (
             "envelope",
