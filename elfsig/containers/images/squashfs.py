@@ -12,7 +12,7 @@ import lzma
 import stat as modes
 import zlib
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -26,6 +26,8 @@ from elfsig.errors import ContainerError
 
 _BLOCK_LIMIT = 1 << 20
 _LINK_LIMIT = 1 << 16
+_CACHED = 32
+"""Metadata and fragment blocks that are kept."""
 _STORED = (1 << 24) - 1
 _KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
@@ -73,6 +75,8 @@ class _Tree:
         source.seek(0)
         self.fs: Any = SquashFS(source)
         self.fs._compression = _Bounded(self.fs._compression, self.fs.sb.compression)
+        # The library keeps 1024 blocks of up to 1 MiB each.
+        self.fs._read_block = lru_cache(_CACHED)(partial(SquashFS._read_block, self.fs))
         self.inodes: set[int] = set()
 
     def node(self, name: bytes, inode: Any) -> Node:
@@ -117,7 +121,7 @@ class _Tree:
 
     def _block(self, start: int, stored: int, size: int) -> bytes:
         """A block of ``size`` bytes; ``stored`` is its size as stored and a flag, 0 for one of zeros."""
-        return bytes(self.fs._read_block(start, stored)[1]) if stored else bytes(size)
+        return bytes(SquashFS._read_block(self.fs, start, stored)[1]) if stored else bytes(size)
 
     def _target(self, inode: Any, what: str) -> bytes:
         with mapped(self.source, what):
