@@ -17,6 +17,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
 from elfsig.cli.render import links as render_links
 from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
 from elfsig.lazy_tuple import NamedTuple
@@ -85,7 +86,7 @@ def collect(
 
 def _about(links: Links | None) -> dict[str, Any]:
     """The members of a document about the links of a walk."""
-    return {} if links is None else {"links": links.to_json()}
+    return {} if links is None else {"links": links_object(links)}
 
 
 def tell_of_links(links: Links) -> None:

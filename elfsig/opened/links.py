@@ -10,9 +10,8 @@ import errno
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from elfsig.model.json_values import path_members, readable
 from elfsig.opened.evidence import MODULE_SUFFIXES
 
 MOST_LINKS: Final = 40
@@ -53,10 +52,6 @@ class MetLink(NamedTuple):
     target: str
     why: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
-        return {**path_members(self.path), "target": readable(self.target), "why": self.why}
-
 
 class LinkList:
     """Links of one kind: how many there are, and the first of them."""
@@ -70,10 +65,6 @@ class LinkList:
         self.count += 1
         if len(self.first) < KEPT:
             self.first.append(link)
-
-    def to_json(self) -> dict[str, Any]:
-        """The count, and the names that were kept, as plain JSON values."""
-        return {"count": self.count, "first": [each.to_json() for each in self.first]}
 
 
 class Links:
@@ -157,16 +148,6 @@ class Links:
         self._reached.add(target)
         self.followed += 1
         return LinkTarget(target, outside)
-
-    def to_json(self) -> dict[str, Any]:
-        """The member ``links`` of a JSON document."""
-        return {
-            "followed": self.followed,
-            "examined_anyway": self.examined_anyway,
-            "outside": self.outside.to_json(),
-            "renamed": self.renamed.to_json(),
-            "not_followed": self.not_followed.to_json(),
-        }
 
     # ------------------------------------------------------------------ trees and roots
 

@@ -132,8 +132,8 @@ def command(
     found = _chosen(walk(paths, all_files, settings.registry, links), in_use)
     question = replace(gate.question, any_file=all_files)
     what = Examination(settings.registry, question, limit=limit)
-    watched_names = in_use.names if in_use is not None else frozenset()
-    with closing(Ledger(gate.ignored, recording, watched=watched_names)) as ledger:
+    names = in_use.names if in_use is not None else frozenset()
+    with closing(Ledger(gate.ignored, recording, bool(checks), watched=names)) as ledger:
         _fill(ledger, checks, watched(examined(found, what, _auditor(gate), jobs=jobs)))
         for fault in link_faults(links):
             ledger.add_fault(fault)

@@ -28,6 +28,7 @@ from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
 from elfsig.errors import WriteError
@@ -106,7 +107,9 @@ def command(
     with _recorded(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
-            write_files(settings, machine, _lines(recorded, codes), more=lambda: {"links": links.to_json()})
+            write_files(
+                settings, machine, _lines(recorded, codes), more=lambda: {"links": links_object(links)}
+            )
             tell_of_links(links)
             return exit_codes.combined(codes)
         counts: Counter[tuple[str, ...]] = Counter()

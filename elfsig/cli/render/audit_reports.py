@@ -9,6 +9,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from elfsig._version import __version__
+from elfsig.cli.render.links_object import links_object
 from elfsig.cli.settings import visible
 from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, path_members, readable
 from elfsig.opened.links import Links
@@ -48,7 +49,7 @@ def document(ledger: Ledger, links: Links, run: Json) -> Iterator[str]:
     }
     yield f'\n], {dumps(rest)[1:]}, "files": ['
     yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger))
-    end = {"links": links.to_json(), "run": run, "schema_version": SCHEMA_VERSION}
+    end = {"links": links_object(links), "run": run, "schema_version": SCHEMA_VERSION}
     yield f"\n], {dumps(end)[1:]}\n"
 
 
@@ -65,17 +66,16 @@ def _listed(objects: Iterator[Json]) -> Iterator[str]:
 def junit(ledger: Ledger) -> bytes:
     """One test case per module, named by its path; its faults are the failure. Names are escaped, since XML
     1.0 cannot represent all of them."""
-    cases: list[str] = []
-    failed = 0
+    cases, failed, total = bytearray(), 0, 0
     for each in ledger.audited():
-        failed += bool(each.faults)
-        cases.append(_case(each))
-    counts = f'tests="{len(cases)}" failures="{failed}" errors="0" skipped="0"'
-    text = (
+        total, failed = total + 1, failed + bool(each.faults)
+        cases += _case(each).encode("utf-8")
+    counts = f'tests="{total}" failures="{failed}" errors="0" skipped="0"'
+    start = (
         f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites {counts}>\n'
-        f'  <testsuite name="elfsig audit" {counts}>\n{"".join(cases)}  </testsuite>\n</testsuites>\n'
+        f'  <testsuite name="elfsig audit" {counts}>\n'
     )
-    return text.encode("utf-8")
+    return b"%b%b  </testsuite>\n</testsuites>\n" % (start.encode("utf-8"), bytes(cases))
 
 
 def _case(each: Audited) -> str:

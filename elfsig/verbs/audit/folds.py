@@ -17,7 +17,7 @@ MOST_GROUPS: Final = 100
 NAMED: Final = 3
 """Modules that are kept for a group."""
 
-REVISITED: Final = frozenset({"stripped", "misnamed", "tainted"})
+REVISITED: Final = frozenset({"stripped", "tainted"})
 """Rules with faults that belong to one file and are found at different times."""
 
 
@@ -60,7 +60,7 @@ class RuleFold:
         self.groups: dict[str, Group] = {}
         self.faults = self.others = 0
         self._modules, self._last = 0, ""
-        self._seen: set[str] = set()
+        self._seen: set[int] = set()
 
     @property
     def modules(self) -> int:
@@ -71,7 +71,7 @@ class RuleFold:
         """Count ``fault``."""
         self.faults += 1
         if self.rule in REVISITED:
-            self._seen.add(fault.path)
+            self._seen.add(hash(fault.path))
         elif fault.path != self._last:
             self._modules, self._last = self._modules + 1, fault.path
         said = fault.fold or fault.text

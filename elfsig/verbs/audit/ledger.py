@@ -36,13 +36,15 @@ class Ledger:
     """Takes in the results of an audit. ``ignored`` rules do not count.
 
     ``recording``: keep the result of every file (on disk, once there are many), so that :meth:`audited` and
-    :meth:`faults` give them again; else there are only ``folds`` and counts. ``watched`` are the names of
+    :meth:`faults` give them again; else there are only ``folds`` and counts. ``tracking``: faults of files
+    that were taken in may be added later, so remember which files have some. ``watched`` are the names of
     modules in use: ``refused`` are those that kernels would refuse if they enforced signatures, ``unknown``
     those of which that is not known.
     """
 
     ignored: frozenset[str] = frozenset()
     recording: bool = True
+    tracking: bool = True
     files: int = 0
     signed: int = 0
     fault_count: int = 0
@@ -52,6 +54,7 @@ class Ledger:
     watched: frozenset[str] = frozenset()
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    _faulty_files: int = 0
     _faulty: set[int] = field(default_factory=set)
     _missing: set[int] = field(default_factory=set)
     _spool: IO[bytes] = field(default_factory=_records)
@@ -64,7 +67,7 @@ class Ledger:
     @property
     def faulty(self) -> int:
         """How many modules have a fault, those that are missing left out."""
-        return len(self._faulty - self._missing)
+        return self._faulty_files + len(self._faulty - self._missing)
 
     def close(self) -> None:
         """Remove what was recorded."""
@@ -76,8 +79,9 @@ class Ledger:
         self.signed += each.verdict not in (Verdict.UNSIGNED, None)
         row = each.signer if each.signer in self.signers or len(self.signers) < MOST_SIGNERS else OTHERS
         self.signers[row] += 1
+        self._faulty_files += bool(each.faults) and not self.tracking
         for fault in each.faults:
-            self._count(fault)
+            self._count(fault, self.tracking)
         if self.recording:
             self._spool.write(_line(each))
 
@@ -85,11 +89,12 @@ class Ledger:
         """Take in a fault that was found when all files were known."""
         if fault.rule not in self.ignored:
             self.more.append(fault)
-            self._count(fault)
+            self._count(fault, True)
 
-    def _count(self, fault: Fault) -> None:
+    def _count(self, fault: Fault, remember: bool) -> None:
         self.fault_count += 1
-        (self._missing if fault.rule == "missing" else self._faulty).add(hash(fault.path))
+        if remember:
+            (self._missing if fault.rule == "missing" else self._faulty).add(hash(fault.path))
         if self.watched:
             self._judge(fault)
         self.folds.add(fault)
