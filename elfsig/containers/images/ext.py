@@ -31,6 +31,8 @@ _ENCRYPTED, _INDEXED, _EXTENTS, _INLINE = 0x800, 0x1000, 0x80000, 0x10000000
 _ENTRY = Struct("<IHBB")
 _EXTENT_HEADER, _EXTENT, _INDEX = Struct("<HHHHI"), Struct("<IHHI"), Struct("<IIHH")
 _DEPTH = 5
+_BLOCKS_LIMIT = 1 << 22
+"""Blocks of a file without extents, at most."""
 _TAIL = b"\0\0\0\0\x0c\0\0\xde"
 _KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
@@ -134,6 +136,9 @@ class _System:
             raise damaged(f"{what} has {size} bytes", self.source.at)
         if flags & _EXTENTS:
             inode._runlist = self._runs(inode, size, what)
+        elif size > _BLOCKS_LIMIT * self.fs.block_size:  # the library has a list of all blocks, holes too
+            text = f"{what} has {size} bytes in a list of blocks"
+            raise ContainerError(text, code="over-budget", offset=self.source.at)
         return content(self.source, size, inode.open, what)
 
     def _inline(self, inode: Any, what: str) -> bytes:
