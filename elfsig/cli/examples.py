@@ -78,9 +78,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "keys list": ("elfsig keys list /boot/vmlinuz-6.1.0-54-amd64 db.esl mok.der",),
     "keys extract": ("elfsig keys extract /boot/vmlinuz-6.1.0-54-amd64 -o certs/",),
     "keys match": ("elfsig keys match driver.ko one.der two.der three.der",),
-    "keys certificate": (
-        "elfsig keys certificate --key mok.key --name 'My modules' --module-only -o modules",
-    ),
+    "keys certificate": ("elfsig keys certificate --key mok.key --name 'My modules' -o modules",),
     "keys generate": (
         "elfsig keys generate -o signing",
         "elfsig keys generate -o mok --codesigning",
