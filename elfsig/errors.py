@@ -80,6 +80,9 @@ class Killed(ReadError):
     the process (``SIGSEGV``); None where there was none.
     """
 
+    limit: str | None
+    signal: str | None
+
     default_code = "killed"
 
     def __init__(

@@ -35,6 +35,10 @@ class ConfinedExaminer(Generic[R]):
     the child.
     """
 
+    cage: Cage
+    encode: Callable[[R], Any]
+    decode: Callable[[Any, WalkedFile], R]
+
     def __init__(
         self, cage: Cage, encode: Callable[[R], Any], decode: Callable[[Any, WalkedFile], R]
     ) -> None:

@@ -71,6 +71,8 @@ class Journal:
     holds something else; ReadError. ``keys`` are the signer's, with their certificates: the report has them.
     """
 
+    keys: Sequence[Key]
+
     path: str
     asked: Json
     argv: Sequence[str]

@@ -44,8 +44,11 @@ class Cage:
     descriptors that it inherits: all others are closed.
     """
 
+    readable: tuple[str, ...]
+    keep: tuple[int, ...]
+
     def __init__(self, limits: Limits | None = None, readable: Sequence[str] = (), keep: Sequence[int] = ()):
-        self.limits = limits or Limits()
+        self.limits: Limits = limits or Limits()
         self.readable, self.keep = tuple(readable), tuple(keep)
 
     @cached_property

@@ -47,6 +47,8 @@ class _Value(NamedTuple):
 class Header:
     """One header: its bytes, and the values of its tags."""
 
+    raw: bytes
+
     def __init__(self, raw: bytes, index: Mapping[int, _Value], store: bytes, at: int) -> None:
         self.raw, self._index, self._store, self._at = raw, index, store, at
 

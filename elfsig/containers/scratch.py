@@ -55,6 +55,8 @@ def _shared(descriptor: int) -> Scratch:
 class Copy:
     """Bytes that are written once and then read. ``end`` is where they end in the file so far."""
 
+    end: int
+
     def __init__(self, scratch: Scratch, descriptor: int, start: int) -> None:
         self._scratch, self._descriptor = scratch, descriptor
         self.start = self.end = start

@@ -56,6 +56,8 @@ class MetLink(NamedTuple):
 class LinkList:
     """Links of one kind: how many there are, and the first of them."""
 
+    count: int
+
     def __init__(self) -> None:
         self.count = 0
         self.first: list[MetLink] = []
@@ -80,6 +82,16 @@ class Links:
     whose targets are examined under another name. ``outside`` are those of both kinds that lead outside the
     trees, ``renamed`` those of the second kind whose name is that of another module.
     """
+
+    root: str | None
+    follow: bool
+    editing: bool
+    once: bool
+    followed: int
+    examined_anyway: int
+    outside: LinkList
+    renamed: LinkList
+    not_followed: LinkList
 
     def __init__(
         self,

@@ -45,6 +45,11 @@ def picture(found: Surveyed) -> str:
 class Files:
     """Collects the records, and writes the files at the end."""
 
+    html: str | None
+    sarif: str | None
+    page: Page
+    log: survey_sarif.Log
+
     def __init__(self, html: str | None, sarif: str | None) -> None:
         self.html, self.sarif = html, sarif
         self.page, self.log = Page(), survey_sarif.Log()

@@ -24,8 +24,8 @@ class Source(io.RawIOBase):
 
     def __init__(self, reader: SeekReader) -> None:
         self._reader = reader
-        self.size = reader.size
-        self.at = 0
+        self.size: int = reader.size
+        self.at: int = 0
         self._position = 0
 
     def readable(self) -> bool:

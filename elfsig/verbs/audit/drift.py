@@ -26,6 +26,10 @@ class Seen(NamedTuple):
 class Drift:
     """Compares the modules of a tree with ``files``. ``complete``: other modules should not be there."""
 
+    source: str
+    files: Sequence[BaselineFile]
+    complete: bool
+
     def __init__(self, source: str, files: Sequence[BaselineFile], complete: bool) -> None:
         self.source, self.files, self.complete = source, files, complete
         self._seen: list[Seen] = []

@@ -45,6 +45,9 @@ class Check(Protocol):
 class Count:
     """That there are at least ``wanted`` modules."""
 
+    wanted: int
+    there: int
+
     needs_hashes = False
 
     def __init__(self, wanted: int) -> None:
@@ -120,7 +123,7 @@ class InUse:
 
     def __init__(self, modules: Iterable[Loaded]) -> None:
         self.modules: Sequence[Loaded] = tuple(modules)
-        self.names = frozenset(each.name for each in self.modules)
+        self.names: frozenset[str] = frozenset(each.name for each in self.modules)
         self._paths: dict[str, str] = {}
 
     def add(self, each: Audited) -> None:

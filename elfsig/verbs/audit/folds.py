@@ -27,7 +27,8 @@ class Group:
     __slots__ = ("faults", "first", "last", "modules")
 
     def __init__(self) -> None:
-        self.modules = self.faults = 0
+        self.modules: int = 0
+        self.faults: int = 0
         self.first: list[Fault] = []
         self.last: str | None = None
 
@@ -58,7 +59,8 @@ class RuleFold:
     def __init__(self, rule: str) -> None:
         self.rule = rule
         self.groups: dict[str, Group] = {}
-        self.faults = self.others = 0
+        self.faults: int = 0
+        self.others: int = 0
         self._modules, self._last = 0, ""
         self._seen: set[int] = set()
 

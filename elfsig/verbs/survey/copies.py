@@ -70,6 +70,8 @@ class Several(NamedTuple):
 class Copies:
     """Collects module records, as JSON objects, and compares those of one module."""
 
+    left_out: int
+
     def __init__(self) -> None:
         self._found: dict[tuple[str, str | None], list[Copy]] = {}
         self._count = self.left_out = 0

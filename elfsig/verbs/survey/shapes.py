@@ -27,16 +27,22 @@ def _maybe(shape: object) -> OneOf:
     return OneOf((None, shape))
 
 
-REMARK = {"code": str, "text": str, "offset": _maybe(int)}
-LAYER = {"kind": str, "name": str, "offset": _maybe(int), "size": _maybe(int), "sha256": _maybe(str)}
-KEY = {"name": str, "fingerprint": str}
-SIGNATURE = {
+REMARK: dict[str, object] = {"code": str, "text": str, "offset": _maybe(int)}
+LAYER: dict[str, object] = {
+    "kind": str,
+    "name": str,
+    "offset": _maybe(int),
+    "size": _maybe(int),
+    "sha256": _maybe(str),
+}
+KEY: dict[str, object] = {"name": str, "fingerprint": str}
+SIGNATURE: dict[str, object] = {
     "effective": bool, "format": _maybe(str), "hash": _maybe(str), "algorithm": _maybe(str),
     "curve": _maybe(str), "key_bits": _maybe(int), "signer": _maybe(str), "serial": _maybe(str),
     "key_id": _maybe(str), "created": _maybe(str), "reason": _maybe(str), "key": _maybe(KEY),
     "warnings": Each(REMARK),
 }  # fmt: skip
-COMMON = {"path": str, "chain": Each(LAYER), "schema_version": int}
+COMMON: dict[str, object] = {"path": str, "chain": Each(LAYER), "schema_version": int}
 RECORDS: Mapping[str, Mapping[str, object]] = {
     "module": {
         **COMMON, "verdict": OneOf((None, *(each.value for each in Verdict))), "size": _maybe(int),
