@@ -87,6 +87,23 @@ class Map:
 def draw(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> Map:
     """The map of ``image``. ``outer`` are the trailers outside ``place``: what they sign does not matter to
     this message, but their lengths and magic decide where ``place`` is found."""
+    return Map(_runs(len(image.data), _layers(image, message, place, outer)))
+
+
+def open_bytes(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> int:
+    """How many bytes of ``image`` are open in its map, without drawing it."""
+    size = len(image.data)
+    left = bytearray(b"\1") * size
+    for _, ranges in _layers(image, message, place, outer):
+        for start, end in ranges:
+            left[start:end] = bytes(max(0, min(end, size) - start))
+    return left.count(1)
+
+
+def _layers(
+    image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]
+) -> list[tuple[Kind, Iterable[ByteRange]]]:
+    """What is drawn one over the other."""
     layers: list[tuple[Kind, Iterable[ByteRange]]] = []
     layers.append((Kind.STEERING, [part for each in outer for part in _wrapper(each)]))
     if message is not None:
@@ -97,7 +114,7 @@ def draw(image: Image, message: Message | None, place: Place | None, outer: Iter
     if message is not None:
         plain = [ByteRange(p.start, p.end) for p in message.pieces if not isinstance(p, Derived)]
         layers.append((Kind.VERBATIM, plain))
-    return Map(_runs(len(image.data), layers))
+    return layers
 
 
 def _own(image: Image, place: Place) -> Iterator[ByteRange]:

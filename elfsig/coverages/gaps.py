@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from elfsig.coverages.bytemap import Kind, draw, percent
+from elfsig.coverages.bytemap import open_bytes, percent
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NULL, SHT_REL, SHT_RELA, SHT_SYMTAB
 from elfsig.model import Message, Place, Remark
@@ -28,7 +28,7 @@ def gaps(message: Message, image: Image, place: Place, outer: Iterable[Place] = 
     others = sum(s.row.type not in kinds for s in open_rows)
     if others:
         words.append(f"{others} other section{'s' if others > 1 else ''}")
-    unprotected = draw(image, message, place, outer).counts().get(Kind.OPEN, 0)
+    unprotected = open_bytes(image, message, place, outer)
     share = percent(unprotected, len(image.data))
     much = f": {share} of the file is not protected" if unprotected else ""
     listing = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
