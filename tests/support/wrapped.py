@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.support import images
 from tests.support.tools import need
 
 CONTROL = (
@@ -153,13 +154,54 @@ def tar_cpio(folder: Path, top: Path, release: str) -> Path:
 
 def squashfs(folder: Path, top: Path, release: str) -> Path:
     """A live image."""
-    _run("mksquashfs", top, folder / "live.squashfs", "-comp", "zstd", "-Xcompression-level", "3", "-quiet")
+    images.squashfs(top, folder / "live.squashfs")
     return folder / "live.squashfs"
+
+
+def _disk(folder: Path, top: Path) -> Path:
+    """A disk with a partition table, and in its partition a volume with ext4."""
+    _run("mkfs.ext4", "-q", "-O", "metadata_csum,64bit", "-d", top, folder / "root.ext4", "64M")
+    disk = folder / "disk.raw"
+    images.gpt(disk, images.lvm((folder / "root.ext4").read_bytes()))
+    return disk
+
+
+def qcow2(folder: Path, top: Path, release: str) -> Path:
+    """A virtual machine's disk: GPT, LVM, ext4."""
+    _run("qemu-img", "convert", "-O", "qcow2", "-c", _disk(folder, top), folder / "disk.qcow2")
+    return folder / "disk.qcow2"
+
+
+def vmdk(folder: Path, top: Path, release: str) -> Path:
+    """The same for another machine, as it is exported."""
+    options = ("-O", "vmdk", "-o", "subformat=streamOptimized")
+    _run("qemu-img", "convert", *options, _disk(folder, top), folder / "disk.vmdk")
+    return folder / "disk.vmdk"
+
+
+def ewf(folder: Path, top: Path, release: str) -> Path:
+    """An examiner's image."""
+    _run("ewfacquire", "-u", "-q", "-c", "fast", "-S", "4GiB", "-t", folder / "disk", _disk(folder, top))
+    return folder / "disk.E01"
 
 
 WAYS: dict[str, Callable[[Path, Path, str], Path]] = {
     each.__name__: each
-    for each in (deb, rpm, tar_zst, initramfs_tools, dracut, oci, docker_save, uki, tar_cpio)
+    for each in (
+        deb,
+        rpm,
+        tar_zst,
+        initramfs_tools,
+        dracut,
+        oci,
+        docker_save,
+        uki,
+        tar_cpio,
+        squashfs,
+        qcow2,
+        vmdk,
+        ewf,
+    )
 }
 """Every way, by name."""
 
