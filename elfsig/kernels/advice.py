@@ -18,7 +18,7 @@ WORDS: Mapping[str, str] = {
     "mismatch": "The module or its signature was changed after signing: the signer's key is right, but the"
     " signature does not match. {consequence} {again}",
     "key-unusable": "The module is signed by {signer}, whose key this kernel has and cannot use:"
-    " {unusable}. {consequence} To have it accepted, sign it with another key"
+    " {unusable}. {consequence} If you trust where it comes from, sign it with another key"
     " (elfsig sign --format {format}).",
     "unsupported-pair": "The signature is made with RSA and {hash}, which kernels cannot verify together."
     " {consequence} Choose one of these hashes: {hashes}. {sign}",
@@ -120,7 +120,7 @@ def _consequence(reply: Reply) -> str:
 
 def _sign(case: Case) -> str:
     command = f"elfsig sign --format {case.profile.look.format}"
-    return f"To have it accepted, sign it with a key that this kernel trusts ({command})."
+    return f"If you trust where it comes from, sign it with a key that this kernel trusts ({command})."
 
 
 def _signer(case: Case) -> str:
@@ -137,14 +137,14 @@ def _enrol(case: Case) -> str:
         f"sign the module with a key that this kernel has (elfsig sign --format {case.profile.look.format})"
     )
     for key in case.keys.elsewhere(roles, case.found.get("ids", ())):
-        return f"{_misplaced(case, key, roles)} To have the module accepted, {sign}."
+        return f"{_misplaced(case, key, roles)} If you trust where it comes from, {sign}."
     if "machine" in roles or "platform" in roles:
         how = "enrol its certificate as a machine owner key (mokutil --import FILE, then reboot)"
     elif "secondary" in roles:
         how = "build the kernel with its certificate, or add that to the secondary keyring"
     else:
         how = "build the kernel with its public key"
-    return f"To have it accepted, {how}, or {sign}."
+    return f"If you trust where it comes from, {how}, or {sign}."
 
 
 def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:
