@@ -151,7 +151,7 @@ def test_trees_packages_and_ci(tmp_path: Path) -> None:
     env = {**os.environ, "PATH": f"{executables(tmp_path / 'bin')}:{os.environ['PATH']}"}
     (tmp_path / "modules").mkdir()
     for name in ("a", "b", "c"):
-        (tmp_path / f"modules/{name}.ko").write_bytes(corpus.content("amd64.pkcs7-other"))
+        (tmp_path / f"modules/{name}.ko").write_bytes(corpus.content("amd64-6.1.ko"))
     run("keys", "generate", "-o", tmp_path / "mok", "--type", "rsa2048")
     (tmp_path / "in-use").write_text("".join(f"{n} 16384 0 - Live 0x0000000000000000\n" for n in "ac"))
     machine_s_own = {

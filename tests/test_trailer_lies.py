@@ -200,14 +200,19 @@ def test_the_reason_of_what_is_malformed_has_an_offset_in_the_file(name: str) ->
         MODULE[:256] + MAGIC + MODULE[286:],
         b"",
         b"\0" * 64,
-        b"plain text\n",
-        CMS[END:CMS_END],
     ],
 )
 def test_what_bears_no_trace_is_not_called_remains(content: bytes) -> None:
     found = report(content)
     assert found.signatures == ()
     assert found.verdict is (Verdict.UNSIGNED if content else Verdict.MALFORMED)
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"plain text\n", "text"), (CMS[END:CMS_END], "PKCS#7")])
+def test_what_is_known_not_to_be_a_module_is_named(content: bytes, what: str) -> None:
+    found = report(content)
+    assert found.signatures == () and found.verdict is None
+    assert found.error is not None and what in found.error.text
 
 
 def test_bytes_behind_the_elf_are_named_and_change_no_verdict() -> None:
@@ -280,8 +285,9 @@ TAILS = st.one_of(
 def test_any_tail_is_told_of_without_an_error(start: bytes, tails: list[Any]) -> None:
     content = start + b"".join(tails)
     found = report(content)
-    assert found.verdict is not None
+    assert (found.verdict is None) == (found.error is not None)
+    assert found.error is None or found.signatures == ()
     for remark in remarks(found):
         assert remark.offset is None or 0 <= remark.offset <= len(content)
     if start and content[len(start) :].find(MARKER[:-1]) >= 0:
-        assert found.verdict is not Verdict.UNSIGNED
+        assert found.error is None and found.verdict is not Verdict.UNSIGNED

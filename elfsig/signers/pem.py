@@ -15,7 +15,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.serialization import pkcs7
 
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
@@ -30,7 +29,6 @@ from elfsig.recognition.sniff import kind_of
 from elfsig.recognition.text import PGP_SECRET, plain_text
 from elfsig.signers.loaded import Ask, Loaded
 from elfsig.signers.openpgp_file import load_openpgp
-from elfsig.signers.pkcs12 import load_pkcs12
 
 _CERTIFICATE = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
@@ -184,6 +182,8 @@ def private_of(data: bytes, ask: Ask, name: str) -> Loaded:
     """
     kind = kind_of(data)
     if kind is PKCS12:
+        from elfsig.signers.pkcs12 import load_pkcs12  # takes as long to import as all the rest
+
         return load_pkcs12(data, ask, name)
     if kind is PGP_SECRET:
         return load_openpgp(plain_text(data) if is_armoured(data) else data, ask, name)
@@ -228,7 +228,9 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
     data = plain_text(data)
     kind = kind_of(data)
     if kind is BUNDLE:
-        yield from _bundled(data, name)
+        from elfsig.signers.pkcs7_bundle import bundled
+
+        yield from bundled(data, name)
         return
     if b"-----BEGIN " not in data:
         if kind is not None and kind.family is not Family.CERTIFICATE:
@@ -241,17 +243,6 @@ def certificates(data: bytes, name: str) -> Iterator[bytes]:
             yield binascii.a2b_base64(block[1])
         except binascii.Error as reason:
             raise SigningError(f"{name}: damaged PEM ({reason})", code="not-a-certificate") from None
-
-
-def _bundled(data: bytes, name: str) -> Iterator[bytes]:
-    """The certificates of a PKCS#7 bundle (.p7b), in PEM or DER. Raises SigningError."""
-    load = pkcs7.load_pem_pkcs7_certificates if b"-----BEGIN " in data else pkcs7.load_der_pkcs7_certificates
-    try:
-        for each in load(data):
-            yield each.public_bytes(serialization.Encoding.DER)
-    except (ValueError, UnsupportedAlgorithm) as reason:
-        text = f"{name}: not a bundle of certificates that can be read: {reason}"
-        raise SigningError(text, code="not-a-certificate") from None
 
 
 def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Certificate | None:
