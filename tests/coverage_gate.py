@@ -14,9 +14,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-LEAST = 80.0
-"""Percent of lines and branches, below which the check fails. To be raised to one point less than what a run
-on a quiet machine reaches."""
+LEAST = 89.0
+"""Percent of lines and branches, below which the check fails: one point less than was reached (90 %)."""
 
 LEFT_OUT = {
     "about kernels": ("booted_kernel", "debian_kernels", "real_modules", "secure_boot", "authentic"),
