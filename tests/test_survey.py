@@ -22,6 +22,7 @@ from elfsig.batch import survey_run
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
+from tests.support import images
 from tests.support.cli import validator
 from tests.support.keysources import COMPRESSORS, bzimage, certificate_list, unpacked
 from tests.support.run import run
@@ -278,6 +279,46 @@ def test_a_child_that_lies_is_found_out() -> None:
 def test_without_a_cage_it_says_the_same(nested: Path) -> None:
     caged, plain = (records(nested, "--trust", CERT, *more) for more in ((), ("--no-cage",)))
     assert caged == plain
+
+
+# --------------------------------------------------------------------------- images in several files
+
+
+def test_files_of_one_image_belong_together() -> None:
+    names = ["a.E01", "a.E02", "a.E03", "b.E01", "c.E02", "d.E01", "d.E03", "e.ko"]
+    found = [each.files for each in survey_run.outermost(names)]
+    assert found == [
+        ("a.E01", "a.E02", "a.E03"), ("b.E01",), ("c.E02",), ("d.E01",), ("d.E03",), ("e.ko",),
+    ]  # fmt: skip
+    many = [f"x.E{number:02}" for number in range(1, 100)] + ["x.EAA", "x.EAB"]
+    assert [each.files for each in survey_run.outermost(many)] == [tuple(many)]
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> list[Path]:
+    """A disk with a module at its end, in three files or more."""
+    content = os.urandom(5 << 20)
+    (tmp_path / "raw").write_bytes(tar(noise=content, a_ko=SIGNED) + bytes(512))
+    words = ("-u", "-q", "-c", "none", "-S", "1MiB", "-f", "encase6", "-t", tmp_path / "disk")
+    images.call("ewfacquire", *words, tmp_path / "raw")
+    return sorted(tmp_path.glob("disk.E*"))
+
+
+def test_an_image_in_several_files(split: list[Path]) -> None:
+    assert len(split) >= 3
+    found = records(*split, "--trust", CERT)
+    modules = [each for each in found if each["record"] == "module"]
+    assert [each["verdict"] for each in modules] == ["valid"]
+    assert modules[0]["path"] == f"{split[0]}!/a.ko"
+    assert all(each["complete"] for each in found if each["record"] == "container")
+    further = {each["path"]: each["chain"][0]["sha256"] for each in found if each.get("kind") == "further"}
+    assert further == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in split[1:]}
+
+
+def test_an_image_of_which_a_file_is_missing(split: list[Path]) -> None:
+    for given, said in ((split[:1], "number 2 was not given"), (split[:-1], f"number {len(split)} was not")):
+        (container, *_) = records(*given)
+        assert not container["complete"] and said in container["error"]["text"]
 
 
 # --------------------------------------------------------------------------- reports, library

@@ -50,4 +50,4 @@ def _records(paths: list[str], plan: Plan) -> Iterator[SurveyRecord]:
         if each.error is not None:
             yield unreadable(each.path, each.error)
         else:
-            yield from (found.record for found in survey_file(each.path, plan, each.root))
+            yield from (found.record for found in survey_file(each.path, plan, each.root, each.further))

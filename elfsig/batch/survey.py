@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from hashlib import file_digest
 from typing import NamedTuple
 
 from elfsig.batch.tree import Examination, Examiner
 from elfsig.containers.contract import Budget, Context, Member
 from elfsig.containers.nested import Step
+from elfsig.containers.readers import SeekReader
 from elfsig.containers.walk import ContainerRecord as WalkedContainer
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ReadError
@@ -66,14 +68,20 @@ class Surveyed(NamedTuple):
     module: Module | None = None
 
 
-def survey_file(path: str, plan: Plan, root: str | None = None) -> Iterator[Surveyed]:
+def survey_file(
+    path: str, plan: Plan, root: str | None = None, further: Sequence[str] = ()
+) -> Iterator[Surveyed]:
     """The records of one outermost file, in the order in which things are stored in it.
 
     A container's record follows those of what is in it. Nothing is raised because of the file: what
-    cannot be read is a record too. ``root`` is the directory that led to it, where it was not named itself.
+    cannot be read is a record too. ``root`` is the directory that led to it, where it was not named itself;
+    ``further`` are the files in which an image goes on: each has a record with its hash.
     """
     try:
-        yield from _Survey(path, root, plan).records()
+        yield from _Survey(path, root, plan, further).records()
+        for each in further:
+            layer = Layer("file", each, None, os.path.getsize(each), _sha256(each))
+            yield Surveyed(ContainerRecord(each, (layer,), "further", 0, 0))
     except ReadError as fault:
         yield Surveyed(unreadable(path, fault))
 
@@ -87,8 +95,8 @@ def unreadable(path: str, fault: ReadError, modules: int = 0) -> ContainerRecord
 class _Survey:
     """One outermost file, while it is read."""
 
-    def __init__(self, path: str, root: str | None, plan: Plan) -> None:
-        self.path, self.root, self.plan = path, root, plan
+    def __init__(self, path: str, root: str | None, plan: Plan, further: Sequence[str]) -> None:
+        self.path, self.root, self.plan, self.further = path, root, plan, further
         self.counts = ModuleCounts()
         self.digests: dict[int, str | None] = {}
         self.kernels: dict[str, tuple[KernelRecord, Material]] = {}
@@ -117,12 +125,13 @@ class _Survey:
             self.chain, self.disk = chain, os.fsdecode(chain[0].name)
             return what_it_is(Member(chain[-1].name, "file", reader)) is not None
 
-    def _context(self) -> Context:
-        return Context(self.plan.limits.budget())
+    def _context(self, further: Sequence[SeekReader] = ()) -> Context:
+        return Context(self.plan.limits.budget(), further=further)
 
     def _walk(self) -> Iterator[Found | WalkedContainer]:
-        context = self._context()
-        with outermost(self.path, context) as (reader, chain):
+        with ExitStack() as stack:
+            context = self._context([_opened(stack, each) for each in self.further])
+            reader, chain = stack.enter_context(outermost(self.path, context))
             yield from walk(reader, chain, context, what_it_is)
 
     def _find_kernels(self) -> None:
@@ -200,6 +209,14 @@ def _belongs(module: Module) -> bool:
 def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:
     """The layers, with the hash of the innermost, which was read whole."""
     return (*layers[:-1], replace(layers[-1], sha256=sha256))
+
+
+def _opened(stack: ExitStack, path: str) -> SeekReader:
+    """A reader of a file in which an image goes on; ``stack`` closes it. Raises ReadError."""
+    reader, _ = stack.enter_context(outermost(path))
+    if not isinstance(reader, SeekReader):
+        raise ReadError("an image can go on only in a file on disk", code="not-a-regular-file")
+    return reader
 
 
 def _sha256(path: str) -> str:

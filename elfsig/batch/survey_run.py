@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,11 +30,19 @@ TOGETHER = 64
 
 
 class Outermost(NamedTuple):
-    """A file to survey; ``root`` is the directory that led to it, None for one that was named."""
+    """A file to survey; ``root`` is the directory that led to it, None for one that was named.
+
+    ``further`` are the files in which an image goes on, in order."""
 
     path: str
     root: str | None = None
     error: ReadError | None = None
+    further: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files of it."""
+        return self.path, *self.further
 
 
 class Drawn(NamedTuple):
@@ -54,12 +63,46 @@ def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
     """The files that ``paths`` select: as given, and every regular file below directories, sorted.
 
     Symbolic links below a directory are not followed. What cannot be listed is an entry with its error.
+    Files in which an image goes on belong to its first file, if they follow it.
     """
+    first: Outermost | None = None
+    for each in _each(paths):
+        if first is not None and _goes_on(first, each):
+            first = first._replace(further=(*first.further, each.path))
+            continue
+        if first is not None:
+            yield first
+        first = each
+    if first is not None:
+        yield first
+
+
+def _each(paths: Iterable[str]) -> Iterator[Outermost]:
     for path in paths:
         if os.path.isdir(path):
             yield from _below(path)
         else:
             yield Outermost(path)
+
+
+_NUMBERED = re.compile(r"(.*\.[EeLlSs])([0-9]{2}|[A-Za-z]{2})\Z", re.DOTALL)
+"""Names of the files of one image: E01 to E99, then EAA to EZZ."""
+
+
+def _goes_on(first: Outermost, next_: Outermost) -> bool:
+    """Whether an image that starts in ``first`` goes on in ``next_``, by their names."""
+    start, following = _NUMBERED.match(first.path), _NUMBERED.match(next_.path)
+    if start is None or following is None or start[1] != following[1] or start[2] != "01":
+        return False
+    return next_.error is None and following[2].upper() == _suffix(len(first.further) + 2)
+
+
+def _suffix(number: int) -> str:
+    """The last two characters of the name of file ``number``."""
+    if number < 100:
+        return f"{number:02}"
+    tens, ones = divmod(number - 100, 26)
+    return f"{chr(ord('A') + tens)}{chr(ord('A') + ones)}" if tens < 26 else ""
 
 
 def selected(files: Iterable[Outermost]) -> Iterator[Outermost]:
@@ -145,10 +188,9 @@ class _Worker:
             return len(batch), found, None
         done = 0
         try:
-            for item in self.cage.run(
-                lambda report: self._work(batch, report), [disk_path(e.path) for e in batch]
-            ):
-                line = line_of(item, batch[done].path) if item is not None else None
+            allowed = [disk_path(path) for each in batch for path in each.files]
+            for item in self.cage.run(lambda report: self._work(batch, report), allowed):
+                line = line_of(item, *batch[done].files) if item is not None else None
                 if line is None:
                     done += 1
                 else:
@@ -174,7 +216,7 @@ class _Worker:
             if one.error is not None:
                 yield Surveyed(unreadable(one.path, one.error))
             else:
-                yield from survey_file(one.path, self.plan, one.root)
+                yield from survey_file(one.path, self.plan, one.root, one.further)
 
     def _line(self, found: Surveyed) -> Line:
         return Line(found.record.to_json(), self.draw(found))
@@ -189,17 +231,20 @@ class _Worker:
         return self._line(Surveyed(unreadable(each.path, error, modules)))
 
 
-def line_of(item: Any, path: str) -> Line:
-    """What a child reported about the file ``path``. Raises ValueError for anything that is not that."""
+def line_of(item: Any, *paths: str) -> Line:
+    """What a child reported about the files ``paths``. Raises ValueError for anything that is not that."""
     if not isinstance(item, list) or len(item) != 3:
         raise ValueError("not a line")
     record, text, picture = item
-    path = readable(path)
-    if not is_record(record) or not (record["path"] == path or record["path"].startswith(f"{path}!/")):
+    if not is_record(record) or not any(_is_in(record["path"], readable(path)) for path in paths):
         raise ValueError("not a record of this file")
     if not (isinstance(text, str) and isinstance(picture, str)):
         raise ValueError("not drawn")
     return Line(record, Drawn(text, picture))
+
+
+def _is_in(path: str, outermost_file: str) -> bool:
+    return path == outermost_file or path.startswith(f"{outermost_file}!/")
 
 
 def _of_interest(path: str) -> bool:

@@ -8,7 +8,7 @@ the end: a damaged header, a missing end mark, data after the end. It never retu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
@@ -115,10 +115,19 @@ class Budget:
 
 
 class Context:
-    """What containers share while one outermost file is read: its budget, and room for copies."""
+    """What containers share while one outermost file is read: its budget, and room for copies.
 
-    def __init__(self, budget: Budget | None = None, scratch: Scratch | None = None) -> None:
+    ``further`` are the files that were given with it, in which it goes on (E02 and so on), in order.
+    """
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        scratch: Scratch | None = None,
+        further: Sequence[SeekReader] = (),
+    ) -> None:
         self.budget: Budget = budget or Budget()
+        self.further: tuple[SeekReader, ...] = tuple(further)
         self._scratch = scratch
 
     @property

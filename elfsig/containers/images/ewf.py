@@ -1,7 +1,8 @@
 """Expert Witness (EnCase) images, E01: read by dissect.evidence as one part, the disk.
 
 Verified here: the checksums of sections and tables, and of every chunk that is read (compressed ones have
-theirs inside). The hash of the whole disk is not compared. An image that goes on in further files is refused.
+theirs inside). The hash of the whole disk is not compared. An image may go on in further files, E02 and so
+on: those that were given are read, and all are needed.
 """
 
 from __future__ import annotations
@@ -26,26 +27,55 @@ _CACHED = 64
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
     """The disk in an image. Raises ContainerError."""
-    source = Source(context.seekable(reader))
-    last, tables = _sections(source)
-    for at in tables:
-        _verify_table(source, at)
-    with mapped(source, "the image"):
-        image: Any = EWF(source)
+    files = _files(Source(context.seekable(reader)), context)
+    with mapped(files[0], "the image"):
+        image = _Image(files)
         if not 0 < image.chunk_size <= _CHUNK_LIMIT or not 0 < image.size <= _DISK_LIMIT:
             raise damaged("the sizes of an image are impossible", 0)
-        found = image.segment(0)
-        for table in found.tables:
-            table.read_chunk = lru_cache(_CACHED)(partial(_chunk, source, table, image.chunk_size))
-    if last == b"next":
-        raise ContainerError("the image goes on in further files", code="unsupported", offset=source.size)
-    part = content(source, image.size, image.open, "the disk")
+        there = sum(image.segment(number).chunk_count for number in range(len(files)))
+    part = content(files[0], image.size, image.open, "the disk")
     yield Member(b"", "part", part, image.size)
     if part.failure is not None:
         raise part.origin or part.failure
-    if found.chunk_count < image.volume.chunk_count:
-        text = f"{found.chunk_count} of {image.volume.chunk_count} chunks are there"
-        raise ContainerError(text, code="truncated", offset=source.size)
+    if there < image.volume.chunk_count:
+        text = f"{there} of {image.volume.chunk_count} chunks are there"
+        raise ContainerError(text, code="truncated", offset=files[0].size)
+
+
+def _files(first: Source, context: Context) -> list[Source]:
+    """The files of one image, in order, the checksums of their sections and tables verified."""
+    files = [first, *map(Source, context.further)]
+    for number, source in enumerate(files, 1):
+        if (found := _number(source)) != number:
+            raise ContainerError(f"file {found} of an image, not {number}", code="unsupported", offset=9)
+        last, tables = _sections(source)
+        for at in tables:
+            _verify_table(source, at)
+        if last != b"next":
+            return files[:number]
+    text = f"the image goes on in further files, of which number {len(files) + 1} was not given"
+    raise ContainerError(text, code="unsupported", offset=files[-1].size)
+
+
+def _number(source: Source) -> int:
+    """The number of a file in its image, from 1: two bytes, little-endian, after the mark and a byte."""
+    source.seek(9)
+    return int.from_bytes(source.read(2), "little")
+
+
+class _Image(EWF):  # type: ignore[misc]
+    """An image whose chunks are read by :func:`_chunk`, those of every file."""
+
+    def segment(self, idx: int) -> Any:
+        """The file number ``idx``, from 0."""
+        found = super().segment(idx)
+        volume = self.volume or found.volume
+        size = volume.sector_count * volume.sector_size if volume else _CHUNK_LIMIT
+        for table in found.tables:
+            if "read_chunk" not in vars(table):
+                most = min(size, _CHUNK_LIMIT)
+                table.read_chunk = lru_cache(_CACHED)(partial(_chunk, self.fh[idx], table, most))
+        return found
 
 
 def _sections(source: Source) -> tuple[bytes, list[int]]:
