@@ -72,7 +72,8 @@ class _Image(EWF):  # type: ignore[misc]
         volume = self.volume or found.volume
         size = volume.sector_count * volume.sector_size if volume else _CHUNK_LIMIT
         for table in found.tables:
-            if "read_chunk" not in vars(table):
+            if not hasattr(table, "verified"):  # files are opened again when there are many
+                table.verified = True
                 most = min(size, _CHUNK_LIMIT)
                 table.read_chunk = lru_cache(_CACHED)(partial(_chunk, self.fh[idx], table, most))
         return found
