@@ -315,6 +315,14 @@ def test_an_image_in_several_files(split: list[Path]) -> None:
     assert further == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in split[1:]}
 
 
+def test_a_changed_byte_in_a_further_file_is_noticed(split: list[Path]) -> None:
+    data = bytearray(split[1].read_bytes())
+    data[len(data) // 2] ^= 1
+    split[1].write_bytes(data)
+    bad = [e for e in records(*split) if e["record"] == "container" and not e["complete"]]
+    assert any("checksum" in each["error"]["text"] for each in bad)
+
+
 def test_an_image_of_which_a_file_is_missing(split: list[Path]) -> None:
     for given, said in ((split[:1], "number 2 was not given"), (split[:-1], f"number {len(split)} was not")):
         (container, *_) = records(*given)
