@@ -97,18 +97,20 @@ def _find_close(data: bytes, at: int, limit: int) -> int:
     """Offset of the two zero bytes that end the indefinite length whose content starts at ``at``."""
     opened, depth = at, 1
     while at < limit:
-        if data[at : at + 2] == b"\0\0":
+        tag, size = data[at], data[at + 1] if at + 1 < limit else -1
+        if 0 < size < 0x80 and tag & 0x1F != 0x1F:  # most elements: without a call for each
+            at += 2 + size
+        elif size == 0 and not tag:
             depth -= 1
             if not depth:
                 return at
             at += 2
-            continue
-        _, body, size = _header(data, at, limit)
-        if size is None:
+        elif size == 0x80 and tag & 0x20 and tag & 0x1F != 0x1F:
             depth += 1
-            at = body
+            at += 2
         else:
-            at = body + size
+            _, at, length = _header(data, at, limit)
+            at += length or 0
     raise ParseError("an indefinite length without an end", offset=opened - 1)
 
 
