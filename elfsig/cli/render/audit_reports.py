@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from elfsig._version import __version__
+from elfsig.cli.render import sarif as sarif_parts
 from elfsig.cli.render.links_object import links_object
 from elfsig.cli.settings import visible
 from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, path_members, readable
@@ -16,8 +15,6 @@ from elfsig.opened.links import Links
 from elfsig.verbs.audit.audit import Audited
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES, Fault
-
-SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 # --------------------------------------------------------------------------- JSON
 
@@ -97,33 +94,12 @@ def _case(each: Audited) -> str:
 def sarif(ledger: Ledger) -> Json:
     """A log in SARIF 2.1.0 (OASIS) with one run: the violated rules, and a result for each fault."""
     used = [each.rule for each in ledger.folds.rules]
-    driver = {
-        "name": "elfsig",
-        "version": __version__,
-        "semanticVersion": __version__,
-        "rules": [_sarif_rule(name) for name in used],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "utf16CodeUnits",
-        "results": [_sarif_result(fault, used.index(fault.rule)) for fault in ledger.faults()],
-    }
-    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
-
-
-def _sarif_rule(name: str) -> Json:
-    rule = RULES[name]
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.help},
-        "help": {"text": rule.help},
-        "defaultConfiguration": {"level": "error"},
-    }
+    results = [_sarif_result(fault, used.index(fault.rule)) for fault in ledger.faults()]
+    return sarif_parts.log([RULES[name] for name in used], results)
 
 
 def _sarif_result(fault: Fault, index: int) -> Json:
-    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(fault.path)}}
+    location: dict[str, Any] = {"artifactLocation": {"uri": sarif_parts.uri(fault.path)}}
     if fault.offset is not None:
         location["region"] = {"byteOffset": fault.offset}
     return {
@@ -133,8 +109,3 @@ def _sarif_result(fault: Fault, index: int) -> Json:
         "message": {"text": readable(fault.text)},
         "locations": [{"physicalLocation": location}],
     }
-
-
-def _uri(path: str) -> str:
-    """A relative reference for a relative path, else a file URI (RFC 8089); percent-encoded."""
-    return ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))

@@ -6,12 +6,10 @@ results, so modules that are alike share one, which counts them and locates the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
-from elfsig._version import __version__
+from elfsig.cli.render import sarif
 from elfsig.cli.render.survey_columns import signer_words
 from elfsig.cli.render.words import plural
 from elfsig.model import Verdict
@@ -20,7 +18,6 @@ from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Rule
 
 Json = dict[str, Any]
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MAX_LOCATIONS = 20
 """Locations of one result; its message counts all modules."""
 
@@ -68,7 +65,7 @@ class Log:
             places.append(self._location(record["path"]))
 
     def _location(self, path: str, offset: int | None = None) -> Json:
-        physical: Json = {"artifactLocation": {"uri": _uri(path), "index": self._artifact(path)}}
+        physical: Json = {"artifactLocation": {"uri": sarif.uri(path), "index": self._artifact(path)}}
         if offset is not None:
             physical["region"] = {"byteOffset": offset}
         return {"physicalLocation": physical}
@@ -77,7 +74,7 @@ class Log:
         """The index of a file among the artifacts; those that contain it come first."""
         if path not in self._artifacts:
             parent, inside, name = path.rpartition("!/")
-            row: Json = {"location": {"uri": _uri(name if inside else path)}}
+            row: Json = {"location": {"uri": sarif.uri(name if inside else path)}}
             if inside:
                 row["parentIndex"] = self._artifact(parent)
             self._artifacts[path] = len(self._rows)
@@ -90,19 +87,8 @@ class Log:
         used = list(dict.fromkeys(each["ruleId"] for each in results))
         for each in results:
             each["ruleIndex"] = used.index(each["ruleId"])
-        driver = {
-            "name": "elfsig",
-            "version": __version__,
-            "semanticVersion": __version__,
-            "rules": [_rule(name) for name in used],
-        }
-        run = {
-            "tool": {"driver": driver},
-            "columnKind": "utf16CodeUnits",
-            "artifacts": self._rows,
-            "results": results,
-        }
-        return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+        rules = [INCOMPLETE if name == INCOMPLETE.id else RULES[name] for name in used]
+        return sarif.log(rules, results, artifacts=self._rows)
 
     def _incomplete_results(self) -> Iterator[Json]:
         for each in self._incomplete:
@@ -127,19 +113,3 @@ def _result(rule: str, text: str, locations: list[Json], count: int) -> Json:
         "locations": locations,
         "occurrenceCount": count,
     }
-
-
-def _rule(name: str) -> Json:
-    rule = INCOMPLETE if name == INCOMPLETE.id else RULES[name]
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.help},
-        "help": {"text": rule.help},
-        "defaultConfiguration": {"level": "error"},
-    }
-
-
-def _uri(path: str) -> str:
-    """A relative reference for a relative path, else a file URI (RFC 8089); percent-encoded."""
-    return ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))
