@@ -18,7 +18,7 @@ from dissect.btrfs.btrfs import Btrfs
 from elfsig.containers.contract import Context, Member, MemberKind, damaged
 from elfsig.containers.images.checksum import crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, members
+from elfsig.containers.images.tree import Node, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
 
@@ -132,19 +132,7 @@ class _Tree:
         return {}
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
-        fault: ContainerError | None = None
-        listing = inode.iterdir()
-        while True:
-            with mapped(self.source, f"the directory {what}"):
-                entry = next(listing, None)
-            if entry is None:
-                break
-            name = entry[0].encode("utf-8", "surrogateescape")
-            if name in (b".", b".."):
-                continue
-            try:
-                yield self.node(name, entry[1])
-            except ContainerError as reason:
-                fault = fault or reason
-        if fault is not None:
-            raise fault
+        listing = listed(inode.iterdir(), self.source, f"the directory {what}")
+        named = ((name.encode("utf-8", "surrogateescape"), found) for name, found, *_ in listing)
+        entries = (each for each in named if each[0] not in (b".", b".."))
+        yield from nodes(entries, lambda each: self.node(*each))

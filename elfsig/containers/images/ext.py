@@ -19,7 +19,7 @@ from dissect.extfs.extfs import ExtFS
 from elfsig.containers.contract import Context, Member, MemberKind, damaged
 from elfsig.containers.images.checksum import raw_crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, members
+from elfsig.containers.images.tree import Node, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
 
@@ -231,22 +231,17 @@ class _System:
         data = self.content(inode, what)
         if data.size % self.fs.block_size:
             raise damaged(f"the directory {what} has {data.size} bytes", self.source.at)
-        fault: ContainerError | None = None
+        yield from nodes(self._names(inode, data, what), lambda each: self.node(*each))
+
+    def _names(self, inode: Any, data: SeekReader, what: str) -> Iterator[tuple[bytes, int] | ContainerError]:
+        """Names and numbers of inodes in all blocks of a directory; an error for a block that is damaged."""
         for at in range(0, data.size, self.fs.block_size):
             try:
                 block = data.read_at(at, self.fs.block_size)
                 self._verify_directory(inode, block, first=not at, what=what)
-                entries = list(self._in_block(block, what))
+                yield from list(self._in_block(block, what))
             except ContainerError as reason:
-                fault = fault or reason
-                continue
-            for name, number in entries:
-                try:
-                    yield self.node(name, number)
-                except ContainerError as reason:
-                    fault = fault or reason
-        if fault is not None:
-            raise fault
+                yield reason
 
     def _verify_directory(self, inode: Any, block: bytes, *, first: bool, what: str) -> None:
         if not self.checked:

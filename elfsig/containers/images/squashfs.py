@@ -20,7 +20,7 @@ from dissect.squashfs.squashfs import SquashFS
 
 from elfsig.containers.contract import Context, Member, MemberKind, damaged
 from elfsig.containers.images.source import Source, mapped
-from elfsig.containers.images.tree import Node, members
+from elfsig.containers.images.tree import Node, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -130,16 +130,7 @@ class _Tree:
             return str(inode.link).encode("utf-8", "surrogateescape")
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
-        fault: ContainerError | None = None
-        listing = inode.iterdir()
-        while True:
-            with mapped(self.source, f"the directory {what}"):
-                entry = next(listing, None)
-            if entry is None:
-                break
-            try:
-                yield self.node(entry.name.encode("utf-8", "surrogateescape"), entry)
-            except ContainerError as reason:
-                fault = fault or reason
-        if fault is not None:
-            raise fault
+        listing = listed(inode.iterdir(), self.source, f"the directory {what}")
+        yield from nodes(
+            listing, lambda entry: self.node(entry.name.encode("utf-8", "surrogateescape"), entry)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from elfsig.containers.contract import NAME_LIMIT, Member, MemberKind, damaged
@@ -26,6 +26,31 @@ class Node(NamedTuple):
     reader: Callable[[], SeekReader] | None = None
     target: Callable[[], bytes] | None = None
     notes: Callable[[], Mapping[str, object]] | None = None
+
+
+def nodes(entries: Iterable[T | ContainerError], make: Callable[[T], Node]) -> Iterator[Node]:
+    """A node for each entry of a directory. The first error among them, or of ``make``, is raised at the
+    end; what ``entries`` itself raises at once."""
+    fault: ContainerError | None = None
+    for entry in entries:
+        try:
+            if isinstance(entry, ContainerError):
+                raise entry
+            yield make(entry)
+        except ContainerError as reason:
+            fault = fault or reason
+    if fault is not None:
+        raise fault
+
+
+def listed(entries: Iterator[T], source: Source, what: str) -> Iterator[T]:
+    """What a library lists; whatever it raises is a ContainerError about ``what``."""
+    while True:
+        with mapped(source, what):
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry
 
 
 def members(root: Node, source: Source) -> Iterator[Member]:

@@ -19,7 +19,7 @@ from dissect.xfs.xfs import XFS
 from elfsig.containers.contract import Context, Member, MemberKind, damaged
 from elfsig.containers.images.checksum import crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, members
+from elfsig.containers.images.tree import Node, members, nodes
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -149,19 +149,9 @@ class _System:
         return {}
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
-        fault: ContainerError | None = None
         blocks = self._short(inode, what) if inode.inode.di_format == _LOCAL else self._blocks(inode, what)
-        for entries in blocks:
-            if isinstance(entries, ContainerError):
-                fault = fault or entries
-                continue
-            for name, number in entries:
-                try:
-                    yield self.node(name, number)
-                except ContainerError as reason:
-                    fault = fault or reason
-        if fault is not None:
-            raise fault
+        entries = (e for block in blocks for e in ([block] if isinstance(block, ContainerError) else block))
+        yield from nodes(entries, lambda each: self.node(*each))
 
     def _short(self, inode: Any, what: str) -> Iterator[list[tuple[bytes, int]]]:
         """The entries of a directory that is in its inode: one list."""
