@@ -24,6 +24,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig survey linux-image.deb --trust vendor.der",
         "elfsig survey initrd.img --trust vendor.der --html report.html",
         "elfsig survey mirror/ --trust vendor.der --jsonl",
+        "elfsig survey mirror/ --trust vendor.der --parquet modules.parquet",
     ),
     "sign": (
         "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o new.ko",

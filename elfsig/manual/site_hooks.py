@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: the pages of the site that are made from the commands and from the JSON Schema."""
+"""Hooks of mkdocs: the pages of the site that are made from the commands, the columns and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mkdocs.structure.pages import Page
 
 import elfsig
 from elfsig.manual.commands import reference
+from elfsig.verbs.survey.columns import markdown as columns
 
 FOLDER = "reference/commands"
 
@@ -35,13 +36,14 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the public names into the reference of the library, where its comments ask for them."""
+    """Put the public names into the reference of the library, and the columns into the page on tables, where
+    their comments ask for them."""
     public = [name for name in elfsig.__all__ if not name.startswith("_")]
     functions = {name for name in public if isfunction(getattr(elfsig, name))}
     for word, names in (("functions", functions), ("types", set(public) - functions)):
         entries = "\n\n".join(f"::: elfsig.{name}" for name in sorted(names))
         markdown = markdown.replace(f"<!-- the {word} of elfsig -->", entries)
-    return markdown
+    return markdown.replace("<!-- the columns -->", "\n".join(columns()))
 
 
 def _schema() -> str:

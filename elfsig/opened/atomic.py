@@ -6,7 +6,9 @@ import errno
 import fcntl
 import os
 import stat as modes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from elfsig.errors import WriteError
 from elfsig.model import Remark
@@ -59,6 +61,38 @@ def write_atomic(
             Remark("hard-link", f"{current.st_nlink - 1} other name(s) of this file keep the old content")
         )
     return tuple(remarks)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """A file to write in the body, which then takes the place of ``path``: as a whole, or not at all.
+
+    What :func:`write_atomic` does for content that is in memory. When the body raises, nothing remains of
+    what it wrote. Raises WriteError, also for what the body's own writing raises (OSError).
+    """
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    folder, name = os.path.split(target)
+    try:
+        _status(target)
+        descriptor, sibling = _sibling(folder or ".", name, 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+                os.replace(sibling, target)
+        except BaseException:  # also when interrupted: nothing is left behind
+            with suppress(OSError):
+                os.unlink(sibling)
+            raise
+        sync_folder(folder)
+    except WriteError as refused:
+        refused.path = refused.path or path
+        raise
+    except OSError as reason:
+        fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+        fault.path = path
+        raise fault from None
 
 
 def _status(target: str) -> os.stat_result | None:

@@ -27,7 +27,7 @@ from elfsig.cli.options.survey import FOUND, Reports, SurveyWish, budget_options
 from elfsig.cli.progress import watched
 from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
-from elfsig.cli.render.survey_files import Files, picture
+from elfsig.cli.render.survey_files import Files, picture, report_files
 from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.settings import Settings, complain
 from elfsig.model.json_form import dumps
@@ -76,13 +76,12 @@ def command(
     question = Question(ring_for(asked, trust, sources), True)
     limit = min(LIMIT, budget.limits.output or LIMIT)
     plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
-    files = _files(reports)
     draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
-    lines = survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs)
     tally, copies = render_survey.Tally(), Copies()
-    _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
-    if files is not None:
+    with report_files(*reports) as files:
+        lines = survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs)
+        _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
         files.write(settings.argv, machine.reproducible, question.keys, (*trust, *sources))
     if not machine.wanted:
         for line in render_survey.several(list(copies.several()), copies.left_out):
@@ -90,13 +89,6 @@ def command(
     for line in render_survey.summary(tally):
         complain(line)
     return tally.code
-
-
-def _files(reports: Reports) -> Files | None:
-    """The reports that are written to files."""
-    if reports.html is None and reports.sarif is None:
-        return None
-    return Files(reports.html, reports.sarif)
 
 
 def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveyed], Drawn]:
@@ -116,15 +108,14 @@ def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveye
 
 
 def _counted(
-    lines: Iterable[Line], tally: render_survey.Tally, copies: Copies, files: Files | None
+    lines: Iterable[Line], tally: render_survey.Tally, copies: Copies, files: Files
 ) -> Iterator[Line]:
     """``lines``, counted and collected as they pass by."""
     for line in lines:
         tally.add(line.record)
         if line.record["record"] == "module":
             copies.add(line.record)
-        if files is not None:
-            files.add(line)
+        files.add(line)
         yield line
 
 

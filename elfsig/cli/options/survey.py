@@ -29,6 +29,7 @@ class Reports(NamedTuple):
 
     html: str | None
     sarif: str | None
+    parquet: str | None
 
 
 def _number(name: str, default: int, metavar: str, text: str) -> Any:
@@ -69,12 +70,13 @@ def budget_options(callback: Callback) -> Callback:
 
 
 def report_options(callback: Callback) -> Callback:
-    """Adds ``--html F`` and ``--sarif F``; the callback gets one argument ``reports``."""
+    """Adds ``--html F``, ``--sarif F`` and ``--parquet F``; the callback gets one argument ``reports``."""
 
     @click.option("--html", type=path_type, metavar="F", help="Also write a report as one HTML page to F.")
     @click.option("--sarif", type=path_type, metavar="F", help="Also write SARIF 2.1.0 to F.")
+    @click.option("--parquet", type=path_type, metavar="F", help="Also write a table as Parquet to F.")
     @wraps(callback)
-    def wrapped(*args: Any, html: str | None, sarif: str | None, **more: Any) -> Any:
-        return callback(*args, reports=Reports(html, sarif), **more)
+    def wrapped(*args: Any, html: str | None, sarif: str | None, parquet: str | None, **more: Any) -> Any:
+        return callback(*args, reports=Reports(html, sarif, parquet), **more)
 
     return wrapped

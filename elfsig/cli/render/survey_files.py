@@ -1,14 +1,16 @@
-"""The reports of ``survey`` that are written to files: the HTML page and the SARIF log."""
+"""The reports of ``survey`` that are written to files: the HTML page, the SARIF log, the Parquet table."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from elfsig.batch.survey import Surveyed
 from elfsig.batch.survey_run import Line
+from elfsig.batch.tables import table_writer
 from elfsig.cli.render import survey_sarif
 from elfsig.cli.render.coverage_page import coverage_defs, signature_map
 from elfsig.cli.render.safe_html import rewritten
@@ -42,20 +44,31 @@ def picture(found: Surveyed) -> str:
         return ""
 
 
+@contextmanager
+def report_files(html: str | None, sarif: str | None, parquet: str | None) -> Iterator[Files]:
+    """The files to write; the table takes its place when the body ends. Raises UsageError, WriteError."""
+    with nullcontext() if parquet is None else table_writer(parquet) as table:
+        yield Files(html, sarif, table)
+
+
 class Files:
-    """Collects the records, and writes the files at the end."""
+    """Collects the records for the page and the log, which are written at the end, and fills the table."""
 
     html: str | None
     sarif: str | None
     page: Page
     log: survey_sarif.Log
 
-    def __init__(self, html: str | None, sarif: str | None) -> None:
-        self.html, self.sarif = html, sarif
+    def __init__(
+        self, html: str | None, sarif: str | None, table: Callable[[Json], None] | None = None
+    ) -> None:
+        self.html, self.sarif, self._table = html, sarif, table
         self.page, self.log = Page(), survey_sarif.Log()
 
     def add(self, line: Line) -> None:
         """Add one record."""
+        if self._table is not None:
+            self._table(line.record)
         if self.sarif is not None:
             self.log.add(line.record)
         if self.html is not None:
