@@ -59,7 +59,7 @@ def tree(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("options", [(), ("--jsonl",), ("--require", "pkcs7"), ("--all",)])
+@pytest.mark.parametrize("options", [(), ("--jsonl", "--reproducible"), ("--require", "pkcs7"), ("--all",)])
 @pytest.mark.parametrize("most", [ahead.MOST, 7])
 def test_a_tree_is_reported_as_with_keys_that_are_there(
     options: tuple[str, ...], most: int, tree: Path, image: Path, monkeypatch: pytest.MonkeyPatch

@@ -354,7 +354,7 @@ def modules(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [(), ("--json", "--reproducible"), ("--jsonl",)])
+@pytest.mark.parametrize("form", [(), ("--json", "--reproducible"), ("--jsonl", "--reproducible")])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_output_and_exit_code_are_the_same(modules: Path, form: tuple[str, ...], jobs: str) -> None:
     words: tuple[str | Path, ...] = ("verify", *form, "--trust", CERT, "-j", jobs, modules)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import corpus
+from tests.support.cli import without_origin
 from tests.support.run import run
 from tests.support.schema import lines, parsed
 
@@ -23,12 +24,14 @@ def module(tmp_path: Path) -> Path:
 
 
 def both(*words: str | Path) -> tuple[dict[str, Any], list[Any]]:
-    """The document without what tells of the run, and the lines."""
+    """The document without what tells of the run, and the lines without it."""
     one, many = run(*words, "--json"), run(*words, "--jsonl")
     assert (one.code, one.err) == (many.code, many.err)
     document = parsed(one.out)
     del document["run"]
-    return document, lines(many.out)
+    if "files" in document:
+        document["files"] = [without_origin(each) for each in document["files"]]
+    return document, [without_origin(each) for each in lines(many.out)]
 
 
 @pytest.mark.parametrize("words", [["digest"], ["keys", "match"], ["coverage"]], ids=" ".join)

@@ -114,9 +114,9 @@ VERIFY: tuple[tuple[str | Path, ...], ...] = (
     ("--trust", CERT, "--kernel", "rhel7", "--enforce"),
     ("--trust", CERT, "--kernel", "auto"),
     ("--kernel", "rhel5", "--all-modes"),
-    ("--trust", CERT, "--jsonl"),
-    ("--jsonl",),
-    ("--trust", CERT, "--kernel", "6.12", "--jsonl", "--all-modes"),
+    ("--trust", CERT, "--jsonl", "--reproducible"),
+    ("--jsonl", "--reproducible"),
+    ("--trust", CERT, "--kernel", "6.12", "--jsonl", "--reproducible", "--all-modes"),
 )
 LIST: tuple[tuple[str | Path, ...], ...] = (
     ("-H",),
@@ -124,7 +124,7 @@ LIST: tuple[tuple[str | Path, ...], ...] = (
     ("-H", "--only", "pkcs7"),
     ("-H", "--only", "malformed"),
     ("-H", "--only", "sha256"),
-    ("--jsonl",),
+    ("--jsonl", "--reproducible"),
     ("-H", "--sections"),
 )
 

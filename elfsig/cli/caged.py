@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from elfsig.batch.confined import Cage, ConfinedExaminer, Limits
 from elfsig.cli import exit_codes
 from elfsig.cli.options.cage import CageWish
+from elfsig.cli.options.common import Machine
 from elfsig.cli.reading import Result
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.model.json_form import checked_object
@@ -19,9 +21,10 @@ _CLOCK = 4.0
 _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
-def examiner(wish: CageWish, settings: Settings, machine: bool) -> ConfinedExaminer[Result]:
-    """What examines each file in a cage. ``machine``: results are JSON objects."""
-    return ConfinedExaminer(cage_of(wish, settings), list, _object_of if machine else _lines_of)
+def examiner(wish: CageWish, settings: Settings, machine: Machine) -> ConfinedExaminer[Result]:
+    """What examines each file in a cage. Results are JSON objects where ``machine`` wants them."""
+    decode = partial(_object_of, machine) if machine.wanted else _lines_of
+    return ConfinedExaminer(cage_of(wish, settings), list, decode)
 
 
 def cage_of(wish: CageWish, settings: Settings) -> Cage:
@@ -47,10 +50,10 @@ def safe_lines(text: str) -> str:
     return "\n".join(map(_safe, text.split("\n")))
 
 
-def _object_of(value: Any, entry: WalkedFile) -> Result:
+def _object_of(machine: Machine, value: Any, entry: WalkedFile) -> Result:
     """The result with a JSON object as its text, written again: a child may send anything."""
     result = _result(value, entry)
-    return result._replace(text=checked_object(result.text)) if result.text else result
+    return result._replace(text=checked_object(result.text, machine.origin)) if result.text else result
 
 
 def _lines_of(value: Any, entry: WalkedFile) -> Result:

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from time import time_ns
+from typing import Any, Final
 
 from elfsig._version import __version__
 from elfsig.model.verdict import Remark
@@ -23,10 +24,10 @@ def dumps(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
 
 
-def checked_object(text: str) -> str:
+def checked_object(text: str, members: Mapping[str, Any] | None = None) -> str:
     """``text``, the JSON of an object from a process that is not trusted, parsed and written again.
 
-    Raises ValueError for any other text.
+    ``members`` replace what it says of them. Raises ValueError for any other text.
     """
     import json
 
@@ -36,7 +37,7 @@ def checked_object(text: str) -> str:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")
-    return dumps(value)
+    return dumps({**value, **(members or {})})
 
 
 def time_text(seconds: int | float) -> str:
@@ -58,6 +59,26 @@ def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
         "time": now,
         "argv": [_without_pin(readable(a)) for a in argv],
     }
+
+
+NIL_RUN: Final = "00000000-0000-0000-0000-000000000000"
+"""The id of every run with ``--reproducible``: the Nil UUID (RFC 9562, section 5.9)."""
+
+
+def run_id(reproducible: bool = False) -> str:
+    """A new id for a run: a UUID of version 7 (RFC 9562, section 5.7), whose order is that of time."""
+    if reproducible:
+        return NIL_RUN
+    since = time_ns() // 1_000_000
+    number = (since & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{number:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def origin_members(host: str | None, run: str) -> Json:
+    """The members ``host`` and ``run`` of a line: the machine that the file is from, and the run's id."""
+    return {"host": None if host is None else readable(host), "run": run}
 
 
 def _without_pin(word: str) -> str:

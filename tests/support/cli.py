@@ -34,6 +34,11 @@ def validator() -> Any:
     return jsonschema.Draft202012Validator(schema)
 
 
+def without_origin(line: dict[str, Any]) -> dict[str, Any]:
+    """The object of a file without ``host`` and ``run``, which differ in every run."""
+    return {name: value for name, value in line.items() if name not in ("host", "run")}
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """How one run of elfsig ended."""
@@ -43,11 +48,11 @@ class Ran:
     err: str
 
     def files(self) -> list[dict[str, Any]]:
-        """The objects of ``--jsonl``, each held against the schema."""
+        """The objects of ``--jsonl``, each held against the schema, without what tells of the run."""
         found = [json.loads(line) for line in self.out.splitlines()]
         for each in found:
             validator().validate(each)
-        return found
+        return [without_origin(each) for each in found]
 
 
 def elfsig(

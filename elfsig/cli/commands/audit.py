@@ -18,6 +18,7 @@ from elfsig.cli.options.common import (
     format_type,
     hash_type,
     hash_wished,
+    host_option,
     jobs_option,
     kernel_type,
     limit_option,
@@ -95,6 +96,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
 @click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
+@host_option
 @all_option
 @links_options
 @jobs_option
@@ -227,11 +229,12 @@ def _tell(
     settings: Settings, machine: Machine, ledger: Ledger, in_use: InUse | None, links: Links, details: bool
 ) -> None:
     if machine.form == "jsonl":
-        write_files(settings, machine, (line_of(**each) for each in render_reports.file_objects(ledger)))
+        found = render_reports.file_objects(ledger, machine.origin)
+        write_files(settings, machine, (line_of(**each) for each in found))
         return
     if machine.wanted:
         run = run_record(settings.argv, machine.reproducible)
-        for text in render_reports.document(ledger, links, run):
+        for text in render_reports.document(ledger, links, run, machine.origin):
             sys.stdout.write(text)
         return
     for line in render_audit.lines(ledger, settings.colored(sys.stdout), details):

@@ -14,6 +14,7 @@ from elfsig.cli.lazy import similar
 from elfsig.cli.options.common import (
     Machine,
     all_option,
+    host_option,
     jobs_option,
     limit_option,
     links_options,
@@ -48,6 +49,7 @@ class Style(NamedTuple):
 @click.command("list")
 @paths_argument()
 @machine_options
+@host_option
 @all_option
 @links_options
 @click.option(
@@ -135,15 +137,18 @@ def _sections(found: Iterable[WalkedFile], style: Style, settings: Settings, lin
     from elfsig.model.json_form import dumps
     from elfsig.verbs.inspect.sections import reaches
 
+    origin = style.machine.origin
+
     def failed(entry: WalkedFile, fault: ElfsigError) -> Result:
-        line = dumps(sections_object(entry.path, fault)) if style.machine.wanted else ""
+        line = dumps({**sections_object(entry.path, fault), **origin}) if style.machine.wanted else ""
         return Result(entry.path, line, "", fault.exit_code, hinted(str(fault), fault.hint))
 
     def work(entry: WalkedFile) -> Result:
         module = entry.open(settings.registry, limit=limit)
         image, covered = module.image, reaches(module)
         if style.machine.wanted:
-            return Result(entry.path, dumps(sections_object(entry.path, image, covered)), "", exit_codes.GOOD)
+            found = sections_object(entry.path, image, covered, module)
+            return Result(entry.path, dumps({**found, **origin}), "", exit_codes.GOOD)
         prefix = f"{visible(entry.path)}: " if style.with_path else ""
         return Result(entry.path, text(image, covered, prefix), "", exit_codes.GOOD)
 
@@ -166,7 +171,7 @@ def _text(report: FileReport, style: Style, registry: Registry) -> str:
     if style.machine.wanted:
         from elfsig.model.json_form import dumps, file_object
 
-        return dumps(file_object(report))
+        return dumps({**file_object(report), **style.machine.origin})
     if report.error is not None:
         return ""
     if style.single and style.only is None:

@@ -16,6 +16,7 @@ from elfsig.cli.commands.verify import asked_kernel, ring_for
 from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import (
     Machine,
+    host_option,
     jobs_option,
     machine_options,
     paths_argument,
@@ -42,6 +43,7 @@ from elfsig.verbs.verify.examine import Question
 @legacy_options
 @kernel_options
 @machine_options
+@host_option
 @report_options
 @budget_options
 @jobs_option
@@ -138,4 +140,6 @@ def _write(
             "several_places": [each.to_json() for each in copies.several()],
         }
 
-    write_files(settings, machine, (dumps(line.record) for line in lines), "records", more)
+    write_files(
+        settings, machine, (dumps({**line.record, **machine.origin}) for line in lines), "records", more
+    )

@@ -18,6 +18,7 @@ from elfsig.cli.options.common import (
     Machine,
     all_option,
     format_type,
+    host_option,
     jobs_option,
     limit_option,
     links_options,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 @legacy_options
 @kernel_options
 @machine_options
+@host_option
 @all_option
 @links_options
 @jobs_option
@@ -114,7 +116,7 @@ def command(
     else:
         what, found = _ahead(what, found, trust, keys, jobs)
     finisher = _finisher(style) if asked is None else _judge(style)
-    caged = _confined(cage, settings, machine.wanted)
+    caged = _confined(cage, settings, machine)
     results = examined(found, what, finisher, jobs=jobs, single=single, confined=caged)
     counts, code = collect(watched(results), settings, machine, links=links)
     if not single:
@@ -153,7 +155,7 @@ def _is_large(source: str) -> bool:
     return False
 
 
-def _confined(wish: CageWish | None, settings: Settings, machine: bool) -> ConfinedExaminer[Result] | None:
+def _confined(wish: CageWish | None, settings: Settings, machine: Machine) -> ConfinedExaminer[Result] | None:
     """What examines files in cages; None without ``--cage``."""
     if wish is None:
         return None
@@ -236,6 +238,6 @@ def _text(report: FileReport, style: Style) -> str:
     if style.machine.wanted:
         from elfsig.model.json_form import dumps, file_object
 
-        return dumps(file_object(report))
+        return dumps({**file_object(report), **style.machine.origin})
     lines = render_verify.lines(report, style.color, style.require)
     return "".join(f"{laid_out(line)}\n" for line in lines)

@@ -10,6 +10,7 @@ import click
 
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
+from elfsig.model.json_values import NIL_RUN, origin_members, run_id
 from elfsig.opened.evidence import LIMIT
 from elfsig.opened.links import Links
 
@@ -94,15 +95,23 @@ def with_options(callback: Callback, options: Sequence[Callable[[Callback], Call
 
 
 class Machine(NamedTuple):
-    """The values of ``--json``, ``--jsonl`` and ``--reproducible``; ``form`` is None for plain text."""
+    """The values of ``--json``, ``--jsonl``, ``--reproducible`` and ``--host``; ``form`` is None for plain
+    text. ``run`` is the id of this run."""
 
     form: Literal["json", "jsonl"] | None = None
     reproducible: bool = False
+    host: str | None = None
+    run: str = NIL_RUN
 
     @property
     def wanted(self) -> bool:
         """Whether the output is JSON."""
         return self.form is not None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The members ``host`` and ``run`` of the object of a file."""
+        return origin_members(self.host, self.run)
 
 
 def machine_options(callback: Callback) -> Callback:
@@ -118,7 +127,22 @@ def machine_options(callback: Callback) -> Callback:
         if as_json and as_jsonl:
             raise UsageError("--json and --jsonl cannot be combined")
         form: Literal["json", "jsonl"] | None = "json" if as_json else "jsonl" if as_jsonl else None
-        return callback(*args, machine=Machine(form, reproducible), **more)
+        return callback(*args, machine=Machine(form, reproducible, None, run_id(reproducible)), **more)
+
+    return wrapped
+
+
+def host_option(callback: Callback) -> Callback:
+    """Adds ``--host NAME`` below :func:`machine_options`, whose argument ``machine`` it completes."""
+
+    @click.option("--host", metavar="NAME", help="In the JSON, name the machine that the files are from.")
+    @wraps(callback)
+    def wrapped(*args: Any, machine: Machine, host: str | None, **more: Any) -> Any:
+        if host is not None and not machine.wanted:
+            raise UsageError("--host needs --json or --jsonl")
+        if host is not None and not host.strip():
+            raise UsageError("--host: the name is empty")
+        return callback(*args, machine=machine._replace(host=host), **more)
 
     return wrapped
 

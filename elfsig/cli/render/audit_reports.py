@@ -19,12 +19,15 @@ from elfsig.verbs.audit.rules import RULES, Fault
 # --------------------------------------------------------------------------- JSON
 
 
-def file_objects(ledger: Ledger) -> Iterator[Json]:
-    """What is said of each file, missing files last: the lines of ``--jsonl``, and ``files``."""
+def file_objects(ledger: Ledger, origin: Json) -> Iterator[Json]:
+    """What is said of each file, missing files last: the lines of ``--jsonl``, and ``files``. ``origin`` are
+    the members ``host`` and ``run``."""
     for each in ledger.audited():
         state = each.state
         yield {
             **path_members(each.path),
+            **origin,
+            "size": state.size if state is not None else None,
             "sha256": state.sha256 if state is not None else None,
             "content_sha256": state.content_sha256 if state is not None else None,
             "compression": state.compression if state is not None else None,
@@ -33,7 +36,7 @@ def file_objects(ledger: Ledger) -> Iterator[Json]:
         }
 
 
-def document(ledger: Ledger, links: Links, run: Json) -> Iterator[str]:
+def document(ledger: Ledger, links: Links, run: Json, origin: Json) -> Iterator[str]:
     """The document of ``--json``, in pieces: it may be larger than the memory that an audit takes."""
     yield '{"audit": {"faults": ['
     yield from _listed(fault.to_json() for fault in ledger.faults())
@@ -45,7 +48,7 @@ def document(ledger: Ledger, links: Links, run: Json) -> Iterator[str]:
         "signers": signers,
     }
     yield f'\n], {dumps(rest)[1:]}, "files": ['
-    yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger))
+    yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger, origin))
     end = {"links": links_object(links), "run": run, "schema_version": SCHEMA_VERSION}
     yield f"\n], {dumps(end)[1:]}\n"
 

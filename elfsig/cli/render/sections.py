@@ -13,6 +13,7 @@ from elfsig.elf.table import ElfTable, Section
 from elfsig.errors import ElfsigError
 from elfsig.model import Remark
 from elfsig.model.json_form import SCHEMA_VERSION, Json, readable, remark_object
+from elfsig.opened.module import Module
 from elfsig.verbs.inspect.sections import Reach
 
 NARROW = " " * 7
@@ -78,9 +79,11 @@ def _folded(section: Section, by: str, prefix: str, width: int) -> Iterator[str]
     yield from wrapped(f"{NARROW}{_numbers(section)}  {by}".rstrip(), width, NARROW, keep=len(NARROW))
 
 
-def sections_object(path: str, found: Image | ElfsigError, reaches: Sequence[Reach] = ()) -> Json:
+def sections_object(
+    path: str, found: Image | ElfsigError, reaches: Sequence[Reach] = (), module: Module | None = None
+) -> Json:
     """The JSON object of one file: an entry of ``files``, or a line of ``--jsonl``. ``found``: its image, or
-    why there is none."""
+    why there is none; ``module``: the file, None where it could not be read."""
     table = found.elf if isinstance(found, Image) else None
     name = os.fsencode(path)
     hexed = {"path_hex": name.hex()} if readable(path).encode() != name else {}
@@ -88,6 +91,8 @@ def sections_object(path: str, found: Image | ElfsigError, reaches: Sequence[Rea
         "schema_version": SCHEMA_VERSION,
         "path": readable(path),
         **hexed,
+        "size": None if module is None else module.size,
+        "sha256": None if module is None else module.sha256,
         "sections": [_section_object(each) for each in table.sections] if table else [],
         "reaches": [{**each._asdict(), "sections": sorted(each.sections)} for each in reaches],
         "error": None if table else _error_object(found),

@@ -62,9 +62,10 @@ class SignerRow(NamedTuple):
 
 
 class FileState(NamedTuple):
-    """SHA-256 in hex of a file as stored, of its content without signatures (None where that is uncertain),
-    and of the content with them, where the file is compressed: ``compression``."""
+    """Size in bytes and SHA-256 in hex of a file as stored; SHA-256 of its content without signatures (None
+    where that is uncertain), and of the content with them, where the file is compressed: ``compression``."""
 
+    size: int
     sha256: str
     content_sha256: str | None
     unpacked_sha256: str | None
@@ -96,7 +97,7 @@ def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
 
 def _state(module: Module) -> FileState:
     unpacked = None if module.compression is None else sha256(module.content).hexdigest()
-    return FileState(module.sha256, module.bare_sha256, unpacked, module.compression)
+    return FileState(module.size, module.sha256, module.bare_sha256, unpacked, module.compression)
 
 
 def unreadable(path: str, fault: Remark) -> Audited:

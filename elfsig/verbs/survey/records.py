@@ -109,6 +109,8 @@ class ContainerRecord:
             "kind": self.kind,
             "members": self.members,
             "modules": self.modules,
+            "size": self.chain[-1].size,
+            "sha256": self.chain[-1].sha256,
             "complete": self.complete,
             "error": None if self.error is None else remark_object(self.error),
         }
