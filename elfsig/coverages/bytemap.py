@@ -87,34 +87,24 @@ class Map:
 def draw(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> Map:
     """The map of ``image``. ``outer`` are the trailers outside ``place``: what they sign does not matter to
     this message, but their lengths and magic decide where ``place`` is found."""
-    return Map(_runs(len(image.data), _layers(image, message, place, outer)))
+    return Map(_runs(len(image.data), layers(image, message, place, outer)))
 
 
-def open_bytes(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> int:
-    """How many bytes of ``image`` are open in its map, without drawing it."""
-    size = len(image.data)
-    left = bytearray(b"\1") * size
-    for _, ranges in _layers(image, message, place, outer):
-        for start, end in ranges:
-            left[start:end] = bytes(max(0, min(end, size) - start))
-    return left.count(1)
-
-
-def _layers(
+def layers(
     image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]
 ) -> list[tuple[Kind, Iterable[ByteRange]]]:
-    """What is drawn one over the other."""
-    layers: list[tuple[Kind, Iterable[ByteRange]]] = []
-    layers.append((Kind.STEERING, [part for each in outer for part in _wrapper(each)]))
+    """What is drawn one over the other, with :func:`draw`'s arguments."""
+    found: list[tuple[Kind, Iterable[ByteRange]]] = []
+    found.append((Kind.STEERING, [part for each in outer for part in _wrapper(each)]))
     if message is not None:
-        layers.append((Kind.STEERING, message.steering))
-        layers += [(Kind.DERIVED, p.depends) for p in message.pieces if isinstance(p, Derived)]
+        found.append((Kind.STEERING, message.steering))
+        found += [(Kind.DERIVED, p.depends) for p in message.pieces if isinstance(p, Derived)]
     if place is not None and place.kind != "detached" and place.where == "content":
-        layers.append((Kind.SIGNATURE, _own(image, place)))
+        found.append((Kind.SIGNATURE, _own(image, place)))
     if message is not None:
         plain = [ByteRange(p.start, p.end) for p in message.pieces if not isinstance(p, Derived)]
-        layers.append((Kind.VERBATIM, plain))
-    return layers
+        found.append((Kind.VERBATIM, plain))
+    return found
 
 
 def _own(image: Image, place: Place) -> Iterator[ByteRange]:

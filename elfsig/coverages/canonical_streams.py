@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from elfsig.coverages.records import Numbering
 from elfsig.coverages.relocations import RELOCATION_TYPES, Relocations
-from elfsig.coverages.sections import LazyRanges, SectionView, Stream
+from elfsig.coverages.sections import Column, LazyRanges, SectionView, Stream, joined, row_fields
 from elfsig.elf.image import Image
-from elfsig.elf.table import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, Section
+from elfsig.elf.table import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, Layout, Section
 from elfsig.errors import ParseError
 from elfsig.model import ByteRange, Derived, Message, Place, Remark
 
 BUILD_ID = b".note.gnu.build-id"
 DIGESTED_FIELDS = ("type", "flags", "size", "align")
+"""In the order of the section header, and of the stream."""
 
 
 def _is_relocation(section: Section) -> bool:
@@ -62,7 +64,7 @@ class _Writer:
     def __init__(self, view: SectionView, numbering: Numbering, emitted: Sequence[Section]) -> None:
         self.view, self.emitted = view, emitted
         self.relocations = Relocations(view, numbering, [s for s in emitted if _is_relocation(s)])
-        self._fields = [view.field_in_row(name) for name in DIGESTED_FIELDS]
+        self._fields = _digested(view.layout)
         self.stream = Stream(view)
         self.stream.steer(self._steering)
 
@@ -78,17 +80,19 @@ class _Writer:
 
     def _header(self, section: Section) -> None:
         data, row = self.view.data, self.view.row_offset(section.nr)
-        block = section.name + b"".join([data[row + start : row + end] for start, end in self._fields])
+        parts = [data[row + start : row + end] for start, end in self._fields]
+        block = b"".join((section.name, *parts))
         self.stream.spend(len(block), section)
         depends = LazyRanges(lambda: self._header_ranges(section))
         self.stream.derived(Derived(block, depends, section.nr, f"header of {section.text}"))
 
     def _header_ranges(self, section: Section) -> Iterator[ByteRange]:
         """The file bytes that a header's block consists of."""
-        for name in DIGESTED_FIELDS:
-            yield self.view.field(section.nr, name)
+        row = self.view.row_offset(section.nr)
+        for start, end in self._fields:
+            yield ByteRange(row + start, row + end)
         if section.name:
-            start, end = self.view.name_range(section.nr)
+            start, end = self.view.name_range(section)
             yield ByteRange(start, end - 1)
 
     def _relocations(self, section: Section) -> None:
@@ -100,28 +104,37 @@ class _Writer:
         depends = LazyRanges(lambda: relocations.depends(section))
         stream.derived(Derived(block, depends, section.nr, f"relocations of {section.text}"))
 
-    def _steering(self) -> Iterator[ByteRange]:
+    def _steering(self) -> Iterator[ByteRange | Column]:
         """Types, alloc flags and targets of all sections determine which are in the stream; names
         and offsets of those in the stream determine order and position."""
-        view = self.view
-        for section in view.table.sections[1:]:
-            yield self._alloc_byte(section)
+        view, named = self.view, {section.nr for section in self.emitted}
+        fields = row_fields(view.layout)
+        yield view.column(*_alloc_byte(view.layout), first=1)
+        yield view.column(*fields["type"], first=1, last=view.left_out)
+        if view.left_out is not None:
+            yield view.column(*fields["type"], first=view.left_out + 1)
         for section in view.sections:
-            yield view.field(section.nr, "type")
-            if _is_relocation(section):
+            row = section.row
+            if row.type in RELOCATION_TYPES:
                 yield view.field(section.nr, "info")
-            if _is_allocated(section) or section.row.type in (SHT_SYMTAB, SHT_STRTAB):
-                yield view.name_range(section.nr)
+            if section.nr in named or row.flags & SHF_ALLOC or row.type in (SHT_SYMTAB, SHT_STRTAB):
+                yield view.name_range(section)
         for section in self.emitted:
-            yield view.name_range(section.nr)
             if section.row.size and section.row.type != SHT_NOBITS:
                 yield view.field(section.nr, "offset")
         yield from self.relocations.steering()
 
-    def _alloc_byte(self, section: Section) -> ByteRange:
-        """The byte of sh_flags that holds SHF_ALLOC."""
-        start, end = self.view.field(section.nr, "flags")
-        return ByteRange(start, start + 1) if self.view.layout.order == "<" else ByteRange(end - 1, end)
+
+@lru_cache(maxsize=8)
+def _digested(layout: Layout) -> tuple[ByteRange, ...]:
+    """The digested fields in every section header, counted from its start, in the order of the stream."""
+    return joined(row_fields(layout)[name] for name in DIGESTED_FIELDS)
+
+
+def _alloc_byte(layout: Layout) -> ByteRange:
+    """The byte of sh_flags that holds SHF_ALLOC, counted from the start of a section header."""
+    start, end = row_fields(layout)["flags"]
+    return ByteRange(start, start + 1) if layout.order == "<" else ByteRange(end - 1, end)
 
 
 def _left_out(view: SectionView, emitted: Sequence[Section]) -> Iterator[Remark]:

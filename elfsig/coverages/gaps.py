@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from elfsig.coverages.bytemap import open_bytes, percent
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NULL, SHT_REL, SHT_RELA, SHT_SYMTAB
 from elfsig.model import Message, Place, Remark
@@ -28,6 +27,9 @@ def gaps(message: Message, image: Image, place: Place, outer: Iterable[Place] = 
     others = sum(s.row.type not in kinds for s in open_rows)
     if others:
         words.append(f"{others} other section{'s' if others > 1 else ''}")
+    from elfsig.coverages.bytemap import percent
+    from elfsig.coverages.open_bytes import open_bytes  # on demand: most messages have no gaps
+
     unprotected = open_bytes(image, message, place, outer)
     share = percent(unprotected, len(image.data))
     much = f": {share} of the file is not protected" if unprotected else ""

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from struct import Struct
 from typing import NamedTuple, Protocol
 
@@ -94,28 +95,48 @@ class RecordWriter(Protocol):
 
 
 @lru_cache(maxsize=8)
-def entry_struct(layout: Layout, rela: bool) -> Struct:
-    """A relocation in three or four fields: r_offset, two halves of r_info, the addend.
+def _entry_struct(layout: Layout, rela: bool) -> Struct:
+    """A relocation in three or four fields: r_offset, two halves of r_info, the addend, b"" for REL.
 
     32 bit: r_info whole, as a number. 64 bit: the symbol as a number and r_type as raw bytes, in file
     order. Offsets and addends are raw bytes.
     """
-    addend = f"{layout.word}s" if rela else ""
+    addend = layout.word if rela else 0
     if layout.bits == 32:
-        return Struct(f"{layout.order}4sI{addend}")
-    return Struct(f"{layout.order}8s{'4sI' if layout.order == '<' else 'I4s'}{addend}")
+        return Struct(f"{layout.order}4sI{addend}s")
+    return Struct(f"{layout.order}8s{'4sI' if layout.order == '<' else 'I4s'}{addend}s")
+
+
+@lru_cache(maxsize=8)
+def _symbol_struct(layout: Layout, rela: bool) -> Struct:
+    """The word of a relocation that holds the symbol's index: r_info itself in 32 bit."""
+    first = layout.word + (4 if layout.bits == 64 and layout.order == "<" else 0)
+    size = (layout.rela if rela else layout.rel).size
+    return Struct(f"{layout.order}{first}xI{size - first - 4}x")
+
+
+_TYPES = tuple(bytes((number,)) for number in range(256))
 
 
 def entries(layout: Layout, data: bytes, job: Job) -> Iterator[tuple[bytes, int, bytes, bytes]]:
     """(r_offset, symbol index, r_type as in the record, addend) of every entry."""
-    region = memoryview(data)[job.start : job.start + job.total * job.entry]
-    fields = entry_struct(layout, job.rela).iter_unpack(region)
+    fields = _entry_struct(layout, job.rela).iter_unpack(_region(data, job))
     if layout.bits == 32:
-        types = [bytes((i,)) for i in range(256)]
-        return ((at, info >> 8, types[info & 255], b"".join(addend)) for at, info, *addend in fields)
+        return ((at, info >> 8, _TYPES[info & 255], addend) for at, info, addend in fields)
     if layout.order == "<":
-        return ((at, symbol, type_, b"".join(addend)) for at, type_, symbol, *addend in fields)
-    return ((at, symbol, type_, b"".join(addend)) for at, symbol, type_, *addend in fields)
+        return ((at, symbol, type_, addend) for at, type_, symbol, addend in fields)
+    return fields
+
+
+def symbols_of(layout: Layout, data: bytes, job: Job) -> set[int]:
+    """The indices of the symbols that the entries name."""
+    fields = _symbol_struct(layout, job.rela).iter_unpack(_region(data, job))
+    found: set[int] = set(chain.from_iterable(fields))
+    return found if layout.bits == 64 else {info >> 8 for info in found}
+
+
+def _region(data: bytes, job: Job) -> memoryview:
+    return memoryview(data)[job.start : job.start + job.total * job.entry]
 
 
 def record_size(layout: Layout, rela: bool) -> int:
@@ -156,29 +177,52 @@ def refused_fault(job: Job, at: int, symbol: int, shndx: int) -> ParseError:
 
 
 class PlainRecords:
-    """Writes records with struct, one by one: for modules too small to justify importing numpy."""
+    """Writes records with struct, one by one: for sections too small to justify numpy, or importing it."""
 
     def __init__(self, view: SectionView, numbering: Numbering) -> None:
         self._view, self._numbering = view, numbering
         self._known: dict[tuple[int, bool], dict[int, tuple[bytes, bytes]]] = {}
         self._zero = numbering.unnumbered()
+        self._fixed = 4 if view.layout.bits == 64 else 2
+        self._longest = 0
         self.unnumbered: set[int] = set()
 
     def records(self, job: Job, room: int) -> bytes:
         """See RecordWriter."""
+        layout, data = self._view.layout, self._view.data
         known = self._known.setdefault((job.symbols.nr, job.rela), {})
+        if not self._learn(job, known, room) or self._longest * job.total > room:
+            self._check_in_order(job, room)
         out: list[bytes] = []
-        for at, (offset, symbol, type_, addend) in enumerate(
-            entries(self._view.layout, self._view.data, job)
-        ):
-            parts = known.get(symbol)
-            if parts is None:
-                parts = known[symbol] = self._symbol(job, at, symbol)
-            room -= len(parts[1])
+        for offset, symbol, type_, addend in entries(layout, data, job):
+            before, after = known[symbol]
+            out += (offset, addend, before, type_, after)
+        return b"".join(out)
+
+    def _learn(self, job: Job, known: dict[int, tuple[bytes, bytes]], room: int) -> bool:
+        """Read the symbols that are not known yet. False where one is at fault, or their names have no room:
+        which entry is to blame is left to :meth:`_check_in_order`."""
+        try:
+            for symbol in symbols_of(self._view.layout, self._view.data, job) - known.keys():
+                parts = known[symbol] = self._symbol(job, 0, symbol)
+                size = len(parts[1]) - self._fixed
+                self._longest = max(self._longest, size)
+                room -= size
+                if room < 0:
+                    return False
+        except ParseError:
+            return False
+        return True
+
+    def _check_in_order(self, job: Job, room: int) -> None:
+        """Raises ParseError for the first entry whose symbol is at fault, or whose name has no room."""
+        sizes: dict[int, int] = {}
+        for at, (_, symbol, _, _) in enumerate(entries(self._view.layout, self._view.data, job)):
+            if symbol not in sizes:
+                sizes[symbol] = len(self._symbol(job, at, symbol)[1]) - self._fixed
+            room -= sizes[symbol]
             if room < 0:
                 raise room_fault(job, at)
-            out += (offset, addend, parts[0], type_, parts[1])
-        return b"".join(out)
 
     def _symbol(self, job: Job, at: int, index: int) -> tuple[bytes, bytes]:
         """The bytes before and after r_type in the records of this symbol."""

@@ -12,18 +12,22 @@ from elfsig.coverages.records import (
     PlainRecords,
     RecordWriter,
     SymbolTable,
-    entries,
     record_size,
+    symbols_of,
 )
 from elfsig.coverages.sections import SectionView, header_field
 from elfsig.elf.table import SHN_UNDEF, SHT_REL, SHT_RELA, SHT_STRTAB, SHT_SYMTAB, Section
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import ByteRange
 
 RELOCATION_TYPES = (SHT_REL, SHT_RELA)
 
-LARGE, SMALL = 20_000, 500
-"""Relocations in a module from which importing numpy pays off; if already imported, it is always used."""
+LARGE, SMALL = 100_000, 500
+"""Relocations in a module from which importing numpy pays off, and in a section from which using it does."""
+
+MOST_KEPT = 1 << 16
+"""Symbols of one table whose file ranges are kept."""
 
 _ODD_MACHINES = {(8, 64): "MIPS64", (43, 64): "SPARC64"}
 """(e_machine, bits) whose r_info has a layout of its own: more than one type, or additional data."""
@@ -31,12 +35,12 @@ _ODD_MACHINES = {(8, 64): "MIPS64", (43, 64): "SPARC64"}
 NO_SYMBOLS = SymbolTable(0, 0, 0, 0, 0, 0)
 
 
-def _writer(view: SectionView, numbering: Numbering, total: int) -> RecordWriter:
-    if total >= LARGE or (total >= SMALL and "numpy" in sys.modules):
-        from elfsig.coverages.records_numpy import NumpyRecords
+class _SymbolRanges(NamedTuple):
+    """The bytes of a symbol that are in the records, and those that are not and still decide them: a section
+    index that is written like many others."""
 
-        return NumpyRecords(view, numbering)
-    return PlainRecords(view, numbering)
+    depends: tuple[ByteRange, ...]
+    steering: tuple[ByteRange, ...] = ()
 
 
 class Relocations:
@@ -49,8 +53,19 @@ class Relocations:
     def __init__(self, view: SectionView, numbering: Numbering, listed: Sequence[Section]) -> None:
         self._view, self._numbering = view, numbering
         self._check_machine(listed)
+        self._tables: dict[int, SymbolTable] = {}
+        self._ranges: dict[tuple[int, bool], dict[int, _SymbolRanges]] = {}
         self.jobs: dict[int, Job] = {section.nr: self._job(section) for section in listed}
-        self._writer = _writer(view, numbering, sum(job.total for job in self.jobs.values()))
+        self._small: RecordWriter = PlainRecords(view, numbering)
+        self._large = self._for_large()
+
+    def _for_large(self) -> RecordWriter:
+        """The writer of sections with many relocations."""
+        if "numpy" not in sys.modules and sum(job.total for job in self.jobs.values()) < LARGE:
+            return self._small
+        from elfsig.coverages.records_numpy import NumpyRecords
+
+        return NumpyRecords(self._view, self._numbering)
 
     def _check_machine(self, listed: Sequence[Section]) -> None:
         machine = _ODD_MACHINES.get((self._view.table.header.machine, self._view.layout.bits))
@@ -81,21 +96,27 @@ class Relocations:
         """
         job = self.jobs[section.nr]
         head = Struct(self._view.layout.order + "I").pack(self._numbering.numbers[section.row.info])
-        return b"".join((head, self._writer.records(job, room))) if job.total else head
+        if not job.total:
+            return head
+        writer = self._large if job.total >= SMALL else self._small
+        return b"".join((head, writer.records(job, room)))
 
     @property
     def unnumbered(self) -> Set[int]:
         """Sections without a canonical number of symbols in the written blocks."""
-        return self._writer.unnumbered
+        return self._small.unnumbered | self._large.unnumbered
 
     # ------------------------------------------------------------------ symbol tables
 
     def _symbols(self, section: Section) -> SymbolTable:
-        symtab, strtab = self._linked(section) if self._numbering.linked else self._named(section)
-        start, end, _ = self._view.bounds(symtab)
-        strings, strings_end, _ = self._view.bounds(strtab)
-        count = (end - start) // self._view.layout.symbol.size
-        return SymbolTable(symtab.nr, start, count, strtab.nr, strings, strings_end)
+        link = section.row.link if self._numbering.linked else 0
+        if link not in self._tables:
+            symtab, strtab = self._linked(section) if self._numbering.linked else self._named(section)
+            start, end, _ = self._view.bounds(symtab)
+            strings, strings_end, _ = self._view.bounds(strtab)
+            count = (end - start) // self._view.layout.symbol.size
+            self._tables[link] = SymbolTable(symtab.nr, start, count, strtab.nr, strings, strings_end)
+        return self._tables[link]
 
     def _named(self, section: Section) -> tuple[Section, Section]:
         """``.symtab`` and ``.strtab``, by name and type; where there are several, the last."""
@@ -127,34 +148,40 @@ class Relocations:
 
     # ------------------------------------------------------------------ dependencies
 
-    def _named_symbols(self, job: Job) -> Iterator[tuple[ByteRange, int, int]]:
-        """The symbols that the relocations name, each once: (file range, st_name, st_shndx)."""
+    def _symbol_ranges(self, job: Job) -> Iterator[_SymbolRanges]:
+        """Those of each symbol that the relocations name."""
+        view = self._view
+        known = self._ranges.setdefault((job.symbols.nr, job.rela), {})
+        for index in symbols_of(view.layout, view.data, job):
+            found = known.get(index)
+            if found is None:
+                found = self._ranges_of(index, job)
+                if len(known) < MOST_KEPT:
+                    known[index] = found
+            yield found
+
+    def _ranges_of(self, index: int, job: Job) -> _SymbolRanges:
+        """Of a defined symbol all but the name, of an undefined one also its name with the NUL."""
         view, symbol = self._view, self._view.layout.symbol
-        pick = 3 if view.layout.bits == 64 else 5
-        for index in sorted({entry[1] for entry in entries(view.layout, view.data, job)}):
-            at = job.symbols.start + index * symbol.size
-            fields = symbol.unpack_from(view.data, at)
-            yield ByteRange(at, at + symbol.size), fields[0], fields[pick]
+        start = job.symbols.start + index * symbol.size
+        end, fields = start + symbol.size, symbol.unpack_from(view.data, start)
+        shndx = fields[3 if view.layout.bits == 64 else 5]
+        if shndx == SHN_UNDEF:  # is distinct
+            string = job.symbols.strings + fields[0]
+            return _SymbolRanges((ByteRange(start, end), ByteRange(string, view.data.index(0, string) + 1)))
+        if self._numbering.is_distinct(shndx, job.rela):
+            return _SymbolRanges((ByteRange(start + 4, end),))
+        at = start + (6 if view.layout.bits == 64 else 14)
+        rest = ByteRange(start + 4, at), ByteRange(at + 2, end)
+        return _SymbolRanges(rest, (ByteRange(at, at + 2),))
 
     def depends(self, section: Section) -> Iterator[ByteRange]:
-        """The file bytes that determine a block: the entries, the target, the symbols that they name.
-
-        Of a defined symbol all but the name, of an undefined one also its name with the NUL. Section
-        indices that are written like many others are steering, see below.
-        """
-        view, job = self._view, self.jobs[section.nr]
-        yield view.field(section.nr, "info")
+        """The file bytes that determine a block: the entries, the target, the symbols that they name."""
+        job = self.jobs[section.nr]
+        yield self._view.field(section.nr, "info")
         yield ByteRange(job.start, job.start + job.total * job.entry)
-        for (start, end), name, shndx in self._named_symbols(job):
-            at = _section_field(view, start)
-            yield ByteRange(start + 4, at.start)
-            yield ByteRange(at.end, end)
-            if self._numbering.is_distinct(shndx, job.rela):
-                yield at
-            if shndx == SHN_UNDEF:
-                yield ByteRange(start, start + 4)
-                string = job.symbols.strings + name
-                yield ByteRange(string, view.data.index(0, string) + 1)
+        for each in self._symbol_ranges(job):
+            yield from each.depends
 
     def steering(self) -> Iterator[ByteRange]:
         """The header fields that say where entries, symbols and names are, and the section indices of
@@ -162,22 +189,16 @@ class Relocations:
         view = self._view
         if self.jobs:
             yield header_field(view.layout, "machine")
-        for nr, job in self.jobs.items():
-            if not job.total:
-                continue
-            yield view.field(nr, "offset")
+        jobs = [job for job in self.jobs.values() if job.total]
+        for job in jobs:
+            yield view.field(job.section.nr, "offset")
             if self._numbering.linked:
-                yield view.field(nr, "link")
-                yield view.field(job.symbols.nr, "link")
-            for table in (job.symbols.nr, job.symbols.strings_nr):
+                yield view.field(job.section.nr, "link")
+            for each in self._symbol_ranges(job):
+                yield from each.steering
+        for symbols, strings in {(job.symbols.nr, job.symbols.strings_nr) for job in jobs}:
+            if self._numbering.linked:
+                yield view.field(symbols, "link")
+            for table in (symbols, strings):
                 yield view.field(table, "offset")
                 yield view.field(table, "size")
-            for where, _, shndx in self._named_symbols(job):
-                if not self._numbering.is_distinct(shndx, job.rela):
-                    yield _section_field(view, where.start)
-
-
-def _section_field(view: SectionView, symbol: int) -> ByteRange:
-    """File range of ``st_shndx`` of the symbol at file offset ``symbol``."""
-    start = symbol + (6 if view.layout.bits == 64 else 14)
-    return ByteRange(start, start + 2)

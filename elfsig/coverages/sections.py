@@ -6,13 +6,15 @@ Field offsets are those of the section header in the System V ABI, "Sections".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from struct import Struct
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 from elfsig.elf.image import Image
 from elfsig.elf.table import ElfTable, Header, Layout, Row, Section
 from elfsig.errors import ParseError
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import ByteRange, Derived, FileRange, Message, Piece, Place, Remark
 
 # A stream is rarely longer than its file; overlapping sections and one long symbol name that is
@@ -21,15 +23,38 @@ STREAM_FACTOR = 16
 STREAM_SLACK = 1 << 20
 
 
+class Column(NamedTuple):
+    """A field of the rows of a table: ``start:end`` in the first of them, which are ``step`` bytes apart."""
+
+    start: int
+    end: int
+    step: int
+    rows: int
+
+    def ranges(self) -> Iterator[ByteRange]:
+        """The field in each row."""
+        size = self.end - self.start
+        for start in range(self.start, self.start + self.rows * self.step, self.step):
+            yield ByteRange(start, start + size)
+
+
+Spans: TypeAlias = Iterable[ByteRange | Column]
+"""Byte ranges in any order; they may overlap."""
+
+
 class LazyRanges(Sequence[ByteRange]):
     """Byte ranges, sorted and joined, that are computed on first use."""
 
-    def __init__(self, make: Callable[[], Iterable[ByteRange]]) -> None:
+    def __init__(self, make: Callable[[], Spans]) -> None:
         self._make = make
 
     @cached_property
     def _ranges(self) -> tuple[ByteRange, ...]:
-        return joined(self._make())
+        return joined(_each(self._make()))
+
+    def unsorted(self) -> Spans:
+        """The same bytes as they are found: for those who only count them."""
+        return self._make()
 
     @overload
     def __getitem__(self, at: int) -> ByteRange: ...
@@ -57,6 +82,14 @@ class LazyRanges(Sequence[ByteRange]):
         return tuple, (self._ranges,)
 
 
+def _each(spans: Spans) -> Iterator[ByteRange]:
+    for span in spans:
+        if isinstance(span, Column):
+            yield from span.ranges()
+        else:
+            yield span
+
+
 def joined(ranges: Iterable[ByteRange]) -> tuple[ByteRange, ...]:
     """The same bytes as disjoint ranges in ascending order; empty ranges are dropped."""
     out: list[ByteRange] = []
@@ -68,14 +101,26 @@ def joined(ranges: Iterable[ByteRange]) -> tuple[ByteRange, ...]:
     return tuple(out)
 
 
-def _field_offsets(codes: str) -> tuple[int, ...]:
-    return tuple(Struct("<" + codes[:i]).size for i in range(len(codes) + 1))
+def _fields(names: Iterable[str], codes: str, base: int = 0) -> dict[str, ByteRange]:
+    """Where the fields of a structure are, by their names; ``codes`` are those of struct, one a field."""
+    ends = [base + Struct("<" + codes[:i]).size for i in range(len(codes) + 1)]
+    return {name: ByteRange(*span) for name, span in zip(names, pairwise(ends), strict=True)}
+
+
+@lru_cache(maxsize=8)
+def _header_fields(layout: Layout) -> dict[str, ByteRange]:
+    return _fields(Header._fields, layout.header.format[1:], 16)
+
+
+@lru_cache(maxsize=8)
+def row_fields(layout: Layout) -> dict[str, ByteRange]:
+    """Where the fields of a section header are, counted from its start, by their names in Row."""
+    return _fields(Row._fields, layout.row.format[1:])
 
 
 def header_field(layout: Layout, name: str) -> ByteRange:
     """File range of a field of the ELF header."""
-    offsets, at = _field_offsets(layout.header.format[1:]), Header._fields.index(name)
-    return ByteRange(16 + offsets[at], 16 + offsets[at + 1])
+    return _header_fields(layout)[name]
 
 
 class SectionView:
@@ -100,7 +145,8 @@ class SectionView:
         self.left_out: int | None = place.index if place else None
         self._check_table()
         self.sections: tuple[Section, ...] = tuple(s for s in table.sections[1:] if s.nr != self.left_out)
-        self._offsets = _field_offsets(table.layout.row.format[1:])
+        self._fields = row_fields(table.layout)
+        self._names_start = table.rows[table.shstrndx].offset
 
     def _check_table(self) -> None:
         table = self.table
@@ -120,18 +166,18 @@ class SectionView:
 
     def field(self, nr: int, name: str) -> ByteRange:
         """File range of a field of section header ``nr``."""
-        row, (start, end) = self.row_offset(nr), self.field_in_row(name)
+        row, (start, end) = self.table.row_offset(nr), self._fields[name]
         return ByteRange(row + start, row + end)
 
-    def field_in_row(self, name: str) -> ByteRange:
-        """Where a field is in every section header, counted from the header's start."""
-        at = Row._fields.index(name)
-        return ByteRange(self._offsets[at], self._offsets[at + 1])
+    def column(self, start: int, end: int, first: int = 0, last: int | None = None) -> Column:
+        """Bytes ``start:end`` of the section headers ``first`` up to, and without, ``last``."""
+        row, count = self.row_offset(first), (len(self.table.rows) if last is None else last) - first
+        return Column(row + start, row + end, self.layout.row.size, max(0, count))
 
-    def name_range(self, nr: int) -> ByteRange:
+    def name_range(self, section: Section) -> ByteRange:
         """File range of the name of a section, including its NUL."""
-        start = self.table.rows[self.table.shstrndx].offset + self.table.rows[nr].name
-        return ByteRange(start, start + len(self.table.name(nr)) + 1)
+        start = self._names_start + section.row.name
+        return ByteRange(start, start + len(section.name) + 1)
 
     def bounds(self, section: Section) -> FileRange:
         """``sh_size`` bytes at ``sh_offset``, whatever the type. Raises ParseError outside the content."""
@@ -145,7 +191,7 @@ class SectionView:
             )
         return FileRange(row.offset, row.offset + row.size, section.nr)
 
-    def finding_ranges(self) -> Iterator[ByteRange]:
+    def finding_ranges(self) -> Iterator[ByteRange | Column]:
         """The bytes that determine where section headers and their names are, and which one is left out."""
         table = self.table
         yield ByteRange(0, 6)
@@ -157,10 +203,9 @@ class SectionView:
             yield self.field(table.shstrndx, name)
         if table.names:
             yield ByteRange(table.rows[table.shstrndx].end - 1, table.rows[table.shstrndx].end)
-        for nr in range(len(table.rows)):
-            yield self.field(nr, "name")
+        yield self.column(*self._fields["name"])
         if self.left_out is not None:
-            yield self.name_range(self.left_out)
+            yield self.name_range(table.sections[self.left_out])
             yield self.field(self.left_out, "type")
 
 
@@ -171,7 +216,7 @@ class Stream:
         self.view = view
         self.pieces: list[Piece] = []
         self.remarks: list[Remark] = []
-        self._steering: list[Callable[[], Iterable[ByteRange]]] = [view.finding_ranges]
+        self._steering: list[Callable[[], Spans]] = [view.finding_ranges]
         self.room: int = view.end * STREAM_FACTOR + STREAM_SLACK
 
     def spend(self, size: int, section: Section) -> None:
@@ -195,7 +240,7 @@ class Stream:
         """Append a computed piece, already accounted for."""
         self.pieces.append(piece)
 
-    def steer(self, make: Callable[[], Iterable[ByteRange]]) -> None:
+    def steer(self, make: Callable[[], Spans]) -> None:
         """Add bytes that determine what is in the stream; ``make`` is called on demand."""
         self._steering.append(make)
 

@@ -70,7 +70,7 @@ class TextData:
 def _steering(view: SectionView, typed: list[Section], taken: list[Section]) -> Iterator[ByteRange]:
     """All names (another one would add or drop a section), the types where they matter, the bounds."""
     for section in view.sections:
-        yield view.name_range(section.nr)
+        yield view.name_range(section)
     for section in typed:
         yield view.field(section.nr, "type")
     for section in taken:

@@ -1,0 +1,32 @@
+"""How many bytes of a file are open: neither hashed nor decisive for what is hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from elfsig.coverages.bytemap import layers
+from elfsig.coverages.sections import Column, LazyRanges, Spans
+from elfsig.elf.image import Image
+from elfsig.model import Message, Place
+
+
+def open_bytes(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> int:
+    """How many bytes of ``image`` are open in its map (:func:`elfsig.coverages.bytemap.draw`), without
+    drawing it."""
+    left = bytearray(b"\1") * len(image.data)
+    for _, ranges in layers(image, message, place, outer):
+        _erase(left, ranges.unsorted() if isinstance(ranges, LazyRanges) else ranges)
+    return len(left.translate(None, b"\0"))
+
+
+def _erase(left: bytearray, spans: Spans) -> None:
+    """Set all bytes of ``spans`` to 0, as far as they are in ``left``."""
+    size = len(left)
+    for span in spans:
+        if isinstance(span, Column):
+            start, end, step, rows = span
+            for at in range(start, end):
+                left[at : at + rows * step : step] = bytes(rows)
+        else:
+            start, end = span
+            left[start:end] = bytes(max(0, min(end, size) - start))
