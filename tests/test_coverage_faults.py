@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 
 from elfsig.coverages import relocations
+from elfsig.coverages.bytemap import Kind, draw
 from elfsig.coverages.canonical import FILEORDER, SORTED, SORTED_2012
+from elfsig.coverages.open_bytes import open_bytes
 from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
@@ -285,3 +287,16 @@ def test_the_map_is_fair(name: str, coverage: Coverage) -> None:
             assert any(seen), hex(at)
             assert kind == DERIVED or all(seen), hex(at)
     assert sum(steering) > len(steering) / 3
+
+
+@pytest.mark.parametrize(
+    "coverage", [FILEORDER, SORTED, SORTED_2012, TEXTDATA, TEXTDATA_2003], ids=lambda c: c.id
+)
+@pytest.mark.parametrize("name", ["edge-rh-i386", "rh-s390x-dsa-v4"])
+def test_open_bytes_are_counted_as_the_map_shows_them(name: str, coverage: Coverage) -> None:
+    entry = vector(name)
+    image = Image(module(entry))
+    place = Place("section", "", 0, 0, 0, b"", None, index=entry["section"]["index"])
+    found = coverage.message(image, place)
+    counted = open_bytes(image, found, place, ())
+    assert 0 < counted == draw(image, found, place, ()).counts()[Kind.OPEN]

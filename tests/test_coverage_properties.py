@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfsig.coverages import relocations
+from elfsig.coverages.bytemap import Kind, draw
 from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED, SORTED_2012
+from elfsig.coverages.open_bytes import open_bytes
 from elfsig.coverages.textdata import TEXTDATA, TEXTDATA_2003, TEXTDATA_FC2
 from elfsig.elf.image import Image
 from elfsig.errors import ParseError
@@ -179,6 +181,8 @@ def outcome(coverage: Coverage, data: bytes, large: int) -> bytes | None:
         if isinstance(piece, Derived):
             assert all(0 <= r.start < r.end <= len(data) for r in piece.depends)
     assert all(0 <= r.start < r.end <= len(data) for r in found.steering)
+    image = Image(data)
+    assert open_bytes(image, found, None, ()) == draw(image, found, None, ()).counts().get(Kind.OPEN, 0)
     return found.to_bytes()
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from elfsig.coverages.records import Numbering
 from elfsig.coverages.relocations import RELOCATION_TYPES, Relocations
-from elfsig.coverages.sections import Column, LazyRanges, SectionView, Stream, joined, row_fields
+from elfsig.coverages.sections import LazyRanges, SectionView, Span, Stream, joined, row_fields
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHF_ALLOC, SHN_LORESERVE, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, Layout, Section
 from elfsig.errors import ParseError
@@ -104,25 +104,45 @@ class _Writer:
         depends = LazyRanges(lambda: relocations.depends(section))
         stream.derived(Derived(block, depends, section.nr, f"relocations of {section.text}"))
 
-    def _steering(self) -> Iterator[ByteRange | Column]:
+    def message(self, coverage: str) -> Message:
+        """The finished message."""
+        return self.stream.message(coverage, self._everything)
+
+    def _steering(self) -> Iterator[Span]:
         """Types, alloc flags and targets of all sections determine which are in the stream; names
         and offsets of those in the stream determine order and position."""
+        yield from self._choice()
+        for section in self.emitted:
+            if section.row.size and section.row.type != SHT_NOBITS:
+                yield self.view.field(section.nr, "offset")
+        yield from self.relocations.steering()
+
+    def _choice(self) -> Iterator[Span]:
+        """What determines which sections are in the stream, and in which order."""
         view, named = self.view, {section.nr for section in self.emitted}
-        fields = row_fields(view.layout)
         yield view.column(*_alloc_byte(view.layout), first=1)
-        yield view.column(*fields["type"], first=1, last=view.left_out)
+        yield view.column(*view.fields["type"], first=1, last=view.left_out)
         if view.left_out is not None:
-            yield view.column(*fields["type"], first=view.left_out + 1)
+            yield view.column(*view.fields["type"], first=view.left_out + 1)
         for section in view.sections:
             row = section.row
             if row.type in RELOCATION_TYPES:
                 yield view.field(section.nr, "info")
             if section.nr in named or row.flags & SHF_ALLOC or row.type in (SHT_SYMTAB, SHT_STRTAB):
                 yield view.name_range(section)
+
+    def _everything(self) -> Iterator[Span]:
+        """What steers the stream, and what its computed pieces depend on: see LazyRanges."""
+        yield from self.view.finding_ranges()
+        yield from self._choice()
+        offset, fields = self.view.fields["offset"], self._fields
         for section in self.emitted:
+            row = self.view.row_offset(section.nr)
+            for start, end in fields:
+                yield row + start, row + end
             if section.row.size and section.row.type != SHT_NOBITS:
-                yield view.field(section.nr, "offset")
-        yield from self.relocations.steering()
+                yield row + offset.start, row + offset.end
+        yield from self.relocations.everything()
 
 
 @lru_cache(maxsize=8)
@@ -181,7 +201,7 @@ def file_order(image: Image, place: Place | None, coverage: str, build_id: bool)
     stream.remarks += [*_left_out(view, emitted), *_unnumbered(writer)]
     if place is not None and place.kind == "note":
         stream.remarks += _either(view)
-    return stream.message(coverage)
+    return writer.message(coverage)
 
 
 def _either(view: SectionView) -> Iterator[Remark]:
@@ -219,7 +239,7 @@ def sorted_by_name(image: Image, place: Place | None, coverage: str, series_2012
     writer = _Writer(view, numbering, emitted)
     stream = writer.write()
     stream.remarks += _unnumbered(writer)
-    return stream.message(coverage)
+    return writer.message(coverage)
 
 
 def _numbering_2012(view: SectionView, numbers: list[int]) -> Numbering:

@@ -7,15 +7,22 @@ from collections.abc import Iterable
 from elfsig.coverages.bytemap import layers
 from elfsig.coverages.sections import Column, LazyRanges, Spans
 from elfsig.elf.image import Image
-from elfsig.model import Message, Place
+from elfsig.model import FileRange, Message, Place
 
 
-def open_bytes(image: Image, message: Message | None, place: Place | None, outer: Iterable[Place]) -> int:
-    """How many bytes of ``image`` are open in its map (:func:`elfsig.coverages.bytemap.draw`), without
-    drawing it."""
+def open_bytes(image: Image, message: Message, place: Place | None, outer: Iterable[Place]) -> int:
+    """How many bytes of ``image`` are open in its map, without drawing it.
+
+    The arguments are those of :func:`elfsig.coverages.bytemap.draw`.
+    """
     left = bytearray(b"\1") * len(image.data)
+    steering = message.steering
+    if isinstance(steering, LazyRanges) and steering.everything is not None:
+        _erase(left, steering.everything())
+        verbatim = tuple(piece for piece in message.pieces if isinstance(piece, FileRange))
+        message = message._replace(pieces=verbatim, steering=())
     for _, ranges in layers(image, message, place, outer):
-        _erase(left, ranges.unsorted() if isinstance(ranges, LazyRanges) else ranges)
+        _erase(left, ranges)
     return len(left.translate(None, b"\0"))
 
 
@@ -24,8 +31,8 @@ def _erase(left: bytearray, spans: Spans) -> None:
     size = len(left)
     for span in spans:
         if isinstance(span, Column):
-            start, end, step, rows = span
-            for at in range(start, end):
+            first, last, step, rows = span
+            for at in range(first, last):
                 left[at : at + rows * step : step] = bytes(rows)
         else:
             start, end = span

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from struct import Struct
 
 from elfsig.coverages.records import (
@@ -25,9 +25,6 @@ RELOCATION_TYPES = (SHT_REL, SHT_RELA)
 
 LARGE, SMALL = 100_000, 500
 """Relocations in a module from which importing numpy pays off, and in a section from which using it does."""
-
-MOST_KEPT = 1 << 16
-"""Symbols of one table whose file ranges are kept."""
 
 _ODD_MACHINES = {(8, 64): "MIPS64", (43, 64): "SPARC64"}
 """(e_machine, bits) whose r_info has a layout of its own: more than one type, or additional data."""
@@ -54,7 +51,6 @@ class Relocations:
         self._view, self._numbering = view, numbering
         self._check_machine(listed)
         self._tables: dict[int, SymbolTable] = {}
-        self._ranges: dict[tuple[int, bool], dict[int, _SymbolRanges]] = {}
         self.jobs: dict[int, Job] = {section.nr: self._job(section) for section in listed}
         self._small: RecordWriter = PlainRecords(view, numbering)
         self._large = self._for_large()
@@ -150,15 +146,8 @@ class Relocations:
 
     def _symbol_ranges(self, job: Job) -> Iterator[_SymbolRanges]:
         """Those of each symbol that the relocations name."""
-        view = self._view
-        known = self._ranges.setdefault((job.symbols.nr, job.rela), {})
-        for index in symbols_of(view.layout, view.data, job):
-            found = known.get(index)
-            if found is None:
-                found = self._ranges_of(index, job)
-                if len(known) < MOST_KEPT:
-                    known[index] = found
-            yield found
+        found = symbols_of(self._view.layout, self._view.data, job)
+        return (self._ranges_of(index, job) for index in found)
 
     def _ranges_of(self, index: int, job: Job) -> _SymbolRanges:
         """Of a defined symbol all but the name, of an undefined one also its name with the NUL."""
@@ -196,9 +185,46 @@ class Relocations:
                 yield view.field(job.section.nr, "link")
             for each in self._symbol_ranges(job):
                 yield from each.steering
+        yield from self._tables_read()
+
+    def _tables_read(self) -> Iterator[ByteRange]:
+        """The header fields that say where symbols and their names are."""
+        view = self._view
+        jobs = [job for job in self.jobs.values() if job.total]
         for symbols, strings in {(job.symbols.nr, job.symbols.strings_nr) for job in jobs}:
             if self._numbering.linked:
                 yield view.field(symbols, "link")
             for table in (symbols, strings):
                 yield view.field(table, "offset")
                 yield view.field(table, "size")
+
+    def everything(self) -> Iterator[tuple[int, int]]:
+        """What :meth:`depends` gives for all sections, and :meth:`steering`; but of the headers of relocation
+        sections only the links."""
+        view = self._view
+        if self.jobs:
+            yield header_field(view.layout, "machine")
+        yield from self._tables_read()
+        named: dict[SymbolTable, set[int]] = {}
+        for job in self.jobs.values():
+            if job.total:
+                yield job.start, job.start + job.total * job.entry
+                named.setdefault(job.symbols, set()).update(symbols_of(view.layout, view.data, job))
+                if self._numbering.linked:
+                    yield view.field(job.section.nr, "link")
+        for table, indices in named.items():
+            yield from self._whole_symbols(table, indices)
+
+    def _whole_symbols(self, table: SymbolTable, indices: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Those that records depend on or that steer them: symbols, with the names of undefined ones."""
+        data, symbol = self._view.data, self._view.layout.symbol
+        pick, size = 3 if self._view.layout.bits == 64 else 5, symbol.size
+        for index in indices:
+            start = table.start + index * size
+            fields = symbol.unpack_from(data, start)
+            if fields[pick] == SHN_UNDEF:
+                string = table.strings + fields[0]
+                yield start, start + size
+                yield string, data.index(0, string) + 1
+            else:
+                yield start + 4, start + size

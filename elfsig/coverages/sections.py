@@ -38,23 +38,26 @@ class Column(NamedTuple):
             yield ByteRange(start, start + size)
 
 
-Spans: TypeAlias = Iterable[ByteRange | Column]
+Span: TypeAlias = tuple[int, int] | Column
+"""A byte range, or a column of them."""
+
+Spans: TypeAlias = Iterable[Span]
 """Byte ranges in any order; they may overlap."""
 
 
 class LazyRanges(Sequence[ByteRange]):
-    """Byte ranges, sorted and joined, that are computed on first use."""
+    """Byte ranges, sorted and joined, that are computed on first use.
 
-    def __init__(self, make: Callable[[], Spans]) -> None:
-        self._make = make
+    Those that steer a message may have ``everything``: a function that quickly gives these bytes and what all
+    computed pieces of the message depend on.
+    """
+
+    def __init__(self, make: Callable[[], Spans], everything: Callable[[], Spans] | None = None) -> None:
+        self._make, self.everything = make, everything
 
     @cached_property
     def _ranges(self) -> tuple[ByteRange, ...]:
         return joined(_each(self._make()))
-
-    def unsorted(self) -> Spans:
-        """The same bytes as they are found: for those who only count them."""
-        return self._make()
 
     @overload
     def __getitem__(self, at: int) -> ByteRange: ...
@@ -82,7 +85,7 @@ class LazyRanges(Sequence[ByteRange]):
         return tuple, (self._ranges,)
 
 
-def _each(spans: Spans) -> Iterator[ByteRange]:
+def _each(spans: Spans) -> Iterator[tuple[int, int]]:
     for span in spans:
         if isinstance(span, Column):
             yield from span.ranges()
@@ -90,10 +93,10 @@ def _each(spans: Spans) -> Iterator[ByteRange]:
             yield span
 
 
-def joined(ranges: Iterable[ByteRange]) -> tuple[ByteRange, ...]:
+def joined(ranges: Iterable[tuple[int, int]]) -> tuple[ByteRange, ...]:
     """The same bytes as disjoint ranges in ascending order; empty ranges are dropped."""
     out: list[ByteRange] = []
-    for start, end in sorted(r for r in ranges if r.end > r.start):
+    for start, end in sorted(r for r in ranges if r[1] > r[0]):
         if out and start <= out[-1].end:
             out[-1] = ByteRange(out[-1].start, max(end, out[-1].end))
         else:
@@ -132,6 +135,7 @@ class SectionView:
 
     data: bytes
     end: int
+    fields: dict[str, ByteRange]
 
     def __init__(self, image: Image, place: Place | None) -> None:
         table = image.elf
@@ -145,7 +149,7 @@ class SectionView:
         self.left_out: int | None = place.index if place else None
         self._check_table()
         self.sections: tuple[Section, ...] = tuple(s for s in table.sections[1:] if s.nr != self.left_out)
-        self._fields = row_fields(table.layout)
+        self.fields = row_fields(table.layout)
         self._names_start = table.rows[table.shstrndx].offset
 
     def _check_table(self) -> None:
@@ -166,7 +170,7 @@ class SectionView:
 
     def field(self, nr: int, name: str) -> ByteRange:
         """File range of a field of section header ``nr``."""
-        row, (start, end) = self.table.row_offset(nr), self._fields[name]
+        row, (start, end) = self.table.row_offset(nr), self.fields[name]
         return ByteRange(row + start, row + end)
 
     def column(self, start: int, end: int, first: int = 0, last: int | None = None) -> Column:
@@ -191,7 +195,7 @@ class SectionView:
             )
         return FileRange(row.offset, row.offset + row.size, section.nr)
 
-    def finding_ranges(self) -> Iterator[ByteRange | Column]:
+    def finding_ranges(self) -> Iterator[Span]:
         """The bytes that determine where section headers and their names are, and which one is left out."""
         table = self.table
         yield ByteRange(0, 6)
@@ -203,7 +207,7 @@ class SectionView:
             yield self.field(table.shstrndx, name)
         if table.names:
             yield ByteRange(table.rows[table.shstrndx].end - 1, table.rows[table.shstrndx].end)
-        yield self.column(*self._fields["name"])
+        yield self.column(*self.fields["name"])
         if self.left_out is not None:
             yield self.name_range(table.sections[self.left_out])
             yield self.field(self.left_out, "type")
@@ -244,8 +248,8 @@ class Stream:
         """Add bytes that determine what is in the stream; ``make`` is called on demand."""
         self._steering.append(make)
 
-    def message(self, coverage: str) -> Message:
-        """The finished message."""
+    def message(self, coverage: str, everything: Callable[[], Spans] | None = None) -> Message:
+        """The finished message. ``everything`` gives all bytes that it depends on, or that steer it."""
         sources = tuple(self._steering)
-        steering = LazyRanges(lambda: (each for make in sources for each in make()))
+        steering = LazyRanges(lambda: (each for make in sources for each in make()), everything)
         return Message(coverage, self.view.data, tuple(self.pieces), tuple(self.remarks), steering)
