@@ -22,6 +22,7 @@ from elfsig.batch import survey_run
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
+from elfsig.verbs.survey.shapes import is_record
 from tests.support import images
 from tests.support.cli import validator
 from tests.support.keysources import COMPRESSORS, bzimage, certificate_list, unpacked
@@ -274,6 +275,34 @@ def test_a_child_that_lies_is_found_out() -> None:
     for item in bad:
         with pytest.raises(ValueError):
             survey_run.line_of(item, "x.tar")
+
+
+def test_a_fault_after_everything_was_reported_is_a_record(
+    nested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = survey_run._Worker._work
+
+    def and_more(self: Any, batch: Any, report: Any) -> None:
+        work(self, batch, report)
+        report(["one", "more"])
+
+    monkeypatch.setattr(survey_run._Worker, "_work", and_more)
+    *found, last = records(nested, "--trust", CERT, "-j1")
+    assert [each["record"] for each in found].count("module") == 2
+    assert last["path"] == str(nested) and last["error"]["code"] == "killed" and last["modules"] == 2
+
+
+def test_a_member_of_another_shape_is_found_out(nested: Path) -> None:
+    record = next(each for each in records(nested, "--trust", CERT) if each["record"] == "module")
+    assert is_record(record)
+    odd: tuple[Any, ...] = (True, 1.5, {}, ["x"], [[]], [{}], [None])
+    for name in ("sha256", "size", "signatures", "warnings", "verdict", "kernel", "chain", "path"):
+        assert not is_record({member: each for member, each in record.items() if member != name})
+        for value in odd:
+            assert not is_record({**record, name: value}), (name, value)
+    for layer in ({**record["chain"][0], "name": 1}, {**record["chain"][0], "size": True}):
+        assert not is_record({**record, "chain": [layer]})
+    assert not is_record({**record, "verdict": "valid "})
 
 
 def test_without_a_cage_it_says_the_same(nested: Path) -> None:

@@ -168,8 +168,8 @@ class _Worker:
         while rest:
             done, found, fault = self._attempt(rest)
             lines += found
-            if fault is not None:
-                lines.append(self._failed(rest[done], fault, found))
+            if fault is not None:  # even of a child that had reported everything
+                lines.append(self._failed(rest[min(done, len(rest) - 1)], fault, found))
                 done += 1
             rest = rest[done:]
         return lines

@@ -7,6 +7,7 @@ bytes): a child that was taken over can lie about its own file, and do nothing e
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -32,7 +33,10 @@ _LENGTH = Struct("<I")
 _RECORD, _HELD, _FAULT, _MEMORY, _END = "record", "held", "fault", "memory", "end"
 _GRACE = 1.0
 """Seconds that a child may take to exit after it has closed its pipe."""
-_CHUNK = 1 << 16
+_CHUNK = 1 << 20
+_WAIT = 0.03
+"""Seconds that records may wait in the pipe, so that several are read at once: to be woken up for each would
+cost as much as to read it."""
 _DEPTH = 200
 """Nesting of a record, at most."""
 
@@ -86,6 +90,8 @@ class _Child:
         self.deadline = time.monotonic() + cage.limits.clock
         copies = tempfile.TemporaryFile() if cage.limits.scratch else None  # noqa: SIM115  # closed below
         self.pipe, theirs = os.pipe()
+        with suppress(OSError):  # less room means that the child waits more often
+            fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, _CHUNK)
         with warnings.catch_warnings():
             # Python threads are ruled out by the caller; those of native libraries hold no lock needed here.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -117,6 +123,9 @@ class _Child:
         """What came next, at least one record unless the child is done, gone, or broke a rule."""
         found: list[Any] = []
         poll = select.poll()
+        if self.received:
+            poll.register(self.pipe, 0)  # only that the child is gone ends this wait early
+            poll.poll(1000 * _WAIT)
         poll.register(self.pipe, select.POLLIN)
         while not found and not self.ended and self.fault is None:
             left = self.deadline - time.monotonic()
@@ -142,15 +151,15 @@ class _Child:
             end = at + 4 + _LENGTH.unpack_from(self.inbox, at)[0]
             if end > len(self.inbox):
                 break
-            yield from self._frame(bytes(self.inbox[at + 4 : end]))
+            yield from self._frame(self.inbox[at + 4 : end])
             at = end
         del self.inbox[:at]
 
-    def _frame(self, data: bytes) -> Iterator[Any]:
+    def _frame(self, data: bytearray) -> Iterator[Any]:
         try:
-            kind, value = json.loads(data)
+            kind, value = json.loads(data.decode("ascii"))
             if kind == _RECORD:
-                yield _shallow(value)
+                yield value if data.count(b"[") + data.count(b"{") < _DEPTH else _shallow(value)
             elif kind == _HELD:
                 self.held = Held(tuple(map(str, value[0])), tuple((str(a), str(b)) for a, b in value[1]))
             elif kind == _FAULT:

@@ -5,8 +5,8 @@ Only what readers of records rely on is checked; whether the record is true cann
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from elfsig.model import Verdict
 
@@ -66,16 +66,57 @@ def is_record(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     word = value.get("record")
-    return isinstance(word, str) and word in RECORDS and _fits(value, RECORDS[word])
+    return isinstance(word, str) and word in _CHECKS and _CHECKS[word](value)
 
 
-def _fits(value: Any, shape: object) -> bool:
-    if isinstance(shape, type):
-        return type(value) is shape
+# --------------------------------------------------------------------------- shapes as functions
+
+Check: TypeAlias = Callable[[Any], bool]
+_ABSENT = object()
+
+
+def _check_of(shape: object) -> Check:
+    """A function that says whether a value has a shape. The value may be anything that JSON can express."""
+    if (types := _types_of(shape)) is not None:
+        return lambda value: type(value) in types
     if isinstance(shape, OneOf):
-        return any(_fits(value, each) for each in shape.shapes)
+        checks = [_check_of(each) for each in shape.shapes]
+        return lambda value: any(check(value) for check in checks)
     if isinstance(shape, Each):
-        return isinstance(value, list) and all(_fits(each, shape.shape) for each in value)
+        inner = _check_of(shape.shape)
+        return lambda value: type(value) is list and all(map(inner, value))
     if isinstance(shape, Mapping):
-        return isinstance(value, dict) and all(n in value and _fits(value[n], s) for n, s in shape.items())
-    return bool(value == shape)
+        return _members_of(shape)
+    return lambda value: type(value) is type(shape) and value == shape
+
+
+def _types_of(shape: object) -> frozenset[type] | None:
+    """The types of a shape that asks for nothing else; None for other shapes."""
+    if isinstance(shape, type):
+        return frozenset({shape})
+    if shape is None:
+        return frozenset({type(None)})
+    if isinstance(shape, OneOf):
+        every = [_types_of(each) for each in shape.shapes]
+        known = [each for each in every if each is not None]
+        return frozenset().union(*known) if len(known) == len(every) else None
+    return None
+
+
+def _members_of(shape: Mapping[str, object]) -> Check:
+    """The check of an object: most of its members only have a type, and every record has a hundred."""
+    plain = [(name, types) for name, each in shape.items() if (types := _types_of(each)) is not None]
+    others = [(name, _check_of(each)) for name, each in shape.items() if _types_of(each) is None]
+
+    def check(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for name, types in plain:
+            if type(value.get(name, _ABSENT)) not in types:
+                return False
+        return all(name in value and inner(value[name]) for name, inner in others)
+
+    return check
+
+
+_CHECKS: dict[str, Check] = {word: _check_of(shape) for word, shape in RECORDS.items()}
