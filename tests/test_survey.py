@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
 from elfsig.verbs.survey.shapes import is_record
 from tests.support import images
+from tests.support.archives import tar
 from tests.support.cli import validator
 from tests.support.keysources import COMPRESSORS, bzimage, certificate_list, unpacked
 from tests.support.run import run
@@ -32,17 +31,6 @@ from tests.support.signed import CERT, made
 UNSIGNED = corpus.content("amd64-2.6.39-uek.ko")
 SIGNED = made(UNSIGNED, "pkcs7", "whole-file").content
 Json = dict[str, Any]
-
-
-def tar(**members: bytes) -> bytes:
-    """An archive of members; ``__`` in a name stands for a slash, one ``_`` for a dot."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in members.items():
-            header = tarfile.TarInfo(name.replace("__", "/").replace("_", "."))
-            header.size = len(content)
-            archive.addfile(header, io.BytesIO(content))
-    return out.getvalue()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.api.verifying import paths_of
-from elfsig.batch.survey import Limits, Plan, survey_file, unreadable
-from elfsig.batch.survey_run import outermost, selected
+from elfsig.batch.survey import Limits, Plan
+from elfsig.batch.survey_run import check_sources, outermost, records_of
 from elfsig.batch.tree import Examination
 from elfsig.opened.evidence import LIMIT
 from elfsig.registry import Registry, load
@@ -37,17 +37,19 @@ def survey(
     trusted. ``limits`` bound what reading one outermost file may cost, ``limit`` is the maximum size of
     one module in bytes. The other parameters are those of :func:`verify`.
 
+    URLs (``s3://``, ``https://`` and others) are read too, with the extra ``remote``: once and forward, so
+    that the hash of such a file is only in its own record, the last one.
+
     Files are read in this process; ``elfsig survey`` confines the readers of hostile files.
     Raises KeySourceError, UsageError before the first record.
     """
     question, known = Question(keyring(trust, keys), True), registry or load()
     plan = Plan(Examination(known, question, limit=limit), limits or Limits(), found_keys)
-    return _records(paths_of(paths), plan)
+    places = paths_of(paths)
+    check_sources(places)
+    return _records(places, plan)
 
 
 def _records(paths: list[str], plan: Plan) -> Iterator[SurveyRecord]:
-    for each in selected(outermost(paths)):
-        if each.error is not None:
-            yield unreadable(each.path, each.error)
-        else:
-            yield from (found.record for found in survey_file(each.path, plan, each.root, each.further))
+    for each in outermost(paths):
+        yield from (found.record for found in records_of(each, plan))

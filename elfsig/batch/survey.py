@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import file_digest
 from typing import NamedTuple
 
 from elfsig.batch.tree import Examination, Examiner
 from elfsig.containers.contract import Budget, Context, Member
 from elfsig.containers.nested import Step
-from elfsig.containers.readers import SeekReader
+from elfsig.containers.readers import Reader, SeekReader, reader_of
 from elfsig.containers.walk import ContainerRecord as WalkedContainer
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ReadError
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import Remark
-from elfsig.opened.inside import outermost
+from elfsig.opened.inside import Outermost, outermost
 from elfsig.opened.module import Module
+from elfsig.opened.remote.client import RemoteContent
 from elfsig.opened.source import read_error
 from elfsig.opened.walk import WalkedFile
 from elfsig.trust.entries import Material
@@ -69,16 +70,21 @@ class Surveyed(NamedTuple):
 
 
 def survey_file(
-    path: str, plan: Plan, root: str | None = None, further: Sequence[str] = ()
+    path: str,
+    plan: Plan,
+    root: str | None = None,
+    further: Sequence[str] = (),
+    content: RemoteContent | None = None,
 ) -> Iterator[Surveyed]:
     """The records of one outermost file, in the order in which things are stored in it.
 
-    A container's record follows those of what is in it. Nothing is raised because of the file: what
-    cannot be read is a record too. ``root`` is the directory that led to it, where it was not named itself;
-    ``further`` are the files in which an image goes on: each has a record with its hash.
+    A container's record follows those of what is in it. Nothing is raised because of the file: what cannot be
+    read is a record too. ``root`` is the directory that led to it, where it was not named itself; ``further``
+    are the files in which an image goes on: each has a record with its hash. ``content`` is that of a file at
+    the URL ``path``. It is read once, forward, so that its hash is only in its own record, the last one.
     """
     try:
-        yield from _Survey(path, root, plan, further).records()
+        yield from _Survey(path, root, plan, further, content).records()
         for each in further:
             layer = Layer("file", each, None, os.path.getsize(each), _sha256(each))
             yield Surveyed(ContainerRecord(each, (layer,), "further", 0, 0))
@@ -95,8 +101,16 @@ def unreadable(path: str, fault: ReadError, modules: int = 0) -> ContainerRecord
 class _Survey:
     """One outermost file, while it is read."""
 
-    def __init__(self, path: str, root: str | None, plan: Plan, further: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        root: str | None,
+        plan: Plan,
+        further: Sequence[str],
+        content: RemoteContent | None = None,
+    ) -> None:
         self.path, self.root, self.plan, self.further = path, root, plan, further
+        self.remote = None if content is None else _Remote(path, content)
         self.counts = ModuleCounts()
         self.digests: dict[int, str | None] = {}
         self.kernels: dict[str, tuple[KernelRecord, Material]] = {}
@@ -105,7 +119,10 @@ class _Survey:
     def records(self) -> Iterator[Surveyed]:
         """All records. Raises ReadError where the file cannot be opened."""
         if not self._is_single():  # the records of what is in a container name the container's hash
-            self.digests[0] = _sha256(self.disk)
+            if self.remote is None:
+                self.digests[0] = _sha256(self.disk)
+            elif self.plan.found_keys:
+                self.remote.spool(self._context())
             self.examiner.remember()
             if self.plan.found_keys:
                 self._find_kernels()
@@ -117,13 +134,21 @@ class _Survey:
             elif each.what is not None:
                 yield from self._module(each)
             elif each.chain == self.chain:
-                yield Surveyed(self._unrecognised(each))
+                yield from self._unrecognised(each)
 
     def _is_single(self) -> bool:
         """Whether the file is itself a module or a kernel; also finds out where it is."""
-        with outermost(self.path, self._context()) as (reader, chain):
+        with self._outermost(self._context()) as (reader, chain):
             self.chain, self.disk = chain, os.fsdecode(chain[0].name)
             return what_it_is(Member(chain[-1].name, "file", reader)) is not None
+
+    @contextmanager
+    def _outermost(self, context: Context) -> Iterator[Outermost]:
+        if self.remote is not None:
+            yield self.remote.outermost()
+            return
+        with outermost(self.path, context) as found:
+            yield found
 
     def _context(self, further: Sequence[SeekReader] = ()) -> Context:
         return Context(self.plan.limits.budget(), further=further)
@@ -131,7 +156,7 @@ class _Survey:
     def _walk(self) -> Iterator[Found | WalkedContainer]:
         with ExitStack() as stack:
             context = self._context([_opened(stack, each) for each in self.further])
-            reader, chain = stack.enter_context(outermost(self.path, context))
+            reader, chain = stack.enter_context(self._outermost(context))
             yield from walk(reader, chain, context, what_it_is)
 
     def _find_kernels(self) -> None:
@@ -180,19 +205,53 @@ class _Survey:
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = None if each.error is None else Remark.of(each.error)
         layers = self._layers(each.chain)
-        if each.sha256 is not None:
+        if each.chain == self.chain and self.remote is not None:
+            failure = self.remote.finish()
+            layers = _hashed(layers, self.remote.reader.sha256)
+            error = error if failure is None else Remark.of(failure)
+        elif each.sha256 is not None:
             layers = _hashed(layers, each.sha256)
         modules = self.counts.take(each.chain)
         return ContainerRecord(each.path, layers, each.kind, each.members, modules, error)
 
-    def _unrecognised(self, found: Found) -> ContainerRecord:
-        text = "neither a module nor a kernel, package, archive or image of a known kind"
-        return ContainerRecord(
-            self.path, self._layers(found.chain), "file", 0, 0, Remark("unrecognised", text)
-        )
+    def _unrecognised(self, found: Found) -> Iterator[Surveyed]:
+        """The record of an outermost file that is of no known kind; none for one that a listing led to."""
+        layers = self._layers(found.chain)
+        failure = None if self.remote is None else self.remote.reader.failure
+        if failure is not None:
+            yield Surveyed(ContainerRecord(self.path, layers, "file", 0, 0, Remark.of(failure)))
+        elif self.remote is None or self.root is None:
+            text = "neither a module nor a kernel, package, archive or image of a known kind"
+            remark = Remark("unrecognised", text)
+            yield Surveyed(ContainerRecord(self.path, layers, "file", 0, 0, remark))
 
     def _layers(self, chain: tuple[Step, ...]) -> tuple[Layer, ...]:
         return layers_of(chain, self.digests)
+
+
+class _Remote:
+    """The content of a file at a URL, while it is read."""
+
+    def __init__(self, url: str, content: RemoteContent) -> None:
+        self.step = Step("file", os.fsencode(url), None, content.size)
+        self.reader: Reader = reader_of(content.pieces())
+        self.reader.start_hash()
+        self.copy: SeekReader | None = None
+
+    def outermost(self) -> Outermost:
+        """The content, from its start: of a copy any number of times, else until something is read of it."""
+        reader = self.reader if self.copy is None else self.copy.window(0, self.copy.size)
+        return Outermost(reader, (self.step,))
+
+    def spool(self, context: Context) -> None:
+        """Make a copy, to be read several times. Raises ContainerError: over-budget."""
+        self.copy = context.seekable(self.reader)
+
+    def finish(self) -> ContainerError | None:
+        """Read what is left, for the hash; returns why it could not be read to its end."""
+        with suppress(ContainerError):
+            self.reader.finish()
+        return self.reader.failure
 
 
 def _content(found: Found, limit: int) -> bytes:

@@ -16,6 +16,9 @@ from elfsig.model.json_form import readable
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inside import disk_path
 from elfsig.opened.inside import outermost as opened
+from elfsig.opened.remote import client
+from elfsig.opened.remote.client import RemoteContent
+from elfsig.opened.remote.urls import RemoteFile, is_url, shown
 from elfsig.opened.source import read_error
 from elfsig.verbs.survey.recognise import what_it_is
 from elfsig.verbs.survey.shapes import is_record
@@ -32,12 +35,15 @@ TOGETHER = 64
 class Outermost(NamedTuple):
     """A file to survey; ``root`` is the directory that led to it, None for one that was named.
 
-    ``further`` are the files in which an image goes on, in order."""
+    ``further`` are the files in which an image goes on, in order. For one at a URL, ``path`` is the URL
+    without credentials, and ``remote`` is what to open.
+    """
 
     path: str
     root: str | None = None
     error: ReadError | None = None
     further: tuple[str, ...] = ()
+    remote: RemoteFile | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -62,8 +68,9 @@ class Line(NamedTuple):
 def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
     """The files that ``paths`` select: as given, and every regular file below directories, sorted.
 
-    Symbolic links below a directory are not followed. What cannot be listed is an entry with its error.
-    Files in which an image goes on belong to its first file, if they follow it.
+    Symbolic links below a directory are not followed. What cannot be listed is an entry with its error. URLs
+    are listed likewise; :func:`check_sources` says beforehand whether they can be. Files in which an image
+    goes on belong to its first file, if they follow it.
     """
     first: Outermost | None = None
     for each in _each(paths):
@@ -79,10 +86,30 @@ def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
 
 def _each(paths: Iterable[str]) -> Iterator[Outermost]:
     for path in paths:
-        if os.path.isdir(path):
+        if is_url(path):
+            yield from _listed(path)
+        elif os.path.isdir(path):
             yield from _below(path)
         else:
             yield Outermost(path)
+
+
+def check_sources(paths: Iterable[str]) -> None:
+    """Raises UsageError for URLs of a kind that is not known, or needs a package that is not installed."""
+    for path in paths:
+        if is_url(path):
+            client.check(path)
+
+
+def _listed(url: str) -> Iterator[Outermost]:
+    root = shown(url)
+    try:
+        for each in client.entries(url):
+            error = None if each.error is None else ReadError(each.error[1], code=each.error[0])
+            below = None if each.file.path is None else root
+            yield Outermost(each.shown, below, error, (), each.file)
+    except ReadError as fault:
+        yield Outermost(root, None, fault)
 
 
 _NUMBERED = re.compile(r"(.*\.[EeLlSs])([0-9]{2}|[A-Za-z]{2})\Z", re.DOTALL)
@@ -91,6 +118,8 @@ _NUMBERED = re.compile(r"(.*\.[EeLlSs])([0-9]{2}|[A-Za-z]{2})\Z", re.DOTALL)
 
 def _goes_on(first: Outermost, next_: Outermost) -> bool:
     """Whether an image that starts in ``first`` goes on in ``next_``, by their names."""
+    if first.remote is not None or next_.remote is not None:
+        return False
     start, following = _NUMBERED.match(first.path), _NUMBERED.match(next_.path)
     if start is None or following is None or start[1] != following[1] or start[2] != "01":
         return False
@@ -106,8 +135,31 @@ def _suffix(number: int) -> str:
 
 
 def selected(files: Iterable[Outermost]) -> Iterator[Outermost]:
-    """Those of ``files`` that were named, could not be listed, or are of a kind that a survey reads."""
-    return (each for each in files if each.error is not None or each.root is None or _of_interest(each.path))
+    """Those of ``files`` that were named, could not be listed, are elsewhere, or are of a kind that a survey
+    reads."""
+    for each in files:
+        known = each.error is not None or each.root is None or each.remote is not None
+        if known or _of_interest(each.path):
+            yield each
+
+
+def records_of(each: Outermost, plan: Plan) -> Iterator[Surveyed]:
+    """The records of one of :func:`outermost`; none for a file below a directory that is of no known kind."""
+    for one in selected([each]):
+        if one.error is not None:
+            yield Surveyed(unreadable(one.path, one.error))
+        elif one.remote is None:
+            yield from survey_file(one.path, plan, one.root, one.further)
+        else:
+            yield from _read_remote(one, one.remote, plan)
+
+
+def _read_remote(each: Outermost, remote: RemoteFile, plan: Plan) -> Iterator[Surveyed]:
+    try:
+        with client.opened(remote) as content:
+            yield from survey_file(each.path, plan, each.root, content=content)
+    except ReadError as fault:
+        yield Surveyed(unreadable(each.path, fault))
 
 
 def _below(root: str) -> Iterator[Outermost]:
@@ -142,27 +194,36 @@ def survey_all(
 
 
 def _batches(files: Iterable[Outermost]) -> Iterator[tuple[Outermost, ...]]:
-    """Plain modules together, by their names; everything else alone."""
+    """Plain modules on disk together, by their names; everything else alone."""
     together: list[Outermost] = []
     for each in files:
-        if each.path.endswith(MODULE_SUFFIXES):
+        plain = each.remote is None and each.path.endswith(MODULE_SUFFIXES)
+        if plain:
             together.append(each)
         if len(together) >= TOGETHER or (together and together[-1] is not each):
             yield tuple(together)
             together = []
-        if not each.path.endswith(MODULE_SUFFIXES):
+        if not plain:
             yield (each,)
     if together:
         yield tuple(together)
 
 
 class _Worker:
-    """Surveys a batch of files, in this process or in cages."""
+    """Surveys a batch of files, in this process or in cages; ``content`` is that of one at a URL."""
 
-    def __init__(self, plan: Plan, draw: Callable[[Surveyed], Drawn], cage: Cage | None) -> None:
-        self.plan, self.draw, self.cage = plan, draw, cage
+    def __init__(
+        self,
+        plan: Plan,
+        draw: Callable[[Surveyed], Drawn],
+        cage: Cage | None,
+        content: RemoteContent | None = None,
+    ) -> None:
+        self.plan, self.draw, self.cage, self.content = plan, draw, cage, content
 
     def __call__(self, batch: Sequence[Outermost]) -> list[Line]:
+        if batch[0].remote is not None and batch[0].error is None:
+            return self._read_remote(batch[0], batch[0].remote)
         lines: list[Line] = []
         rest = list(batch)
         while rest:
@@ -179,6 +240,22 @@ class _Worker:
         fault = ReadError(f"no result: {how}", code="process-died")
         return [self._failed(each, fault, ()) for each in batch]
 
+    def _read_remote(self, each: Outermost, remote: RemoteFile) -> list[Line]:
+        """The records of a file at a URL: its hash, which is known at its end, is put into all of them."""
+        try:
+            with client.opened(remote) as content:
+                cage, descriptor = self.cage, content.descriptor
+                if cage is not None and descriptor is not None:
+                    cage = cage.keeping(descriptor)
+                _, found, fault = _Worker(self.plan, self.draw, cage, content)._attempt([each])
+        except ReadError as reason:
+            found, fault = [], reason
+        if fault is not None:
+            return [*found, self._failed(each, fault, found)]
+        for line in found:
+            line.record["chain"][0]["sha256"] = found[-1].record["chain"][0]["sha256"]
+        return found
+
     def _attempt(self, batch: Sequence[Outermost]) -> tuple[int, list[Line], ElfsigError | None]:
         """How many files were finished, what was found, and what ended the next one."""
         found: list[Line] = []
@@ -188,7 +265,7 @@ class _Worker:
             return len(batch), found, None
         done = 0
         try:
-            allowed = [disk_path(path) for each in batch for path in each.files]
+            allowed = [disk_path(path) for each in batch for path in each.files if each.remote is None]
             for item in self.cage.run(lambda report: self._work(batch, report), allowed):
                 line = line_of(item, *batch[done].files) if item is not None else None
                 if line is None:
@@ -212,11 +289,9 @@ class _Worker:
             report(None)
 
     def _records(self, each: Outermost) -> Iterator[Surveyed]:
-        for one in selected([each]):
-            if one.error is not None:
-                yield Surveyed(unreadable(one.path, one.error))
-            else:
-                yield from survey_file(one.path, self.plan, one.root, one.further)
+        if self.content is None:
+            return records_of(each, self.plan)
+        return survey_file(each.path, self.plan, each.root, content=self.content)
 
     def _line(self, found: Surveyed) -> Line:
         return Line(found.record.to_json(), self.draw(found))

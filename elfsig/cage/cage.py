@@ -55,6 +55,10 @@ class Cage:
         self.limits: Limits = limits or Limits()
         self.readable, self.keep = tuple(readable), tuple(keep)
 
+    def keeping(self, *descriptors: int) -> Cage:
+        """A cage with the same limits, whose children inherit these descriptors too."""
+        return Cage(self.limits, self.readable, (*self.keep, *descriptors))
+
     @cached_property
     def held(self) -> Held:
         """Which layers children are in, found out by one that does nothing."""

@@ -57,7 +57,7 @@ def run_record(argv: Sequence[str], reproducible: bool = False) -> Json:
         "tool": "elfsig",
         "version": __version__,
         "time": now,
-        "argv": [_without_pin(readable(a)) for a in argv],
+        "argv": [shown(_without_pin(readable(a))) for a in argv],
     }
 
 
@@ -79,6 +79,15 @@ def run_id(reproducible: bool = False) -> str:
 def origin_members(host: str | None, run: str) -> Json:
     """The members ``host`` and ``run`` of a line: the machine that the file is from, and the run's id."""
     return {"host": None if host is None else readable(host), "run": run}
+
+
+_USER = re.compile(r"(?<=[A-Za-z0-9]://)[^/?#]*@")
+_QUERY = re.compile(r"(?<=[A-Za-z0-9])(://[^?#]*)[?#].*\Z", re.DOTALL)
+
+
+def shown(url: str) -> str:
+    """``url`` without user, password, query and fragment, which may hold credentials; other text as it is."""
+    return _QUERY.sub(r"\1", _USER.sub("", url)) if "://" in url else url
 
 
 def _without_pin(word: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from elfsig.batch.survey import Plan, Surveyed
-from elfsig.batch.survey_run import Drawn, Line, outermost, survey_all
+from elfsig.batch.survey_run import Drawn, Line, check_sources, outermost, survey_all
 from elfsig.batch.tree import Examination
 from elfsig.cli.caged import cage_of, safe_lines
 from elfsig.cli.commands.verify import asked_kernel, ring_for
@@ -72,6 +72,7 @@ def command(
     Paths in the output, such as disk.qcow2!/p1!/lib/modules/6.1/x.ko.xz, are accepted by list, show, verify,
     explain, digest, coverage, compare, and as key sources.
     """
+    check_sources(paths)
     registry = variants(settings.registry)
     sources = tuple(each for each in keys if each != FOUND)
     asked = asked_kernel(wish, trust, sources, None)
