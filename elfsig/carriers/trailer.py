@@ -23,18 +23,32 @@ CARRIER = "trailer:modsig"
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 """The object identifier signedData, in DER: the first thing inside a CMS (RFC 5652, 3)."""
 
-ID_TYPES = {0: "PGP", 1: "X509", 2: "PKCS#7", 3: "Merkle"}
+PKCS7 = 2
+ID_TYPES = {0: "PGP", 1: "X509", PKCS7: "PKCS#7", 3: "Merkle"}
 
 
 def pack_info(info: TrailerInfo, blob_size: int) -> bytes:
     """The 12 bytes of ``struct module_signature`` for a blob of this size, names included.
 
-    ``sig_len`` counts what follows the signer's name and the key id.
+    ``sig_len`` counts what follows the signer's name and the key id. Raises EditRefused for a blob that is
+    shorter than these.
     """
-    sig_len = blob_size - info.signer_len - info.key_id_len
+    sig_len = blob_size - names_size(info)
+    if sig_len < 0:
+        text = f"signer name ({info.signer_len} bytes) and key id ({info.key_id_len}) exceed the signature"
+        raise EditRefused(f"{text} of {byte_count(blob_size)}", code="bad-trailer")
     return INFO.pack(
         info.algo, info.hash, info.id_type, info.signer_len, info.key_id_len, info.pad, sig_len
     )  # fmt: skip
+
+
+def names_size(info: TrailerInfo) -> int:
+    """Size of the signer's name and the key id in front of what ``sig_len`` counts.
+
+    PKCS#7 has neither, and its kernels demand that both lengths are zero: where they are not, it is still
+    ``sig_len`` alone that says where the signature starts.
+    """
+    return 0 if info.id_type == PKCS7 else info.signer_len + info.key_id_len
 
 
 def unpack_info(block: bytes) -> TrailerInfo:
@@ -68,8 +82,7 @@ class ModuleTrailer:
         if room <= 0:
             return _truncated(marker, end)
         info = unpack_info(image.data[room:marker])
-        # The name and key id are counted separately from sig_len; pkcs7 demands that both lengths are zero.
-        names = 0 if info.id_type == 2 else info.signer_len + info.key_id_len
+        names = names_size(info)
         if info.sig_len >= room:
             text = f"sig_len {info.sig_len} does not fit: {byte_count(room)} before the info block"
             return _faulty(room, end, info, Remark("trailer-length", text, room + 8))

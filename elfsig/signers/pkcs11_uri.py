@@ -49,6 +49,10 @@ def parse(text: str) -> Uri:
     Unknown attributes are refused in the path, where they would narrow the choice, and ignored
     in the query.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are not a text
+        raise _fault("it is not UTF-8") from None
     scheme, _, rest = text.partition(":")
     if scheme.lower() != SCHEME:
         raise SigningError("not a pkcs11: URI", code="pkcs11-uri")

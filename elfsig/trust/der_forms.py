@@ -101,6 +101,8 @@ def rsa_public_key(data: bytes, at: int, origin: Origin) -> Material:
 
 def rsa_key(n: int, e: int, origin: Origin) -> Key:
     """The RSA key of these numbers. Raises ParseError where they are not a key."""
+    if n < 0 or e < 0:
+        raise ParseError("not a usable RSA key: a number is negative", offset=origin.offset, code="not-key")
     try:
         return key_from_public(RSAPublicNumbers(e, n).public_key(), origin)
     except ValueError as reason:

@@ -106,7 +106,11 @@ def _is_wanted(found: LocatedSignature, wanted: str | None) -> bool:
 
 
 def _next(found: Sequence[LocatedSignature], wanted: str | None) -> LocatedSignature | None:
-    return next((each for each in found if _is_wanted(each, wanted)), None)
+    """The signature to remove. One that ``wanted`` claims before all other formats comes first: another
+    format's signature may be in a section that ``wanted`` has used, too."""
+    claimed = [each for each in found if _is_wanted(each, wanted)]
+    own = (each for each in claimed if wanted is None or each.claimants[0].id == wanted)
+    return next(own, claimed[0] if claimed else None)
 
 
 def _remaining(

@@ -1,0 +1,59 @@
+"""Faults that fuzzing found: each with the smallest input that shows it, and its neighbours."""
+
+from __future__ import annotations
+
+import pytest
+
+import corpus
+import elfsig
+from elfsig.carriers.trailer import ModuleTrailer, pack_info
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused
+from elfsig.model import TrailerInfo
+from elfsig.signers import pkcs11_uri
+from tests.support.cms import integer, tlv
+from tests.support.modules import plain
+
+SIGNER = elfsig.open_signer(corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem")
+
+
+@pytest.mark.parametrize(("n", "e"), [(-1, 65537), (-(1 << 2047), 3), (1 << 2047 | 1, -3), (0, 0), (1, 1)])
+def test_an_rsa_key_with_impossible_numbers_is_no_key_source(n: int, e: int) -> None:
+    """A negative number raised OverflowError in the library that makes the key."""
+    with pytest.raises(elfsig.KeySourceError):
+        elfsig.keyring(tlv(0x30, integer(n), integer(e)))
+
+
+@pytest.mark.parametrize(
+    "text", ["pkcs11:token=\udcae", "pkcs11:object=x?pin-value=\udcff", "pkcs11:\ud800=x"]
+)
+def test_a_uri_that_is_no_text_is_refused(text: str) -> None:
+    """Arguments that are not UTF-8 raised UnicodeEncodeError."""
+    with pytest.raises(elfsig.SigningError):
+        pkcs11_uri.parse(text)
+
+
+@pytest.mark.parametrize(("signer", "key_id"), [(3, 0), (0, 3), (255, 255)])
+def test_names_that_pkcs7_does_not_have_do_not_shorten_the_signature(signer: int, key_id: int) -> None:
+    """The length was too small by them, or negative: attaching such a signature again made another one."""
+    carrier, info = ModuleTrailer(), TrailerInfo(0, 0, 2, signer, key_id)
+    made = carrier.attach(Image(plain()), bytes(100), info)
+    (place,) = carrier.find(Image(made))
+    assert place.blob == bytes(100)
+    assert carrier.detach(Image(made), place) == plain()
+
+
+def test_names_that_exceed_the_signature_are_refused() -> None:
+    with pytest.raises(EditRefused):
+        pack_info(TrailerInfo(1, 4, 1, 60, 41), 100)
+    assert pack_info(TrailerInfo(1, 4, 1, 60, 40), 100)[8:] == bytes(4)
+
+
+def test_strip_of_one_format_leaves_a_section_of_another_that_it_may_have_used() -> None:
+    """Both formats may keep a signature in .module_sig: the first such section was removed for either."""
+    redhat = (corpus.FOLDER / "vectors/modules/rh-amd64-dsa-v4.ko").read_bytes()
+    options = elfsig.SignOptions(force=True)
+    both = elfsig.sign(redhat, "gkh", SIGNER, options, existing=elfsig.Existing.STACK)
+    stripped = elfsig.strip(both.content, format_id="gkh")
+    assert [each.format for each in stripped.removed] == ["gkh"] and stripped.content == redhat
+    assert [each.format for each in elfsig.strip(redhat, format_id="gkh").removed] == ["redhat"]
