@@ -1,0 +1,177 @@
+"""Other implementations as judges of signatures over ``seeds.CONTENT``: openssl, gpgv, and plain arithmetic.
+
+The two programs cost milliseconds, so they judge the first verdicts of each kind and then a sample; what is
+not installed does not judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import corpus
+import elfsig
+from elfsig.model import SignOptions
+from elfsig.trust.ring import Ring
+from tests.fuzz import seeds
+from tests.fuzz.target import Broken
+from tests.support.cms import message
+from tests.support.packages import locate
+
+FIRST, THEN = 10, {True: 20, False: 400}
+"""How many verdicts of each kind are judged, and then every which one."""
+
+PREFIXES = {
+    "sha1": "3021300906052b0e03021a05000414",
+    "sha224": "302d300d06096086480165030402040500041c",
+    "sha256": "3031300d060960864801650304020105000420",
+    "sha384": "3041300d060960864801650304020205000430",
+    "sha512": "3051300d060960864801650304020305000440",
+}
+"""DigestInfo up to the digest (RFC 8017, 9.2, note 1)."""
+
+_counted: Counter[tuple[str, bool]] = Counter()
+_seen: set[bytes] = set()
+
+
+@cache
+def ring() -> Ring:
+    """The keys of the corpus and of its vectors, all vouched for."""
+    sources: list[Any] = [*corpus.certificates(), *(each for each in seeds.rings() if each[:1] != b"\x95")]
+    found = elfsig.keyring(sources)
+    assert found is not None
+    return found
+
+
+def signed(name: str) -> Iterator[bytes]:
+    """Signatures of the envelope ``name`` over CONTENT by the throw-away keys."""
+    envelope, what = seeds.REGISTRY.envelopes[name], message(seeds.CONTENT)
+    key = next(path for path in (corpus.FOLDER / "vectors/keys").glob("*secret*"))
+    signers = [
+        elfsig.open_signer(corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"),
+        elfsig.open_signer(key),
+    ]
+    for signer in signers:
+        for payload in (None, "v2", "raw-rsa"):
+            try:
+                yield envelope.create(what, signer, SignOptions(payload=payload, hash="sha256"))[0]
+            except elfsig.ElfsigError:
+                continue
+
+
+def judge(name: str, signature: Any, blob: bytes, good: bool) -> None:
+    """Ask whoever knows the envelope ``name``; raises Broken for another opinion."""
+    if name in ("x509-block", "raw-rsa"):
+        _arithmetic(name, signature, good)
+    elif name in ("cms", "openpgp") and _sampled(name, blob, good):
+        (_openssl if name == "cms" else _gpgv)(blob, good)
+
+
+def _sampled(name: str, blob: bytes, good: bool) -> bool:
+    digest = hashlib.sha256(blob).digest()
+    if good and digest in _seen:
+        return False
+    _seen.add(digest)
+    _counted[name, good] += 1
+    number = _counted[name, good]
+    return number <= FIRST or number % THEN[good] == 0
+
+
+# --------------------------------------------------------------------------- arithmetic
+
+
+def _arithmetic(name: str, signature: Any, good: bool) -> None:
+    """RSA by pow(): the padded digest as RFC 8017 has it, byte for byte."""
+    prefix = PREFIXES.get(signature.hash)
+    if prefix is None or signature.algorithm != "rsa":
+        return
+    body = bytes.fromhex(prefix) + hashlib.new(signature.hash, seeds.CONTENT).digest()
+    found = False
+    for who in ("signer", "other"):
+        numbers = seeds.identity(who).private.public_key().public_numbers()
+        size = (numbers.n.bit_length() + 7) // 8
+        block = b"\0\1" + b"\xff" * (size - len(body) - 3) + b"\0" + body
+        value = int.from_bytes(signature.value)
+        if (
+            len(signature.value) == size
+            and value < numbers.n
+            and pow(value, numbers.e, numbers.n) == int.from_bytes(block)
+        ):
+            found = True
+    if found != good:
+        raise Broken("arithmetic", f"{name}: elfsig says {good}, arithmetic says {found}")
+
+
+# --------------------------------------------------------------------------- programs
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="judges"))
+    (folder / "content").write_bytes(seeds.CONTENT)
+    (folder / "certificates.pem").write_bytes(b"".join(path.read_bytes() for path in corpus.certificates()))
+    (folder / "ring.gpg").write_bytes(b"".join(each for each in seeds.rings() if each[:1] != b"\x95"))
+    return folder
+
+
+def _run(*words: str | Path) -> subprocess.CompletedProcess[bytes] | None:
+    program = locate(str(words[0]))
+    if program is None:
+        return None
+    return subprocess.run(
+        [program, *words[1:]], capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=60
+    )
+
+
+def _openssl(blob: bytes, good: bool) -> None:
+    signature = _folder() / "signature.der"
+    signature.write_bytes(blob)
+    done = _run(
+        "openssl",
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        signature,
+        "-content",
+        _folder() / "content",
+        "-certfile",
+        _folder() / "certificates.pem",
+        "-noverify",
+        "-out",
+        "/dev/null",
+    )
+    if done is None or b"no matching digest" in done.stderr:  # digestAlgorithms, which kernels do not read
+        return
+    if good and done.returncode != 0:
+        raise Broken("openssl", f"elfsig calls it good, openssl does not: {done.stderr[-400:].decode()}")
+
+
+def _gpgv(blob: bytes, good: bool) -> None:
+    signature = _folder() / "signature.gpg"
+    signature.write_bytes(blob)
+    done = _run(
+        "gpgv",
+        "--homedir",
+        _folder(),
+        "--status-fd",
+        "1",
+        "--keyring",
+        _folder() / "ring.gpg",
+        signature,
+        _folder() / "content",
+    )
+    if done is None:
+        return
+    if b"[GNUPG:] NO_PUBKEY" in done.stdout:  # a key of X.509 has no id that gpgv could know
+        return
+    if good and b"[GNUPG:] GOODSIG" not in done.stdout:
+        raise Broken("gpgv", f"elfsig calls it good, gpgv does not: {done.stderr[-400:].decode()}")

@@ -1,0 +1,1 @@
+"""Mutators: of bytes in general, and of ELF, DER, OpenPGP and archives by their structure."""

@@ -1,0 +1,178 @@
+"""Carriers and envelopes: one target for each, made from the registry, so that a new one has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from elfsig.elf.image import Image
+from elfsig.errors import EditRefused, ElfsigError, ParseError
+from elfsig.model import (
+    Carrier,
+    Envelope,
+    MagicInfo,
+    Params,
+    SectionInfo,
+    TrailerInfo,
+    Verdict,
+    optional,
+)
+from elfsig.trust.ring import Ring
+from tests.fuzz import judges, seeds
+from tests.fuzz.mutate.der import der
+from tests.fuzz.mutate.elf import MAGIC, MARKER, module
+from tests.fuzz.mutate.openpgp import openpgp
+from tests.fuzz.mutate.plain import plain
+from tests.fuzz.target import Broken, Limits, Target
+from tests.support.cms import message
+
+MESSAGE = message(seeds.CONTENT)
+
+# --------------------------------------------------------------------------- carriers
+
+
+def carrier(each: Carrier, data: bytes) -> None:
+    """Find, and for each place: detach it, and attach its blob to what is left."""
+    image = Image(data)
+    places = each.find(image)
+    optional.anomalies(each, image)
+    optional.unmarked(each, image)
+    if len(data) >= optional.ENOUGH and places and not optional.may_end(each, data[-optional.ENOUGH :]):
+        raise Broken("may-end", "there is a place, and may_end() says that there cannot be")
+    for place in places:
+        if not 0 <= place.start <= place.end <= len(data):
+            raise Broken("outside", f"a place {place.start}:{place.end} in {len(data)} bytes")
+    if places and places[0].fault is None:
+        _removed(each, image, places[0])
+
+
+def _removed(each: Carrier, image: Image, place: object) -> None:
+    try:
+        bare = each.detach(image, place)  # type: ignore[arg-type]
+        again = each.attach(Image(bare), place.blob, place.params)  # type: ignore[attr-defined]
+    except (EditRefused, ParseError):
+        return
+    if bare == image.bytes():
+        raise Broken("nothing-removed", "detach() has changed nothing")
+    _added(each, bare, again)
+
+
+def _added(each: Carrier, bare: bytes, made: bytes) -> None:
+    """What attach() made is found, and detach() gives back what was there."""
+    found = each.find(Image(made))
+    if not found or found[0].fault is not None:
+        raise Broken("not-found", "attach() has made a place that find() does not see")
+    back = each.detach(Image(made), found[0])
+    if back != bare:
+        raise Broken("not-identical", f"attached and detached: {len(bare)} bytes became {len(back)} others")
+
+
+def attached(each: Carrier, params: Params, data: bytes) -> None:
+    """Attach a blob to any file at all, and take it off again."""
+    blob = bytes(range(96))
+    if not data:  # the verbs refuse to sign an empty file: kernels see no signature there
+        return
+    try:
+        made = each.attach(Image(data), blob, params)
+    except (EditRefused, ParseError):
+        return
+    _added(each, data, made)
+
+
+PARAMS: dict[str, Params] = {
+    "trailer:modsig": TrailerInfo(id_type=2),
+    "trailer:modsig-rc1": TrailerInfo(1, 4, 1, 5, 20),
+    "trailer:csm": MagicInfo("ascii"),
+    "note:.note.module.sig": SectionInfo(".note.module.sig", 7, 2, 4, b"module.sig", 100),
+}
+
+
+def _params(each: Carrier) -> Params:
+    return PARAMS.get(each.id) or SectionInfo(each.short_name, 1, 0, 1)
+
+
+def _carriers() -> Iterator[Target]:
+    words = (MARKER, MAGIC, b"module.sig\0", b".module_sig\0")
+    for each in seeds.REGISTRY.carriers:
+        if each.kind == "detached":
+            continue
+        name = each.id.replace(":", "-")
+        for word, about, run in (
+            (f"find-{name}", "find, detach, attach again", partial(carrier, each)),
+            (f"attach-{name}", "attach to any file, detach", partial(attached, each, _params(each))),
+        ):
+            yield Target(f"signatures/{word}", about, run, seeds.modules, module, words, (ElfsigError,))
+
+
+# --------------------------------------------------------------------------- envelopes
+
+
+def envelope(each: Envelope, keys: Ring, data: bytes) -> None:
+    """Parse, verify, dump, take apart; a second parse gives the same."""
+    params, data = _split(each, data)
+    list(optional.dump(each, data) or ())
+    try:
+        blob = optional.from_file(each, data)
+        found = each.parse(blob, params)
+    except ParseError as reason:
+        if reason.offset is not None and not 0 <= reason.offset <= len(data) + 1:
+            raise Broken("offset", f"offset {reason.offset} in {len(data)} bytes") from reason
+        return
+    if not found:
+        raise Broken("no-signature", "parse() has neither a signature nor an error")
+    if [str(each) for each in found] != [str(each) for each in each.parse(blob, params)]:
+        raise Broken("unstable", "a second parse() gives something else")
+    list(optional.parts(each, blob, found))
+    for signature in found:
+        _checked(each, signature, blob, keys)
+
+
+def _checked(each: Envelope, signature: object, blob: bytes, keys: Ring) -> None:
+    optional.recorded_digest(each, signature, MESSAGE)  # type: ignore[arg-type]
+    outcome = each.verify(signature, MESSAGE, keys)  # type: ignore[arg-type]
+    if outcome.verdict not in Verdict:
+        raise Broken("verdict", f"{outcome.verdict!r} is not a verdict")
+    judges.judge(each.id, signature, blob, outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED))
+
+
+WRAPPED = "x509-block"
+"""The envelope that needs fields of its trailer: they are the first four bytes of the target's inputs."""
+
+
+def _split(each: Envelope, data: bytes) -> tuple[Params, bytes]:
+    """The wrapper's fields, and the blob."""
+    if each.id != WRAPPED:
+        return None, data
+    algo, hash_, signer, key = data[:4].ljust(4, b"\0")
+    return TrailerInfo(algo, hash_, 1, signer, key), data[4:]
+
+
+def _blobs(name: str) -> Iterator[bytes]:
+    makers = {"cms": seeds.cms, "openpgp": seeds.openpgp_signatures, "pgp": seeds.openpgp_signatures}
+    if name in makers:
+        yield from makers[name]()
+    elif name == WRAPPED:
+        size = len(next(judges.signed(name))) - 2 - 256 - 20
+        yield from (bytes((1, 4, size, 20)) + blob for blob in (*seeds.blobs(name), *judges.signed(name)))
+        return
+    else:
+        yield from seeds.blobs(name)
+    yield from judges.signed(name)
+
+
+def _envelopes() -> Iterator[Target]:
+    mutators = {"cms": der, "openpgp": openpgp, "pgp": openpgp}
+    for name, each in seeds.REGISTRY.envelopes.items():
+        yield Target(
+            f"signatures/{name}",
+            "parse, verify, dump",
+            partial(envelope, each, judges.ring()),
+            partial(_blobs, name),
+            mutators.get(name, plain),
+            promised=(ElfsigError,),
+            max_len=1 << 13,
+            limits=Limits(0.1, 40e-6),
+        )
+
+
+TARGETS = (*_carriers(), *_envelopes())

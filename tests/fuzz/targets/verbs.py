@@ -1,0 +1,279 @@
+"""Whole verbs over one module: every answer must be one of those promised, and all verbs must agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import corpus
+import elfsig
+from elfsig.errors import ElfsigError, KeySourceError
+from elfsig.kernels.catalogue import PROFILES
+from elfsig.model import FileReport, Verdict
+from tests.fuzz import judges, seeds
+from tests.fuzz.mutate.elf import MAGIC, MARKER, module
+from tests.fuzz.mutate.plain import plain
+from tests.fuzz.target import SLOWER, Broken, Limits, Target
+from tests.fuzz.targets.texts import folder
+
+RING = judges.ring()
+KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
+SIGNER = elfsig.open_signer(KEY, CERT)
+PLAIN, SIGNED = seeds.unsigned()[0], corpus.content("amd64.pkcs7")
+DETACHED = elfsig.SignOptions(force=True)
+GOOD = (Verdict.VALID, Verdict.UNTRUSTED)
+
+# --------------------------------------------------------------------------- reading
+
+
+def _same(what: str, one: object, other: object) -> None:
+    if one != other:
+        raise Broken("verbs-differ", f"{what}: {one!r} and {other!r}")
+
+
+def _rests(report: FileReport) -> dict[str, Any]:
+    """A report as JSON, without what depends on how the file was given."""
+    found = report.to_json()
+    for name in ("path", "path_hex", "sha256", "content_sha256", "host", "run"):
+        found.pop(name, None)
+    return found
+
+
+def examine(data: bytes) -> None:
+    """verify: bytes and an opened module give the same; list finds the same places."""
+    opened = elfsig.open(data)
+    report = elfsig.verify(opened, RING)
+    json.dumps(report.to_json())
+    repr(report)
+    listed = elfsig.list_signatures(data)
+    _same(
+        "places",
+        [(s.format, s.place.start, s.place.end) for s in listed],
+        [(s.format, s.place.start, s.place.end) for s in elfsig.verify(data).signatures],
+    )
+    _same("verdict", report.verdict, elfsig.verify(data, RING).verdict)
+    if report.verdict is Verdict.VALID:
+        _stays_valid(data, report)
+
+
+def _stays_valid(data: bytes, report: FileReport) -> None:
+    """Without keys nothing is valid; with keys that are only tried it is at most untrusted."""
+    if elfsig.verify(data).verdict is Verdict.VALID:
+        raise Broken("valid-without-keys", repr(report))
+    if elfsig.verify(data, keys=[CERT]).verdict is Verdict.VALID:
+        raise Broken("valid-by-tried-keys", repr(report))
+
+
+def everywhere(data: bytes) -> None:
+    """The same file through verify, a tree with a similar module (the fast path), audit and survey."""
+    tree = folder() / "tree"
+    tree.mkdir(exist_ok=True)
+    (tree / "a.ko").write_bytes(SIGNED)
+    path = tree / "sample.ko"
+    path.write_bytes(data)
+    report = elfsig.verify(path, RING)
+    in_tree = list(elfsig.verify_tree(tree, RING))[-1]
+    if report.error is None:
+        _same("tree", _without_names(_rests(in_tree)), _without_names(_rests(report)))
+    alone = next(iter(elfsig.verify_tree([path], RING)))
+    _same("verdict of a named file", alone.verdict, report.verdict)
+    _audited(path, report)
+    _surveyed(path, report)
+
+
+def _without_names(found: dict[str, Any]) -> dict[str, Any]:
+    """Names are compared in trees only."""
+    found["warnings"] = [each for each in found["warnings"] if each["code"] != "misnamed"]
+    return found
+
+
+def _audited(path: Any, report: FileReport) -> None:
+    faults = {fault.rule for fault in elfsig.audit(path, RING).faults}
+    wrong = faults & {
+        "unsigned",
+        "malformed",
+        "invalid",
+        "untrusted",
+        "unsupported",
+        "unknown-key",
+        "unreadable",
+    }
+    if report.verdict is Verdict.VALID and wrong:
+        raise Broken("verbs-differ", f"verify says valid, audit says {sorted(wrong)}")
+    if report.verdict is not Verdict.VALID and not faults:
+        raise Broken("verbs-differ", f"verify says {report.verdict}, audit finds nothing")
+
+
+def _surveyed(path: Any, report: FileReport) -> None:
+    records = list(elfsig.survey(path, RING))
+    found = [each.report for each in records if isinstance(each, elfsig.ModuleRecord)]
+    for record in records:
+        json.dumps(record.to_json())
+    if len(found) == 1 and report.error is None and len(records) == 1:
+        _same("survey", found[0].verdict, report.verdict)
+
+
+def predicted(data: bytes) -> None:
+    """Every kernel's answer, in every mode; also of the kernel that the module names."""
+    opened = elfsig.open(data)
+    for name in KERNELS:
+        answer = elfsig.predict(opened, name, RING, every_mode=True)
+        bool_ = answer.accepted
+        if not isinstance(bool_, bool):
+            raise Broken("accepted", repr(bool_))
+    with suppress(elfsig.UsageError):
+        elfsig.explain(opened, "auto", RING).to_json()
+
+
+KERNELS = tuple(PROFILES)
+
+
+def kernel(data: bytes) -> None:
+    """One kernel, by the first byte: its answer under enforcement agrees with the mathematics."""
+    name = KERNELS[data[0] % len(KERNELS)] if data else KERNELS[0]
+    opened = elfsig.open(data[1:])
+    answer = elfsig.predict(opened, name, RING, mode=elfsig.Mode(enforcing=True))
+    report = elfsig.verify(opened, RING)
+    if answer.accepted and not any(s.verdict in GOOD for s in report.signatures):
+        if not report.signatures or _loads_bare(opened, name):  # this kernel does not enforce anything here
+            return
+        raise Broken("loads-unsigned", f"{name} loads under enforcement what verify calls {report.verdict}")
+
+
+def _loads_bare(opened: elfsig.Module, name: str) -> bool:
+    """Whether the kernel also loads the module without any signature."""
+    with suppress(ElfsigError):
+        bare = elfsig.strip(opened, everything=True).content
+        return elfsig.predict(bare, name, RING, mode=elfsig.Mode(enforcing=True)).accepted
+    return True
+
+
+def covered(data: bytes) -> None:
+    """coverage and digest."""
+    for each in elfsig.coverage(data, RING):
+        repr(each)
+        each.to_json()
+    for digest in elfsig.digest(data):
+        repr(digest)
+
+
+def compared(data: bytes) -> None:
+    """A file is the same as itself; and whatever it is, it can be compared with another."""
+    itself = elfsig.compare(data, data)
+    itself.to_json()
+    elfsig.compare(data, SIGNED).to_json()
+    elfsig.compare(SIGNED, data).to_json()
+
+
+# --------------------------------------------------------------------------- editing
+
+
+def signed(format_id: str, data: bytes) -> None:
+    """Sign and strip: the bytes are those from before, and in between the signature is valid."""
+    try:
+        made = elfsig.sign(data, format_id, SIGNER, DETACHED, existing=elfsig.Existing.STACK)
+    except ElfsigError:
+        return
+    before = elfsig.open(data).content
+    if made.detached:
+        report = elfsig.verify(data, RING, modarg=made.content.decode())
+    else:
+        report = elfsig.verify(made.content, RING)
+        back = elfsig.strip(made.content, format_id=format_id).content
+        if back != before:
+            raise Broken("strip-identity", f"{format_id}: {len(before)} bytes became {len(back)} others")
+    if not any(s.format == format_id and s.verdict in GOOD for s in report.signatures):
+        raise Broken("own-signature", f"{format_id}: just made, and verify says {report.verdict}")
+
+
+def stripped(data: bytes) -> None:
+    """Strip everything: nothing is left to strip, and list finds nothing."""
+    made = elfsig.strip(data, everything=True)
+    again = elfsig.strip(made.content, everything=True)
+    if again.content != made.content and made.removed:
+        raise Broken("strip-twice", f"{len(made.content)} bytes became {len(again.content)}")
+
+
+def converted(data: bytes) -> None:
+    """Convert, verified or not."""
+    for unverified in (False, True):
+        try:
+            made = elfsig.convert(data, "x509", SIGNER, DETACHED, trust=RING, unverified=unverified)
+        except ElfsigError:
+            continue
+        if not any(
+            s.format == "x509" and s.verdict in GOOD for s in elfsig.verify(made.content, RING).signatures
+        ):
+            raise Broken("converted", "the new signature is not valid")
+
+
+def attached(data: bytes) -> None:
+    """Attach what is in a file to a module, and a module's signature to a file."""
+    for module_, signature in ((PLAIN, data), (data, SIGNED)):
+        with suppress(ElfsigError):
+            made = elfsig.attach(module_, signature, RING)
+            if elfsig.verify(made.content, RING).verdict not in GOOD:
+                raise Broken("attached", "it had to be valid, and is not")
+        with suppress(ElfsigError):
+            elfsig.attach(module_, signature, force=True, existing=elfsig.Existing.STACK)
+
+
+def detached(data: bytes) -> None:
+    """A signature in a file of its own, or in a module argument."""
+    elfsig.verify(SIGNED, RING, detached=data).to_json()
+    with suppress(ElfsigError):
+        elfsig.verify(SIGNED, RING, modarg=data.decode("utf-8", "surrogateescape"))
+
+
+def trusted(data: bytes) -> None:
+    """Anything as a key source: a module is valid by a certificate only if the source holds that."""
+    try:
+        ring = elfsig.keyring(data)
+    except KeySourceError:
+        return
+    report = elfsig.verify(SIGNED, ring)
+    if report.verdict is Verdict.VALID and SIGNER_KEY not in {key.fingerprint for key in ring.keys}:
+        raise Broken("trust", "valid by a source without the signer's key")
+    elfsig.list_keys(data)
+
+
+SIGNER_KEY = elfsig.keyring(CERT).keys[0].fingerprint
+PROMISED = (ElfsigError,)
+WORDS = (MARKER, MAGIC, b"module.sig\0", b".module_sig\0", b"vermagic=6.1.0 SMP\0")
+
+
+def _verb(word: str, about: str, run: Callable[[bytes], object], limits: Limits = SLOWER) -> Target:
+    return Target(f"verbs/{word}", about, run, seeds.modules, module, WORDS, PROMISED, 1 << 13, limits)
+
+
+def _formats() -> list[Target]:
+    ids = [each.id for each in seeds.REGISTRY.formats if "sign" in each.capabilities]
+    return [
+        _verb(f"sign-{name}", f"sign as {name}, verify, strip", partial(signed, name), SLOWER) for name in ids
+    ]
+
+
+TARGETS = (
+    _verb("examine", "verify and list", examine),
+    _verb("everywhere", "verify, tree, audit, survey agree", everywhere, Limits(2.0, 100e-6)),
+    _verb("predict", "all kernels in all modes", predicted, Limits(6.0, 200e-6)),
+    _verb("kernel", "one kernel under enforcement, against verify", kernel, Limits(1.0, 100e-6))._replace(
+        seeds=lambda: [bytes([n % 97]) + d for n, d in enumerate(seeds.modules())]
+    ),
+    _verb("coverage", "coverage and digest", covered, Limits(1.5, 100e-6)),
+    _verb("compare", "compare with itself and with another", compared, Limits(1.5, 100e-6)),
+    *_formats(),
+    _verb("strip", "strip everything, twice", stripped),
+    _verb("convert", "convert", converted, Limits(1.5, 100e-6)),
+    _verb("attach", "attach from a file, and to a file", attached, Limits(1.5, 100e-6)),
+    _verb("detached", "detached signatures and module arguments", detached)._replace(
+        seeds=lambda: [*seeds.blobs(), *seeds.openpgp_signatures(), *seeds.pem()], mutate=plain
+    ),
+    _verb("trust", "anything as a key source", trusted)._replace(
+        seeds=lambda: [*seeds.pem(), *seeds.der(), *seeds.rings(), *seeds.efi(), *seeds.modules()[:20]],
+        mutate=plain,
+    ),
+)
