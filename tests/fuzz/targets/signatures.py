@@ -111,12 +111,12 @@ def envelope(each: Envelope, keys: Ring, data: bytes) -> None:
     """Parse, verify, dump, take apart; a second parse gives the same."""
     params, data = _split(each, data)
     list(optional.dump(each, data) or ())
+    blob = optional.from_file(each, data)
     try:
-        blob = optional.from_file(each, data)
         found = each.parse(blob, params)
     except ParseError as reason:
-        if reason.offset is not None and not 0 <= reason.offset <= len(data) + 1:
-            raise Broken("offset", f"offset {reason.offset} in {len(data)} bytes") from reason
+        if reason.offset is not None and not 0 <= reason.offset <= len(blob) + 1:
+            raise Broken("offset", f"offset {reason.offset} in {len(blob)} bytes") from reason
         return
     if not found:
         raise Broken("no-signature", "parse() has neither a signature nor an error")
@@ -132,7 +132,8 @@ def _checked(each: Envelope, signature: object, blob: bytes, keys: Ring) -> None
     outcome = each.verify(signature, MESSAGE, keys)  # type: ignore[arg-type]
     if outcome.verdict not in Verdict:
         raise Broken("verdict", f"{outcome.verdict!r} is not a verdict")
-    judges.judge(each.id, signature, blob, outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED))
+    if outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED, Verdict.INVALID):
+        judges.judge(each.id, signature, blob, outcome.verdict is not Verdict.INVALID)
 
 
 WRAPPED = "x509-block"
