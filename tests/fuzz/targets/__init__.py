@@ -1,3 +1,3 @@
 """The targets, one module for each area; ``TARGETS`` of each holds its rows."""
 
-AREAS = ("elf", "signatures", "keys", "kernels", "containers", "texts", "verbs", "command_line")
+AREAS = ("elf", "signatures", "keys", "kernels", "containers", "texts", "records", "verbs", "command_line")
