@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 import corpus
 import elfsig
+from elfsig.batch.journal import SUFFIX, Journal
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused
@@ -13,6 +17,7 @@ from elfsig.model import TrailerInfo
 from elfsig.signers import pkcs11_uri
 from tests.support.cms import integer, tlv
 from tests.support.modules import plain
+from tests.support.opened import opened
 
 SIGNER = elfsig.open_signer(corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem")
 
@@ -57,3 +62,28 @@ def test_strip_of_one_format_leaves_a_section_of_another_that_it_may_have_used()
     stripped = elfsig.strip(both.content, format_id="gkh")
     assert [each.format for each in stripped.removed] == ["gkh"] and stripped.content == redhat
     assert [each.format for each in elfsig.strip(redhat, format_id="gkh").removed] == ["redhat"]
+
+
+HOSTILE_REPORTS = {
+    "a number of too many digits": '{"asked": {}, "edits": [%s]}' % ("9" * 5000),
+    "half of a character": '{"asked": {}, "edits": [{"path": "\\ud800", "before": null, "after": null}]}',
+    "an empty path": '{"asked": {}, "edits": [{"path": "", "before": null, "after": null}]}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_REPORTS)
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_hostile_report_of_sign_is_refused_or_ignored(name: str, interrupted: bool, tmp_path: Path) -> None:
+    """They raised ValueError and UnicodeEncodeError before anything was signed."""
+    report, text = tmp_path / "report.json", HOSTILE_REPORTS[name]
+    if interrupted:
+        line = json.dumps({"asked": {}}) + "\n" + text[text.index("[") + 1 : -2] + "\n"
+        Path(f"{report}{SUFFIX}").write_text(line)
+    else:
+        report.write_text(text)
+    try:
+        journal = Journal(str(report), {}, is_done=lambda module: True)
+    except elfsig.UsageError as reason:
+        assert "not a sign report" in reason.text
+        return
+    assert journal.known(opened(plain())) is None

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from json import JSONDecodeError, loads
+from json import loads
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -191,10 +191,18 @@ def _is_entry(entry: Json) -> bool:
     target, raw = entry.get("target"), entry.get("path_hex", "")
     return (
         (states or after is None)
-        and isinstance(entry.get("path"), str)
+        and _is_name(entry.get("path"))
         and isinstance(raw, str)
         and isinstance(target, str | None)
     )
+
+
+def _is_name(path: object) -> bool:
+    """Whether this is a text that a file can be called by: JSON also has halves of characters."""
+    try:
+        return isinstance(path, str) and bool(os.fsencode(path))
+    except UnicodeEncodeError:
+        return False
 
 
 def _key(entry: Mapping[str, Any]) -> str:
@@ -247,7 +255,7 @@ def _content(path: str) -> bytes | None:
 def _json(data: bytes) -> Any:
     try:
         return loads(data)
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of too many digits
         return None
 
 

@@ -141,6 +141,21 @@ def ar(*members: tuple[bytes, bytes]) -> bytes:
     return b"".join(parts)
 
 
+def apks() -> Iterator[bytes]:
+    """Packages of Alpine: three compressed archives after each other; the second has the third's hash."""
+    parts = []
+    for name, data in ((".SIGN.RSA.x", b"signature"), (".PKGINFO", b""), ("a.ko", b"\x7fELF" * 99)):
+        if name == ".PKGINFO":
+            data = b"datahash = " + b"0" * 64 + b"\n"
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as out:
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            out.addfile(about, io.BytesIO(data))
+        parts.append(seeds.compressed(made.getvalue()[: 512 + -(-len(data) // 512) * 512])["gzip"])
+    yield b"".join(parts)
+
+
 def ars() -> Iterator[bytes]:
     """Debian packages, and archives with long names."""
     tar = next(tars())
@@ -204,7 +219,7 @@ def pes() -> Iterator[bytes]:
 
 def everything() -> Iterator[bytes]:
     """A sample of each, also compressed."""
-    for each in (tars, ars, cpios, zips, rpms, boots, pes):
+    for each in (tars, apks, ars, cpios, zips, rpms, boots, pes):
         yield from each()
     yield from seeds.compressed(INNER).values()
     yield from seeds.compressed(next(ars())).values()

@@ -72,7 +72,7 @@ def row(data: bytes) -> None:
 
 
 def rendered(data: bytes) -> None:
-    """Records in every output of survey: whatever they say, there is output, and no script of theirs in it."""
+    """Records in every output of survey: whatever they say, there is one, and no script of theirs in it."""
     records = [each for line in data.splitlines()[:8] if is_record(each := _json(line))]
     tally, copies, page, log = Tally(), Copies(), Page(), Log()
     for each in records:

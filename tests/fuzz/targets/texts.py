@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
+from elfsig.batch.journal import SUFFIX, Journal
 from elfsig.errors import ElfsigError
 from elfsig.host import dkms, dkms_hooks
 from elfsig.keygen import genkey, kconfig
@@ -19,6 +21,7 @@ from elfsig.verbs.remote.prepare import MANIFEST, read_manifest
 from tests.fuzz import seeds
 from tests.fuzz.mutate.text import text
 from tests.fuzz.target import Broken, Limits, Target
+from tests.support.opened import decompressed
 
 PROMISED = (ElfsigError,)
 
@@ -89,6 +92,16 @@ def manifest(data: bytes) -> None:
     read_manifest(str(Path(_written(MANIFEST, data)).parent))
 
 
+def journal(data: bytes) -> None:
+    """The report of an earlier run of sign, whole (the first half) and interrupted (the second)."""
+    report = folder() / "sign-report.json"
+    first, _, second = data.partition(b"\n\n")
+    report.write_bytes(first)
+    Path(f"{report}{SUFFIX}").write_bytes(second)
+    earlier = Journal(str(report), {}, is_done=lambda module: True)
+    earlier.known(decompressed(MODULE, seeds.REGISTRY))
+
+
 def paths(data: bytes) -> None:
     """Two lists of paths, matched: every path once, on its side."""
     lines = [each for each in decoded(data).splitlines() if each]
@@ -118,6 +131,17 @@ def _manifest() -> list[bytes]:
     return [json.dumps(document).encode()]
 
 
+def _journals() -> list[bytes]:
+    digest = hashlib.sha256(MODULE).hexdigest()
+    state = {"sha256": digest, "size": len(MODULE)}
+    entry = {"path": "<bytes>", "action": "signed", "before": state, "after": state, "target": None}
+    document = {"schema_version": 1, "asked": {}, "edits": [entry]}
+    lines = [{"asked": {}}, entry, {**entry, "path": "b.ko", "target": "c.ko"}]
+    whole, rest = json.dumps(document).encode(), b"\n".join(json.dumps(each).encode() for each in lines)
+    return [whole + b"\n\n" + rest, whole, whole + b"\n\n" + rest[:-20]]
+
+
+MODULE = b"not a module"
 DKMS = [
     b'# comment\nmok_signing_key=/var/lib/dkms/mok.key\nexport sign_file="/usr/bin/x"\n'
     b'POST_BUILD="sign.sh $kernelver"\n'
@@ -162,6 +186,7 @@ def _text(word: str, about: str, run: Callable[[bytes], object], made: object, *
 
 
 TARGETS = (
+    _text("journal", "reports of earlier runs of sign", journal, _journals, *JSON_WORDS),
     _text(
         "genkey",
         "configuration of openssl req",
