@@ -27,6 +27,7 @@ from elfsig._version import __version__
 
 if TYPE_CHECKING:
     from elfsig.api.auditing import audit
+    from elfsig.api.bundling import evidence
     from elfsig.api.containers import members
     from elfsig.api.editing import attach, convert, sign, strip
     from elfsig.api.inspecting import compare, coverage, digest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from elfsig.api.keys import keyring, list_keys
     from elfsig.api.surveying import survey
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
+    from elfsig.batch.evidence_writer import BundleSummary
     from elfsig.batch.survey import Limits
     from elfsig.elf.diff import Difference
     from elfsig.errors import (
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attached",
     "AuditResult",
+    "BundleSummary",
     "Cause",
     "Certificate",
     "ComparedFile",
@@ -165,6 +168,7 @@ __all__ = [
     "convert",
     "coverage",
     "digest",
+    "evidence",
     "explain",
     "formats",
     "keyring",
@@ -184,6 +188,9 @@ __all__ = [
 _HOMES = {
     "elfsig.api.auditing": (
         "audit",
+    ),
+    "elfsig.api.bundling": (
+        "evidence",
     ),
     "elfsig.api.containers": (
         "members",
@@ -205,6 +212,9 @@ _HOMES = {
     ),
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
+    ),
+    "elfsig.batch.evidence_writer": (
+        "BundleSummary",
     ),
     "elfsig.batch.survey": (
         "Limits",

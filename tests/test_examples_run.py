@@ -142,6 +142,12 @@ def _survey(world: World) -> None:
     shutil.copy(world.here / "linux-image.deb", world.here / "mirror" / "linux-image.deb")
 
 
+def _evidence(world: World) -> None:
+    world.sign("plain.ko", "modules/one.ko", "vendor")
+    shutil.copy(world.here / "driver.ko", world.here / "modules" / "two.ko")
+    subprocess.run(["tar", "-cf", "disk.tar", "modules"], cwd=world.here, check=True)
+
+
 def _audit(world: World) -> None:
     ingredients._sign(world.here / "build" / "one.ko", "signer", "--hash", "sha512")
 
@@ -184,6 +190,7 @@ def _keys_recover(world: World) -> None:
 MORE = {
     "list": _list, "verify": _verify, "coverage": _verify, "sign": _sign, "strip": _strip,
     "convert": _convert, "attach": _attach, "compare": _compare, "audit": _audit, "survey": _survey,
+    "evidence": _evidence,
     "sign-file": _sign_file, "keys list": _keys_list, "keys match": _keys_match,
     "keys generate": _keys_generate, "keys install": _keys_install,
     "keys openpgp": _keys_openpgp, "keys recover": _keys_recover,

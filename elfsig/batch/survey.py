@@ -63,10 +63,14 @@ class Plan:
 
 
 class Surveyed(NamedTuple):
-    """One record; ``module`` is the opened module of a module record, None where it could not be read."""
+    """One record; ``module`` is the opened module of a module record, None where it could not be unpacked.
+
+    ``data`` are the bytes of a module, None where they could not be read, and for other records.
+    """
 
     record: SurveyRecord
     module: Module | None = None
+    data: bytes | None = None
 
 
 def survey_file(
@@ -200,7 +204,7 @@ class _Survey:
         report = with_origin(examined.report, frozenset(self.kernels))
         name, vermagic = (None, None) if module is None else (module.name, module.vermagic)
         chain = _hashed(layers, report.sha256)
-        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes), module)
+        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes), module, data)
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = None if each.error is None else Remark.of(each.error)

@@ -189,11 +189,11 @@ def survey_all(
     below a directory that are of no known kind are passed over.
     """
     worker = _Worker(plan, draw, cage)
-    for lines in run(worker, _batches(files), jobs, lost=worker.lost, few=1):
+    for lines in run(worker, batches(files), jobs, lost=worker.lost, few=1):
         yield from lines
 
 
-def _batches(files: Iterable[Outermost]) -> Iterator[tuple[Outermost, ...]]:
+def batches(files: Iterable[Outermost]) -> Iterator[tuple[Outermost, ...]]:
     """Plain modules on disk together, by their names; everything else alone."""
     together: list[Outermost] = []
     for each in files:

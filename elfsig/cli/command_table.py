@@ -9,6 +9,7 @@ COMMANDS = {
     "show": Row("show", "Show every field of every signature, under modinfo's names."),
     "verify": Row("verify", "Verify signatures against the given keys."),
     "survey": Row("survey", "Verify the modules in packages, archives and disk images."),
+    "evidence": Row("evidence", "Bundle modules so that others can confirm verdicts without elfsig."),
     "sign": Row("sign", "Sign modules, in any format."),
     "strip": Row("strip", "Remove signatures: exactly the bytes that signing added."),
     "convert": Row("convert", "Convert signatures to another format, verifying them first."),

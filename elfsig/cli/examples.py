@@ -26,6 +26,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig survey mirror/ --trust vendor.der --jsonl",
         "elfsig survey mirror/ --trust vendor.der --parquet modules.parquet",
     ),
+    "evidence": (
+        "elfsig evidence disk.tar --trust vendor.der -o case.tar",
+        "elfsig evidence modules/ --trust vendor.der --only invalid -o case.tar",
+        "elfsig evidence driver.ko --trust vendor.der -o case/ --html case.html",
+    ),
     "sign": (
         "elfsig sign driver.ko --format pkcs7 --key mok.key --cert mok.der -o new.ko",
         "elfsig sign build/ --format pkcs7 --key mok.key --cert mok.der --in-place",

@@ -9,7 +9,7 @@ from typing import Any
 
 from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.pkcs1 import digest_info, modulus_size, open_padding, padding_and_mismatch
-from elfsig.model import Key, Message, RsaBody, Signature
+from elfsig.model import Key, Message, RsaBody, Scheme, Signature, SignedValue
 
 
 class Match(Enum):
@@ -98,6 +98,16 @@ def plain_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
     """The content of an ordinary RSA signature over ``message``: a DigestInfo. Raises Unsupported."""
     name = signature.hash or "sha1"
     yield RsaBody(message.coverage, digest_info(name, digest_of(message, name)))
+
+
+_SCHEMES: dict[str, Scheme] = {"rsa": "rsa", "dsa": "dsa", "ecdsa": "ecdsa"}
+
+
+def plain_value(signature: Signature, key: Key) -> Iterator[SignedValue]:
+    """An ordinary RSA, DSA or ECDSA signature of the message, by a key of this kind; nothing for others."""
+    scheme = _SCHEMES.get(signature.algorithm or "")
+    if scheme is not None and signature.hash is not None and key.algorithm == signature.algorithm:
+        yield SignedValue(scheme, signature.hash, signature.value)
 
 
 def _try_der_pair(key: Key, value: bytes, *scheme: Any) -> Match:

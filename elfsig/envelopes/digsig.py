@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any, ClassVar
 
-from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, plain_value, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.crypto.pkcs1 import from_number, open_padding
 from elfsig.envelopes import ima_attribute
@@ -35,6 +35,7 @@ from elfsig.model import (
     Remark,
     RsaBody,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
     Verdict,
@@ -182,6 +183,17 @@ class Digsig:
         for name in names:
             yield RsaBody(f"{message.coverage}, {name}", _v1_digest(digest_of(message, name), parsed.header))
 
+    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+        """Version 1: a bare SHA-1 over the digest, by each hash that may have been used, and the header."""
+        parsed: Parsed | None = signature.detail
+        if parsed is not None and parsed.version == 2:
+            yield from plain_value(signature, key)
+        elif parsed is not None and key.algorithm == signature.algorithm == "rsa":
+            value = from_number(key, signature.value)
+            for name in _v1_names(signature):
+                statement = digest_of(message, name) + parsed.header
+                yield SignedValue("rsa", "sha1", value, b"", statement, name, 0, "bare")
+
 
 # --------------------------------------------------------------------------- version 1
 
@@ -244,9 +256,8 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
     if signature.algorithm is None:
         return Outcome(Verdict.UNSUPPORTED, f"{signature.algorithm_text} is not one that kernels know")
     stated = signature.hash
-    names = [stated] if stated == "sha256" else V1_GUESSES
     first: Outcome | None = None
-    for name in names:
+    for name in _v1_names(signature):
         outcome = judge(signature, keys, _v1_attempt(signature, message, name))
         if outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED):
             return outcome if name == stated else _with_quirk(outcome, signature, name)
@@ -255,6 +266,11 @@ def _verify_v1(signature: Signature, message: Message, keys: Keyring) -> Outcome
             break
     assert first is not None
     return first
+
+
+def _v1_names(signature: Signature) -> Sequence[str]:
+    """The hashes of the file that its digest may be made by."""
+    return ["sha256"] if signature.hash == "sha256" else V1_GUESSES
 
 
 def _with_quirk(outcome: Outcome, signature: Signature, name: str) -> Outcome:

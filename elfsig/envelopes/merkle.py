@@ -15,6 +15,7 @@ from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
     Cause,
+    HashStep,
     Keyring,
     Message,
     Outcome,
@@ -70,6 +71,10 @@ class Merkle:
             "kernel's own root was not given (as merkle:HEX/LEVELS)",
         )
 
+    def hash_steps(self, signature: Signature) -> Sequence[HashStep]:
+        """The leaf, then one node for each level; the last is the root."""
+        return steps(signature.facts["merkle_position"], signature.value)
+
     def create(
         self, message: Message, signer: Signer | PacketSigner, options: SignOptions
     ) -> tuple[bytes, Params]:
@@ -86,11 +91,20 @@ def walk(message: Message, position: int, siblings: bytes) -> bytes:
     """The root that a proof leads to, 32 bytes."""
     from hashlib import sha256
 
-    leaf = sha256(b"\x01" + position.to_bytes(4, "big"))
+    first, *levels = steps(position, siblings)
+    leaf = sha256(first.before)
     message.feed(leaf)
     node = leaf.digest()
+    for step in levels:
+        node = sha256(step.before + node + step.after).digest()
+    return node
+
+
+def steps(position: int, siblings: bytes) -> list[HashStep]:
+    """The hashes that lead from the message to the root, in order."""
+    found = [HashStep(b"\x01" + position.to_bytes(4, "big"))]
     for level in range(len(siblings) // HASH_SIZE):
         sibling = siblings[level * HASH_SIZE : (level + 1) * HASH_SIZE]
-        pair = sibling + node if position >> level & 1 else node + sibling
-        node = sha256(b"\x02" + pair).digest()
-    return node
+        is_right = position >> level & 1
+        found.append(HashStep(b"\x02" + sibling) if is_right else HashStep(b"\x02", sibling))
+    return found

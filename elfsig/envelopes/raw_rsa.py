@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Final, Literal
 
 from elfsig.crypto.checks import Match, digest_of, plain_bodies
-from elfsig.crypto.pkcs1 import digest_info
+from elfsig.crypto.pkcs1 import digest_info, from_number
 from elfsig.errors import ParseError, SigningError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
@@ -23,7 +23,9 @@ from elfsig.model import (
     Params,
     Remark,
     RsaBody,
+    RsaForm,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
 )
@@ -65,6 +67,9 @@ PADDINGS: Final[dict[str, Padding]] = {
     "the bare digest, no padding": lambda digest, size: digest.rjust(size, b"\0"),
 }
 """What the block may hold, by SHA-1 digest and size of the modulus; the first is used for signing."""
+
+RSA_FORMS: Final[tuple[RsaForm, ...]] = ("info", "bare", "hex", "hex-newline", "unpadded")
+"""The words for PADDINGS, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,15 @@ class RawRsa:
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """A DigestInfo of the message."""
         return plain_bodies(signature, message)
+
+    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+        """The block in each form and padding that is tried."""
+        if key.algorithm == "rsa":
+            blob, forms = signature.detail
+            for form in forms:
+                for padding, _ in zip(RSA_FORMS, self._paddings(), strict=False):
+                    value = from_number(key, _value(blob, form))
+                    yield SignedValue("rsa", "sha1", value, form=padding)
 
 
 def _fits(blob: bytes, form: Form) -> bool:

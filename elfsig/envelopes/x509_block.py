@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest
+from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, plain_value, try_digest
 from elfsig.crypto.hashes import HASH_BY_KERNEL, HASHES, hash_named
 from elfsig.crypto.remarks import odd_name
 from elfsig.errors import ParseError, SigningError
@@ -28,6 +28,7 @@ from elfsig.model import (
     Remark,
     RsaBody,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
     TrailerInfo,
@@ -134,6 +135,10 @@ class X509Block:
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """A DigestInfo of the message."""
         return plain_bodies(signature, message)
+
+    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+        """An ordinary RSA signature of the message."""
+        return plain_value(signature, key)
 
 
 def _names(signer: Signer) -> tuple[bytes, bytes]:

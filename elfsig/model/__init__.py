@@ -15,7 +15,17 @@ from elfsig.model.existing import Existing
 from elfsig.model.format import Basis, Format, Pair
 from elfsig.model.key import Candidates, Certificate, Key, KeyId, Keyring, Loss, Provenance, Why
 from elfsig.model.message import Coverage, Derived, FileRange, Hasher, Message, Piece
-from elfsig.model.optional import Part, PublicForm, RecordedDigest, RsaBody
+from elfsig.model.optional import (
+    HashStep,
+    Part,
+    PublicForm,
+    RecordedDigest,
+    RsaBody,
+    RsaForm,
+    Scheme,
+    SignedValue,
+    Tool,
+)
 from elfsig.model.place import (
     Carrier,
     MagicInfo,
@@ -48,6 +58,7 @@ __all__ = [
     "FileRange",
     "FileReport",
     "Format",
+    "HashStep",
     "Hasher",
     "Key",
     "KeyId",
@@ -69,11 +80,15 @@ __all__ = [
     "RecordedDigest",
     "Remark",
     "RsaBody",
+    "RsaForm",
+    "Scheme",
     "SectionInfo",
     "SignOptions",
     "Signature",
     "SignatureReport",
+    "SignedValue",
     "Signer",
+    "Tool",
     "TrailerInfo",
     "Verdict",
     "Why",

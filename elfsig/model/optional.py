@@ -7,10 +7,11 @@ needs more goes through the functions here, each of which names the member and i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from elfsig.elf.image import Image
 from elfsig.lazy_tuple import NamedTuple
+from elfsig.model.key import Key
 from elfsig.model.message import Coverage, Message
 from elfsig.model.place import Carrier, Mark, Place
 from elfsig.model.signature import Envelope, Signature
@@ -44,6 +45,52 @@ class RecordedDigest(NamedTuple):
 
     claimed: bytes
     computed: bytes
+
+
+Scheme = Literal["rsa", "rsa-pss", "dsa", "ecdsa", "message"]
+"""How a value is checked: RSA with PKCS#1 v1.5 padding or a variant of it, RSASSA-PSS, DSA and ECDSA with r
+and s in DER, or an algorithm that signs the message itself (EdDSA, ML-DSA)."""
+
+RsaForm = Literal["info", "bare", "hex", "hex-newline", "unpadded"]
+"""What an RSA value holds: in type 1 padding a DigestInfo, the bare digest, or the digest in hex (followed by
+a line feed); or the digest alone, with zeros in front."""
+
+
+class SignedValue(NamedTuple):
+    """A signature's value and the bytes that it is over, in terms that general tools understand.
+
+    ``hash`` is elfsig's name, "" for schemes that sign the message itself. ``value`` is an RSA value as long
+    as the modulus, r and s in DER, or the value as it is. What is hashed is the message and ``suffix``; or
+    ``statement`` instead, which holds the digest of the message by ``digest_hash`` at ``digest_at``.
+    ``form`` is for RSA; ``mask_hash`` and ``salt`` (bytes) are those of RSASSA-PSS.
+    """
+
+    scheme: Scheme
+    hash: str
+    value: bytes
+    suffix: bytes = b""
+    statement: bytes | None = None
+    digest_hash: str | None = None
+    digest_at: int = 0
+    form: RsaForm = "info"
+    mask_hash: str = ""
+    salt: int = 0
+
+
+class HashStep(NamedTuple):
+    """One step of a chain of SHA-256: of ``before``, then the message (first step) or the result of the step
+    before, then ``after``."""
+
+    before: bytes
+    after: bytes = b""
+
+
+Tool = Literal["gpgv", "cms"]
+"""A general tool that reads the signature as it is: gpgv, or openssl cms."""
+
+
+class _SignedValues(Protocol):
+    def __call__(self, signature: Signature, message: Message, key: Key, /) -> Iterable[SignedValue]: ...
 
 
 # --------------------------------------------------------------------------- envelopes
@@ -98,6 +145,30 @@ def recorded_digest(envelope: Envelope, signature: Signature, message: Message) 
     nothing protects, and what ``message`` gives. None where the digest cannot be computed. Default: None."""
     member = getattr(envelope, "recorded_digest", None)
     found: RecordedDigest | None = None if member is None else member(signature, message)
+    return found
+
+
+def signed_values(
+    envelope: Envelope, signature: Signature, message: Message, key: Key
+) -> Iterable[SignedValue]:
+    """``signed_values(signature, message, key)``: each way in which the value may be over ``message`` if
+    ``key`` made it; the signature matches if one of them does. Default: nothing, no general tool can check
+    it."""
+    member: _SignedValues | None = getattr(envelope, "signed_values", None)
+    return () if member is None else member(signature, message, key)
+
+
+def hash_steps(envelope: Envelope, signature: Signature) -> Sequence[HashStep]:
+    """``hash_steps(signature)``: for a proof without a key, how the message leads to its root. Default:
+    nothing."""
+    member = getattr(envelope, "hash_steps", None)
+    found: Sequence[HashStep] = () if member is None else member(signature)
+    return found
+
+
+def tool(envelope: Envelope) -> Tool | None:
+    """``tool``: the general tool that reads a blob of this envelope as it is. Default: None."""
+    found: Tool | None = getattr(envelope, "tool", None)
     return found
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from elfsig.crypto import der
 from elfsig.crypto.names import shown_name
 from elfsig.crypto.oids import BY_OID, hash_name
+from elfsig.crypto.pkcs1 import digest_info
 from elfsig.crypto.remarks import odd_name
 from elfsig.envelopes.cms import facts as cms_facts
 from elfsig.envelopes.cms import plain as cms_plain
@@ -20,6 +21,7 @@ from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import (
+    Key,
     KeyId,
     Keyring,
     Message,
@@ -31,8 +33,10 @@ from elfsig.model import (
     Remark,
     RsaBody,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
+    Tool,
     TrailerInfo,
 )
 
@@ -62,6 +66,7 @@ class Cms:
     also_suffixes: ClassVar[tuple[str, ...]] = (".pkcs7",)
     modinfo_name: ClassVar[str] = "PKCS#7"
     opaque_value: ClassVar[bool] = True
+    tool: ClassVar[Tool] = "cms"
     id: str = "cms"
 
     def parse(self, blob: bytes, params: Params) -> Sequence[Signature]:
@@ -111,13 +116,18 @@ class Cms:
 
     def rsa_bodies(self, signature: Signature, message: Message) -> Iterator[RsaBody]:
         """Over the message, or over the signed attributes (RFC 5652, 5.4), whatever the message."""
-        from elfsig.crypto.pkcs1 import digest_info
         from elfsig.envelopes.cms.statement import stream_digest
 
         signed = signature.detail.signed_der
         stream, how = (message, message.coverage) if signed is None else (signed, "signed attributes")
         name = signature.hash or ""
         yield RsaBody(how, digest_info(name, stream_digest(stream, name)))
+
+    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+        """The value over the message, or over the signed attributes, which hold its digest."""
+        from elfsig.envelopes.cms.values import signed_values
+
+        return signed_values(signature, key)
 
     def dump(self, blob: bytes) -> Iterator[str]:
         """The ASN.1 elements, as ``openssl asn1parse`` lists them."""

@@ -56,6 +56,7 @@ class Statement:
 
     algorithm: str
     hash: str | None
+    params: bytes | None
     value: bytes
     stream: Stream
 
@@ -63,6 +64,7 @@ class Statement:
         self, algorithm: str, hash_name: str | None, params: bytes | None, value: bytes, stream: Stream
     ) -> None:
         self.algorithm, self.hash, self.value, self.stream = algorithm, hash_name, value, stream
+        self.params = params
         self._digest: bytes | None = None
         self._pss = pss_scheme(params) if algorithm == "rsa-pss" else None
         if algorithm not in MESSAGE_ALGORITHMS:
@@ -125,6 +127,15 @@ def pss_scheme(params: bytes | None) -> Any:
 
     Raises Unsupported for damaged parameters and for mask functions other than MGF1.
     """
+    mask_hash, salt = pss_numbers(params)
+    return PSS(MGF1(_hash_object(mask_hash)), salt)
+
+
+def pss_numbers(params: bytes | None) -> tuple[str, int]:
+    """(hash of the mask function, size of the salt in bytes) of RSASSA-PSS-params.
+
+    Raises Unsupported, as :func:`pss_scheme`.
+    """
     try:
         data = params or b"\x30\x00"
         fields = der.fields(data, der.read(data, 0, len(data)), _PSS_FIELDS)
@@ -136,7 +147,7 @@ def pss_scheme(params: bytes | None) -> Any:
             salt = int.from_bytes(data[node.body : min(node.end, node.body + 4)], "big")
     except ParseError as fault:
         raise Unsupported(f"RSASSA-PSS with damaged parameters ({fault.text})") from None
-    return PSS(MGF1(_hash_object(mask_hash)), salt)
+    return mask_hash, salt
 
 
 def _mgf1_hash(data: bytes, field: der.Node) -> str:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import (
+    Key,
     Keyring,
     Message,
     Outcome,
@@ -19,8 +20,10 @@ from elfsig.model import (
     RecordedDigest,
     RsaBody,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
+    Tool,
 )
 
 
@@ -32,6 +35,7 @@ class OpenPgp:
     suffix: ClassVar[str] = ".pgp"
     also_suffixes: ClassVar[tuple[str, ...]] = (".asc",)
     modinfo_name: ClassVar[str] = "PGP"
+    tool: ClassVar[Tool] = "gpgv"
     lenient: bool = False
     id: str = "openpgp"
 
@@ -71,6 +75,13 @@ class OpenPgp:
         from elfsig.envelopes.openpgp import read as openpgp_read
 
         return openpgp_read.rsa_bodies(signature, message)
+
+    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+        """The message and the packet's own end (RFC 4880, 5.2.4); none for packets that are not over a
+        file."""
+        from elfsig.envelopes.openpgp import read as openpgp_read
+
+        return openpgp_read.signed_values(signature, key)
 
     def recorded_digest(self, signature: Signature, message: Message) -> RecordedDigest | None:
         """The first 16 bits of the digest, which kernels ignore and GnuPG compares for version 3."""

@@ -44,6 +44,7 @@ from elfsig.model import (
     Remark,
     RsaBody,
     Signature,
+    SignedValue,
     Verdict,
 )
 
@@ -123,6 +124,18 @@ def rsa_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
     digest = digest_of(message, name, packet.completion)
     if packet.left16 == digest[:2]:
         yield RsaBody(message.coverage, digest_info(name, digest))
+
+
+def signed_values(signature: Signature, key: Key) -> Iterator[SignedValue]:
+    """See :meth:`elfsig.envelopes.openpgp.envelope.OpenPgp.signed_values`."""
+    packet: SignaturePacket = signature.detail
+    algorithm, hash_name = signature.algorithm, signature.hash
+    if _cannot_check(signature, packet) is not None or hash_name is None or key.algorithm != algorithm:
+        return
+    if algorithm == "rsa":
+        yield SignedValue("rsa", hash_name, from_number(key, signature.value), packet.completion)
+    elif algorithm == "dsa":
+        yield SignedValue("dsa", hash_name, signature.value, packet.completion)
 
 
 def recorded_digest(signature: Signature, message: Message) -> RecordedDigest | None:

@@ -82,7 +82,7 @@ def examine(module: Module, question: Question, outside: Outside | None = None) 
     ``outside`` gives a signature that is kept elsewhere; it is then the outermost one.
     Never raises because of the file's content: damage is reported as ``malformed`` with its offset.
     """
-    looked_at, found = _located(module)
+    looked_at, found = located(module)
     image = looked_at.image
     if outside is not None:
         found = with_outside(looked_at, outside, found)
@@ -359,7 +359,7 @@ def _without_signature(image: Image, oddities: Sequence[Remark]) -> tuple[Verdic
     return (Verdict.MALFORMED if oddities else Verdict.UNSIGNED), ()
 
 
-def _located(module: Module) -> tuple[Module, tuple[LocatedSignature, ...]]:
+def located(module: Module) -> tuple[Module, tuple[LocatedSignature, ...]]:
     """What is examined, and the signatures in it: the content; but for a compressed file that does not hold a
     module and is signed as it is (such as an initramfs), the file itself."""
     if module.tail_offset is not None and not module.holds_module:

@@ -1,0 +1,1 @@
+"""Evidence: what others need to confirm a verdict without elfsig."""
