@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import corpus
 import elfsig
 from elfsig.batch.journal import SUFFIX, Journal
+from elfsig.cage.cage import Cage
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.elf.image import Image
-from elfsig.errors import EditRefused
+from elfsig.errors import EditRefused, Killed
 from elfsig.model import TrailerInfo
 from elfsig.signers import pkcs11_uri
 from tests.support.cms import integer, tlv
@@ -87,3 +90,21 @@ def test_a_hostile_report_of_sign_is_refused_or_ignored(name: str, interrupted: 
         assert "not a sign report" in reason.text
         return
     assert journal.known(opened(plain())) is None
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x\udfff", "\udc00", "\udc7f"])
+@pytest.mark.parametrize("place", ["path", "a name of a member"])
+def test_text_that_no_file_has_is_no_record_of_a_confined_process(text: str, place: str) -> None:
+    """A process that a hostile file has taken over could end its parent: a SARIF log encodes each path."""
+
+    def work(report: Callable[[Any], None]) -> None:
+        report({"path": text} if place == "path" else {text: 1})
+
+    with pytest.raises(elfsig.ReadError) as caught:
+        list(Cage().run(work))
+    assert isinstance(caught.value, Killed) and caught.value.limit == "records"
+
+
+@pytest.mark.parametrize("text", ["a\udcff.ko", "\udc80", "\U0001f4e6.ko", "\\ud800"])
+def test_names_that_are_not_utf_8_still_arrive(text: str) -> None:
+    assert list(Cage().run(lambda report: report({"path": text}))) == [{"path": text}]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import sys
@@ -37,6 +38,8 @@ _CHUNK = 1 << 20
 _WAIT = 0.03
 """Seconds that records may wait in the pipe, so that several are read at once: to be woken up for each would
 cost as much as to read it."""
+_SURROGATE = re.compile(rb"\\u[dD][^0-7]")
+"""Half of a character beyond U+FFFF in JSON, or a byte of a name that is not UTF-8 (os.fsdecode)."""
 _DEPTH = 200
 """Nesting of a record, at most."""
 
@@ -162,6 +165,8 @@ class _Child:
     def _frame(self, data: bytearray) -> Iterator[Any]:
         try:
             kind, value = json.loads(data.decode("ascii"))
+            if _SURROGATE.search(data):
+                _encode(value)
             if kind == _RECORD:
                 yield value if data.count(b"[") + data.count(b"{") < _DEPTH else _shallow(value)
             elif kind == _HELD:
@@ -192,6 +197,12 @@ class _Child:
                 break
             time.sleep(0.001)
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+
+def _encode(value: Any) -> None:
+    """Raises UnicodeEncodeError, a ValueError, for a text that no bytes decode to: JSON has halves of
+    characters, and whoever writes such a record or looks for such a path would fail."""
+    json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
 def _shallow(value: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from html.parser import HTMLParser
+from itertools import islice
 from typing import Any
 
 import elfsig
@@ -33,18 +34,24 @@ from tests.fuzz.targets.texts import folder
 TYPES = {"text": str, "integer": int, "boolean": bool, "time": datetime, "texts": list}
 
 
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
+def _child(data: bytes) -> _Child:
+    """The parent's side of a confined process that has written ``data``."""
+    child = object.__new__(_Child)
+    child.limits, child.held, child.inbox, child.fault = CageLimits(), None, bytearray(data), None
+    child.ended = False
+    return child
+
+
+def _reported(data: bytes) -> Iterator[Any]:
+    """Lines as they arrive from a confined process."""
+    for line in data.splitlines():
+        whole = b'["record", ' + line + b"]"
+        yield from _child(len(whole).to_bytes(4, "little") + whole)._frames()
 
 
 def frame(data: bytes) -> None:
     """Any bytes from the pipe of a confined process: records, or one error that ends it."""
-    child = object.__new__(_Child)
-    child.limits, child.held, child.inbox, child.fault = CageLimits(), None, bytearray(data), None
-    child.ended = False
+    child = _child(data)
     for record in child._frames():
         if is_record(record):
             dumps(record)
@@ -54,7 +61,7 @@ def frame(data: bytes) -> None:
 
 def row(data: bytes) -> None:
     """A record as a row: every value has the type of its column; the row as a record is one again."""
-    record = _json(data)
+    record: Any = next(_reported(data), None)
     if not is_record(record):
         return
     found = row_of(record)
@@ -73,7 +80,7 @@ def row(data: bytes) -> None:
 
 def rendered(data: bytes) -> None:
     """Records in every output of survey: whatever they say, there is one, and no script of theirs in it."""
-    records = [each for line in data.splitlines()[:8] if is_record(each := _json(line))]
+    records = [each for each in islice(_reported(data), 8) if is_record(each)]
     tally, copies, page, log = Tally(), Copies(), Page(), Log()
     for each in records:
         tally.add(each)
