@@ -77,8 +77,11 @@ def rewritten(html: str) -> str:
     """``html``, written again. Raises ValueError for anything but the elements and attributes of a coverage
     map: scripts, styles, links, images, event handlers."""
     writer = _Writer()
-    writer.feed(html)
-    writer.close()
+    try:
+        writer.feed(html)
+        writer.close()
+    except AssertionError as reason:  # Python's parser, for a marked section that it does not know
+        raise ValueError(str(reason)) from None
     if writer.open:
         raise ValueError(f"{writer.open[-1]} has no end")
     return "".join(writer.parts)

@@ -118,7 +118,10 @@ class _Elements(HTMLParser):
 
 def markup(data: bytes) -> None:
     """Markup from a confined process, rewritten: no scripts and no handlers."""
-    made = rewritten(data.decode("utf-8", "replace"))
+    try:
+        made = rewritten(data.decode("utf-8", "replace"))
+    except ValueError:  # for everything that the process would not write
+        return
     found = _Elements()
     found.feed(made)
     if found.bad:
@@ -185,6 +188,8 @@ HTML = (
     b"<div class='a'>",
     b" onclick='x'",
     b"<!--",
+    b"<![if x[",
+    b"<!DOCTYPE x [",
     b"]]>",
     b"<a href='javascript:x'>",
     b"&lt;",
