@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
     from elfsig.api.surveying import survey
+    from elfsig.api.vendor import AgainstRecord, against
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.batch.evidence_writer import BundleSummary
     from elfsig.batch.survey import Limits
@@ -95,9 +96,12 @@ if TYPE_CHECKING:
         ModuleRecord,
         SurveyRecord,
     )
+    from elfsig.verbs.vendor.relation import Relation, SignedBy, VendorFinding
+    from elfsig.verbs.vendor.sources import VendorSource
     from elfsig.verbs.verify.kernel import KernelAnswer
 
 __all__ = [
+    "AgainstRecord",
     "Attached",
     "AuditResult",
     "BundleSummary",
@@ -144,12 +148,14 @@ __all__ = [
     "Provenance",
     "ReadError",
     "Registry",
+    "Relation",
     "Remark",
     "Removed",
     "SignOptions",
     "SignResult",
     "Signature",
     "SignatureReport",
+    "SignedBy",
     "Signer",
     "SignerCertificate",
     "SignerKey",
@@ -157,11 +163,14 @@ __all__ = [
     "StripResult",
     "SurveyRecord",
     "UsageError",
+    "VendorFinding",
+    "VendorSource",
     "Verdict",
     "VerificationError",
     "Why",
     "WriteError",
     "__version__",
+    "against",
     "attach",
     "audit",
     "compare",
@@ -209,6 +218,9 @@ _HOMES = {
     ),
     "elfsig.api.surveying": (
         "survey",
+    ),
+    "elfsig.api.vendor": (
+        "AgainstRecord", "against",
     ),
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
@@ -278,6 +290,12 @@ _HOMES = {
     ),
     "elfsig.verbs.inspect.digest": (
         "CoverageDigest",
+    ),
+    "elfsig.verbs.vendor.relation": (
+        "Relation", "SignedBy", "VendorFinding",
+    ),
+    "elfsig.verbs.vendor.sources": (
+        "VendorSource",
     ),
     "elfsig.verbs.verify.kernel": (
         "KernelAnswer",

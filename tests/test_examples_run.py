@@ -138,6 +138,7 @@ def _survey(world: World) -> None:
     world.sign("plain.ko", "one.ko", "vendor")
     ingredients.package(world.here / "linux-image.deb", {"one.ko": (world.here / "one.ko").read_bytes()})
     shutil.copy(world.here / "linux-image.deb", world.here / "initrd.img")
+    world.write(f"lib/modules/{ingredients.RELEASE}/one.ko", (world.here / "one.ko").read_bytes())
     (world.here / "mirror").mkdir()
     shutil.copy(world.here / "linux-image.deb", world.here / "mirror" / "linux-image.deb")
 
@@ -150,6 +151,10 @@ def _evidence(world: World) -> None:
 
 def _audit(world: World) -> None:
     ingredients._sign(world.here / "build" / "one.ko", "signer", "--hash", "sha512")
+    top = world.system / "lib" / "modules" / ingredients.RELEASE
+    shipped = {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*.ko*")}
+    assert shipped
+    ingredients.package(world.here / "linux-image.deb", shipped)
 
 
 def _sign_file(world: World) -> None:

@@ -71,7 +71,10 @@ def test_every_record_is_a_row(tmp_path: Path) -> None:
     done = run("survey", source, "--trust", CERT, "--jsonl", "--parquet", tmp_path / "t.parquet")
     said = done.files()
     assert done.code == 1 and [each["record"] for each in said] == ["module", "module", "container"]
-    assert list(read_rows(str(tmp_path / "t.parquet"))) == [row_of(each) for each in said]
+    rows = list(read_rows(str(tmp_path / "t.parquet")))
+    (origin,) = {(each["host"], each["run"]) for each in map(json.loads, done.out.splitlines())}
+    assert [{**each, "host": None, "run": None} for each in rows] == [row_of(each) for each in said]
+    assert {(each["host"], each["run"]) for each in rows} == {origin}
     signed, unsigned, whole = map(row_of, said)
     decisive = said[0]["signatures"][0]
     assert signed["verdict"] == "valid" and signed["key_fingerprint"] == decisive["key"]["fingerprint"]

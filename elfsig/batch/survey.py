@@ -159,7 +159,7 @@ class _Survey:
 
     def _walk(self) -> Iterator[Found | WalkedContainer]:
         with ExitStack() as stack:
-            context = self._context([_opened(stack, each) for each in self.further])
+            context = self._context([opened_further(stack, each) for each in self.further])
             reader, chain = stack.enter_context(self._outermost(context))
             yield from walk(reader, chain, context, what_it_is)
 
@@ -274,7 +274,7 @@ def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:
     return (*layers[:-1], replace(layers[-1], sha256=sha256))
 
 
-def _opened(stack: ExitStack, path: str) -> SeekReader:
+def opened_further(stack: ExitStack, path: str) -> SeekReader:
     """A reader of a file in which an image goes on; ``stack`` closes it. Raises ReadError."""
     reader, _ = stack.enter_context(outermost(path))
     if not isinstance(reader, SeekReader):

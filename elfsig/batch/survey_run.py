@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,9 +189,29 @@ def survey_all(
     With ``cage`` every container is read in a child of its own, and plain modules in one for many. Files
     below a directory that are of no known kind are passed over.
     """
-    worker = _Worker(plan, draw, cage)
-    for lines in run(worker, batches(files), jobs, lost=worker.lost, few=1):
+    for _, lines in survey_batches(files, plan, draw, cage=cage, jobs=jobs):
         yield from lines
+
+
+def survey_batches(
+    files: Iterable[Outermost],
+    plan: Plan,
+    draw: Callable[[Surveyed], Drawn],
+    *,
+    cage: Cage | None = None,
+    jobs: int = 0,
+) -> Iterator[tuple[Sequence[Outermost], list[Line]]]:
+    """The same, for each container or for some plain modules together: these files, and their records."""
+    worker = _Worker(plan, draw, cage)
+    begun: deque[Sequence[Outermost]] = deque()
+
+    def supply() -> Iterator[Sequence[Outermost]]:
+        for batch in batches(files):
+            begun.append(batch)
+            yield batch
+
+    for lines in run(worker, supply(), jobs, lost=worker.lost, few=1):
+        yield begun.popleft(), lines
 
 
 def batches(files: Iterable[Outermost]) -> Iterator[tuple[Outermost, ...]]:
@@ -311,14 +332,15 @@ def line_of(item: Any, *paths: str) -> Line:
     if not isinstance(item, list) or len(item) != 3:
         raise ValueError("not a line")
     record, text, picture = item
-    if not is_record(record) or not any(_is_in(record["path"], readable(path)) for path in paths):
+    if not is_record(record) or not any(is_in(record["path"], readable(path)) for path in paths):
         raise ValueError("not a record of this file")
     if not (isinstance(text, str) and isinstance(picture, str)):
         raise ValueError("not drawn")
     return Line(record, Drawn(text, picture))
 
 
-def _is_in(path: str, outermost_file: str) -> bool:
+def is_in(path: str, outermost_file: str) -> bool:
+    """Whether a record's path is that of this file, or of something in it; both in readable form."""
     return path == outermost_file or path.startswith(f"{outermost_file}!/")
 
 

@@ -24,6 +24,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig survey linux-image.deb --trust vendor.der",
         "elfsig survey initrd.img --trust vendor.der --html report.html",
         "elfsig survey mirror/ --trust vendor.der --jsonl",
+        "elfsig survey lib/modules --against linux-image.deb",
         "elfsig survey mirror/ --trust vendor.der --parquet modules.parquet",
     ),
     "evidence": (
@@ -69,6 +70,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "audit": (
         "elfsig audit /lib/modules --trust /boot/vmlinuz-6.1.0-54-amd64",
         "elfsig audit build/ --trust mok.der --hash sha512 --format pkcs7",
+        "elfsig audit /lib/modules --trust /boot/vmlinuz-6.1.0-54-amd64 --against linux-image.deb",
     ),
     "dkms": ("elfsig dkms setup --help", "elfsig dkms resign --help"),
     "formats": ("elfsig formats", "elfsig formats --json"),

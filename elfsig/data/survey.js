@@ -16,7 +16,7 @@ const path = (row) => text("folder", row) + text("file", row);
 function haystack() {
   if (!data.haystack) {
     data.haystack = data.sizes.map((_, row) =>
-      [path(row), text("signer", row), text("reason", row), data.sha256[row]].join("\n").toLowerCase());
+      [path(row), text("signer", row), text("reason", row), text("vendor", row), data.sha256[row]].join("\n").toLowerCase());
   }
   return data.haystack;
 }
@@ -100,7 +100,7 @@ function detail(made, open, row) {
   wide.colSpan = 7;
   const facts = [["Path", path(row)], ["Found in", text("layers", row)], ["SHA-256", data.sha256[row]],
     ["Compression", text("compression", row)], ["Signer", text("signer", row)],
-    ["Kernel", text("kernel", row)], ["Reason", text("reason", row)]];
+    ["Kernel", text("kernel", row)], ["Against the vendor", text("vendor", row)], ["Reason", text("reason", row)]];
   for (const [name, value] of facts) {
     if (!value) continue;
     const term = document.createElement("dt"), said = document.createElement("dd");

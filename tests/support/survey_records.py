@@ -42,7 +42,7 @@ def module(base: Json, path: str, release: str = "6.1.0-9-amd64", **changes: Any
     name = path.rpartition("/")[2].partition(".")[0]
     return {
         **base, "record": "module", "path": path, "chain": chain, "name": name,
-        "vermagic": f"{release} SMP mod_unload ", **changes,
+        "vermagic": f"{release} SMP mod_unload ", "signatures_sha256": None, "vendor": None, **changes,
     }  # fmt: skip
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from elfsig.batch.survey import Plan
+from elfsig.batch.survey_run import check_sources
 from elfsig.batch.tree import Examination, Examined, examined
+from elfsig.batch.vendor import Vendor, reading_vendor
+from elfsig.batch.vendor_audit import AgainstVendor
 from elfsig.cli import exit_codes
+from elfsig.cli.caged import cage_of
 from elfsig.cli.commands.verify import keyring
+from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -29,6 +35,7 @@ from elfsig.cli.options.common import (
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
+from elfsig.cli.options.survey import MEBIBYTES, SECONDS, against_option
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render import audit as render_audit
@@ -48,6 +55,7 @@ from elfsig.verbs.audit.audit import Gate, audit, link_faults, unreadable
 from elfsig.verbs.audit.expected import InUse, expected, loaded
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.vendor.faults import UNREAD
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
@@ -74,6 +82,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             "--expect", metavar="WHAT",
             help="Require these modules: a number, a modules.order file, or a JSON output of elfsig."
         ),
+        against_option,
         click.option(
             "--loaded", type=path_type, metavar="FILE",
             help="Audit only the modules listed in FILE (/proc/modules), as if signatures were enforced.",
@@ -121,21 +130,29 @@ def command(
     Reports modules that are unsigned, stripped, malformed, signed twice, signed by an untrusted key or with
     a weak hash, compressed so that kernels cannot read them, or that have a stale security.ima; and missing
     modules. With a JSON output of elfsig, --expect also reports what is new, changed or moved since, lost its
-    signature or has that of another signer. Like faults are counted together; --details lists every module.
+    signature or has that of another signer. --against does the same with the vendor's packages, and says what
+    differs. Like faults are counted together; --details lists every module.
 
     Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1 faults, 3 only refusals
-    by a kernel, 5 a file could not be read.
+    by a kernel, 5 a file or a source of --against could not be read.
     """
     gate, checks = _gate(settings, demand), _checks(demand)
     recording = details or machine.wanted or junit is not None or sarif is not None
-    if machine.wanted or any(each.needs_hashes for each in checks):
+    if machine.wanted or demand["against"] or any(each.needs_hashes for each in checks):
         gate = replace(gate, states=True)
     in_use = next((each for each in checks if isinstance(each, InUse)), None)
     found = _chosen(walk(paths, all_files, settings.registry, links), in_use)
     question = replace(gate.question, any_file=all_files)
     what = Examination(settings.registry, question, limit=limit)
     names = in_use.names if in_use is not None else frozenset()
-    with closing(Ledger(gate.ignored, recording, bool(checks), watched=names)) as ledger:
+    tracking = bool(checks or demand["against"])
+    with (
+        closing(Ledger(gate.ignored, recording, tracking, watched=names)) as ledger,
+        _against(settings, demand["against"], limit, jobs) as vendor,
+    ):
+        if vendor is not None:
+            checks.append(check := AgainstVendor(vendor, paths))
+            ledger.vendor_of = check.member
         _fill(ledger, checks, watched(examined(found, what, _auditor(gate), jobs=jobs)))
         for fault in link_faults(links):
             ledger.add_fault(fault)
@@ -159,7 +176,7 @@ def _fill(ledger: Ledger, checks: Sequence[Check], results: Iterable[Audited]) -
 
 def exit_code(done: Ledger) -> int:
     """1 for faults, 3 if all faults are refusals by kernels, 5 if a file could not be read, 0 for none."""
-    codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE}
+    codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE, UNREAD: exit_codes.UNREADABLE}
     return exit_codes.combined(codes.get(each.rule, exit_codes.BAD) for each in done.folds.rules)
 
 
@@ -171,6 +188,16 @@ def _checks(demand: dict[str, Any]) -> list[Check]:
     if demand["loaded"] is not None:
         checks.append(InUse(loaded(demand["loaded"])))
     return checks
+
+
+def _against(
+    settings: Settings, sources: Sequence[str], limit: int, jobs: int
+) -> AbstractContextManager[Vendor | None]:
+    """The modules of a vendor, whose packages are read in cages as survey reads them."""
+    check_sources(sources)
+    plan = Plan(Examination(settings.registry, Question(), limit=limit))
+    cage = cage_of(CageWish(SECONDS, MEBIBYTES), settings) if sources else None
+    return reading_vendor(sources, plan, cage=cage, jobs=jobs)
 
 
 def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from elfsig.batch.survey import Plan, Surveyed
-from elfsig.batch.survey_run import Drawn, Line, check_sources, outermost, survey_all
+from elfsig.batch.survey_run import Drawn, Line, Outermost, check_sources, outermost, survey_batches
 from elfsig.batch.tree import Examination
+from elfsig.batch.vendor import Vendor, reading_vendor
 from elfsig.cli.caged import cage_of, safe_lines
 from elfsig.cli.commands.verify import asked_kernel, ring_for
 from elfsig.cli.options.cage import CageWish
@@ -24,12 +25,20 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options
 from elfsig.cli.options.legacy import Variants, legacy_options
-from elfsig.cli.options.survey import FOUND, Reports, SurveyWish, budget_options, report_options
+from elfsig.cli.options.survey import (
+    FOUND,
+    Reports,
+    SurveyWish,
+    against_option,
+    budget_options,
+    report_options,
+)
 from elfsig.cli.progress import watched
 from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.survey_files import Files, picture, report_files
 from elfsig.cli.render.table import laid_out, terminal_width
+from elfsig.cli.render.vendor import Against
 from elfsig.cli.settings import Settings, complain
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
@@ -44,6 +53,7 @@ from elfsig.verbs.verify.examine import Question
 @kernel_options
 @machine_options
 @host_option
+@against_option
 @report_options
 @budget_options
 @jobs_option
@@ -56,6 +66,7 @@ def command(
     variants: Variants,
     wish: KernelWish,
     machine: Machine,
+    against: tuple[str, ...],
     reports: Reports,
     budget: SurveyWish,
     jobs: int,
@@ -69,10 +80,14 @@ def command(
     --keys found tries the keys of the kernel images in the same file: such a match is untrusted, since who
     could change a module there could change the kernel too.
 
+    --against compares every module with the vendor's for the same kernel: same, repacked, signed by another,
+    changed, unknown or missing. Differences are exit code 1; a source that could not be read to its end is 5,
+    since nothing can then be said to be unknown or missing.
+
     Paths in the output, such as disk.qcow2!/p1!/lib/modules/6.1/x.ko.xz, are accepted by list, show, verify,
     explain, digest, coverage, compare, and as key sources.
     """
-    check_sources(paths)
+    check_sources((*paths, *against))
     registry = variants(settings.registry)
     sources = tuple(each for each in keys if each != FOUND)
     asked = asked_kernel(wish, trust, sources, None)
@@ -81,17 +96,29 @@ def command(
     plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
     draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
-    tally, copies = render_survey.Tally(), Copies()
-    with report_files(*reports) as files:
-        lines = survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs)
+    tally, copies = render_survey.Tally(Against() if against else None, not trust and not keys), Copies()
+    with (
+        report_files(*reports, dict(machine.origin)) as files,
+        reading_vendor(against, plan, cage=cage, jobs=jobs) as vendor,
+    ):
+        batches = survey_batches(outermost(paths), plan, draw, cage=cage, jobs=jobs)
+        lines = _lines(batches, vendor)
         _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
         files.write(settings.argv, machine.reproducible, question.keys, (*trust, *sources))
     if not machine.wanted:
-        for line in render_survey.several(list(copies.several()), copies.left_out):
-            click.echo(line)
+        for line in render_survey.at_the_end(tally, copies, settings.colored(sys.stdout)):
+            click.echo(laid_out(line))
     for line in render_survey.summary(tally):
         complain(line)
     return tally.code
+
+
+def _lines(
+    batches: Iterable[tuple[Sequence[Outermost], list[Line]]], vendor: Vendor | None
+) -> Iterator[Line]:
+    if vendor is not None:
+        return vendor.records(batches)
+    return (line for _, lines in batches for line in lines)
 
 
 def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveyed], Drawn]:
@@ -136,10 +163,9 @@ def _write(
         return
 
     def more() -> dict[str, Any]:
-        return {
-            "summary": tally.to_json(),
-            "several_places": [each.to_json() for each in copies.several()],
-        }
+        compared = {} if tally.against is None else {"against": tally.against.to_json()}
+        several = [each.to_json() for each in copies.several()]
+        return {"summary": tally.to_json(), "several_places": several, **compared}
 
     write_files(
         settings, machine, (dumps({**line.record, **machine.origin}) for line in lines), "records", more

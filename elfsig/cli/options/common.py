@@ -132,14 +132,17 @@ def machine_options(callback: Callback) -> Callback:
     return wrapped
 
 
+HOST_NEEDS: Final = "--host needs a form for machines, such as --json or --jsonl"
+
+
 def host_option(callback: Callback) -> Callback:
     """Adds ``--host NAME`` below :func:`machine_options`, whose argument ``machine`` it completes."""
 
     @click.option("--host", metavar="NAME", help="In the JSON, name the machine that the files are from.")
     @wraps(callback)
     def wrapped(*args: Any, machine: Machine, host: str | None, **more: Any) -> Any:
-        if host is not None and not machine.wanted:
-            raise UsageError("--host needs --json or --jsonl")
+        if host is not None and not machine.wanted and more.get("parquet") is None:
+            raise UsageError(HOST_NEEDS)
         if host is not None and not host.strip():
             raise UsageError("--host: the name is empty")
         return callback(*args, machine=machine._replace(host=host), **more)

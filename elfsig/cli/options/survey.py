@@ -69,6 +69,14 @@ def budget_options(callback: Callback) -> Callback:
     return with_options(wrapped, BUDGET)
 
 
+against_option: Final = click.option(
+    "--against",
+    multiple=True,
+    metavar="SRC",
+    help="Compare with the vendor's modules in SRC: a package, a tree, a directory of packages; repeatable.",
+)
+
+
 def report_options(callback: Callback) -> Callback:
     """Adds ``--html F``, ``--sarif F`` and ``--parquet F``; the callback gets one argument ``reports``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from elfsig.cli.render.table import aligned
 from elfsig.cli.render.words import plural
@@ -11,7 +11,7 @@ from elfsig.cli.settings import visible
 from elfsig.verbs.audit.expected import InUse
 from elfsig.verbs.audit.folds import Group, RuleFold
 from elfsig.verbs.audit.ledger import Ledger
-from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.audit.rules import RULES, Fault
 
 HEADINGS: Final = ("Modules", "Verdict", "Format", "Algorithm", "Key", "Signer")
 
@@ -19,9 +19,29 @@ SHOWN: Final = 20
 """Lines for a rule; --details lists the rest."""
 
 ABOUT_FILES: Final = frozenset(
-    {"unsigned", "stripped", "compression", "stale-ima", "missing", "new", "changed", "moved", "unreadable"}
-)
+    {
+        "unsigned", "stripped", "compression", "stale-ima", "missing", "new", "changed", "moved",
+        "unreadable", "vendor-changed", "vendor-signature", "vendor-unknown", "vendor-incomplete",
+    }
+)  # fmt: skip
 """Rules that also concern modules without a signature."""
+
+MISSING: Final = frozenset({"missing", "vendor-missing"})
+"""Rules about modules that are not there."""
+
+
+class Totals(Protocol):
+    """How many modules there are, and how many of them are signed."""
+
+    @property
+    def files(self) -> int:
+        """All modules."""
+        ...
+
+    @property
+    def signed(self) -> int:
+        """Those with a signature."""
+        ...
 
 
 def lines(ledger: Ledger, color: bool, details: bool = False) -> Iterator[str]:
@@ -29,28 +49,33 @@ def lines(ledger: Ledger, color: bool, details: bool = False) -> Iterator[str]:
 
     ``details``: every module has a line of its own, for which the ledger has to be recording.
     """
-    hidden = False
     for rule in ledger.folds.rules:
-        single = None if details else _single(rule)
-        head = f"{rule.rule}: {_head(rule, single, ledger)}"
-        yield f"\x1b[1;31m{head}\x1b[0m" if color else head
-        if details:
-            faults = (each for each in ledger.faults() if each.rule == rule.rule)
-            yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
-        elif single is not None:
-            yield f"  {_named(single)}"
-            hidden = hidden or single.modules > len(single.first)
-        else:
-            yield from _groups(rule, ledger)
-            hidden = hidden or _hides(rule)
-        yield f"  -> {RULES[rule.rule].help}"
-        yield ""
-    if hidden:
+        faults = (each for each in ledger.faults() if each.rule == rule.rule) if details else None
+        yield from rule_lines(rule, ledger, color, faults)
+    if not details and any(map(_hides, ledger.folds.rules)):
         yield "--details lists every module."
         yield ""
     yield signers(ledger)
     yield ""
     yield verdict(ledger)
+
+
+def rule_lines(
+    rule: RuleFold, totals: Totals, color: bool, faults: Iterator[Fault] | None = None
+) -> Iterator[str]:
+    """One violated rule with its modules, those of which the same is said together; with ``faults`` each in a
+    line of its own. What is read of ``totals`` are the numbers of modules."""
+    single = None if faults is not None else _single(rule)
+    head = f"{rule.rule}: {_head(rule, single, totals)}"
+    yield f"\x1b[1;31m{head}\x1b[0m" if color else head
+    if faults is not None:
+        yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
+    elif single is not None:
+        yield f"  {_named(single)}"
+    else:
+        yield from _groups(rule, totals)
+    yield f"  -> {RULES[rule.rule].help}"
+    yield ""
 
 
 def _single(rule: RuleFold) -> Group | None:
@@ -61,21 +86,21 @@ def _single(rule: RuleFold) -> Group | None:
     return group if group.modules > 1 else None
 
 
-def _head(rule: RuleFold, single: Group | None, ledger: Ledger) -> str:
+def _head(rule: RuleFold, single: Group | None, ledger: Totals) -> str:
     if single is not None:
         return _sentence(rule, single, ledger)
     return f"{plural(rule.modules, 'module')}, {RULES[rule.rule].title}"
 
 
-def _sentence(rule: RuleFold, group: Group, ledger: Ledger) -> str:
+def _sentence(rule: RuleFold, group: Group, ledger: Totals) -> str:
     """Such as: all 63 signed modules use SHA-1."""
     first = group.first[0]
     what = f" {visible(first.fold)}" if first.fold else f": {visible(first.text)}"
     return f"{_subject(rule.rule, group.modules, ledger)}{what}"
 
 
-def _subject(rule: str, count: int, ledger: Ledger) -> str:
-    if rule == "missing":
+def _subject(rule: str, count: int, ledger: Totals) -> str:
+    if rule in MISSING:
         return plural(count, "module")
     if count == ledger.signed and rule not in ABOUT_FILES:
         return f"all {count} signed modules"
@@ -88,7 +113,7 @@ def _named(group: Group) -> str:
     return ", ".join(visible(each.path) for each in group.first) + (f" and {more} more" if more else "")
 
 
-def _groups(rule: RuleFold, ledger: Ledger) -> Iterator[str]:
+def _groups(rule: RuleFold, ledger: Totals) -> Iterator[str]:
     shown = list(rule.groups.values())[:SHOWN]
     for group in shown:
         if group.modules > 1:
@@ -102,6 +127,8 @@ def _groups(rule: RuleFold, ledger: Ledger) -> Iterator[str]:
 
 def _hides(rule: RuleFold) -> bool:
     """Whether a module of the rule is not named."""
+    if (single := _single(rule)) is not None:
+        return single.modules > len(single.first)
     cut = len(rule.groups) > SHOWN or bool(rule.others)
     return cut or any(each.modules > len(each.first) for each in rule.groups.values())
 

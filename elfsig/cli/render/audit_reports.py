@@ -31,6 +31,7 @@ def file_objects(ledger: Ledger, origin: Json) -> Iterator[Json]:
             "sha256": state.sha256 if state is not None else None,
             "content_sha256": state.content_sha256 if state is not None else None,
             "compression": state.compression if state is not None else None,
+            "vendor": ledger.vendor_of(each) if state is not None else None,
             "signer": each.signer.to_json() if each.verdict is not None else None,
             "faults": [fault.to_json() for fault in each.faults],
         }

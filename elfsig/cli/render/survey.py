@@ -9,10 +9,11 @@ from typing import Any
 
 from elfsig.cli import exit_codes
 from elfsig.cli.render import verify as render_verify
+from elfsig.cli.render.vendor import Against
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import visible
 from elfsig.model import Verdict
-from elfsig.verbs.survey.copies import SAME, Several
+from elfsig.verbs.survey.copies import SAME, Copies, Several
 from elfsig.verbs.survey.records import ContainerRecord, KernelRecord, ModuleRecord, SurveyRecord
 
 Json = dict[str, Any]
@@ -43,8 +44,14 @@ def _incomplete(record: ContainerRecord) -> str:
 
 @dataclass
 class Tally:
-    """What was found, counted as the records pass by."""
+    """What was found, counted as the records pass by.
 
+    ``against`` counts what was compared with a vendor's modules. ``keyless``: no keys were given; what is
+    unchecked is then not counted where the comparison is what was asked for.
+    """
+
+    against: Against | None = None
+    keyless: bool = False
     containers: int = 0
     incomplete: int = 0
     kernels: int = 0
@@ -60,8 +67,10 @@ class Tally:
             if not record["complete"]:
                 self.incomplete += 1
                 self.codes.add(exit_codes.UNREADABLE)
-        else:
+        elif record["record"] == "kernel":
             self.kernels += 1
+        if self.against is not None:
+            self.codes |= self.against.add(record)
 
     def _add_module(self, record: Json) -> None:
         word, asked = record["verdict"], record["kernel"]
@@ -69,7 +78,14 @@ class Tally:
         if asked is not None:
             self.codes.add(exit_codes.GOOD if asked["accepted"] else exit_codes.REFUSED)
         else:
-            self.codes.add(exit_codes.UNREADABLE if word is None else exit_codes.BY_VERDICT[Verdict(word)])
+            self.codes.add(self._code(word))
+
+    def _code(self, word: str | None) -> int:
+        if word is None:
+            return exit_codes.UNREADABLE
+        if self.keyless and self.against is not None and word == Verdict.UNCHECKED:
+            return exit_codes.GOOD
+        return exit_codes.BY_VERDICT[Verdict(word)]
 
     @property
     def modules(self) -> int:
@@ -98,9 +114,18 @@ def summary(tally: Tally) -> Iterator[str]:
     words = ", ".join(f"{tally.verdicts[word]} {word}" for word in order if tally.verdicts[word])
     found = f"{plural(tally.modules, 'module')} in {plural(tally.containers, 'container')}"
     yield f"{found}: {words}" if words else f"no module in {plural(tally.containers, 'container')}"
+    if tally.against is not None:
+        yield tally.against.summary()
     if tally.incomplete:
         rest = "may hold modules that are not listed"
         yield f"{plural(tally.incomplete, 'container')} not read to the end, which {rest}"
+
+
+def at_the_end(tally: Tally, copies: Copies, color: bool) -> Iterator[str]:
+    """What can be said once all records are there: modules that differ between places, or from a vendor's."""
+    yield from several(list(copies.several()), copies.left_out)
+    if tally.against is not None:
+        yield from tally.against.lines(color)
 
 
 def several(found: list[Several], left_out: int) -> Iterator[str]:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from elfsig.cli.render.vendor import said
+from elfsig.verbs.vendor.relation import finding_of
+
 Json = dict[str, Any]
 
 INTERNED = (
     "verdict", "folder", "file", "outer", "layers", "format", "hash", "signer", "release", "compression",
-    "reason", "kernel",
+    "reason", "kernel", "vendor",
 )  # fmt: skip
 """Columns of texts; the page gets each text once, and numbers."""
 
@@ -58,6 +61,7 @@ class Columns:
             "compression": record["compression"] or "",
             "reason": _reason(record, decisive),
             "kernel": _kernel(record.get("kernel")),
+            "vendor": said(finding_of(record)),
         }
         for column in INTERNED:
             self.columns[column].append(self.number(values[column]))

@@ -45,10 +45,11 @@ def picture(found: Surveyed) -> str:
 
 
 @contextmanager
-def report_files(html: str | None, sarif: str | None, parquet: str | None) -> Iterator[Files]:
-    """The files to write; the table takes its place when the body ends. Raises UsageError, WriteError."""
+def report_files(html: str | None, sarif: str | None, parquet: str | None, origin: Json) -> Iterator[Files]:
+    """The files to write; the table takes its place when the body ends. Its records have the members
+    ``origin``, too. Raises UsageError, WriteError."""
     with nullcontext() if parquet is None else table_writer(parquet) as table:
-        yield Files(html, sarif, table)
+        yield Files(html, sarif, table and (lambda record: table({**record, **origin})))
 
 
 class Files:

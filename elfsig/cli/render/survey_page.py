@@ -16,10 +16,12 @@ from typing import Any
 from elfsig._version import __version__
 from elfsig.cli.render import coverage_svg, survey_chart
 from elfsig.cli.render.survey_columns import Columns, Group, layer_words
+from elfsig.cli.render.vendor import Against
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import visible
 from elfsig.model import Verdict
 from elfsig.model.json_form import dumps
+from elfsig.verbs.audit.folds import RuleFold
 from elfsig.verbs.survey.copies import SAME, Copies, Several
 
 Json = dict[str, Any]
@@ -41,6 +43,7 @@ class Page:
     copies: Copies = field(default_factory=Copies)
     containers: list[Json] = field(default_factory=list)
     kernels: list[Json] = field(default_factory=list)
+    against: Against | None = None
     maps: list[str] = field(default_factory=list)
     maps_left_out: int = 0
 
@@ -53,6 +56,10 @@ class Page:
             self.containers.append(record)
         elif record["record"] == "kernel":
             self.kernels.append(record)
+        if record["record"] == "vendor" or record.get("vendor") is not None:
+            self.against = self.against or Against()
+        if self.against is not None:
+            self.against.add(record)
 
     def add_map(self, drawn: str) -> None:
         """Add the coverage map, as HTML, of the module that was added last."""
@@ -105,6 +112,7 @@ class Page:
 
     def _body(self, run: Json, sources: Sequence[Json], keys: Sequence[Json]) -> Iterator[str]:
         yield from self._not_complete()
+        yield from _against(self.against)
         yield from self._several()
         yield '<div class="columns">'
         for column, title in (("signer", "Signers"), ("release", "Kernel releases"), ("outer", "Files")):
@@ -223,6 +231,37 @@ def _copies_row(each: Several) -> str:
         f'<tr><td class="w">{_text(each.name)}</td><td class="w">{_text(each.release)}</td>'
         f'<td class="w">{_text(each.relation)}</td><td class="name">{places}{more}</td></tr>'
     )
+
+
+def _against(against: Against | None) -> Iterator[str]:
+    """What differs from the vendor's modules, like things together."""
+    if against is None:
+        return
+    yield f"<section><h2>Against the vendor</h2><p>{_text(against.summary())}.</p>"
+    if against.folds.rules:
+        yield '<div class="scroll"><table><thead><tr><th>Rule</th><th class="n">Modules</th><th>What</th>'
+        yield "<th>Where</th></tr></thead>"
+        for rule in against.folds.rules:
+            yield from _fold_rows(rule)
+        yield "</table></div>"
+    yield "</section>"
+
+
+def _fold_rows(rule: RuleFold) -> Iterator[str]:
+    for group in rule.groups.values():
+        first = group.first[0]
+        said = f"{group.modules} {first.fold}" if first.fold and group.modules > 1 else first.text
+        rest = group.modules - len(group.first)
+        where = "<br>".join(_text(each.path) for each in group.first) + (
+            f"<br>and {rest} more" if rest else ""
+        )
+        yield (
+            f'<tr><td class="w">{_text(rule.rule)}</td><td class="n">{group.modules}</td>'
+            f'<td>{_text(said)}</td><td class="name">{where}</td></tr>'
+        )
+    if rule.others:
+        yield f'<tr><td class="w">{_text(rule.rule)}</td><td class="n">{rule.others}</td>'
+        yield "<td>others</td><td></td></tr>"
 
 
 def _sources(sources: Sequence[Json]) -> Iterator[str]:

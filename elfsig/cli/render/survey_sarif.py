@@ -15,6 +15,7 @@ from elfsig.cli.render.words import plural
 from elfsig.model import Verdict
 from elfsig.model.json_form import readable
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Rule
+from elfsig.verbs.vendor.faults import record_faults
 
 Json = dict[str, Any]
 
@@ -49,6 +50,8 @@ class Log:
 
     def add(self, record: Json) -> None:
         """Add one record."""
+        for fault in record_faults(record):
+            self._locate(_Kind(fault.rule, "", record["path"].partition("!/")[0]), record["path"])
         if record["record"] == "container" and not record["complete"]:
             self._incomplete.append(record)
         elif record["record"] == "module" and record["verdict"] != Verdict.VALID.value:
@@ -59,10 +62,14 @@ class Log:
         rule = BY_VERDICT[Verdict(word)] if word else "unreadable"
         decisive = next((each for each in record["signatures"] if each["effective"]), None)
         kind = _Kind(rule, signer_words(decisive), record["path"].partition("!/")[0])
+        self._locate(kind, record["path"])
+
+    def _locate(self, kind: _Kind, path: str) -> None:
+        """Count one module, and locate it unless there are many like it."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         places = self._located.setdefault(kind, [])
         if len(places) < MAX_LOCATIONS:
-            places.append(self._location(record["path"]))
+            places.append(self._location(path))
 
     def _location(self, path: str, offset: int | None = None) -> Json:
         physical: Json = {"artifactLocation": {"uri": sarif.uri(path), "index": self._artifact(path)}}

@@ -16,11 +16,13 @@ from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport, Remark, SignatureReport, Verdict
 from elfsig.model.brief import brief
+from elfsig.model.json_form import readable
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
+from elfsig.verbs.survey.records import signatures_sha256
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel import KernelQuestion, ask
 
@@ -63,13 +65,17 @@ class SignerRow(NamedTuple):
 
 class FileState(NamedTuple):
     """Size in bytes and SHA-256 in hex of a file as stored; SHA-256 of its content without signatures (None
-    where that is uncertain), and of the content with them, where the file is compressed: ``compression``."""
+    where that is uncertain), of the content with them, where the file is compressed: ``compression``, and of
+    all signatures. ``name`` and ``vermagic`` are the module's own words."""
 
     size: int
     sha256: str
     content_sha256: str | None
     unpacked_sha256: str | None
     compression: str | None
+    signatures_sha256: str | None = None
+    name: str | None = None
+    vermagic: str | None = None
 
 
 class Audited(NamedTuple):
@@ -91,13 +97,18 @@ def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
         *_kernel_faults(module, gate),
     ]
     kept = dict.fromkeys(fault for fault in found if fault.rule not in gate.ignored)
-    state = _state(module) if gate.states else None
+    state = _state(module, report) if gate.states else None
     return Audited(report.path, report.verdict, _signer(report), tuple(kept), state)
 
 
-def _state(module: Module) -> FileState:
+def _state(module: Module, report: FileReport) -> FileState:
     unpacked = None if module.compression is None else sha256(module.content).hexdigest()
-    return FileState(module.size, module.sha256, module.bare_sha256, unpacked, module.compression)
+    own = None if module.name is None else readable(module.name)
+    vermagic = None if module.vermagic is None else readable(module.vermagic)
+    return FileState(
+        module.size, module.sha256, module.bare_sha256, unpacked, module.compression,
+        signatures_sha256(each.place for each in report.signatures), own, vermagic,
+    )  # fmt: skip
 
 
 def unreadable(path: str, fault: Remark) -> Audited:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from tempfile import SpooledTemporaryFile
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from elfsig.kernels.names import module_name
 from elfsig.model import Verdict
@@ -21,6 +21,9 @@ IN_MEMORY: Final = 1 << 20
 
 MOST_SIGNERS: Final = 1000
 """Rows of the table of signers; the files of further signers are counted together."""
+
+NOT_THERE: Final = frozenset({"missing", "vendor-missing", "vendor-incomplete"})
+"""Rules with faults of paths that are not among the files."""
 
 OTHERS: Final = SignerRow("", "(others)", "", "", "")
 
@@ -39,7 +42,7 @@ class Ledger:
     :meth:`faults` give them again; else there are only ``folds`` and counts. ``tracking``: faults of files
     that were taken in may be added later, so remember which files have some. ``watched`` are the names of
     modules in use: ``refused`` are those that kernels would refuse if they enforced signatures, ``unknown``
-    those of which that is not known.
+    those of which that is not known. ``vendor_of`` gives the member ``vendor`` of a file.
     """
 
     ignored: frozenset[str] = frozenset()
@@ -54,6 +57,7 @@ class Ledger:
     watched: frozenset[str] = frozenset()
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    vendor_of: Callable[[Audited], dict[str, Any] | None] = lambda each: None
     _faulty_files: int = 0
     _faulty: set[int] = field(default_factory=set)
     _missing: set[int] = field(default_factory=set)
@@ -94,7 +98,7 @@ class Ledger:
     def _count(self, fault: Fault, remember: bool) -> None:
         self.fault_count += 1
         if remember:
-            (self._missing if fault.rule == "missing" else self._faulty).add(hash(fault.path))
+            (self._missing if fault.rule in NOT_THERE else self._faulty).add(hash(fault.path))
         if self.watched:
             self._judge(fault)
         self.folds.add(fault)

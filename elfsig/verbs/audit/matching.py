@@ -32,6 +32,13 @@ def tail(path: str) -> str | None:
     return None if start is None else "/".join(parts[start:])
 
 
+def installed(path: str) -> tuple[str | None, str | None]:
+    """(release, :func:`tail`) of a path; the release is that of ``lib/modules/RELEASE``, else None."""
+    parts = _parts(path)
+    start = _after_release(parts)
+    return None if start is None else parts[start - 1], tail(path)
+
+
 def _after_release(parts: Sequence[str]) -> int | None:
     for at in range(len(parts) - 4, -1, -1):
         if parts[at : at + 2] == ["lib", "modules"] and parts[at + 3] in TOPS:

@@ -86,9 +86,21 @@ _ROWS = (
          "The content is another than the baseline says; signing and compressing do not count. elfsig "
          "compare shows where two files differ."),
     Rule("other-signer", "signed by another than before", "The baseline has another key for this module."),
-    Rule("moved", "in another place than before",
+    Rule("moved", "in another place than expected",
          "modprobe takes what is in updates before what is in extra and in kernel."),
     Rule("new", "not in the baseline", "It was added since, or the baseline is of another selection."),
+    Rule("vendor-changed", "not what the vendor ships",
+         "The content differs from that of the vendor's module for the same kernel. Find out who changed it "
+         "before you install the package again."),
+    Rule("vendor-signature", "not the vendor's signature",
+         "The content is the vendor's; the signature was removed, added or replaced."),
+    Rule("vendor-unknown", "unknown to the vendor",
+         "Nothing that was given of the vendor's has this module for this kernel: it was built elsewhere, or "
+         "comes in a package that was not given."),
+    Rule("vendor-missing", "shipped by the vendor, and not there",
+         "The vendor ships it for a kernel whose modules are here."),
+    Rule("vendor-incomplete", "the vendor's could not be read to the end",
+         "What the vendor does not have, and what is missing here, cannot be said."),
     Rule("tainted", "counted as unsigned by the running kernel",
          "It was loaded from another file, or before its key was enrolled."),
     Rule("unreadable", "could not be read", "Nothing is known about it."),

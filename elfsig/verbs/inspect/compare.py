@@ -22,16 +22,17 @@ from elfsig.verbs.verify.examine import Question, examine
 from elfsig.verbs.verify.other_files import NOT_ELF, other_file
 
 
-def compare(a: Module, b: Module) -> Comparison:
-    """Compare two files. Never raises because of their content."""
+def compare(a: Module, b: Module, names: tuple[str, str] = ("A", "B")) -> Comparison:
+    """Compare two files, which the conclusion's sentence calls by ``names``. Never raises because of their
+    content."""
     one, other = _compared(a), _compared(b)
     known = coverages(a.registry)
     order = [*COVERAGES, *(name for name in known if name not in COVERAGES)]
     profiles = [_profile(known[name], one, other) for name in order]
     applicable = tuple(p for p in profiles if p.same is not None or _is_elf(one, other))
-    differences, totals, fault = _differences(one, other)
+    differences, totals, fault = _differences(one, other, names)
     conclusion = _conclusion(one, other, applicable, differences, fault)
-    sentence = _sentence(conclusion, one, other, differences, fault)
+    sentence = _sentence(conclusion, one, other, differences, fault, names)
     return Comparison(one, other, conclusion, sentence, applicable, differences, totals)
 
 
@@ -114,13 +115,13 @@ def _differing(old: dict[str, list[bytes]], new: dict[str, list[bytes]]) -> tupl
 
 
 def _differences(
-    a: ComparedFile, b: ComparedFile
+    a: ComparedFile, b: ComparedFile, names: tuple[str, str]
 ) -> tuple[tuple[Difference, ...], Mapping[str, int], str | None]:
     """What differs between the unsigned contents, and why that is not known."""
     if a.bare == b.bare:
         return (), {}, None
     sides = []
-    for name, part in (("A", a), ("B", b)):
+    for name, part in zip(names, (a, b), strict=True):
         image = part.image
         if image.elf is None:
             return (
@@ -203,25 +204,26 @@ def _sentence(
     b: ComparedFile,
     differences: Sequence[Difference],
     fault: str | None,
+    names: tuple[str, str],
 ) -> str:
     """The conclusion in words."""
     if conclusion is Conclusion.RESIGNED:
-        return _resigned(a, b)
+        return _resigned(a, b, names)
     if fault is not None:
         return f"no further comparison is possible: {fault}"
     unloaded = [d for d in differences if d.weight is Weight.UNLOADED]
-    less, more = ("B", "A") if any(d.what == "removed" for d in unloaded) else ("A", "B")
+    less, more = names[::-1] if any(d.what == "removed" for d in unloaded) else names
     return SENTENCES.get(conclusion, "").format(
         less=less, more=more, what=_lacking(unloaded), unloaded=_names(unloaded),
         loaded=_names([d for d in differences if d.weight is Weight.LOADED]),
     )  # fmt: skip
 
 
-def _resigned(a: ComparedFile, b: ComparedFile) -> str:
+def _resigned(a: ComparedFile, b: ComparedFile, names: tuple[str, str]) -> str:
     if not a.signatures or not b.signatures:
         if not a.signatures and not b.signatures:
             return "the same content; what follows it differs"
-        signed = "A" if a.signatures else "B"
+        signed = names[0 if a.signatures else 1]
         return f"the same content; only {signed} is signed"
     return "the same content with different signatures"
 

@@ -126,12 +126,13 @@ def comparison_object(found: Comparison, path: str | None) -> dict[str, Any]:
         "text": readable(found.sentence),
         "same": found.is_same,
         "profiles": [_profile_object(each) for each in found.profiles],
-        "differences": [_difference_object(each) for each in found.differences],
+        "differences": [difference_object(each) for each in found.differences],
         "totals": dict(found.totals),
     }
 
 
-def _difference_object(each: Difference) -> dict[str, Any]:
+def difference_object(each: Difference) -> dict[str, Any]:
+    """An entry of ``differences``."""
     values = {name: plain(value) for name, value in each._asdict().items() if name != "changes"}
     return {**values, "changes": [change.to_json() for change in each.changes]}
 

@@ -149,7 +149,7 @@ _FITTING: Final[Mapping[Type, Callable[[object], object]]] = {
 # --------------------------------------------------------------------------- the columns
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("record", "text", "`module`, `container` or `kernel`", _record),
+    Column("record", "text", "`module`, `container`, `kernel`, `vendor` or `missing`", _record),
     Column("host", "text", "the host that the file belongs to, where one was given", _member("host")),
     Column("run", "text", "the id of the run", _member("run")),
     Column("path", "text", "where it is: the file, and `!/` before each layer in it", _member("path")),
@@ -162,6 +162,10 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("vermagic", "text", "the module's `vermagic`", _member("vermagic")),
     Column("size", "integer", "size of the file in bytes", _member("size")),
     Column("sha256", "text", "SHA-256 of the file", _member("sha256")),
+    Column(
+        "signatures_sha256", "text", "SHA-256 of all signatures, equal for equal ones",
+        _member("signatures_sha256"),
+    ),
     Column(
         "content_sha256", "text", "SHA-256 of the decompressed content without signatures",
         _member("content_sha256"),
@@ -195,6 +199,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("kernel", "text", "the simulated kernel, where one was asked", _member("kernel", "id")),
     Column("accepted", "boolean", "whether that kernel loads the module", _member("kernel", "accepted")),
     Column("errno", "text", "the error that it returns", _member("kernel", "errno")),
+    Column("vendor", "text", "how it is related to the vendor's module", _member("vendor", "relation")),
+    Column("vendor_path", "text", "the vendor's module", _member("vendor", "path")),
+    Column("vendor_moved", "boolean", "whether it has another place there", _member("vendor", "moved")),
+    Column(
+        "vendor_difference", "text", "what differs, as `elfsig compare` concludes",
+        _member("vendor", "comparison", "conclusion"),
+    ),
     Column("kind", "text", "of a container: its kind", _member("kind")),
     Column("members", "integer", "of a container: its members", _member("members")),
     Column("modules", "integer", "of a container: all modules in it, to any depth", _member("modules")),
@@ -234,15 +245,16 @@ def record_of(row: Mapping[str, Any]) -> Row:
         "chain": [{**outer, "sha256": row["file_sha256"]}],
         "error": None if row["error_code"] is None else fault,
     }
-    if kind == "container":
+    if kind not in ("module", "kernel"):
         return common | {name: row[name] for name in ("kind", "members", "modules", "complete")}
     if kind == "kernel":
         keys = [{"label": each, "fingerprint": each} for each in row["keys"]]
         return common | {"release": row["release"], "keys": keys}
-    plain = ("name", "vermagic", "content_sha256", "compression", "verdict")
+    plain = ("name", "vermagic", "content_sha256", "signatures_sha256", "compression", "verdict")
     return common | {name: row[name] for name in plain} | {
         "signatures": [_signature(row)] if row["signatures"] else [],
         "warnings": [{"code": each, "text": each, "offset": None} for each in row["warnings"]],
+        "vendor": None,
         "kernel": None if row["kernel"] is None else
         {"id": row["kernel"], "accepted": row["accepted"], "errno": row["errno"]},
     }  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NoReturn, TypeAlias
 
 from elfsig.containers.nested import Step
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import FileReport, Key, Remark
+from elfsig.model import FileReport, Key, Place, Remark
 from elfsig.model.brief import brief
 from elfsig.model.json_form import SCHEMA_VERSION, file_object, path_members, plain, readable, remark_object
 
@@ -37,6 +38,18 @@ class Layer:
         return {
             "kind": self.kind, **named, "offset": self.offset, "size": self.size, "sha256": self.sha256,
         }  # fmt: skip
+
+
+def signatures_sha256(places: Iterable[Place]) -> str | None:
+    """SHA-256 over the bytes of all signatures, wherever they are: equal for equal signatures. In hex.
+
+    Each distinct one is hashed with its length before it (8 bytes, little-endian), in the order of their
+    bytes. None without a signature.
+    """
+    blobs = sorted({place.blob for place in places})
+    if not blobs:
+        return None
+    return sha256(b"".join(len(each).to_bytes(8, "little") + each for each in blobs)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class ModuleRecord:
         return {
             **file_object(self.report),
             **_members("module", self.path, self.chain),
+            "signatures_sha256": signatures_sha256(each.place for each in self.report.signatures),
+            "vendor": None,
             "name": None if self.name is None else readable(self.name),
             "vermagic": None if self.vermagic is None else readable(self.vermagic),
             "notes": {name: plain(value) for name, value in sorted(self.notes.items())},

@@ -48,7 +48,8 @@ RECORDS: Mapping[str, Mapping[str, object]] = {
         **COMMON, "verdict": OneOf((None, *(each.value for each in Verdict))), "size": _maybe(int),
         "sha256": _maybe(str), "content_sha256": _maybe(str), "compression": _maybe(str),
         "signatures": Each(SIGNATURE), "warnings": Each(REMARK), "error": _maybe(REMARK),
-        "name": _maybe(str), "vermagic": _maybe(str), "kernel": OneOf((None, {"accepted": bool})),
+        "name": _maybe(str), "vermagic": _maybe(str), "signatures_sha256": _maybe(str),
+        "vendor": None, "kernel": OneOf((None, {"accepted": bool})),
     },
     "container": {
         **COMMON, "kind": str, "members": int, "modules": int, "complete": bool, "error": _maybe(REMARK),
@@ -75,15 +76,16 @@ Check: TypeAlias = Callable[[Any], bool]
 _ABSENT = object()
 
 
-def _check_of(shape: object) -> Check:
-    """A function that says whether a value has a shape. The value may be anything that JSON can express."""
+def check_of(shape: object) -> Check:
+    """A function that says whether a value has a shape: a type, a value, :class:`OneOf`, :class:`Each`, or
+    members by name. The value may be anything that JSON can express."""
     if (types := _types_of(shape)) is not None:
         return lambda value: type(value) in types
     if isinstance(shape, OneOf):
-        checks = [_check_of(each) for each in shape.shapes]
+        checks = [check_of(each) for each in shape.shapes]
         return lambda value: any(check(value) for check in checks)
     if isinstance(shape, Each):
-        inner = _check_of(shape.shape)
+        inner = check_of(shape.shape)
         return lambda value: type(value) is list and all(map(inner, value))
     if isinstance(shape, Mapping):
         return _members_of(shape)
@@ -106,7 +108,7 @@ def _types_of(shape: object) -> frozenset[type] | None:
 def _members_of(shape: Mapping[str, object]) -> Check:
     """The check of an object: most of its members only have a type, and every record has a hundred."""
     plain = [(name, types) for name, each in shape.items() if (types := _types_of(each)) is not None]
-    others = [(name, _check_of(each)) for name, each in shape.items() if _types_of(each) is None]
+    others = [(name, check_of(each)) for name, each in shape.items() if _types_of(each) is None]
 
     def check(value: Any) -> bool:
         if type(value) is not dict:
@@ -119,4 +121,4 @@ def _members_of(shape: Mapping[str, object]) -> Check:
     return check
 
 
-_CHECKS: dict[str, Check] = {word: _check_of(shape) for word, shape in RECORDS.items()}
+_CHECKS: dict[str, Check] = {word: check_of(shape) for word, shape in RECORDS.items()}

@@ -1,0 +1,1 @@
+"""Modules against those that a vendor ships: in packages, trees and mirrors."""
