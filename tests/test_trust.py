@@ -218,9 +218,21 @@ def test_a_certificate_is_never_lost_for_its_oddities() -> None:
 
 def test_names_and_times() -> None:
     assert name_text(b"\x30\x05junk") == "#30056a756e6b"
-    assert certificates._seconds(0x17, b"491231235959Z") == 2524607999
-    assert certificates._seconds(0x17, b"500101000000Z") == -631152000
-    assert certificates._seconds(0x18, b"99991231235959Z") == 253402300799
+    assert certificates.seconds(0x17, b"491231235959Z") == 2524607999
+    assert certificates.seconds(0x17, b"500101000000Z") == -631152000
+    assert certificates.seconds(0x18, b"99991231235959Z") == 253402300799
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"Z", b"2401010000Z", b"240101000000", b"240101000000+0100", b"24 101000000Z", b"+24101000000Z",
+     b"241301000000Z", b"240230000000Z", b"240101240000Z", b"240101000060Z", b"24010100000\xb2Z"],
+)  # fmt: skip
+def test_what_is_not_a_time_in_der_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        certificates.seconds(0x17, text)
+    with pytest.raises(ValueError):
+        certificates.seconds(0x18, b"20" + text)
 
 
 @given(st.binary(max_size=200))

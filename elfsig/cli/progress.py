@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,12 +40,20 @@ def watched(results: Iterable[T], noun: str = "files", total: Callable[[], int] 
         if now - started > PATIENCE and now - shown > PACE:
             sys.stdout.flush()
             text = bar(count, whole, now - started, noun) if whole else f"{count} {noun}"
-            sys.stderr.write(ERASE + text[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.write(ERASE + text[: _columns() - 1])
             sys.stderr.flush()
             shown, visible = now, True
     if visible:
         sys.stderr.write(ERASE)
         sys.stderr.flush()
+
+
+def _columns() -> int:
+    """Width of the terminal on stderr. (The module ``shutil`` takes long to import.)"""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def bar(count: int, whole: int, seconds: float, noun: str) -> str:

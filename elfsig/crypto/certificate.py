@@ -94,23 +94,26 @@ def _bytes(data: bytes, node: der.Node) -> bytes:
 
 def _validity(data: bytes, field: der.Node) -> tuple[int, int] | None:
     try:
-        first, last = (_seconds(t.tag, bytes(data[t.body : t.end])) for t in der.children(data, field))
+        first, last = (seconds(t.tag, bytes(data[t.body : t.end])) for t in der.children(data, field))
     except (ValueError, ParseError):
         return None
     return first, last
 
 
-def _seconds(tag: int, text: bytes) -> int:
+def seconds(tag: int, text: bytes) -> int:
     """Seconds since 1970 of a UTCTime (two-digit years from 1950, RFC 5280 4.1.2.5) or GeneralizedTime.
 
-    Raises ValueError.
+    Both are in Zulu time and have seconds and no fractions of them. Raises ValueError.
     """
     if tag not in (UTC_TIME, GENERALIZED_TIME):
         raise ValueError(f"tag {tag:#04x} is not a time")
     if tag == UTC_TIME:
         text = (b"20" if text[:2] < b"50" else b"19") + text
-    moment = datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ")
-    return int(moment.replace(tzinfo=UTC).timestamp())
+    if len(text) != 15 or not text[:14].isdigit() or text[14:] != b"Z":
+        raise ValueError(f"{text!r} is not a time")
+    # strptime() takes a millisecond to import, and more to be used once.
+    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, 14, 2))
+    return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
 def _skid(data: bytes, at: int, end: int) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, TypeGuard, Union, cast, get_args
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -86,7 +85,7 @@ def material_of(source: object, vouched: bool) -> Material:
         return read_argument(source, vouched)
     if isinstance(source, os.PathLike):
         path = os.fsdecode(source)
-        return read_path(Path(path), Origin(path, vouched=vouched))
+        return read_path(path, Origin(path, vouched=vouched))
     return _held(source, vouched)
 
 

@@ -10,7 +10,6 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from elfsig.errors import KeySourceError
 from elfsig.lazy_dataclass import replace
@@ -45,7 +44,7 @@ def read_argument(text: str, trusted: bool) -> Material:
     path = rest if role else text
     if not path:
         raise KeySourceError(f"{text!r}: no file name", code="key-source-unreadable")
-    return read_path(Path(path), Origin(path, role, trusted))
+    return read_path(path, Origin(path, role, trusted))
 
 
 def pin_digest(text: str) -> str:

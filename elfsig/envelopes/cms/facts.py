@@ -7,11 +7,11 @@ reject the whole message, every signer of the message gets it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from elfsig.crypto import der
+from elfsig.crypto.certificate import GENERALIZED_TIME, UTC_TIME, seconds
 from elfsig.crypto.oids import SignatureAlgorithm, hash_name
 from elfsig.envelopes.cms.types import (
     CONTENT_TYPE,
@@ -68,22 +68,16 @@ def message_digest(signer: SignerInfo) -> bytes | None:
     return _content(_value(signer, MESSAGE_DIGEST), der.OCTETS)
 
 
-_TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
-
-
 def signing_time(signer: SignerInfo) -> int | None:
     """The signed signingTime in seconds since 1970 (RFC 5652, 11.3); a claim of the signer."""
     element = _value(signer, SIGNING_TIME)
-    text = _content(element, *_TIMES)
+    text = _content(element, UTC_TIME, GENERALIZED_TIME)
     if element is None or text is None:
         return None
     try:
-        when = datetime.strptime(text.decode("ascii"), _TIMES[element[0]]).replace(tzinfo=UTC)
+        return seconds(element[0], text)
     except ValueError:
         return None
-    if element[0] == 0x17 and when.year >= 2050:  # the century changes at 69 in strptime, at 50 in UTCTime
-        when = when.replace(year=when.year - 100)
-    return int(when.timestamp())
 
 
 # --------------------------------------------------------------------------- faults
