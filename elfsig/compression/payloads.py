@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from heapq import merge
+from io import BytesIO
 
 from elfsig.compression import whole as compression
 from elfsig.compression.whole import Compression
@@ -95,30 +96,28 @@ def _lz4_frame(data: bytes, limit: int) -> Content:
     return _ended(out, decoder.eof, len(data) - len(decoder.unused_data or b""))
 
 
-def _lz4_legacy(data: bytes, limit: int) -> Content:
+def _lz4_legacy(data: bytes, limit: int, start: int) -> Content:
     """u32 little-endian magic, then blocks of u32 size and data, each of at most 8 MiB; no end mark.
 
     The stream ends where a size does not fit: the kernel's build leaves the content's size there.
     """
     import lz4.block
 
-    parts: list[bytes] = []
-    total, at = 0, 4
+    content, at, view = BytesIO(), start + 4, memoryview(data)
     while at + 4 <= len(data):
         size = int.from_bytes(data[at : at + 4], "little")
         if not 0 < size <= min(len(data) - at - 4, LZ4_LEGACY_PACKED):
             break
         try:
-            block = lz4.block.decompress(data[at + 4 : at + 4 + size], uncompressed_size=LZ4_LEGACY_BLOCK)
+            block = lz4.block.decompress(view[at + 4 : at + 4 + size], uncompressed_size=LZ4_LEGACY_BLOCK)
         except lz4.block.LZ4BlockError as reason:
-            if parts:
+            if at > start + 4:
                 break
             raise ParseError(f"lz4: {reason}", offset=at, code="compressed-damaged") from None
-        parts.append(block)
-        total, at = total + len(block), at + 4 + size
-        if total > limit:
+        at += 4 + size
+        if content.write(block) and content.tell() > limit:
             break
-    return _ended(_checked(b"".join(parts), limit), bool(parts), at)
+    return _ended(_checked(content.getvalue(), limit), at > start + 4, at - start)
 
 
 class _LzopHeader(NamedTuple):
@@ -195,7 +194,7 @@ METHODS = (
     _method("bzip2", rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", _alone(_bzip2)),
     _method("xz", rb"\xfd7zXZ\0", _shared("xz")),
     _method("lzo", rb"\x89LZO\0\r\n\x1a\n", _alone(_lzo)),
-    _method("lz4", rb"\x02\x21\x4c\x18", _alone(_lz4_legacy)),
+    _method("lz4", rb"\x02\x21\x4c\x18", _lz4_legacy),
     _method("lz4-frame", rb"\x04\x22\x4d\x18", _alone(_lz4_frame)),
     _method("zstd", rb"\x28\xb5\x2f\xfd", _shared("zstd")),
     # 5d: lc=3 lp=0 pb=2; dictionary a power of two from 64 KiB; size unknown or below 4 GiB

@@ -26,9 +26,9 @@ MAGICS: tuple[tuple[bytes, Compression], ...] = (
 )
 
 _CHUNK = 1 << 16
-_PART = 1 << 16
-"""Maximum output of a decoder at once, in bytes. Larger blocks make malloc keep even huge buffers on its
-heap, where a growing one is copied: the content would be in memory twice."""
+_FIRST, _PART = 1 << 20, 1 << 16
+"""Maximum output of a decoder at once, in bytes: most modules fit into the first. Larger blocks make malloc
+keep even huge buffers on its heap, where a growing one is copied: the content would be in memory twice."""
 
 _XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
@@ -159,8 +159,9 @@ def _unpack_stream(raw: bytes, at: int, limit: int, how: _Decoding, content: Byt
             chunk = raw[fed : fed + _CHUNK]
             fed += len(chunk)
         last = fed - len(chunk) if chunk else last
+        most = _PART if content.tell() else _FIRST
         try:
-            part = decoder.decompress(chunk, min(_PART, limit + 1 - content.tell()))
+            part = decoder.decompress(chunk, min(most, limit + 1 - content.tell()))
         except how.fault as why:
             raise _decoder_error(how.kind, str(why), limit, last) from None
         if content.tell() + len(part) > limit:
