@@ -1,3 +1,14 @@
 """The targets, one module for each area; ``TARGETS`` of each holds its rows."""
 
-AREAS = ("elf", "signatures", "keys", "kernels", "containers", "texts", "records", "verbs", "command_line")
+AREAS = (
+    "elf",
+    "signatures",
+    "keys",
+    "kernels",
+    "containers",
+    "texts",
+    "records",
+    "bundles",
+    "verbs",
+    "command_line",
+)
