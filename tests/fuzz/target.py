@@ -32,8 +32,9 @@ class Limits(NamedTuple):
     memory_per_byte: int = 256
 
 
-SLOWER = Limits(0.5, 40e-6)
-"""For whole verbs: several signatures, each with a search for near misses."""
+VERB = Limits(0.5, 40e-6, 160 << 20)
+"""For whole verbs: several signatures, each with a search for near misses, which compresses the content: an
+encoder of xz has 94 MiB."""
 
 UNPACKING = Limits(0.4, 20e-6, 192 << 20)
 """For decompressors, which may give more than they were given, within bounds of their own."""

@@ -14,7 +14,7 @@ from elfsig.verbs.inspect.cover import covers
 from elfsig.verbs.verify.examine import Question, examine
 from tests.fuzz import judges, seeds
 from tests.fuzz.mutate.elf import module as mutated
-from tests.fuzz.target import Broken, Limits, Target
+from tests.fuzz.target import VERB, Broken, Target
 from tests.support.opened import opened
 
 RING = judges.ring()
@@ -56,7 +56,7 @@ def pieces(data: bytes) -> None:
             raise Broken("ranges", f"{name}: the list of ranges does not give the stream")
 
 
-COSTS = Limits(1.5, 100e-6)
+COSTS = VERB._replace(seconds=1.5)
 TARGETS = (
     Target(
         "bundles/entry",

@@ -16,7 +16,7 @@ from elfsig.model import FileReport, Verdict
 from tests.fuzz import judges, seeds
 from tests.fuzz.mutate.elf import MAGIC, MARKER, module
 from tests.fuzz.mutate.plain import plain
-from tests.fuzz.target import SLOWER, Broken, Limits, Target
+from tests.fuzz.target import VERB, Broken, Limits, Target
 from tests.fuzz.targets.texts import folder
 
 RING = judges.ring()
@@ -245,30 +245,30 @@ PROMISED = (ElfsigError,)
 WORDS = (MARKER, MAGIC, b"module.sig\0", b".module_sig\0", b"vermagic=6.1.0 SMP\0")
 
 
-def _verb(word: str, about: str, run: Callable[[bytes], object], limits: Limits = SLOWER) -> Target:
+def _verb(word: str, about: str, run: Callable[[bytes], object], limits: Limits = VERB) -> Target:
     return Target(f"verbs/{word}", about, run, seeds.modules, module, WORDS, PROMISED, 1 << 13, limits)
 
 
 def _formats() -> list[Target]:
     ids = [each.id for each in seeds.REGISTRY.formats if "sign" in each.capabilities]
     return [
-        _verb(f"sign-{name}", f"sign as {name}, verify, strip", partial(signed, name), SLOWER) for name in ids
+        _verb(f"sign-{name}", f"sign as {name}, verify, strip", partial(signed, name), VERB) for name in ids
     ]
 
 
 TARGETS = (
     _verb("examine", "verify and list", examine),
-    _verb("everywhere", "verify, tree, audit, survey agree", everywhere, Limits(2.0, 100e-6)),
-    _verb("predict", "all kernels in all modes", predicted, Limits(6.0, 200e-6)),
-    _verb("kernel", "one kernel under enforcement, against verify", kernel, Limits(1.0, 100e-6))._replace(
-        seeds=lambda: [bytes([n % 97]) + d for n, d in enumerate(seeds.modules())]
-    ),
-    _verb("coverage", "coverage and digest", covered, Limits(1.5, 100e-6)),
-    _verb("compare", "compare with itself and with another", compared, Limits(1.5, 100e-6)),
+    _verb("everywhere", "verify, tree, audit, survey agree", everywhere, VERB._replace(seconds=2.0)),
+    _verb("predict", "all kernels in all modes", predicted, VERB._replace(seconds=6.0)),
+    _verb(
+        "kernel", "one kernel under enforcement, against verify", kernel, VERB._replace(seconds=1.0)
+    )._replace(seeds=lambda: [bytes([n % 97]) + d for n, d in enumerate(seeds.modules())]),
+    _verb("coverage", "coverage and digest", covered, VERB._replace(seconds=1.5)),
+    _verb("compare", "compare with itself and with another", compared, VERB._replace(seconds=1.5)),
     *_formats(),
     _verb("strip", "strip everything, twice", stripped),
-    _verb("convert", "convert", converted, Limits(1.5, 100e-6)),
-    _verb("attach", "attach from a file, and to a file", attached, Limits(1.5, 100e-6)),
+    _verb("convert", "convert", converted, VERB._replace(seconds=1.5)),
+    _verb("attach", "attach from a file, and to a file", attached, VERB._replace(seconds=1.5)),
     _verb("detached", "detached signatures and module arguments", detached)._replace(
         seeds=lambda: [*seeds.blobs(), *seeds.openpgp_signatures(), *seeds.pem()], mutate=plain
     ),
