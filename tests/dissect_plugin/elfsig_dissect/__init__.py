@@ -1,0 +1,1 @@
+"""A plug-in for dissect.target; the directory of this file is what ``--plugin-path`` takes."""
