@@ -23,6 +23,7 @@ from elfsig.opened.remote.client import RemoteContent
 from elfsig.opened.source import read_error
 from elfsig.opened.walk import WalkedFile
 from elfsig.trust.entries import Material
+from elfsig.verbs.audit.audit import unloadable
 from elfsig.verbs.survey.kernels import kernel_record, with_found, with_origin
 from elfsig.verbs.survey.recognise import KERNEL, MODULE, is_module, what_it_is
 from elfsig.verbs.survey.records import (
@@ -204,7 +205,8 @@ class _Survey:
         report = with_origin(examined.report, frozenset(self.kernels))
         name, vermagic = (None, None) if module is None else (module.name, module.vermagic)
         chain = _hashed(layers, report.sha256)
-        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes), module, data)
+        why = () if module is None else tuple(unloadable(module))
+        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes, why), module, data)
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = None if each.error is None else Remark.of(each.error)

@@ -226,8 +226,15 @@ def resolved(path: str, root: str) -> str:
     """
     base = "" if root == "/" else root
     real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return resolved_below(base, real[len(base) :])
+
+
+def resolved_below(root: str, path: str) -> str:
+    """As :func:`resolved`, for a path of the system whose root directory is ``root``: no directory on it, and
+    no link, leads out of ``root``."""
+    base = "" if root == "/" else root
     current, left = base, MOST_LINKS
-    pending = real[len(base) :].split("/")[::-1]
+    pending = path.split("/")[::-1]
     while pending:
         name = pending.pop()
         if name in ("", "."):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from elfsig.batch.survey import Plan
-from elfsig.batch.survey_run import check_sources
 from elfsig.batch.tree import Examination, Examined, examined
-from elfsig.batch.vendor import Vendor, reading_vendor
 from elfsig.batch.vendor_audit import AgainstVendor
-from elfsig.cli import exit_codes
-from elfsig.cli.caged import cage_of
+from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
+from elfsig.cli.commands.audit_policy import Reading, by_policy
 from elfsig.cli.commands.verify import keyring
-from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -35,32 +30,25 @@ from elfsig.cli.options.common import (
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
-from elfsig.cli.options.survey import MEBIBYTES, SECONDS, against_option
+from elfsig.cli.options.policy import FleetWish, policy_options
+from elfsig.cli.options.survey import against_option
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import tell_of_links
-from elfsig.cli.render import audit as render_audit
-from elfsig.cli.render import audit_reports as render_reports
-from elfsig.cli.render.documents import line_of, write_files
-from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
-from elfsig.model.json_form import dumps, run_record
-from elfsig.opened.atomic import write_atomic
 from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.verbs.audit.audit import Gate, audit, link_faults, unreadable
-from elfsig.verbs.audit.expected import InUse, expected, loaded
+from elfsig.verbs.audit.expected import InUse
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES
-from elfsig.verbs.vendor.faults import UNREAD
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
     from elfsig.verbs.audit.audit import Audited
-    from elfsig.verbs.audit.expected import Check
     from elfsig.verbs.verify.kernel import KernelQuestion
 
 
@@ -98,9 +86,10 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("audit")
-@paths_argument()
+@paths_argument(required=False)
 @trust_options
 @demands
+@policy_options
 @click.option("--details", is_flag=True, help="List every module with a fault; else like faults are counted.")
 @click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
 @click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
@@ -123,6 +112,7 @@ def command(
     limit: int,
     junit: str | None,
     sarif: str | None,
+    fleet: FleetWish,
     **demand: Any,
 ) -> int:
     """Fail when a module is not signed as it should be.
@@ -136,8 +126,19 @@ def command(
     Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1 faults, 3 only refusals
     by a kernel, 5 a file or a source of --against could not be read.
     """
-    gate, checks = _gate(settings, demand), _checks(demand)
-    recording = details or machine.wanted or junit is not None or sarif is not None
+    report = Report(settings, machine, details, junit, sarif)
+    reading = Reading(paths, all_files, links, jobs, limit)
+    if fleet.wanted:
+        return by_policy(report, fleet, reading, demand)
+    if not paths:
+        raise UsageError("no PATH given: name files or directories", code="no-path")
+    return _by_options(report, reading, demand)
+
+
+def _by_options(report: Report, reading: Reading, demand: dict[str, Any]) -> int:
+    """Audit by what the options require, and write the results. Gives the exit code."""
+    settings, machine, (paths, all_files, links, jobs, limit) = report.settings, report.machine, reading
+    gate, checks = _gate(settings, demand), checks_of(demand)
     if machine.wanted or demand["against"] or any(each.needs_hashes for each in checks):
         gate = replace(gate, states=True)
     in_use = next((each for each in checks if isinstance(each, InUse)), None)
@@ -147,57 +148,20 @@ def command(
     names = in_use.names if in_use is not None else frozenset()
     tracking = bool(checks or demand["against"])
     with (
-        closing(Ledger(gate.ignored, recording, tracking, watched=names)) as ledger,
-        _against(settings, demand["against"], limit, jobs) as vendor,
+        closing(Ledger(gate.ignored, report.recording, tracking, watched=names)) as ledger,
+        against(settings, demand["against"], limit, jobs) as vendor,
     ):
         if vendor is not None:
             checks.append(check := AgainstVendor(vendor, paths))
             ledger.vendor_of = check.member
-        _fill(ledger, checks, watched(examined(found, what, _auditor(gate), jobs=jobs)))
+        fill(ledger, checks, watched(examined(found, what, _auditor(gate, machine.host), jobs=jobs)))
         for fault in link_faults(links):
-            ledger.add_fault(fault)
+            ledger.add_fault(fault._replace(host=machine.host))
         if not ledger.files and in_use is None:
             raise ReadError("no modules found", code="nothing-found")
-        _write_files(ledger, junit, sarif)
-        _tell(settings, machine, ledger, in_use, links, details)
+        report.write(ledger, links, in_use)
         tell_of_links(links)
         return exit_code(ledger)
-
-
-def _fill(ledger: Ledger, checks: Sequence[Check], results: Iterable[Audited]) -> None:
-    """Take in every result, one at a time, and what the checks find at the end."""
-    for result in results:
-        ledger.add(result)
-        for check in checks:
-            check.add(result)
-    for fault in (each for check in checks for each in check.faults()):
-        ledger.add_fault(fault)
-
-
-def exit_code(done: Ledger) -> int:
-    """1 for faults, 3 if all faults are refusals by kernels, 5 if a file could not be read, 0 for none."""
-    codes = {"kernel": exit_codes.REFUSED, "unreadable": exit_codes.UNREADABLE, UNREAD: exit_codes.UNREADABLE}
-    return exit_codes.combined(codes.get(each.rule, exit_codes.BAD) for each in done.folds.rules)
-
-
-def _checks(demand: dict[str, Any]) -> list[Check]:
-    """What to find out about the tree as a whole. Raises UsageError, ReadError."""
-    checks: list[Check] = []
-    if demand["expect"] is not None:
-        checks.append(expected(demand["expect"]))
-    if demand["loaded"] is not None:
-        checks.append(InUse(loaded(demand["loaded"])))
-    return checks
-
-
-def _against(
-    settings: Settings, sources: Sequence[str], limit: int, jobs: int
-) -> AbstractContextManager[Vendor | None]:
-    """The modules of a vendor, whose packages are read in cages as survey reads them."""
-    check_sources(sources)
-    plan = Plan(Examination(settings.registry, Question(), limit=limit))
-    cage = cage_of(CageWish(SECONDS, MEBIBYTES), settings) if sources else None
-    return reading_vendor(sources, plan, cage=cage, jobs=jobs)
 
 
 def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
@@ -222,14 +186,15 @@ def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuest
         yield question_of(wish, demand["trust"], demand["keys"])
 
 
-def _auditor(gate: Gate) -> Callable[[Examined], Audited]:
-    """The audit of one file; of one that could not be read, the fault."""
+def _auditor(gate: Gate, host: str | None) -> Callable[[Examined], Audited]:
+    """The audit of one file of a host; of one that could not be read, the fault."""
 
     def finish_one(found: Examined) -> Audited:
         report, module = found.report, found.module
         if module is None or report.error is not None:
-            return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
-        return audit(module, report, gate)
+            fault = report.error or Remark("unreadable", "could not be read")
+            return unreadable(report.path, fault).at(host, None)
+        return audit(module, report, gate).at(host, None)
 
     return finish_one
 
@@ -243,28 +208,3 @@ def _chosen(entries: Iterator[WalkedFile], in_use: InUse | None) -> Iterator[Wal
     for entry in entries:
         if entry.error is not None or module_name(entry.path) in in_use.names:
             yield entry
-
-
-def _write_files(ledger: Ledger, junit: str | None, sarif: str | None) -> None:
-    if junit is not None:
-        write_atomic(junit, render_reports.junit(ledger))
-    if sarif is not None:
-        write_atomic(sarif, dumps(render_reports.sarif(ledger)).encode("ascii") + b"\n")
-
-
-def _tell(
-    settings: Settings, machine: Machine, ledger: Ledger, in_use: InUse | None, links: Links, details: bool
-) -> None:
-    if machine.form == "jsonl":
-        found = render_reports.file_objects(ledger, machine.origin)
-        write_files(settings, machine, (line_of(**each) for each in found))
-        return
-    if machine.wanted:
-        run = run_record(settings.argv, machine.reproducible)
-        for text in render_reports.document(ledger, links, run, machine.origin):
-            sys.stdout.write(text)
-        return
-    for line in render_audit.lines(ledger, settings.colored(sys.stdout), details):
-        click.echo(laid_out(line))
-    if in_use is not None:
-        click.echo(render_audit.would_be_refused(ledger, in_use))

@@ -1,4 +1,4 @@
-"""``elfsig schema``: the JSON Schema of everything that ``--json`` and ``--jsonl`` write."""
+"""``elfsig schema``: the JSON Schema of everything that ``--json`` and ``--jsonl`` write, and of policies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import click
 
 
 @click.command("schema")
-def command() -> None:
+@click.option("--policy", is_flag=True, help="Print the schema of the policies of audit instead.")
+def command(policy: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of the machine-readable output."""
-    text = files("elfsig").joinpath("data/schema.json").read_text(encoding="utf-8")
+    name = "policy.schema.json" if policy else "schema.json"
+    text = files("elfsig").joinpath("data", name).read_text(encoding="utf-8")
     click.echo(text, nl=False)

@@ -162,9 +162,9 @@ def json_option(callback: Callback) -> Callback:
     return wrapped
 
 
-def paths_argument(metavar: str = "PATH...") -> Callable[[Callback], Callback]:
+def paths_argument(metavar: str = "PATH...", required: bool = True) -> Callable[[Callback], Callback]:
     """One or more file system paths, as str (undecodable bytes are escaped as in PEP 383)."""
-    return click.argument("paths", nargs=-1, required=True, metavar=metavar, type=path_type)
+    return click.argument("paths", nargs=-1, required=required, metavar=metavar, type=path_type)
 
 
 def jobs_option(callback: Callback) -> Callback:

@@ -69,7 +69,7 @@ def rule_lines(
     head = f"{rule.rule}: {_head(rule, single, totals)}"
     yield f"\x1b[1;31m{head}\x1b[0m" if color else head
     if faults is not None:
-        yield from (f"  {visible(each.path)}: {visible(each.text)}" for each in faults)
+        yield from (f"  {_where(each)}: {visible(each.text)}" for each in faults)
     elif single is not None:
         yield f"  {_named(single)}"
     else:
@@ -89,6 +89,8 @@ def _single(rule: RuleFold) -> Group | None:
 def _head(rule: RuleFold, single: Group | None, ledger: Totals) -> str:
     if single is not None:
         return _sentence(rule, single, ledger)
+    if rule.rule == "expired-exception":
+        return f"{plural(rule.faults, 'exception')} of the policy"
     return f"{plural(rule.modules, 'module')}, {RULES[rule.rule].title}"
 
 
@@ -107,10 +109,15 @@ def _subject(rule: str, count: int, ledger: Totals) -> str:
     return f"all {count} modules" if count == ledger.files else f"{count} of {ledger.files} modules"
 
 
+def _where(fault: Fault) -> str:
+    """The file, after its host where that is known."""
+    return f"{visible(fault.host)}: {visible(fault.path)}" if fault.host else visible(fault.path)
+
+
 def _named(group: Group) -> str:
     """The first modules, and how many more there are."""
     more = group.modules - len(group.first)
-    return ", ".join(visible(each.path) for each in group.first) + (f" and {more} more" if more else "")
+    return ", ".join(map(_where, group.first)) + (f" and {more} more" if more else "")
 
 
 def _groups(rule: RuleFold, ledger: Totals) -> Iterator[str]:
@@ -119,7 +126,7 @@ def _groups(rule: RuleFold, ledger: Totals) -> Iterator[str]:
         if group.modules > 1:
             yield f"  {_sentence(rule, group, ledger)}: {_named(group)}"
         else:
-            yield f"  {visible(group.first[0].path)}: {visible(group.first[0].text)}"
+            yield f"  {_where(group.first[0])}: {visible(group.first[0].text)}"
     rest = sum(each.faults for each in list(rule.groups.values())[SHOWN:]) + rule.others
     if rest:
         yield f"  and {plural(rest, 'further fault')}"
@@ -145,11 +152,12 @@ def signers(ledger: Ledger) -> str:
 
 def verdict(ledger: Ledger) -> str:
     """The last line: whether it passed."""
+    modules = plural(ledger.files, "module") + (f" on {plural(ledger.hosts, 'host')}" if ledger.hosts else "")
     if ledger.passed:
-        return f"passed: {plural(ledger.files, 'module')}"
+        return f"passed: {modules}"
     missing = any(each.rule == "missing" for each in ledger.folds.rules)
     rest = "; expected modules are missing" if missing else ""
-    faults, modules = plural(ledger.fault_count, "fault"), plural(ledger.files, "module")
+    faults = plural(ledger.fault_count, "fault")
     return f"FAILED: {faults} in {ledger.faulty} of {modules}{rest}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -15,6 +16,7 @@ from elfsig.opened.links import Links
 from elfsig.verbs.audit.audit import Audited
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES, Fault
+from elfsig.verbs.policy.model import Policy
 
 # --------------------------------------------------------------------------- JSON
 
@@ -27,6 +29,8 @@ def file_objects(ledger: Ledger, origin: Json) -> Iterator[Json]:
         yield {
             **path_members(each.path),
             **origin,
+            **({} if each.host is None else {"host": readable(each.host)}),
+            "release": None if each.release is None else readable(each.release),
             "size": state.size if state is not None else None,
             "sha256": state.sha256 if state is not None else None,
             "content_sha256": state.content_sha256 if state is not None else None,
@@ -34,11 +38,19 @@ def file_objects(ledger: Ledger, origin: Json) -> Iterator[Json]:
             "vendor": ledger.vendor_of(each) if state is not None else None,
             "signer": each.signer.to_json() if each.verdict is not None else None,
             "faults": [fault.to_json() for fault in each.faults],
+            "excused": [
+                {"rule": by.rule, "reason": readable(by.reason), "expires": by.expires} for by in each.excused
+            ],
         }
 
 
-def document(ledger: Ledger, links: Links, run: Json, origin: Json) -> Iterator[str]:
-    """The document of ``--json``, in pieces: it may be larger than the memory that an audit takes."""
+def document(
+    ledger: Ledger, links: Links, run: Json, origin: Json, policy: Json | None = None
+) -> Iterator[str]:
+    """The document of ``--json``, in pieces: it may be larger than the memory that an audit takes.
+
+    ``policy`` is that member, of an audit by a policy.
+    """
     yield '{"audit": {"faults": ['
     yield from _listed(fault.to_json() for fault in ledger.faults())
     signers = [{**row.to_json(), "files": count} for row, count in ledger.sorted_signers()]
@@ -51,7 +63,30 @@ def document(ledger: Ledger, links: Links, run: Json, origin: Json) -> Iterator[
     yield f'\n], {dumps(rest)[1:]}, "files": ['
     yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger, origin))
     end = {"links": links_object(links), "run": run, "schema_version": SCHEMA_VERSION}
+    if policy is not None:
+        end["policy"] = policy
     yield f"\n], {dumps(end)[1:]}\n"
+
+
+def policy_object(policy: Policy, digest: str | None, used: Mapping[int, int], today: date) -> Json:
+    """The member ``policy``: which it was, and what its exceptions excused. ``used`` is by their numbers."""
+    return {
+        **path_members(policy.source),
+        "sha256": digest,
+        "rules": len(policy.rules),
+        "exceptions": [
+            {
+                "line": each.line,
+                "modules": readable(each.text),
+                "rules": sorted(each.rules),
+                "reason": readable(each.reason),
+                "expires": each.expires.isoformat(),
+                "expired": each.expires < today,
+                "excused": used.get(number, 0),
+            }
+            for number, each in enumerate(policy.exceptions)
+        ],
+    }
 
 
 def _listed(objects: Iterator[Json]) -> Iterator[str]:

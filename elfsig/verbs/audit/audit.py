@@ -78,14 +78,39 @@ class FileState(NamedTuple):
     vermagic: str | None = None
 
 
+class Excused(NamedTuple):
+    """A fault that an exception of a policy excuses.
+
+    ``number`` is that of the exception, from 0; ``reason`` and ``expires`` (ISO 8601) are its own.
+    """
+
+    rule: str
+    number: int
+    reason: str
+    expires: str
+
+
 class Audited(NamedTuple):
-    """The result for one file; cheap to pass between processes."""
+    """The result for one file; cheap to pass between processes.
+
+    ``host`` and ``release`` are those of its faults; ``excused`` are faults that do not count.
+    """
 
     path: str
     verdict: Verdict | None
     signer: SignerRow
     faults: tuple[Fault, ...]
     state: FileState | None = None
+    host: str | None = None
+    release: str | None = None
+    excused: tuple[Excused, ...] = ()
+
+    def at(self, host: str | None, release: str | None) -> Audited:
+        """The same of this host and release."""
+        if host is None and release is None:
+            return self
+        faults = tuple(each._replace(host=host, release=release) for each in self.faults)
+        return self._replace(faults=faults, host=host, release=release)
 
 
 def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
@@ -115,6 +140,13 @@ def unreadable(path: str, fault: Remark) -> Audited:
     """The result for a file that could not be read."""
     row = SignerRow("", "", "", "", "unreadable")
     return Audited(path, None, row, (Fault("unreadable", path, fault.text, fault.offset),))
+
+
+def incomplete(path: str, kind: str, text: str, offset: int | None) -> Audited:
+    """The result for a container of a kind that was not read to its end; ``file`` is one of no known kind."""
+    row = SignerRow("", "", "", "", "unreadable")
+    rule = "unreadable" if kind == "file" else "incomplete"
+    return Audited(path, None, row, (Fault(rule, path, text, offset),))
 
 
 def link_faults(links: Links) -> list[Fault]:
@@ -185,15 +217,26 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
 
 def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fault]:
     path = module.path
-    table = module.image.elf
-    if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
-        yield Fault("stripped", path, "no symbol table", fold="have no symbol table")
-    if (remark := unpacking.fault(module.raw, module.compression)) is not None:
-        yield Fault("compression", path, remark.text)
+    yield from (unloadable_fault(path, each) for each in unloadable(module))
     yield from (Fault(each.code, path, each.text) for each in report.warnings if each.code == "misnamed")
     value = ima_xattr.value_of(module.location) if module.stat is not None else None
     if value is not None and (why := ima_xattr.stale(value, module, gate.question.keys)):
         yield Fault("stale-ima", path, f"{ima_xattr.NAME}: {why}")
+
+
+def unloadable(module: Module) -> Iterator[Remark]:
+    """Why no kernel loads the file, whatever its signature: by the codes ``stripped`` and ``compression``."""
+    table = module.image.elf
+    if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
+        yield Remark("stripped", "no symbol table")
+    if (remark := unpacking.fault(module.raw, module.compression)) is not None:
+        yield Remark("compression", remark.text)
+
+
+def unloadable_fault(path: str, remark: Remark) -> Fault:
+    """The fault for a remark of :func:`unloadable`."""
+    fold = "have no symbol table" if remark.code == "stripped" else ""
+    return Fault(remark.code, path, remark.text, fold=fold)
 
 
 def _kernel_faults(module: Module, gate: Gate) -> Iterator[Fault]:

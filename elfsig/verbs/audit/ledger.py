@@ -12,7 +12,8 @@ from typing import IO, Any, Final
 
 from elfsig.kernels.names import module_name
 from elfsig.model import Verdict
-from elfsig.verbs.audit.audit import Audited, FileState, SignerRow, in_company
+from elfsig.verbs.audit.audit import Audited, SignerRow, in_company
+from elfsig.verbs.audit.exchange import audited_of, values_of
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import RULES, Fault
 
@@ -22,7 +23,7 @@ IN_MEMORY: Final = 1 << 20
 MOST_SIGNERS: Final = 1000
 """Rows of the table of signers; the files of further signers are counted together."""
 
-NOT_THERE: Final = frozenset({"missing", "vendor-missing", "vendor-incomplete"})
+NOT_THERE: Final = frozenset({"missing", "vendor-missing", "vendor-incomplete", "expired-exception"})
 """Rules with faults of paths that are not among the files."""
 
 OTHERS: Final = SignerRow("", "(others)", "", "", "")
@@ -43,12 +44,15 @@ class Ledger:
     that were taken in may be added later, so remember which files have some. ``watched`` are the names of
     modules in use: ``refused`` are those that kernels would refuse if they enforced signatures, ``unknown``
     those of which that is not known. ``vendor_of`` gives the member ``vendor`` of a file.
+    ``hosts`` are counted as they change; ``excused`` counts the faults that exceptions of a policy excused,
+    by the number of the exception.
     """
 
     ignored: frozenset[str] = frozenset()
     recording: bool = True
     tracking: bool = True
     files: int = 0
+    hosts: int = 0
     signed: int = 0
     fault_count: int = 0
     folds: Folds = field(default_factory=Folds)
@@ -58,7 +62,9 @@ class Ledger:
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     vendor_of: Callable[[Audited], dict[str, Any] | None] = lambda each: None
+    excused: Counter[int] = field(default_factory=Counter)
     _faulty_files: int = 0
+    _host: str | None = None
     _faulty: set[int] = field(default_factory=set)
     _missing: set[int] = field(default_factory=set)
     _spool: IO[bytes] = field(default_factory=_records)
@@ -80,6 +86,9 @@ class Ledger:
     def add(self, each: Audited) -> None:
         """Take in the result for a file."""
         self.files += 1
+        self.hosts += each.host is not None and each.host != self._host
+        self._host = each.host
+        self.excused.update(excused.number for excused in each.excused)
         self.signed += each.verdict not in (Verdict.UNSIGNED, None)
         row = each.signer if each.signer in self.signers or len(self.signers) < MOST_SIGNERS else OTHERS
         self.signers[row] += 1
@@ -118,15 +127,16 @@ class Ledger:
 
     def audited(self) -> Iterator[Audited]:
         """The results for all files, in their order, each with all of its faults."""
-        more: dict[str, list[Fault]] = {}
+        more: dict[tuple[str | None, str], list[Fault]] = {}
         for fault in self.more:
-            more.setdefault(fault.path, []).append(fault)
+            more.setdefault((fault.host, fault.path), []).append(fault)
         for line in self._lines():
             each = _parsed(line)
-            faults = (*self._told(each.faults), *more.pop(each.path, ()))
+            faults = (*self._told(each.faults), *more.pop((each.host, each.path), ()))
             yield each._replace(faults=faults)
-        for path, found in more.items():
-            yield Audited(path, None, SignerRow("", "", "", "", ""), tuple(found))
+        for (host, path), found in more.items():
+            row = SignerRow("", "", "", "", "")
+            yield Audited(path, None, row, tuple(found), None, host, found[0].release)
 
     def faults(self) -> Iterator[Fault]:
         """All faults, in the order of the rules."""
@@ -147,17 +157,8 @@ class Ledger:
 def _line(each: Audited) -> bytes:
     """One record: the rules that it breaks, a tab, and the rest as JSON."""
     marks = b"".join({_ORDER[fault.rule] for fault in each.faults})
-    verdict = None if each.verdict is None else each.verdict.value
-    values = (each.path, verdict, each.signer, each.faults, each.state)
-    return b"%b\t%b\n" % (marks, json.dumps(values).encode("ascii"))
+    return b"%b\t%b\n" % (marks, json.dumps(values_of(each)).encode("ascii"))
 
 
 def _parsed(line: bytes) -> Audited:
-    path, verdict, signer, faults, state = json.loads(line.partition(b"\t")[2])
-    return Audited(
-        path,
-        None if verdict is None else Verdict(verdict),
-        SignerRow(*signer),
-        tuple(Fault(*each) for each in faults),
-        None if state is None else FileState(*state),
-    )
+    return audited_of(json.loads(line.partition(b"\t")[2]))

@@ -26,6 +26,8 @@ class Fault(NamedTuple):
     """One thing that is wrong with one file, by the id of its rule; ``offset`` in the content.
 
     ``fold`` completes "N modules ..." for all the modules of which the same is true; "" for none.
+    ``host`` and ``release`` are the machine and the kernel's release that the file belongs to, None where
+    they are not known.
     """
 
     rule: str
@@ -33,11 +35,18 @@ class Fault(NamedTuple):
     text: str
     offset: int | None = None
     fold: str = ""
+    host: str | None = None
+    release: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """An entry of ``faults`` as plain JSON values."""
         text = readable(self.text)
-        return {"rule": self.rule, "text": text, "offset": self.offset, **path_members(self.path)}
+        of = {"host": _shown(self.host), "release": _shown(self.release)}
+        return {"rule": self.rule, "text": text, "offset": self.offset, **path_members(self.path), **of}
+
+
+def _shown(text: str | None) -> str | None:
+    return None if text is None else readable(text)
 
 
 _ROWS = (
@@ -103,6 +112,16 @@ _ROWS = (
          "What the vendor does not have, and what is missing here, cannot be said."),
     Rule("tainted", "counted as unsigned by the running kernel",
          "It was loaded from another file, or before its key was enrolled."),
+    Rule("required-signer", "not signed by the required signer",
+         "The policy names who has to sign these modules."),
+    Rule("key-size", "a key smaller than required", "The policy says how large keys have to be."),
+    Rule("no-rule", "no rule of the policy is for it",
+         "A last rule with the path ** is for all other modules."),
+    Rule("expired-exception", "an exception of the policy has expired",
+         "Mend what it excused, or decide on it again."),
+    Rule("not-checked", "what is required could not be checked",
+         "The keys could not be read, or a record does not say it: nothing passes because of that."),
+    Rule("incomplete", "a container was not read to its end", "It may hold modules that are not listed."),
     Rule("unreadable", "could not be read", "Nothing is known about it."),
 )  # fmt: skip
 

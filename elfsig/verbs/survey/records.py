@@ -57,7 +57,9 @@ class ModuleRecord:
     """One module: its report, as of :func:`elfsig.verify`, and where it was found.
 
     ``name`` and ``vermagic`` are the module's own words, None where it has none. ``notes`` are facts that its
-    container keeps about it, such as ``security.ima``.
+    container keeps about it, such as ``security.ima``. ``unloadable`` says why no kernel would load it,
+    whatever its signature: it has no symbol table (``stripped``), or kernels cannot decompress it
+    (``compression``).
     """
 
     path: str
@@ -66,6 +68,7 @@ class ModuleRecord:
     name: str | None
     vermagic: str | None
     notes: Mapping[str, object]
+    unloadable: tuple[Remark, ...] = ()
 
     def __repr__(self) -> str:
         return brief(self)
@@ -86,6 +89,7 @@ class ModuleRecord:
             "name": None if self.name is None else readable(self.name),
             "vermagic": None if self.vermagic is None else readable(self.vermagic),
             "notes": {name: plain(value) for name, value in sorted(self.notes.items())},
+            "unloadable": [remark_object(each) for each in self.unloadable],
         }
 
 
