@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import cached_property
 from struct import Struct
 
 from elfsig.coverages.records import (
@@ -116,12 +117,18 @@ class Relocations:
 
     def _named(self, section: Section) -> tuple[Section, Section]:
         """``.symtab`` and ``.strtab``, by name and type; where there are several, the last."""
-        symtab, strtab = (
-            next((s for s in reversed(self._view.sections) if s.name == name and s.row.type == type_), None)
-            for name, type_ in ((b".symtab", SHT_SYMTAB), (b".strtab", SHT_STRTAB))
-        )
+        symtab, strtab = self._last_named
         if symtab is None or strtab is None:
             raise self._no_table(section, "there is no .symtab" if symtab is None else "there is no .strtab")
+        return symtab, strtab
+
+    @cached_property
+    def _last_named(self) -> tuple[Section | None, Section | None]:
+        sections = self._view.sections
+        symtab, strtab = (
+            next((s for s in reversed(sections) if s.name == name and s.row.type == type_), None)
+            for name, type_ in ((b".symtab", SHT_SYMTAB), (b".strtab", SHT_STRTAB))
+        )
         return symtab, strtab
 
     def _linked(self, section: Section) -> tuple[Section, Section]:

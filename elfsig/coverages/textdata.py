@@ -59,7 +59,8 @@ class TextData:
         if self.nobits or self.rela:
             return []
         most = [s for s in view.sections if TEXTDATA_2003._is_named_so(s.name) and s.row.size]
-        others = [s for s in most if s not in taken]
+        numbers = {s.nr for s in taken}
+        others = [s for s in most if s.nr not in numbers]
         if not others:
             return []
         names = ", ".join(s.text for s in others)

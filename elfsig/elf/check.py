@@ -174,10 +174,10 @@ def _check_symbols(table: ElfTable, index: int, extended: int | None) -> None:
     total = row.size // table.layout.symbol.size
     if row.info > total:
         _damaged(table, index, f"sh_info {row.info}, with {total} symbols", "elf-symbols")
-    strings = table.content(row.link)
-    if strings and strings[-1]:
+    strings = table.rows[row.link]
+    if strings.file_size and table.last_byte(row.link):
         _damaged(table, row.link, "string table does not end in NUL", "elf-strings")
-    if total and max(columns.name.read(content)) >= max(1, len(strings)):
+    if total and max(columns.name.read(content)) >= max(1, strings.file_size):
         _damaged(table, index, f"a symbol's name is outside string table [{row.link}]", "elf-symbols")
     used = set(columns.shndx.read(content))
     if any(count <= value < SHN_LORESERVE for value in used):

@@ -8,7 +8,9 @@ Any other reference to the section makes the edit impossible: EditRefused, code 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from bisect import bisect_left
+from functools import cached_property
+from operator import sub
 
 from elfsig.elf.check import SHF_INFO_LINK
 from elfsig.elf.records import STT_SECTION, pack_words, relocation_columns, symbol_columns, words
@@ -88,7 +90,7 @@ class Removal:
         content = self.table.content(symtab)
         columns, order = symbol_columns(self.table), self.table.layout.order
         shndx = columns.shndx.read(content)
-        extended = self._linked(SHT_SYMTAB_SHNDX, symtab)
+        extended = self._extended(symtab)
         indices = words(self.table.content(extended), order) if extended is not None else array("I")
         own = _positions(shndx, self.gone)
         own += [k for k in _positions(shndx, SHN_XINDEX) if indices[k] == self.gone]
@@ -101,52 +103,66 @@ class Removal:
         self.contents[symtab] = bytes(out)
         if extended is not None:
             self.contents[extended] = pack_words(indices, order)
-        for position in sorted(own, reverse=True):
-            self._drop_symbol(symtab, extended, position)
+        if own:
+            self._drop_symbols(symtab, extended, sorted(own))
 
-    def _linked(self, section_type: int, target: int) -> int | None:
-        rows = enumerate(self.table.rows)
-        return next((i for i, r in rows if r.type == section_type and r.link == target), None)
-
-    def _drop_symbol(self, symtab: int, extended: int | None, position: int) -> None:
-        """Take the removed section's own symbol out of the table; refuse any other symbol."""
-        size, content = self.table.layout.symbol.size, self.contents[symtab]
-        kind = content[position * size + symbol_columns(self.table).info.start]
-        row = self.rows[symtab]
-        if kind != STT_SECTION or position >= row.info:
-            raise self._in_use(f"symbol {position} of section [{symtab}] is in it", symtab)
-        self.contents[symtab] = content[: position * size] + content[(position + 1) * size :]
-        self.rows[symtab] = row._replace(size=row.size - size, info=row.info - 1)
-        if extended is not None:
-            indices = self.contents[extended]
-            self.contents[extended] = indices[: position * 4] + indices[position * 4 + 4 :]
-            self.rows[extended] = self.rows[extended]._replace(size=len(indices) - 4)
-        for index in self._users(symtab, extended):
-            self._renumber_symbol(index, position)
-
-    def _users(self, symtab: int, extended: int | None) -> Iterator[int]:
+    @cached_property
+    def _users(self) -> dict[int, list[int]]:
+        """The sections that link to each section."""
+        found: dict[int, list[int]] = {}
         for index, row in enumerate(self.table.rows):
-            if row.link == symtab and index not in (0, extended):
-                yield index
+            if index:
+                found.setdefault(row.link, []).append(index)
+        return found
 
-    def _renumber_symbol(self, index: int, position: int) -> None:
-        """Update one user of a symbol table from which the symbol at ``position`` was removed."""
-        row = self.rows[index]
+    def _extended(self, symtab: int) -> int | None:
+        """The section that holds the section numbers of this symbol table that do not fit into it."""
+        rows = self.table.rows
+        return next((i for i in self._users.get(symtab, ()) if rows[i].type == SHT_SYMTAB_SHNDX), None)
+
+    def _drop_symbols(self, symtab: int, extended: int | None, own: list[int]) -> None:
+        """Take the removed section's own symbols, at the positions ``own``, out of the table; refuse any
+        other symbol."""
+        size, content, row = self.table.layout.symbol.size, self.contents[symtab], self.rows[symtab]
+        at = symbol_columns(self.table).info.start
+        for position in reversed(own):
+            if content[position * size + at] != STT_SECTION or position >= row.info:
+                raise self._in_use(f"symbol {position} of section [{symtab}] is in it", symtab)
+        self.contents[symtab] = _without(content, own, size)
+        self.rows[symtab] = row._replace(size=row.size - len(own) * size, info=row.info - len(own))
+        if extended is not None:
+            self.contents[extended] = _without(self.contents[extended], own, 4)
+            self.rows[extended] = self.rows[extended]._replace(size=len(self.contents[extended]))
+        for index in self._users.get(symtab, ()):
+            if index != extended:
+                self._renumber_symbols(index, own)
+
+    def _renumber_symbols(self, index: int, own: list[int]) -> None:
+        """Update one user of a symbol table from which the symbols at the positions ``own`` were removed."""
+        row, gone = self.rows[index], set(own)
         if row.type == SHT_GROUP:
-            if row.info == position:
+            if row.info in gone:
                 raise self._in_use(f"group [{index}] is named after its symbol", index)
-            self.rows[index] = row._replace(info=row.info - (row.info > position))
+            self.rows[index] = row._replace(info=row.info - bisect_left(own, row.info))
             return
         if row.type not in _REL_TYPES:
             raise self._in_use(f"section [{index}] of type {row.type:#x} may refer to its symbol", index)
         columns = relocation_columns(self.table, row.type)
         out = bytearray(self.contents.get(index) or self.table.content(index))
-        values, unit = columns.symbol.read(out), 1 << columns.shift
-        limit = (position + 1) * unit
-        if any(limit - unit <= v < limit for v in values):
+        values, shift = columns.symbol.read(out), columns.shift
+        numbers = [value >> shift for value in values]
+        if not gone.isdisjoint(numbers):
             raise self._in_use(f"relocations in [{index}] use its symbol", index)
-        columns.symbol.write(out, array("I", [v - unit if v >= limit else v for v in values]))
+        less = (bisect_left(own, number) << shift for number in numbers)
+        columns.symbol.write(out, array("I", map(sub, values, less)))
         self.contents[index] = bytes(out)
+
+
+def _without(content: bytes, gone: list[int], size: int) -> bytes:
+    """``content`` without the entries of ``size`` bytes at the positions ``gone``, which ascend."""
+    starts = [0, *((position + 1) * size for position in gone)]
+    ends = [*(position * size for position in gone), len(content)]
+    return b"".join(content[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def _info_is_section(row: Row) -> bool:

@@ -6,10 +6,12 @@ Layout: System V ABI, "Symbol Table" and "Relocation".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import intern
 from typing import NamedTuple
 
 from elfsig.elf.records import EM_MIPS, STT_SECTION
 from elfsig.elf.table import (
+    LONGEST_NAME,
     SHN_ABS,
     SHN_COMMON,
     SHN_UNDEF,
@@ -88,29 +90,64 @@ def labels(table: ElfTable) -> list[str]:
     return found
 
 
-def symbols(table: ElfTable, nr: int, names: Sequence[str]) -> list[Symbol]:
+FACTOR, SLACK = 16, 1 << 20
+"""How often what overlaps in a file is read: names, or sections, may together have FACTOR times as many bytes
+as the file, and SLACK more. In real files only the ends of names overlap."""
+
+
+class SymbolNames:
+    """The names in the string tables of a file, each read once. Equal names are one object, so that comparing
+    them takes no time."""
+
+    def __init__(self, table: ElfTable, size: int) -> None:
+        self._table, self._known = table, dict[tuple[int, int], str]()
+        self._tables: dict[int, bytes] = {}
+        self._room = size * FACTOR + SLACK
+
+    def name(self, link: int, start: int, symbol: str) -> str:
+        """The string at ``start`` of section ``link``, "" if there is no such section.
+
+        Raises ParseError, which names ``symbol``, where it is longer than LONGEST_NAME, or all names together
+        are too long.
+        """
+        known = self._known.get((link, start))
+        if known is None:
+            known = self._known[link, start] = intern(self._read(link, start, symbol))
+        return known
+
+    def _read(self, link: int, start: int, symbol: str) -> str:
+        if link not in self._tables:
+            self._tables[link] = self._table.content(link) if link < len(self._table.rows) else b""
+        strings = self._tables[link]
+        end = strings.find(0, start, start + LONGEST_NAME + 1)
+        if end < 0 and len(strings) - start > LONGEST_NAME:
+            text = f"name of {symbol} is longer than {LONGEST_NAME} bytes"
+            raise ParseError(text, offset=self._table.rows[link].offset + start, code="elf-name")
+        raw = strings[start : end if end >= 0 else None]
+        self._room -= len(raw)
+        if self._room < 0:
+            text = f"names of symbols overlap: together they are more than {FACTOR} times as long as the file"
+            raise ParseError(text, offset=self._table.rows[link].offset + start, code="elf-name")
+        return raw.decode("utf-8", "backslashreplace")
+
+
+def symbols(table: ElfTable, nr: int, names: Sequence[str], strings: SymbolNames) -> list[Symbol]:
     """All symbols of symbol table ``nr``, the null symbol included; ``names`` from :func:`labels`.
 
-    Raises ParseError for a table or string table outside the file.
+    Raises ParseError for a table or string table outside the file, and for names that are too long.
     """
     content, link = table.content(nr), table.rows[nr].link
-    strings = table.content(link) if link < len(table.rows) else b""
     entry, wide = table.layout.symbol, table.layout.bits == 64
-    found = []
+    found: list[Symbol] = []
     for fields in entry.iter_unpack(memoryview(content)[: len(content) // entry.size * entry.size]):
         if wide:
             name, info, other, shndx, value, size = fields
         else:
             name, value, size, info, other, shndx = fields
         place = PLACES.get(shndx) or (names[shndx] if shndx < len(names) else f"section {shndx:#x}")
-        text = place if info & 15 == STT_SECTION else _string(strings, name)
+        text = place if info & 15 == STT_SECTION else strings.name(link, name, f"symbol {len(found)}")
         found.append(Symbol(text, place, value, size, info, other))
     return found
-
-
-def _string(strings: bytes, start: int) -> str:
-    end = strings.find(0, start)
-    return strings[start : end if end >= 0 else None].decode("utf-8", "backslashreplace")
 
 
 def relocations(table: ElfTable, section: Section, known: Sequence[Symbol]) -> list[Relocation]:

@@ -286,6 +286,10 @@ class ElfTable:
             )
         return self._data[row.offset : row.offset + row.size]
 
+    def last_byte(self, index: int) -> int:
+        """The last byte of a section that has bytes in the file."""
+        return self._data[self._row(index).end - 1]
+
     @property
     def table_end(self) -> int:
         """File offset of the end of the section header table, 0 if there is none."""

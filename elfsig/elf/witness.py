@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import cached_property
 from io import BytesIO
 from struct import Struct
 from typing import Any, NamedTuple
@@ -112,10 +113,14 @@ class WitnessedFile:
         return symbols
 
     def _extended(self, symtab: int) -> list[int]:
-        for seen in self.sections:
-            if seen.kind == "SHT_SYMTAB_SHNDX" and seen.header["sh_link"] == symtab:
-                return self.words(seen)
-        return []
+        seen = self._indices.get(symtab)
+        return self.words(seen) if seen is not None else []
+
+    @cached_property
+    def _indices(self) -> dict[int, Seen]:
+        """The first section of extended section numbers for each symbol table."""
+        every = [seen for seen in self.sections if seen.kind == "SHT_SYMTAB_SHNDX"]
+        return {seen.header["sh_link"]: seen for seen in reversed(every)}
 
     def words(self, seen: Seen) -> list[int]:
         """The 4-byte words of a section."""

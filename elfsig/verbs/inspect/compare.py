@@ -10,8 +10,9 @@ from itertools import zip_longest
 
 from elfsig.coverages.catalogue import COVERAGES
 from elfsig.coverages.textdata import TEXTDATA
-from elfsig.elf.diff import Difference, Side, Weight, compare_elf, first_difference
+from elfsig.elf.diff import Difference, Weight, compare_elf, first_difference
 from elfsig.elf.image import Image
+from elfsig.elf.side import Side
 from elfsig.elf.symbols import labels
 from elfsig.errors import ElfsigError, ParseError
 from elfsig.model import Coverage, Message, Remark, optional
