@@ -26,6 +26,9 @@ from elfsig.verbs.verify.examine import Outside, Question, signatures_at, with_o
 from elfsig.verbs.verify.layers import decisive
 from elfsig.verbs.verify.no_keys import NoKeys
 
+MOST_MAPS = 64
+"""Damaged signatures have maps as well, up to this layer: a file may have as many as it has sections."""
+
 
 class Basis(StrEnum):
     """How it is known which coverage a signature has."""
@@ -179,7 +182,9 @@ class _Painter:
         message: Message | None,
         fault: str | None,
     ) -> Cover:
-        """The finished map."""
+        """The finished map; from layer MOST_MAPS on an empty one where the message is not known."""
+        if message is None and found is not None and found.layer >= MOST_MAPS:
+            return Cover(found, sig, coverage, basis, others, None, fault, Map(()), ())
         place = found.place if found else None
         trailers = [f for f in self.everything if f.place.kind == "trailer" and f.place.where == "content"]
         kinds = draw(
