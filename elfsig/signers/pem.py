@@ -31,10 +31,10 @@ from elfsig.signers.loaded import Ask, Loaded
 from elfsig.signers.openpgp_file import load_openpgp
 
 _CERTIFICATE = re.compile(
-    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
-    re.DOTALL,
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([^-]*)-----END (?:X509 |TRUSTED )?CERTIFICATE-----"
 )
-_PRIVATE = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----")
+_END = re.compile(rb"-----END ([A-Z0-9 ]*PRIVATE KEY)-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def private_of(data: bytes, ask: Ask, name: str) -> Loaded:
         return load_pkcs12(data, ask, name)
     if kind is PGP_SECRET:
         return load_openpgp(plain_text(data) if is_armoured(data) else data, ask, name)
-    if kind is not None and kind.family is not Family.PRIVATE_KEY and not _PRIVATE.search(data):
+    if kind is not None and kind.family is not Family.PRIVATE_KEY and _private_block(data) is None:
         text = f"{name}: no private key in this file: {kind.words}, not a private key"
         raise SigningError(text, code="not-a-key", hint=hint_for("key", kind))
     if kind is not None and kind.family is Family.FOREIGN_KEY:
@@ -195,12 +195,22 @@ def private_of(data: bytes, ask: Ask, name: str) -> Loaded:
     return Loaded(_load_private(plain_text(data), ask, name))
 
 
+def _private_block(data: bytes) -> bytes | None:
+    """The first PEM block of a private key in ``data``, from its first line to its last."""
+    ends = {found[1]: found.start() for found in _END.finditer(data)}
+    for begun in _BEGIN.finditer(data):
+        if ends.get(begun[1], -1) >= begun.end():
+            last = b"-----END " + begun[1] + b"-----"
+            return data[begun.start() : data.index(last, begun.end()) + len(last)]
+    return None
+
+
 def _load_private(data: bytes, ask: Ask, name: str) -> Any:
-    block = _PRIVATE.search(data)
+    block = _private_block(data)
     if block is None and b"-----BEGIN " in data[:4096]:
         raise SigningError(f"{name}: no private key in this file", code="not-a-key")
     load = serialization.load_der_private_key if block is None else serialization.load_pem_private_key
-    content = data if block is None else block[0] + b"\n"
+    content = data if block is None else block + b"\n"
     try:
         return _loaded(load, content, None, name)
     except TypeError:  # cryptography's error when a password is needed
