@@ -19,17 +19,20 @@ HEADER, END = 60, b"`\n"
 _INDEXES = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
 _NAMES_LIMIT = 1 << 24
 
+_TIMES = 16
+"""Members may name the same place of the table of long names; together they may use it so many times."""
+
 
 def _open(reader: Reader, context: Context) -> Iterator[Member]:
     reader.exactly(len(MAGIC), "the magic line")
-    package, names, name = False, b"", b""
+    package, names, name = False, _LongNames(b""), b""
     first = True
     while not reader.at_end():
         at = reader.tell()
         header = reader.exactly(HEADER, "the header of a member")
         stored, size = _header(header, at)
         if stored == b"//":
-            names = reader.exactly(_bounded(size, _NAMES_LIMIT, at), "the table of long names")
+            names = _LongNames(reader.exactly(_bounded(size, _NAMES_LIMIT, at), "the table of long names"))
         else:
             name, used = _name(stored, size, names, reader, at)
             package = package or (first and name == b"debian-binary")
@@ -62,17 +65,33 @@ def _header(header: bytes, at: int) -> tuple[bytes, int]:
     return header[:16].rstrip(b" "), int(digits[-1])
 
 
-def _name(stored: bytes, size: int, names: bytes, reader: Reader, at: int) -> tuple[bytes, int]:
+class _LongNames:
+    """The table of long names, and how much of it may still be used."""
+
+    def __init__(self, table: bytes) -> None:
+        self._table, self._left = table, len(table) * _TIMES + NAME_LIMIT
+
+    def name(self, start: int, at: int) -> bytes:
+        """The name at ``start``, for the member at offset ``at``. Raises ContainerError."""
+        end = self._table.find(b"\n", start, start + NAME_LIMIT + 1)
+        if end < 0:
+            where = (
+                "longer than a name may be" if len(self._table) > start + NAME_LIMIT else "not in the table"
+            )
+            raise damaged(f"a long name is {where}", at)
+        self._left -= end - start
+        if self._left < 0:
+            raise damaged(f"the table of long names is used more than {_TIMES} times", at)
+        return self._table[start:end].removesuffix(b"/")
+
+
+def _name(stored: bytes, size: int, names: _LongNames, reader: Reader, at: int) -> tuple[bytes, int]:
     """(the member's name, how many bytes of its content it takes)."""
     if stored.startswith(b"#1/") and stored[3:].isdigit():
         length = _bounded(int(stored[3:]), min(size, NAME_LIMIT), at)
         return reader.exactly(length, "the name of a member").rstrip(b"\0"), length
     if stored[:1] == b"/" and stored[1:].isdigit():
-        start = int(stored[1:])
-        end = names.find(b"\n", start)
-        if end < 0:
-            raise damaged("a long name is not in the table of names", at)
-        return names[start:end].removesuffix(b"/"), 0
+        return names.name(int(stored[1:]), at), 0
     if stored in _INDEXES:
         return stored, 0
     return stored.removesuffix(b"/"), 0
