@@ -1,0 +1,28 @@
+"""The time of every parser is linear in its input: on the worst shapes known, twice the input takes at most
+2.3 times as long."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linear import archives, keys, modules, texts
+from tests.linear.measure import Call, Shape, too_steep
+
+TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
+    f"{family}: {shape.name}": (shape, dict(calls))
+    for family, shapes, calls in (
+        ("ELF", modules.ELF_SHAPES, modules.CALLS),
+        ("message", modules.MESSAGE_SHAPES, modules.CALLS),
+        ("key source", keys.SHAPES, keys.CALLS),
+        ("archive", archives.SHAPES, archives.CALLS),
+        *((f"text, {name}", texts.shapes(each), {name: each.call}) for name, each in texts.READERS.items()),
+    )
+    for shape in shapes
+}
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("name", TABLE)
+def test_twice_the_input_takes_twice_as_long(name: str) -> None:
+    shape, calls = TABLE[name]
+    assert too_steep(calls, shape) == {}
