@@ -44,9 +44,9 @@ def table(data: bytes) -> None:
 def relocations(data: bytes) -> None:
     """Symbols and relocations one by one, as comparisons need them."""
     found = ElfTable(data)
-    names = symbols.labels(found)
+    names, strings = symbols.labels(found), symbols.SymbolNames(found, len(data))
     for nr in symbols.symbol_tables(found):
-        known = symbols.symbols(found, nr, names)
+        known = symbols.symbols(found, nr, names, strings)
         for section in found.sections:
             with suppress(ParseError):
                 symbols.relocations(found, section, known)
