@@ -15,6 +15,8 @@ from elfsig.batch.journal import SUFFIX, Journal
 from elfsig.cage.cage import Cage
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.cli.render.safe_html import rewritten
+from elfsig.compression import streams
+from elfsig.containers.readers import bytes_reader
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed
 from elfsig.model import TrailerInfo
@@ -23,6 +25,7 @@ from tests.support.cms import integer, tlv
 from tests.support.modules import plain
 from tests.support.opened import opened
 
+ZSTD = next(each for each in streams.KINDS if each.name == "zstd")
 SIGNER = elfsig.open_signer(corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem")
 
 
@@ -121,3 +124,21 @@ def test_markup_that_the_parser_does_not_know_is_refused(text: str) -> None:
     except ValueError:
         return
     assert "<!" not in made
+
+
+def zstd_frame(claimed: int, *blocks: bytes, last: int = 0) -> bytes:
+    """A frame that claims this size in 8 bytes, with raw blocks, and at the end an empty one."""
+    stored = b"".join((len(each) << 3).to_bytes(3, "little") + each for each in blocks)
+    head = b"\x28\xb5\x2f\xfd\xc0\x58" + claimed.to_bytes(8, "little")
+    return head + stored + (1 | last << 1).to_bytes(3, "little")
+
+
+@pytest.mark.parametrize("last", [0, 2])
+@pytest.mark.parametrize("claimed", [0, 1, 9, 11, 1 << 33])
+def test_a_frame_of_zstd_that_ends_before_the_size_that_it_claims_is_damaged(claimed: int, last: int) -> None:
+    """libzstd does not compare them where the last block is empty: content was missing in silence."""
+    whole = list(streams.decompress(bytes_reader(zstd_frame(10, b"0123456789")), ZSTD))
+    assert b"".join(whole) == b"0123456789"
+    with pytest.raises(elfsig.ContainerError) as caught:
+        list(streams.decompress(bytes_reader(zstd_frame(claimed, b"01234", b"56789", last=last)), ZSTD))
+    assert caught.value.code == "damaged"

@@ -154,7 +154,7 @@ def _zstd(source: Source) -> Iterator[bytes]:
         text = f"needs a window of more than {_ZSTD_WINDOW >> 20} MiB to decompress"
         raise ContainerError(text, code="over-budget", offset=start)
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-    fed, last, at = exactly(source, size, "zstd"), False, start
+    fed, last, at, given = exactly(source, size, "zstd"), False, start, 0
     while not last:
         blocks, last = _zstd_blocks(source)
         fed += blocks
@@ -166,9 +166,15 @@ def _zstd(source: Source) -> Iterator[bytes]:
             raise damaged("zstd", str(why), at) from None
         if piece:
             yield piece
-        fed, at = b"", source.tell()
+        fed, at, given = b"", source.tell(), given + len(piece)
     if not decoder.eof:
         raise damaged("zstd", "the frame does not end with its last block", source.tell())
+    claimed = about.content_size
+    if claimed not in (
+        zstandard.CONTENTSIZE_UNKNOWN,
+        given,
+    ):  # unnoticed by libzstd if the last block is empty
+        raise damaged("zstd", f"the frame claims {claimed} bytes and has {given}", start)
 
 
 def _zstd_blocks(source: Source) -> tuple[bytes, bool]:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -250,16 +251,36 @@ def _judged(words: list[str], done: object, home: Path) -> None:
         raise Broken("exit-code", f"{words}: {code}: {done.stderr[-500:]}")  # type: ignore[attr-defined]
     if "Traceback" in done.output:  # type: ignore[attr-defined]
         raise Broken("traceback", f"{words}: {done.output[-500:]}")  # type: ignore[attr-defined]
-    written = "--in-place" in words or "-o" in words or "--force" in words or "--output" in words
-    for name, data in _files().items():
-        path = home / name
-        if not written and (not path.is_file() or path.read_bytes() != data):
+    for name in _changed(home):
+        if not _asked_to_write(words, name):
             raise Broken("input-changed", f"{words}: {name}")
-        if not path.is_file() or path.read_bytes() != data:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            path.write_bytes(data)
     if "--json" in words and "--jsonl" not in words and done.stdout.startswith("{"):  # type: ignore[attr-defined]
         _document(words, done.stdout)  # type: ignore[attr-defined]
+
+
+def _changed(home: Path) -> list[str]:
+    """The inputs that are no longer what they were; they are made again."""
+    found = []
+    for name, data in _files().items():
+        path = home / name
+        if not path.is_file() or path.read_bytes() != data:
+            found.append(name)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+    return found
+
+
+def _asked_to_write(words: list[str], name: str) -> bool:
+    """Whether the words name the file, or its folder, as an output."""
+    after = [word for before, word in pairwise(words) if before.startswith("-")]
+    after += [word.partition("=")[2] for word in words if "=" in word]
+    outputs = {word for word in after if word}
+    return "--in-place" in words or any(
+        name.startswith((word, f"./{word}")) or word == "." for word in outputs
+    )
 
 
 def _document(words: list[str], text: str) -> None:
