@@ -38,11 +38,22 @@ def table_writer(path: str) -> Iterator[Callable[[Json], None]]:
             for record in elfsig.survey(paths):
                 add(record.to_json())
     """
+    check_tables()
+    with replacing(path) as file, table_into(file) as add:
+        yield add
+
+
+def check_tables() -> None:
+    """Raises UsageError (needs-extra) where tables cannot be written."""
     require(_EXTRA, _PACKAGE, _WHAT)
-    with replacing(path) as file:
-        table = _Table(file)
-        yield table.add
-        table.close()
+
+
+@contextmanager
+def table_into(file: BinaryIO) -> Iterator[Callable[[Json], None]]:
+    """A function that adds a record to the table in ``file``, which is whole when the body ends."""
+    table = _Table(file)
+    yield table.add
+    table.close()
 
 
 class _Table:

@@ -8,10 +8,15 @@ from typing import Any
 
 import click
 
+from elfsig.batch.parts.question import PartsQuestion
+from elfsig.batch.parts.run import PartsJob
+from elfsig.batch.parts.store import store_at
 from elfsig.batch.survey import Plan, Surveyed
 from elfsig.batch.survey_run import Drawn, Line, Outermost, check_sources, outermost, survey_batches
+from elfsig.batch.tables import check_tables
 from elfsig.batch.tree import Examination
 from elfsig.batch.vendor import Vendor, reading_vendor
+from elfsig.cage.cage import Cage
 from elfsig.cli.caged import cage_of, safe_lines
 from elfsig.cli.commands.verify import asked_kernel, ring_for
 from elfsig.cli.options.cage import CageWish
@@ -20,11 +25,12 @@ from elfsig.cli.options.common import (
     host_option,
     jobs_option,
     machine_options,
-    paths_argument,
+    path_type,
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options
 from elfsig.cli.options.legacy import Variants, legacy_options
+from elfsig.cli.options.parts import PartsWish, parts_options
 from elfsig.cli.options.survey import (
     FOUND,
     Reports,
@@ -33,6 +39,7 @@ from elfsig.cli.options.survey import (
     budget_options,
     report_options,
 )
+from elfsig.cli.parts import check_parts, options_asked, run_parts
 from elfsig.cli.progress import watched
 from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
@@ -40,6 +47,7 @@ from elfsig.cli.render.survey_files import Files, picture, report_files
 from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.vendor import Against
 from elfsig.cli.settings import Settings, complain
+from elfsig.errors import UsageError
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
 from elfsig.verbs.survey.copies import Copies
@@ -47,7 +55,8 @@ from elfsig.verbs.verify.examine import Question
 
 
 @click.command("survey")
-@paths_argument()
+@click.argument("paths", nargs=-1, metavar="PATH...", type=path_type)
+@parts_options
 @trust_options
 @legacy_options
 @kernel_options
@@ -61,6 +70,7 @@ from elfsig.verbs.verify.examine import Question
 def command(
     settings: Settings,
     paths: tuple[str, ...],
+    parts: PartsWish | None,
     trust: tuple[str, ...],
     keys: tuple[str, ...],
     variants: Variants,
@@ -73,9 +83,10 @@ def command(
 ) -> int:
     """Verify the modules in packages, archives, initramfs files, file systems and disk images.
 
-    PATH is a file of any of these kinds, one in another to any depth, or a directory of files. Nothing is
-    unpacked to the disk. Modules get the verdicts of verify; a container that could not be read to its end
-    is named, and the exit code is then 5: it may hold modules that are not listed.
+    PATH is a file of any of these kinds, one in another to any depth, a directory of files, or a URL of
+    either (s3://, https://). Nothing is unpacked to the disk. Modules get the verdicts of verify; a container
+    that could not be read to its end is named, and the exit code is then 5: it may hold modules that are not
+    listed.
 
     --keys found tries the keys of the kernel images in the same file: such a match is untrusted, since who
     could change a module there could change the kernel too.
@@ -86,7 +97,14 @@ def command(
 
     Paths in the output, such as disk.qcow2!/p1!/lib/modules/6.1/x.ko.xz, are accepted by list, show, verify,
     explain, digest, coverage, compare, and as key sources.
+
+    --parts N -o DIR writes the records to N files, each by itself: parts that are there are not made again,
+    so that a run can be resumed, and --part K makes one of them, on any machine.
     """
+    if parts is not None and parts.check:
+        return check_parts(store_at(parts.output), parts, machine)
+    if not paths:
+        raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
     check_sources((*paths, *against))
     registry = variants(settings.registry)
     sources = tuple(each for each in keys if each != FOUND)
@@ -94,8 +112,11 @@ def command(
     question = Question(ring_for(asked, trust, sources), True)
     limit = min(LIMIT, budget.limits.output or LIMIT)
     plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
-    draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
+    if parts is not None:
+        job = _job(paths, parts, plan, cage, machine, any(reports) or bool(against))
+        return run_parts(settings, machine, parts, job, jobs)
+    draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
     tally, copies = render_survey.Tally(Against() if against else None, not trust and not keys), Copies()
     with (
         report_files(*reports, dict(machine.origin)) as files,
@@ -119,6 +140,29 @@ def _lines(
     if vendor is not None:
         return vendor.records(batches)
     return (line for _, lines in batches for line in lines)
+
+
+def _job(
+    paths: tuple[str, ...],
+    wish: PartsWish,
+    plan: Plan,
+    cage: Cage | None,
+    machine: Machine,
+    more: bool,
+) -> PartsJob:
+    """The survey in parts that was asked for; ``more``: what needs all records at once, too. Raises
+    UsageError."""
+    if more:
+        raise UsageError("--html, --sarif, --parquet and --against cannot be combined with --parts")
+    if wish.form == "parquet":
+        check_tables()
+    options = options_asked(click.get_current_context().params)
+    known = [each.id for each in plan.examination.registry.formats]
+    question = PartsQuestion(
+        paths, wish.parts or 1, wish.form, plan.examination.question.keys, {**options, "formats": known}
+    )
+    store = store_at(wish.output)
+    return PartsJob(paths, plan, question, store, cage, machine.host, machine.reproducible)
 
 
 def _drawing(color: bool, machine: Machine, pictures: bool) -> Callable[[Surveyed], Drawn]:

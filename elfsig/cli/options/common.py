@@ -141,7 +141,8 @@ def host_option(callback: Callback) -> Callback:
     @click.option("--host", metavar="NAME", help="In the JSON, name the machine that the files are from.")
     @wraps(callback)
     def wrapped(*args: Any, machine: Machine, host: str | None, **more: Any) -> Any:
-        if host is not None and not machine.wanted and more.get("parquet") is None:
+        wanted = machine.wanted or more.get("parquet") is not None or more.get("parts") is not None
+        if host is not None and not wanted:
             raise UsageError(HOST_NEEDS)
         if host is not None and not host.strip():
             raise UsageError("--host: the name is empty")

@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -88,31 +87,26 @@ def entries(url: str) -> Iterator[RemoteEntry]:
             )
 
 
-def names(url: str) -> list[str]:
-    """The names of the files in the directory ``url``; none where it does not exist. Raises ReadError."""
+def sizes(url: str) -> dict[str, int | None]:
+    """The files in the directory ``url`` and their sizes, None where the store does not say; none where the
+    directory does not exist. Raises ReadError."""
     if protocol(url) in _HERE:
-        found: list[str] = _stores().names(url)
+        found: dict[str, int | None] = dict(_stores().sizes(url))
         return found
-    with _asked("names", {"url": url}) as pipe:
+    with _asked("sizes", {"url": url}) as pipe:
         head_of(pipe)
-        return list(map(str, _objects(pipe)))
+        return {str(name): size for name, size in _objects(pipe)}
 
 
-def put(url: str, file: IO[bytes]) -> None:
-    """Write the whole content of an open file to ``url``. Raises ReadError: connection and others."""
+def put(url: str, file: IO[bytes], *, new: bool = False) -> bool:
+    """Write the whole content of an open file to ``url``. Raises ReadError: connection and others.
+
+    ``new``: only if there is nothing yet; False where there is.
+    """
     if protocol(url) in _HERE:
-        _stores().put(url, file)
-        return
-    with _asked("put", {"url": url}, (file.fileno(),)) as pipe:
-        head_of(pipe)
-
-
-def put_bytes(url: str, data: bytes) -> None:
-    """Write ``data`` to ``url``. Raises ReadError."""
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        put(url, file)
+        return bool(_stores().put(url, file, new))
+    with _asked("put", {"url": url, "new": new}, (file.fileno(),)) as pipe:
+        return bool(head_of(pipe)["written"])
 
 
 def _objects(pipe: int) -> Iterator[Any]:

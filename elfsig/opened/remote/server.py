@@ -80,20 +80,20 @@ def _read(stores: Any, request: Json, given: list[int]) -> None:
         send(given[0], DATA, piece)
 
 
-def _names(stores: Any, request: Json, given: list[int]) -> None:
+def _sizes(stores: Any, request: Json, given: list[int]) -> None:
     send_json(given[0], HEAD, {})
-    for name in stores.names(request["url"]):
-        send(given[0], DATA, json.dumps(name).encode("ascii"))
+    for found in stores.sizes(request["url"]):
+        send(given[0], DATA, json.dumps(found).encode("ascii"))
 
 
 def _put(stores: Any, request: Json, given: list[int]) -> None:
     with open(given[1], "rb", buffering=0, closefd=False) as file:
-        stores.put(request["url"], file)
-    send_json(given[0], HEAD, {})
+        written = stores.put(request["url"], file, request["new"])
+    send_json(given[0], HEAD, {"written": written})
 
 
 _SERVE: dict[str, Callable[[Any, Json, list[int]], None]] = {
-    "check": _check, "list": _list, "read": _read, "names": _names, "put": _put,
+    "check": _check, "list": _list, "read": _read, "sizes": _sizes, "put": _put,
 }  # fmt: skip
 
 

@@ -254,8 +254,9 @@ class Stream:
 # --------------------------------------------------------------------------- what a run writes
 
 
-def names(url: str) -> list[str]:
-    """The names of the files in the directory ``url``; none where it does not exist. Raises ReadError."""
+def sizes(url: str) -> list[tuple[str, int | None]]:
+    """The names of the files in the directory ``url``, and their sizes in bytes where the store says; none
+    where the directory does not exist. Raises ReadError."""
     system, path = _path(RemoteFile(url))
     try:
         system.invalidate_cache()
@@ -264,15 +265,25 @@ def names(url: str) -> list[str]:
         if fault.code == "not-found":
             return []
         raise
-    return sorted(posixpath.basename(str(each["name"])) for each in listed if each["type"] != "directory")
+    files = [each for each in listed if each["type"] != "directory"]
+    return sorted((posixpath.basename(str(each["name"])), each.get("size")) for each in files)
 
 
-def put(url: str, file: IO[bytes]) -> None:
-    """Write the content of ``file`` to ``url``, in one request if the store can. Raises ReadError."""
+def put(url: str, file: IO[bytes], new: bool = False) -> bool:
+    """Write the content of ``file`` to ``url``, in one request if the store can. Raises ReadError.
+
+    ``new``: only if there is nothing yet; False where there is.
+    """
     system, path = _path(RemoteFile(url))
-
-    def write() -> None:
-        file.seek(0)
-        system.put_file(f"/proc/self/fd/{file.fileno()}", path)
-
-    _retried(write)
+    source = f"/proc/self/fd/{file.fileno()}"
+    if new and _retried(lambda: system.exists(path)):
+        return False
+    if new:
+        with suppress(ValueError, TypeError, NotImplementedError):  # a store, or fsspec, that cannot
+            try:
+                system.put_file(source, path, mode="create")
+                return True
+            except FileExistsError:
+                return False
+    _retried(lambda: system.put_file(source, path))
+    return True
