@@ -160,6 +160,8 @@ def _codes(counts: PartCounts) -> Iterator[int]:
         yield exit_codes.UNREADABLE
     if counts.refused is not None:
         yield exit_codes.REFUSED if counts.refused else exit_codes.GOOD
+        if counts.verdicts.get(UNREADABLE):
+            yield exit_codes.UNREADABLE
         return
     for word in counts.verdicts:
         yield exit_codes.UNREADABLE if word == UNREADABLE else exit_codes.BY_VERDICT[Verdict(word)]

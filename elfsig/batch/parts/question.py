@@ -37,7 +37,7 @@ class PartsQuestion:
         options: Mapping[str, object],
     ) -> None:
         self.parts, self.form = parts, form
-        self.asked: Json = {
+        asked = {
             "sources": [shown(readable(each)) for each in sources],
             "parts": parts,
             "form": form,
@@ -45,6 +45,7 @@ class PartsQuestion:
             "version": __version__,
             **options,
         }
+        self.asked: Json = json.loads(dumps(asked))  # as it is read back: lists, not tuples
 
     @cached_property
     def digest(self) -> str:

@@ -50,6 +50,7 @@ from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
+from elfsig.registry import Registry
 from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
 
@@ -106,12 +107,7 @@ def command(
     if not paths:
         raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
     check_sources((*paths, *against))
-    registry = variants(settings.registry)
-    sources = tuple(each for each in keys if each != FOUND)
-    asked = asked_kernel(wish, trust, sources, None)
-    question = Question(ring_for(asked, trust, sources), True)
-    limit = min(LIMIT, budget.limits.output or LIMIT)
-    plan = Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
+    plan = _plan(variants(settings.registry), trust, keys, wish, budget)
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     if parts is not None:
         job = _job(paths, parts, plan, cage, machine, any(reports) or bool(against))
@@ -125,13 +121,25 @@ def command(
         batches = survey_batches(outermost(paths), plan, draw, cage=cage, jobs=jobs)
         lines = _lines(batches, vendor)
         _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
-        files.write(settings.argv, machine.reproducible, question.keys, (*trust, *sources))
+        given = (*trust, *(each for each in keys if each != FOUND))
+        files.write(settings.argv, machine.reproducible, plan.examination.question.keys, given)
     if not machine.wanted:
         for line in render_survey.at_the_end(tally, copies, settings.colored(sys.stdout)):
             click.echo(laid_out(line))
     for line in render_survey.summary(tally):
         complain(line)
     return tally.code
+
+
+def _plan(
+    registry: Registry, trust: tuple[str, ...], keys: tuple[str, ...], wish: KernelWish, budget: SurveyWish
+) -> Plan:
+    """What to find out of every module. Raises UsageError, ReadError, KeySourceError."""
+    sources = tuple(each for each in keys if each != FOUND)
+    asked = asked_kernel(wish, trust, sources, None)
+    question = Question(ring_for(asked, trust, sources), True)
+    limit = min(LIMIT, budget.limits.output or LIMIT)
+    return Plan(Examination(registry, question, None, asked, limit), budget.limits, FOUND in keys)
 
 
 def _lines(
@@ -150,8 +158,8 @@ def _job(
     machine: Machine,
     more: bool,
 ) -> PartsJob:
-    """The survey in parts that was asked for; ``more``: what needs all records at once, too. Raises
-    UsageError."""
+    """The survey in parts that was asked for. Raises UsageError, also for ``more``: other output, or a
+    comparison, which needs all records at once."""
     if more:
         raise UsageError("--html, --sarif, --parquet and --against cannot be combined with --parts")
     if wish.form == "parquet":
