@@ -123,6 +123,11 @@ def command(
         _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
         given = (*trust, *(each for each in keys if each != FOUND))
         files.write(settings.argv, machine.reproducible, plan.examination.question.keys, given)
+    return _ended(settings, machine, tally, copies)
+
+
+def _ended(settings: Settings, machine: Machine, tally: render_survey.Tally, copies: Copies) -> int:
+    """Print what is said when all records are there; the exit code."""
     if not machine.wanted:
         for line in render_survey.at_the_end(tally, copies, settings.colored(sys.stdout)):
             click.echo(laid_out(line))
