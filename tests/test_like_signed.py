@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import corpus
 from elfsig.batch.like_signed import LikeSigned
 from elfsig.compression.whole import Compression, pack, unpack
+from elfsig.elf.modinfo import fields_in, value_in
 from elfsig.model import Existing, Verdict
 from elfsig.opened import evidence
 from elfsig.verbs.verify.examine import examine
@@ -109,3 +112,10 @@ def test_every_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ran = run("verify", "-j", "1", "--trust", CERT, tmp_path)
     assert ran.code == 0 and ran.out.count(": valid: ") == len(names)
     assert len(unpacked) == len(names) - 1
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b"=", b"\0", b"vermagic"]), max_size=12).map(b"".join))
+def test_a_value_is_found_in_the_bytes_of_modinfo_as_among_its_fields(data: bytes) -> None:
+    for name in (b"a", b"ab", b"vermagic"):
+        first = next((value for key, value in fields_in(data) if key == name), None)
+        assert value_in(data, name) == (None if first is None else first.decode())

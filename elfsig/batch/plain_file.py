@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from operator import add
 from stat import S_ISREG
+from struct import Struct
 
 from elfsig.elf.modinfo import MOST, SECTION
 from elfsig.elf.table import (
@@ -27,6 +28,9 @@ from elfsig.registry import Registry
 
 HEAD = 64
 """Bytes of the ELF header, at most."""
+
+USUAL = 128
+"""Sections in a file, at most, whose headers are unpacked at once."""
 
 TAIL = 16 << 10
 """Bytes read from the end: a signature, a section header table and its names take some 5 KiB."""
@@ -88,7 +92,7 @@ def plain_file(ends: Ends, end: int, registry: Registry) -> Plain | None:
     )
     if not sound:
         return None
-    columns = Columns._make(zip(*layout.span.iter_unpack(memoryview(tail)[table : end - base]), strict=True))
+    columns = _columns(layout, header.shnum, tail, table)
     if _reaches_beyond(columns, end):
         return None
     names = _names(columns, header.shstrndx, tail, base)
@@ -108,6 +112,21 @@ class Columns(NamedTuple):
     kinds: tuple[int, ...]
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
+
+
+def _columns(layout: Layout, count: int, data: bytes, at: int) -> Columns:
+    """The ``count`` section headers at offset ``at`` of ``data``."""
+    if count > USUAL:
+        rows = layout.span.iter_unpack(memoryview(data)[at : at + count * layout.span.size])
+        return Columns._make(zip(*rows, strict=True))
+    fields = _table(layout, count).unpack_from(data, at)
+    return Columns(fields[::4], fields[1::4], fields[2::4], fields[3::4])
+
+
+@lru_cache(maxsize=USUAL)
+def _table(layout: Layout, count: int) -> Struct:
+    """The fields of ``count`` section headers one after the other, four of each: unpacked at once."""
+    return Struct(layout.order + layout.span.format[1:] * count)
 
 
 @lru_cache(maxsize=32)

@@ -100,7 +100,12 @@ def value(image: Image, name: bytes) -> str | None:
 
 def value_in(data: bytes, name: bytes) -> str | None:
     """:func:`value`, given the section's bytes."""
-    return _first(fields_in(data), name)
+    text = b"\0%b\0" % data
+    at = text.find(b"\0%b=" % name)
+    if at < 0 or text.find(b"\0%b\0" % name, 0, at + len(name) + 2) >= 0:  # or a string without "=" is first
+        return _first(fields_in(data), name)
+    start = at + len(name) + 2
+    return text[start : text.index(0, start)].decode("utf-8", "backslashreplace")
 
 
 def _first(found: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""The floor of verifying: read each module, hash its content, check the RSA value, in one thread.
+"""The floor of verifying: read each module, unpack and hash its content, check the RSA value, in one thread.
 
 Run as a program: CERTIFICATE FILE... are read from standard input, one a line; prints the seconds that the
 work took, start-up not counted. It trusts the layout blindly, so nothing that verifies can be faster.
@@ -7,9 +7,12 @@ work took, start-up not counted. It trusts the layout blindly, so nothing that v
 from __future__ import annotations
 
 import hashlib
+import lzma
 import sys
 import time
+from collections.abc import Callable, Mapping
 
+import zstandard
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -17,6 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 TAIL = 28 + 12
+UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
+    "xz": lzma.decompress,
+    "zst": zstandard.ZstdDecompressor().decompress,
+    "ko": bytes,
+}
+"""What to do first, by the file name's suffix."""
 
 
 def main() -> None:
@@ -30,7 +39,7 @@ def main() -> None:
     start = time.perf_counter()
     for path in paths:
         with open(path, "rb") as stream:
-            data = memoryview(stream.read())
+            data = memoryview(UNPACK[path.rpartition(".")[2]](stream.read()))
         length = int.from_bytes(data[-32:-28], "big")
         digest = hashlib.sha256(data[: -TAIL - length]).digest()
         key.verify(bytes(data[-TAIL - size : -TAIL]), digest, pad, scheme)
