@@ -78,12 +78,16 @@ def _layers(record: Json) -> object:
     return [each["kind"] for each in record.get("chain") or ()][1:]
 
 
-def _outermost(name: str) -> Callable[[Json], object]:
-    def value(record: Json) -> object:
-        chain = record.get("chain")
-        return chain[0].get(name) if chain else None
+def _file(record: Json) -> object:
+    chain = record.get("chain")
+    return chain[0]["name"] if chain else None
 
-    return value
+
+def _file_sha256(record: Json) -> object:
+    """Of a file that is not in another, ``sha256`` says it: a column of hashes takes half of a table."""
+    chain = record.get("chain") or ()
+    own = record.get("record") in ("module", "kernel") and len(chain) == 1
+    return None if own or not chain else chain[0]["sha256"]
 
 
 def _counted(name: str) -> Callable[[Json], object]:
@@ -154,8 +158,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("run", "text", "the id of the run", _member("run")),
     Column("path", "text", "where it is: the file, and `!/` before each layer in it", _member("path")),
     Column("path_hex", "text", "the bytes of the path in hex, where they are not UTF-8", _member("path_hex")),
-    Column("file", "text", "the outermost file", _outermost("name")),
-    Column("file_sha256", "text", "SHA-256 of the outermost file", _outermost("sha256")),
+    Column("file", "text", "the outermost file", _file),
+    Column("file_sha256", "text", "SHA-256 of that file; null where it is the module itself", _file_sha256),
     Column("layers", "texts", "the kinds of the containers that it is in, from the outside", _layers),
     Column("name", "text", "the module's name according to its `.modinfo`", _member("name")),
     Column("release", "text", "the kernel release it was built for; of a kernel image, its own", _release),
