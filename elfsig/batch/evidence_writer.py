@@ -19,6 +19,7 @@ from elfsig.batch.evidence_events import WORDS, Task
 from elfsig.batch.survey_run import line_of
 from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import dataclass
+from elfsig.model import Verdict
 from elfsig.model.json_form import dumps
 from elfsig.opened.bundle import Bundle
 from elfsig.verbs.bundle import checks
@@ -29,6 +30,9 @@ from elfsig.verbs.bundle.shorten import Shortener
 Json = dict[str, Any]
 
 MAX_MODULES = 99_999_999
+
+GOOD = frozenset({Verdict.VALID.value, Verdict.UNTRUSTED.value})
+"""Verdicts of signatures that protect what they cover."""
 
 
 class Seen(NamedTuple):
@@ -175,6 +179,8 @@ class Writer:
     def _list(self, record: Json, folder: str, word: str, open_bytes: Sequence[Json]) -> None:
         counts = [each["open"] for each in open_bytes if each["layer"] is not None]
         outermost_open = "-" if not counts or counts[0] is None else str(counts[0])
+        if word not in GOOD:
+            outermost_open = "-"
         words = (folder, word, record["sha256"] or "-", str(record["size"] or 0), outermost_open)
         line = "\t".join((*words, quoted(record["path"])))
         self._index.write(line.encode("ascii") + b"\n")

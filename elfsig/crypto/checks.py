@@ -103,10 +103,12 @@ def plain_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
 _SCHEMES: dict[str, Scheme] = {"rsa": "rsa", "dsa": "dsa", "ecdsa": "ecdsa"}
 
 
-def plain_value(signature: Signature, key: Key) -> Iterator[SignedValue]:
+def plain_value(signature: Signature, key: Key | None) -> Iterator[SignedValue]:
     """An ordinary RSA, DSA or ECDSA signature of the message, by a key of this kind; nothing for others."""
     scheme = _SCHEMES.get(signature.algorithm or "")
-    if scheme is not None and signature.hash is not None and key.algorithm == signature.algorithm:
+    if scheme is None or signature.hash is None or key is None:
+        return
+    if key.algorithm == signature.algorithm:
         yield SignedValue(scheme, signature.hash, signature.value)
 
 

@@ -183,12 +183,12 @@ class Digsig:
         for name in names:
             yield RsaBody(f"{message.coverage}, {name}", _v1_digest(digest_of(message, name), parsed.header))
 
-    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+    def signed_values(self, signature: Signature, message: Message, key: Key | None) -> Iterator[SignedValue]:
         """Version 1: a bare SHA-1 over the digest, by each hash that may have been used, and the header."""
         parsed: Parsed | None = signature.detail
         if parsed is not None and parsed.version == 2:
             yield from plain_value(signature, key)
-        elif parsed is not None and key.algorithm == signature.algorithm == "rsa":
+        elif parsed is not None and key is not None and key.algorithm == signature.algorithm == "rsa":
             value = from_number(key, signature.value)
             for name in _v1_names(signature):
                 statement = digest_of(message, name) + parsed.header

@@ -152,9 +152,9 @@ class RawRsa:
         """A DigestInfo of the message."""
         return plain_bodies(signature, message)
 
-    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+    def signed_values(self, signature: Signature, message: Message, key: Key | None) -> Iterator[SignedValue]:
         """The block in each form and padding that is tried."""
-        if key.algorithm == "rsa":
+        if key is not None and key.algorithm == "rsa":
             blob, forms = signature.detail
             for form in forms:
                 for padding, _ in zip(RSA_FORMS, self._paddings(), strict=False):

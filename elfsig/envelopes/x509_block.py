@@ -136,7 +136,7 @@ class X509Block:
         """A DigestInfo of the message."""
         return plain_bodies(signature, message)
 
-    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+    def signed_values(self, signature: Signature, message: Message, key: Key | None) -> Iterator[SignedValue]:
         """An ordinary RSA signature of the message."""
         return plain_value(signature, key)
 

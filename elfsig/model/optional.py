@@ -90,7 +90,9 @@ Tool = Literal["gpgv", "cms"]
 
 
 class _SignedValues(Protocol):
-    def __call__(self, signature: Signature, message: Message, key: Key, /) -> Iterable[SignedValue]: ...
+    def __call__(
+        self, signature: Signature, message: Message, key: Key | None, /
+    ) -> Iterable[SignedValue]: ...
 
 
 # --------------------------------------------------------------------------- envelopes
@@ -149,11 +151,11 @@ def recorded_digest(envelope: Envelope, signature: Signature, message: Message) 
 
 
 def signed_values(
-    envelope: Envelope, signature: Signature, message: Message, key: Key
+    envelope: Envelope, signature: Signature, message: Message, key: Key | None
 ) -> Iterable[SignedValue]:
     """``signed_values(signature, message, key)``: each way in which the value may be over ``message`` if
-    ``key`` made it; the signature matches if one of them does. Default: nothing, no general tool can check
-    it."""
+    ``key`` made it; the signature matches if one of them does. Without a key, what can be said whatever key
+    made it. Default: nothing, no general tool can check it."""
     member: _SignedValues | None = getattr(envelope, "signed_values", None)
     return () if member is None else member(signature, message, key)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tests.support.tools import need
 
-COREUTILS = ("cat", "cut", "dirname", "head", "md5sum", "mktemp", "od", "rm", "sha1sum", "sha224sum",
+COREUTILS = ("cat", "cut", "dd", "dirname", "head", "md5sum", "mktemp", "od", "rm", "sha1sum", "sha224sum",
              "sha256sum", "sha384sum", "sha512sum", "tail", "tr", "wc")  # fmt: skip
 """All that recheck.sh may need of the GNU coreutils."""
 

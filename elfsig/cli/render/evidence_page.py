@@ -27,7 +27,7 @@ Json = Mapping[str, Any]
 MAX_ROWS = 5000
 """Modules in the table; the bundle's index has all."""
 
-MAX_DETAILS, MAX_MAPS = 200, 50
+MAX_DETAILS, MAX_MAPS = 200, 20
 """Modules that are not valid, and coverage maps of such modules, on the page."""
 
 GOOD = frozenset({Verdict.VALID.value, Verdict.UNTRUSTED.value})
@@ -57,7 +57,8 @@ class Page:
             self._add_map(seen)
 
     def _add_map(self, seen: Seen) -> None:
-        if seen.drawn and len(self.maps) < MAX_MAPS:
+        word = seen.record["verdict"]
+        if seen.drawn and word != Verdict.MALFORMED.value and len(self.maps) < MAX_MAPS:
             try:
                 drawn = rewritten(seen.drawn)
             except ValueError:
@@ -175,15 +176,15 @@ def _row(seen: Seen, word: str) -> str:
     return (
         f'<tr><td class="w">{seen.folder}</td><td class="name">{_text(record["path"])}</td>'
         f'<td class="w">{_verdict(word)}</td><td class="wide w">{format_}</td>'
-        f'<td class="wide">{_text(signer)}</td><td class="open">{_left_open(seen, word)}</td></tr>'
+        f'<td class="wide">{_text(signer)}</td><td class="left-open">{_left_open(seen, word)}</td></tr>'
     )
 
 
 def _left_open(seen: Seen, word: str) -> str:
-    """How many bytes the outermost signature leaves open, and a bar of the share."""
+    """How many bytes a good signature leaves open, and a bar of the share."""
     first = next((each for each in seen.left_open if each["layer"] is not None), None)
-    if first is None or first["open"] is None:
-        return "everything" if word == Verdict.UNSIGNED.value else "unknown"
+    if word not in GOOD or first is None or first["open"] is None:
+        return "everything" if word == Verdict.UNSIGNED.value else "not established"
     left, size = first["open"], first["size"]
     share = (
         f'<div class="share"><span class="covered" style="flex:{size - left}"></span>'
@@ -208,7 +209,8 @@ def _detail(seen: Seen, word: str) -> Iterator[str]:
             ("Signed digest", cause.get("signed_digest")),
             ("Digest of this content", cause.get("digest")),
         ]
-    warnings = [each["text"] for each in (*(sig["warnings"] if sig else ()), *record["warnings"])]
+    every = (*(sig["warnings"] if sig is not None else ()), *record["warnings"])
+    warnings = [each["text"] for each in every if sig is None or each["text"] != sig["reason"]]
     rows += [("Error", record["error"] and record["error"]["text"]), ("Warnings", "; ".join(warnings[:8]))]
     for name, value in rows:
         if isinstance(value, str) and value:

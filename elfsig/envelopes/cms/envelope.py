@@ -123,7 +123,7 @@ class Cms:
         name = signature.hash or ""
         yield RsaBody(how, digest_info(name, stream_digest(stream, name)))
 
-    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+    def signed_values(self, signature: Signature, message: Message, key: Key | None) -> Iterator[SignedValue]:
         """The value over the message, or over the signed attributes, which hold its digest."""
         from elfsig.envelopes.cms.values import signed_values
 

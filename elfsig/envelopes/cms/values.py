@@ -17,8 +17,11 @@ _SCHEMES: dict[str, Scheme] = {
 }  # fmt: skip
 
 
-def signed_values(signature: Signature, key: Key) -> Iterator[SignedValue]:
-    """The value over the message, or over the signed attributes (RFC 5652, 5.4), which hold its digest."""
+def signed_values(signature: Signature, key: Key | None) -> Iterator[SignedValue]:
+    """The value over the message, or over the signed attributes (RFC 5652, 5.4), which hold its digest.
+
+    ``key`` None: whatever key made it.
+    """
     claim: Claim = signature.detail
     try:
         found = _value(signature.algorithm or "", signature.hash, claim.params, signature.value, key)
@@ -49,12 +52,12 @@ def certificate_value(certificate: bytes, issuer: Key) -> SignedValue | None:
 
 
 def _value(
-    algorithm: str, hash_name: str | None, params: bytes | None, value: bytes, key: Key
+    algorithm: str, hash_name: str | None, params: bytes | None, value: bytes, key: Key | None
 ) -> SignedValue | None:
     """The value for a key of its kind; None for another. Raises Unsupported."""
     scheme = _SCHEMES.get(algorithm)
     kind = "rsa" if scheme == "rsa-pss" else algorithm
-    if scheme is None or key.algorithm != kind:
+    if scheme is None or (key is not None and key.algorithm != kind):
         return None
     if scheme == "message":
         return SignedValue(scheme, "", value)

@@ -76,7 +76,7 @@ class OpenPgp:
 
         return openpgp_read.rsa_bodies(signature, message)
 
-    def signed_values(self, signature: Signature, message: Message, key: Key) -> Iterator[SignedValue]:
+    def signed_values(self, signature: Signature, message: Message, key: Key | None) -> Iterator[SignedValue]:
         """The message and the packet's own end (RFC 4880, 5.2.4); none for packets that are not over a
         file."""
         from elfsig.envelopes.openpgp import read as openpgp_read

@@ -126,11 +126,13 @@ def rsa_bodies(signature: Signature, message: Message) -> Iterator[RsaBody]:
         yield RsaBody(message.coverage, digest_info(name, digest))
 
 
-def signed_values(signature: Signature, key: Key) -> Iterator[SignedValue]:
+def signed_values(signature: Signature, key: Key | None) -> Iterator[SignedValue]:
     """See :meth:`elfsig.envelopes.openpgp.envelope.OpenPgp.signed_values`."""
     packet: SignaturePacket = signature.detail
     algorithm, hash_name = signature.algorithm, signature.hash
-    if _cannot_check(signature, packet) is not None or hash_name is None or key.algorithm != algorithm:
+    if key is None or key.algorithm != algorithm or hash_name is None:
+        return
+    if _cannot_check(signature, packet) is not None:
         return
     if algorithm == "rsa":
         yield SignedValue("rsa", hash_name, from_number(key, signature.value), packet.completion)

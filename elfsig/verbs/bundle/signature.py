@@ -12,7 +12,17 @@ from elfsig.crypto.hashes import HASHES
 from elfsig.envelopes.cms.values import certificate_value
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass
-from elfsig.model import Key, Keyring, Message, Pair, Signature, SignatureReport, Verdict, optional
+from elfsig.model import (
+    Key,
+    Keyring,
+    Message,
+    Pair,
+    Signature,
+    SignatureReport,
+    SignedValue,
+    Verdict,
+    optional,
+)
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature
 from elfsig.verbs.bundle.checks import Want
@@ -180,7 +190,7 @@ class SignatureEntry:
             self._other_content(sig, claims, streams)
         else:
             for key in self._keys(sig, claims):
-                self._by_key(key, claims, streams, _want(sig))
+                self._by_key(key, sig, claims, streams)
             self._proof(sig, claims, streams)
             if sig.verdict in GOOD:
                 self._chain(sig)
@@ -192,7 +202,7 @@ class SignatureEntry:
     def _keys(self, sig: SignatureReport, claims: Signature) -> Sequence[Key]:
         """The keys whose answer confirms the verdict."""
         if sig.key is not None:
-            return (sig.key,)
+            return (sig.key,) if sig.key.public is not None else ()  # the root of a proof is no key
         if sig.verdict is Verdict.UNKNOWN_KEY:
             every = {key.fingerprint: key for key in self.keys.ring.keys if key.public is not None}
             fitting = [key for key in every.values() if _is_kind(key, claims)]
@@ -203,9 +213,9 @@ class SignatureEntry:
         named, tried = self.keys.ring.candidates(claims.key_ids)
         return [key for key in (*named, *tried)[:MAX_KEYS] if key.public is not None]
 
-    def _by_key(self, key: Key, claims: Signature, streams: Sequence[Stream], want: Want) -> None:
+    def _by_key(self, key: Key, sig: SignatureReport, claims: Signature, streams: Sequence[Stream]) -> None:
         """One group of facts for each stream: does the value, by ``key``, match it?"""
-        path = self._key_file(key)
+        path, want = self._key_file(key), _want(sig)
         for pair, name, message in streams:
             try:
                 values = list(optional.signed_values(pair.envelope, claims, message, key))
@@ -214,10 +224,13 @@ class SignatureEntry:
             group_before = len(self.entry.checks)
             for file in add_values(self.entry, self.stem, name, values, path, want):
                 self._value_in_blob(file)
-            self._by_tool(pair, key, name, want, group_before)
+            if sig.verdict is not Verdict.UNKNOWN_KEY or len(self.entry.checks) == group_before:
+                facts = [f for f in self.entry.checks[group_before:] if f[0] == "fact" and f[3] != "digest"]
+                group = int(facts[0][1]) if facts else self.entry.group()
+                self._by_tool(pair, key, name, want, group)
 
-    def _by_tool(self, pair: Pair, key: Key, stream: str, want: Want, before: int) -> None:
-        """The general tool that reads the blob as it is: a further way to establish the same."""
+    def _by_tool(self, pair: Pair, key: Key, stream: str, want: Want, group: int) -> None:
+        """The general tool that reads the blob as it is: a further way to establish what ``group`` does."""
         name = optional.tool(pair.envelope)
         if name is None or self.blob is None or not self.alone:
             return
@@ -227,8 +240,6 @@ class SignatureEntry:
             given = self._embedded(key).get(tool.key_file)
         if given is None:
             return
-        facts = [line for line in self.entry.checks[before:] if line[0] == "fact" and line[3] != "digest"]
-        group = int(facts[0][1]) if facts else self.entry.group()
         self.entry.fact(group, want, tool.checks, self.blob, stream, given)
 
     def _value_in_blob(self, name: str) -> None:
@@ -242,18 +253,19 @@ class SignatureEntry:
 
     def _other_content(self, sig: SignatureReport, claims: Signature, streams: Sequence[Stream]) -> None:
         """The digest in the signed attributes is not that of the stream."""
-        key = sig.key or next((k for k in self.keys.ring.keys if _is_kind(k, claims)), None)
         for pair, name, message in streams:
-            for value in optional.signed_values(pair.envelope, claims, message, key) if key else ():
+            group = self.entry.group()
+            for value in optional.signed_values(pair.envelope, claims, message, sig.key):
                 if value.statement is not None and value.digest_hash is not None:
-                    self._digest_differs(value.statement, value.digest_at, value.digest_hash, name)
+                    self._digest_differs(group, value, name)
             if sig.key is not None:
-                self._by_tool(pair, sig.key, name, "no", len(self.entry.checks))
+                self._by_tool(pair, sig.key, name, "no", group)
 
-    def _digest_differs(self, statement: bytes, at: int, hash_name: str, stream: str) -> None:
-        file = self.entry.small(self.stem, ".statement", statement)
-        name, size = openssl_name(hash_name), HASHES[hash_name].size
-        self.entry.fact(self.entry.group(), "no", "digest", name, stream, file, at, size)
+    def _digest_differs(self, group: int, value: SignedValue, stream: str) -> None:
+        file = self.entry.small(self.stem, ".statement", value.statement or b"")
+        row = HASHES[value.digest_hash or ""]
+        name = openssl_name(row.name)
+        self.entry.fact(group, "no", "digest", name, stream, file, value.digest_at, row.size)
 
     def _proof(self, sig: SignatureReport, claims: Signature, streams: Sequence[Stream]) -> None:
         """For a proof without a key: that it leads to the root that elfsig found."""
