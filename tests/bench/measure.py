@@ -55,8 +55,11 @@ def medians(jobs: Mapping[str, Callable[[], float]], runs: int) -> dict[str, flo
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
-def peak_memory(command: Command) -> int:
-    """Most bytes that a process and its children held together (proportional set size, sampled)."""
+def peak_memory(command: Command, expected: int = 0) -> int:
+    """Most bytes that a process and its children held together (proportional set size, sampled).
+
+    Raises CalledProcessError for an exit code other than ``expected``.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -75,7 +78,7 @@ def peak_memory(command: Command) -> int:
     code = process.wait()
     done.set()
     watcher.join()
-    if code:
+    if code != expected:
         raise subprocess.CalledProcessError(code, list(command))
     return highest[0]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -32,10 +33,10 @@ class Signing:
     certificate: bytes
     key: bytes
 
-    def sign(self, content: bytes, **options: str) -> bytes:
+    def sign(self, content: bytes, **options: Any) -> bytes:
         """``content`` with a signature as the kernel's sign-file makes it."""
         signer = elfsig.open_signer(self.key, self.certificate)
-        return elfsig.sign(content, "pkcs7", signer, **options).content  # type: ignore[arg-type]
+        return elfsig.sign(content, "pkcs7", signer, **options).content
 
 
 @cache
@@ -67,11 +68,13 @@ def module(name: str) -> bytes:
     return PLAIN.read_bytes().replace(OWN_NAME, new.ljust(len(OWN_NAME), b"\0"))
 
 
-def kernel(release: str, key: Signing, filling: int = 0) -> bytes:
-    """A kernel image of a release that holds the certificate of ``key``."""
+def kernel(release: str, key: Signing, filling: int = 0, more: Sequence[Signing] = ()) -> bytes:
+    """A kernel image of a release that holds the certificates of ``key`` and ``more``."""
     banner = f"Linux version {release} (builder@example) #1 SMP\n\0".encode()
     body = (
-        unpacked(banner, certificate_list([key.certificate])) + os.urandom(filling // 2) + bytes(filling // 2)
+        unpacked(banner, certificate_list([each.certificate for each in (key, *more)]))
+        + os.urandom(filling // 2)
+        + bytes(filling // 2)
     )
     return bzimage(gzip.compress(body, 1, mtime=0))
 

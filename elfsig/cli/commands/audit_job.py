@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from elfsig.batch.policy.baseline import expected_modules
 from elfsig.batch.survey import Plan
 from elfsig.batch.survey_run import check_sources
 from elfsig.batch.tree import Examination
@@ -27,7 +28,7 @@ from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_form import Json, dumps, run_record
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.links import Links
-from elfsig.verbs.audit.expected import InUse, expected, loaded
+from elfsig.verbs.audit.expected import InUse, loaded
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.vendor.faults import UNREAD
 from elfsig.verbs.verify.examine import Question
@@ -55,7 +56,7 @@ def checks_of(demand: dict[str, Any]) -> list[Check]:
     """What to find out about the tree as a whole. Raises UsageError, ReadError."""
     checks: list[Check] = []
     if demand["expect"] is not None:
-        checks.append(expected(demand["expect"]))
+        checks.append(expected_modules(demand["expect"]))
     if demand["loaded"] is not None:
         checks.append(InUse(loaded(demand["loaded"])))
     return checks

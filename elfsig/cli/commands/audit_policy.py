@@ -10,12 +10,12 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from elfsig.batch.fleet import Auditor, Host, audited, find_hosts, host_members, tree_members, warm
-from elfsig.batch.policy_context import Settings as Rules
-from elfsig.batch.policy_context import needs
-from elfsig.batch.policy_records import RecordAuditor, RecordFile, audited_records
-from elfsig.batch.policy_survey import audited_in, is_container
-from elfsig.batch.sources import Sources
+from elfsig.batch.policy.containers import audited_in, is_container
+from elfsig.batch.policy.context import Settings as Rules
+from elfsig.batch.policy.context import needs
+from elfsig.batch.policy.fleet import Auditor, Host, audited, find_hosts, host_members, tree_members, warm
+from elfsig.batch.policy.records import RecordAuditor, RecordFile, audited_records
+from elfsig.batch.policy.sources import Sources
 from elfsig.batch.vendor_audit import AgainstVendor
 from elfsig.cli.caged import cage_of
 from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
@@ -26,6 +26,7 @@ from elfsig.cli.options.survey import MEBIBYTES, SECONDS
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.audit_reports import policy_object
+from elfsig.cli.render.words import plural
 from elfsig.cli.settings import complain
 from elfsig.errors import ReadError, UsageError
 from elfsig.lazy_tuple import NamedTuple
@@ -183,7 +184,8 @@ def _tell_of_unused(excuses: Excuses, ledger: Ledger) -> None:
     """What exceptions did: how many faults they excused, and which of them excused nothing."""
     total = sum(ledger.excused.values())
     if total:
-        complain(f"{total} faults are excused by exceptions of the policy")
+        verb = "is" if total == 1 else "are"
+        complain(f"{plural(total, 'fault')} {verb} excused by exceptions of the policy")
     for each in excuses.unused(ledger.excused):
         source = excuses.policy.source
         complain(f"{source}: line {each.line}: the exception for {each.text} excuses nothing", word="note: ")

@@ -1,8 +1,8 @@
 """baseline: what modules were, according to an earlier JSON output of elfsig.
 
-Read are documents of ``--json`` and lines of ``--jsonl`` of list, verify, audit, convert and list --sections,
-and the reports of sign (also one of an interrupted run). Each entry says of one file what it says; the rest
-is not known.
+Read are documents of ``--json`` and lines of ``--jsonl`` of list, verify, audit, survey, convert and list
+--sections, and the reports of sign (also one of an interrupted run). Each entry says of one file what it
+says; the rest is not known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
 
-MEMBERS = ("files", "edits")
+MEMBERS = ("files", "edits", "records")
 """Arrays of documents that have an entry for each file."""
 
 Json = Mapping[str, Any]
@@ -26,7 +26,7 @@ class BaselineFile(NamedTuple):
 
     ``sha256`` is that of the file, ``content_sha256`` that of the decompressed content without signatures.
     ``compression`` is "" for none. ``signed``: whether it had a signature; ``key`` is the serial number or
-    key id that this named (hex), ``signer`` the name.
+    key id that this named (hex), ``signer`` the name. ``host`` is the machine that it is from.
     """
 
     path: str
@@ -36,6 +36,7 @@ class BaselineFile(NamedTuple):
     signed: bool | None = None
     key: str | None = None
     signer: str | None = None
+    host: str | None = None
 
 
 class _Unfit(Exception):
@@ -52,6 +53,11 @@ def read_baseline(data: bytes, source: str) -> tuple[BaselineFile, ...]:
     except _Unfit as reason:
         raise UsageError(f"{source}: not a JSON output of elfsig: {reason}", code="baseline") from None
     return tuple(files)
+
+
+def baseline_of(records: Iterable[Json]) -> tuple[BaselineFile, ...]:
+    """The modules among records of a survey that have the shape of records."""
+    return tuple(_file(each) for each in records if _is_known(each))
 
 
 def _entries(data: bytes) -> Iterator[Any]:
@@ -83,8 +89,8 @@ def _entries(data: bytes) -> Iterator[Any]:
 
 
 def _is_known(entry: Json) -> bool:
-    """False for what could not be read, or was missing."""
-    if entry.get("error"):
+    """False for what could not be read, or was missing, and for what is no module."""
+    if entry.get("error") or entry.get("record", "module") != "module":
         return False
     return "faults" not in entry or entry.get("signer") is not None or _has_hash(entry)
 
@@ -126,6 +132,7 @@ def _file(entry: Json) -> BaselineFile:
         signed,
         key,
         signer,
+        _text(entry, "host"),
     )
 
 

@@ -21,10 +21,15 @@ class Seen(NamedTuple):
     key: str
     signer: str
     state: FileState | None
+    host: str | None = None
+    release: str | None = None
 
 
 class Drift:
-    """Compares the modules of a tree with ``files``. ``complete``: other modules should not be there."""
+    """Compares the modules of a tree with ``files``. ``complete``: other modules should not be there.
+
+    Where both name hosts, modules are compared with those of the same host.
+    """
 
     source: str
     files: Sequence[BaselineFile]
@@ -41,21 +46,43 @@ class Drift:
 
     def add(self, each: Audited) -> None:
         """Take in the result for a module."""
-        self._seen.append(Seen(each.path, each.verdict, each.signer.key_id, each.signer.signer, each.state))
+        signer = each.signer
+        self._seen.append(
+            Seen(each.path, each.verdict, signer.key_id, signer.signer, each.state, each.host, each.release)
+        )
 
     def faults(self) -> Iterator[Fault]:
         """What is missing, new, or another than it was."""
-        before = [each.path for each in self.files]
-        after = [os.path.abspath(each.path) for each in self._seen]
+        for files, seen in self._by_host():
+            yield from self._differences(files, seen)
+
+    def _by_host(self) -> Iterator[tuple[Sequence[BaselineFile], Sequence[Seen]]]:
+        """The files before and after, of each host for itself where both name their hosts."""
+        if not any(each.host for each in self.files) or not any(each.host for each in self._seen):
+            yield self.files, self._seen
+            return
+        before: dict[str | None, list[BaselineFile]] = {}
+        after: dict[str | None, list[Seen]] = {}
+        for file in self.files:
+            before.setdefault(file.host, []).append(file)
+        for each in self._seen:
+            after.setdefault(each.host, []).append(each)
+        for host in dict.fromkeys((*after, *before)):
+            yield before.get(host, ()), after.get(host, ())
+
+    def _differences(self, files: Sequence[BaselineFile], seen: Sequence[Seen]) -> Iterator[Fault]:
+        before = [each.path for each in files]
+        after = [os.path.abspath(each.path) for each in seen]
         for old, new in pairs(before, after):
             if old is not None and new is not None:
-                yield from self._compared(self.files[old], self._seen[new])
+                found = self._compared(files[old], seen[new])
+                yield from (each._replace(host=seen[new].host, release=seen[new].release) for each in found)
             elif old is not None:
-                yield Fault("missing", before[old], f"named in {self.source}", fold=f"named in {self.source}")
+                text = f"named in {self.source}"
+                yield Fault("missing", before[old], text, None, text, files[old].host)
             elif new is not None and self.complete:
-                yield Fault(
-                    "new", self._seen[new].path, f"not in {self.source}", fold=f"not in {self.source}"
-                )
+                text, each = f"not in {self.source}", seen[new]
+                yield Fault("new", each.path, text, None, text, each.host, each.release)
 
     def _compared(self, old: BaselineFile, new: Seen) -> Iterator[Fault]:
         if moved(old.path, os.path.abspath(new.path)):

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from elfsig.batch.isolation import fault_of
-from elfsig.batch.policy_context import Context, Contexts, Settings
-from elfsig.batch.sources import Recent, Sources, inside, kernel_image
+from elfsig.batch.policy.context import Context, Contexts, Settings
+from elfsig.batch.policy.sources import Recent, Sources, inside, kernel_image
 from elfsig.batch.tree import Examined
 from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError, KeySourceError, ReadError, UsageError
 from elfsig.kernels.names import module_name
+from elfsig.lazy_dataclass import replace
 from elfsig.model import FileReport, Remark, Verdict
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
@@ -31,6 +32,7 @@ from elfsig.verbs.policy.judge import Excuses, demand_faults, no_rule, not_check
 from elfsig.verbs.policy.model import Policy
 from elfsig.verbs.policy.place import Position, position
 from elfsig.verbs.verify.examine import examine
+from elfsig.verbs.verify.misnamed import misnamed
 
 TREES: Final = ("lib/modules", "usr/lib/modules")
 MAX_HOST: Final = 253
@@ -111,7 +113,7 @@ def host_members(
             if entry.error is not None and entry.path == folder and entry.error.code == "nothing-found":
                 continue  # a release's directory without modules is what a removed kernel leaves
             empty = False
-            below = os.path.relpath(entry.path, folder)
+            below = entry.path[len(folder) + 1 :]
             yield Member(entry, Position(host.root, release, below, host.name))
     if empty:
         fault = ReadError("no modules below lib/modules or usr/lib/modules", code="nothing-found")
@@ -214,6 +216,8 @@ class Auditor:
             return Audited(report.path, None, row, (no_rule(report.path, self.policy),))
         context = self.contexts.context(number, where)
         report = examine(module, context.gate.question)
+        if (named := misnamed(module, report)) is not None:
+            report = replace(report, warnings=(*report.warnings, named))
         return self._examined(Examined(report, module), context)
 
     def _examined(self, done: Examined, context: Context) -> Audited:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final, TypeGuard
 
-from elfsig.batch.policy_context import Contexts
-from elfsig.batch.sources import PLACES, Recent
+from elfsig.batch.policy.context import Contexts
+from elfsig.batch.policy.sources import PLACES, Recent
 from elfsig.batch.tables import MAGIC, is_table, read_records
 from elfsig.errors import ElfsigError, ParseError, UsageError
 from elfsig.opened.source import read_error

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from elfsig.batch.sources import Recent, Sources, kernel_image
+from elfsig.batch.policy.sources import Recent, Sources, kernel_image
 from elfsig.batch.tree import Examination, Examiner
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.kernels.select import AUTO, Chosen, choose, for_kernel

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from elfsig.batch.fleet import Auditor
+from elfsig.batch.policy.fleet import Auditor
 from elfsig.batch.survey import Limits, Plan, Surveyed
 from elfsig.batch.survey_run import Drawn, outermost, survey_all
 from elfsig.batch.tree import Examination
