@@ -189,14 +189,14 @@ class _Survey:
         return self.kernels[found.path][0]
 
     def _module(self, found: Found) -> Iterator[Surveyed]:
-        layers, notes = self._layers(found.chain), dict(found.member.notes)
+        path, layers, notes = found.path, self._layers(found.chain), dict(found.member.notes)
         try:
             data = _content(found, self.plan.examination.limit)
         except ContainerError as fault:
             self.counts.add(found.chain)
-            yield Surveyed(ModuleRecord(found.path, layers, failed(found.path, fault), None, None, notes))
+            yield Surveyed(ModuleRecord(path, layers, failed(path, fault), None, None, notes))
             return
-        entry = WalkedFile(found.path, self.root or self.path, data=data)
+        entry = WalkedFile(path, self.root or self.path, data=data)
         examined = self.examiner(entry)
         module = examined.module
         if found.what != MODULE and module is not None and not _belongs(module):
@@ -206,7 +206,7 @@ class _Survey:
         name, vermagic = (None, None) if module is None else (module.name, module.vermagic)
         chain = _hashed(layers, report.sha256)
         why = () if module is None else tuple(unloadable(module))
-        yield Surveyed(ModuleRecord(found.path, chain, report, name, vermagic, notes, why), module, data)
+        yield Surveyed(ModuleRecord(path, chain, report, name, vermagic, notes, why), module, data)
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = None if each.error is None else Remark.of(each.error)

@@ -100,9 +100,12 @@ def readable(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
+_PLAIN: Final = frozenset({str, int, bool, float, type(None)})
+
+
 def plain(value: Any) -> Any:
     """Any value of a report as JSON knows it: bytes as hex, tuples as lists, anything else as its text."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if type(value) in _PLAIN or isinstance(value, (int, float)):
         return value
     if isinstance(value, str):
         return str(value)

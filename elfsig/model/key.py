@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 from elfsig.lazy_dataclass import dataclass
@@ -267,12 +268,18 @@ def short_key_object(key: Key | None) -> dict[str, Any] | None:
 def certificate_fingerprints(certificate: Certificate) -> dict[str, str]:
     """SHA-256 and SHA-1 of a certificate, as ``openssl x509 -fingerprint`` and ``mokutil`` print them, in hex
     without colons."""
+    return dict(_fingerprints(certificate.der))
+
+
+@lru_cache(maxsize=32)
+def _fingerprints(der: bytes) -> tuple[tuple[str, str], ...]:
+    """Of the certificates of most signatures: there are few, and many signatures."""
     from hashlib import sha1, sha256
 
-    return {
-        "sha256": sha256(certificate.der).hexdigest(),
-        "sha1": sha1(certificate.der, usedforsecurity=False).hexdigest(),
-    }
+    return (
+        ("sha256", sha256(der).hexdigest()),
+        ("sha1", sha1(der, usedforsecurity=False).hexdigest()),
+    )
 
 
 def key_object(key: Key) -> dict[str, Any]:

@@ -163,6 +163,10 @@ class Module:
     @cached_property
     def name(self) -> str | None:
         """The module's own name, from ``.modinfo`` (since Linux 4.13) or its struct; None without either."""
+        if self.modinfo_span is not None:
+            found = modinfo.value_in(self.content[slice(*self.modinfo_span)], b"name")
+            if found:
+                return found
         return modinfo.own_name(self.image)
 
     def message(self, coverage: Coverage, image: Image, place: Place | None) -> Message:
