@@ -66,13 +66,13 @@ class Reader:
         have = len(self._head) - self._at
         if have >= size:
             return
-        parts = [self._head[self._at :]]
+        parts = [self._head[self._at :]] if have else []
         try:
             while have < size and (data := self._more()):
                 parts.append(data)
                 have += len(data)
         finally:
-            self._head, self._at = b"".join(parts), 0
+            self._head, self._at = parts[0] if len(parts) == 1 else b"".join(parts), 0
 
     def tell(self) -> int:
         """How many bytes were read."""
