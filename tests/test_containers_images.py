@@ -322,7 +322,7 @@ def test_images_that_name_other_files_are_refused(disks: dict[str, Path], tmp_pa
     call("qemu-img", "convert", *extended, disks["raw"], tmp_path / "extended")
     for name, said in (
         ("overlay", "base"),
-        ("flat", "extents"),
+        ("flat", "extent"),
         ("child", "parent"),
         ("extended", "features"),
     ):

@@ -9,7 +9,7 @@ from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.api.verifying import paths_of
 from elfsig.batch.survey import Limits, Plan
-from elfsig.batch.survey_run import check_sources, outermost, records_of
+from elfsig.batch.survey_run import check_sources, outermost, records_of, with_companions
 from elfsig.batch.tree import Examination
 from elfsig.opened.evidence import LIMIT
 from elfsig.registry import Registry, load
@@ -44,12 +44,12 @@ def survey(
     Raises KeySourceError, UsageError before the first record.
     """
     question, known = Question(keyring(trust, keys), True), registry or load()
-    plan = Plan(Examination(known, question, limit=limit), limits or Limits(), found_keys)
     places = paths_of(paths)
+    plan = Plan(Examination(known, question, limit=limit), limits or Limits(), found_keys, tuple(places))
     check_sources(places)
     return _records(places, plan)
 
 
 def _records(paths: list[str], plan: Plan) -> Iterator[SurveyRecord]:
     for each in outermost(paths):
-        yield from (found.record for found in records_of(each, plan))
+        yield from (found.record for found in records_of(with_companions(each, plan), plan))

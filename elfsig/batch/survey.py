@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from elfsig.batch.tree import Examination, Examiner
 from elfsig.containers.contract import Budget, Context, Member
+from elfsig.containers.given import Given
 from elfsig.containers.nested import Step
 from elfsig.containers.readers import Reader, SeekReader, reader_of
+from elfsig.containers.registry import load
 from elfsig.containers.walk import ContainerRecord as WalkedContainer
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ReadError
@@ -55,12 +57,14 @@ class Limits(NamedTuple):
 class Plan:
     """What to find out about every module, and how much reading may cost.
 
-    ``found_keys``: also try the keys of kernel images in the same outermost file.
+    ``found_keys``: also try the keys of kernel images in the same outermost file. ``given`` are the files
+    that were named: an image may need several, and none is opened that was not given.
     """
 
     examination: Examination
     limits: Limits = Limits()
     found_keys: bool = False
+    given: tuple[str, ...] = ()
 
 
 class Surveyed(NamedTuple):
@@ -79,22 +83,51 @@ def survey_file(
     plan: Plan,
     root: str | None = None,
     further: Sequence[str] = (),
+    around: Sequence[str] = (),
     content: RemoteContent | None = None,
 ) -> Iterator[Surveyed]:
     """The records of one outermost file, in the order in which things are stored in it.
 
     A container's record follows those of what is in it. Nothing is raised because of the file: what cannot be
     read is a record too. ``root`` is the directory that led to it, where it was not named itself; ``further``
-    are the files in which an image goes on: each has a record with its hash. ``content`` is that of a file at
-    the URL ``path``. It is read once, forward, so that its hash is only in its own record, the last one.
+    are the files in which an image goes on: each has a record with its hash; ``around`` those among which
+    others that it needs are looked for: see :func:`companions`. ``content`` is that of a file at the URL
+    ``path``. It is read once, forward, so that its hash is only in its own record, the last one.
     """
     try:
-        yield from _Survey(path, root, plan, further, content).records()
+        yield from _Survey(path, root, plan, further, around, content).records()
         for each in further:
             layer = Layer("file", each, None, os.path.getsize(each), _sha256(each))
             yield Surveyed(ContainerRecord(each, (layer,), "further", 0, 0))
     except ReadError as fault:
         yield Surveyed(unreadable(path, fault))
+
+
+MOST_GIVEN = 1024
+"""Files among which those are looked for that an image needs."""
+
+
+def companions(path: str, root: str | None, given: Sequence[str]) -> tuple[str, ...]:
+    """The files that reading ``path`` may need, in order, itself included; none where it stands alone.
+
+    These are the files that were named, and those in the same directory where a directory was named. Only a
+    disk or a part of a volume may need others: a package is never read with a view of other files.
+    """
+    try:
+        with outermost(path) as (reader, chain):
+            container = load().find(reader)
+            if len(chain) > 1 or container is None or not container.spans:
+                return ()
+    except ReadError:
+        return ()
+    beside: list[str] = []
+    if root is not None:
+        folder = os.path.dirname(path)
+        with suppress(OSError):
+            beside = [os.path.join(folder, each) for each in sorted(os.listdir(folder))]
+    found = [each for each in dict.fromkeys((*given, *beside)) if os.path.isfile(each)]
+    around = found[:MOST_GIVEN]
+    return tuple(around) if path in around else (*around, path)
 
 
 def unreadable(path: str, fault: ReadError, modules: int = 0) -> ContainerRecord:
@@ -112,9 +145,10 @@ class _Survey:
         root: str | None,
         plan: Plan,
         further: Sequence[str],
+        around: Sequence[str] = (),
         content: RemoteContent | None = None,
     ) -> None:
-        self.path, self.root, self.plan, self.further = path, root, plan, further
+        self.path, self.root, self.plan, self.further, self.around = path, root, plan, further, around
         self.remote = None if content is None else _Remote(path, content)
         self.counts = ModuleCounts()
         self.digests: dict[int, str | None] = {}
@@ -155,12 +189,18 @@ class _Survey:
         with outermost(self.path, context) as found:
             yield found
 
-    def _context(self, further: Sequence[SeekReader] = ()) -> Context:
-        return Context(self.plan.limits.budget(), further=further)
+    def _context(self, stack: ExitStack | None = None) -> Context:
+        """What reading shares; with ``stack``, which closes them, the other files that it may need."""
+        if stack is None:
+            return Context(self.plan.limits.budget())
+        further = [opened_further(stack, each) for each in self.further]
+        around = self.around
+        given = Given(around, self.path, lambda path: opened_further(stack, path)) if around else None
+        return Context(self.plan.limits.budget(), further=further, given=given)
 
     def _walk(self) -> Iterator[Found | WalkedContainer]:
         with ExitStack() as stack:
-            context = self._context([opened_further(stack, each) for each in self.further])
+            context = self._context(stack)
             reader, chain = stack.enter_context(self._outermost(context))
             yield from walk(reader, chain, context, what_it_is)
 

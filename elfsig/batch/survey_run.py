@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfsig.batch.survey import Plan, Surveyed, survey_file, unreadable
+from elfsig.batch.survey import Plan, Surveyed, companions, survey_file, unreadable
 from elfsig.batch.workers import run
 from elfsig.containers.contract import Member
 from elfsig.containers.registry import load
@@ -20,6 +19,7 @@ from elfsig.opened.inside import outermost as opened
 from elfsig.opened.remote import client
 from elfsig.opened.remote.client import RemoteContent
 from elfsig.opened.remote.urls import RemoteFile, is_url, shown
+from elfsig.opened.several import descriptor_of, extents_of, goes_on
 from elfsig.opened.source import read_error
 from elfsig.verbs.survey.recognise import what_it_is
 from elfsig.verbs.survey.shapes import is_record
@@ -36,7 +36,8 @@ TOGETHER = 64
 class Outermost(NamedTuple):
     """A file to survey; ``root`` is the directory that led to it, None for one that was named.
 
-    ``further`` are the files in which an image goes on, in order. For one at a URL, ``path`` is the URL
+    ``further`` are the files in which an image goes on, in order; ``around`` those among which others that it
+    needs are looked for: see :func:`elfsig.batch.survey.companions`. For one at a URL, ``path`` is the URL
     without credentials, and ``remote`` is what to open.
     """
 
@@ -45,10 +46,11 @@ class Outermost(NamedTuple):
     error: ReadError | None = None
     further: tuple[str, ...] = ()
     remote: RemoteFile | None = None
+    around: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All files of it."""
+        """The file, and those in which it goes on."""
         return self.path, *self.further
 
 
@@ -71,10 +73,11 @@ def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
 
     Symbolic links below a directory are not followed. What cannot be listed is an entry with its error. URLs
     are listed likewise; :func:`check_sources` says beforehand whether they can be. Files in which an image
-    goes on belong to its first file, if they follow it.
+    goes on belong to its first file, if they follow it; the extents of a VMDK to the descriptor that names
+    them, if both were given.
     """
     first: Outermost | None = None
-    for each in _each(paths):
+    for each in _whole(list(paths)):
         if first is not None and _goes_on(first, each):
             first = first._replace(further=(*first.further, each.path))
             continue
@@ -83,6 +86,30 @@ def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
         first = each
     if first is not None:
         yield first
+
+
+def _goes_on(first: Outermost, following: Outermost) -> bool:
+    """Whether an image that starts in ``first`` goes on in ``following``, by their names."""
+    if first.remote is not None or following.remote is not None or following.error is not None:
+        return False
+    return goes_on(first.path, len(first.files) + 1, following.path)
+
+
+def _whole(paths: Sequence[str]) -> Iterator[Outermost]:
+    """The files, without extents that belong to a descriptor; descriptors with theirs."""
+    named = frozenset(map(os.path.normpath, paths))
+
+    def given(path: str, beside: Outermost) -> bool:
+        below = beside.root is not None and os.path.isfile(path) and not os.path.islink(path)
+        return below or os.path.normpath(path) in named
+
+    for each in _each(paths):
+        if each.error is not None or each.remote is not None:
+            yield each
+            continue
+        descriptor = descriptor_of(each.path)
+        if descriptor is None or not given(descriptor, each):
+            yield each._replace(further=tuple(path for path in extents_of(each.path) if given(path, each)))
 
 
 def _each(paths: Iterable[str]) -> Iterator[Outermost]:
@@ -113,28 +140,6 @@ def _listed(url: str) -> Iterator[Outermost]:
         yield Outermost(root, None, fault)
 
 
-_NUMBERED = re.compile(r"(.*\.[EeLlSs])([0-9]{2}|[A-Za-z]{2})\Z", re.DOTALL)
-"""Names of the files of one image: E01 to E99, then EAA to EZZ."""
-
-
-def _goes_on(first: Outermost, next_: Outermost) -> bool:
-    """Whether an image that starts in ``first`` goes on in ``next_``, by their names."""
-    if first.remote is not None or next_.remote is not None:
-        return False
-    start, following = _NUMBERED.match(first.path), _NUMBERED.match(next_.path)
-    if start is None or following is None or start[1] != following[1] or start[2] != "01":
-        return False
-    return next_.error is None and following[2].upper() == _suffix(len(first.further) + 2)
-
-
-def _suffix(number: int) -> str:
-    """The last two characters of the name of file ``number``."""
-    if number < 100:
-        return f"{number:02}"
-    tens, ones = divmod(number - 100, 26)
-    return f"{chr(ord('A') + tens)}{chr(ord('A') + ones)}" if tens < 26 else ""
-
-
 def selected(files: Iterable[Outermost]) -> Iterator[Outermost]:
     """Those of ``files`` that were named, could not be listed, are elsewhere, or are of a kind that a survey
     reads."""
@@ -150,7 +155,7 @@ def records_of(each: Outermost, plan: Plan) -> Iterator[Surveyed]:
         if one.error is not None:
             yield Surveyed(unreadable(one.path, one.error))
         elif one.remote is None:
-            yield from survey_file(one.path, plan, one.root, one.further)
+            yield from survey_file(one.path, plan, one.root, one.further, one.around)
         else:
             yield from _read_remote(one, one.remote, plan)
 
@@ -161,6 +166,18 @@ def _read_remote(each: Outermost, remote: RemoteFile, plan: Plan) -> Iterator[Su
             yield from survey_file(each.path, plan, each.root, content=content)
     except ReadError as fault:
         yield Surveyed(unreadable(each.path, fault))
+
+
+def with_companions(each: Outermost, plan: Plan) -> Outermost:
+    """``each`` with the files that reading it may need; they are found before a child is confined."""
+    if each.error is not None or each.remote is not None or each.path.endswith(MODULE_SUFFIXES):
+        return each
+    return each._replace(around=companions(each.path, each.root, plan.given))
+
+
+def _needed(each: Outermost) -> list[str]:
+    """The files on disk that reading this one may need."""
+    return [] if each.remote is not None else [disk_path(path) for path in (*each.files, *each.around)]
 
 
 def _below(root: str) -> Iterator[Outermost]:
@@ -280,13 +297,14 @@ class _Worker:
     def _attempt(self, batch: Sequence[Outermost]) -> tuple[int, list[Line], ElfsigError | None]:
         """How many files were finished, what was found, and what ended the next one."""
         found: list[Line] = []
+        batch = [with_companions(each, self.plan) for each in batch]
         if self.cage is None:
             for each in batch:
                 found += map(self._line, self._records(each))
             return len(batch), found, None
         done = 0
         try:
-            allowed = [disk_path(path) for each in batch for path in each.files if each.remote is None]
+            allowed = [path for each in batch for path in _needed(each)]
             for item in self.cage.run(lambda report: self._work(batch, report), allowed):
                 line = line_of(item, *batch[done].files) if item is not None else None
                 if line is None:

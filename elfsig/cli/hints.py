@@ -26,6 +26,7 @@ HINTS: Mapping[str, str] = {
     "force": "--force overrides this",
     "force-with-tail": "--force removes it together with what follows it",
     "format": "choose one with --format",
+    "give-all-files": "name all of its files, or their directory",
     "in-place": "use --in-place to overwrite it",
     "kernel": "name one (elfsig kernels lists them)",
     "key-and-cert": "the options are --key and --cert",

@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
+from elfsig.containers.given import Given
 from elfsig.containers.readers import PIECE, Reader, SeekReader, bytes_reader, reader_of
 from elfsig.containers.scratch import Scratch, process_scratch
 from elfsig.errors import ContainerError
@@ -117,7 +118,8 @@ class Budget:
 class Context:
     """What containers share while one outermost file is read: its budget, and room for copies.
 
-    ``further`` are the files that were given with it, in which it goes on (E02 and so on), in order.
+    ``further`` are the files that were given with it, in which it goes on (E02 and so on), in order;
+    ``given`` are all files among which those that it names are looked for.
     """
 
     def __init__(
@@ -125,9 +127,11 @@ class Context:
         budget: Budget | None = None,
         scratch: Scratch | None = None,
         further: Sequence[SeekReader] = (),
+        given: Given | None = None,
     ) -> None:
         self.budget: Budget = budget or Budget()
         self.further: tuple[SeekReader, ...] = tuple(further)
+        self.given: Given | None = given
         self._scratch = scratch
 
     @property
@@ -166,7 +170,8 @@ class Container:
 
     It is recognised by one of ``magics``, bytes at an offset, and then by ``probe``, which gets the first
     bytes of the file (4096 or more, if there are so many). ``needs`` seek: ``open`` gets a SeekReader.
-    ``extra`` is the optional dependency of elfsig that it takes to read this format. ``open`` yields the
+    ``extra`` is the optional dependency of elfsig that it takes to read this format. ``spans``: it may need,
+    or contain what needs, other files: it is a disk, or a part of a volume or array. ``open`` yields the
     members of the container that the reader is at the start of; it raises ContainerError.
     """
 
@@ -176,6 +181,7 @@ class Container:
     needs: Literal["stream", "seek"] = "stream"
     extra: str | None = None
     probe: Callable[[bytes], bool] | None = None
+    spans: bool = False
 
     def members(self, reader: Reader, context: Context) -> Iterator[Member]:
         """What ``open`` yields, with a reader of the kind that it needs. Raises ContainerError."""

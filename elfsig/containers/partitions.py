@@ -203,5 +203,5 @@ def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, in
         seen.add(at)
 
 
-GPT = Container("gpt", tuple((sector, GPT_MAGIC) for sector in _SECTORS), _open_gpt, needs="seek")
-MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr)
+GPT = Container("gpt", tuple((sector, GPT_MAGIC) for sector in _SECTORS), _open_gpt, needs="seek", spans=True)
+MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr, spans=True)

@@ -33,6 +33,9 @@ BUILTIN: tuple[Container, ...] = (
     *ARCHIVES, *IMAGES, GPT, MBR,
 )  # fmt: skip
 
+_NUMBERS = (int, type(None))
+"""Types of a size; libraries have further ones for integers, which other processes do not know."""
+
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""
 
@@ -75,7 +78,7 @@ class Containers:
         try:
             for member in container.members(reader, context):
                 context.budget.count_member()
-                yield member
+                yield member if type(member.size) in _NUMBERS else member._replace(size=int(member.size or 0))
         except ContainerError:
             raise
         except Exception as bug:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
+import random
 import struct
 import subprocess
 import zlib
@@ -228,25 +231,37 @@ def _lvm_crc(data: bytes) -> int:
 
 def lvm(content: bytes, *, foreign: bool = False) -> bytes:
     """A physical volume with the volume ``root`` in two pieces, in the wrong order; ``foreign``: and the
-    volume ``far``, on a second physical volume. By lib/format_text of LVM2."""
+    volume ``far``, on a second physical volume."""
     extent, start = MIB, MIB
     pieces = -(-len(content) // extent)
     half = pieces // 2
     far = _volume("far", [(0, 1, "pv1", 0)]) if foreign else ""
     root = _volume("root", [(0, half, "pv0", pieces - half), (half, pieces - half, "pv0", 0)])
-    volumes = "".join(
-        f'pv{number} {{\nid = "{uid}"\ndevice = "x"\nstatus = ["ALLOCATABLE"]\nflags = []\n'
+    disk = bytearray(_physical("P", "PQ"[: 1 + foreign], root + far, pieces + 2, start))
+    first, second = content[: half * extent], content[half * extent :]
+    disk[start : start + len(second)] = second
+    at = start + (pieces - half) * extent
+    disk[at : at + len(first)] = first
+    return bytes(disk)
+
+
+def _physical(letter: str, letters: str, volumes: str, extents: int, start: int) -> bytes:
+    """The physical volume ``letter`` of a group, without content. By lib/format_text of LVM2."""
+    described = "".join(
+        f'pv{number} {{\nid = "{_uid(each)}"\ndevice = "x"\nstatus = ["ALLOCATABLE"]\nflags = []\n'
         f"dev_size = 1000000\n"
-        f"pe_start = {start // 512}\npe_count = {pieces + 2}\n}}\n"
-        for number, uid in enumerate((_uid("P"), _uid("Q"))[: 1 + foreign])
+        f"pe_start = {start // 512}\npe_count = {extents}\n}}\n"
+        for number, each in enumerate(letters)
     )
     text = (
         f'vg0 {{\nid = "{_uid("V")}"\nseqno = 1\nstatus = ["RESIZEABLE", "READ", "WRITE"]\nflags = []\n'
-        f"extent_size = {extent // 512}\nmax_lv = 0\nmax_pv = 0\nphysical_volumes {{\n{volumes}}}\n"
-        f'logical_volumes {{\n{root}{far}}}\n}}\ncontents = "Text Format Volume Group"\nversion = 1\n'
+        f"extent_size = {MIB // 512}\nmax_lv = 0\nmax_pv = 0\nphysical_volumes {{\n{described}}}\n"
+        f'logical_volumes {{\n{volumes}}}\n}}\ncontents = "Text Format Volume Group"\nversion = 1\n'
     ).encode() + b"\0"
-    disk = bytearray(start + (pieces + 2) * extent)
-    header = b"P" * 32 + struct.pack("<QQQQQQQQQ", len(disk), start, 0, 0, 0, 4096, start - 4096, 0, 0)
+    disk = bytearray(start + extents * MIB)
+    header = letter.encode() * 32 + struct.pack(
+        "<QQQQQQQQQ", len(disk), start, 0, 0, 0, 4096, start - 4096, 0, 0
+    )
     label = (struct.pack("<I8s", 32, b"LVM2 001") + header).ljust(492, b"\0")
     disk[512:1024] = b"LABELONE" + struct.pack("<QI", 1, _lvm_crc(label)) + label
     area = b" LVM2 x[5A%r0N*>" + struct.pack("<IQQ", 1, 4096, start - 4096)
@@ -254,10 +269,6 @@ def lvm(content: bytes, *, foreign: bool = False) -> bytes:
     area = area.ljust(508, b"\0")
     disk[4096:4608] = struct.pack("<I", _lvm_crc(area)) + area
     disk[4608 : 4608 + len(text)] = text
-    first, second = content[: half * extent], content[half * extent :]
-    disk[start : start + len(second)] = second
-    at = start + (pieces - half) * extent
-    disk[at : at + len(first)] = first
     return bytes(disk)
 
 
@@ -275,14 +286,83 @@ def _volume(name: str, segments: list[tuple[int, int, str, int]]) -> str:
 
 
 def raid1(content: bytes) -> bytes:
-    """A member of a RAID1 with metadata 1.2 (struct mdp_superblock_1 of linux/raid/md_p.h)."""
-    offset = MIB
+    """A member of a RAID1 of two devices with metadata 1.2."""
+    return md_member(content, 0, 2, level=1, size=len(content))
+
+
+def md_member(
+    data: bytes,
+    number: int | None,
+    count: int,
+    *,
+    level: int,
+    size: int,
+    chunk: int = 0,
+    layout: int = 0,
+    events: int = 1,
+) -> bytes:
+    """Member ``number`` of an array of ``count`` devices, None for a spare, with metadata 1.2 (struct
+    mdp_superblock_1 of linux/raid/md_p.h); ``size`` is what the array uses of each device, in bytes."""
+    offset, device = MIB, count if number is None else number
     block = struct.pack("<III I16s32s", 0xA92B4EFC, 1, 0, 0, b"S" * 16, b"host:0")
-    block += struct.pack("<QIIQIII", 0, 1, 0, len(content) // 512, 0, 2, 0)
+    block += struct.pack("<QiIQIII", 0, level, layout, size // 512, chunk // 512, count, 0)
     block = block.ljust(128, b"\0")
-    block += struct.pack("<QQQQII16s", offset // 512, len(content) // 512, 8, 0, 0, 0, b"D" * 16)
-    block = block.ljust(192, b"\0") + struct.pack("<QQQIII", 0, 1, 0, 0, 2, 0)
-    block = block.ljust(256, b"\0") + struct.pack("<HH", 0, 1)
-    total = sum(word for (word,) in struct.iter_unpack("<I", block))
-    block = block[:216] + struct.pack("<I", (total & 0xFFFFFFFF) + (total >> 32)) + block[220:]
-    return bytes(4096) + block.ljust(offset - 4096, b"\0") + content
+    identity = bytes([device + 1]) * 16
+    block += struct.pack("<QQQQII16s", offset // 512, len(data) // 512, 8, 0, device, 0, identity)
+    block = block.ljust(192, b"\0") + struct.pack("<QQQIII", 0, events, 0, 0, count + 1, 0)
+    roles = [*range(count), 0xFFFF]
+    block = block.ljust(256, b"\0") + struct.pack(f"<{count + 1}H", *roles)
+    summed = block.ljust(-(-len(block) // 4) * 4, b"\0")
+    total = sum(word for (word,) in struct.iter_unpack("<I", summed))
+    block = block[:216] + struct.pack("<I", (total & 0xFFFFFFFF) + (total >> 32) & 0xFFFFFFFF) + block[220:]
+    return bytes(4096) + block.ljust(offset - 4096, b"\0") + data
+
+
+def array(content: bytes, level: int, count: int, chunk: int = 64 << 10) -> list[bytes]:
+    """The members of an array with ``content``, whose size is a multiple of all chunks of a stripe.
+
+    By drivers/md in Linux: raid5_compute_sector with the layout left-symmetric, __raid10_find_phys with two
+    near copies. Q of RAID6 is random: nothing may take it for data.
+    """
+    chunks = [content[at : at + chunk] for at in range(0, len(content), chunk)]
+    devices: list[list[bytes]] = [[] for _ in range(count)]
+    layout = {5: 2, 6: 2, 10: 0x102}.get(level, 0)
+    parities = {4: 1, 5: 1, 6: 2}.get(level, 0)
+    if level == -1:
+        share = -(-len(chunks) // count)
+        devices = [chunks[share * number : share * (number + 1)] for number in range(count)]
+    elif level == 10:
+        for place in range(2 * len(chunks)):
+            devices[place % count].append(chunks[place // 2])
+    else:
+        for row in range(len(chunks) // (count - parities)):
+            stripe = chunks[row * (count - parities) : (row + 1) * (count - parities)]
+            xor = bytes(functools.reduce(operator.xor, column) for column in zip(*stripe, strict=True))
+            first = count - 1 - row % count if level in (5, 6) else count - 1
+            extra = [xor, random.Random(row).randbytes(chunk)][:parities]
+            # left-symmetric: parity, then data, going round
+            order = [*extra, *stripe] if level in (5, 6) else [*stripe, *extra]
+            start = first if level in (5, 6) else 0
+            for number, piece in enumerate(order):
+                devices[(start + number) % count].append(piece)
+    size = len(b"".join(devices[0]))
+    return [
+        md_member(b"".join(each), number, count, level=level, size=size, chunk=chunk, layout=layout)
+        for number, each in enumerate(devices)
+    ]
+
+
+def volume_group(content: bytes, other: bytes) -> tuple[bytes, bytes]:
+    """Two physical volumes: ``root`` is on both, ``own`` on the second, each with the metadata."""
+    extent, start = MIB, MIB
+    pieces, rest = -(-len(content) // extent), -(-len(other) // extent)
+    half = pieces // 2
+    volumes = _volume("root", [(0, half, "pv0", 0), (half, pieces - half, "pv1", 0)])
+    volumes += _volume("own", [(0, rest, "pv1", pieces - half)])
+    disks = tuple(_physical(letter, "PQ", volumes, pieces + rest, start) for letter in ("P", "Q"))
+    one, two = (bytearray(each) for each in disks)
+    one[start : start + half * extent] = content[: half * extent]
+    at = start + (pieces - half) * extent
+    two[start : start + len(content) - half * extent] = content[half * extent :]
+    two[at : at + len(other)] = other
+    return bytes(one), bytes(two)

@@ -48,6 +48,7 @@ from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.vendor import Against
 from elfsig.cli.settings import Settings, complain
 from elfsig.errors import UsageError
+from elfsig.lazy_dataclass import replace
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
 from elfsig.registry import Registry
@@ -107,7 +108,7 @@ def command(
     if not paths:
         raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
     check_sources((*paths, *against))
-    plan = _plan(variants(settings.registry), trust, keys, wish, budget)
+    plan = replace(_plan(variants(settings.registry), trust, keys, wish, budget), given=paths)
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     if parts is not None:
         job = _job(paths, parts, plan, cage, machine, any(reports) or bool(against))

@@ -28,8 +28,9 @@ def _image(
     *magics: tuple[int, bytes],
     extra: str = "images",
     probe: Callable[[bytes], bool] | None = None,
+    spans: bool = False,
 ) -> Container:
-    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe)
+    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe, spans)
 
 
 def _is_ext(head: bytes) -> bool:
@@ -57,7 +58,7 @@ def _is_fat(head: bytes) -> bool:
 
 FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat)
 
-QCOW2 = _image("qcow2", "virtual", (0, b"QFI\xfb"))
+QCOW2 = _image("qcow2", "virtual", (0, b"QFI\xfb"), spans=True)
 VMDK = _image(
     "vmdk",
     "virtual",
@@ -65,12 +66,13 @@ VMDK = _image(
     (0, b"COWD"),
     (0, b"# Disk DescriptorFile"),
     (0, b"\xbe\xba\xfe\xca\0\0\0\0"),
+    spans=True,
 )
-VDI = _image("vdi", "virtual", (64, b"\x7f\x10\xda\xbe"))
-VHD = _image("vhd", "virtual", (0, b"conectix"))
-EWF = _image("ewf", "ewf", (0, b"EVF\x09\x0d\x0a\xff\0"))
-LVM = _image("lvm", "lvm", *((sector * 512, b"LABELONE") for sector in range(4)))
-MD = _image("md", "md", *((at, b"\xfc\x4e\x2b\xa9\x01\0\0\0") for at in (0, 4096)))
+VDI = _image("vdi", "virtual", (64, b"\x7f\x10\xda\xbe"), spans=True)
+VHD = _image("vhd", "virtual", (0, b"conectix"), spans=True)
+EWF = _image("ewf", "ewf", (0, b"EVF\x09\x0d\x0a\xff\0"), spans=True)
+LVM = _image("lvm", "lvm", *((sector * 512, b"LABELONE") for sector in range(4)), spans=True)
+MD = _image("md", "md", *((at, b"\xfc\x4e\x2b\xa9\x01\0\0\0") for at in (0, 4096)), spans=True)
 
 IMAGES: tuple[Container, ...] = (
     QCOW2, VMDK, VDI, VHD, EWF, LVM, MD, XFS, BTRFS, SQUASHFS, EXT, FAT,

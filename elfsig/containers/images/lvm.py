@@ -1,8 +1,8 @@
 """Physical volumes of LVM2 (lib/format_text in its sources): read by dissect.volume, a part for each volume.
 
 The checksums of the label, the metadata header and the metadata are verified; contents have none. A volume
-that lies on further physical volumes, or is of a kind that the library does not read, is an error; the
-others are given.
+on several physical ones is read if all of them were given, and is a part of the first of these. Without one
+of them, or where the library does not read its kind, it is an error, and the other volumes are given.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dissect.volume.lvm import LVM2
 from dissect.volume.lvm.physical import LVM2Device
 
 from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.given import missing
+from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
 from elfsig.containers.readers import Reader
 from elfsig.errors import ContainerError
@@ -33,15 +35,16 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         groups = [each for each in (device.metadata or {}).values() if isinstance(each, dict)]
         if len(groups) == 1 and "logical_volumes" not in groups[0]:
             return  # a group without volumes
-        group = LVM2(device).volume_group
-        missing = [each.name for each in group.pv if each.dev is None]
-        found = [each for each in group.lv if "VISIBLE" in each.status]
+        group = _Group(source, device, context)
+        found = [each for each in group.group.lv if "VISIBLE" in each.status]
     fault: ContainerError | None = None
     for volume in found:
         try:
-            member = _volume(source, volume, group.extent_size, missing)
+            member = group.volume(volume)
         except ContainerError as reason:
             fault = fault or reason
+            continue
+        if member is None:
             continue
         yield member
         if member.reader is not None and member.reader.failure is not None:
@@ -50,25 +53,80 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         raise fault
 
 
-def _volume(source: Source, volume: Any, extent: int, missing: list[str]) -> Member:
-    name = str(volume.name)
-    with mapped(source, f"the volume {name}"):
-        size = sum(each.extent_count for each in volume.segments) * extent * _SECTOR
-        used = {stripe for each in volume.segments for stripe in _places(each)}
-        if absent := sorted(used & set(missing)):
-            text = f"the volume {name} needs further physical volumes: {', '.join(absent)}"
-            raise ContainerError(text, code="unsupported", offset=source.at)
-        if not 0 < size <= _VOLUMES_LIMIT:
-            raise damaged(f"the volume {name} has {size} bytes", source.at)
-        stream = volume.open()
-    part = content(source, size, lambda: stream, f"the volume {name}")
-    return Member(name.encode("utf-8", "surrogateescape"), "part", part, size)
+class _Group:
+    """A volume group: its physical volumes, those in other files included where one of them is needed."""
+
+    def __init__(self, source: Source, device: Any, context: Context) -> None:
+        self.source = source
+        known = {device.id: device}
+        self.positions: dict[str, int] = {}
+        self.own = 0 if context.given is None else context.given.position
+        self.group: Any = LVM2(device).volume_group
+        wanted = {_plain_id(each) for each in self.group.pv} - {device.id}
+        for reader, position in devices(context, "lvm") if wanted else ():
+            other = _device(Source(reader))
+            if other is not None and other.id in wanted and other.id not in known:
+                known[other.id] = other
+                self.positions[other.id] = position
+            if wanted <= known.keys():
+                break
+        self.group.attach(known)
+
+    def volume(self, volume: Any) -> Member | None:
+        """A logical volume; None for one that is a part of an earlier file. Raises ContainerError."""
+        source, name = self.source, str(volume.name)
+        with mapped(source, f"the volume {name}"):
+            extent = self.group.extent_size
+            size = sum(each.extent_count for each in volume.segments) * extent * _SECTOR
+            used = self._used(volume, set())
+            if absent := sorted(str(each.name) for each in used if each.dev is None):
+                raise missing(f"of the volume {name} the physical volumes {', '.join(absent)}")
+            if not 0 < size <= _VOLUMES_LIMIT:
+                raise damaged(f"the volume {name} has {size} bytes", source.at)
+            if min(map(self._position, used), default=self.own) != self.own:
+                return None
+            stream = volume.open()
+        part = content(source, size, lambda: stream, f"the volume {name}")
+        return Member(name.encode("utf-8", "surrogateescape"), "part", part, size)
+
+    def _position(self, physical: Any) -> int:
+        return self.positions.get(_plain_id(physical), self.own)
+
+    def _used(self, volume: Any, seen: set[str]) -> list[Any]:
+        """The physical volumes that a volume is on, those of the volumes that it is made of included."""
+        seen.add(str(volume.name))
+        found: dict[str, Any] = {}
+        for place in (place for each in volume.segments for place in _places(each)):
+            if place in self.group.physical_volumes:
+                found[place] = self.group.physical_volumes[place]
+            elif place in self.group.logical_volumes and place not in seen:
+                inner = self._used(self.group.logical_volumes[place], seen)
+                found.update((str(each.name), each) for each in inner)
+        return list(found.values())
+
+
+def _plain_id(physical: Any) -> str:
+    return str(physical.id).replace("-", "")
+
+
+def _device(source: Source) -> Any | None:
+    """The physical volume that a device is; None for a damaged one, which has a record of its own."""
+    try:
+        with mapped(source, "the physical volume"):
+            _verify(source)
+            return LVM2Device(source)
+    except ContainerError:
+        return None
 
 
 def _places(segment: Any) -> Iterator[str]:
-    """The names of the volumes that a segment lies on."""
-    for place in getattr(segment, "stripes", None) or ():
-        yield str(place[0] if isinstance(place, (list, tuple)) else place)
+    """The names of the volumes that a segment is on: of physical or of logical ones."""
+    for word in ("stripes", "mirrors", "raids"):
+        for place in getattr(segment, word, None) or ():
+            yield str(place[0] if isinstance(place, (list, tuple)) else place)
+    for word in ("thin_pool", "metadata", "pool", "origin", "cache_pool", "data"):
+        if isinstance(name := getattr(segment, word, None), str):
+            yield name
 
 
 def _checksum(data: bytes) -> int:

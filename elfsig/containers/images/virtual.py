@@ -1,23 +1,24 @@
 """Disk images of virtual machines, read by dissect.hypervisor as one part, the disk: qcow2, VMDK, VDI, VHD.
 
-Images that name others (backing files, differencing disks, extents in further files) are refused. Verified:
-the structures lie in the file, and reads give all bytes that they should; qcow2: no cluster is used twice or
+Backing files of qcow2, and parents and extents of VMDK, are read if they were given; else the error names
+what is missing. External data files of qcow2, and differencing disks of VDI and VHD, are refused. Verified:
+the structures are in the file, and reads give all bytes that they should; qcow2: no cluster is used twice or
 has no reference count; VHD: the checksums of footer and header. Contents have no checksums in any of these.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from dissect.hypervisor.disk.qcow2 import QCow2
 from dissect.hypervisor.disk.vdi import VDI, VDIStream
 from dissect.hypervisor.disk.vhd import VHD
-from dissect.hypervisor.disk.vmdk import VMDK
 
 from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.given import Given, Named, missing
 from elfsig.containers.images.source import Source, content, mapped
+from elfsig.containers.images.vmdk import Vmdk, vmdk
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -26,9 +27,9 @@ _L1_LIMIT, _DIRTY, _CORRUPT, _DATA_FILE, _KNOWN = 1 << 22, 1, 2, 4, 0xF
 """Features of qcow2. Extended L2 entries (0x10) are refused: the library misreads them."""
 _COMPRESSED, _ZERO, _OFFSET = 1 << 62, 1, 0x00FFFFFFFFFFFE00
 _DIFFERENCING = 4
-_VMDK_COMPRESSED = 1 << 16
-_DESCRIPTOR_LIMIT = 1 << 20
-_PARENT = re.compile(rb"^parentCID=([0-9a-fA-F]{1,8})", re.MULTILINE)
+_DIFFERENCE = "a differencing disk, which needs its parent: convert it to an image that stands alone"
+_CHAIN_LIMIT = 32
+"""Images that need each other."""
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -38,7 +39,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     head = whole.read_at(0, 512)
     make = next(make for magic, at, make in _FORMATS if head[at : at + len(magic)] == magic)
     with mapped(source, "the image"):
-        disk, size, span = make(source)
+        disk, size, span = make(source, Files(context.given))
     if size > _DISK_LIMIT:
         raise damaged(f"a disk of {size} bytes", 0)
     part = content(source, size, lambda: disk, "the disk", span=span)
@@ -66,57 +67,84 @@ def _snapshots(source: Source, image: Any) -> Iterator[Member]:
             raise part.origin or part.failure
 
 
-def _refused(what: str) -> ContainerError:
-    text = f"the image needs another file, {what}: convert it to an image that stands alone"
-    return ContainerError(text, code="unsupported", offset=0)
+class Files(NamedTuple):
+    """Where to look for the files that an image names.
+
+    ``path`` is that of the image, None for the file that is read; ``above`` are the paths of the images that
+    led to it."""
+
+    given: Given | None
+    path: str | None = None
+    above: frozenset[str] = frozenset()
+
+    def _found(self, name: bytes, said: str) -> Named:
+        found = self.given.named(name, self.path) if self.given is not None else None
+        if found is None:
+            raise missing(said)
+        return found
+
+    def file(self, name: bytes, what: str) -> SeekReader:
+        """The file called ``name``, which is ``what``. Raises ContainerError where it was not given."""
+        return self._found(name, f"{what} {_readable(name)}").reader
+
+    def disk(self, name: bytes, what: str, *, raw: bool = False) -> SeekReader:
+        """The disk in the image called ``name``, which is ``what``; ``raw``: the file is the disk.
+
+        Raises ContainerError, for one that was not given too.
+        """
+        said = f"{what} {_readable(name)}"
+        found = self._found(name, said)
+        if found.path in self.above or len(self.above) >= _CHAIN_LIMIT:
+            raise damaged(f"images that need each other, {said} included", 0)
+        head = found.reader.read_at(0, 512)
+        make = next((make for magic, at, make in _FORMATS if head[at : at + len(magic)] == magic), None)
+        if make is None or raw:
+            return found.reader
+        source = Source(found.reader)
+        with mapped(source, said):
+            below = Files(self.given, found.path, self.above | {found.path})
+            disk, size, span = make(source, below)
+        if size > _DISK_LIMIT:
+            raise damaged(f"a disk of {size} bytes", 0)
+        for fault in _faults(head, source, disk):
+            raise ContainerError(f"{said}: {fault.text}", code=fault.code, offset=0)
+        return content(source, size, lambda: disk, said, span=span)
 
 
-def _qcow2(source: Source) -> tuple[Any, int, int | None]:
+def _readable(name: bytes) -> str:
+    """A name in an image, for people."""
+    return name[:255].decode("utf-8", "backslashreplace")
+
+
+def _qcow2(source: Source, files: Files) -> tuple[Any, int, int | None]:
     source.seek(0)
     head = source.read(112)
     backing, name = int.from_bytes(head[8:16]), int.from_bytes(head[16:20])
     features = int.from_bytes(head[72:80]) if int.from_bytes(head[4:8]) >= 3 else 0
-    if backing:
-        source.seek(backing)
-        raise _refused(f"its backing file {source.read(min(name, 1023))!r}")
     if features & _DATA_FILE:
-        raise _refused("an external data file")
+        text = "a qcow2 with an external data file: convert it to an image that stands alone"
+        raise ContainerError(text, code="unsupported", offset=72)
     if int.from_bytes(head[32:36]):
         raise ContainerError("the image is encrypted", code="encrypted", offset=32)
     if features & ~_KNOWN:
         raise ContainerError(f"a qcow2 with features {features:#x}", code="unsupported", offset=72)
     if int.from_bytes(head[36:40]) > _L1_LIMIT:
         raise damaged(f"a table of {int.from_bytes(head[36:40])} entries", 36)
-    image = QCow2(source)
+    image = QCow2(source, allow_no_backing_file=True)
+    if backing:
+        source.seek(backing)
+        raw = image.backing_format == "RAW"
+        image.backing_file = _Padded(files.disk(source.read(min(name, 1023)), "the backing file", raw=raw))
     entries = -(-image.size // (image.cluster_size << image.l2_bits))
     if len(image.l1_table) < entries:
         raise damaged(f"a table of {len(image.l1_table)} entries, {entries} are needed", 36)
     return image.open(), image.size, None
 
 
-def _vmdk(source: Source) -> tuple[Any, int, int | None]:
-    source.seek(0)
-    if source.read(4) == b"# Di":
-        raise _refused("the extents that the descriptor names")
-    source.seek(0)
-    header = source.read(512)
-    if header.startswith(b"KDMV"):
-        source.seek(512 * int.from_bytes(header[28:36], "little"))
-        text = source.read(min(512 * int.from_bytes(header[36:44], "little"), _DESCRIPTOR_LIMIT))
-        if (parent := _PARENT.search(text)) and parent[1].lower() != b"ffffffff":
-            raise _refused("its parent")
-    source.seek(0)
-    image = VMDK(source)
-    named = image.disks[0].descriptor
-    if named is not None and len(named.extents) > 1:
-        raise _refused("further extents")
-    return image, image.size, None
-
-
-def _vdi(source: Source) -> tuple[Any, int, int | None]:
+def _vdi(source: Source, files: Files) -> tuple[Any, int, int | None]:
     image = VDI(source)
     if int(image.header.u32Type) == _DIFFERENCING:
-        raise _refused("its parent")
+        raise ContainerError(_DIFFERENCE, code="unsupported", offset=0)
     if not 4096 <= image.block_size <= 1 << 28 or image.number_of_blocks * image.block_size < image.size:
         raise damaged("the sizes of an image do not fit each other", 0)
     stream = image.open()
@@ -126,13 +154,13 @@ def _vdi(source: Source) -> tuple[Any, int, int | None]:
     return stream, image.size, image.block_size
 
 
-def _vhd(source: Source) -> tuple[Any, int, int | None]:
+def _vhd(source: Source, files: Files) -> tuple[Any, int, int | None]:
     source.seek(-512, 2)
     footer = source.read(512)
     if _vhd_sum(footer, 64) != int.from_bytes(footer[64:68]):
         raise damaged("the checksum of the footer does not match", source.size - 512)
     if int.from_bytes(footer[60:64]) == _DIFFERENCING:
-        raise _refused("its parent")
+        raise ContainerError(_DIFFERENCE, code="unsupported", offset=0)
     offset = int.from_bytes(footer[16:24])
     if offset != 0xFFFFFFFFFFFFFFFF:
         source.seek(offset)
@@ -147,13 +175,28 @@ def _vhd_sum(data: bytes, field: int) -> int:
     return ~(sum(data) - sum(data[field : field + 4])) & 0xFFFFFFFF
 
 
-_Make = Callable[[Source], tuple[Any, int, int | None]]
+class _Padded:
+    """A disk as a file object whose end is followed by zeros: a backing file may be smaller."""
+
+    def __init__(self, disk: SeekReader) -> None:
+        self._disk, self._at = disk, 0
+
+    def seek(self, offset: int) -> None:
+        """Set the position."""
+        self._at = offset
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        return self._disk.read_at(self._at, size).ljust(size, b"\0")
+
+
+_Make = Callable[[Source, Files], tuple[Any, int, int | None]]
 _FORMATS: tuple[tuple[bytes, int, _Make], ...] = (
     (b"QFI\xfb", 0, _qcow2),
-    (b"KDMV", 0, _vmdk),
-    (b"COWD", 0, _vmdk),
-    (b"\xbe\xba\xfe\xca\0\0\0\0", 0, _vmdk),
-    (b"# Di", 0, _vmdk),
+    (b"KDMV", 0, vmdk),
+    (b"COWD", 0, vmdk),
+    (b"\xbe\xba\xfe\xca\0\0\0\0", 0, vmdk),
+    (b"# Di", 0, vmdk),
     (b"\x7f\x10\xda\xbe", 64, _vdi),
     (b"conectix", 0, _vhd),
 )
@@ -165,8 +208,11 @@ _FORMATS: tuple[tuple[bytes, int, _Make], ...] = (
 def _faults(head: bytes, source: Source, disk: Any) -> Iterator[ContainerError]:
     """What is wrong with the image although its disk could be read."""
     if head[:4] != b"QFI\xfb":
-        with mapped(source, "the image"):
-            end = _end_of_vdi(disk) if isinstance(disk, VDIStream) else _end_of_vmdk(source, disk)
+        if isinstance(disk, Vmdk):
+            with mapped(source, "the image"):
+                yield from disk.faults()
+            return
+        end = _end_of_vdi(disk) if isinstance(disk, VDIStream) else 0
         if end > source.size:
             text = f"the image is cut off: {source.size} of {end} bytes or more"
             yield ContainerError(text, code="truncated", offset=source.size)
@@ -181,21 +227,6 @@ def _end_of_vdi(disk: Any) -> int:
     """Where the last block of a VDI ends; 0 without one."""
     last = max((block for block in disk.map if block >= 0), default=-1)
     return int(disk.vdi.data_offset + (last + 1) * disk.block_size) if last >= 0 else 0
-
-
-def _end_of_vmdk(source: Source, image: Any) -> int:
-    """Where the last grain of a VMDK ends; 0 without one, and for a VHD, which ends in its footer."""
-    if not isinstance(image, VMDK) or image.disks[0].is_sesparse:
-        return 0
-    disk, last = image.disks[0], 1
-    for index in range(disk._grain_directory_size):
-        last = max(last, *(disk._lookup_grain_table(index) or (0,)))
-    if last == 1:
-        return 0
-    if not disk.header.flags & _VMDK_COMPRESSED:
-        return int(last + disk.header.grain_size) * 512
-    source.seek(last * 512)
-    return last * 512 + 12 + int.from_bytes(source.read(12)[8:], "little")
 
 
 def _clusters(source: Source, image: Any, *, lazy: bool) -> Iterator[ContainerError]:
