@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from elfsig.coverages import relocations
+from elfsig.coverages import records_numpy, relocations
 from elfsig.coverages.bytemap import Kind, draw
 from elfsig.coverages.canonical import FILEORDER, SORTED, SORTED_2012
 from elfsig.coverages.open_bytes import open_bytes
@@ -228,6 +228,43 @@ def test_remarks_on_relocations_that_are_passed_over() -> None:
     (remark,) = FILEORDER.message(Image(build(toy)), None).remarks
     assert remark.code == "relocations-not-covered"
     assert remark.text.endswith(".rela.data")
+
+
+@either
+def test_names_may_be_the_last_bytes_of_a_file(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    data = build(SMALL)
+    expected = SORTED.message(Image(data), None).to_bytes()
+    table = Image(data).elf
+    assert table is not None
+    (strings,) = table.named(b".strtab")
+    moved = patched(data, row_at(data, strings.nr, 24), len(data), 8) + table.content(strings.nr)
+    monkeypatch.setattr(relocations, "LARGE", large)
+    monkeypatch.setattr(relocations, "SMALL", large)
+    assert SORTED.message(Image(moved), None).to_bytes() == expected
+
+
+@either
+def test_a_fault_names_its_entry_wherever_it_is(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    monkeypatch.setattr(relocations, "LARGE", large)
+    monkeypatch.setattr(relocations, "SMALL", large)
+    monkeypatch.setattr(records_numpy, "AT_ONCE", 2)
+    many = replace(TEXT, relocations=(*TEXT.relocations * 3, Relocation(8, 99, 2)))
+    with pytest.raises(ParseError, match=r"relocation 6 of .*symbol 99 does not exist"):
+        SORTED.message(Image(build(replace(SMALL, parts=(many, *SMALL.parts[1:])))), None)
+
+
+def test_records_that_are_written_in_parts_are_those_that_are_written_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = replace(TEXT, relocations=TEXT.relocations * 3)
+    data = build(replace(SMALL, parts=(many, *SMALL.parts[1:])))
+    monkeypatch.setattr(records_numpy, "AT_ONCE", 4)
+    streams = set()
+    for large in (0, 1 << 30):
+        monkeypatch.setattr(relocations, "LARGE", large)
+        monkeypatch.setattr(relocations, "SMALL", large)
+        streams.add(SORTED.message(Image(data), None).to_bytes())
+    assert len(streams) == 1
 
 
 # ---------------------------------------------------------------------- the map

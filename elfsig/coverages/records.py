@@ -15,7 +15,7 @@ an undefined symbol (and of symbol 0) is followed by its name with the NUL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -86,8 +86,8 @@ class RecordWriter(Protocol):
         """The sections numbered 0 of the symbols in the records written so far."""
         ...
 
-    def records(self, job: Job, room: int) -> bytes | memoryview:
-        """The records in order. ``room`` is how many bytes the undefined symbols' names may take.
+    def records(self, job: Job, room: int) -> Iterable[bytes | memoryview]:
+        """The records in order, in parts. ``room`` is how many bytes the undefined symbols' names may take.
 
         Raises ParseError naming section and offset: a symbol index or name out of range, no room.
         """
@@ -187,7 +187,7 @@ class PlainRecords:
         self._longest = 0
         self.unnumbered: set[int] = set()
 
-    def records(self, job: Job, room: int) -> bytes:
+    def records(self, job: Job, room: int) -> list[bytes]:
         """See RecordWriter."""
         layout, data = self._view.layout, self._view.data
         known = self._known.setdefault((job.symbols.nr, job.rela), {})
@@ -197,7 +197,7 @@ class PlainRecords:
         for offset, symbol, type_, addend in entries(layout, data, job):
             before, after = known[symbol]
             out += (offset, addend, before, type_, after)
-        return b"".join(out)
+        return out
 
     def _learn(self, job: Job, known: dict[int, tuple[bytes, bytes]], room: int) -> bool:
         """Read the symbols that are not known yet. False where one is at fault, or their names have no room:

@@ -6,6 +6,7 @@ their width, whatever the file's byte order. Importing this module imports numpy
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -27,6 +28,12 @@ from elfsig.elf.table import SHN_UNDEF, Layout
 
 Array = npt.NDArray[Any]
 
+AT_ONCE = 1 << 15
+"""Entries that are written at once: what is computed for them stays in a processor's cache."""
+
+ROUND = 16
+"""Names are copied in multiples of so many bytes, which are fewer sizes; the shortest record is longer."""
+
 
 class _Columns(NamedTuple):
     """One entry per symbol. ``name_start`` is a file offset; ``name_size`` counts the NUL and is 0 for
@@ -42,6 +49,14 @@ class _Columns(NamedTuple):
     unnumbered: Array
     name_start: Array
     name_size: Array
+
+
+class _Names(NamedTuple):
+    """Names to write: after which records, their file offsets, and their sizes with the NUL."""
+
+    at: Array
+    start: Array
+    size: Array
 
 
 @lru_cache(maxsize=8)
@@ -97,16 +112,23 @@ class NumpyRecords:
         self._columns: dict[tuple[int, bool], _Columns] = {}
         self.unnumbered: set[int] = set()
 
-    def records(self, job: Job, room: int) -> memoryview:
+    def records(self, job: Job, room: int) -> Iterator[memoryview]:
         """See RecordWriter."""
         layout = self._view.layout
         rows = np.frombuffer(self._view.data, _entry_type(layout, job.rela), job.total, job.start)
-        symbol = rows["symbol"] >> (8 if layout.bits == 32 else 0)
+        for first in range(0, job.total, AT_ONCE):
+            part = self._part(job, rows[first : first + AT_ONCE], first, room)
+            room -= len(part) - min(AT_ONCE, job.total - first) * record_size(layout, job.rela)
+            yield part
+
+    def _part(self, job: Job, rows: Array, first: int, room: int) -> memoryview:
+        """The records of the entries ``rows``, the first of which is number ``first`` of its section."""
+        symbol = rows["symbol"] >> (8 if self._view.layout.bits == 32 else 0)
         symbol = symbol.astype(np.intp)
-        self._check_index(job, symbol)
+        self._check_index(job, symbol, first)
         columns = self._symbols(job)
-        self._check_section(job, symbol, columns)
-        out = np.empty(job.total, _record_type(layout, job.rela))
+        self._check_section(job, symbol, columns, first)
+        out = np.empty(len(rows), _record_type(self._view.layout, job.rela))
         for name in ("offset", "addend", "type") if job.rela else ("offset", "type"):
             out[name] = rows[name]
         for name in ("value", "size", "number", "kind"):
@@ -114,24 +136,33 @@ class NumpyRecords:
         undefined = np.flatnonzero(columns.undefined.take(symbol))
         if not undefined.size:
             return out.view(np.uint8).data
-        return self._with_names(job, out, undefined, symbol[undefined], columns, room)
+        names = _Names(undefined, columns.name_start[symbol[undefined]], columns.name_size[symbol[undefined]])
+        self._check_names(job, symbol, names, first, room)
+        return self._with_names(out, names)
 
-    def _check_index(self, job: Job, symbol: Array) -> None:
+    def _check_index(self, job: Job, symbol: Array, first: int) -> None:
         bad = symbol >= job.symbols.total
         if bad.any():
             at = int(np.argmax(bad))
-            raise index_fault(job, at, int(symbol[at]))
+            raise index_fault(job, first + at, int(symbol[at]))
 
-    def _check_section(self, job: Job, symbol: Array, columns: _Columns) -> None:
+    def _check_section(self, job: Job, symbol: Array, columns: _Columns, first: int) -> None:
         """Refuse symbols in refused sections, note those in sections without a number."""
         if columns.refused.any():
             bad = columns.refused.take(symbol)
             if bad.any():
                 at = int(np.argmax(bad))
-                raise refused_fault(job, at, int(symbol[at]), int(columns.section[symbol[at]]))
+                raise refused_fault(job, first + at, int(symbol[at]), int(columns.section[symbol[at]]))
         if columns.unnumbered.any():
             found = columns.section[symbol[columns.unnumbered.take(symbol)]]
             self.unnumbered.update(np.unique(found).tolist())
+
+    def _check_names(self, job: Job, symbol: Array, names: _Names, first: int, room: int) -> None:
+        if not names.size.all():
+            at = int(names.at[int(np.argmin(names.size))])
+            raise name_fault(job, first + at, int(symbol[at]))
+        if int(names.size.sum()) > room:
+            raise room_fault(job, first + int(names.at[0]))
 
     def _symbols(self, job: Job) -> _Columns:
         key = (job.symbols.nr, job.rela)
@@ -169,26 +200,21 @@ class NumpyRecords:
         size[undefined] = np.maximum(nuls[place] - name[undefined] + 1, 0)
         return name + table.strings, size
 
-    def _with_names(
-        self, job: Job, out: Array, at: Array, symbol: Array, columns: _Columns, room: int
-    ) -> memoryview:
-        """``out`` with the names of ``symbol`` after the records ``at``."""
-        record = record_size(self._view.layout, job.rela)
-        sizes = columns.name_size[symbol]
-        if not sizes.all():
-            bad = int(np.argmin(sizes))
-            raise name_fault(job, int(at[bad]), int(symbol[bad]))
-        if int(sizes.sum()) > room:
-            raise room_fault(job, int(at[0]))
-        ends = np.full(job.total, record, np.int64)
-        ends[at] += sizes
+    def _with_names(self, out: Array, names: _Names) -> memoryview:
+        """``out`` with the names of undefined symbols after their records."""
+        record = out.itemsize
+        ends = np.full(len(out), record, np.int64)
+        ends[names.at] += names.size
         ends = np.cumsum(ends)
         starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-        result = np.empty(int(ends[-1]), np.uint8)
+        total, source = int(ends[-1]), np.frombuffer(self._view.data, np.uint8)
+        result = np.empty(total + ROUND, np.uint8)
+        # What is copied after a name is overwritten by the record that follows.
+        sizes = (names.size + ROUND - 1) // ROUND * ROUND
+        sizes = np.where(names.start + sizes > len(source), names.size, sizes)
+        _copy_by_size(result, starts[names.at] + record, source, names.start, sizes)
         _windows(result, record)[starts] = out.view(f"V{record}")
-        source = np.frombuffer(self._view.data, np.uint8)
-        _copy_by_size(result, starts[at] + record, source, columns.name_start[symbol], sizes)
-        return result.data
+        return result[:total].data
 
 
 def _windows(buffer: Array, size: int) -> Array:

@@ -96,7 +96,7 @@ class Relocations:
         if not job.total:
             return head
         writer = self._large if job.total >= SMALL else self._small
-        return b"".join((head, writer.records(job, room)))
+        return b"".join((head, *writer.records(job, room)))
 
     @property
     def unnumbered(self) -> Set[int]:
