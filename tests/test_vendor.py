@@ -19,8 +19,10 @@ import corpus
 import elfsig
 from elfsig.batch import vendor as batch_vendor
 from elfsig.batch import vendor_compare
-from elfsig.batch.survey_run import Outermost
+from elfsig.batch.survey_run import Outermost, line_of
+from elfsig.batch.tables import read_rows
 from elfsig.elf.image import Image
+from elfsig.verbs.survey.shapes import is_record
 from elfsig.verbs.vendor.differences import differences, is_comparison
 from elfsig.verbs.vendor.faults import faults
 from elfsig.verbs.vendor.index import VendorIndex
@@ -389,6 +391,37 @@ def test_a_changed_module_that_cannot_be_read_again(vendor: Path, tmp_path: Path
     assert found["conclusion"] is None and found["error"]["code"] == "changed-meanwhile"
     finding = VendorFinding("m.ko", Relation.CHANGED, comparison=found)
     assert [each.rule for each in faults(finding)] == ["vendor-changed"]
+
+
+@pytest.mark.parametrize("word", ["vendor", "missing"])
+def test_a_confined_process_does_not_compare(word: str, vendor: Path, tmp_path: Path) -> None:
+    """What it says about the vendor's modules is not taken."""
+    ran = run(
+        "survey", laid_out(tmp_path / "own", dict(list(SHIPPED.items())[:1])), "--against", vendor, "--jsonl"
+    )
+    records = {each["record"]: each for each in ran.files()}
+    assert is_record(records[word])
+    with pytest.raises(ValueError):
+        line_of([records[word], "", ""], records[word]["path"])
+    module = records["module"]
+    assert module["vendor"]["relation"] == "same"
+    assert line_of([dict(module), "", ""], module["path"]).record["vendor"] is None
+
+
+def test_a_policy_reads_the_records(planted: dict[str, bytes], vendor: Path, tmp_path: Path) -> None:
+    own = archive(tmp_path / "own.tar", planted)
+    policy, table = tmp_path / "policy.toml", tmp_path / "t.parquet"
+    policy.write_text(f'[[rule]]\npath = "**"\ntrust = ["{CERT}"]\n')
+    ran = run("survey", own, "--trust", CERT, "--against", vendor, "--jsonl", "--parquet", table)
+    lines = tmp_path / "records.jsonl"
+    lines.write_text(ran.out)
+    for records in (lines, table):
+        done = run("audit", "--policy", policy, "--from", records, "--jsonl")
+        assert done.code == 1 and len({each["path"] for each in done.files()}) == len(planted), done.err
+    rows = {row["path"].rpartition("/")[2]: row for row in read_rows(str(table))}
+    assert {name: row["vendor"] for name, row in rows.items() if row["record"] == "module"} == EXPECTED
+    assert rows["echooo.ko"]["vendor_difference"] == "different" and rows["renamed.ko"]["vendor_moved"]
+    assert [row["record"] for row in rows.values()].count("missing") == 1
 
 
 def test_names_never_become_paths(vendor: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from elfsig.opened.remote.urls import RemoteFile, is_url, shown
 from elfsig.opened.several import descriptor_of, extents_of, goes_on
 from elfsig.opened.source import read_error
 from elfsig.verbs.survey.recognise import what_it_is
-from elfsig.verbs.survey.shapes import is_record
+from elfsig.verbs.survey.shapes import FOUND, is_record
 
 if TYPE_CHECKING:
     from elfsig.cage.cage import Cage
@@ -350,10 +350,14 @@ def line_of(item: Any, *paths: str) -> Line:
     if not isinstance(item, list) or len(item) != 3:
         raise ValueError("not a line")
     record, text, picture = item
-    if not is_record(record) or not any(is_in(record["path"], readable(path)) for path in paths):
+    if not is_record(record) or record["record"] not in FOUND:
+        raise ValueError("not a record of what is in a file")
+    if not any(is_in(record["path"], readable(path)) for path in paths):
         raise ValueError("not a record of this file")
     if not (isinstance(text, str) and isinstance(picture, str)):
         raise ValueError("not drawn")
+    if record["record"] == "module":
+        record["vendor"] = None  # which its parent finds out
     return Line(record, Drawn(text, picture))
 
 

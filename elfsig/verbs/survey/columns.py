@@ -249,6 +249,10 @@ def record_of(row: Mapping[str, Any]) -> Row:
         "chain": [{**outer, "sha256": row["file_sha256"]}],
         "error": None if row["error_code"] is None else fault,
     }
+    if kind == "missing":
+        return common
+    if kind == "vendor":
+        return common | {name: row[name] for name in ("modules", "complete")}
     if kind not in ("module", "kernel"):
         return common | {name: row[name] for name in ("kind", "members", "modules", "complete")}
     if kind == "kernel":

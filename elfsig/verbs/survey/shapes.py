@@ -48,8 +48,7 @@ RECORDS: Mapping[str, Mapping[str, object]] = {
         **COMMON, "verdict": OneOf((None, *(each.value for each in Verdict))), "size": _maybe(int),
         "sha256": _maybe(str), "content_sha256": _maybe(str), "compression": _maybe(str),
         "signatures": Each(SIGNATURE), "warnings": Each(REMARK), "error": _maybe(REMARK),
-        "name": _maybe(str), "vermagic": _maybe(str), "signatures_sha256": _maybe(str),
-        "vendor": None, "kernel": OneOf((None, {"accepted": bool})),
+        "name": _maybe(str), "vermagic": _maybe(str), "kernel": OneOf((None, {"accepted": bool})),
     },
     "container": {
         **COMMON, "kind": str, "members": int, "modules": int, "complete": bool, "error": _maybe(REMARK),
@@ -58,12 +57,20 @@ RECORDS: Mapping[str, Mapping[str, object]] = {
         **COMMON, "release": _maybe(str), "keys": Each({"label": str, "fingerprint": str}),
         "size": _maybe(int), "sha256": _maybe(str), "error": _maybe(REMARK),
     },
+    "vendor": {
+        "path": str, "schema_version": int, "modules": int, "complete": bool, "error": _maybe(REMARK),
+    },
+    "missing": {"path": str, "schema_version": int},
 }  # fmt: skip
 """What a record has by its word; further members are left as they are."""
 
 
+FOUND = frozenset({"module", "container", "kernel"})
+"""Records of what is in a file; the others are about a comparison, which no confined process makes."""
+
+
 def is_record(value: Any) -> bool:
-    """Whether this JSON value is a record of one of the three kinds."""
+    """Whether this JSON value is a record."""
     if not isinstance(value, dict):
         return False
     word = value.get("record")

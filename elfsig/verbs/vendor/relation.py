@@ -153,10 +153,11 @@ def known(record: Json) -> KnownModule | None:
         by = SignedBy(decisive["format"], decisive["signer"], key)
     path, vermagic = record["path"], record["vermagic"]
     release, place = whereabouts(path, vermagic)
+    signatures = record.get("signatures_sha256")  # of a confined process: it may be anything
     return KnownModule(
         path, release, place, record["name"] or module_name(path.rpartition("!/")[2]), vermagic,
         record["sha256"], record["content_sha256"], record["compression"],
-        record.get("signatures_sha256"), by,
+        signatures if isinstance(signatures, str) else None, by,
     )  # fmt: skip
 
 
