@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from elfsig.api.inspecting import compare, coverage, digest
     from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
-    from elfsig.api.surveying import survey
+    from elfsig.api.surveying import survey, survey_parts
     from elfsig.api.vendor import AgainstRecord, against
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
     from elfsig.batch.evidence_writer import BundleSummary
+    from elfsig.batch.parts.receipt import PartCounts, PartReceipt
     from elfsig.batch.survey import Limits
     from elfsig.elf.diff import Difference
     from elfsig.errors import (
@@ -143,6 +144,8 @@ __all__ = [
     "ModuleSource",
     "PacketSigner",
     "ParseError",
+    "PartCounts",
+    "PartReceipt",
     "Place",
     "Prediction",
     "Provenance",
@@ -190,6 +193,7 @@ __all__ = [
     "sign",
     "strip",
     "survey",
+    "survey_parts",
     "verify",
     "verify_tree",
 ]
@@ -217,7 +221,7 @@ _HOMES = {
         "keyring", "list_keys",
     ),
     "elfsig.api.surveying": (
-        "survey",
+        "survey", "survey_parts",
     ),
     "elfsig.api.vendor": (
         "AgainstRecord", "against",
@@ -227,6 +231,9 @@ _HOMES = {
     ),
     "elfsig.batch.evidence_writer": (
         "BundleSummary",
+    ),
+    "elfsig.batch.parts.receipt": (
+        "PartCounts", "PartReceipt",
     ),
     "elfsig.batch.survey": (
         "Limits",

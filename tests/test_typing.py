@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -43,6 +43,8 @@ def test_verifying() -> None:
     assert_type(elfsig.list_signatures(SIGNED), tuple[elfsig.SignatureReport, ...])
     assert_type(elfsig.verify_tree([], CERT), Iterator[elfsig.FileReport])
     assert_type(elfsig.survey([], CERT), Iterator[elfsig.SurveyRecord])
+    parts: Callable[..., Iterator[elfsig.PartReceipt]] = elfsig.survey_parts
+    assert callable(parts)
     assert_type(elfsig.formats(), tuple[elfsig.Format, ...])
 
 

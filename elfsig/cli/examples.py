@@ -24,6 +24,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "elfsig survey linux-image.deb --trust vendor.der",
         "elfsig survey initrd.img --trust vendor.der --html report.html",
         "elfsig survey mirror/ --trust vendor.der --jsonl",
+        "elfsig survey mirror/ --trust vendor.der --parts 4 -o out/",
         "elfsig survey lib/modules --against linux-image.deb",
         "elfsig survey mirror/ --trust vendor.der --parquet modules.parquet",
     ),
