@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed
 from elfsig.model import TrailerInfo
 from elfsig.signers import pkcs11_uri
+from elfsig.verbs.policy.lines import key_lines
 from tests.support.cms import integer, tlv
 from tests.support.modules import plain
 from tests.support.opened import opened
@@ -142,3 +144,15 @@ def test_a_frame_of_zstd_that_ends_before_the_size_that_it_claims_is_damaged(cla
     with pytest.raises(elfsig.ContainerError) as caught:
         list(streams.decompress(bytes_reader(zstd_frame(claimed, b"01234", b"56789", last=last)), ZSTD))
     assert caught.value.code == "damaged"
+
+
+@pytest.mark.parametrize("line", ["x{}.{} = 1", "[x{}.{}]", "[[x{}.{}]]", "x{} = {{ {} = 1 }}"])
+def test_the_lines_of_long_dotted_keys_take_no_more_than_the_text(line: str) -> None:
+    """All beginnings of each key were kept: a policy of a megabyte took four gigabytes."""
+    text = "\n".join(line.format(number, ".".join(["a"] * 1000)) for number in range(8))
+    tracemalloc.start()
+    found = key_lines(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found["x7",] == 8
+    assert peak < 40 * len(text)

@@ -15,6 +15,10 @@ from typing import Final
 KeyPath = tuple[str | int, ...]
 """Keys and numbers of elements, from the document down."""
 
+DEEPEST: Final = 8
+"""Length of the paths that are kept, at most: no key of a policy is as deep, and all beginnings of a key
+of thousands of names would take their square of memory."""
+
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _BASIC: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -31,6 +35,11 @@ def key_lines(text: str) -> Mapping[KeyPath, int]:
     Raises RecursionError for values that are nested too deeply.
     """
     return _Scanner(text).scan()
+
+
+def _below(path: KeyPath, name: str | int) -> KeyPath:
+    """``path`` and what is in it; what is too deep has the path of what it is in."""
+    return (*path, name) if len(path) < DEEPEST else path
 
 
 class _Scanner:
@@ -73,9 +82,9 @@ class _Scanner:
         self.at += 1 + many
         path: KeyPath = ()
         for name in above:
-            path = self._current((*path, name))
+            path = self._current(_below(path, name))
             self._note(path, start)
-        path = (*path, last)
+        path = _below(path, last)
         self._note(path, start)
         if many:
             self.tables[path] = self.tables.get(path, 0) + 1
@@ -92,7 +101,7 @@ class _Scanner:
         start = self.at
         path = base
         for name in self._names():
-            path = (*path, name)
+            path = _below(path, name)
             self._note(path, start)
         self._blank()
         self.at += 1  # the equals sign
@@ -143,8 +152,9 @@ class _Scanner:
             if self.toml[self.at] == ",":
                 self.at += 1
                 continue
-            self._note((*path, number), self.at)
-            self._value((*path, number))
+            element = _below(path, number)
+            self._note(element, self.at)
+            self._value(element)
             number += 1
         self.at += 1
 

@@ -9,6 +9,7 @@ AREAS = (
     "texts",
     "records",
     "bundles",
+    "policies",
     "verbs",
     "command_line",
 )
