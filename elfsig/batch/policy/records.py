@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final, TypeGuard
 
@@ -92,12 +93,11 @@ class RecordFile:
             file.seek(0)
             yield from self._checked(self._lines(file), "line")
             return
-        file.seek(0)
-        data = file.read(MAX_DOCUMENT + 1)
-        if len(data) > MAX_DOCUMENT:
+        if file.seek(0, SEEK_END) > MAX_DOCUMENT:
             text = f"a JSON document of more than {MAX_DOCUMENT} bytes; JSON lines may have any size"
             raise self._unfit(text)
-        document = _parsed(data)
+        file.seek(0)
+        document = _parsed(file.read())  # read(n) would take n bytes of memory, however small the file is
         records = document.get("records") if isinstance(document, dict) else None
         if not isinstance(records, list):
             raise self._unfit("neither records of a survey nor a document of them")

@@ -243,8 +243,8 @@ def _kinds() -> Iterator[bytes]:
 
 COSTS = Limits(0.6, 60e-6, 192 << 20)
 IMAGE = Limits(3.0, 0, 512 << 20)
-"""An image has megabytes whatever the input has. The memory is that of a list of the 4 Mi blocks that a file of
-ext2 or ext3 may have at most."""
+"""An image has megabytes whatever the input has. The memory is that of a list of the 4 Mi blocks that a file
+of ext2 or ext3 may have at most."""
 MAGICS = (
     b"!<arch>\n",
     b"!<thin>\n",
