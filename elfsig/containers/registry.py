@@ -16,12 +16,13 @@ from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import CPIO
-from elfsig.containers.images.declared import ARCHIVES, IMAGES
+from elfsig.containers.images.declared import ARCHIVES, FAT, IMAGES
 from elfsig.containers.partitions import GPT, MBR
 from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
+from elfsig.containers.unread import UNREAD
 from elfsig.containers.zip import ZIP
 from elfsig.errors import ContainerError
 from elfsig.registry import PluginFailure
@@ -30,7 +31,7 @@ ENTRY_POINT_GROUP = "elfsig.containers"
 
 BUILTIN: tuple[Container, ...] = (
     AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
-    *ARCHIVES, *IMAGES, GPT, MBR,
+    *ARCHIVES, *IMAGES, GPT, *UNREAD, FAT, MBR,
 )  # fmt: skip
 
 _NUMBERS = (int, type(None))

@@ -42,6 +42,21 @@ VHD = _container("vhd", "a disk image of Hyper-V (VHD)")
 E01 = _container("e01", "a forensic disk image (EnCase E01)")
 ISO = _container("iso9660", "an ISO 9660 image")
 EXT = _container("ext", "an ext2, ext3 or ext4 file system")
+LVM = _container("lvm", "an LVM physical volume")
+MD = _container("md", "a member of a Linux software RAID")
+PARALLELS = _container("parallels", "a disk image of Parallels")
+HFS = _container("hfsplus", "an HFS+ file system")
+BCACHE = _container("bcache", "a bcache device")
+BCACHEFS = _container("bcachefs", "a bcachefs file system")
+CRAMFS = _container("cramfs", "a cramfs image")
+JFFS2 = _container("jffs2", "a JFFS2 image")
+BITLOCKER = _container("bitlocker", "an encrypted volume (BitLocker)")
+_BITLOCKER_ID = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"
+_JFFS2_NODES = (
+    b"\x85\x19\1\xe0", b"\x85\x19\2\xe0", b"\x85\x19\3\x20",
+    b"\x19\x85\xe0\1", b"\x19\x85\xe0\2", b"\x19\x85\x20\3",
+)  # fmt: skip
+"""Mark and type of the first node, of both byte orders (include/uapi/linux/jffs2.h)."""
 SSH_PUBLIC = _foreign(
     "openssh-public-key", "an OpenSSH public key", "convert it with ssh-keygen -e -m PKCS8 -f FILE"
 )
@@ -85,35 +100,59 @@ MAGICS: tuple[Magic, ...] = (
     Magic(0, b"KDMV", VMDK),
     Magic(0, b"COWD", VMDK),
     Magic(0, b"# Disk DescriptorFile", VMDK),
+    Magic(0, b"\xbe\xba\xfe\xca\0\0\0\0", VMDK),
     Magic(0, b"vhdxfile", _container("vhdx", "a disk image of Hyper-V (VHDX)")),
+    Magic(0, b"QED\0", _container("qed", "a disk image of QEMU (QED)")),
+    Magic(0, b"WithoutFreeSpace", PARALLELS),
+    Magic(0, b"WithouFreSpacExt", PARALLELS),
+    Magic(0, b"MSWIM\0\0\0", _container("wim", "a Windows image (WIM)")),
     Magic(0, b"conectix", VHD),
     Magic(0x40, b"\x7f\x10\xda\xbe", _container("vdi", "a disk image of VirtualBox (VDI)")),
     Magic(0, b"EVF\x09\x0d\x0a\xff\0", E01),
-    Magic(0, b"LVF\x09\x0d\x0a\xff\0", E01),
+    Magic(0, b"LVF\x09\x0d\x0a\xff\0", _container("l01", "a forensic image of files (EnCase L01)")),
     Magic(0, b"EVF2\x0d\x0a\x81", _container("ex01", "a forensic disk image (EnCase Ex01)")),
     Magic(0, b"AFF10\x0d\x0a", _container("aff", "a forensic disk image (AFF)")),
     Magic(512, b"EFI PART", GPT),
     Magic(4096, b"EFI PART", GPT),
     Magic(0, b"hsqs", _container("squashfs", "a squashfs image")),
-    Magic(0, b"sqsh", _container("squashfs", "a squashfs image")),
+    Magic(0, b"sqsh", _container("squashfs-big-endian", "a big-endian squashfs image")),
     Magic(0x400, b"\xe2\xe1\xf5\xe0", _container("erofs", "an EROFS image")),
     Magic(0x438, b"\x53\xef", EXT),
     Magic(0x8001, b"CD001", ISO),
     Magic(0, b"XFSB", _container("xfs", "an XFS file system")),
     Magic(0x10040, b"_BHRfS_M", _container("btrfs", "a Btrfs file system")),
     Magic(0x400, b"\x10\x20\xf5\xf2", _container("f2fs", "an F2FS file system")),
+    Magic(3, b"-FVE-FS-", BITLOCKER),
+    Magic(160, _BITLOCKER_ID, BITLOCKER),
+    Magic(424, _BITLOCKER_ID, BITLOCKER),
     Magic(3, b"NTFS    ", _container("ntfs", "an NTFS file system")),
+    Magic(3, b"EXFAT   ", _container("exfat", "an exFAT file system")),
+    Magic(0x8001, b"BEA01", _container("udf", "a UDF file system")),
+    Magic(0x400, b"H+\0\4", HFS),
+    Magic(0x400, b"HX\0\5", HFS),
+    Magic(0x20, b"NXSB", _container("apfs", "an APFS container")),
+    Magic(0x8000, b"JFS1", _container("jfs", "a JFS file system")),
+    Magic(0x10034, b"ReIsEr", _container("reiserfs", "a ReiserFS file system")),
+    Magic(0x1018, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81", BCACHE),
+    Magic(0x1018, b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef", BCACHEFS),
+    Magic(0x204, b"!Stra0tis\x86\xff\x02^A\rh", _container("stratis", "a device of a Stratis pool")),
+    Magic(0, b"dmvdo001", _container("vdo", "a VDO volume")),
+    *(Magic(0, mark, JFFS2) for mark in _JFFS2_NODES),
     Magic(0x36, b"FAT1", FAT),
     Magic(0x52, b"FAT32", FAT),
     Magic(0, b"-rom1fs-", _container("romfs", "a romfs image")),
-    Magic(0, b"\x45\x3d\xcd\x28", _container("cramfs", "a cramfs image")),
+    Magic(0, b"\x45\x3d\xcd\x28", CRAMFS),
+    Magic(0, b"\x28\xcd\x3d\x45", CRAMFS),
     Magic(0, b"UBI#", _container("ubi", "a UBI image")),
     Magic(0, b"\x31\x18\x10\x06", _container("ubifs", "a UBIFS image")),
-    Magic(512, b"LABELONE", _container("lvm", "an LVM physical volume")),
+    *(Magic(512 * sector, b"LABELONE", LVM) for sector in range(4)),
+    *(Magic(at, b"\xfc\x4e\x2b\xa9\1\0\0\0", MD) for at in (0, 4096)),
     Magic(0, b"LUKS\xba\xbe", _container("luks", "an encrypted volume (LUKS)")),
     Magic(0, b"ANDROID!", _container("android-boot", "an Android boot image")),
     Magic(0, b"VNDRBOOT", _container("android-vendor-boot", "an Android vendor_boot image")),
     Magic(0, b"\x3a\xff\x26\xed", _container("android-sparse", "an Android sparse image")),
+    Magic(4096, b"gDla", _container("android-super", "an Android super partition")),
+    Magic(0, b"CrAU", _container("android-payload", "an Android update (payload.bin)")),
     Magic(0, b"\x27\x05\x19\x56", _container("uimage", "a U-Boot image (uImage)")),
     Magic(0, b"\xd0\x0d\xfe\xed", _container("device-tree", "a device tree or FIT image")),
     Magic(8, b"KBXf", KEYBOX),
@@ -149,6 +188,12 @@ Documentation/arch/x86/boot.rst, boot image headers of arm64 and riscv, drivers/
 zboot-header.S, arch/s390/boot/head.S; magic numbers of include/uapi/linux/magic.h and of the formats'
 specifications. The EFI list begins with EFI_CERT_X509_GUID (UEFI 32.4.1).
 """
+
+
+def marks(*codes: str) -> tuple[tuple[int, bytes], ...]:
+    """(offset, bytes) of all marks of these kinds."""
+    return tuple((each.at, each.bytes) for each in MAGICS if each.kind.code in codes)
+
 
 PARTITIONS, BOOT_MARK = 0x1BE, b"\x55\xaa"
 

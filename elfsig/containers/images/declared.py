@@ -9,6 +9,7 @@ from importlib import import_module
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.readers import Reader
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 
 def _open(kind: str, module: str, extra: str, reader: Reader, context: Context) -> Iterator[Member]:
@@ -39,11 +40,11 @@ def _is_ext(head: bytes) -> bool:
     return any(inodes) and any(blocks) and int.from_bytes(head[1048:1052], "little") <= 6 and head[1100] <= 1
 
 
-EXT = _image("ext", "ext", (1080, b"\x53\xef"), probe=_is_ext)
+EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext)
 
-XFS = _image("xfs", "xfs", (0, b"XFSB"))
-BTRFS = _image("btrfs", "btrfs", (0x10040, b"_BHRfS_M"))
-SQUASHFS = _image("squashfs", "squashfs", (0, b"hsqs"))
+XFS = _image("xfs", "xfs", *marks("xfs"))
+BTRFS = _image("btrfs", "btrfs", *marks("btrfs"))
+SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"))
 
 
 def _is_fat(head: bytes) -> bool:
@@ -58,29 +59,22 @@ def _is_fat(head: bytes) -> bool:
 
 FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat)
 
-QCOW2 = _image("qcow2", "virtual", (0, b"QFI\xfb"), spans=True)
-VMDK = _image(
-    "vmdk",
-    "virtual",
-    (0, b"KDMV"),
-    (0, b"COWD"),
-    (0, b"# Disk DescriptorFile"),
-    (0, b"\xbe\xba\xfe\xca\0\0\0\0"),
-    spans=True,
-)
-VDI = _image("vdi", "virtual", (64, b"\x7f\x10\xda\xbe"), spans=True)
-VHD = _image("vhd", "virtual", (0, b"conectix"), spans=True)
-EWF = _image("ewf", "ewf", (0, b"EVF\x09\x0d\x0a\xff\0"), spans=True)
-LVM = _image("lvm", "lvm", *((sector * 512, b"LABELONE") for sector in range(4)), spans=True)
-MD = _image("md", "md", *((at, b"\xfc\x4e\x2b\xa9\x01\0\0\0") for at in (0, 4096)), spans=True)
+QCOW2 = _image("qcow2", "virtual", *marks("qcow2"), spans=True)
+VMDK = _image("vmdk", "virtual", *marks("vmdk"), spans=True)
+VDI = _image("vdi", "virtual", *marks("vdi"), spans=True)
+VHD = _image("vhd", "virtual", *marks("vhd"), spans=True)
+EWF = _image("ewf", "ewf", *marks("e01"), spans=True)
+LVM = _image("lvm", "lvm", *marks("lvm"), spans=True)
+MD = _image("md", "md", *marks("md"), spans=True)
 
 IMAGES: tuple[Container, ...] = (
-    QCOW2, VMDK, VDI, VHD, EWF, LVM, MD, XFS, BTRFS, SQUASHFS, EXT, FAT,
+    QCOW2, VMDK, VDI, VHD, EWF, LVM, MD, XFS, BTRFS, SQUASHFS, EXT,
 )  # fmt: skip
-"""In probing order: those with the longest marks first."""
+"""In probing order: those with the longest marks first. FAT comes after all others: some of them have boot
+sectors of the same form."""
 
-SEVENZIP = _image("7z", "sevenzip", (0, b"7z\xbc\xaf\x27\x1c"), extra="archives")
-ISO = _image("iso", "iso", (32769, b"CD001"), extra="archives")
+SEVENZIP = _image("7z", "sevenzip", *marks("7z"), extra="archives")
+ISO = _image("iso", "iso", *marks("iso9660"), extra="archives")
 
 ARCHIVES: tuple[Container, ...] = (SEVENZIP, ISO)
 """Before partition tables: discs that boot from a memory stick have one, too."""

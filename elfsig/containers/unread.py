@@ -1,0 +1,39 @@
+"""File systems, images and archives that are recognised and not read: each is a container with an error.
+
+Without them they would be files like any other, and what is in them would be passed over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.readers import Reader
+from elfsig.errors import ContainerError
+from elfsig.recognition.magics import MAGICS, marks
+
+_ENCRYPTED = ("luks", "bitlocker")
+_UNSUPPORTED = (
+    "vhdx", "qed", "parallels", "wim", "l01", "ex01", "aff", "rar", "xar", "android-super", "android-payload",
+    "android-sparse", "squashfs-big-endian", "erofs", "f2fs", "ntfs", "exfat", "udf", "hfsplus", "apfs",
+    "jfs", "reiserfs", "bcache", "bcachefs", "stratis", "vdo", "jffs2", "romfs", "cramfs", "ubi", "ubifs",
+)  # fmt: skip
+
+
+def _refused(name: str, code: str, reader: Reader, context: Context) -> Iterator[Member]:
+    text = f"{name}, which is not opened" if code == "encrypted" else f"{name}, which elfsig does not read"
+    raise ContainerError(text, code=code, offset=0)
+    yield
+
+
+def _declared(kind: str, code: str) -> Container:
+    name = next(each.kind.name for each in MAGICS if each.kind.code == kind)
+    return Container(kind, marks(kind), partial(_refused, name, code))
+
+
+UNREAD: tuple[Container, ...] = (
+    *(_declared(kind, "encrypted") for kind in _ENCRYPTED),
+    *(_declared(kind, "unsupported") for kind in _UNSUPPORTED),
+)
+"""After most formats that are read: old marks stay on a disk that was used again."""
