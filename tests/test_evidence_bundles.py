@@ -316,6 +316,47 @@ def test_only_some_verdicts(tmp_path: Path) -> None:
     )
 
 
+def test_bytes_that_differ_from_a_good_copy(tmp_path: Path, bin_: Path) -> None:
+    content = made(PLAIN, "pkcs7", "whole-file").content
+    bad = bytearray(content)
+    for at in (700, 701, 900):
+        bad[at] ^= 0x10
+    longer = bytes(bad[: len(PLAIN)]) + b"\0" + bytes(bad[len(PLAIN) :])
+    modules = folder_of(tmp_path / "in", a=bytes(bad), b=content, c=longer)
+    html = tmp_path / "case.html"
+    found = bundle(tmp_path, modules, "--trust", CERT, "--html", html)
+    folders = {path: folder for folder, _, path in index(found)}
+    first, second = [json.loads(line) for line in (found / "changes.jsonl").read_text().splitlines()]
+    assert first == {
+        "bundle": folders["in/a.ko"], "good": folders["in/b.ko"], "bytes": 3,
+        "ranges": [[700, 702], [900, 901]], "sizes": [len(content), len(content)],
+    }  # fmt: skip
+    assert (second["sizes"], second["ranges"][0]) == ([len(content) + 1, len(content)], [700, 702])
+    assert "0x2bc-0x2bd, 0x384" in html.read_text("utf-8")
+    assert recheck(found, bin_).code == 0
+
+
+def test_memory_does_not_grow_with_the_number_of_modules(tmp_path: Path) -> None:
+    """In a process of its own: the second tree has twelve times as many modules, which are all different."""
+    program = (
+        "import resource, sys, elfsig\n"
+        "done = elfsig.evidence(sys.argv[1], sys.argv[2], only=['unsigned'])\n"
+        "print(done.modules, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    used = []
+    for count in (50, 600):
+        folder = tmp_path / f"in{count}"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.ko").write_bytes(PLAIN + b"%d" % number + bytes(50_000))
+        words = [sys.executable, "-c", program, str(folder), str(tmp_path / "case.tar")]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
+        modules, kibibytes = map(int, done.stdout.split())
+        assert modules == count
+        used.append(kibibytes)
+    assert used[1] < used[0] + 6000, used
+
+
 def test_damage_is_named_first(tmp_path: Path) -> None:
     good = tar(a_ko=PLAIN, b_ko=PLAIN)
     cut = tmp_path / "cut.tar"

@@ -102,7 +102,7 @@ def bundle_of(
         bundle.commit()
     return BundleSummary(
         output, bundle.sha256, writer.modules, dict(writer.verdicts), dict(writer.left_out),
-        writer.containers, writer.incomplete_count,
+        writer.containers, writer.incomplete_count, tuple(writer.changes),
     )  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Verdict
 from elfsig.model.json_form import dumps
-from elfsig.opened.bundle import Bundle
+from elfsig.opened.bundle import Bundle, Stored
 from elfsig.verbs.bundle import checks
+from elfsig.verbs.bundle.changes import Changes, changes
 from elfsig.verbs.bundle.module import UNREADABLE
 from elfsig.verbs.bundle.readme import MAX_LISTED, Facts, quoted, readme
 from elfsig.verbs.bundle.shorten import Shortener
@@ -30,6 +31,12 @@ from elfsig.verbs.bundle.shorten import Shortener
 Json = dict[str, Any]
 
 MAX_MODULES = 99_999_999
+
+MAX_COMPARED = 100_000
+"""Modules with a good signature that are remembered, to be compared with bad copies, and of the latter."""
+
+FILE, CONTENT = "file", "content"
+"""The files of a module's folder with the module as it was found, and what it unpacks to."""
 
 GOOD = frozenset({Verdict.VALID.value, Verdict.UNTRUSTED.value})
 """Verdicts of signatures that protect what they cover."""
@@ -50,7 +57,8 @@ class BundleSummary:
 
     ``verdicts`` counts the places of modules by verdict, ``left_out`` those of verdicts that were not asked
     for; ``modules`` are different ones. ``incomplete`` of ``containers`` were not read to their end.
-    ``sha256`` is that of the archive, in hex, None for a directory.
+    ``sha256`` is that of the archive, in hex, None for a directory. ``changes`` are for modules with a bad
+    signature of which a copy with a good one is in the bundle too.
     """
 
     output: str
@@ -60,6 +68,7 @@ class BundleSummary:
     left_out: Mapping[str, int]
     containers: int
     incomplete: int
+    changes: tuple[Changes, ...] = ()
 
 
 class Writer:
@@ -75,6 +84,7 @@ class Writer:
     incomplete_count: int
     incomplete: list[Json]
     listed: list[str]
+    changes: list[Changes]
 
     def __init__(self, bundle: Bundle, task: Task, shorten: Shortener, seen: Callable[[Seen], None]) -> None:
         self.bundle, self.task, self.shorten, self.seen = bundle, task, shorten, seen
@@ -88,6 +98,10 @@ class Writer:
         self._records, self._index = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         self._files: dict[str, list[int]] = {}
         self._last: str | None = None
+        self._digest = hashlib.sha256()
+        self._good: dict[bytes, tuple[str, Stored]] = {}
+        self._bad: list[tuple[bytes, str, Stored]] = []
+        self.changes = []
 
     @property
     def modules(self) -> int:
@@ -101,7 +115,7 @@ class Writer:
 
     def drop(self) -> None:
         """Forget the pieces of a module that was not finished."""
-        self._files, self._last = {}, None
+        self._files, self._last, self._digest = {}, None, hashlib.sha256()
         self._spool.seek(0)
 
     def take(self, event: Any, *paths: str) -> None:
@@ -130,6 +144,8 @@ class Writer:
                 raise ValueError("a file in two parts")
             self._files[name], self._last = [self._spool.tell(), 0], name
         self._files[name][1] += self._spool.write(data)
+        if name == FILE:
+            self._digest.update(data)
 
     def _module(self, record: Json, lines: Any, open_bytes: Any, drawn: Any) -> None:
         if record["record"] != "module" or not isinstance(drawn, str) or not isinstance(lines, list):
@@ -154,9 +170,8 @@ class Writer:
         """What is equal for places that share a folder: the file, and everything that is checked."""
         digest = hashlib.sha256(text)
         digest.update(dumps([record["sha256"], record["verdict"]]).encode())
-        if "file" in self._files:
-            self._spool.seek(self._files["file"][0])
-            digest.update(hashlib.sha256(self._spool.read(self._files["file"][1])).digest())
+        if FILE in self._files:
+            digest.update(self._digest.digest())
         else:
             digest.update(record["path"].encode("utf-8", "surrogatepass"))
         return digest.digest()
@@ -166,8 +181,11 @@ class Writer:
         if number > MAX_MODULES:
             raise UsageError(f"more than {MAX_MODULES} different modules", code="too-many-modules")
         folder = f"m{number:05}"
-        for name, (start, size) in self._files.items():
-            self.bundle.spooled(f"{folder}/{name}", self._spool, start, size)
+        stored = {
+            name: self.bundle.spooled(f"{folder}/{name}", self._spool, start, size)
+            for name, (start, size) in self._files.items()
+        }
+        self._keep(record, folder, stored.get(CONTENT) or stored.get(FILE))
         self.bundle.small(f"{folder}/checks", text)
         self.bundle.small(f"{folder}/record.json", dumps(record).encode() + b"\n")
         pictures = self.task.pictures
@@ -186,6 +204,27 @@ class Writer:
         self._index.write(line.encode("ascii") + b"\n")
         if len(self.listed) <= MAX_LISTED:
             self.listed.append(" ".join((folder, word, quoted(record["path"]))))
+
+    def _keep(self, record: Json, folder: str, content: Stored | None) -> None:
+        """Remember where a module is whose signature is good, or bad: the two are compared in the end."""
+        if content is None or record["name"] is None or record["vermagic"] is None:
+            return
+        same = hashlib.sha256(dumps([record["name"], record["vermagic"]]).encode()).digest()
+        if record["verdict"] in GOOD and len(self._good) < MAX_COMPARED:
+            self._good.setdefault(same, (folder, content))
+        elif record["verdict"] == Verdict.INVALID.value and len(self._bad) < MAX_COMPARED:
+            self._bad.append((same, folder, content))
+
+    def _compare(self) -> None:
+        """Which bytes of modules with a bad signature differ from those of a copy with a good one."""
+        for same, folder, content in self._bad:
+            if same in self._good:
+                good, original = self._good[same]
+                mine, its = list(self.bundle.pieces(content)), self.bundle.pieces(original)
+                self.changes.append(changes(folder, mine, good, its))
+        if self.changes:
+            lines = "".join(dumps(each.to_json()) + "\n" for each in self.changes)
+            self.bundle.small("changes.jsonl", lines.encode())
 
     # ------------------------------------------------------------------ other records
 
@@ -208,6 +247,7 @@ class Writer:
 
     def finish(self, run: Json, sources: Sequence[Json], reproducible: bool) -> None:
         """Write what is about the whole bundle."""
+        self._compare()
         versions = versions_used()
         facts = Facts(
             run, versions, sources, self.verdicts, self.left_out, self.modules, self.containers,

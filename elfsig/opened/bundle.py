@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import IO, Protocol
+from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import TEMPORARY
@@ -23,20 +23,12 @@ PIECE = 1 << 20
 RUNNABLE, READABLE = 0o755, 0o644
 
 
-class Sink(Protocol):
-    """Where the files of a bundle go."""
+class Stored(NamedTuple):
+    """A file of a bundle: SHA-256 in hex, where it is (offset in the archive, or path), size in bytes."""
 
-    def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> None:
-        """Write a file of ``size`` bytes."""
-        ...
-
-    def commit(self) -> None:
-        """Put the bundle in its place, whole."""
-        ...
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        ...
+    sha256: str
+    where: int | str
+    size: int
 
 
 class Bundle:
@@ -61,8 +53,8 @@ class Bundle:
             self._sums.close()
             raise _not_written(output, reason) from None
 
-    def add(self, name: str, chunks: Iterable[Data], size: int, mode: int = READABLE) -> str:
-        """Write the file ``name``. Returns its SHA-256 in hex. Raises WriteError."""
+    def add(self, name: str, chunks: Iterable[Data], size: int, mode: int = READABLE) -> Stored:
+        """Write the file ``name``. Raises WriteError."""
         digest = hashlib.sha256()
 
         def passed() -> Iterable[Data]:
@@ -71,20 +63,27 @@ class Bundle:
                 yield chunk
 
         try:
-            self._sink.add(name, size, passed(), mode)
+            where = self._sink.add(name, size, passed(), mode)
         except OSError as reason:
             raise _not_written(self.output, reason) from None
         self._sums.write(f"{digest.hexdigest()}  {name}\n".encode("ascii"))
-        return digest.hexdigest()
+        return Stored(digest.hexdigest(), where, size)
 
-    def small(self, name: str, data: bytes, mode: int = READABLE) -> str:
+    def small(self, name: str, data: bytes, mode: int = READABLE) -> Stored:
         """Write a file that is in memory; as :meth:`add`."""
         return self.add(name, [data], len(data), mode)
 
-    def spooled(self, name: str, file: IO[bytes], start: int, size: int) -> str:
+    def spooled(self, name: str, file: IO[bytes], start: int, size: int) -> Stored:
         """Write ``size`` bytes of another file, from ``start`` on; as :meth:`add`."""
         file.seek(start)
         return self.add(name, read_pieces(file, size), size)
+
+    def pieces(self, stored: Stored) -> Iterable[bytes]:
+        """What was written, in pieces; nothing is written meanwhile. Raises WriteError."""
+        try:
+            yield from self._sink.pieces(stored.where, stored.size)
+        except OSError as reason:
+            raise _not_written(self.output, reason) from None
 
     def commit(self) -> None:
         """Write SHA256SUMS and put the bundle in its place. Raises WriteError."""
@@ -146,12 +145,24 @@ class _Archive:
             descriptor, self._path = tempfile.mkstemp(TEMPORARY, ".evidence.", self._folder)
             return os.fdopen(descriptor, "w+b")
 
-    def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> None:
-        """Write a member."""
+    def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> int:
+        """Write a member. Returns the offset of its content."""
         info = tarfile.TarInfo(f"evidence/{name}")
         info.size, info.mtime, info.mode = size, self.mtime, mode
         info.uname = info.gname = "root"
         self._tar.addfile(info, _Reader(chunks))
+        return self._file.tell() - (size + tarfile.BLOCKSIZE - 1) // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+
+    def pieces(self, where: int | str, size: int) -> Iterable[bytes]:
+        """The content of a member."""
+        end = self._file.tell()
+        at = int(where)
+        try:
+            for start in range(at, at + size, PIECE):
+                self._file.seek(start)
+                yield self._file.read(min(PIECE, at + size - start))
+        finally:
+            self._file.seek(end)
 
     def commit(self) -> None:
         """Sync, name, rename."""
@@ -228,8 +239,8 @@ class _Folder:
         self._path: str | None = tempfile.mkdtemp(TEMPORARY, f".{name[:100]}.", parent)
         self._made: set[str] = set()
 
-    def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> None:
-        """Write a file; folders are made as needed."""
+    def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> str:
+        """Write a file; folders are made as needed. Returns its path."""
         assert self._path is not None, "nothing is added after commit() or abandon()"
         path = os.path.join(self._path, name)
         folder = os.path.dirname(path)
@@ -241,6 +252,12 @@ class _Folder:
             for chunk in chunks:
                 file.write(chunk)
         os.utime(path, (self.mtime, self.mtime))
+        return path
+
+    def pieces(self, where: int | str, size: int) -> Iterable[bytes]:
+        """The content of a file."""
+        with open(where, "rb") as file:
+            yield from read_pieces(file, size)
 
     def commit(self) -> None:
         """Rename."""

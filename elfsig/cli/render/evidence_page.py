@@ -92,6 +92,7 @@ class Page:
             yield from self.details
             yield _more(len(self.details), self.not_good)
             yield "</section>"
+        yield from _changes(done)
         yield '<section><h2>All modules</h2><div class="scroll"><table id="modules"><thead><tr>'
         yield '<th>Folder</th><th>Module</th><th>Verdict</th><th class="wide">Format</th>'
         yield '<th class="wide">Signer</th>'
@@ -216,6 +217,27 @@ def _detail(seen: Seen, word: str) -> Iterator[str]:
         if isinstance(value, str) and value:
             yield f"<dt>{name}</dt><dd>{_text(value)}</dd>"
     yield "</dl>"
+
+
+def _changes(done: BundleSummary) -> Iterator[str]:
+    """The bytes that differ from a copy with a good signature."""
+    if not done.changes:
+        return
+    yield "<section><h2>Changed bytes</h2><p>Modules with a bad signature, and a copy with a good one, which "
+    yield "has the same name and is for the same kernel. Offsets are in the decompressed module.</p>"
+    yield '<div class="scroll"><table><thead><tr><th>Bad</th><th>Good</th><th class="n">Bytes</th>'
+    yield "<th>Where</th></tr></thead>"
+    for each in done.changes[:MAX_DETAILS]:
+        spans = ", ".join(_span(*run) for run in each.ranges)
+        mine, its = each.sizes
+        sizes = "" if mine == its else f"; it has {mine} bytes, the good one {its}"
+        yield f'<tr><td class="w">{each.folder}</td><td class="w">{each.good}</td>'
+        yield f'<td class="n">{each.bytes}</td><td class="name">{spans}{sizes}</td></tr>'
+    yield f"</table></div>{_more(min(MAX_DETAILS, len(done.changes)), len(done.changes))}</section>"
+
+
+def _span(start: int, end: int) -> str:
+    return f"{start:#x}" if end == start + 1 else f"{start:#x}-{end - 1:#x}"
 
 
 def _sources(sources: Sequence[Json]) -> Iterator[str]:
