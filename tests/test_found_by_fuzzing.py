@@ -13,13 +13,16 @@ import pytest
 import corpus
 import elfsig
 from elfsig.batch.journal import SUFFIX, Journal
+from elfsig.batch.parts.manifest import problems
+from elfsig.batch.parts.receipt import PartCounts, PartReceipt
+from elfsig.batch.parts.store import Folder
 from elfsig.cage.cage import Cage
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.compression import streams
 from elfsig.containers.readers import bytes_reader
 from elfsig.elf.image import Image
-from elfsig.errors import EditRefused, Killed
+from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.model import TrailerInfo
 from elfsig.signers import pkcs11_uri
 from elfsig.verbs.policy.lines import key_lines
@@ -156,3 +159,27 @@ def test_the_lines_of_long_dotted_keys_take_no_more_than_the_text(line: str) -> 
     tracemalloc.stop()
     assert found["x7",] == 8
     assert peak < 40 * len(text)
+
+
+@pytest.mark.parametrize("value", [None, True, -1, "1", [], 1.5, 1 << 63])
+@pytest.mark.parametrize("name", ["files", "verdicts", "refused", "part", "bytes"])
+def test_a_receipt_counts_with_numbers(name: str, value: object) -> None:
+    """None as the count of a verdict was accepted, and raised when parts were added up."""
+    counts = PartCounts({"valid": 2}, 1, 2)
+    document = PartReceipt(0, 1, "jsonl", counts, 10, "ab" * 32, "cd" * 32).to_json()
+    assert PartReceipt.from_json(document).counts == counts
+    document[name] = {"valid": value} if name == "verdicts" else value
+    if (name, value) == ("refused", None):
+        assert PartReceipt.from_json(document).counts.refused is None
+        return
+    with pytest.raises(ParseError):
+        PartReceipt.from_json(document)
+
+
+@pytest.mark.parametrize("parts", [10**12, 0, -1, 1_000_001])
+def test_the_number_of_parts_in_a_question_is_bounded(parts: int, tmp_path: Path) -> None:
+    """Each part was looked for: a million million of them."""
+    question = {"record": "question", "asked": {"parts": parts}}
+    (tmp_path / "question.json").write_text(json.dumps(question))
+    with pytest.raises(elfsig.UsageError):
+        next(problems(Folder(str(tmp_path))))

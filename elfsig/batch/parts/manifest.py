@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from elfsig.batch.parts.division import RECEIPT, named, stem
+from elfsig.batch.parts.division import MAX_PARTS, RECEIPT, named, stem
 from elfsig.batch.parts.question import LIMIT, parsed
 from elfsig.batch.parts.receipt import PartCounts, PartReceipt
 from elfsig.batch.parts.store import Store
@@ -104,7 +104,7 @@ def _parts_in(store: Store, names: dict[str, int | None]) -> int:
         asked = parsed(data, "question").get("asked")
         parts = asked.get("parts") if isinstance(asked, dict) else None
         numbers.add(parts if type(parts) is int else 0)
-    if len(numbers) != 1 or 0 in numbers:
+    if len(numbers) != 1 or not 1 <= min(numbers) <= MAX_PARTS:
         text = f"{store.label}: this is not the directory of one survey in parts"
         raise UsageError(text, code="no-parts")
     return numbers.pop()

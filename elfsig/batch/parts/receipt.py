@@ -21,6 +21,11 @@ UNREADABLE = "unreadable"
 _WORDS = frozenset({*(each.value for each in Verdict), UNREADABLE})
 
 
+def _is_count(value: object) -> bool:
+    """Whether this is a number that can have been counted."""
+    return type(value) is int and 0 <= value < 1 << 63
+
+
 @dataclass(frozen=True, slots=True)
 class PartCounts:
     """``verdicts`` counts the modules by word; then outermost files, records, and kinds of records.
@@ -70,11 +75,10 @@ class PartCounts:
         numbers = [value.get(name) for name in names]
         if not isinstance(verdicts, dict) or not set(verdicts) <= _WORDS:
             raise ParseError("a receipt without counts of verdicts")
-        known = [each for each in (*numbers, *verdicts.values(), refused) if each is not None]
-        if None in numbers or not all(type(each) is int and each >= 0 for each in known):
+        if not all(map(_is_count, (*numbers, *verdicts.values(), 0 if refused is None else refused))):
             raise ParseError("a receipt without counts")
-        files, records, containers, incomplete, kernels = (each or 0 for each in numbers)
-        return cls(verdicts, files, records, containers, incomplete, kernels, refused)
+        files, records, containers, incomplete, kernels = numbers
+        return cls(verdicts, files, records, containers, incomplete, kernels, refused)  # type: ignore[arg-type]  # checked above
 
 
 class Tally:
@@ -142,7 +146,7 @@ class PartReceipt:
         """The receipt that :meth:`to_json` made. Raises ParseError."""
         part, parts, form, size = (value.get(name) for name in ("part", "parts", "form", "bytes"))
         texts = [value.get(name) for name in ("sha256", "question", "version")]
-        if not all(type(each) is int and each >= 0 for each in (part, parts, size)):
+        if not all(map(_is_count, (part, parts, size))):
             raise ParseError("a receipt without numbers")
         if form not in ("jsonl", "parquet") or not all(isinstance(each, str) for each in texts):
             raise ParseError("a receipt without form, hash, question or version")

@@ -93,7 +93,8 @@ class Folder:
     def read(self, name: str, limit: int) -> bytes | None:
         try:
             with open(self._at(name), "rb") as file:
-                return file.read(limit)
+                size = os.fstat(file.fileno()).st_size
+                return file.read(min(limit, size))  # it takes as much memory as it is asked to read
         except FileNotFoundError:
             return None
         except OSError as reason:

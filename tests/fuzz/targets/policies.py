@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
+from elfsig.batch.parts.manifest import MANIFEST, QUESTION, close, problems
+from elfsig.batch.parts.receipt import PartCounts, PartReceipt
+from elfsig.batch.parts.store import Folder
 from elfsig.batch.policy.records import RecordFile
 from elfsig.batch.tables import read_records, table_writer
 from elfsig.errors import ElfsigError
@@ -125,6 +128,37 @@ def parquet(data: bytes) -> None:
     path.write_bytes(data)
     for record in read_records(str(path)):
         is_record(json.loads(json.dumps(record)))
+
+
+def parts(data: bytes) -> None:
+    """The files of a survey in parts, changed: what is wrong is told, and the rest adds up."""
+    place = folder() / "parts"
+    place.mkdir(exist_ok=True)
+    names = (QUESTION, "part-00000-of-00002.receipt.json", "part-00001-of-00002.receipt.json", MANIFEST)
+    given = [*data.split(b"\n")[:4], *[b""] * 4]
+    for name, part in zip(names, given, strict=False):
+        (place / name).write_bytes(part)
+    store = Folder(str(place))
+    list(islice(problems(store), 100))
+    with suppress(ElfsigError):
+        close(store, 2, "0" * 64)
+    with suppress(ElfsigError):
+        found = PartReceipt.parse(data.split(b"\n")[1])
+        if PartReceipt.from_json(found.to_json()) != found or (found.counts + found.counts).modules < 0:
+            raise Broken("receipt", repr(found))
+
+
+def _parts() -> list[bytes]:
+    counts = PartCounts({"valid": 2, "unsigned": 1}, 1, 4, 1)
+    receipts = [PartReceipt(part, 2, "jsonl", counts, 10, "ab" * 32, "0" * 64).to_json() for part in (0, 1)]
+    question = {
+        "record": "question",
+        "run": "x",
+        "question": "0" * 64,
+        "asked": {"parts": 2, "form": "jsonl"},
+    }
+    whole = [question, *receipts, {"record": "manifest", "parts": 2}]
+    return [b"\n".join(json.dumps(each).encode() for each in whole), json.dumps(question).encode() + b"\n"]
 
 
 def _tables() -> Iterator[bytes]:
