@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import corpus
 from elfsig.batch.like_signed import LikeSigned
+from elfsig.batch.plain_file import HEAD, Ends, plain_file
 from elfsig.compression.whole import Compression, pack, unpack
+from elfsig.elf.image import Image
 from elfsig.elf.modinfo import fields_in, value_in
 from elfsig.model import Existing, Verdict
 from elfsig.opened import evidence
@@ -112,6 +114,23 @@ def test_every_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ran = run("verify", "-j", "1", "--trust", CERT, tmp_path)
     assert ran.code == 0 and ran.out.count(": valid: ") == len(names)
     assert len(unpacked) == len(names) - 1
+
+
+def test_what_is_plain_has_a_section_table_that_can_be_read() -> None:
+    content = signed("amd64-6.1.ko")
+    end = opened(content).places[0].place.start
+    dice, count = random.Random(3), 0
+    table = int.from_bytes(content[40:48], "little")
+    for _ in range(20 * FLIPS):
+        data = bytearray(content)
+        for _ in range(dice.randrange(1, 4)):
+            at = dice.choice((dice.randrange(64), dice.randrange(table, end), dice.randrange(end)))
+            data[at] = dice.randrange(256)
+        changed = bytes(data)
+        if plain_file(Ends(changed[:HEAD], changed, len(changed)), end, REGISTRY) is not None:
+            assert Image(changed).elf_fault is None and Image(changed).elf is not None
+            count += 1
+    assert count > FLIPS
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"=", b"\0", b"vermagic"]), max_size=12).map(b"".join))

@@ -128,7 +128,7 @@ class LikeSigned:
         plain = plain_file(Ends(content[:HEAD], content, size), size - known.size, self._registry)
         if plain is None:
             return None
-        module.modinfo_span = plain.modinfo
+        module.modinfo_span, module.image.known_sound = plain.modinfo, True
         return known, plain.elf
 
     def prepare(self, module: Module, hashes: bool) -> Prepared | None:

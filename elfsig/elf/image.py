@@ -13,6 +13,9 @@ class Image:
     """``data`` up to ``end``. Trailers peel from the outside in: each is a shorter view of the same
     bytes (:meth:`cut`), so nothing is copied and the section table is read once."""
 
+    known_sound: bool = False
+    """Whether the header and the section table of the whole were examined elsewhere, and found readable."""
+
     def __init__(self, data: bytes, end: int | None = None, *, whole: Image | None = None) -> None:
         self.data = data
         self.end: int = len(data) if end is None else end
@@ -71,6 +74,8 @@ class Image:
     @property
     def elf_fault(self) -> ParseError | None:
         """Why the ELF structure could not be read, None if it could or if this is not an ELF file."""
+        if self._whole.known_sound:
+            return None
         parsed = self._whole._parsed
         return parsed if isinstance(parsed, ParseError) else None
 

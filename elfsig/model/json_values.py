@@ -114,11 +114,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Remark):
         return remark_object(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        # Most values are plain already: they are not worth a call each.
+        return {str(key): each if type(each) in _PLAIN else plain(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return plain(value._asdict())
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [each if type(each) in _PLAIN else plain(each) for each in value]
     if isinstance(value, (set, frozenset)):
         return sorted((plain(each) for each in value), key=dumps)
     return str(value)
