@@ -90,8 +90,7 @@ def bundle_of(
     folders of absolute paths among ``paths`` and ``given`` are left out. Raises UsageError, WriteError."""
     refuse_input(paths, output)
     reproducible = run["time"] is None
-    named = [*paths, *(path for each in given if (path := path_of(each)) is not None)]
-    shorten = Shortener(map(disk_path, named) if reproducible else ())
+    shorten = shortener(paths, given, output, reproducible)
     with Bundle(output, mtime_of(reproducible)) as bundle:
         writer = Writer(bundle, task, shorten, seen)
         try:
@@ -104,6 +103,12 @@ def bundle_of(
         output, bundle.sha256, writer.modules, dict(writer.verdicts), dict(writer.left_out),
         writer.containers, writer.incomplete_count, tuple(writer.changes),
     )  # fmt: skip
+
+
+def shortener(paths: Iterable[str], given: Iterable[str], output: str, reproducible: bool) -> Shortener:
+    """How paths are written: with ``reproducible`` without the folders of those that are absolute."""
+    named = [*paths, *(path for each in given if (path := path_of(each)) is not None), output]
+    return Shortener(map(disk_path, named) if reproducible else ())
 
 
 def refuse_input(paths: Iterable[str], output: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from elfsig.api.bundling import bundle_of, wanted_verdicts
+from elfsig.api.bundling import bundle_of, shortener, wanted_verdicts
 from elfsig.batch.evidence_events import WORDS, Task
 from elfsig.batch.evidence_keys import bundled_keys, source_records
 from elfsig.batch.evidence_writer import BundleSummary, Seen
@@ -23,6 +23,7 @@ from elfsig.cli.render.evidence_pictures import PICTURES
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import UsageError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Verdict
 from elfsig.model.json_form import run_record
 from elfsig.opened.atomic import write_atomic
@@ -97,8 +98,10 @@ def command(
     seen: Callable[[Seen], None] = page.add if page is not None else lambda each: None
     done = bundle_of(paths, output, task, run, sources, (*trust, *keys), cage=cage, seen=seen)
     if page is not None and html is not None:
-        keys_found = [each.to_json() for each in ring.keys] if isinstance(ring, Ring) else []
-        write_atomic(html, page.text(run, sources, keys_found, done).encode("utf-8", "backslashreplace"))
+        found = [each.to_json() for each in ring.keys] if isinstance(ring, Ring) else []
+        shorten = shortener(paths, (*trust, *keys), output, reproducible)
+        text = page.text(run, shorten(sources), shorten(found), replace(done, output=shorten.text(output)))
+        write_atomic(html, text.encode("utf-8", "backslashreplace"))
     return _said(done)
 
 
