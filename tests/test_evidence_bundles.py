@@ -14,15 +14,23 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import corpus
 import elfsig
+from elfsig.batch.evidence_events import Task
+from elfsig.batch.evidence_keys import bundled_keys
+from elfsig.batch.evidence_writer import Writer
+from elfsig.batch.survey import Plan
+from elfsig.batch.tree import Examination
 from elfsig.coverages.bytemap import Kind
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.errors import UsageError, WriteError
+from elfsig.opened.bundle import Bundle
 from elfsig.verbs.bundle import checks
+from elfsig.verbs.bundle.shorten import Shortener
 from elfsig.verbs.inspect.cover import covers
 from elfsig.verbs.verify.examine import Question
 from tests.support.archives import tar
@@ -141,6 +149,18 @@ def test_a_module_without_signature_has_no_mark_of_one(tmp_path: Path, bin_: Pat
     assert done.code == 2
     assert sorted(done.words.values()) == ["confirmed", "not confirmed"]
     assert "the text module_sig is in the file" in done.out
+
+
+@pytest.mark.parametrize("sample", ["amd64-6.1.ko", "i386-6.1.ko", "s390x-6.1.ko", "ppc64-4.4.ko"])
+def test_a_damaged_module_ends_too_early(sample: str, tmp_path: Path, bin_: Path) -> None:
+    """Of both classes and byte orders; what is damaged otherwise is not confirmed."""
+    content = corpus.content(sample)
+    cuts = {"a": content[:-1], "b": content[:600], "c": content[:40], "d": b""}
+    found = bundle(tmp_path, folder_of(tmp_path / "in", **cuts), "--trust", CERT)
+    assert {word for _, word, _ in index(found)} == {"malformed"}
+    done = recheck(found, bin_, "-v")
+    assert done.code == 0, done.out
+    assert "its section header table ends at" in done.out and "within the ELF header" in done.out
 
 
 @pytest.mark.parametrize("name", sorted(corpus.samples()))
@@ -522,6 +542,41 @@ def test_recheck_refuses_what_is_not_a_check(line: str, tmp_path: Path, bin_: Pa
     done = recheck(found, bin_)
     assert done.code != 0
     assert not Path("/tmp/pwned").exists()
+
+
+RECORD: dict[str, Any] = {
+    "record": "module", "path": "x.ko", "chain": [], "schema_version": 1, "verdict": "valid", "size": 1,
+    "sha256": "00", "content_sha256": None, "compression": None, "signatures": [], "warnings": [],
+    "error": None, "name": None, "vermagic": None, "kernel": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        ["piece", "../x", b""],
+        ["piece", "a/b", b""],
+        ["piece", "file", "text"],
+        ["record", RECORD],
+        ["record", {**RECORD, "record": "container"}],
+        ["module", {**RECORD, "path": "/etc/passwd"}, [], [], ""],
+        ["module", RECORD, [["fact", "1", "yes", "size", "$(id)", "0"]], [], ""],
+        ["module", RECORD, [], [{"layer": 0, "open": "<b>", "size": 1}], ""],
+        ["module", RECORD, "abc", [], ""],
+        ["passed", "perfect"],
+        ["shell", "id"],
+    ],
+)
+def test_a_process_that_was_taken_over_cannot_write_what_it_likes(event: Any, tmp_path: Path) -> None:
+    plan = Plan(Examination(REGISTRY, Question(None, True)))
+    with Bundle(str(tmp_path / "case.tar"), 0) as written:
+        writer = Writer(written, Task(plan, bundled_keys(None)), Shortener(()), lambda each: None)
+        with pytest.raises(ValueError):
+            writer.take(event, "x.ko")
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 # --------------------------------------------------------------------------- whole or absent

@@ -313,6 +313,37 @@ fact_size() {
     else say no 'the file has another size'; fi
 }
 
+# Set $number to SIZE bytes of FILE at START in the byte order of $order, as far as they are below 2^60.
+number_at() {
+    number=
+    for byte in $(slice "$1" "$2" "$3" | od -An -v -tx1); do
+        case $order in 01) number=$byte$number ;; *) number=$number$byte ;; esac
+    done
+    case $number in ????????????????) case $number in 0*) ;; *) number=0fffffffffffffff ;; esac ;; esac
+    number=$((0x${number:-0}))
+}
+
+# SOURCE: an ELF file that ends before its header or its section header table (e_shoff, e_shnum) does.
+fact_elfcut() {
+    locate "$1" || return
+    size=$(($(wc -c <"$file"))) class=$(slice "$file" 4 1 | hex) order=$(slice "$file" 5 1 | hex)
+    [ "$(slice "$file" 0 4 | hex)" = 7f454c46 ] || { say open 'it does not begin as an ELF file'; return 0; }
+    case $class in
+    01) header=52 at=32 wide=4 rest=46 ;;
+    02) header=64 at=40 wide=8 rest=58 ;;
+    *) say yes 'its ELF header has no known class'; return 0 ;;
+    esac
+    [ "$size" -ge "$header" ] || { say yes 'it ends within the ELF header'; return 0; }
+    number_at "$file" "$at" "$wide"
+    end=$number
+    number_at "$file" "$rest" 2
+    entry=$number
+    number_at "$file" "$((rest + 2))" 2
+    end=$((end + entry * number))
+    if [ "$end" -gt "$size" ]; then say yes "its section header table ends at $end, the file at $size"
+    else say open 'an ELF file with a damage that this script does not look for'; fi
+}
+
 # ---------------------------------------------------------------- one line of "checks"
 
 note() { notes="$notes    $1
@@ -377,7 +408,7 @@ line_fact() {
     is_number "$group" || return
     case $want in yes | no | unread) ;; *) return 1 ;; esac
     case $kind in
-    digest | rsa | pair | pss | message | gpgv | cms | cmsread | gpgvread | steps | nokey | absent | remains | size) ;;
+    digest | rsa | pair | pss | message | gpgv | cms | cmsread | gpgvread | steps | nokey | absent | remains | size | elfcut) ;;
     *) return 1 ;;
     esac
     "fact_$kind" "$@" || return

@@ -201,7 +201,8 @@ def _detail(seen: Seen, word: str) -> Iterator[str]:
     yield f"<dd>{_verdict(word)}</dd>"
     rows = [("File, SHA-256", record["sha256"])]
     if sig is not None:
-        cause = sig["cause"] or {}
+        found = sig.get("cause")  # the record may come from a process that was taken over
+        cause = found if isinstance(found, dict) else {}
         rows += [
             ("Reason", sig["reason"]),
             ("Format", sig["format"]),

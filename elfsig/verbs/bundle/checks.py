@@ -38,6 +38,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "absent": (_NAME, _HEX, "end|inside"),
     "remains": (_NAME, _NUMBER, _NUMBER, _HEX),
     "size": (_NAME, _NUMBER),
+    "elfcut": (_NAME,),
 }
 """The fields of each kind of fact; see ``recheck.sh`` for how each is established."""
 

@@ -61,14 +61,14 @@ def _signatures(entry: Entry, module: Module, report: FileReport, keys: Bundled)
 
 
 def _without_signature(entry: Entry, module: Module, report: FileReport) -> None:
-    """That there is no mark of any signature; for a damaged file nothing but that it is empty."""
+    """That there is no mark of any signature; for a damaged file, that it is empty or ends too early."""
     source = "content" if module.compression is not None else "file"
     if report.verdict is Verdict.UNSIGNED:
         _no_marks(entry, module, source)
     elif not module.content:
         entry.fact(entry.group(), "yes", "size", source, 0)
     else:
-        entry.say("open", "damaged")
+        entry.fact(entry.group(), "yes", "elfcut", source)
 
 
 def _no_marks(entry: Entry, module: Module, source: str) -> None:
