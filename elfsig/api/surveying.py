@@ -103,9 +103,9 @@ def survey_parts(
     if form == "parquet":
         check_tables()
     question, known = Question(keyring(trust, keys), True), registry or load()
-    plan = Plan(Examination(known, question, limit=limit), limits or Limits(), found_keys)
     places = paths_of(paths)
     check_sources(places)
+    plan = Plan(Examination(known, question, limit=limit), limits or Limits(), found_keys, tuple(places))
     options = {
         "found_keys": found_keys, "limits": list(plan.limits), "limit": limit, "host": host,
         "confined": confined, "formats": [each.id for each in known.formats],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import compressed, digest, memory, sections, signing, startup, survey, tree, verbs
+from tests.bench import compressed, digest, memory, parts, sections, signing, startup, survey, tree, verbs
 from tests.bench.measure import table
 from tests.bench.workload import workload
 
@@ -19,6 +19,7 @@ JOBS = {
     "digest": digest.rows,
     "memory": memory.rows,
     "survey": survey.rows,
+    "scale": parts.rows,
 }
 
 
