@@ -29,6 +29,9 @@ envelope       ``parts``             only the blob and the values are extracted
 envelope       ``public_form``       ``key``: others verify with the public key alone
 envelope       ``rsa_bodies``        keys are not recovered from such signatures
 envelope       ``recorded_digest``   nothing is said of a signature for which no key is known
+envelope       ``signed_values``     ``recheck.sh`` of an evidence bundle cannot confirm such signatures
+envelope       ``hash_steps``        it is not a proof without a key
+envelope       ``tool``              no general tool reads a blob as it is
 envelope       ``dump``              no listing of elements
 envelope       ``modinfo_name``      the envelope's id
 envelope       ``opaque_value``      False: blobs are parsed one by one
@@ -59,7 +62,15 @@ from elfsig.carriers.trailer import ModuleTrailer, cut_out, overlap
 from elfsig.coverages.canonical import FILEORDER, FILEORDER_NOBUILDID, SORTED
 from elfsig.coverages.textdata import TEXTDATA
 from elfsig.coverages.whole_file import WholeFile
-from elfsig.crypto.checks import Match, Unsupported, digest_of, plain_bodies, try_digest, try_message
+from elfsig.crypto.checks import (
+    Match,
+    Unsupported,
+    digest_of,
+    plain_bodies,
+    plain_value,
+    try_digest,
+    try_message,
+)
 from elfsig.crypto.diagnosis import Signed, signed_message
 from elfsig.crypto.hashes import Hash, hash_named
 from elfsig.crypto.judge import judge
@@ -86,6 +97,7 @@ from elfsig.model import (
     FileRange,
     Format,
     Hasher,
+    HashStep,
     Key,
     KeyId,
     Keyring,
@@ -104,10 +116,14 @@ from elfsig.model import (
     RecordedDigest,
     Remark,
     RsaBody,
+    RsaForm,
+    Scheme,
     SectionInfo,
     Signature,
+    SignedValue,
     Signer,
     SignOptions,
+    Tool,
     TrailerInfo,
     Verdict,
     Wrapper,
@@ -135,6 +151,7 @@ __all__ = [
     "FileRange",
     "Format",
     "Hash",
+    "HashStep",
     "Hasher",
     "Image",
     "Key",
@@ -162,13 +179,17 @@ __all__ = [
     "RecordedDigest",
     "Remark",
     "RsaBody",
+    "RsaForm",
+    "Scheme",
     "SectionCarrier",
     "SectionInfo",
     "SignOptions",
     "Signature",
     "Signed",
+    "SignedValue",
     "Signer",
     "SigningError",
+    "Tool",
     "TrailerInfo",
     "Unsupported",
     "Verdict",
@@ -183,6 +204,7 @@ __all__ = [
     "judge",
     "overlap",
     "plain_bodies",
+    "plain_value",
     "raw_signer",
     "remove_section",
     "signed_message",

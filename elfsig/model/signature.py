@@ -92,8 +92,8 @@ class Envelope(Protocol):
     """How a signature is encoded. Implementations are immutable and do no I/O (GnuPG signers do).
 
     Further members are optional: ``suffix``, ``also_suffixes``, ``from_file``, ``parts``, ``public_form``,
-    ``rsa_bodies``, ``recorded_digest``, ``dump``, ``modinfo_name``, ``opaque_value``; see
-    :mod:`elfsig.model.optional`.
+    ``rsa_bodies``, ``recorded_digest``, ``signed_values``, ``hash_steps``, ``tool``, ``dump``,
+    ``modinfo_name``, ``opaque_value``; see :mod:`elfsig.model.optional`.
     """
 
     @property
