@@ -53,7 +53,8 @@ class LazyRanges(Sequence[ByteRange]):
     """
 
     def __init__(self, make: Callable[[], Spans], everything: Callable[[], Spans] | None = None) -> None:
-        self._make, self.everything = make, everything
+        self._make = make
+        self.everything: Callable[[], Spans] | None = everything
 
     @cached_property
     def _ranges(self) -> tuple[ByteRange, ...]:

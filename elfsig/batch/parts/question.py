@@ -36,7 +36,8 @@ class PartsQuestion:
         keys: Keyring | None,
         options: Mapping[str, object],
     ) -> None:
-        self.parts, self.form = parts, form
+        self.parts: int = parts
+        self.form: Form = form
         asked = {
             "sources": [shown(readable(each)) for each in sources],
             "parts": parts,

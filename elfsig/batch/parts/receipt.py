@@ -85,9 +85,13 @@ class Tally:
     """Counts the records of a part as they pass by."""
 
     def __init__(self, kernel_asked: bool) -> None:
-        self.files = self.records = self.containers = self.incomplete = self.kernels = 0
+        self.files: int = 0
+        self.records: int = 0
+        self.containers: int = 0
+        self.incomplete: int = 0
+        self.kernels: int = 0
         self.verdicts: Counter[str] = Counter()
-        self.refused = 0 if kernel_asked else None
+        self.refused: int | None = 0 if kernel_asked else None
 
     def add(self, record: Json) -> None:
         """Count one record, as a JSON object."""

@@ -62,7 +62,7 @@ class Folder:
     """A directory."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path: str = path
 
     @property
     def label(self) -> str:
@@ -145,7 +145,7 @@ class Bucket:
     """A place in an object store: each file is one request, after which it is there."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
 
     @property
     def label(self) -> str:

@@ -30,6 +30,7 @@ class RemoteContent:
     is not known.
     """
 
+    pieces: Callable[[], Iterator[bytes]]
     descriptor: int | None
     size: int | None
 
