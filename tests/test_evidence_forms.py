@@ -170,6 +170,13 @@ def test_a_revoked_key_matches_all_the_same(tmp_path: Path, bin_: Path) -> None:
     assert (verdict, done.code) == ("untrusted", 0), done.out
 
 
+def test_a_layer_without_a_claim_beside_one_with(tmp_path: Path, bin_: Path) -> None:
+    who = identity("rsa")
+    content = appended(craft.cms(craft.signer_info(who, PLAIN))) + trailer(b"?" * 40, id_type=9)
+    verdict, done = confirmed(tmp_path, bin_, content, "--trust", pem(tmp_path, who.certificate))
+    assert (verdict, done.code, set(done.words.values())) == ("unsupported", 0, {"confirmed"}), done.out
+
+
 def test_no_key_of_this_kind(tmp_path: Path, bin_: Path) -> None:
     blob = craft.cms(craft.signer_info(identity("p256"), PLAIN))
     trusted = pem(tmp_path, identity("rsa").certificate)

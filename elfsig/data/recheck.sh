@@ -426,6 +426,7 @@ line_fact() {
 
 # Compare all groups of the signature, or of the module, with what they should be.
 finish() {
+    [ -z "$groups" ] || established=1
     for group in $groups; do
         eval "is=\$is_$group because=\$why_$group want=\$want_$group"
         case $want$is in
@@ -453,7 +454,7 @@ line() {
 
 # One module. Sets $outcome: confirmed, contradicted, open, or empty if its verdict claims nothing.
 check_module() {
-    folder=$1 outcome=confirmed verdict='?' notes='' groups='' texts_of='' claims_nothing=
+    folder=$1 outcome=confirmed verdict='?' notes='' groups='' texts_of='' claims_nothing='' established=''
     trace "$folder"
     while read -r all; do
         set -f
@@ -463,7 +464,7 @@ check_module() {
         line "$@" || contradict "not a check, or a file is missing: $all"
     done <"$folder/checks"
     finish
-    [ -z "$claims_nothing" ] || [ "$outcome" != confirmed ] || outcome=empty
+    [ -z "$claims_nothing" ] || [ -n "$established" ] || [ "$outcome" != confirmed ] || outcome=empty
     case $outcome in
     empty) printf '%s %s: nothing to confirm, since it claims nothing\n' "$folder" "$verdict" ;;
     confirmed) printf '%s %s: confirmed\n' "$folder" "$verdict" ;;

@@ -197,7 +197,7 @@ class SignatureEntry:
         if sig.verdict is Verdict.UNKNOWN_KEY and len(self.entry.checks) == before:
             self._no_such_key(claims)
         if not any(line[0] in ("fact", "open") for line in self.entry.checks[before:]):
-            self.entry.say("open", "no-tool-checks-it")
+            self.entry.say("open", "no-tool-checks-it" if streams else "no-stream-can-be-made")
 
     def _keys(self, sig: SignatureReport, claims: Signature) -> Sequence[Key]:
         """The keys whose answer confirms the verdict."""
