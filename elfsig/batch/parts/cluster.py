@@ -30,6 +30,8 @@ _POLL = 0.05
 _COUNT_WORKERS = 5.0
 """Seconds after which workers are counted again."""
 _SAID = 4000
+_ANSWER = 10
+"""Seconds in which a scheduler must answer."""
 
 Words = Callable[[int], list[str]]
 
@@ -60,7 +62,7 @@ def parts_there(address: str, words: Words, parts: Sequence[int]) -> Iterator[Pa
         if name.partition(".")[0] == "distributed":  # what it says with traces is said here, in one line
             logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = distributed.Client(address, timeout=30, set_as_default=False)
+        client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as reason:
         text = f"no Dask scheduler answers at {address}: {type(reason).__name__}"
         raise ReadError(text, code="connection") from None
