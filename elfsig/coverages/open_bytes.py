@@ -36,4 +36,7 @@ def _erase(left: bytearray, spans: Spans) -> None:
                 left[at : at + rows * step : step] = bytes(rows)
         else:
             start, end = span
-            left[start:end] = bytes(max(0, min(end, size) - start))
+            if end > size:
+                end = size
+            if start < end:
+                left[start:end] = bytes(end - start)
