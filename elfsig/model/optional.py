@@ -150,6 +150,11 @@ def recorded_digest(envelope: Envelope, signature: Signature, message: Message) 
     return found
 
 
+def records_digests(envelope: Envelope) -> bool:
+    """Whether its signatures may record something of their digest: see :func:`recorded_digest`."""
+    return getattr(envelope, "recorded_digest", None) is not None
+
+
 def signed_values(
     envelope: Envelope, signature: Signature, message: Message, key: Key | None
 ) -> Iterable[SignedValue]:

@@ -107,7 +107,7 @@ class DigestBits:
         return (list(self._under(Image(data, self.found.image.end))), count) if count else ([], 0)
 
     def _under(self, image: Image) -> Iterator[tuple[Pair, Message]]:
-        for pair in self.format.pairs:
+        for pair in filter(lambda each: optional.records_digests(each.envelope), self.format.pairs):
             try:
                 if image is self.found.image:
                     yield pair, self.module.message(pair.coverage, image, self.found.place)
