@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elfsig.api.inspecting import compare, coverage, digest
     from elfsig.api.kernels import Explanation, explain, predict
     from elfsig.api.keys import keyring, list_keys
+    from elfsig.api.policies import read_policy
     from elfsig.api.surveying import survey, survey_parts
     from elfsig.api.vendor import AgainstRecord, against
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
@@ -90,6 +91,8 @@ if TYPE_CHECKING:
     from elfsig.verbs.inspect.comparison import ComparedFile, Comparison, Conclusion
     from elfsig.verbs.inspect.cover import Cover
     from elfsig.verbs.inspect.digest import CoverageDigest
+    from elfsig.verbs.policy.model import Exemption, ModuleRule, Policy, SignerDemand
+    from elfsig.verbs.policy.read import Mistake, PolicyError
     from elfsig.verbs.survey.records import (
         ContainerRecord,
         KernelRecord,
@@ -121,6 +124,7 @@ __all__ = [
     "ElfSummary",
     "ElfsigError",
     "Evidence",
+    "Exemption",
     "Existing",
     "Explanation",
     "Fault",
@@ -138,15 +142,19 @@ __all__ = [
     "Layer",
     "Limits",
     "Loss",
+    "Mistake",
     "Mode",
     "Module",
     "ModuleRecord",
+    "ModuleRule",
     "ModuleSource",
     "PacketSigner",
     "ParseError",
     "PartCounts",
     "PartReceipt",
     "Place",
+    "Policy",
+    "PolicyError",
     "Prediction",
     "Provenance",
     "ReadError",
@@ -161,6 +169,7 @@ __all__ = [
     "SignedBy",
     "Signer",
     "SignerCertificate",
+    "SignerDemand",
     "SignerKey",
     "SigningError",
     "StripResult",
@@ -190,6 +199,7 @@ __all__ = [
     "open",
     "open_signer",
     "predict",
+    "read_policy",
     "sign",
     "strip",
     "survey",
@@ -219,6 +229,9 @@ _HOMES = {
     ),
     "elfsig.api.keys": (
         "keyring", "list_keys",
+    ),
+    "elfsig.api.policies": (
+        "read_policy",
     ),
     "elfsig.api.surveying": (
         "survey", "survey_parts",
@@ -270,6 +283,12 @@ _HOMES = {
     ),
     "elfsig.verbs.audit.audit": (
         "AuditResult",
+    ),
+    "elfsig.verbs.policy.model": (
+        "Exemption", "ModuleRule", "Policy", "SignerDemand",
+    ),
+    "elfsig.verbs.policy.read": (
+        "Mistake", "PolicyError",
     ),
     "elfsig.verbs.survey.records": (
         "ContainerRecord", "KernelRecord", "Layer", "ModuleRecord", "SurveyRecord",

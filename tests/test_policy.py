@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import pickle
 import random
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from datetime import date
@@ -14,6 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+import elfsig
 from elfsig.registry import load
 from elfsig.verbs.audit.audit import Audited, SignerRow
 from elfsig.verbs.audit.rules import RULES, Fault
@@ -23,6 +26,7 @@ from elfsig.verbs.policy.model import Policy
 from elfsig.verbs.policy.pattern import PatternError, pattern
 from elfsig.verbs.policy.place import Position, position
 from elfsig.verbs.policy.read import MAX_EXCEPTIONS, MAX_LINE, MAX_RULES, MAX_SIZE, PolicyError, read_policy
+from tests.support.fleet import fleet, module, signing
 from tests.support.run import run
 
 REGISTRY = load(plugins=False)
@@ -207,8 +211,6 @@ def test_a_byte_order_mark_and_crlf_are_read() -> None:
 
 
 def test_the_error_survives_pickling_and_names_every_line() -> None:
-    import pickle
-
     with pytest.raises(PolicyError) as caught:
         policy_of("a = 1\nb = 2\n")
     again = pickle.loads(pickle.dumps(caught.value))
@@ -463,3 +465,45 @@ def test_a_bad_policy_is_a_usage_error_before_any_module_is_read(tmp_path: Path)
     assert ran.code == 2 and f"{tmp_path}/a.crt" in ran.err
     assert run("audit", tmp_path, "--policy", tmp_path / "none.toml").code == 2
     assert run("audit").code == 2 and run("audit", "--policy", path).code == 2
+
+
+# --------------------------------------------------------------------------- the library
+
+
+def test_the_library_audits_by_a_policy(tmp_path: Path) -> None:
+    made = fleet(tmp_path, 3, 2)
+    key = signing("foreign")
+    made.replace(made.hosts[0], "m00000", key.sign(module("m00000")))
+    text = RULE.replace('"a.crt"', '"{kernel}"') + EXCEPTION
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    policy = elfsig.read_policy(path)
+    for given in (path, text.encode(), policy):
+        result = elfsig.audit(policy=given, host_roots=made.pattern)
+        assert (result.files, [each.rule for each in result.faults]) == (6, ["other-key"])
+        assert result.faults[0].host == "host000.example" and result.faults[0].release == made.release(
+            "host000"
+        )
+        assert (result.excused, result.unused) == (0, policy.exceptions)
+        assert pickle.loads(pickle.dumps(result)) == result
+    root = made.root(made.hosts[0])
+    assert len(elfsig.audit(root / "lib/modules", policy=policy, host="h").faults) == 1
+    records = tmp_path / "r.jsonl"
+    records.write_text(run("survey", "--no-cage", root, "--jsonl", "--keys", root / "boot").out)
+    assert [each.rule for each in elfsig.audit(policy=policy, records=records).faults] == ["not-checked"]
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(root, ".")
+    assert [each.rule for each in elfsig.audit(tmp_path / "x.tar", policy=policy).faults] == ["other-key"]
+
+
+def test_what_the_library_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(RULE.replace('"a.crt"', '"{root}/{host}"'))
+    wrong: list[dict[str, Any]] = [
+        {"policy": path, "trust": "x"}, {"policy": path, "hashes": ["sha256"]}, {"policy": path},
+        {"host_roots": "x*"}, {"policy": b"x = 1"}, {"policy": path, "host_roots": f"{tmp_path}/none*"},
+        {"policy": path, "host": "h", "records": path},
+    ]  # fmt: skip
+    for each in wrong:
+        with pytest.raises(elfsig.UsageError):
+            elfsig.audit(**each)

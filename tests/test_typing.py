@@ -61,6 +61,18 @@ def test_editing() -> None:
     assert_type(replaced, elfsig.SignResult)
 
 
+def test_policies() -> None:
+    policy = assert_type(elfsig.read_policy(b'[[rule]]\npath = "**"\ntrust = "{kernel}"\n'), elfsig.Policy)
+    assert_type(policy.rules, tuple[elfsig.ModuleRule, ...])
+    assert_type(policy.exceptions, tuple[elfsig.Exemption, ...])
+    assert_type(policy.rules[0].signers, tuple[elfsig.SignerDemand, ...])
+    with pytest.raises(elfsig.PolicyError) as caught:
+        elfsig.read_policy(b"x = 1")
+    assert_type(caught.value.mistakes, tuple[elfsig.Mistake, ...])
+    with pytest.raises(elfsig.UsageError):
+        assert_type(elfsig.audit(policy=policy, host_roots="/none/*"), elfsig.AuditResult)
+
+
 def test_keys() -> None:
     ring = assert_type(elfsig.keyring(CERT), elfsig.Keyring)
     assert_type(elfsig.keyring([CERT, ring]), elfsig.Keyring | None)

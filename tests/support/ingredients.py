@@ -399,6 +399,55 @@ def packages(folder: Path, system: Path) -> None:
     shutil.rmtree(folder / ".signed")
 
 
+POLICY = """\
+version = 1
+
+[[rule]]                                   # the distributor's modules, by the key in each host's kernel
+path = "kernel/**"
+trust = "{kernel}"
+formats = "pkcs7"
+hashes = ["sha256", "sha384", "sha512"]
+
+[[rule]]                                   # what DKMS built, by the key of the machine's owner
+path = "updates/dkms/**"
+trust = ["{root}/var/lib/dkms/mok.pub", "{kernel}"]
+
+[[exception]]
+name = "nvidia"
+host = "web*"
+rules = "unsigned"
+reason = "the key is enrolled at the next boot: ticket 4711"
+expires = 2099-12-31
+
+[[exception]]
+name = "vfat"
+rules = "other-key"
+reason = "rebuilt for a test of the storage team"
+expires = 2024-06-30
+"""
+
+
+@ingredient
+def fleet(folder: Path, system: Path) -> None:
+    """fleet/web1, web2 and db1: a vendor's module each; in web2 one of DKMS without a signature; in db1 the
+    vendor's is signed by another key. And policy.toml."""
+    for name, signer in (("web1", "other"), ("web2", "other"), ("db1", "signer")):
+        root = folder / "fleet" / name
+        _sign(root / "lib/modules" / RELEASE / "kernel/fs/fat/vfat.ko", signer)
+        for each in ("etc", "boot"):
+            (root / each).mkdir()
+        (root / "etc/hostname").write_text(f"{name}\n")
+        shutil.copy(corpus.KEYS / "other.cert.pem", root / f"boot/vmlinuz-{RELEASE}")
+    dkms = folder / "fleet/web2/var/lib/dkms"
+    dkms.mkdir(parents=True)
+    _pair(dkms, "mok")
+    (dkms / "mok.der").rename(dkms / "mok.pub")
+    loose = folder / "fleet/web2/lib/modules" / RELEASE / "updates/dkms/nvidia.ko"
+    loose.parent.mkdir(parents=True)
+    loose.write_bytes(_module("nvidia"))
+    (folder / "policy.toml").write_text(POLICY)
+
+
 @ingredient
 def image(folder: Path, system: Path) -> None:
     """A system mounted at /mnt, with its kernel's key."""

@@ -68,7 +68,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--expect", metavar="WHAT",
-            help="Require these modules: a number, a modules.order file, or a JSON output of elfsig."
+            help="Require these modules: a number, a modules.order file, or a JSON output or table of elfsig."
         ),
         against_option,
         click.option(
@@ -123,8 +123,10 @@ def command(
     signature or has that of another signer. --against does the same with the vendor's packages, and says what
     differs. Like faults are counted together; --details lists every module.
 
+    With --policy, rules by path say what is required, and exceptions expire; --host-root audits many hosts.
+
     Symbolic links to files are followed, each file once. Exit codes: 0 no faults, 1 faults, 3 only refusals
-    by a kernel, 5 a file or a source of --against could not be read.
+    by a kernel, 4 only what could not be checked, 5 a file or a source of --against could not be read.
     """
     report = Report(settings, machine, details, junit, sarif)
     reading = Reading(paths, all_files, links, jobs, limit)

@@ -38,7 +38,7 @@ from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.policy.implied import implied_policy
 from elfsig.verbs.policy.judge import Excuses
 from elfsig.verbs.policy.model import Policy
-from elfsig.verbs.policy.read import folder_of, read_policy
+from elfsig.verbs.policy.read import PolicyError, folder_of, read_policy
 
 if TYPE_CHECKING:
     from elfsig.verbs.audit.audit import Audited
@@ -131,7 +131,13 @@ def _given(wish: FleetWish, registry: Registry, demand: dict[str, Any]) -> Given
         if demand[name]:
             raise UsageError(f"--policy and {option} cannot be combined: the policy says it", code="policy")
     data = _content(wish.policy)
-    policy = read_policy(data, wish.policy, registry, folder_of(wish.policy))
+    try:
+        policy = read_policy(data, wish.policy, registry, folder_of(wish.policy))
+    except PolicyError as fault:
+        *first, last = fault.lines
+        for line in first:
+            complain(line)
+        raise UsageError(last, code=fault.code) from None
     return Given(policy, sha256(data).hexdigest())
 
 

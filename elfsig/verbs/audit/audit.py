@@ -22,6 +22,7 @@ from elfsig.opened.module import Module
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
+from elfsig.verbs.policy.model import Exemption
 from elfsig.verbs.survey.records import signatures_sha256
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel import KernelQuestion, ask
@@ -271,12 +272,18 @@ def _signer(report: FileReport) -> SignerRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """The result of an audit. ``files`` is how many were examined, ``signers`` counts them by signer,
-    ``faults`` are in the order of the rules."""
+    """The result of an audit.
+
+    ``files`` is how many were examined, ``signers`` counts them by signer, ``faults`` are in the order of the
+    rules. ``excused`` counts the faults that exceptions of a policy excuse; ``unused`` are the exceptions
+    that hold and excuse nothing.
+    """
 
     files: int
     faults: tuple[Fault, ...]
     signers: tuple[tuple[SignerRow, int], ...]
+    excused: int = 0
+    unused: tuple[Exemption, ...] = ()
 
     def __repr__(self) -> str:
         return brief(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from elfsig.kernels.names import SUFFIX
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Verdict
 from elfsig.verbs.audit.audit import Audited, FileState
@@ -46,6 +47,8 @@ class Drift:
 
     def add(self, each: Audited) -> None:
         """Take in the result for a module."""
+        if each.verdict is None and SUFFIX.search(each.path) is None:
+            return  # a host or a container of which nothing could be read
         signer = each.signer
         self._seen.append(
             Seen(each.path, each.verdict, signer.key_id, signer.signer, each.state, each.host, each.release)

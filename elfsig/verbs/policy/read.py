@@ -40,10 +40,14 @@ class Mistake(NamedTuple):
 
 
 class PolicyError(UsageError):
-    """A policy has mistakes: ``mistakes`` are all of them, in the order of their lines."""
+    """A policy has mistakes: ``mistakes`` are all of them, in the order of their lines.
+
+    ``lines`` are those of the text, one for a mistake.
+    """
 
     source: str
     mistakes: tuple[Mistake, ...]
+    lines: tuple[str, ...]
 
     default_code = "policy"
 
@@ -52,7 +56,7 @@ class PolicyError(UsageError):
         if len(mistakes) > MAX_SHOWN:
             shown.append(f"{source}: and {len(mistakes) - MAX_SHOWN} more mistakes")
         super().__init__("\n".join(shown), code="policy")
-        self.source, self.mistakes = source, tuple(mistakes)
+        self.source, self.mistakes, self.lines = source, tuple(mistakes), tuple(shown)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.source, self.mistakes)
