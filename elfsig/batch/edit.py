@@ -13,7 +13,7 @@ from elfsig.batch.outage import until_outage
 from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
-from elfsig.opened.atomic import remove_leftovers, sync_folder, write_atomic
+from elfsig.opened.atomic import settle, write_atomic
 from elfsig.opened.evidence import INSIDE, LIMIT
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module, open_module
@@ -138,8 +138,7 @@ def _synced(results: Iterable[Done]) -> Iterator[Done]:
             yield done
     finally:
         for folder in folders:
-            remove_leftovers(folder)
-            sync_folder(folder)
+            settle(folder)
 
 
 def _lost(task: Task, how: str) -> Done:
@@ -207,7 +206,7 @@ def _write_beside(target: str, done: Change) -> None:
     """The additional file first: without it, the module would be half of the result."""
     if done.beside is not None:
         suffix, data = done.beside
-        write_atomic(target + suffix, data)
+        write_atomic(target + suffix, data, sync=False)
 
 
 def _raw(module: Module, done: Change) -> bytes:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from elfsig.errors import UsageError, WriteError
 from elfsig.host.dkms_paths import expanded, shell_word
 from elfsig.kernels.names import SUFFIX
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import replace_link, write_atomic
 
 CONFIG: Final = "etc/dkms"
 FRAMEWORK: Final = f"{CONFIG}/framework.conf.d/elfsig.conf"
@@ -161,8 +161,7 @@ def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) 
     if path.exists() and not force and _MARK not in path.read_text("utf-8", "replace"):
         raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
     _make_folder(path.parent)
-    write_atomic(str(path), text.encode("utf-8", "surrogateescape"))
-    path.chmod(mode)
+    write_atomic(str(path), text.encode("utf-8", "surrogateescape"), mode=mode)
     return f"/{name}"
 
 
@@ -179,12 +178,13 @@ def _link(root: Path, module: str, force: bool) -> str:
     path = root / name
     if path.is_symlink() and os.readlink(path) == target:
         return f"/{name}"
-    if os.path.lexists(path):
-        if not force:
-            text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
-            raise WriteError(text, code="exists", hint="overwrite")
-        path.unlink()
-    path.symlink_to(target)
+    if os.path.lexists(path) and not force:
+        text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
+        raise WriteError(text, code="exists", hint="overwrite")
+    try:
+        replace_link(str(path), target)
+    except OSError as reason:
+        raise WriteError(f"/{name}: {(reason.strerror or '').lower()}") from None
     return f"/{name}"
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import sync_folder
+from elfsig.opened.atomic import new_sibling, settle
 
 SECRET, PUBLIC = 0o600, 0o644
 FOLDER = 0o700
@@ -32,16 +32,15 @@ def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> No
     mode 0600 is written first. Raises WriteError; code ``exists`` for an existing file.
     """
     folder = os.path.dirname(path) or "."
-    sibling = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.urandom(6).hex()}.elfsig-new")
     try:
-        descriptor = os.open(sibling, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET)
+        descriptor, sibling = new_sibling(folder, os.path.basename(path), SECRET)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 os.fchmod(stream.fileno(), mode)
                 stream.flush()
                 os.fsync(stream.fileno())
-            _place(sibling, path, replace)
+                _place(sibling, path, replace)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(sibling)
@@ -49,7 +48,7 @@ def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> No
         raise WriteError(f"{path} already exists", code="exists", hint="overwrite") from None
     except OSError as reason:
         raise WriteError(f"{path}: not written: {(reason.strerror or str(reason)).lower()}") from None
-    sync_folder(folder)
+    settle(folder)
 
 
 def _place(sibling: str, path: str, replace: bool) -> None:

@@ -7,20 +7,19 @@ hash and type of key as text in ``khash`` and ``ktype``.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
 from elfsig.keygen.files import FOLDER, Item, write_new
 from elfsig.keygen.kinds import Kind, kind_of
-from elfsig.opened.atomic import sync_folder
+from elfsig.opened.atomic import new_folder, remove_folder, replace_link, settle
 
 CURRENT = "current"
 PAIR, PRIVATE, CERTIFICATE = "signing_key.pem", "signing_prv.pem", "signing_crt.crt"
@@ -115,23 +114,36 @@ def add(keydir: str, items: list[Item], now: float | None = None) -> str:
     stamp = datetime.fromtimestamp(time.time() if now is None else now).strftime("%Y%m%d-%H%M")
     try:
         os.makedirs(keydir, exist_ok=True)
-        fresh = tempfile.mkdtemp(prefix=".new-", dir=keydir)
+        fresh, lock = new_folder(keydir, "new")
         try:
-            os.chmod(fresh, FOLDER)
             for item in items:
                 write_new(os.path.join(fresh, item.name), item.data, item.mode)
             folder = _named(fresh, keydir, stamp)
         except BaseException:  # also when interrupted: leave no partial folder
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_folder(fresh)
             raise
+        finally:
+            os.close(lock)
         try:
             _switch(keydir, os.path.basename(folder))
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             raise
     except OSError as reason:
         raise _told(reason, keydir) from None
     return os.path.realpath(folder)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Lock a folder for as long as the body runs, where the file system has locks. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _named(fresh: str, keydir: str, stamp: str) -> str:
@@ -156,14 +168,9 @@ def _names(stamp: str) -> Iterator[str]:
 
 def _switch(keydir: str, name: str) -> None:
     """Point ``current`` to ``name``: a relative link, so that the directory can be moved."""
-    link = os.path.join(keydir, f".{CURRENT}.{os.urandom(6).hex()}")
-    os.symlink(name, link)
-    try:
-        os.replace(link, os.path.join(keydir, CURRENT))
-    except OSError:
-        os.unlink(link)
-        raise
-    sync_folder(keydir)
+    with _locked(keydir):
+        replace_link(os.path.join(keydir, CURRENT), name)
+        settle(keydir)
 
 
 def _told(reason: OSError, folder: str) -> WriteError:

@@ -31,6 +31,7 @@ def write_atomic(
     *,
     like: str | None = None,
     expect: os.stat_result | None = None,
+    mode: int | None = None,
     sync: bool = True,
 ) -> tuple[Remark, ...]:
     """Replace the content of the file ``path`` by ``data`` atomically: at any time it has all of the old or
@@ -38,10 +39,10 @@ def write_atomic(
 
     A temporary file is written next to it, synced, and renamed over it. A symbolic link stays, its target is
     replaced.
-    Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced).
-    With ``expect``, the status when the old content was read, a file that changed since is not
-    replaced. With ``sync=False`` the caller makes the rename durable (:func:`sync_folder`), once for
-    many files. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
+    Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced), the
+    mode is ``mode`` where that is given. With ``expect``, the status when the old content was read, a file
+    that changed since is not replaced. With ``sync=False`` the caller does :func:`settle`, once for many
+    files. Remarks: stale-xattr, xattr-not-kept, owner-not-kept, hard-link. Raises WriteError.
     """
     target = os.path.realpath(path) if os.path.islink(path) else path
     try:
@@ -49,9 +50,9 @@ def write_atomic(
         if expect is not None and not _same(current, expect):
             raise WriteError("the file changed after it was read; not replaced", code="changed-meanwhile")
         model = like if like is not None else (target if current else None)
-        remarks = _replace(target, data, model, expect)
+        remarks = _replace(target, data, model, expect, mode)
         if sync:
-            sync_folder(os.path.dirname(target))
+            settle(os.path.dirname(target))
     except OSError as reason:
         fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
         fault.path = path
@@ -61,6 +62,25 @@ def write_atomic(
             Remark("hard-link", f"{current.st_nlink - 1} other name(s) of this file keep the old content")
         )
     return tuple(remarks)
+
+
+def create_atomic(path: str, data: bytes) -> bool:
+    """Write a new file, which gets its name when it is whole; False where there is one of this name already.
+    Raises OSError, also on file systems without hard links."""
+    folder, name = os.path.split(path)
+    descriptor, sibling = new_sibling(folder or ".", name, 0o666)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+        os.link(sibling, path)
+    except FileExistsError:
+        return False
+    finally:
+        with suppress(OSError):
+            os.unlink(sibling)
+        os.close(descriptor)
+    settle(folder)
+    return True
 
 
 @contextmanager
@@ -74,7 +94,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     try:
         _status(target)
-        descriptor, sibling = _sibling(folder or ".", name, 0o666)
+        descriptor, sibling = new_sibling(folder or ".", name, 0o666)
         try:
             with open(descriptor, "wb") as file:
                 yield file
@@ -85,7 +105,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 os.unlink(sibling)
             raise
-        sync_folder(folder)
+        settle(folder)
     except WriteError as refused:
         refused.path = refused.path or path
         raise
@@ -112,13 +132,17 @@ def _same(current: os.stat_result | None, expect: os.stat_result) -> bool:
     )
 
 
-def _replace(target: str, data: bytes, model: str | None, expect: os.stat_result | None) -> list[Remark]:
+def _replace(
+    target: str, data: bytes, model: str | None, expect: os.stat_result | None, mode: int | None
+) -> list[Remark]:
     folder, name = os.path.split(target)
-    descriptor, sibling = _sibling(folder or ".", name, 0o600 if model else 0o666)
+    descriptor, sibling = new_sibling(folder or ".", name, 0o600 if model else 0o666)
     try:
         try:
             _write_all(descriptor, data)
             remarks = _take_after(descriptor, model) if model else []
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             os.fsync(descriptor)
             if expect is not None and not _same(_status(target), expect):
                 raise WriteError(
@@ -138,10 +162,10 @@ TEMPORARY = ".elfsig-tmp"
 """The suffix of temporary files."""
 
 
-def _sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
-    """A new file in the target's directory, whose name no walk takes for a module.
+def new_sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
+    """A new file in the target's directory, open for writing, and its path; no walk takes it for a module.
 
-    It is locked while it is open: see :func:`remove_leftovers`.
+    It is locked while it is open: see :func:`remove_leftovers`. Raises OSError.
     """
     short = os.fsdecode(os.fsencode(name)[:200])
     while True:
@@ -150,11 +174,41 @@ def _sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with suppress(OSError):  # a file system without locks: then nobody removes it either
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            return descriptor, path
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, path
+            os.close(descriptor)  # another run removed it as a leftover before it was locked
+
+
+def new_folder(parent: str, name: str) -> tuple[str, int]:
+    """A new folder in ``parent``, for what becomes ``name`` when it is whole: its path, and a descriptor.
+
+    It is locked while the descriptor is open: see :func:`remove_leftovers`. Raises OSError.
+    """
+    while True:
+        path = os.path.join(parent, f".{name[:100]}.{os.urandom(6).hex()}{TEMPORARY}")
+        os.mkdir(path, 0o700)
+        with suppress(FileNotFoundError):  # another run removed it as a leftover before it was locked
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return path, descriptor
+            os.close(descriptor)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder with all that is in it, as far as that is possible."""
+    for base, folders, files in os.walk(path, topdown=False):
+        for name in (*folders, *files):
+            each = os.path.join(base, name)
+            with suppress(OSError):
+                (os.rmdir if name in folders and not os.path.islink(each) else os.unlink)(each)
+    with suppress(OSError):
+        os.rmdir(path)
 
 
 def remove_leftovers(folder: str) -> int:
-    """Remove the temporary files that a killed run left in ``folder``; returns how many.
+    """Remove the temporary files and folders that a killed run left in ``folder``; returns how many.
 
     Those of a running process are locked, and stay.
     """
@@ -164,16 +218,37 @@ def remove_leftovers(folder: str) -> int:
 
 
 def _abandoned(path: str) -> bool:
-    """Remove one temporary file, unless a process holds its lock."""
+    """Remove one temporary file or folder, unless a process holds its lock."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
+            (remove_folder if modes.S_ISDIR(os.fstat(descriptor).st_mode) else os.unlink)(path)
         finally:
             os.close(descriptor)
         return True
     return False
+
+
+def replace_link(path: str, target: str) -> None:
+    """Make ``path`` a symbolic link to ``target`` atomically, whatever it was. Raises OSError.
+
+    What a killed run left of this is removed: one process at a time should do it to ``path``.
+    """
+    folder, name = os.path.split(path)
+    with os.scandir(folder or ".") as items:
+        left = [item.path for item in items if item.name.startswith(f".{name}.") and item.is_symlink()]
+    for each in left:
+        if each.endswith(TEMPORARY):
+            os.unlink(each)
+    link = os.path.join(folder, f".{name}.{os.urandom(6).hex()}{TEMPORARY}")
+    os.symlink(target, link)
+    try:
+        os.replace(link, path)
+    except OSError:
+        os.unlink(link)
+        raise
+    sync_folder(folder)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -220,6 +295,12 @@ def _copy_xattr(descriptor: int, model: str, name: str) -> list[Remark]:
         text = f"extended attribute {name} is stale: it was made for the old content (evmctl makes a new one)"
         return [Remark("stale-xattr", text)]
     return []
+
+
+def settle(folder: str) -> None:
+    """Make renames in ``folder`` durable, and remove what a killed run left there."""
+    remove_leftovers(folder)
+    sync_folder(folder)
 
 
 def sync_folder(folder: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import TEMPORARY
+from elfsig.opened.atomic import TEMPORARY, new_folder, remove_folder, settle
 
 Data = bytes | memoryview
 
@@ -175,6 +174,7 @@ class _Archive:
             self._path = self._named()
         os.replace(self._path, self.output)
         self._path = None
+        settle(self._folder)
 
     def _named(self) -> str:
         """Give the file a name. Only with a descriptor does Python call linkat(), which follows the link."""
@@ -236,7 +236,9 @@ class _Folder:
         if os.path.lexists(self.output):
             raise OSError(0, "the directory exists")
         parent, name = os.path.split(os.path.abspath(self.output))
-        self._path: str | None = tempfile.mkdtemp(TEMPORARY, f".{name[:100]}.", parent)
+        self._path: str | None
+        self._lock: int | None
+        self._path, self._lock = new_folder(parent, name)
         self._made: set[str] = set()
 
     def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> str:
@@ -251,6 +253,8 @@ class _Folder:
         with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
+            file.flush()
+            os.fsync(descriptor)
         os.utime(path, (self.mtime, self.mtime))
         return path
 
@@ -265,11 +269,16 @@ class _Folder:
         os.chmod(self._path, 0o777 & ~_umask())
         os.rename(self._path, self.output)  # fails for a directory that came into being and is not empty
         self._path = None
+        self.abandon()
+        settle(os.path.dirname(os.path.abspath(self.output)))
 
     def abandon(self) -> None:
         """Remove everything, unless it was renamed."""
         if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+            remove_folder(self._path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _umask() -> int:

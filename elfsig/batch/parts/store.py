@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import BinaryIO, Protocol
 
 from elfsig.errors import ContainerError, ReadError, UsageError, WriteError
-from elfsig.opened.atomic import remove_leftovers, replacing, write_atomic
+from elfsig.opened.atomic import create_atomic, remove_leftovers, replacing, write_atomic
 from elfsig.opened.remote import client
 from elfsig.opened.remote.urls import RemoteFile, is_url, shown
 from elfsig.opened.source import read_error
@@ -114,19 +114,10 @@ class Folder:
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file unless there is one, by linking a finished one to the name."""
-        draft = f".{name}.{os.urandom(6).hex()}"
         try:
-            write_atomic(self._at(draft), data)
-            try:
-                os.link(self._at(draft), self._at(name))
-            except FileExistsError:
-                return False
-            finally:
-                with suppress(OSError):
-                    os.unlink(self._at(draft))
+            return create_atomic(self._at(name), data)
         except OSError as reason:
             raise _not_written(self._at(name), reason) from None
-        return True
 
     def write(self, name: str, data: bytes) -> None:
         write_atomic(self._at(name), data)

@@ -15,7 +15,7 @@ from elfsig.cli.settings import complain, visible
 from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import settle, write_atomic
 from elfsig.opened.module import Module
 from elfsig.opened.walk import WalkedFile
 from elfsig.registry import Registry
@@ -99,7 +99,7 @@ def extract(
     code_of: Callable[[FileReport], int],
 ) -> int:
     """Write the parts of every file below ``folder``, where its tree is kept. Returns the exit code."""
-    codes = []
+    codes, folders = [], set[str]()
     examiner = Examiner(what)
     for entry in entries:
         report, module, *_ = examiner(entry)
@@ -108,10 +108,14 @@ def extract(
             complain("; ".join(remark_words([report.error] if report.error else [])), entry.path)
             continue
         try:
-            _write(module, os.path.join(folder, _below(entry)), force)
+            stem = os.path.join(folder, _below(entry))
+            folders.add(os.path.dirname(stem))
+            _write(module, stem, force)
         except WriteError as fault:
             complain(hinted(str(fault), fault.hint), entry.path)
             codes.append(exit_codes.BAD)
+    for each in folders:
+        settle(each)
     return exit_codes.combined(codes)
 
 
@@ -135,5 +139,5 @@ def _write(module: Module, stem: str, force: bool) -> None:
     except OSError as reason:
         raise WriteError(f"cannot create a directory for {stem}: {(reason.strerror or '').lower()}") from None
     for piece in taken.pieces:
-        write_atomic(stem + piece.suffix, piece.data)
+        write_atomic(stem + piece.suffix, piece.data, sync=False)
         click.echo(f"{visible(stem + piece.suffix)}: {piece.what}, {plural(len(piece.data), 'byte')}")

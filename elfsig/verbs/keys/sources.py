@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.errors import KeySourceError, WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import settle, write_atomic
 from elfsig.opened.module import Module
 from elfsig.trust.marks import text_of
 from elfsig.trust.ring import Ring
@@ -51,7 +51,8 @@ def extract(
     except OSError as reason:
         raise WriteError(f"{directory}: {(reason.strerror or str(reason)).lower()}") from None
     for name, (data, _) in files.items():
-        write_atomic(os.path.join(directory, name), data)
+        write_atomic(os.path.join(directory, name), data, sync=False)
+    settle(directory)
     return [Extracted(os.path.join(directory, name), key) for name, (_, key) in files.items()]
 
 
