@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple
 
 from elfsig.errors import ElfsigError, InternalError
@@ -78,16 +79,25 @@ def scale(calls: Mapping[str, Call], shape: Shape, make: Make) -> int:
 def growth(call: Call, make: Make, size: int) -> list[float]:
     """The steps from ``size`` to twice and four times that, each the ratio of the shortest times.
 
-    Those that are too cheap to be measured count as 1. Measures again while a step is above :data:`STEP`."""
+    Those that are too cheap to be measured count as 1. Measures again while they are above :data:`STEP`.
+    """
     inputs = [make(size * times) for times in (1, 2, 4)]
     best = [float("inf")] * len(inputs)
     steps: list[float] = []
     for _ in range(ATTEMPTS):
         best = [min(old, seconds(call, data)) for old, data in zip(best, inputs, strict=True)]
         steps = [b / max(a, 1e-9) if b >= CHEAP else 1.0 for a, b in pairwise(best)]
-        if max(steps) <= STEP:
+        if steepness(steps) <= STEP:
             break
     return steps
+
+
+def steepness(steps: list[float]) -> float:
+    """The growth of a step: that of the last one or the average, whichever is less.
+
+    What grows faster than the input does so at both. At one alone, something else began, such as paging.
+    """
+    return min(steps[-1], prod(steps) ** (1 / len(steps)))
 
 
 def too_steep(calls: Mapping[str, Call], shape: Shape) -> dict[str, list[float]]:
@@ -100,8 +110,8 @@ def too_steep(calls: Mapping[str, Call], shape: Shape) -> dict[str, list[float]]
     size, found = scale(calls, shape, make), {}
     for name, call in calls.items():
         steps = growth(call, make, size)
-        if max(steps) > STEP:
+        if steepness(steps) > STEP:
             steps = growth(call, make, size * 2)
-        if max(steps) > STEP:
+        if steepness(steps) > STEP:
             found[name] = [round(each, 2) for each in steps]
     return found
