@@ -202,6 +202,7 @@ TARGETS = (
     Target("policies/toml", "policies", toml, lambda: [TOML], text, WORDS, PROMISED, limits=COSTS),
     Target("policies/pattern", "patterns", patterns, lambda: PATTERNS, text, (b"**", b"[!"), (), 2048),
     Target("policies/records", "records judged", judgement, _judged, text, (), PROMISED, limits=COSTS),
+    Target("policies/parts", "surveys in parts", parts, _parts, text, (), PROMISED, limits=COSTS),
     Target("policies/vendor", "records of a vendor", vendor, _judged, text, (), PROMISED, limits=COSTS),
     Target(
         "policies/parquet",

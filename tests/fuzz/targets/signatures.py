@@ -124,15 +124,16 @@ def envelope(each: Envelope, keys: Ring, data: bytes) -> None:
         raise Broken("unstable", "a second parse() gives something else")
     list(optional.parts(each, blob, found))
     for signature in found:
-        _checked(each, signature, blob, keys)
+        _checked(each, signature, blob, keys, alone=len(found) == 1)
 
 
-def _checked(each: Envelope, signature: object, blob: bytes, keys: Ring) -> None:
+def _checked(each: Envelope, signature: object, blob: bytes, keys: Ring, *, alone: bool) -> None:
+    """``alone``: other programs give one verdict for all signatures of a blob; only one alone is compared."""
     optional.recorded_digest(each, signature, MESSAGE)  # type: ignore[arg-type]
     outcome = each.verify(signature, MESSAGE, keys)  # type: ignore[arg-type]
     if outcome.verdict not in Verdict:
         raise Broken("verdict", f"{outcome.verdict!r} is not a verdict")
-    if outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED, Verdict.INVALID):
+    if alone and outcome.verdict in (Verdict.VALID, Verdict.UNTRUSTED, Verdict.INVALID):
         judges.judge(each.id, signature, blob, outcome.verdict is not Verdict.INVALID)
 
 
