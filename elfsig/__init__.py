@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from elfsig.api.surveying import survey, survey_parts
     from elfsig.api.vendor import AgainstRecord, against
     from elfsig.api.verifying import formats, list_signatures, open, verify, verify_tree
-    from elfsig.batch.evidence_writer import BundleSummary
+    from elfsig.batch.evidence.writer import BundleSummary
     from elfsig.batch.parts.receipt import PartCounts, PartReceipt
-    from elfsig.batch.survey import Limits
+    from elfsig.batch.survey.file import Limits
     from elfsig.elf.diff import Difference
     from elfsig.errors import (
         ContainerError,
@@ -242,13 +242,13 @@ _HOMES = {
     "elfsig.api.verifying": (
         "formats", "list_signatures", "open", "verify", "verify_tree",
     ),
-    "elfsig.batch.evidence_writer": (
+    "elfsig.batch.evidence.writer": (
         "BundleSummary",
     ),
     "elfsig.batch.parts.receipt": (
         "PartCounts", "PartReceipt",
     ),
-    "elfsig.batch.survey": (
+    "elfsig.batch.survey.file": (
         "Limits",
     ),
     "elfsig.elf.diff": (

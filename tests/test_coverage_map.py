@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import corpus
-from elfsig.cli.render.coverage import scale
+from elfsig.cli.render.coverage.text import scale
 from elfsig.coverages.bytemap import Kind, Map, Run, draw, percent
 from elfsig.elf.image import Image
 from elfsig.model import Existing, Place

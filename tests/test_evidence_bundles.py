@@ -20,10 +20,10 @@ import pytest
 
 import corpus
 import elfsig
-from elfsig.batch.evidence_events import Task
-from elfsig.batch.evidence_keys import bundled_keys
-from elfsig.batch.evidence_writer import Writer
-from elfsig.batch.survey import Plan
+from elfsig.batch.evidence.events import Task
+from elfsig.batch.evidence.keys import bundled_keys
+from elfsig.batch.evidence.writer import Writer
+from elfsig.batch.survey.file import Plan
 from elfsig.batch.tree import Examination
 from elfsig.coverages.bytemap import Kind
 from elfsig.envelopes.openpgp.make import make_ring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from elfsig.cli.render.coverage_page import signature_map
+from elfsig.cli.render.coverage.page import signature_map
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.opened.module import open_module
 from elfsig.verbs.inspect.cover import covers

@@ -16,7 +16,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 import corpus
 import elfsig
-from elfsig.batch import survey_run
+from elfsig.batch.survey import run as survey_run
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load

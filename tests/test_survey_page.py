@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elfsig.cli.render.survey_page import Page
+from elfsig.cli.render.survey.page import Page
 from elfsig.cli.settings import visible
 from tests.support.browser import Browser, browser
 from tests.support.survey_records import HOSTILE, container, module, report_objects

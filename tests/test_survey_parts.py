@@ -19,9 +19,9 @@ import pytest
 
 import corpus
 import elfsig
-from elfsig.batch import survey_run
 from elfsig.batch.parts import division
-from elfsig.batch.survey_run import Outermost
+from elfsig.batch.survey import run as survey_run
+from elfsig.batch.survey.run import Outermost
 from elfsig.opened.remote import client
 from elfsig.opened.remote.urls import RemoteFile
 from tests.support.archives import tar

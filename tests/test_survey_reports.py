@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elfsig.cli.render import survey_sarif
+from elfsig.cli.render.survey import sarif as survey_sarif
 from elfsig.verbs.survey.copies import Copies
 from tests.support.survey_records import container, module, report_objects
 

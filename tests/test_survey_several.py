@@ -14,7 +14,7 @@ import pytest
 
 import corpus
 import elfsig
-from elfsig.batch.survey import companions
+from elfsig.batch.survey.file import companions
 from tests.support import images
 from tests.support.images import MIB, call
 from tests.support.run import run

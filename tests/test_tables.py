@@ -21,8 +21,8 @@ import pyarrow.parquet
 import pytest
 
 import corpus
-from elfsig.batch import tables
-from elfsig.batch.tables import read_records, read_rows, table_writer
+from elfsig.batch.survey import tables
+from elfsig.batch.survey.tables import read_records, read_rows, table_writer
 from elfsig.errors import ParseError, ReadError, UsageError, WriteError
 from elfsig.verbs.survey.columns import COLUMNS, markdown, record_of, row_of
 from elfsig.verbs.survey.shapes import is_record
@@ -236,7 +236,7 @@ def test_a_missing_extra_is_named_before_anything_is_read(
 def test_pyarrow_is_loaded_when_rows_are_written(tmp_path: Path) -> None:
     """Processes that read hostile files are forked before that, without its threads."""
     program = (
-        "import sys\nfrom elfsig.batch.tables import table_writer\n"
+        "import sys\nfrom elfsig.batch.survey.tables import table_writer\n"
         f"with table_writer({str(tmp_path / 't')!r}) as add:\n"
         "    add({'record': 'container', 'path': 'x'})\n    print('pyarrow' in sys.modules)\n"
         "print('pyarrow' in sys.modules)\n"

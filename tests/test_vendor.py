@@ -17,10 +17,10 @@ import pytest
 
 import corpus
 import elfsig
-from elfsig.batch import vendor as batch_vendor
-from elfsig.batch import vendor_compare
-from elfsig.batch.survey_run import Outermost, line_of
-from elfsig.batch.tables import read_rows
+from elfsig.batch.survey.run import Outermost, line_of
+from elfsig.batch.survey.tables import read_rows
+from elfsig.batch.vendor import compare as vendor_compare
+from elfsig.batch.vendor import modules as batch_vendor
 from elfsig.elf.image import Image
 from elfsig.verbs.survey.shapes import is_record
 from elfsig.verbs.vendor.differences import differences, is_comparison

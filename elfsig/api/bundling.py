@@ -10,11 +10,11 @@ from typing import Any
 from elfsig.api.guard import public
 from elfsig.api.keys import KeySources, keyring
 from elfsig.api.verifying import paths_of
-from elfsig.batch.evidence import write_evidence
-from elfsig.batch.evidence_events import WORDS, Pictures, Task
-from elfsig.batch.evidence_keys import bundled_keys, path_of, source_records
-from elfsig.batch.evidence_writer import BundleSummary, Seen, Writer
-from elfsig.batch.survey import Limits, Plan
+from elfsig.batch.evidence.bundle import write_evidence
+from elfsig.batch.evidence.events import WORDS, Pictures, Task
+from elfsig.batch.evidence.keys import bundled_keys, path_of, source_records
+from elfsig.batch.evidence.writer import BundleSummary, Seen, Writer
+from elfsig.batch.survey.file import Limits, Plan
 from elfsig.batch.tree import Examination
 from elfsig.cage.cage import Cage
 from elfsig.errors import UsageError, WriteError

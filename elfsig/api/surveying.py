@@ -16,9 +16,9 @@ from elfsig.batch.parts.receipt import PartReceipt
 from elfsig.batch.parts.run import PartsJob, begin, finished
 from elfsig.batch.parts.run import survey_parts as make_parts
 from elfsig.batch.parts.store import store_at
-from elfsig.batch.survey import Limits, Plan
-from elfsig.batch.survey_run import check_sources, outermost, records_of, with_companions
-from elfsig.batch.tables import check_tables
+from elfsig.batch.survey.file import Limits, Plan
+from elfsig.batch.survey.run import check_sources, outermost, records_of, with_companions
+from elfsig.batch.survey.tables import check_tables
 from elfsig.batch.tree import Examination
 from elfsig.cage.cage import Cage
 from elfsig.errors import UsageError

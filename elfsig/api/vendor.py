@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from elfsig.api.guard import public
 from elfsig.api.verifying import paths_of
-from elfsig.batch.survey import Limits, Plan
-from elfsig.batch.survey_run import Drawn, check_sources, outermost, survey_batches
+from elfsig.batch.survey.file import Limits, Plan
+from elfsig.batch.survey.run import Drawn, check_sources, outermost, survey_batches
 from elfsig.batch.tree import Examination
-from elfsig.batch.vendor import HELD_BACK, Looked, reading_vendor
+from elfsig.batch.vendor.modules import HELD_BACK, Looked, reading_vendor
 from elfsig.errors import UsageError
 from elfsig.opened.evidence import LIMIT
 from elfsig.registry import Registry, load

@@ -7,7 +7,7 @@ import re
 from hashlib import sha256
 from typing import Literal
 
-from elfsig.batch.survey_run import Outermost
+from elfsig.batch.survey.run import Outermost
 from elfsig.errors import UsageError
 
 Form = Literal["jsonl", "parquet"]

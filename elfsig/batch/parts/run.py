@@ -15,9 +15,9 @@ from elfsig.batch.parts.manifest import QUESTION, receipt_at
 from elfsig.batch.parts.question import LIMIT, PartsQuestion
 from elfsig.batch.parts.receipt import PartReceipt, Tally
 from elfsig.batch.parts.store import Store
-from elfsig.batch.survey import Plan
-from elfsig.batch.survey_run import Drawn, Outermost, outermost, survey_all
-from elfsig.batch.tables import table_into
+from elfsig.batch.survey.file import Plan
+from elfsig.batch.survey.run import Drawn, Outermost, outermost, survey_all
+from elfsig.batch.survey.tables import table_into
 from elfsig.batch.workers import jobs_wanted
 from elfsig.batch.workers import run as in_processes
 from elfsig.errors import ElfsigError, ParseError, ReadError, UsageError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfsig.batch.tables import MAGIC, is_table, read_records
+from elfsig.batch.survey.tables import MAGIC, is_table, read_records
 from elfsig.errors import ParseError, ReadError, UsageError
 from elfsig.verbs.audit.baseline import baseline_of
 from elfsig.verbs.audit.drift import Drift

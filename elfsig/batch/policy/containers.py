@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from elfsig.batch.policy.fleet import Auditor
-from elfsig.batch.survey import Limits, Plan, Surveyed
-from elfsig.batch.survey_run import Drawn, outermost, survey_all
+from elfsig.batch.survey.file import Limits, Plan, Surveyed
+from elfsig.batch.survey.run import Drawn, outermost, survey_all
 from elfsig.batch.tree import Examination
 from elfsig.model import Remark
 from elfsig.model.json_form import dumps, readable

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, TypeGuard
 
 from elfsig.batch.policy.context import Contexts
 from elfsig.batch.policy.sources import PLACES, Recent
-from elfsig.batch.tables import MAGIC, is_table, read_records
+from elfsig.batch.survey.tables import MAGIC, is_table, read_records
 from elfsig.errors import ElfsigError, ParseError, UsageError
 from elfsig.opened.source import read_error
 from elfsig.trust.ring import Ring

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elfsig.batch.tree import Examination, Examined, examined
-from elfsig.batch.vendor_audit import AgainstVendor
+from elfsig.batch.vendor.audit import AgainstVendor
 from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
 from elfsig.cli.commands.audit_policy import Reading, by_policy
 from elfsig.cli.commands.verify import keyring

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elfsig.batch.policy.baseline import expected_modules
-from elfsig.batch.survey import Plan
-from elfsig.batch.survey_run import check_sources
+from elfsig.batch.survey.file import Plan
+from elfsig.batch.survey.run import check_sources
 from elfsig.batch.tree import Examination
-from elfsig.batch.vendor import Vendor, reading_vendor
+from elfsig.batch.vendor.modules import Vendor, reading_vendor
 from elfsig.cli import exit_codes
 from elfsig.cli.caged import cage_of
 from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import Machine
 from elfsig.cli.options.survey import MEBIBYTES, SECONDS
-from elfsig.cli.render import audit as render_audit
-from elfsig.cli.render import audit_reports as render_reports
+from elfsig.cli.render.audit import reports as render_reports
+from elfsig.cli.render.audit import text as render_audit
 from elfsig.cli.render.documents import line_of, write_files
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings

@@ -16,7 +16,7 @@ from elfsig.batch.policy.context import needs
 from elfsig.batch.policy.fleet import Auditor, Host, audited, find_hosts, host_members, tree_members, warm
 from elfsig.batch.policy.records import RecordAuditor, RecordFile, audited_records
 from elfsig.batch.policy.sources import Sources
-from elfsig.batch.vendor_audit import AgainstVendor
+from elfsig.batch.vendor.audit import AgainstVendor
 from elfsig.cli.caged import cage_of
 from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
 from elfsig.cli.options.cage import CageWish
@@ -25,7 +25,7 @@ from elfsig.cli.options.policy import FleetWish
 from elfsig.cli.options.survey import MEBIBYTES, SECONDS
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import tell_of_links
-from elfsig.cli.render.audit_reports import policy_object
+from elfsig.cli.render.audit.reports import policy_object
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import complain
 from elfsig.errors import ReadError, UsageError

@@ -16,9 +16,9 @@ from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import source_of
-from elfsig.cli.render.coverage import map_object, text
-from elfsig.cli.render.coverage_page import page
-from elfsig.cli.render.coverage_svg import document
+from elfsig.cli.render.coverage.page import page
+from elfsig.cli.render.coverage.svg import document
+from elfsig.cli.render.coverage.text import map_object, text
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings, visible

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import click
 
 from elfsig.api.bundling import bundle_of, shortener, wanted_verdicts
-from elfsig.batch.evidence_events import WORDS, Task
-from elfsig.batch.evidence_keys import bundled_keys, source_records
-from elfsig.batch.evidence_writer import BundleSummary, Seen
-from elfsig.batch.survey import Plan
+from elfsig.batch.evidence.events import WORDS, Task
+from elfsig.batch.evidence.keys import bundled_keys, source_records
+from elfsig.batch.evidence.writer import BundleSummary, Seen
+from elfsig.batch.survey.file import Plan
 from elfsig.batch.tree import Examination
 from elfsig.cli import exit_codes
 from elfsig.cli.caged import cage_of
@@ -18,8 +18,8 @@ from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import path_type, paths_argument, trust_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.survey import SurveyWish, budget_options
-from elfsig.cli.render.evidence_page import Page
-from elfsig.cli.render.evidence_pictures import PICTURES
+from elfsig.cli.render.evidence.page import Page
+from elfsig.cli.render.evidence.pictures import PICTURES
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import UsageError

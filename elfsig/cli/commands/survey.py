@@ -11,11 +11,11 @@ import click
 from elfsig.batch.parts.question import PartsQuestion
 from elfsig.batch.parts.run import PartsJob
 from elfsig.batch.parts.store import store_at
-from elfsig.batch.survey import Plan, Surveyed
-from elfsig.batch.survey_run import Drawn, Line, Outermost, check_sources, outermost, survey_batches
-from elfsig.batch.tables import check_tables
+from elfsig.batch.survey.file import Plan, Surveyed
+from elfsig.batch.survey.run import Drawn, Line, Outermost, check_sources, outermost, survey_batches
+from elfsig.batch.survey.tables import check_tables
 from elfsig.batch.tree import Examination
-from elfsig.batch.vendor import Vendor, reading_vendor
+from elfsig.batch.vendor.modules import Vendor, reading_vendor
 from elfsig.cage.cage import Cage
 from elfsig.cli.caged import cage_of, safe_lines
 from elfsig.cli.commands.verify import asked_kernel, ring_for
@@ -41,9 +41,9 @@ from elfsig.cli.options.survey import (
 )
 from elfsig.cli.parts import check_parts, options_asked, run_parts
 from elfsig.cli.progress import watched
-from elfsig.cli.render import survey as render_survey
 from elfsig.cli.render.documents import write_files
-from elfsig.cli.render.survey_files import Files, picture, report_files
+from elfsig.cli.render.survey import text as render_survey
+from elfsig.cli.render.survey.files import Files, picture, report_files
 from elfsig.cli.render.table import laid_out, terminal_width
 from elfsig.cli.render.vendor import Against
 from elfsig.cli.settings import Settings, complain

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from elfsig.batch.survey import Limits
+from elfsig.batch.survey.file import Limits
 from elfsig.cli.options.common import Callback, path_type, with_options
 
 SIZE, MEMBERS, DEPTH, SECONDS, MEBIBYTES = 64 << 30, 4_000_000, 16, 3600, 4096

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from elfsig.cli import exit_codes
-from elfsig.cli.render.audit import rule_lines
+from elfsig.cli.render.audit.text import rule_lines
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.vendor.faults import UNREAD, faults, record_faults
 from elfsig.verbs.vendor.relation import Relation, VendorFinding, finding_of

@@ -12,7 +12,7 @@ from elfsig.batch.parts.manifest import MANIFEST, QUESTION, close, problems
 from elfsig.batch.parts.receipt import PartCounts, PartReceipt
 from elfsig.batch.parts.store import Folder
 from elfsig.batch.policy.records import RecordFile
-from elfsig.batch.tables import read_records, table_writer
+from elfsig.batch.survey.tables import read_records, table_writer
 from elfsig.errors import ElfsigError
 from elfsig.verbs.policy.judge import rule_for
 from elfsig.verbs.policy.lines import key_lines

@@ -16,9 +16,9 @@ import elfsig
 from elfsig.cage.cage import _Child
 from elfsig.cage.lock import Limits as CageLimits
 from elfsig.cli.render.safe_html import rewritten
-from elfsig.cli.render.survey import Tally, several, summary
-from elfsig.cli.render.survey_page import Page
-from elfsig.cli.render.survey_sarif import Log
+from elfsig.cli.render.survey.page import Page
+from elfsig.cli.render.survey.sarif import Log
+from elfsig.cli.render.survey.text import Tally, several, summary
 from elfsig.errors import ElfsigError, ReadError
 from elfsig.model.json_form import dumps
 from elfsig.opened.remote import frames, urls

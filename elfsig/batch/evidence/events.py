@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from elfsig.batch.isolation import fault_of
-from elfsig.batch.survey import Plan, Surveyed
-from elfsig.batch.survey_run import Outermost, records_of
+from elfsig.batch.survey.file import Plan, Surveyed
+from elfsig.batch.survey.run import Outermost, records_of
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Verdict
 from elfsig.verbs.bundle.entry import Entry

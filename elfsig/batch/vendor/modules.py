@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfsig.batch.survey import Plan, Surveyed
-from elfsig.batch.survey_run import Drawn, Line, Outermost, is_in, outermost, survey_batches
-from elfsig.batch.vendor_compare import Comparer, Pair
+from elfsig.batch.survey.file import Plan, Surveyed
+from elfsig.batch.survey.run import Drawn, Line, Outermost, is_in, outermost, survey_batches
+from elfsig.batch.vendor.compare import Comparer, Pair
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.model.json_form import readable

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from elfsig.cli.render.survey_columns import Columns
+from elfsig.cli.render.survey.columns import Columns
 from elfsig.cli.settings import visible
 
 Json = dict[str, Any]

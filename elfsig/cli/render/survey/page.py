@@ -14,8 +14,9 @@ from string import Template
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.cli.render import coverage_svg, survey_chart
-from elfsig.cli.render.survey_columns import Columns, Group, layer_words
+from elfsig.cli.render.coverage import svg as coverage_svg
+from elfsig.cli.render.survey import chart as survey_chart
+from elfsig.cli.render.survey.columns import Columns, Group, layer_words
 from elfsig.cli.render.vendor import Against
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import visible

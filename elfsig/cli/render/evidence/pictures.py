@@ -9,9 +9,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from elfsig.batch.evidence_events import Pictures
-from elfsig.cli.render import coverage_svg
-from elfsig.cli.render.coverage_page import coverage_defs, signature_map
+from elfsig.batch.evidence.events import Pictures
+from elfsig.cli.render.coverage import svg as coverage_svg
+from elfsig.cli.render.coverage.page import coverage_defs, signature_map
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.settings import visible
 from elfsig.verbs.inspect.cover import Cover

@@ -1,6 +1,6 @@
 """Parquet files of survey records, written and read by pyarrow: the extra ``parquet``.
 
-The only module that imports pyarrow; :mod:`elfsig.batch.tables` loads it.
+The only module that imports pyarrow; :mod:`elfsig.batch.survey.tables` loads it.
 """
 
 from __future__ import annotations

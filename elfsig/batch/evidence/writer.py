@@ -15,8 +15,8 @@ from typing import IO, Any, NamedTuple
 from cryptography.hazmat.backends.openssl import backend
 
 from elfsig._version import __version__
-from elfsig.batch.evidence_events import WORDS, Task
-from elfsig.batch.survey_run import line_of
+from elfsig.batch.evidence.events import WORDS, Task
+from elfsig.batch.survey.run import line_of
 from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Verdict

@@ -8,13 +8,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from elfsig.batch.survey import Surveyed
-from elfsig.batch.survey_run import Line
-from elfsig.batch.tables import table_writer
-from elfsig.cli.render import survey_sarif
-from elfsig.cli.render.coverage_page import coverage_defs, signature_map
+from elfsig.batch.survey.file import Surveyed
+from elfsig.batch.survey.run import Line
+from elfsig.batch.survey.tables import table_writer
+from elfsig.cli.render.coverage.page import coverage_defs, signature_map
 from elfsig.cli.render.safe_html import rewritten
-from elfsig.cli.render.survey_page import Page
+from elfsig.cli.render.survey import sarif as survey_sarif
+from elfsig.cli.render.survey.page import Page
 from elfsig.errors import ElfsigError
 from elfsig.model import Keyring, Verdict
 from elfsig.model.json_form import dumps, run_record

@@ -12,9 +12,9 @@ from string import Template
 from typing import Any
 
 from elfsig._version import __version__
-from elfsig.batch.evidence_writer import BundleSummary, Seen, versions_used
-from elfsig.cli.render import coverage_svg
-from elfsig.cli.render.coverage_page import coverage_defs
+from elfsig.batch.evidence.writer import BundleSummary, Seen, versions_used
+from elfsig.cli.render.coverage import svg as coverage_svg
+from elfsig.cli.render.coverage.page import coverage_defs
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.settings import visible
 from elfsig.coverages.bytemap import percent

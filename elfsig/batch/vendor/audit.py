@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from elfsig.batch.survey_run import Outermost
-from elfsig.batch.vendor import COMPARED, HELD_BACK, Looked, Vendor
+from elfsig.batch.survey.run import Outermost
+from elfsig.batch.vendor.modules import COMPARED, HELD_BACK, Looked, Vendor
 from elfsig.kernels.names import module_name
 from elfsig.lazy_dataclass import replace
 from elfsig.model.json_form import readable

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfsig.batch.survey import Plan, Surveyed, companions, survey_file, unreadable
+from elfsig.batch.survey.file import Plan, Surveyed, companions, survey_file, unreadable
 from elfsig.batch.workers import run
 from elfsig.containers.contract import Member
 from elfsig.containers.registry import load
@@ -37,8 +37,8 @@ class Outermost(NamedTuple):
     """A file to survey; ``root`` is the directory that led to it, None for one that was named.
 
     ``further`` are the files in which an image goes on, in order; ``around`` those among which others that it
-    needs are looked for: see :func:`elfsig.batch.survey.companions`. For one at a URL, ``path`` is the URL
-    without credentials, and ``remote`` is what to open.
+    needs are looked for: see :func:`elfsig.batch.survey.file.companions`. For one at a URL, ``path`` is the
+    URL without credentials, and ``remote`` is what to open.
     """
 
     path: str

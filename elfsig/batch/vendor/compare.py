@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfsig.batch.survey import Limits, opened_further
-from elfsig.batch.survey_run import Outermost
+from elfsig.batch.survey.file import Limits, opened_further
+from elfsig.batch.survey.run import Outermost
 from elfsig.containers.contract import Context
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ElfsigError, Killed, ReadError

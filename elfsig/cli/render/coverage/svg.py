@@ -9,7 +9,7 @@ from importlib.resources import files
 from itertools import groupby
 from typing import NamedTuple
 
-from elfsig.cli.render.coverage import heading, scale
+from elfsig.cli.render.coverage.text import heading, scale
 from elfsig.cli.settings import visible
 from elfsig.coverages.bytemap import KINDS, Kind, Map, percent
 from elfsig.opened.module import Module

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from elfsig.cli.render import sarif
-from elfsig.cli.render.survey_columns import signer_words
+from elfsig.cli.render.survey.columns import signer_words
 from elfsig.cli.render.words import plural
 from elfsig.model import Verdict
 from elfsig.model.json_form import readable

@@ -9,8 +9,8 @@ from importlib.resources import files
 from string import Template
 
 from elfsig._version import __version__
-from elfsig.cli.render import coverage_svg
-from elfsig.cli.render.coverage import MEANINGS, heading, proof_lines
+from elfsig.cli.render.coverage import svg as coverage_svg
+from elfsig.cli.render.coverage.text import MEANINGS, heading, proof_lines
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import visible
 from elfsig.coverages.bytemap import KINDS, Kind, percent

@@ -24,7 +24,7 @@ _EXTRA, _PACKAGE, _WHAT = "parquet", "pyarrow", "Parquet files"
 
 
 def _adapter() -> Any:
-    return adapter(_EXTRA, "elfsig.batch.parquet", _WHAT)
+    return adapter(_EXTRA, "elfsig.batch.survey.parquet", _WHAT)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """evidence: everything about the modules of many files in one bundle that others can check.
 
-The files are read as by a survey, in a confined process (:mod:`elfsig.batch.evidence_events`); this process
-writes what comes out of it (:mod:`elfsig.batch.evidence_writer`).
+The files are read as by a survey, in a confined process (:mod:`elfsig.batch.evidence.events`); this process
+writes what comes out of it (:mod:`elfsig.batch.evidence.writer`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from elfsig.batch.evidence_events import Task, events
-from elfsig.batch.evidence_writer import Writer, data_file
-from elfsig.batch.survey import unreadable
-from elfsig.batch.survey_run import Outermost, batches, outermost
+from elfsig.batch.evidence.events import Task, events
+from elfsig.batch.evidence.writer import Writer, data_file
+from elfsig.batch.survey.file import unreadable
+from elfsig.batch.survey.run import Outermost, batches, outermost
 from elfsig.cage.cage import Cage
 from elfsig.errors import ElfsigError, Killed, ReadError
 from elfsig.lazy_dataclass import replace

@@ -1,0 +1,1 @@
+"""Evidence bundles: what is read, and what is written."""

@@ -1,0 +1,1 @@
+"""Modules against those of a vendor."""

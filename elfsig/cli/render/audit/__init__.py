@@ -1,0 +1,1 @@
+"""``audit``: text, JSON, JUnit XML and SARIF."""

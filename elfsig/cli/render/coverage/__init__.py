@@ -1,0 +1,1 @@
+"""``coverage``: text, JSON, the HTML page and SVG."""

@@ -1,0 +1,1 @@
+"""``evidence``: the HTML report, and its pictures."""

@@ -1,0 +1,1 @@
+"""``survey``: text, the HTML page, SARIF."""
