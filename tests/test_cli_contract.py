@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import json
 import os
@@ -217,7 +218,7 @@ def test_a_file_that_may_not_be_read_is_told_apart_from_wrong_usage(
 ) -> None:
     secret = tmp_path / "secret.ko"
     secret.write_bytes(signed.read_bytes())
-    for module in (os, io):
+    for module in (os, io, builtins):
         monkeypatch.setattr(module, "open", _guarded(module.open, str(secret)))
     monkeypatch.setattr(os, "access", lambda path, *more, **named: os.fspath(path) != str(secret))
     ran = run(*(word.format(secret, good=signed, out=tmp_path / "out") for word in words))

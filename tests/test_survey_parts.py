@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,8 @@ def test_killed_at_random_and_taken_up_again(mirror: Path, tmp_path: Path) -> No
         process = _program(mirror, out, "--reproducible", "-j2")
         time.sleep(0.4 + chance.random())
         killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have finished
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for path in out.glob("part-*.jsonl"):
             assert path.read_bytes() == (whole / path.name).read_bytes()

@@ -51,7 +51,7 @@ def _file_system(url: str) -> Any:
         raise UsageError(f"{kind}:// is not a kind of URL that is known", code="unknown-url") from None
     except ImportError as reason:
         text = f"{kind}:// needs a Python package that is not installed: {reason}"
-        raise UsageError(text, code="needs-extra", hint="remote") from None
+        raise UsageError(text, code="needs-extra") from None
     options = dict(made._get_kwargs_from_urls(url))
     if kind in _WEB:
         timeout = import_module("aiohttp").ClientTimeout(None, sock_connect=30, sock_read=_SILENCE)

@@ -9,6 +9,9 @@ from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Remark, Signature, SignatureReport
 
+PLAIN_PLACE = ("pkcs7", "cms", WHOLE_FILE)
+"""Format, envelope and coverage of the form in which the kernel's build signs nearly all modules."""
+
 PLAIN_RSA = "1.2.840.113549.1.1.1"
 PLAIN_HASHES = frozenset({"sha256", "sha384", "sha512"})
 PLAIN_BITS = frozenset({2048, 3072, 4096})
@@ -37,9 +40,10 @@ def is_plain(signer: SignatureReport) -> bool:
     the file, in a CMS message with nothing else inside. Kernels accept it, and their tables need not be read.
     """
     claims, key = signer.claims, signer.key
-    if claims is None or key is None or (signer.format, claims.envelope) != ("pkcs7", "cms"):
+    if claims is None or key is None:
         return False
-    return signer.coverage == WHOLE_FILE and _is_plain_rsa(claims, key) and not _has_more(claims)
+    place = (signer.format, claims.envelope, signer.coverage)
+    return place == PLAIN_PLACE and _is_plain_rsa(claims, key) and not _has_more(claims)
 
 
 def _is_plain_rsa(claims: Signature, key: Key) -> bool:
