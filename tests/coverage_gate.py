@@ -22,7 +22,8 @@ LEFT_OUT = {
     "about documents": ("documents", "readme", "readme_eras", "site", "contributing", "examples"),
     "about the sources": ("texts", "house", "floors", "typing", "packaging", "dkms", "paths", "tour"),
     "measure time": ("bench",),
-    "run other programs": ("legacy_tools", "integration", "gpg", "library_programs"),
+    "run other programs": ("legacy_tools", "integration", "gpg", "library_programs", "dissect_plugin"),
+    "run elfsig as a program": ("killed", "world", "survey_cluster", "fuzz"),
     "take minutes": ("prove", "isolation", "keys_recover", "splice"),
 }
 """Test files (``tests/test_NAME.py``) that are not run here, by what they do."""

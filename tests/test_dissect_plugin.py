@@ -72,18 +72,26 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site / "elfsig_dissect"
 
 
+def program(name: str) -> str:
+    """A program that a package of the test extra has put beside this Python."""
+    return str(Path(sys.executable).with_name(name))
+
+
 def query(image: Path, plugin: Path, *more: str | Path) -> list[Json]:
     """The records that ``target-query`` writes, as JSON of ``rdump``."""
     words = [image, "--plugin-path", plugin, "-f", "elfsig", *more]
     env = {**environment(), "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "formats")])}
     done = subprocess.run(
-        [need("target-query"), "-q", *map(str, words)], capture_output=True, env=env, stdin=subprocess.DEVNULL
+        [program("target-query"), "-q", *map(str, words)],
+        capture_output=True,
+        env=env,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr.decode()
     if not done.stdout:
         return []
     shown = subprocess.run(
-        [need("rdump"), "-J", "-"], input=done.stdout, capture_output=True, check=True, env=env
+        [program("rdump"), "-J", "-"], input=done.stdout, capture_output=True, check=True, env=env
     )
     return [json.loads(line) for line in shown.stdout.splitlines()]
 

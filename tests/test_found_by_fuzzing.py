@@ -183,3 +183,12 @@ def test_the_number_of_parts_in_a_question_is_bounded(parts: int, tmp_path: Path
     (tmp_path / "question.json").write_text(json.dumps(question))
     with pytest.raises(elfsig.UsageError):
         next(problems(Folder(str(tmp_path))))
+
+
+def test_a_report_of_sign_whose_entry_names_no_target(tmp_path: Path) -> None:
+    module = opened(corpus.content("amd64-6.1.ko"))
+    state = {"sha256": module.sha256, "size": module.size}
+    entry = {"path": "<bytes>", "action": "signed", "before": state, "after": state}
+    (tmp_path / "report.json").write_text(json.dumps({"schema_version": 1, "asked": {}, "edits": [entry]}))
+    journal = Journal(str(tmp_path / "report.json"), {}, is_done=lambda module: True)
+    assert journal.known(module) is not None

@@ -97,7 +97,7 @@ class Journal:
         earlier = self._earlier.get(_key(path_members(module.path)))
         if earlier is None or earlier["after"] is None:
             return None
-        wanted, target = earlier["after"]["sha256"], earlier["target"]
+        wanted, target = earlier["after"]["sha256"], earlier.get("target")
         result = module
         if target is not None:
             found = _opened(target, module) if module.sha256 == earlier["before"]["sha256"] else None

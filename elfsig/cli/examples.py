@@ -71,7 +71,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "audit": (
         "elfsig audit /lib/modules --trust /boot/vmlinuz-6.1.0-54-amd64",
         "elfsig audit build/ --trust mok.der --hash sha512 --format pkcs7",
-        "elfsig audit /lib/modules --trust /boot/vmlinuz-6.1.0-54-amd64 --against linux-image.deb",
+        "elfsig audit /lib/modules --trust vendor.der --against linux-image.deb",
     ),
     "dkms": ("elfsig dkms setup --help", "elfsig dkms resign --help"),
     "formats": ("elfsig formats", "elfsig formats --json"),
