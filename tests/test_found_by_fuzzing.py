@@ -79,6 +79,7 @@ def test_strip_of_one_format_leaves_a_section_of_another_that_it_may_have_used()
 HOSTILE_REPORTS = {
     "a number of too many digits": '{"asked": {}, "edits": [%s]}' % ("9" * 5000),
     "half of a character": '{"asked": {}, "edits": [{"path": "\\ud800", "before": null, "after": null}]}',
+    "no state after": '{"asked": {}, "edits": [{"path": "<bytes>"}]}',
     "an empty path": '{"asked": {}, "edits": [{"path": "", "before": null, "after": null}]}',
 }
 

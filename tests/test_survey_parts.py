@@ -262,14 +262,16 @@ def _program(mirror: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
 
 
 def test_killed_at_random_and_taken_up_again(mirror: Path, tmp_path: Path) -> None:
-    """Whatever was under way is absent; whatever is there is whole."""
+    """Whatever was under way is absent; whatever is there is whole. The first kill is early in a run, however
+    fast the machine is."""
     out, chance = tmp_path / "out", random.Random(7)
     whole = tmp_path / "whole"
-    run(*words(mirror, whole, "--reproducible"))
-    killed = 0
-    for _ in range(5):
+    started = time.monotonic()
+    assert _program(mirror, whole, "--reproducible", "-j2").wait() == 1
+    takes, killed = time.monotonic() - started, 0
+    for tried in range(5):
         process = _program(mirror, out, "--reproducible", "-j2")
-        time.sleep(0.4 + chance.random())
+        time.sleep(takes * (0.1 + 0.2 * tried * chance.random()))
         killed += process.poll() is None
         with suppress(ProcessLookupError):  # it may have finished
             os.killpg(process.pid, signal.SIGKILL)

@@ -95,7 +95,7 @@ class Journal:
     def known(self, module: Module) -> Change | None:
         """An earlier run's result for this file, where it is still current; else None."""
         earlier = self._earlier.get(_key(path_members(module.path)))
-        if earlier is None or earlier["after"] is None:
+        if earlier is None or earlier.get("after") is None:
             return None
         wanted, target = earlier["after"]["sha256"], earlier.get("target")
         result = module
