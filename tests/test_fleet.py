@@ -365,6 +365,38 @@ def test_hosts_that_are_not_there_or_have_nothing(tmp_path: Path) -> None:
     assert ran.code == 5 and each["host"] == "empty" and each["faults"][0]["rule"] == "unreadable"
 
 
+@pytest.mark.parametrize(
+    ("name", "target", "why"),
+    [
+        ("6.9.0-gone", "/srv/modules", "no such file"),
+        ("6.9.0-loop", "6.9.0-loop", "symbolic links"),
+    ],
+)
+def test_a_release_that_cannot_be_read_is_reported(name: str, target: str, why: str, tmp_path: Path) -> None:
+    """Its modules were left out, and the host passed."""
+    made = fleet(tmp_path / "f", 1, 1)
+    (made.root(made.hosts[0]) / "lib/modules" / name).symlink_to(target)
+    ran = run("audit", "--host-root", made.pattern, "--jsonl")
+    (found,) = [each for each in lines(ran.out) if each["path"].endswith(name)]
+    assert ran.code == 5 and found["faults"][0]["rule"] == "unreadable"
+    assert why in found["faults"][0]["text"].lower()
+
+
+def test_a_tree_of_modules_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
+    made = fleet(tmp_path / "f", 1, 1)
+    (made.root(made.hosts[0]) / "usr/lib").mkdir(parents=True)
+    (made.root(made.hosts[0]) / "usr/lib/modules").write_text("not a directory")
+    ran = run("audit", "--host-root", made.pattern)
+    assert ran.code == 5 and "usr/lib/modules" in ran.out
+
+
+def test_a_release_is_named_by_its_directory_and_not_by_a_link_to_it(tmp_path: Path) -> None:
+    """A link that sorts before it gave its name to the modules, and no kernel image was found for them."""
+    made = fleet(tmp_path / "f", 1, 1)
+    (made.root(made.hosts[0]) / "lib/modules/0-current").symlink_to(made.release(made.hosts[0]))
+    assert run("audit", "--host-root", made.pattern).code == 0
+
+
 def test_a_release_directory_cannot_name_another_place(tmp_path: Path) -> None:
     made = fleet(tmp_path / "f", 1, 1)
     root = made.root(made.hosts[0])

@@ -22,8 +22,9 @@ from elfsig.errors import ElfsigError, KeySourceError, ReadError, UsageError
 from elfsig.kernels.names import module_name
 from elfsig.lazy_dataclass import replace
 from elfsig.model import FileReport, Remark, Verdict
-from elfsig.opened.links import Links
+from elfsig.opened.links import Links, resolved_below
 from elfsig.opened.module import Module
+from elfsig.opened.source import read_error
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.audit.audit import Audited, SignerRow, audit, link_faults, unreadable
@@ -103,12 +104,12 @@ def host_members(
     ``late`` gets the faults of links, when all modules were given.
     """
     links = Links(follow, host.root)
-    seen: set[str] = set()
     empty = True
-    for release, folder in _releases(host.root):
-        if folder in seen:
+    for release, folder, error in _releases(host.root):
+        if error is not None:
+            empty = False
+            yield Member(WalkedFile(folder, host.root, error), Position(host.root, release, "", host.name))
             continue
-        seen.add(folder)
         for entry in walk([folder], all_files, registry, links):
             if entry.error is not None and entry.path == folder and entry.error.code == "nothing-found":
                 continue  # a release's directory without modules is what a removed kernel leaves
@@ -121,22 +122,45 @@ def host_members(
     late += (each._replace(host=host.name) for each in link_faults(links))
 
 
-def _releases(root: str) -> Iterator[tuple[str, str]]:
-    """The releases of a host and their directories, in which no link leads out of the root."""
+class Release(NamedTuple):
+    """A release of a host and its directory, or why that cannot be read (``name`` None: all of them)."""
+
+    name: str | None
+    folder: str
+    error: ReadError | None = None
+
+
+def _releases(root: str) -> Iterator[Release]:
+    """The releases of a host, each directory once; no link leads out of the root. A directory goes before
+    links to it: the release of its modules is its own name."""
     base = os.path.realpath(root)
+    seen: set[str] = set()
     for tree in TREES:
-        top = f"{root.rstrip('/')}/{tree}"
         try:
-            names = sorted(os.listdir(inside(top, root)))
-        except (OSError, KeySourceError):
+            top = resolved_below(base, f"/{tree}")
+            found = sorted(os.scandir(top), key=lambda each: (each.is_symlink(), each.name))
+        except FileNotFoundError:
             continue
-        for name in names:
-            try:
-                real = inside(f"{top}/{name}", root)
-            except KeySourceError:
-                continue
-            if os.path.isdir(real) and real != base:
-                yield name, root.rstrip("/") + real[len(base.rstrip("/")) :]
+        except OSError as reason:
+            yield Release(None, f"{root.rstrip('/')}/{tree}", read_error(reason))
+            continue
+        for each in found:
+            release = _release(root, base, each)
+            if release is not None and release.folder not in seen:
+                seen.add(release.folder)
+                yield release
+
+
+def _release(root: str, base: str, entry: os.DirEntry[str]) -> Release | None:
+    """The release that an entry of lib/modules is the directory of; None for other files."""
+    below = entry.path[len(base.rstrip("/")) :]
+    try:
+        real = resolved_below(base, below)
+    except OSError as reason:
+        return Release(entry.name, root.rstrip("/") + below, read_error(reason))
+    if real == base or not os.path.isdir(real):
+        return None
+    return Release(entry.name, root.rstrip("/") + real[len(base.rstrip("/")) :])
 
 
 def tree_members(
@@ -274,7 +298,9 @@ def warm(hosts: Iterable[Host], auditor: Auditor) -> None:
     """
     rules = auditor.policy.rules
     for host in hosts:
-        for release, _ in _releases(host.root):
+        for release, _, error in _releases(host.root):
+            if error is not None:
+                continue
             where = Position(host.root, release, "", host.name)
             for number, rule in enumerate(rules):
                 if any("{kernel}" in each or "{root}" in each for each in (*rule.trust, rule.kernel or "")):
