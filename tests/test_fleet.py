@@ -20,8 +20,8 @@ from elfsig.batch.policy.fleet import Auditor, find_hosts, warm
 from elfsig.batch.policy.sources import Recent, Sources
 from elfsig.registry import load
 from elfsig.trust.forms import read_source
-from elfsig.verbs.policy.implied import implied_policy
 from elfsig.verbs.policy.judge import Excuses
+from elfsig.verbs.policy.read import read_policy
 from tests.bench.measure import elfsig_command, peak_memory
 from tests.support.fleet import Fleet, fleet, hosts_of, kernel, module, signing
 from tests.support.run import run
@@ -215,13 +215,23 @@ def test_a_module_that_moved_and_one_that_is_gone(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- what hosts share
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'trust = "{kernel}"',
+        'trust = "{root}/boot/vmlinuz-{release}"',
+        'trust = "nobody.pem"\nkeys = "{kernel}"',
+    ],
+)
 def test_a_kernel_image_that_hosts_share_is_unpacked_once(
-    intact: Fleet, baseline: Path, monkeypatch: pytest.MonkeyPatch
+    rule: str, intact: Fleet, baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (intact.folder / "nobody.pem").write_bytes(signing("nobody").certificate)
     reads = Sources()
     unpacked: list[int] = []
     monkeypatch.setattr("elfsig.batch.policy.sources.read_source", _counting(read_source, unpacked))
-    policy = implied_policy()
+    text = f"[[rule]]\npath = '**'\n{rule}\n"
+    policy = read_policy(text.encode(), "policy.toml", load(plugins=False), str(intact.folder))
     auditor = Auditor(policy, Excuses(policy, _today()), Settings(load(plugins=False)), reads)
     hosts = [
         each

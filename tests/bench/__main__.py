@@ -5,7 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import compressed, digest, memory, parts, sections, signing, startup, survey, tree, verbs
+from tests.bench import (
+    compressed,
+    digest,
+    fleet,
+    memory,
+    parts,
+    sections,
+    signing,
+    startup,
+    survey,
+    tree,
+    verbs,
+)
 from tests.bench.measure import table
 from tests.bench.workload import workload
 
@@ -20,6 +32,7 @@ JOBS = {
     "memory": memory.rows,
     "survey": survey.rows,
     "scale": parts.rows,
+    "fleet": fleet.rows,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import statistics
 import subprocess
@@ -42,6 +43,14 @@ def run(command: Command, code: int = 0) -> float:
     if done.returncode != code:
         raise subprocess.CalledProcessError(done.returncode, list(command), stderr=done.stderr[-2000:])
     return seconds
+
+
+def processor(job: Callable[[], object]) -> float:
+    """Seconds of processor time of the processes that a job starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    job()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def medians(jobs: Mapping[str, Callable[[], float]], runs: int) -> dict[str, float]:

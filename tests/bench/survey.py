@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench.measure import Command, Row, elfsig_command, medians, peak_memory, run
+from tests.bench.measure import Command, Row, elfsig_command, medians, peak_memory, processor, run
 from tests.bench.tree import floor
 from tests.bench.workload import Workload, tool
 
@@ -23,10 +21,10 @@ def rows(work: Workload) -> list[Row]:
     verify: Command = [*elfsig_command(), "verify", work.tree, "--trust", work.certificate, "--jsonl"]
     taken = medians(
         {
-            "survey": partial(_processor, partial(run, survey)),
-            "verify": partial(_processor, partial(run, verify)),
-            "unpack": partial(_processor, partial(_piped, package, "cat")),
-            "hash": partial(_processor, partial(_piped, package, "sha256sum")),
+            "survey": partial(processor, partial(run, survey)),
+            "verify": partial(processor, partial(run, verify)),
+            "unpack": partial(processor, partial(_piped, package, "cat")),
+            "hash": partial(processor, partial(_piped, package, "sha256sum")),
             "checks": partial(floor, work.certificate, work.modules),
         },
         runs=3,
@@ -67,11 +65,3 @@ def _piped(package: Path, into: str) -> float:
     with subprocess.Popen(words, stdout=subprocess.PIPE) as unpacking:
         subprocess.run([into], stdin=unpacking.stdout, stdout=subprocess.DEVNULL, check=True)
     return 0.0
-
-
-def _processor(job: Callable[[], float]) -> float:
-    """Seconds of processor time of the processes that a job starts."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    job()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -29,8 +29,16 @@ from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.audit.audit import Audited, SignerRow, audit, link_faults, unreadable
 from elfsig.verbs.audit.rules import Fault
-from elfsig.verbs.policy.judge import Excuses, demand_faults, no_rule, not_checked, rule_for, signer_of
-from elfsig.verbs.policy.model import Policy
+from elfsig.verbs.policy.judge import (
+    Excuses,
+    demand_faults,
+    is_for_system,
+    no_rule,
+    not_checked,
+    rule_for,
+    signer_of,
+)
+from elfsig.verbs.policy.model import ModuleRule, Policy
 from elfsig.verbs.policy.place import Position, position
 from elfsig.verbs.verify.examine import examine
 from elfsig.verbs.verify.misnamed import misnamed
@@ -292,19 +300,24 @@ def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
 
 
 def warm(hosts: Iterable[Host], auditor: Auditor) -> None:
-    """Read the kernel images of all hosts before processes are started: what hosts share is then read once.
+    """Read the key sources of all hosts before processes are started: what hosts share is then read once.
 
     What cannot be read is left for the host's modules, which are then not checked.
     """
-    rules = auditor.policy.rules
+    rules = [(n, each) for n, each in enumerate(auditor.policy.rules) if _depends_on_host(each)]
     for host in hosts:
         for release, _, error in _releases(host.root):
             if error is not None:
                 continue
             where = Position(host.root, release, "", host.name)
-            for number, rule in enumerate(rules):
-                if any("{kernel}" in each or "{root}" in each for each in (*rule.trust, rule.kernel or "")):
+            for number, rule in rules:
+                if is_for_system(rule, where):
                     auditor.contexts.context(number, where)
+
+
+def _depends_on_host(rule: ModuleRule) -> bool:
+    """Whether a rule has a key source or a kernel with a placeholder."""
+    return any("{" in each for each in (*rule.trust, *rule.keys, rule.kernel or ""))
 
 
 __all__ = [

@@ -21,10 +21,14 @@ from elfsig.verbs.policy.place import Position
 def rule_for(policy: Policy, where: Position) -> int | None:
     """The number of the first rule that is for a module; None where none is."""
     for number, rule in enumerate(policy.rules):
-        known = _fits(rule.hosts, where.host) and _fits(rule.releases, where.release)
-        if known and any(each.matches(where.below) for each in rule.paths):
+        if is_for_system(rule, where) and any(each.matches(where.below) for each in rule.paths):
             return number
     return None
+
+
+def is_for_system(rule: ModuleRule, where: Position) -> bool:
+    """Whether a rule is for modules of this host and this release."""
+    return _fits(rule.hosts, where.host) and _fits(rule.releases, where.release)
 
 
 def _fits(patterns: tuple[re.Pattern[str], ...], name: str | None) -> bool:
