@@ -193,3 +193,12 @@ def test_a_report_of_sign_whose_entry_names_no_target(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps({"schema_version": 1, "asked": {}, "edits": [entry]}))
     journal = Journal(str(tmp_path / "report.json"), {}, is_done=lambda module: True)
     assert journal.known(module) is not None
+
+
+def test_what_is_not_a_module_does_not_pass_an_audit(tmp_path: Path) -> None:
+    """The audit of the library passed an object file that is not a module: only its report has the error."""
+    path = tmp_path / "object.ko"
+    path.write_bytes(plain().replace(b".modinfo", b".nothing").replace(b".this_module", b".that_module"))
+    assert elfsig.verify(path).verdict is None
+    found = elfsig.audit(path, corpus.KEYS / "signer.cert.pem")
+    assert [fault.rule for fault in found.faults] == ["unreadable"]

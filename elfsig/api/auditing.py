@@ -12,7 +12,7 @@ from elfsig.api.policies import PolicyAudit, no_options, read_policy
 from elfsig.api.verifying import paths_of
 from elfsig.batch.isolation import isolated
 from elfsig.batch.policy.baseline import expected_modules
-from elfsig.batch.tree import Examination, Examined, Examiner
+from elfsig.batch.tree import Examination, Examiner
 from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError, ReadError, UsageError
 from elfsig.lazy_dataclass import replace
@@ -139,7 +139,8 @@ def _each(found: Iterable[WalkedFile], what: Examination, gate: Gate, jobs: int)
     examiner = Examiner(what)
 
     def work(entry: WalkedFile) -> Audited:
-        return _audited(examiner(entry), gate)
+        done = examiner(entry)
+        return _audit(done.module, done.report, gate)
 
     def failed(entry: WalkedFile, fault: ElfsigError) -> Audited:
         return unreadable(entry.path, Remark.of(fault))
@@ -148,10 +149,3 @@ def _each(found: Iterable[WalkedFile], what: Examination, gate: Gate, jobs: int)
         return unreadable(entry.path, Remark("process-died", f"no result: {how}"))
 
     return list(run(isolated(work, failed, what.registry), found, jobs, lost=lost))
-
-
-def _audited(done: Examined, gate: Gate) -> Audited:
-    report = done.report
-    if done.module is None:
-        return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
-    return _audit(done.module, report, gate)

@@ -254,9 +254,9 @@ class Auditor:
 
     def _examined(self, done: Examined, context: Context) -> Audited:
         report, module = done.report, done.module
-        if module is None or report.error is not None:
-            return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
         found = audit(module, report, context.gate)
+        if module is None or report.error is not None:
+            return found
         more = list(demand_faults(report.path, context.rule, signer_of(report), report.verdict))
         faults = list(found.faults)
         if context.no_keys is not None and report.verdict is Verdict.UNCHECKED:

@@ -38,10 +38,9 @@ from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
 from elfsig.kernels.names import module_name
 from elfsig.lazy_dataclass import replace
-from elfsig.model import Remark
 from elfsig.opened.links import Links
 from elfsig.opened.walk import WalkedFile, walk
-from elfsig.verbs.audit.audit import Gate, audit, link_faults, unreadable
+from elfsig.verbs.audit.audit import Gate, audit, link_faults
 from elfsig.verbs.audit.expected import InUse
 from elfsig.verbs.audit.ledger import Ledger
 from elfsig.verbs.audit.rules import RULES
@@ -189,14 +188,10 @@ def _kernels(settings: Settings, demand: dict[str, Any]) -> Iterator[KernelQuest
 
 
 def _auditor(gate: Gate, host: str | None) -> Callable[[Examined], Audited]:
-    """The audit of one file of a host; of one that could not be read, the fault."""
+    """The audit of one file of a host."""
 
     def finish_one(found: Examined) -> Audited:
-        report, module = found.report, found.module
-        if module is None or report.error is not None:
-            fault = report.error or Remark("unreadable", "could not be read")
-            return unreadable(report.path, fault).at(host, None)
-        return audit(module, report, gate).at(host, None)
+        return audit(found.module, found.report, gate).at(host, None)
 
     return finish_one
 

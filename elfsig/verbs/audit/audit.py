@@ -114,8 +114,14 @@ class Audited(NamedTuple):
         return self._replace(faults=faults, host=host, release=release)
 
 
-def audit(module: Module, report: FileReport, gate: Gate) -> Audited:
-    """Check one file's report against the gate. Never raises because of the file's content."""
+def audit(module: Module | None, report: FileReport, gate: Gate) -> Audited:
+    """Check one file's report against the gate. Never raises because of the file's content.
+
+    ``module`` is None for a file that could not be read. That, and what is not a module, is the fault
+    ``unreadable``.
+    """
+    if module is None or report.error is not None:
+        return unreadable(report.path, report.error or Remark("unreadable", "could not be read"))
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
@@ -332,5 +338,6 @@ def in_company(fault: Fault, signed: int) -> Fault:
     """An unsigned module among signed ones has most likely lost its signature: say so."""
     if fault.rule != "unsigned" or not signed:
         return fault
-    text = f"{fault.text}, and {signed} others here have one: left out, or lost (strip drops it silently)"
+    others = "1 other here has" if signed == 1 else f"{signed} others here have"
+    text = f"{fault.text}, and {others} one: left out, or lost (strip drops it silently)"
     return fault._replace(text=text)
