@@ -204,22 +204,6 @@ def test_calls_that_fail_leave_everything_as_it_was(
         assert not half, (verb.name, call, half)  # of several files some may have been written: as a whole
 
 
-def test_a_file_that_cannot_be_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EIO in the middle: an error that names the file, exit code 5, and the other files are verified."""
-    modules(signed)(tmp_path)
-    real = os.read
-
-    def read(descriptor: int, size: int) -> bytes:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("m0.ko") and os.lseek(descriptor, 0, 1):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(descriptor, size)
-
-    monkeypatch.setattr(os, "read", read)
-    monkeypatch.setattr(os, "readv", lambda fd, into: 1 / 0)
-    ran = run("verify", "-j1", "--trust", CERT, tmp_path / "tree")
-    assert "Traceback" not in ran.err
-
-
 # --------------------------------------------------------------------------- others at work
 
 

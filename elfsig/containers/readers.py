@@ -229,7 +229,7 @@ class SeekReader(Reader):
         """``size`` of these bytes from ``offset`` on, as far as they exist."""
         offset = min(max(offset, 0), self.size)
         return SeekReader(
-            lambda at, wanted: self.read_at(offset + at, wanted), min(max(size, 0), self.size - offset)
+            lambda at, wanted: self._fetch(offset + at, wanted), min(max(size, 0), self.size - offset)
         )
 
     def skip(self, size: int) -> int:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import ReadError, UsageError
 from elfsig.keygen.kinds import BY_CONFIG, Kind
+from elfsig.opened.source import read_whole
 
 MODULE_KEY = "CONFIG_MODULE_SIG_KEY"
 TRUSTED_KEYS = "CONFIG_SYSTEM_TRUSTED_KEYS"
@@ -85,8 +86,9 @@ def read_all(patterns: Iterable[str]) -> list[Config]:
 
 def _read(path: str) -> Config:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            text = stream.read(MAX_SIZE + 1)
+        text = read_whole(path, MAX_SIZE + 1).decode("utf-8", "surrogateescape")
+    except ReadError as reason:
+        raise ReadError(f"{path}: {reason.text}", offset=reason.offset) from None
     except OSError as reason:
         raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
     if len(text) > MAX_SIZE or not re.search(r"^(# )?CONFIG_\w", text, re.MULTILINE):

@@ -148,7 +148,7 @@ def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
     try:
         return _read_descriptor(fd, limit)
     except OSError as reason:
-        raise read_error(reason) from None
+        raise read_error(reason, fd) from None
     finally:
         os.close(fd)
 

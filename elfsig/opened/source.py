@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as modes
+from contextlib import suppress
 from typing import IO
 
 from elfsig.errors import ReadError, UsageError
@@ -78,11 +79,27 @@ def read_piece(source: object, size: int) -> bytes:
 _NOT_BINARY = "the stream is not binary: open the file in binary mode"
 
 
-def read_error(reason: OSError) -> ReadError:
-    """An OSError in elfsig's words."""
+def read_error(reason: OSError, descriptor: int | None = None) -> ReadError:
+    """An OSError in elfsig's words; of reading ``descriptor``, with the offset at which that failed."""
     fallback = ("io-error", (reason.strerror or str(reason)).lower())
     code, text = _CODES.get(reason.errno or 0, fallback)
-    return ReadError(text, code=code)
+    offset = None
+    if descriptor is not None:
+        with suppress(OSError):  # a pipe has no offset
+            offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+    return ReadError(text, code=code, offset=offset)
+
+
+def read_whole(path: str, most: int = -1) -> bytes:
+    """The content of a file, or its first ``most`` bytes.
+
+    Raises OSError where it cannot be opened, ReadError with the offset where it cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            return file.read(most)
+        except OSError as reason:
+            raise read_error(reason, file.fileno()) from None
 
 
 def not_regular(mode: int) -> ReadError:

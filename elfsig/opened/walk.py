@@ -204,13 +204,18 @@ def _is_of_interest(path: str, marks: Sequence[bytes]) -> bool:
 
 
 def _has_mark(stream: IO[bytes], marks: Sequence[bytes]) -> bool:
-    import mmap
-
-    if not os.fstat(stream.fileno()).st_size:
-        return False
-    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return any(data.find(mark) >= 0 for mark in marks)
+    # Not mapped into memory: where the disk is broken, or the file was cut short, that ends the process.
+    overlap = max(map(len, marks)) - 1
+    stream.seek(0)
+    data = b""
+    while piece := stream.read(_PIECE):
+        data = data[-overlap:] + piece
+        if any(mark in data for mark in marks):
+            return True
+    return False
 
 
 _HEAD = 160 << 10
 """Enough for the first block of a zstd frame, which decompresses as a whole."""
+
+_PIECE = 1 << 20

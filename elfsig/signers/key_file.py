@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from elfsig.errors import KeyFileError
+from elfsig.errors import KeyFileError, ReadError
+from elfsig.opened.source import read_whole
 
 MAX_KEY_FILE = 1 << 20
 """Maximum size in bytes: no private key or certificate is larger."""
@@ -13,8 +14,9 @@ def read_file(path: str) -> bytes:
     if "\0" in path:
         raise KeyFileError(f"{path!r}: no such file: the name contains a NUL")
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_KEY_FILE + 1)
+        data = read_whole(path, MAX_KEY_FILE + 1)
+    except ReadError as reason:
+        raise KeyFileError(f"{path}: {reason.text}", offset=reason.offset) from None
     except OSError as reason:
         raise KeyFileError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
     if len(data) > MAX_KEY_FILE:

@@ -11,6 +11,7 @@ from elfsig.errors import KeySourceError, ReadError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Loss
 from elfsig.opened.evidence import INSIDE, read_error, read_inside
+from elfsig.opened.source import read_whole
 from elfsig.trust import efi_variables
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
 from elfsig.trust.forms import read_source, source_of
@@ -67,8 +68,12 @@ def _content(path: str) -> bytes:
         raise KeySourceError(f"{path}: not a regular file", code="key-source-unreadable")
     if about.st_size > MAX_SOURCE:
         raise KeySourceError(f"{path}: larger than {MAX_SOURCE} bytes", code="key-source-unreadable")
-    with open(path, "rb") as stream:
-        return stream.read()
+    try:
+        return read_whole(path)
+    except ReadError as reason:
+        raise KeySourceError(
+            f"{path}: {reason.text}", code="key-source-unreadable", offset=reason.offset
+        ) from None
 
 
 def _is_inside(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import traceback
 from collections.abc import Callable
@@ -39,8 +40,9 @@ def in_child(body: Callable[[], None], *, user: int | None = None, mounts: bool 
     os.close(into)
     with open(out, "rb") as stream:
         said = stream.read()
-    os.waitpid(pid, 0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert not said, said.decode("utf-8", "replace")
+    assert not status, f"ended by {signal.Signals(-status).name if status < 0 else status}"
 
 
 def own_mounts() -> None:

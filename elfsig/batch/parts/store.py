@@ -105,9 +105,12 @@ class Folder:
         size = 0
         try:
             with open(self._at(name), "rb", buffering=0) as file:
-                while data := file.read(_PIECE):
-                    found.update(data)
-                    size += len(data)
+                try:
+                    while data := file.read(_PIECE):
+                        found.update(data)
+                        size += len(data)
+                except OSError as reason:
+                    raise read_error(reason, file.fileno()) from None
         except OSError as reason:
             raise read_error(reason) from None
         return size, found.hexdigest()

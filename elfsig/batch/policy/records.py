@@ -75,12 +75,15 @@ class RecordFile:
                 yield from self._of_json(self._spool)
                 return
             with open(self.source, "rb") as file:
-                head = file.read(len(MAGIC))
-                file.seek(0)
-                if is_table(head):
-                    yield from self._checked(read_records(self.source))
-                else:
-                    yield from self._of_json(file)
+                try:
+                    head = file.read(len(MAGIC))
+                    file.seek(0)
+                    if is_table(head):
+                        yield from self._checked(read_records(self.source))
+                    else:
+                        yield from self._of_json(file)
+                except OSError as reason:
+                    raise self._unfit(str(read_error(reason, file.fileno()))) from None
         except OSError as reason:
             raise self._unfit(f"{read_error(reason).text}") from None
         except ParseError as reason:

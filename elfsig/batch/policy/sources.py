@@ -11,7 +11,6 @@ import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from elfsig.errors import KeySourceError, ReadError, UsageError
@@ -21,7 +20,7 @@ from elfsig.lazy_dataclass import replace
 from elfsig.model import Key
 from elfsig.opened.inside import outermost
 from elfsig.opened.links import resolved_below
-from elfsig.opened.source import read_error
+from elfsig.opened.source import read_error, read_whole
 from elfsig.trust.entries import Material, Origin
 from elfsig.trust.forms import read_source
 from elfsig.trust.keyring import ROLES, read_argument
@@ -163,9 +162,12 @@ def _content(real: str, path: str) -> bytes:
     try:
         if os.path.getsize(real) > MAX_SHARED:
             raise KeySourceError(f"{path}: larger than {MAX_SHARED} bytes", code="key-source-unreadable")
-        return Path(real).read_bytes()
-    except OSError as reason:
-        raise KeySourceError(f"{path}: {read_error(reason).text}", code="key-source-unreadable") from None
+        return read_whole(real)
+    except (OSError, ReadError) as reason:
+        fault = reason if isinstance(reason, ReadError) else read_error(reason)
+        raise KeySourceError(
+            f"{path}: {fault.text}", code="key-source-unreadable", offset=fault.offset
+        ) from None
 
 
 def _image(data: bytes) -> Image:

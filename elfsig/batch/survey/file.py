@@ -96,11 +96,21 @@ def survey_file(
     """
     try:
         yield from _Survey(path, root, plan, further, around, content).records()
-        for each in further:
-            layer = Layer("file", each, None, os.path.getsize(each), _sha256(each))
-            yield Surveyed(ContainerRecord(each, (layer,), "further", 0, 0))
     except ReadError as fault:
         yield Surveyed(unreadable(path, fault))
+    else:
+        yield from map(_further, further)
+
+
+def _further(path: str) -> Surveyed:
+    """The record of a file in which an image goes on."""
+    try:
+        layer = Layer("file", path, None, os.path.getsize(path), _sha256(path))
+        return Surveyed(ContainerRecord(path, (layer,), "further", 0, 0))
+    except OSError as reason:
+        return Surveyed(unreadable(path, read_error(reason)))
+    except ReadError as fault:
+        return Surveyed(unreadable(path, fault))
 
 
 MOST_GIVEN = 1024
@@ -154,12 +164,13 @@ class _Survey:
         self.digests: dict[int, str | None] = {}
         self.kernels: dict[str, tuple[KernelRecord, Material]] = {}
         self.examiner = Examiner(plan.examination)
+        self.fault: Remark | None = None
 
     def records(self) -> Iterator[Surveyed]:
         """All records. Raises ReadError where the file cannot be opened."""
         if not self._is_single():  # the records of what is in a container name the container's hash
             if self.remote is None:
-                self.digests[0] = _sha256(self.disk)
+                self.digests[0] = self._hashed_disk()
             elif self.plan.found_keys:
                 self.remote.spool(self._context())
             self.examiner.remember()
@@ -203,6 +214,14 @@ class _Survey:
             context = self._context(stack)
             reader, chain = stack.enter_context(self._outermost(context))
             yield from walk(reader, chain, context, what_it_is)
+
+    def _hashed_disk(self) -> str | None:
+        """The hash of the outermost file; None where it cannot be read to its end, which its record says."""
+        try:
+            return _sha256(self.disk)
+        except ReadError as fault:
+            self.fault = Remark.of(fault)
+            return None
 
     def _find_kernels(self) -> None:
         """Read all kernel images first: a module may be stored before the kernel whose key it needs."""
@@ -249,7 +268,8 @@ class _Survey:
         yield Surveyed(ModuleRecord(path, chain, report, name, vermagic, notes, why), module, data)
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
-        error = None if each.error is None else Remark.of(each.error)
+        error = Remark.of(each.error) if each.error is not None else None
+        error = error or (self.fault if each.chain == self.chain else None)
         layers = self._layers(each.chain)
         if each.chain == self.chain and self.remote is not None:
             failure = self.remote.finish()
@@ -328,6 +348,9 @@ def _sha256(path: str) -> str:
     """SHA-256 of a file on disk, in hex. Raises ReadError."""
     try:
         with open(path, "rb", buffering=0) as file:
-            return file_digest(file, "sha256").hexdigest()
+            try:
+                return file_digest(file, "sha256").hexdigest()
+            except OSError as reason:
+                raise read_error(reason, file.fileno()) from None
     except OSError as reason:
         raise read_error(reason) from None

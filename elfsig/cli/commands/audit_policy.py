@@ -146,7 +146,7 @@ def _content(path: str) -> bytes:
     try:
         return read(path).content
     except ReadError as fault:
-        raise UsageError(f"{path}: {fault.text}", code="policy") from None
+        raise UsageError(f"{path}: {fault.text}", code="policy", offset=fault.offset) from None
 
 
 def _results(

@@ -26,6 +26,9 @@ ABOUT_FILES: Final = frozenset(
 )  # fmt: skip
 """Rules that also concern modules without a signature."""
 
+UNREAD: Final = frozenset({"unreadable", "incomplete"})
+"""Rules whose offset is where reading failed."""
+
 MISSING: Final = frozenset({"missing", "vendor-missing"})
 """Rules about modules that are not there."""
 
@@ -69,7 +72,7 @@ def rule_lines(
     head = f"{rule.rule}: {_head(rule, single, totals)}"
     yield f"\x1b[1;31m{head}\x1b[0m" if color else head
     if faults is not None:
-        yield from (f"  {_where(each)}: {visible(each.text)}" for each in faults)
+        yield from (f"  {_where(each)}: {_text(each)}" for each in faults)
     elif single is not None:
         yield f"  {_named(single)}"
     else:
@@ -114,6 +117,12 @@ def _where(fault: Fault) -> str:
     return f"{visible(fault.host)}: {visible(fault.path)}" if fault.host else visible(fault.path)
 
 
+def _text(fault: Fault) -> str:
+    """The text, with the offset of what could not be read: all else has a signature at its offset."""
+    at = f" (at {fault.offset:#x})" if fault.rule in UNREAD and fault.offset is not None else ""
+    return visible(fault.text) + at
+
+
 def _named(group: Group) -> str:
     """The first modules, and how many more there are."""
     more = group.modules - len(group.first)
@@ -126,7 +135,7 @@ def _groups(rule: RuleFold, ledger: Totals) -> Iterator[str]:
         if group.modules > 1:
             yield f"  {_sentence(rule, group, ledger)}: {_named(group)}"
         else:
-            yield f"  {_where(group.first[0])}: {visible(group.first[0].text)}"
+            yield f"  {_where(group.first[0])}: {_text(group.first[0])}"
     rest = sum(each.faults for each in list(rule.groups.values())[SHOWN:]) + rule.others
     if rest:
         yield f"  and {plural(rest, 'further fault')}"
