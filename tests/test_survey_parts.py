@@ -322,24 +322,53 @@ def test_a_poisoned_file_costs_one_record(mirror: Path, tmp_path: Path) -> None:
     assert json.loads((out / "manifest.json").read_text())["totals"]["incomplete"] == 1
 
 
-def test_a_directory_that_cannot_be_listed_is_in_every_part(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Directories of these names cannot be listed."""
     real = os.scandir
 
     def refused(path: Any) -> Any:
-        if str(path).endswith("pool1"):
+        if Path(os.fsdecode(path)).name in names:
             raise PermissionError(13, "denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", refused)
+
+
+@pytest.mark.parametrize("names", [["pool1"], ["pool0", "pool1", "pool2"], ["mirror"]])
+def test_a_directory_that_cannot_be_listed_is_recorded_once(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    _refusing(monkeypatch, *names)
     out = tmp_path / "out"
-    run(*words(mirror, out, "-j1"))
-    for path in out.glob("part-*.jsonl"):
-        found = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [e["path"] for e in found if (e["error"] or {}).get("code") == "permission-denied"] == [
-            str(mirror / "pool1")
-        ]
+    paths = sorted(str(mirror / name) if name != "mirror" else str(mirror) for name in names)
+    done = run(*words(mirror, out, "-j1"))
+    found = [(each["path"], (each["error"] or {}).get("code")) for each in records_in(out)]
+    assert sorted(path for path, code in found if code == "permission-denied") == paths
+    plain = run("survey", mirror, "--jsonl").files()
+    assert Counter(path for path, _ in found) == Counter(each["path"] for each in plain)
+    receipts = [json.loads(path.read_text()) for path in out.glob("*.receipt.json")]
+    assert len(receipts) == PARTS and all(each["unlisted"] == paths for each in receipts)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["unlisted"] == paths and manifest["totals"]["incomplete"] == len(paths)
+    assert f"could not be listed: {', '.join(paths)}" in done.err and "not all parts" not in done.err
+    assert done.code == run("survey", mirror).code
+
+
+def test_a_part_that_could_not_list_a_directory_says_so_wherever_its_record_is(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One machine cannot list a directory that belongs to the part of another machine, which can."""
+    out = tmp_path / "out"
+    owner = division.part_of(b"pool1", PARTS)
+    other = (owner + 1) % PARTS
+    with monkeypatch.context() as here:
+        _refusing(here, "pool1")
+        done = run(*words(mirror, out, "--part", str(other)))
+    assert done.code in (1, 5) and f"1 directory could not be listed: {mirror}/pool1" in done.err
+    done = run(*words(mirror, out))
+    assert "1 directory could not be listed" in done.err and "not all parts lack the same" in done.err
+    assert json.loads((out / "manifest.json").read_text())["unlisted"] == [str(mirror / "pool1")]
+    assert run("survey", "--check", "-o", out).code == 0
 
 
 def test_no_room_for_a_part(mirror: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from elfsig.batch.parts import manifest
-from elfsig.batch.parts.receipt import UNREADABLE, PartCounts
+from elfsig.batch.parts.receipt import UNREADABLE, PartCounts, PartReceipt
 from elfsig.batch.parts.run import PartOutcome, PartsJob, begin, end, finished, survey_parts
 from elfsig.batch.parts.store import Store
 from elfsig.cli import exit_codes
@@ -32,6 +32,9 @@ _NEUTRAL = frozenset({
     "keys",
 })  # fmt: skip
 """Options that change no record, or that the question has in another form."""
+
+_NAMED = 5
+"""Directories that could not be listed and are named, at most."""
 
 
 def options_asked(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,9 +72,23 @@ def _ended(done: list[PartOutcome], totals: PartCounts | None, count: int, whole
     if counts.incomplete:
         text = f"{plural(counts.incomplete, 'container')} not read to the end, which may hold modules"
         complain(f"{text} that are not listed")
+    codes |= set(_unlisted([each.receipt for each in done if each.receipt is not None]))
     if failed := sum(each.error is not None for each in done):
         complain(f"{plural(failed, 'part')} not finished: run it again to make what is missing")
     return exit_codes.combined(codes)
+
+
+def _unlisted(receipts: Sequence[PartReceipt]) -> Iterator[int]:
+    """Say which directories could not be listed; the exit code, if there are any."""
+    found = sorted({path for each in receipts for path in each.unlisted})
+    if not found:
+        return
+    named = ", ".join(map(visible, found[:_NAMED])) + (", ..." if len(found) > _NAMED else "")
+    what = "1 directory" if len(found) == 1 else f"{len(found)} directories"
+    complain(f"{what} could not be listed: {named}")
+    if any(set(each.unlisted) != set(found) for each in receipts):
+        complain("not all parts lack the same directories: each receipt says which ones its part lacks")
+    yield exit_codes.UNREADABLE
 
 
 def _on_cluster(

@@ -64,6 +64,7 @@ def _manifest(receipts: Sequence[PartReceipt], totals: PartCounts) -> Json:
         "record": "manifest", "schema_version": SCHEMA_VERSION, "parts": first.parts, "form": first.form,
         "question": first.question, "version": first.version, "totals": totals.to_json(),
         "bytes": sum(each.size for each in receipts),
+        "unlisted": sorted({path for each in receipts for path in each.unlisted}),
         "files": [
             {
                 "file": each.file, "bytes": each.size, "sha256": each.sha256,

@@ -12,12 +12,14 @@ from elfsig.batch.parts.question import PartsQuestion, parsed
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass
 from elfsig.model import Verdict
-from elfsig.model.json_form import SCHEMA_VERSION
+from elfsig.model.json_form import SCHEMA_VERSION, readable
 
 Json = dict[str, Any]
 
 UNREADABLE = "unreadable"
 """The word for modules without a verdict."""
+MAX_UNLISTED = 1000
+"""Directories that a receipt names, at most."""
 _WORDS = frozenset({*(each.value for each in Verdict), UNREADABLE})
 
 
@@ -92,6 +94,12 @@ class Tally:
         self.kernels: int = 0
         self.verdicts: Counter[str] = Counter()
         self.refused: int | None = 0 if kernel_asked else None
+        self.unlisted: list[str] = []
+
+    def add_unlisted(self, path: str) -> None:
+        """Remember a directory that could not be listed, whichever part it belongs to."""
+        if len(self.unlisted) < MAX_UNLISTED:
+            self.unlisted.append(readable(path))
 
     def add(self, record: Json) -> None:
         """Count one record, as a JSON object."""
@@ -120,7 +128,9 @@ class PartReceipt:
     """One finished part: its number, what is in it, and the file that holds its records.
 
     ``file`` is the name of that file, ``size`` and ``sha256`` (in hex) those of its content. ``question`` is
-    the digest of what all parts answer, ``version`` that of elfsig.
+    the digest of what all parts answer, ``version`` that of elfsig. ``unlisted`` are directories
+    of the sources that could not be listed when the part was made (at most MAX_UNLISTED): it may lack files
+    that are in them. The record of each is in the part that the directory belongs to.
     """
 
     part: int
@@ -131,6 +141,7 @@ class PartReceipt:
     sha256: str
     question: str
     version: str = __version__
+    unlisted: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -143,6 +154,7 @@ class PartReceipt:
             "record": "part", "schema_version": SCHEMA_VERSION, "part": self.part, "parts": self.parts,
             "form": self.form, "file": self.file, "bytes": self.size, "sha256": self.sha256,
             "question": self.question, "version": self.version, **self.counts.to_json(),
+            "unlisted": list(self.unlisted),
         }  # fmt: skip
 
     @classmethod
@@ -154,8 +166,12 @@ class PartReceipt:
             raise ParseError("a receipt without numbers")
         if form not in ("jsonl", "parquet") or not all(isinstance(each, str) for each in texts):
             raise ParseError("a receipt without form, hash, question or version")
+        unlisted = value.get("unlisted")
+        if not isinstance(unlisted, list) or not all(isinstance(each, str) for each in unlisted):
+            raise ParseError("a receipt that does not say what could not be listed")
         digest, question, version = map(str, texts)
-        return cls(part, parts, form, PartCounts.from_json(value), size, digest, question, version)  # type: ignore[arg-type]  # checked above
+        counts = PartCounts.from_json(value)
+        return cls(part, parts, form, counts, size, digest, question, version, tuple(unlisted))  # type: ignore[arg-type]  # checked above
 
     @classmethod
     def parse(cls, data: bytes) -> PartReceipt:

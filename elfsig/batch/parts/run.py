@@ -144,7 +144,7 @@ def make_part(job: PartsJob, part: int, run: str, jobs: int = 1) -> PartReceipt:
     tally = Tally(job.plan.examination.kernel is not None)
     origin = origin_members(job.host, run)
     lines = survey_all(
-        _counted(_own(job, part), tally), job.plan, lambda found: Drawn(), cage=job.cage, jobs=jobs
+        _counted(_own(job, part, tally), tally), job.plan, lambda found: Drawn(), cage=job.cage, jobs=jobs
     )
 
     def records() -> Iterator[Json]:
@@ -155,20 +155,25 @@ def make_part(job: PartsJob, part: int, run: str, jobs: int = 1) -> PartReceipt:
     name = stem(part, question.parts)
     with job.store.replacing(f"{name}.{question.form}") as file:
         size, digest = (_as_lines if question.form == "jsonl" else _as_table)(records(), file)
-    receipt = PartReceipt(part, question.parts, question.form, tally.counts, size, digest, question.digest)
+    receipt = PartReceipt(
+        part, question.parts, question.form, tally.counts, size, digest, question.digest,
+        unlisted=tuple(tally.unlisted),
+    )  # fmt: skip
     job.store.write(name + RECEIPT, (dumps(receipt.to_json()) + "\n").encode("ascii"))
     return receipt
 
 
-def _own(job: PartsJob, part: int) -> Iterator[Outermost]:
-    """The files of a part. What cannot be listed is in every part: each of them may lack files because of
-    it."""
+def _own(job: PartsJob, part: int, tally: Tally) -> Iterator[Outermost]:
+    """The files of a part, and the directories that belong to it and cannot be listed.
+
+    ``tally`` gets all that cannot: each part may lack files because of them.
+    """
     for each in outermost(job.sources):
         if each.error is not None:
             if each.error.code == CONNECTION:
                 raise ReadError(f"{each.path}: {each.error.text}", code=CONNECTION)
-            yield each
-        elif part_of(key_of(each), job.question.parts) == part:
+            tally.add_unlisted(each.path)
+        if part_of(key_of(each), job.question.parts) == part:
             yield each
 
 

@@ -184,13 +184,19 @@ def _below(root: str) -> Iterator[Outermost]:
     failed: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=failed.append):
         folders.sort()
+        yield from _unlisted(root, failed)
         for name in sorted(names):
             path = os.path.join(folder, name)
             if os.path.isfile(path) and not os.path.islink(path):
                 yield Outermost(path, root)
-        while failed:
-            reason = failed.pop()
-            yield Outermost(reason.filename or folder, root, read_error(reason))
+    yield from _unlisted(root, failed)  # the last directory, or ``root`` itself
+
+
+def _unlisted(root: str, failed: list[OSError]) -> Iterator[Outermost]:
+    """Take the directories that could not be listed from ``failed``."""
+    while failed:
+        reason = failed.pop(0)
+        yield Outermost(reason.filename or root, root, read_error(reason))
 
 
 def survey_all(
