@@ -8,7 +8,8 @@
 # -v prints every check with its result. Without names, all modules are checked.
 #
 # Exit status: 0 every verdict is confirmed; 1 one is contradicted, or a file of the bundle was changed; 2 none
-# is contradicted, but some could not be confirmed, and it says which and why; 3 the check could not be run.
+# is contradicted, but some could not be confirmed, and it says which and why; 3 the check could not be run; 4 as
+# 2, and for some it is because a tool is not installed here: "not confirmed: needs xz".
 #
 # What is checked is in the file "checks" of each module, one line a check:
 #
@@ -21,9 +22,10 @@
 #   none CODE                        this verdict claims nothing that could be confirmed
 #   fact GROUP WANT KIND ...         one way to find out GROUP; it must come out as WANT
 #
-# A group comes out as "yes" if one of its facts does, else as "no" if one does, else it is open. WANT "no" is
-# how a bad signature is confirmed: openssl or gpgv must refuse it. WANT "unread" is for what elfsig calls
-# malformed: general tools may accept more than kernels do, so that their "yes" contradicts nothing.
+# A group comes out as "yes" if one of its facts does, else as "no" if one does, else as "lack" if a tool is not
+# installed that one of them needs, else it is open. WANT "no" is how a bad signature is confirmed: openssl or
+# gpgv must refuse it. WANT "unread" is for what elfsig calls malformed: general tools may accept more than kernels
+# do, so that their "yes" contradicts nothing.
 
 set -u
 LC_ALL=C
@@ -39,10 +41,12 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+for tool in cat dd dirname mktemp od rm sha256sum tail tr wc; do
+    command -v "$tool" >/dev/null || { printf 'recheck: %s is needed\n' "$tool" >&2; exit 3; }
+done
 CDPATH='' cd -- "$(dirname -- "$0")" || exit 3
 here=$PWD
 [ -f SHA256SUMS ] || { printf 'recheck: SHA256SUMS is missing: this is not a whole bundle\n' >&2; exit 3; }
-command -v openssl >/dev/null || { printf 'recheck: openssl is needed\n' >&2; exit 3; }
 work=$(mktemp -d) || exit 3
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 3' HUP INT TERM
@@ -82,13 +86,12 @@ bytes() {
 digest() {
     name=$1
     shift
+    sum=
     case $name in
-    sha1 | sha224 | sha256 | sha384 | sha512) sum=$(cat -- "$@" | "${name}sum") ;;
-    *)
-        sum=$(cat -- "$@" | openssl dgst -r "-$name" 2>/dev/null)
-        [ -n "$sum" ] || [ "$name" != md5 ] || sum=$(cat -- "$@" | md5sum)
-        ;;
+    sha1 | sha224 | sha256 | sha384 | sha512 | md5)
+        ! command -v "${name}sum" >/dev/null || sum=$(cat -- "$@" | "${name}sum") ;;
     esac
+    [ -n "$sum" ] || ! command -v openssl >/dev/null || sum=$(cat -- "$@" | openssl dgst -r "-$name" 2>/dev/null)
     printf %s "${sum%% *}"
 }
 
@@ -96,8 +99,15 @@ digest() {
 
 say() { is=$1 because=$2; }
 
+# Whether a tool is installed.
+has() { command -v "$1" >/dev/null || { say lack "needs $1"; return 1; }; }
+
+# There is no digest of this name.
+no_digest() { ! has openssl || say open "no tool here computes $1"; }
+
 # Whether openssl reads the public key in $key.
 reads_key() {
+    has openssl || return
     case $readable in *" $key "*) return ;; esac
     openssl pkey -pubin -in "$key" -noout 2>/dev/null && readable="$readable $key " && return
     say open 'openssl does not read this kind of key'
@@ -117,7 +127,7 @@ judge() {
 fact_digest() {
     locate "$2" && stream=$file && locate "$3" && is_number "$4" && is_number "$5" || return
     wanted=$(digest "$1" "$stream")
-    [ -n "$wanted" ] || { say open "no tool here computes $1"; return 0; }
+    [ -n "$wanted" ] || { no_digest "$1"; return 0; }
     if [ "$(slice "$file" "$4" "$5" | hex)" = "$wanted" ]; then
         say yes 'the digest that was signed is that of the stream'
     else
@@ -143,7 +153,7 @@ fact_rsa() {
     judge
     [ "$1" = info ] && [ "$is" = yes ] && return
     sum=$(digest "$2" "$signed")
-    [ -n "$sum" ] || { say open "no tool here computes $2"; return 0; }
+    [ -n "$sum" ] || { no_digest "$2"; return 0; }
     block=$(openssl pkeyutl -verifyrecover -pubin -inkey "$key" -pkeyopt rsa_padding_mode:none -in "$value" \
         2>"$work/errors" | hex)
     if [ -z "$block" ]; then
@@ -182,7 +192,7 @@ fact_pair() {
     judge
     [ "$is" = open ] || return 0
     sum=$(digest "$1" "$signed")
-    [ -n "$sum" ] || { say open "no tool here computes $1"; return 0; }
+    [ -n "$sum" ] || { no_digest "$1"; return 0; }
     bytes "$sum" >"$work/digest"
     said=$(openssl pkeyutl -verify -pubin -inkey "$key" -in "$work/digest" -sigfile "$value" 2>&1)
     judge
@@ -208,7 +218,7 @@ fact_message() {
 # BLOB STREAM RING|all: the OpenPGP signature as it is, with one key, or with all that there are.
 fact_gpgv() {
     locate "$1" && blob=$file && locate "$2" && stream=$file || return
-    command -v gpgv >/dev/null || { say open 'gpgv is not installed'; return 0; }
+    has gpgv || return 0
     every=$3
     set -- --homedir "$work" --ignore-time-conflict --status-fd 1
     if [ "$every" = all ]; then
@@ -229,6 +239,7 @@ fact_gpgv() {
 # BLOB STREAM CERTIFICATE: the CMS as it is; neither the certificate nor its dates are judged.
 fact_cms() {
     locate "$1" && blob=$file && locate "$2" && stream=$file && locate "$3" || return
+    has openssl || return 0
     if openssl cms -verify -binary -inform DER -in "$blob" -content "$stream" -certfile "$file" -nointern \
         -noverify -out /dev/null 2>"$work/errors"; then
         say yes 'openssl cms accepts the signature'
@@ -242,13 +253,14 @@ fact_cms() {
 
 fact_cmsread() {
     locate "$1" || return
+    has openssl || return 0
     if openssl cms -cmsout -noout -inform DER -in "$file" 2>/dev/null; then say yes 'openssl cms reads it'
     else say no 'openssl cms does not read it'; fi
 }
 
 fact_gpgvread() {
     locate "$1" || return
-    command -v gpgv >/dev/null || { say open 'gpgv is not installed'; return 0; }
+    has gpgv || return 0
     case $(gpgv --homedir "$work" --keyring /dev/null --status-fd 1 "$file" /dev/null 2>/dev/null) in
     *'[GNUPG:] NEWSIG'*) say yes 'gpgv reads it' ;;
     *) say no 'gpgv does not read it' ;;
@@ -353,6 +365,8 @@ contradict() { outcome=contradicted; note "$1"; }
 
 leave_open() { [ "$outcome" = contradicted ] || outcome=open; note "not confirmed: $1"; }
 
+leave_lacking() { lacking=1; leave_open "$1"; }
+
 trace() { [ -z "$verbose" ] || printf '  %s\n' "$1"; }
 
 line_copy() {
@@ -392,14 +406,14 @@ line_ranges() {
 }
 
 line_unpack() {
+    case $1 in gzip | xz | zstd) ;; *) return 1 ;; esac
     locate "$2" && packed=$file && locate "$3" || return
-    if ! command -v "$1" >/dev/null; then
-        note "$1 is not installed: that $2 unpacks to $3 is not confirmed"
-        return 0
-    fi
+    has "$1" || { leave_lacking "$because, to unpack $2 to $3"; return 0; }
     trace "$2 unpacks to $3"
-    [ "$("$1" -dc <"$packed" 2>/dev/null | sha256sum)" = "$(sha256sum <"$file")" ] ||
-        contradict "$2 does not unpack to $3"
+    sum=$({ "$1" -dc <"$packed" 2>/dev/null; printf %s "$?" >"$work/status"; } | sha256sum)
+    [ "$sum" != "$(sha256sum <"$file")" ] || return 0
+    if [ "$(cat "$work/status")" = 0 ]; then contradict "$2 does not unpack to $3"
+    else leave_open "$1 does not unpack $2"; fi
 }
 
 line_fact() {
@@ -420,7 +434,7 @@ line_fact() {
     eval "before=\$is_$group"
     case $before:$is in
     yes:*) ;;
-    :* | *:yes | open:no) eval "is_$group=\$is why_$group=\$because" ;;
+    :* | *:yes | *:no | open:lack) eval "is_$group=\$is why_$group=\$because" ;;
     esac
 }
 
@@ -432,6 +446,7 @@ finish() {
         case $want$is in
         yesyes | nono | unreadno) ;;
         yesno | noyes) contradict "$because" ;;
+        *lack) leave_lacking "$because" ;;
         unreadyes) leave_open "$because; why kernels do not is in record.json" ;;
         *) leave_open "$because" ;;
         esac
@@ -481,7 +496,7 @@ if ! sha256sum -c --quiet SHA256SUMS; then
     printf 'A file of this bundle is not as it was written.\n'
     status=1
 fi
-confirmed=0 contradicted=0 open=0 empty=0 readable=
+confirmed=0 contradicted=0 open=0 empty=0 readable='' lacking=0
 [ $# -gt 0 ] || set -- m[0-9][0-9][0-9][0-9][0-9]*
 for each in "$@"; do
     each=${each%/}
@@ -496,5 +511,5 @@ done
 printf '%s confirmed, %s contradicted, %s not confirmed, %s without a claim\n' \
     "$confirmed" "$contradicted" "$open" "$empty"
 [ "$contradicted" -eq 0 ] || status=1
-[ "$status" -ne 0 ] || [ "$open" -eq 0 ] || status=2
+[ "$status" -ne 0 ] || [ "$open" -eq 0 ] || status=$((lacking ? 4 : 2))
 exit "$status"

@@ -22,6 +22,7 @@ TOOLS = {
     "apt-get": "apt",
     "bash": "bash",
     "bsdtar": "libarchive-tools",
+    "busybox": "busybox",
     "bzip2": "bzip2",
     "cert-to-efi-sig-list": "efitools",
     "dh": "debhelper",

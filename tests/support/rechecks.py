@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from tests.support.tools import need
 
-COREUTILS = ("cat", "cut", "dd", "dirname", "head", "md5sum", "mktemp", "od", "rm", "sha1sum", "sha224sum",
+COREUTILS = ("cat", "dd", "dirname", "md5sum", "mktemp", "od", "rm", "sha1sum", "sha224sum",
              "sha256sum", "sha384sum", "sha512sum", "tail", "tr", "wc")  # fmt: skip
 """All that recheck.sh may need of the GNU coreutils."""
 
-CHECKERS = ("openssl", "gpgv")
+CHECKERS = ("openssl", "gpgv", "gzip", "xz", "zstd")
 
 
 class Checked(NamedTuple):
@@ -36,7 +36,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def tools(folder: Path, *more: str, without: Iterable[str] = ()) -> Path:
-    """A directory with a shell, coreutils, openssl and gpgv, and nothing else."""
+    """A directory with a shell, coreutils and CHECKERS, and nothing else."""
     path = folder / "bin"
     path.mkdir(parents=True, exist_ok=True)
     (path / "sh").symlink_to(need("dash"))
