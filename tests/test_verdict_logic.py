@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -30,6 +31,9 @@ from elfsig.model import (
     Verdict,
 )
 from elfsig.opened.places import LocatedSignature
+from elfsig.trust.entries import Origin, Revocation, RevokedHash
+from elfsig.trust.forms import read_source
+from elfsig.trust.ring import Ring
 from elfsig.verbs.verify import examine as verifying
 from elfsig.verbs.verify.detached import from_file
 from elfsig.verbs.verify.examine import Question, examine, failed
@@ -434,6 +438,73 @@ def test_a_revoked_certificate_above_counts_even_where_the_signer_s_key_is_given
     assert stranger.verdict is Verdict.VALID
 
 
+def revoking(kind: str, data: bytes) -> Revocation:
+    digest = hashlib.sha256(data).digest()
+    return Revocation(RevokedHash(kind, "sha256", digest), "dbx.esl", Origin("dbx.esl").provenance)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["tbs", "whole", "key"])
+def test_a_chain_is_revoked_by_the_hash_of_a_certificate_or_by_its_key(which: int, kind: str) -> None:
+    chain = line(3)
+    leaf, middle, root = chain
+    keys = ring(root.certificate).material
+    if kind == "key":
+        spki = chain[which].parsed.public_key().public_bytes(*_spki())
+        (bare,) = read_source(spki, Origin("dbx.esl", "revoked", vouched=False)).keys
+        assert bare.certificate is None
+        keys = replace(keys, keys=(*keys.keys, bare))
+    else:
+        parsed = chain[which].parsed
+        data = parsed.tbs_certificate_bytes if kind == "tbs" else chain[which].certificate
+        keys = replace(keys, revocations=(revoking("tbs", data),))
+    (signature,) = Cms().parse(embedded(leaf, [middle]), INFO)
+    found = Cms().verify(signature, craft.message(), Ring(keys))
+    assert found.verdict is Verdict.UNTRUSTED and found.cause is not None
+    assert found.cause.code == "revoked" and found.cause.facts["source"] == "dbx.esl"
+
+
+def test_an_issuer_of_another_name_is_no_issuer() -> None:
+    """Kernels look for the certificate that is named, whatever key another one has."""
+    root = issued(private("p256", 1), "root")
+    middle = issued(private("p256", 2), "middle", root, serial=2)
+    leaf = issued(private("p256", 3), "leaf", middle, ca=False, serial=3)
+    alias = issued(private("p256", 2), "alias", root, serial=2)
+    assert outcome(embedded(leaf, [middle]), root.certificate).verdict is Verdict.VALID
+    assert outcome(embedded(leaf, [alias]), root.certificate).verdict is Verdict.UNKNOWN_KEY
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha512"])
+def test_a_chain_of_certificates_signed_with_pss(name: str) -> None:
+    """Its hash is in the parameters of the algorithm, and may be another than that of the message."""
+    root = issued(private("rsa", 1), "root")
+    leaf = with_pss(issued(private("p256", 3), "leaf", root, ca=False, serial=3), root, name)
+    found = parse_embedded(leaf.certificate)
+    assert (found.signed.algorithm, found.signed.hash) == ("rsa-pss", name)
+    assert outcome(embedded(leaf, []), root.certificate).verdict is Verdict.VALID
+    assert outcome(embedded(leaf, []), OTHER.certificate).verdict is Verdict.UNKNOWN_KEY
+
+
+def with_pss(who: Identity, by: Identity, name: str) -> Identity:
+    """The certificate of ``who``, signed again with RSASSA-PSS."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    made, old = craft.HASHES[name][1], who.parsed
+    builder = x509.CertificateBuilder(
+        old.issuer,
+        old.subject,
+        old.public_key(),
+        old.serial_number,
+        old.not_valid_before_utc.replace(tzinfo=None),
+        old.not_valid_after_utc.replace(tzinfo=None),
+        list(old.extensions),
+    )
+    salted = padding.PSS(padding.MGF1(made), made.digest_size)
+    certificate = builder.sign(by.private, made, rsa_padding=salted)
+    return Identity(who.private, certificate.public_bytes(_spki()[0]))
+
+
 def test_weaknesses_of_a_chain_are_said() -> None:
     root = issued(private("p256", 1), "root", ca=False)
     middle = issued(private("p256", 2), "middle", root, serial=2)
@@ -518,6 +589,10 @@ def test_what_cannot_be_read_of_a_certificate_is_said() -> None:
     unknown = RSA.certificate.replace(craft.oid("1.2.840.113549.1.1.11"), craft.oid("1.2.840.113549.1.1.99"))
     with pytest.raises(Unsupported, match=r"^1\.2\.840\.113549\.1\.1\.99$"):
         parse_embedded(unknown)
+    tbs = RSA.parsed.tbs_certificate_bytes
+    with pytest.raises(ParseError) as caught:
+        parse_embedded(craft.tlv(0x30, tbs, craft.tlv(0x30), craft.tlv(3, b"\0x")))
+    assert caught.value.offset == 4 + len(tbs)
 
 
 def _x25519() -> bytes:
