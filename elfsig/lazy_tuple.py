@@ -8,6 +8,7 @@ tuples, except that annotations are strings, and type checkers see the one of ``
 
 from __future__ import annotations
 
+import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ GENERATED_AT = 8
 """A class gets its compiled constructor when this many objects have been made."""
 
 MOST_FIELDS = 32
+_UNEXPECTED = TypeError if sys.version_info >= (3, 13) else ValueError
+"""What named tuples raise for a field that they do not have."""
+
 _new = tuple.__new__
 _model = vars(namedtuple("_model", [f"field{index}" for index in range(MOST_FIELDS)]))
 _GETTERS = tuple(_model[f"field{index}"] for index in range(MOST_FIELDS))
@@ -40,7 +44,7 @@ class _Fields(tuple[Any, ...]):
         """Return a new object replacing specified fields with new values."""
         made = self._make(map(kwds.pop, self._fields, self))
         if kwds:
-            raise ValueError(f"Got unexpected field names: {list(kwds)!r}")
+            raise _UNEXPECTED(f"Got unexpected field names: {list(kwds)!r}")
         return made
 
     def _asdict(self) -> dict[str, Any]:

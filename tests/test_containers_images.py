@@ -263,8 +263,8 @@ def disks(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> It
                 call("ewfacquire", *words, self["raw"])
                 self[kind] = folder / "image.E01"
             else:
+                call("qemu-img", *DISKS[kind], "-f", "raw", self["raw"], folder / "image")
                 self[kind] = folder / "image"
-                call("qemu-img", *DISKS[kind], "-f", "raw", self["raw"], self[kind])
             return self[kind]
 
     yield Made()

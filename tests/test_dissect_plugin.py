@@ -19,7 +19,11 @@ from tests.support.cli import CHECKOUT, environment
 from tests.support.signed import CERT, made
 from tests.support.tools import need
 
-pytest.importorskip("dissect.target")
+pytest.importorskip(
+    "dissect.target",
+    reason="needs dissect.target, on a Python that it can be imported by",
+    exc_type=ImportError,
+)
 
 Json = dict[str, Any]
 PACKAGE = Path(__file__).parent / "dissect_plugin"

@@ -247,7 +247,7 @@ def test_usages(options: tuple[str, ...], usages: str, tmp_path: Path) -> None:
     assert generate(tmp_path, "-o", "k", *FAST, *options, "--name", "Höhle 7").code == 0
     shown = text_of(tmp_path / "k.der")
     assert re.search(rf"Extended Key Usage: *\n +{re.escape(usages)}\n", shown)
-    assert "CN = H\\C3\\B6hle 7" in shown
+    assert re.search(r"CN ?= ?H\\C3\\B6hle 7", shown)
 
 
 @pytest.mark.parametrize(
@@ -324,8 +324,8 @@ def test_like_dkms(tmp_path: Path) -> None:
     ran = generate(tmp_path, "-o", "mok", "--like", "dkms")
     assert ran.code == 0 and "mokutil --import mok.pub" in ran.out
     shown = text_of(tmp_path / "mok.pub")
-    for words in ("2048 bit", "CN = DKMS module signing key", "Code Signing"):
-        assert words in shown
+    for words in ("2048 bit", "CN ?= ?DKMS module signing key", "Code Signing"):
+        assert re.search(words, shown)
     assert mode(tmp_path / "mok.key") == 0o600
 
 

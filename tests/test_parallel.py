@@ -15,6 +15,7 @@ import pytest
 from elfsig.batch.workers import run
 from elfsig.errors import ElfsigError
 from tests.support.cli import environment
+from tests.support.tools import need
 
 
 def square(number: int) -> int:
@@ -123,4 +124,4 @@ for each in run(work, range(10_000), 2):
     _, err = child.communicate(timeout=20)
     assert child.returncode == -signal.SIGINT and "KeyboardInterrupt" in err
     assert time.monotonic() - started < 5
-    assert subprocess.run(["pgrep", "-g", str(child.pid)], capture_output=True).stdout == b""
+    assert subprocess.run([need("pgrep"), "-g", str(child.pid)], capture_output=True).stdout == b""

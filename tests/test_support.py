@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,15 @@ from tests.support.cli import environment
 def test_the_coverage_check_leaves_out_files_that_exist() -> None:
     assert [path.name for path in coverage_gate.files() if not path.exists()] == []
     assert 80 <= coverage_gate.LEAST <= 100
+
+
+def test_every_outside_program_that_tests_name_has_its_package() -> None:
+    """Otherwise nobody installs it, and tests pass only where somebody once did."""
+    named = set()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        named |= set(re.findall(r"\b(?:need|call)\(\s*\"([\w.+-]+)\"", path.read_text("utf-8")))
+    assert {"modinfo", "mdadm", "softhsm2.so"} <= named
+    assert not [name for name in sorted(named) if name not in {*packages.TOOLS, *packages.FILES}]
 
 
 CASES = """

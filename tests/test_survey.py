@@ -27,6 +27,7 @@ from tests.support.cli import validator
 from tests.support.keysources import COMPRESSORS, bzimage, certificate_list, unpacked
 from tests.support.run import run
 from tests.support.signed import CERT, made
+from tests.support.tools import need
 
 UNSIGNED = corpus.content("amd64-2.6.39-uek.ko")
 SIGNED = made(UNSIGNED, "pkcs7", "whole-file").content
@@ -39,7 +40,7 @@ def nested(tmp_path: Path) -> Path:
     inner = tar(a__sample_ko=SIGNED, b__sample_ko=UNSIGNED, usr__readme=b"text", crt1_o=_object())
     path = tmp_path / "outer.tar"
     path.write_bytes(tar(inner_tar=inner, boot__config=b"CONFIG_MODULES=y\n"))
-    subprocess.run(["xz", str(path)], check=True)
+    subprocess.run([need("xz"), str(path)], check=True)
     return tmp_path / "outer.tar.xz"
 
 

@@ -30,6 +30,7 @@ from tests.support.cli import elfsig as command
 from tests.support.cli import environment
 from tests.support.run import run
 from tests.support.signed import CERT, made
+from tests.support.tools import need
 from tests.support.web import s3_client, s3_content, s3_server
 
 UNSIGNED = corpus.content("amd64-2.6.39-uek.ko")
@@ -312,7 +313,9 @@ def test_a_process_that_dies_costs_its_part(
 def test_a_poisoned_file_costs_one_record(mirror: Path, tmp_path: Path) -> None:
     """One that decompresses for ever is ended by its limit; all others are in their parts."""
     bomb = mirror / "bomb.tar.xz"
-    bomb.write_bytes(subprocess.run(["xz", "-0", "-c"], input=bytes(64 << 20), stdout=subprocess.PIPE).stdout)
+    bomb.write_bytes(
+        subprocess.run([need("xz"), "-0", "-c"], input=bytes(64 << 20), stdout=subprocess.PIPE).stdout
+    )
     out = tmp_path / "out"
     done = run(*words(mirror, out, "--max-size", "1000000"))
     assert done.code == 1

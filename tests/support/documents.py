@@ -24,9 +24,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.support import ingredients
+from tests.support import ingredients, packages
 from tests.support.cli import CHECKOUT, elfsig, environment
 from tests.support.system_dkms import executables
+from tests.support.tools import need
 
 MANUAL = CHECKOUT / "elfsig" / "manual" / "docs"
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *MANUAL.rglob("*.md")])
@@ -34,6 +35,8 @@ ERAS_PAGE = MANUAL / "jobs" / "old-systems.md"
 """Run by tests/test_readme_eras.py, which asks for more."""
 PICTURE = MANUAL / "coverage-map.svg"
 TIMEOUT = 120
+NOT_FOUND = 127
+"""Exit status of a shell for a command that is not there."""
 
 _PIECE = re.compile(
     r"^<!-- run:(?P<run>[^>]*)-->$|^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -125,7 +128,7 @@ class Stage:
             self._extra |= ingredients.add(name, self.folder, self.system)
 
     def run(self, step: Step) -> tuple[int, str]:
-        """Exit code and output of one step, absolute paths being those of ``system``."""
+        """Exit code and output of a step; absolute paths are those of ``system``. Skips without its tool."""
         extra = {"PATH": self._path, "COLUMNS": "100", "LC_ALL": "C.UTF-8", "NO_MKDOCS_2_WARNING": "1"}
         if step.language == "python":
             words = [sys.executable, "-W", "error", "-c", step.command]
@@ -135,6 +138,9 @@ class Stage:
             words, cwd=self.folder, env=environment(extra) | self._extra, timeout=TIMEOUT, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
+        absent = re.search(r"(\S+): command not found", done.stdout) if done.returncode == NOT_FOUND else None
+        if absent is not None and absent[1] in packages.TOOLS:
+            need(absent[1])
         return done.returncode, done.stdout.replace(str(self.system), "").replace(f"{self.folder}/", "")
 
     def _here(self, command: str) -> str:

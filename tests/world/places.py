@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.tools import need
 
 CLONE_NEWNS = 0x00020000
 NOBODY = 65534
@@ -21,6 +24,8 @@ def in_child(body: Callable[[], None], *, user: int | None = None, mounts: bool 
     raised here as an AssertionError. Skips where this process may not do that."""
     if os.geteuid():
         pytest.skip("opt-in: mounts and other users need root")
+    if mounts and not _has_own_mounts():
+        pytest.skip("needs a root directory that is a mount point, and a mount namespace")
     out, into = os.pipe()
     pid = os.fork()
     if not pid:
@@ -43,6 +48,13 @@ def in_child(body: Callable[[], None], *, user: int | None = None, mounts: bool 
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert not said, said.decode("utf-8", "replace")
     assert not status, f"ended by {signal.Signals(-status).name if status < 0 else status}"
+
+
+@functools.cache
+def _has_own_mounts() -> bool:
+    """Whether :func:`own_mounts` works: not in a chroot, nor in every container."""
+    words = [need("unshare"), "--mount", need("mount"), "--make-rprivate", "/"]
+    return subprocess.run(words, capture_output=True).returncode == 0
 
 
 def own_mounts() -> None:
