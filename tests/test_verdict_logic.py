@@ -380,6 +380,17 @@ def test_certificates_of_others_do_not_matter() -> None:
     assert outcome(stranger, RSA.certificate) == outcome(craft.cms(signer_info(RSA)), RSA.certificate)
 
 
+def test_a_certificate_of_an_unknown_algorithm_does_not_hide_those_after_it() -> None:
+    """The message is refused for the signer's own certificate, which is the second."""
+    stranger = _with_key(_x25519())
+    assert read_embedded(stranger) is None and stranger < OTHER.certificate
+    info = signer_info(OTHER, value=RSA.private.sign(CONTENT, *_rsa()))
+    blob = craft.cms(info, certificates=[stranger, OTHER.certificate])
+    found = outcome(blob, identity("p256").certificate)
+    assert found.verdict is Verdict.INVALID and found.cause is not None
+    assert found.cause.code == "embedded-certificate"
+
+
 def damaged(certificate: bytes) -> bytes:
     """A certificate whose names can be read, and whose public key cannot."""
     spki = identity().parsed.public_key().public_bytes(*_spki())
@@ -593,6 +604,17 @@ def test_what_cannot_be_read_of_a_certificate_is_said() -> None:
     with pytest.raises(ParseError) as caught:
         parse_embedded(craft.tlv(0x30, tbs, craft.tlv(0x30), craft.tlv(3, b"\0x")))
     assert caught.value.offset == 4 + len(tbs)
+    bare = craft.tlv(0x30, craft.oid("2.5.29.99"))
+    extended = tbs[4:].replace(tbs[tbs.index(b"\xa3") :], craft.tlv(0xA3, craft.tlv(0x30, bare)))
+    with pytest.raises(ParseError, match="an extension without a value"):
+        parse_embedded(
+            craft.tlv(
+                0x30,
+                craft.tlv(0x30, extended),
+                craft.algorithm("1.2.840.113549.1.1.11", craft.NULL),
+                craft.tlv(3, b"\0x"),
+            )
+        )
 
 
 def _x25519() -> bytes:
