@@ -213,7 +213,7 @@ def test_physical_volumes_in_partitions_of_images(disk: Path, tmp_path: Path) ->
     paths = []
     for number, each in enumerate(images.volume_group(disk.read_bytes(), bytes(MIB))):
         raw, path = tmp_path / f"{number}.raw", tmp_path / f"{number}.qcow2"
-        images.gpt(raw, b"boot".ljust(MIB), each)
+        images.gpt(raw, bytes(MIB), each)
         call("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, path)
         paths.append(path)
     found = survey(*paths)

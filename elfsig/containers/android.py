@@ -84,7 +84,8 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
         if part.size:
             offset = reader.tell()
             content = reader.part(part.size, f"the {part.name.decode()}")
-            yield Member(part.name, "part", content, part.size, offset)
+            expected = "a cpio archive" if part.name == b"ramdisk" else None
+            yield Member(part.name, "part", content, part.size, offset, expected=expected)
             content.finish()
             reader.skip(-reader.tell() % header.page)  # the last page may be cut short
     yield from _after(reader)

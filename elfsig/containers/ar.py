@@ -18,6 +18,7 @@ MAGIC = b"!<arch>\n"
 HEADER, END = 60, b"`\n"
 _INDEXES = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
 _NAMES_LIMIT = 1 << 24
+_TARS = (b"control.tar", b"data.tar")
 
 _TIMES = 16
 """Members may name the same place of the table of long names; together they may use it so many times."""
@@ -39,7 +40,8 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
             offset = reader.tell()
             part = reader.part(size - used, "a member")
             if name not in _INDEXES:
-                yield Member(name, "file", part, size - used, offset)
+                expected = "a tar archive" if package and name.startswith(_TARS) else None
+                yield Member(name, "file", part, size - used, offset, expected=expected)
             part.finish()
             first = False
         if size % 2 and not reader.at_end() and (pad := reader.read(1)) not in (b"\n", b"\0"):

@@ -49,7 +49,9 @@ class Member(NamedTuple):
     without a name adds nothing to the path: the content of a compressed stream. ``reader`` holds the content,
     and is None for links, directories and special files; it is valid until the next member is asked for.
     ``size`` in bytes and ``offset`` of the content in the container are None where they are not known.
-    ``target`` is where a link leads to, as stored. ``notes`` are further facts by name: ``security.ima``,
+    ``target`` is where a link leads to, as stored. ``expected`` says what it must be where it can only be a
+    container, such as "a partition": if none is recognised in it, that is reported. ``notes`` are further
+    facts by name: ``security.ima``,
     ``deleted``, ``whiteout``, ``hard-link`` (the target is a member's name in full) and others; values are
     bytes, text, numbers or True.
     """
@@ -61,6 +63,7 @@ class Member(NamedTuple):
     offset: int | None = None
     target: bytes | None = None
     notes: Mapping[str, object] = MappingProxyType({})
+    expected: str | None = None
 
 
 class Budget:
@@ -84,6 +87,7 @@ class Budget:
         self.seconds: float | None = seconds
         self.spent: int = 0
         self.counted: int = 0
+        self.scanned: int = 0
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def spend(self, size: int) -> None:
@@ -91,6 +95,14 @@ class Budget:
         self.spent += size
         if self.output is not None and self.spent > self.output:
             raise self._over(f"more than {self.output} bytes of content", hint="max-size")
+        self.check_time()
+
+    def scan(self, size: int) -> None:
+        """Count ``size`` bytes that were only looked through, up to the limit of output. Nothing else fails
+        when it is reached. Raises ContainerError: over-budget."""
+        self.scanned += size
+        if self.output is not None and self.scanned > self.output:
+            raise self._over(f"more than {self.output} bytes looked through for a start", hint="max-size")
         self.check_time()
 
     def count_member(self) -> None:
@@ -171,8 +183,10 @@ class Container:
     It is recognised by one of ``magics``, bytes at an offset, and then by ``probe``, which gets the first
     bytes of the file (4096 or more, if there are so many). ``needs`` seek: ``open`` gets a SeekReader.
     ``extra`` is the optional dependency of elfsig that it takes to read this format. ``spans``: it may need,
-    or contain what needs, other files: it is a disk, or a part of a volume or array. ``open`` yields the
-    members of the container that the reader is at the start of; it raises ContainerError.
+    or contain what needs, other files: it is a disk, or a part of a volume or array. ``place``: it is a table
+    of partitions, or lies on a whole device and leaves room for such a table before its mark: where there are
+    both, nobody can tell which is in use, and both are opened. ``open`` yields the members of the container
+    that the reader is at the start of; it raises ContainerError.
     """
 
     id: str
@@ -182,6 +196,7 @@ class Container:
     extra: str | None = None
     probe: Callable[[bytes], bool] | None = None
     spans: bool = False
+    place: Literal["table", "device"] | None = None
 
     def members(self, reader: Reader, context: Context) -> Iterator[Member]:
         """What ``open`` yields, with a reader of the kind that it needs. Raises ContainerError."""

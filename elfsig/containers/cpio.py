@@ -255,7 +255,8 @@ def segments(reader: Reader, context: Context, what: str) -> Iterator[Member]:
         kind = streams.kind_of(head)
         if kind is not None:
             part = reader_of(context.counted(streams.decompress(reader, kind)))
-            yield Member(b"@%d" % at, "part", part, offset=at, notes={"compression": kind.name})
+            notes = {"compression": kind.name}
+            yield Member(b"@%d" % at, "part", part, offset=at, notes=notes, expected="a cpio archive")
         elif head[:6] in _FORMS:
             part = reader_of(_raw(reader))
             yield Member(b"@%d" % at, "part", part, offset=at)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
-from elfsig.containers.contract import Context, Member
+from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.names import SEPARATOR, Step, display, plain
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
@@ -89,11 +89,30 @@ class _Seeker(NamedTuple):
     def find(
         self, reader: Reader, names: tuple[Name, ...], chain: tuple[Step, ...], before: tuple[Name, ...]
     ) -> Resolved:
-        container = self.containers.find(reader)
-        if container is None:
+        containers = self.containers.every(reader)
+        if not containers:
             where = os.fsdecode(before[-1].name) if before else "the file"
             raise ReadError(f"{where} is not a package, archive or image that is known", code="not-found")
         self.context.budget.check_depth(len(chain))
+        if len(containers) > 1:
+            reader = self.context.seekable(reader)
+        missing: ReadError | None = None
+        for container in containers:
+            try:
+                return self._inside(container, reader, names, chain, before)
+            except ReadError as reason:
+                missing = missing or reason
+        assert missing is not None, "there is at least one container"
+        raise missing
+
+    def _inside(
+        self,
+        container: Container,
+        reader: Reader,
+        names: tuple[Name, ...],
+        chain: tuple[Step, ...],
+        before: tuple[Name, ...],
+    ) -> Resolved:
         wanted, seen = names[0], Counter[bytes]()
         over: dict[bytes, bytes] = {}
         unnamed: ReadError | None = None

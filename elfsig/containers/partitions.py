@@ -3,6 +3,8 @@
 Partitions are parts ``p1``, ``p2`` and so on, with the numbers that Linux gives them; space between them is
 not looked at. Both copies of a GPT and their checksums are verified: if the first is damaged, the partitions
 of the second are given, and the damage is reported after them. In an MBR, logical partitions start at ``p5``.
+Partitions of an MBR beside a GPT that this does not have as well are parts ``mbr1`` to ``mbr4``: which of the
+two tables is used depends on the system. Damage to an entry costs that partition.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
 
+from elfsig.containers.blank import unrecognised
 from elfsig.containers.contract import Container, Context, Member, damaged
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
@@ -68,18 +71,44 @@ def _gpt(disk: SeekReader, lba: int, sector: int) -> _Table:
 
 
 def _open_gpt(reader: Reader, context: Context) -> Iterator[Member]:
-    disk = context.seekable(reader)
+    yield from _in_gpt(context.seekable(reader))
+
+
+def _in_gpt(disk: SeekReader, after: int = 0) -> Iterator[Member]:
+    """The partitions that do not start before ``after``. Raises ContainerError."""
     table, fault = _either_gpt(disk)
+    known: set[tuple[int, int]] = set()
     for number, at in enumerate(range(0, len(table.entries), table.size), 1):
         kind, unique, first, last, _, label = _ENTRY.unpack_from(table.entries, at)
         if any(kind):
             name = label.decode("utf-16-le", "replace").split("\0")[0]
             notes = {"type": str(UUID(bytes_le=kind)), "uuid": str(UUID(bytes_le=unique)), "label": name}
-            start = first * table.sector
-            cut = yield from _partition(disk, number, start, (last + 1 - first) * table.sector, notes)
+            start, end = first * table.sector, (last + 1) * table.sector
+            known.add((start, end))
+            if start >= after:
+                cut = yield from _partition(disk, _Place(b"p%d" % number, start, end - start), notes)
+                fault = fault or cut
+    cut = yield from _hybrid(disk, table.sector, known, after)
+    if fault is not None or cut is not None:
+        raise fault or cut or AssertionError
+
+
+def _hybrid(
+    disk: SeekReader, sector: int, known: set[tuple[int, int]], after: int
+) -> Generator[Member, None, ContainerError | None]:
+    """The partitions of the MBR beside a GPT, but those at ``known`` places; the first fault."""
+    head = disk.read_at(0, 512)
+    if not _is_mbr(head):
+        return None
+    fault: ContainerError | None = None
+    for number, slot in enumerate(_slots(head), 1):
+        start, size = slot.first * sector, slot.sectors * sector
+        wanted = slot.kind not in (0, _PROTECTIVE) and start >= after
+        if wanted and (start, start + size) not in known:
+            place = _Place(b"mbr%d" % number, start, size)
+            cut = yield from _partition(disk, place, {"type": f"{slot.kind:#04x}"})
             fault = fault or cut
-    if fault is not None:
-        raise fault
+    return fault
 
 
 def _either_gpt(disk: SeekReader) -> tuple[_Table, ContainerError | None]:
@@ -105,22 +134,46 @@ def _either_gpt(disk: SeekReader) -> tuple[_Table, ContainerError | None]:
     raise fault or damaged("a protective MBR, and no GPT", _TABLE)
 
 
+class _Place(NamedTuple):
+    """Where a partition is, in bytes, and what it is called."""
+
+    name: bytes
+    start: int
+    size: int
+
+
 def _partition(
-    disk: SeekReader, number: int, start: int, size: int, notes: dict[str, object]
+    disk: SeekReader, place: _Place, notes: dict[str, object]
 ) -> Generator[Member, None, ContainerError | None]:
-    """One partition; the error if the disk ends before it does."""
+    """One partition; the error if it holds its own table, or the disk ends before it does."""
+    name, start, size = place.name.decode(), place.start, place.size
     if size <= 0:
-        return damaged(f"partition {number} ends before it starts", start)
+        return damaged(f"partition {name} ends before it starts", start)
+    if not start:
+        return damaged(f"partition {name} starts with the partition table itself", start)
     there = min(size, max(0, disk.size - start))
     if there:
         part = disk.window(start, there)
-        yield Member(b"p%d" % number, "part", part, size, start, notes=notes)
+        yield Member(place.name, "part", part, size, start, notes=notes, expected="a partition")
         if part.failure is not None:
             return part.origin or part.failure
     if there == size:
         return None
-    text = f"partition {number} is cut off: {there} of {size} bytes"
+    text = f"partition {name} is cut off: {there} of {size} bytes"
     return ContainerError(text, code="truncated", offset=disk.size)
+
+
+def beyond(disk: SeekReader, context: Context, start: int) -> Iterator[Member]:
+    """The partitions from ``start`` on of a disk that begins with something else, such as an ISO image.
+
+    Raises ContainerError: trailing-data for other data there, if there is no table.
+    """
+    if unrecognised(disk.window(start, disk.size), "the rest", context.budget) is None:
+        return
+    head = disk.read_at(0, max(_SECTORS) + len(GPT_MAGIC))
+    if not any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS) and not _is_mbr(head):
+        raise ContainerError("something follows the end", code="trailing-data", offset=start)
+    yield from _in_mbr(disk, start) if _is_mbr(head) else _in_gpt(disk, start)
 
 
 # --------------------------------------------------------------------------- MBR
@@ -143,30 +196,56 @@ def _is_mbr(head: bytes) -> bool:
     slots = _slots(head[:512])
     flags = {head[at] for at in range(_TABLE, 510, 16)}
     real = [slot for slot in slots if slot.kind]
-    return flags <= {0, 0x80} and bool(real) and all(slot.first and slot.sectors for slot in real)
+    return (
+        head[510:512] == _BOOT
+        and flags <= {0, 0x80}
+        and bool(real)
+        and all(slot.sectors for slot in real)
+        and any(slot.first for slot in real)
+    )
 
 
 def _open_mbr(reader: Reader, context: Context) -> Iterator[Member]:
-    disk = context.seekable(reader)
+    yield from _in_mbr(context.seekable(reader))
+
+
+def _in_mbr(disk: SeekReader, after: int = 0) -> Iterator[Member]:
+    """The partitions that do not start before ``after``. Raises ContainerError."""
     slots = _slots(disk.read_at(0, 512))
     if any(slot.kind == _PROTECTIVE for slot in slots):
-        yield from _open_gpt(disk, context)
+        yield from _in_gpt(disk, after)
         return
     sector = _sector_size(disk, slots)
     fault: ContainerError | None = None
+    for number, kind, first, count in _numbered(disk, slots, sector):
+        if isinstance(kind, ContainerError):
+            cut: ContainerError | None = kind
+        elif first * sector < after:
+            continue
+        else:
+            place = _Place(b"p%d" % number, first * sector, count * sector)
+            cut = yield from _partition(disk, place, {"type": f"{kind:#04x}"})
+        fault = fault or cut
+    if fault is not None:
+        raise fault
+
+
+def _numbered(
+    disk: SeekReader, slots: list[_Slot], sector: int
+) -> Iterator[tuple[int, int | ContainerError, int, int]]:
+    """(number, type, first sector, sectors) of all partitions; instead of the type the fault that ends an
+    extended one early."""
     logical = 5
     for number, slot in enumerate(slots, 1):
         if slot.kind in _EXTENDED:
-            for first, count, kind in _logical(disk, slot.first, sector):
-                notes: dict[str, object] = {"type": f"{kind:#04x}"}
-                cut = yield from _partition(disk, logical, first * sector, count * sector, notes)
-                fault, logical = fault or cut, logical + 1
+            try:
+                for first, count, kind in _logical(disk, slot.first, sector):
+                    yield logical, kind, first, count
+                    logical += 1
+            except ContainerError as fault:
+                yield number, fault, 0, 0
         elif slot.kind:
-            notes = {"type": f"{slot.kind:#04x}"}
-            cut = yield from _partition(disk, number, slot.first * sector, slot.sectors * sector, notes)
-            fault = fault or cut
-    if fault is not None:
-        raise fault
+            yield number, slot.kind, slot.first, slot.sectors
 
 
 def _sector_size(disk: SeekReader, slots: list[_Slot]) -> int:
@@ -203,5 +282,12 @@ def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, in
         seen.add(at)
 
 
-GPT = Container("gpt", tuple((sector, GPT_MAGIC) for sector in _SECTORS), _open_gpt, needs="seek", spans=True)
-MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr, spans=True)
+GPT = Container(
+    "gpt",
+    tuple((sector, GPT_MAGIC) for sector in _SECTORS),
+    _open_gpt,
+    needs="seek",
+    spans=True,
+    place="table",
+)
+MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr, spans=True, place="table")

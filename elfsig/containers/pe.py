@@ -15,6 +15,7 @@ from elfsig.containers.readers import PIECE, Reader, SeekReader
 from elfsig.errors import ContainerError
 
 _UNIFIED = (b".linux", b".initrd")
+_ARCHIVES = (b".initrd", b".ucode")
 _HEADER, _SECTION, _SYMBOL = 24, 40, 18
 _HEAD = 1 << 12
 _SECTIONS = 96
@@ -89,7 +90,8 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
             raise ContainerError(text, code="truncated", offset=reader.size)
         context.budget.spend(section.size)
         content = reader.window(section.offset, section.size)
-        yield Member(section.name, "part", content, section.size, section.offset)
+        expected = "a cpio archive" if section.name in _ARCHIVES else None
+        yield Member(section.name, "part", content, section.size, section.offset, expected=expected)
     _check_rest(reader, layout)
 
 

@@ -22,7 +22,7 @@ from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
-from elfsig.containers.unread import UNREAD
+from elfsig.containers.unread import UNREAD, WITHOUT_FILES
 from elfsig.containers.zip import ZIP
 from elfsig.errors import ContainerError
 from elfsig.registry import PluginFailure
@@ -31,7 +31,7 @@ ENTRY_POINT_GROUP = "elfsig.containers"
 
 BUILTIN: tuple[Container, ...] = (
     AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
-    *ARCHIVES, *IMAGES, GPT, *UNREAD, FAT, MBR,
+    *ARCHIVES, *IMAGES, GPT, *UNREAD, *WITHOUT_FILES, FAT, MBR,
 )  # fmt: skip
 
 _NUMBERS = (int, type(None))
@@ -65,10 +65,24 @@ class Containers:
 
         Nothing is read: the reader only looks ahead.
         """
+        return next(self._matching(reader), None)
+
+    def every(self, reader: Reader) -> tuple[Container, ...]:
+        """The same, and after it a table of partitions beside it: see :attr:`Container.place`."""
+        matching = self._matching(reader)
+        first = next(matching, None)
+        if first is None:
+            return ()
+        if first.place != "device":
+            return (first,)
+        table = next((each for each in matching if each.place == "table"), None)
+        return (first,) if table is None else (first, table)
+
+    def _matching(self, reader: Reader) -> Iterator[Container]:
         head = reader.peek(_NEAR)
         if len(head) == _NEAR < self.reach:
             head = reader.peek(self.reach)
-        return next((each for each in self.containers if _matches(each, head)), None)
+        return (each for each in self.containers if _matches(each, head))
 
     def members(self, container: Container, reader: Reader, context: Context) -> Iterator[Member]:
         """The members of ``container``, each counted.

@@ -235,4 +235,9 @@ def _pad(reader: Reader, size: int) -> None:
         raise ContainerError("the padding of a member is cut off", code="truncated", offset=reader.tell())
 
 
-TAR: Container = Container("tar", ((257, b"ustar"), (0, b"")), _open, probe=is_header)
+def _is_tar(head: bytes) -> bool:
+    """Whether there is a header. Damaged ones of POSIX and GNU are recognised, too."""
+    return head[257:262] == b"ustar" or is_header(head)
+
+
+TAR: Container = Container("tar", ((257, b"ustar"), (0, b"")), _open, probe=_is_tar)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
+from elfsig.containers.blank import BLANK, unrecognised
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.names import Step, display, plain
 from elfsig.containers.readers import Reader
@@ -43,6 +44,10 @@ class Found(NamedTuple):
 
 class ContainerRecord(NamedTuple):
     """One container, after its members. ``members`` are its own, ``modules`` also those of containers in it.
+
+    ``kind`` is the container's id. What must be a container (see :attr:`Member.expected`) and is not
+    recognised has a record, too: if it is all zeros, ``kind`` is ``empty`` and it is complete; else ``kind``
+    is that of the member.
 
     ``complete`` is False where it could not be read to its end, with the reason in ``error``. ``sha256`` is
     that of a file in a container which was read as a stream, to its end, in hex; else None.
@@ -83,16 +88,19 @@ def walk(
     context: Context | None = None,
     decide: Decide = may_be_module,
     containers: Containers | None = None,
+    expected: str | None = None,
 ) -> Iterator[Found | ContainerRecord]:
     """What is in the file that ``reader`` is at the start of, depth first, in stored order.
 
-    ``chain`` is what leads to the file: of a file on disk one step, its path.
+    ``chain`` is what leads to the file: of a file on disk one step, its path. ``expected``: what it must be,
+    as that of a member.
 
     A container's record comes after everything in it. Nothing is raised for damaged input: that is in the
     records. Exceptions of plug-ins are their containers' errors, with the code plug-in-error.
     """
     walker = _Walker(context or Context(), decide, containers or load())
-    yield from walker.member(Member(chain[-1].name, "file", reader, chain[-1].size), chain)
+    outermost = Member(chain[-1].name, "file", reader, chain[-1].size, expected=expected)
+    yield from walker.member(outermost, chain)
 
 
 def _digest(reader: Reader, error: ContainerError | None) -> str | None:
@@ -111,18 +119,36 @@ class _Walker(NamedTuple):
 
     def member(self, member: Member, chain: tuple[Step, ...]) -> Iterator[Found | ContainerRecord]:
         what = self.decide(member) if member.reader is not None else None
-        container = None
+        opened: tuple[Container, ...] = ()
         if member.reader is not None and what is None:
-            container = self.containers.find(member.reader)
-        if container is None or member.reader is None:
-            yield Found(member, chain, what)
+            opened = self.containers.every(member.reader)
+        if member.reader is not None and opened:
+            yield from self.opened(member, member.reader, opened, chain)
+        elif member.reader is not None and what is None and member.expected is not None:
+            error = unrecognised(member.reader, member.expected, self.context.budget)
+            kind = BLANK if error is None else member.kind
+            yield ContainerRecord(chain, kind, 0, 0, error)
         else:
-            if member.kind == "file" and container.needs == "stream" and len(chain) > 1:
-                member.reader.start_hash()  # it is read to its end anyway
-            yield from self.container(container, member.reader, chain)
+            yield Found(member, chain, what)
+
+    def opened(
+        self, member: Member, reader: Reader, containers: tuple[Container, ...], chain: tuple[Step, ...]
+    ) -> Iterator[Found | ContainerRecord]:
+        """A member as each of the containers that are in the same place."""
+        first = containers[0]
+        if member.kind == "file" and first.needs == "stream" and len(chain) > 1:
+            reader.start_hash()  # it is read to its end anyway
+        if len(containers) > 1:
+            try:
+                reader = self.context.seekable(reader)
+            except ContainerError as reason:
+                yield ContainerRecord(chain, first.id, 0, 0, reason)
+                return
+        for container in containers:
+            yield from self.container(container, reader, chain, member.expected)
 
     def container(
-        self, container: Container, reader: Reader, chain: tuple[Step, ...]
+        self, container: Container, reader: Reader, chain: tuple[Step, ...], expected: str | None
     ) -> Iterator[Found | ContainerRecord]:
         members = modules = 0
         error = None
@@ -132,6 +158,8 @@ class _Walker(NamedTuple):
             for member in self.containers.members(container, reader, self.context):
                 members += 1
                 names[key := plain(member.name)] += 1
+                if not key and member.expected is None:  # the content of a stream is what the stream must be
+                    member = member._replace(expected=expected)
                 step = Step(container.id, member.name, member.offset, member.size, names[key])
                 for found in self.member(member, (*chain, step)):
                     modules += isinstance(found, Found) and found.what == "module"

@@ -50,6 +50,11 @@ BCACHE = _container("bcache", "a bcache device")
 BCACHEFS = _container("bcachefs", "a bcachefs file system")
 CRAMFS = _container("cramfs", "a cramfs image")
 JFFS2 = _container("jffs2", "a JFFS2 image")
+SWAP = _container("swap", "a swap area")
+HIBERNATION = _container("hibernation", "a swap area with the image of a hibernated system")
+_PAGES = (4096, 8192, 16384, 65536)
+_HIBERNATED = (b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001")
+"""Marks of the kernel (kernel/power/swap.c), of uswsusp and TuxOnIce, in the place of a swap area's."""
 BITLOCKER = _container("bitlocker", "an encrypted volume (BitLocker)")
 _BITLOCKER_ID = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"
 _JFFS2_NODES = (
@@ -138,6 +143,13 @@ MAGICS: tuple[Magic, ...] = (
     Magic(0x204, b"!Stra0tis\x86\xff\x02^A\rh", _container("stratis", "a device of a Stratis pool")),
     Magic(0, b"dmvdo001", _container("vdo", "a VDO volume")),
     *(Magic(0, mark, JFFS2) for mark in _JFFS2_NODES),
+    Magic(0x4014, b"\0\0\0\7version\0", _container("zfs", "a device of a ZFS pool")),
+    Magic(0x406, b"\x34\x34", _container("nilfs2", "a NILFS2 file system")),
+    Magic(0x2000, b"OCFSV2", _container("ocfs2", "an OCFS2 file system")),
+    Magic(0x10000, b"\x01\x16\x19\x70", _container("gfs2", "a GFS2 file system")),
+    Magic(0x10000, b"ReIsEr4", _container("reiser4", "a Reiser4 file system")),
+    *(Magic(page - 10, mark, HIBERNATION) for page in _PAGES for mark in _HIBERNATED),
+    *(Magic(page - 10, mark, SWAP) for page in _PAGES for mark in (b"SWAPSPACE2", b"SWAP-SPACE")),
     Magic(0x36, b"FAT1", FAT),
     Magic(0x52, b"FAT32", FAT),
     Magic(0, b"-rom1fs-", _container("romfs", "a romfs image")),

@@ -183,8 +183,12 @@ class _Survey:
                 yield Surveyed(self._kernel(each))
             elif each.what is not None:
                 yield from self._module(each)
-            elif each.chain == self.chain:
-                yield from self._unrecognised(each)
+            elif (
+                each.chain == self.chain
+                and self.remote is not None
+                and self.remote.reader.failure is not None
+            ):
+                yield Surveyed(self._failed(self.remote.reader.failure))
 
     def _is_single(self) -> bool:
         """Whether the file is itself a module or a kernel; also finds out where it is."""
@@ -213,7 +217,8 @@ class _Survey:
         with ExitStack() as stack:
             context = self._context(stack)
             reader, chain = stack.enter_context(self._outermost(context))
-            yield from walk(reader, chain, context, what_it_is)
+            expected = "this file" if self.root is None else None
+            yield from walk(reader, chain, context, what_it_is, expected=expected)
 
     def _hashed_disk(self) -> str | None:
         """The hash of the outermost file; None where it cannot be read to its end, which its record says."""
@@ -280,16 +285,9 @@ class _Survey:
         modules = self.counts.take(each.chain)
         return ContainerRecord(each.path, layers, each.kind, each.members, modules, error)
 
-    def _unrecognised(self, found: Found) -> Iterator[Surveyed]:
-        """The record of an outermost file that is of no known kind; none for one that a listing led to."""
-        layers = self._layers(found.chain)
-        failure = None if self.remote is None else self.remote.reader.failure
-        if failure is not None:
-            yield Surveyed(ContainerRecord(self.path, layers, "file", 0, 0, Remark.of(failure)))
-        elif self.remote is None or self.root is None:
-            text = "neither a module nor a kernel, package, archive or image of a known kind"
-            remark = Remark("unrecognised", text)
-            yield Surveyed(ContainerRecord(self.path, layers, "file", 0, 0, remark))
+    def _failed(self, fault: ContainerError) -> ContainerRecord:
+        """The record of a file of no known kind that a listing led to, and that could not be read."""
+        return ContainerRecord(self.path, self._layers(self.chain), "file", 0, 0, Remark.of(fault))
 
     def _layers(self, chain: tuple[Step, ...]) -> tuple[Layer, ...]:
         return layers_of(chain, self.digests)

@@ -1,7 +1,8 @@
 """ISO 9660 (ECMA-119) with the names of Rock Ridge or Joliet: structures by pycdlib.
 
 The format has no checksums for contents. Verified: extents lie in the image, directories are not inside
-themselves. A UDF file system on the same disc is not read, which is reported.
+themselves. Partitions after the image are given as well; those in it show what is in its files. A UDF file
+system on the same disc is not read, which is reported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pycdlib import PyCdlib
 from elfsig.containers.contract import Context, Member
 from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.images.tree import Node, members
+from elfsig.containers.partitions import beyond
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -36,6 +38,8 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if size > whole.size:
         text = f"the image is cut off: {whole.size} of {size} bytes"
         raise ContainerError(text, code="truncated", offset=whole.size)
+    if size < whole.size:
+        yield from beyond(whole, context, size)
     if udf:
         text = "the UDF file system on the same disc was not read"
         raise ContainerError(text, code="unsupported", offset=32768)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from typing import Literal
 
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.readers import Reader
@@ -30,8 +31,9 @@ def _image(
     extra: str = "images",
     probe: Callable[[bytes], bool] | None = None,
     spans: bool = False,
+    place: Literal["device"] | None = None,
 ) -> Container:
-    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe, spans)
+    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe, spans, place)
 
 
 def _is_ext(head: bytes) -> bool:
@@ -40,10 +42,10 @@ def _is_ext(head: bytes) -> bool:
     return any(inodes) and any(blocks) and int.from_bytes(head[1048:1052], "little") <= 6 and head[1100] <= 1
 
 
-EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext)
+EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext, place="device")
 
 XFS = _image("xfs", "xfs", *marks("xfs"))
-BTRFS = _image("btrfs", "btrfs", *marks("btrfs"))
+BTRFS = _image("btrfs", "btrfs", *marks("btrfs"), place="device")
 SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"))
 
 
@@ -57,15 +59,15 @@ def _is_fat(head: bytes) -> bool:
     return bool(jump and sound and named and tables in (1, 2) and media >= 0xF0)
 
 
-FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat)
+FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat, place="device")
 
 QCOW2 = _image("qcow2", "virtual", *marks("qcow2"), spans=True)
 VMDK = _image("vmdk", "virtual", *marks("vmdk"), spans=True)
 VDI = _image("vdi", "virtual", *marks("vdi"), spans=True)
 VHD = _image("vhd", "virtual", *marks("vhd"), spans=True)
 EWF = _image("ewf", "ewf", *marks("e01"), spans=True)
-LVM = _image("lvm", "lvm", *marks("lvm"), spans=True)
-MD = _image("md", "md", *marks("md"), spans=True)
+LVM = _image("lvm", "lvm", *marks("lvm"), spans=True, place="device")
+MD = _image("md", "md", *marks("md"), spans=True, place="device")
 
 IMAGES: tuple[Container, ...] = (
     QCOW2, VMDK, VDI, VHD, EWF, LVM, MD, XFS, BTRFS, SQUASHFS, EXT,

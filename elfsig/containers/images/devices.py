@@ -43,16 +43,14 @@ def devices(context: Context, kind: str) -> Iterator[Device]:
 def _devices(
     reader: Reader, context: Context, kind: str, containers: Containers, depth: int
 ) -> Iterator[SeekReader]:
-    container = containers.find(reader)
-    if container is None or not container.spans or not isinstance(reader, SeekReader):
+    if not isinstance(reader, SeekReader):
         return
-    if container.id == kind:
-        yield reader
-        return
-    if not depth:
-        return
-    with suppress(ContainerError):
-        for member in containers.members(container, reader, context):
-            if member.reader is not None:
-                yield from _devices(member.reader, context, kind, containers, depth - 1)
-    context.budget.check_time()
+    for container in containers.every(reader):
+        if container.id == kind:
+            yield reader
+        elif container.spans and depth:
+            with suppress(ContainerError):
+                for member in containers.members(container, reader, context):
+                    if member.reader is not None:
+                        yield from _devices(member.reader, context, kind, containers, depth - 1)
+            context.budget.check_time()

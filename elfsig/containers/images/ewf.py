@@ -34,7 +34,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
             raise damaged("the sizes of an image are impossible", 0)
         there = sum(image.segment(number).chunk_count for number in range(len(files)))
     part = content(files[0], image.size, image.open, "the disk")
-    yield Member(b"", "part", part, image.size)
+    yield Member(b"", "part", part, image.size, expected="the disk of the image")
     if part.failure is not None:
         raise part.origin or part.failure
     if there < image.volume.chunk_count:

@@ -87,7 +87,8 @@ class _Group:
                 return None
             stream = volume.open()
         part = content(source, size, lambda: stream, f"the volume {name}")
-        return Member(name.encode("utf-8", "surrogateescape"), "part", part, size)
+        stored = name.encode("utf-8", "surrogateescape")
+        return Member(stored, "part", part, size, expected="a logical volume")
 
     def _position(self, physical: Any) -> int:
         return self.positions.get(_plain_id(physical), self.own)

@@ -51,7 +51,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         span = None if own.level in (_LINEAR, _RAID1) else own.chunk_size
     # The library reads too much where a read crosses chunks.
     part = content(source, array.size, lambda: stream, "the array", span=span)
-    yield Member(b"", "part", part, array.size)
+    yield Member(b"", "part", part, array.size, expected="the array")
     if part.failure is not None:
         raise part.origin or part.failure
 

@@ -43,7 +43,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if size > _DISK_LIMIT:
         raise damaged(f"a disk of {size} bytes", 0)
     part = content(source, size, lambda: disk, "the disk", span=span)
-    yield Member(b"", "part", part, size)
+    yield Member(b"", "part", part, size, expected="the disk of the image")
     if part.failure is not None:
         raise part.origin or part.failure
     if head[:4] == b"QFI\xfb":
@@ -62,7 +62,7 @@ def _snapshots(source: Source, image: Any) -> Iterator[Member]:
             stream = each.open()
         notes = {"snapshot": str(each.name)}
         part = content(source, size, lambda stream=stream: stream, f"snapshot {number}")  # type: ignore[misc]
-        yield Member(b"@%d" % number, "part", part, size, notes=notes)
+        yield Member(b"@%d" % number, "part", part, size, notes=notes, expected="a snapshot")
         if part.failure is not None:
             raise part.origin or part.failure
 

@@ -38,7 +38,7 @@ def _said(error: Any) -> str:
 
 
 def _incomplete(record: ContainerRecord) -> str:
-    what = "not read" if record.kind == "file" else f"{record.kind}: not read to its end"
+    what = "not read" if record.kind in ("file", "part") else f"{record.kind}: not read to its end"
     return f"{what} ({record.error.code})" if record.error is not None else what
 
 
