@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from elfsig.opened.remote.urls import RemoteFile, is_url, shown
 from tests.support import web
 from tests.support.archives import tar
 from tests.support.cli import elfsig as command
+from tests.support.images import call
 from tests.support.run import run
 from tests.support.signed import CERT, made
 
@@ -179,10 +179,10 @@ def test_images_are_copied(server: web.Web, mirror: Path) -> None:
     """What must be read at any offset, and both passes of ``--keys found``, work on a copy without a name."""
     image = mirror / "disk.img"
     image.write_bytes(bytes(8 << 20))
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    call("mkfs.ext4", "-q", "-F", image)
     module = mirror.parent / "x.ko"
     module.write_bytes(SIGNED)
-    subprocess.run(["debugfs", "-w", "-R", f"write {module} x.ko", image], check=True, capture_output=True)
+    call("debugfs", "-w", "-R", f"write {module} x.ko", image)
     for words in ((), ("--keys", "found")):
         there = records(f"{server.url}/disk.img", "--trust", CERT, *words)
         here = records(image, "--trust", CERT, *words)

@@ -21,6 +21,7 @@ import elfsig
 from elfsig.opened.atomic import TEMPORARY
 from tests.support.cli import environment
 from tests.support.run import run
+from tests.support.tools import need
 from tests.world.kills import Verb, differences, snapshot
 from tests.world.places import NOBODY, in_child, mount, remount
 from tests.world.verbs import SIGN, VERBS, modules, plain, signed
@@ -131,7 +132,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 def test_an_immutable_file_is_left_and_the_others_are_signed(tmp_path: Path) -> None:
     modules(plain)(tmp_path)
     path = tmp_path / "tree/m0.ko"
-    if os.geteuid() or subprocess.run(["chattr", "+i", path], capture_output=True).returncode:
+    if os.geteuid() or subprocess.run([need("chattr"), "+i", path], capture_output=True).returncode:
         pytest.skip("opt-in: immutable files need root, and a file system that has them")
     try:
         ran = run(*IN_PLACE, tmp_path / "tree")

@@ -277,8 +277,8 @@ def _confirm(run: Json, done: BundleSummary) -> Iterator[str]:
     yield "<section><h2>To confirm it without elfsig</h2><pre>"
     yield "\n".join(_text(line) for line in commands)
     yield "</pre><p>recheck.sh needs a POSIX shell and the GNU coreutils; openssl, gpgv, gzip, xz and zstd "
-    yield "for what is checked with them: without them that is not confirmed. A bad signature is confirmed as "
-    yield "bad: openssl or gpgv must refuse it. README in the bundle says what each file is.</p>"
+    yield "for what is checked with them: without them that is not confirmed. A bad signature is confirmed "
+    yield "as bad: openssl or gpgv must refuse it. README in the bundle says what each file is.</p>"
     yield f"<h2>Versions</h2><p>{_text(versions)}</p>"
     if run.get("argv"):
         words = shlex.join(["elfsig", *run["argv"]])
