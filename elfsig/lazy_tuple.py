@@ -21,8 +21,8 @@ _UNEXPECTED = TypeError if sys.version_info >= (3, 13) else ValueError
 """What named tuples raise for a field that they do not have."""
 
 _new = tuple.__new__
-_model = vars(namedtuple("_model", [f"field{index}" for index in range(MOST_FIELDS)]))
-_GETTERS = tuple(_model[f"field{index}"] for index in range(MOST_FIELDS))
+_model: type[Any] = namedtuple("_model", [f"field{index}" for index in range(MOST_FIELDS)])  # type: ignore[misc]
+_GETTERS = tuple(vars(_model)[f"field{index}"] for index in range(MOST_FIELDS))
 """Descriptors that get an item by its number: those of any named tuple serve all."""
 
 
