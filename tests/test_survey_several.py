@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import shutil
 import subprocess
@@ -359,3 +360,103 @@ def test_damage_is_never_silence(kind: Callable[[bytes, Path], list[Path]], tmp_
         said = any(isinstance(each, elfsig.ContainerRecord) and not each.complete for each in found)
         assert good or said or any(each.report.verdict is not elfsig.Verdict.VALID for each in whole), at
         paths[number].write_bytes(sound[number])
+
+
+# --------------------------------------------------------------------------- other commands
+
+
+def backed(disk: Path, folder: Path) -> tuple[list[Path], Path]:
+    base, middle, top = overlays(disk, folder)
+    return [top, middle, base], top
+
+
+def in_extents(disk: Path, folder: Path) -> tuple[list[Path], Path]:
+    image = folder / "image.vmdk"
+    call("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={FORMS[1]}", disk, image)
+    return [image, *sorted(each for each in folder.iterdir() if each != image)], image
+
+
+def on_volumes(disk: Path, folder: Path) -> tuple[list[Path], Path]:
+    paths = written(folder, images.volume_group(disk.read_bytes(), bytes(MIB)))
+    return paths, paths[0] / "root"
+
+
+def on_an_array(disk: Path, folder: Path) -> tuple[list[Path], Path]:
+    content = disk.read_bytes()
+    paths = written(
+        folder, images.array(content.ljust(-(-len(content) // (3 << 18)) * (3 << 18), b"\0"), 5, 4)
+    )
+    return paths, paths[0]
+
+
+@pytest.fixture(scope="session", params=[backed, in_extents, on_volumes, on_an_array])
+def several(
+    request: pytest.FixtureRequest, disk: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Path], str]:
+    """The files that make up a disk, and the module's path in it."""
+    folder = tmp_path_factory.mktemp(request.param.__name__)
+    paths, first = request.param(disk, folder)
+    inside = str(first).replace("/root", "!/root") if request.param is on_volumes else str(first)
+    return paths, f"{inside}!/sample.ko"
+
+
+def test_evidence_has_the_modules(several: tuple[list[Path], str], tmp_path: Path) -> None:
+    paths, module = several
+    for number, cage in enumerate(((), ("--no-cage",))):
+        out = tmp_path / str(number)
+        assert run("evidence", *paths, "--trust", CERT, "-o", f"{out}/", *cage).code == 0
+        records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+        assert module in modules(records) and not faults(records)
+    summary = elfsig.evidence(paths, f"{tmp_path}/c/", trust=CERT)
+    assert (summary.incomplete, summary.verdicts) == (0, {"valid": len(modules(records))})
+
+
+def test_parts_have_the_modules(several: tuple[list[Path], str], tmp_path: Path) -> None:
+    paths, _ = several
+    wanted = sorted(each["path"] for each in survey(*paths) if each["record"] == "module")
+    done = run("survey", *paths, "--trust", CERT, "--parts", "3", "-o", tmp_path)
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for each in tmp_path.glob("*.jsonl") for line in each.read_text().splitlines()]
+    assert sorted(each["path"] for each in lines if each["record"] == "module") == wanted
+    assert all(each["complete"] for each in lines if each["record"] == "container")
+
+
+def test_a_policy_is_asked_of_the_modules(several: tuple[list[Path], str], tmp_path: Path) -> None:
+    paths, module = several
+    (tmp_path / "policy.toml").write_text(f'version = 1\n[[rule]]\npath = "**"\ntrust = ["{CERT}"]\n')
+    done = run("audit", *paths, "--policy", tmp_path / "policy.toml", "--details", "--json")
+    found = json.loads(done.out)
+    assert module in {each["path"] for each in found["files"]}, done.err
+    assert not any(each["code"] in ("incomplete", "unreadable") for each in found["audit"]["faults"])
+    records = tmp_path / "records"
+    records.write_text(run("survey", "--jsonl", "--trust", CERT, *paths).out)
+    again = run("audit", "--from", records, "--policy", tmp_path / "policy.toml", "--details", "--json")
+    assert module in {each["path"] for each in json.loads(again.out)["files"]}
+
+
+def test_the_vendor_may_have_them(several: tuple[list[Path], str], disk: Path) -> None:
+    paths, _ = several
+    against = [word for each in paths for word in ("--against", each)]
+    for cage in ((), ("--no-cage",)):
+        done = run("survey", "--jsonl", disk, *against, *cage)
+        found = {each["record"]: each for each in done.files() if each["record"] in ("module", "vendor")}
+        assert (found["module"]["vendor"]["relation"], found["vendor"]["complete"]) == ("same", True)
+
+
+def test_changed_modules_are_compared(several: tuple[list[Path], str], disk: Path, tmp_path: Path) -> None:
+    """Both sides are read once more for that."""
+    paths, _ = several
+    content = bytearray(disk.read_bytes())
+    at = content.find(SIGNED[:4096]) + SIGNED.index(b"license=")
+    content[at + 8 : at + 11] = b"XYZ"
+    (tmp_path / "disk").write_bytes(content)
+    against = [word for each in paths for word in ("--against", each)]
+    for cage in ((), ("--no-cage",)):
+        for words in ([tmp_path / "disk", *against], [*paths, "--against", tmp_path / "disk"]):
+            found = [
+                each["vendor"]
+                for each in run("survey", "--jsonl", *words, *cage).files()
+                if each["record"] == "module"
+            ]
+            assert found and all(each["relation"] == "changed" for each in found)
+            assert all(each["comparison"].get("error") is None for each in found), found

@@ -63,7 +63,7 @@ def survey(
 
 def _records(paths: list[str], plan: Plan) -> Iterator[SurveyRecord]:
     for each in outermost(paths):
-        yield from (found.record for found in records_of(with_companions(each, plan), plan))
+        yield from (found.record for found in records_of(with_companions(each, plan.given), plan))
 
 
 @public

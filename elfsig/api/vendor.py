@@ -48,7 +48,11 @@ def against(
         raise UsageError("nothing of the vendor's was given", code="nothing-given")
     places = paths_of(paths)
     check_sources((*places, *sources))
-    plan = Plan(Examination(registry or load(), Question(None, True), limit=limit), limits or Limits())
+    plan = Plan(
+        Examination(registry or load(), Question(None, True), limit=limit),
+        limits or Limits(),
+        given=tuple(places),
+    )
     return _records(places, sources, plan)
 
 

@@ -14,13 +14,12 @@ from typing import Any
 from elfsig.batch.evidence.events import Task, events
 from elfsig.batch.evidence.writer import Writer, data_file
 from elfsig.batch.survey.file import unreadable
-from elfsig.batch.survey.run import Outermost, batches, outermost
+from elfsig.batch.survey.run import Outermost, batches, needed, outermost, with_companions
 from elfsig.cage.cage import Cage
 from elfsig.errors import ElfsigError, Killed, ReadError
 from elfsig.lazy_dataclass import replace
 from elfsig.model.json_form import dumps
 from elfsig.opened.bundle import RUNNABLE, Bundle
-from elfsig.opened.inside import disk_path
 from elfsig.verbs.bundle.keys import KeyFolder
 from elfsig.verbs.bundle.shorten import Shortener
 
@@ -42,8 +41,10 @@ def write_evidence(
     bundle.small("recheck.sh", data_file("recheck.sh"), RUNNABLE)
     if cage is not None:
         cage = Cage(replace(cage.limits, records=REPORTED), cage.readable, cage.keep)
-    for batch in batches(outermost(paths)):
-        rest = list(batch)
+    every = tuple(paths)
+    task = replace(task, plan=replace(task.plan, given=every))
+    for batch in batches(outermost(every)):
+        rest = [with_companions(each, every) for each in batch]
         while rest:
             done = _uncaged(rest, task, writer) if cage is None else _caged(rest, task, writer, cage)
             rest = rest[done:]
@@ -68,7 +69,7 @@ def _caged(batch: Sequence[Outermost], task: Task, writer: Writer, cage: Cage) -
     done = 0
     fault: ElfsigError
     try:
-        allowed = [disk_path(path) for each in batch for path in each.files]
+        allowed = [path for each in batch for path in needed(each)]
         for item in cage.run(lambda report: _work(batch, task, report), allowed):
             if item is None:
                 done += 1

@@ -45,7 +45,8 @@ def audited_in(
     """
     settings = auditor.settings
     what = Examination(settings.registry, Question(None, False, False), limit=settings.limit)
-    plan = Plan(what, limits or Limits())
+    every = tuple(paths)
+    plan = Plan(what, limits or Limits(), given=every)
 
     def draw(found: Surveyed) -> Drawn:
         record = found.record
@@ -61,7 +62,7 @@ def audited_in(
             result = auditor.module(found.module, record.report, where)
         return Drawn(dumps(values_of(result)))
 
-    for line in survey_all(outermost(paths), plan, draw, cage=cage, jobs=jobs):
+    for line in survey_all(outermost(every), plan, draw, cage=cage, jobs=jobs):
         result = _result(line.record, line.drawn.text, host)
         if result is not None:
             yield result

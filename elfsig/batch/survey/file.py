@@ -208,10 +208,7 @@ class _Survey:
         """What reading shares; with ``stack``, which closes them, the other files that it may need."""
         if stack is None:
             return Context(self.plan.limits.budget())
-        further = [opened_further(stack, each) for each in self.further]
-        around = self.around
-        given = Given(around, self.path, lambda path: opened_further(stack, path)) if around else None
-        return Context(self.plan.limits.budget(), further=further, given=given)
+        return context_of(stack, self.plan.limits, self.path, self.further, self.around)
 
     def _walk(self) -> Iterator[Found | WalkedContainer]:
         with ExitStack() as stack:
@@ -332,6 +329,15 @@ def _belongs(module: Module) -> bool:
 def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:
     """The layers, with the hash of the innermost, which was read whole."""
     return (*layers[:-1], replace(layers[-1], sha256=sha256))
+
+
+def context_of(
+    stack: ExitStack, limits: Limits, path: str, further: Sequence[str], around: Sequence[str]
+) -> Context:
+    """What reading ``path`` shares, with the other files that it may need; ``stack`` closes them."""
+    others = [opened_further(stack, each) for each in further]
+    given = Given(around, path, lambda each: opened_further(stack, each)) if around else None
+    return Context(limits.budget(), further=others, given=given)
 
 
 def opened_further(stack: ExitStack, path: str) -> SeekReader:

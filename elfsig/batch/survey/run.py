@@ -168,14 +168,15 @@ def _read_remote(each: Outermost, remote: RemoteFile, plan: Plan) -> Iterator[Su
         yield Surveyed(unreadable(each.path, fault))
 
 
-def with_companions(each: Outermost, plan: Plan) -> Outermost:
-    """``each`` with the files that reading it may need; they are found before a child is confined."""
+def with_companions(each: Outermost, given: Sequence[str]) -> Outermost:
+    """``each`` with the files that reading it may need, of those ``given``; they are found before a child is
+    confined."""
     if each.error is not None or each.remote is not None or each.path.endswith(MODULE_SUFFIXES):
         return each
-    return each._replace(around=companions(each.path, each.root, plan.given))
+    return each._replace(around=companions(each.path, each.root, given))
 
 
-def _needed(each: Outermost) -> list[str]:
+def needed(each: Outermost) -> list[str]:
     """The files on disk that reading this one may need."""
     return [] if each.remote is not None else [disk_path(path) for path in (*each.files, *each.around)]
 
@@ -303,14 +304,14 @@ class _Worker:
     def _attempt(self, batch: Sequence[Outermost]) -> tuple[int, list[Line], ElfsigError | None]:
         """How many files were finished, what was found, and what ended the next one."""
         found: list[Line] = []
-        batch = [with_companions(each, self.plan) for each in batch]
+        batch = [with_companions(each, self.plan.given) for each in batch]
         if self.cage is None:
             for each in batch:
                 found += map(self._line, self._records(each))
             return len(batch), found, None
         done = 0
         try:
-            allowed = [path for each in batch for path in _needed(each)]
+            allowed = [path for each in batch for path in needed(each)]
             for item in self.cage.run(lambda report: self._work(batch, report), allowed):
                 line = line_of(item, *batch[done].files) if item is not None else None
                 if line is None:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfsig.batch.survey.file import Limits, opened_further
-from elfsig.batch.survey.run import Outermost
-from elfsig.containers.contract import Context
+from elfsig.batch.survey.file import Limits, context_of
+from elfsig.batch.survey.run import Outermost, needed, with_companions
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError, ElfsigError, Killed, ReadError
 from elfsig.model.json_form import path_members
 from elfsig.opened.evidence import LIMIT
-from elfsig.opened.inside import disk_path, outermost
+from elfsig.opened.inside import outermost
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.remote.urls import is_url
 from elfsig.registry import Registry
@@ -50,12 +49,17 @@ class Pair(NamedTuple):
 
 
 class Comparer(NamedTuple):
-    """How pairs are read: the formats, the limits of each file and module, and the cage, None for none."""
+    """How pairs are read: the formats, the limits of each file and module, and the cage, None for none.
+
+    ``own`` and ``vendor`` are the paths that were given for the two sides: images may need several of them.
+    """
 
     registry: Registry
     limits: Limits = Limits()
     limit: int = LIMIT
     cage: Cage | None = None
+    own: tuple[str, ...] = ()
+    vendor: tuple[str, ...] = ()
 
     def compare(self, pairs: Sequence[Pair]) -> dict[str, Json]:
         """The comparison of every pair, by the path of the changed module. Nothing is raised."""
@@ -76,19 +80,26 @@ class Comparer(NamedTuple):
         return found
 
     def _reports(self, group: Sequence[Pair]) -> Iterator[tuple[str, Json]]:
+        group = self._whole(group)
         if self.cage is None:
             reports: list[tuple[str, Json]] = []
             self._work(group, reports.append)
             yield from reports
             return
-        files = {file for each in group for file in (*each.own.files, *each.vendor.files)}
+        files = {path for each in group for path in (*needed(each.own), *needed(each.vendor))}
         try:
-            for item in self.cage.run(lambda report: self._work(group, report), list(map(disk_path, files))):
+            for item in self.cage.run(lambda report: self._work(group, report), list(files)):
                 if not (isinstance(item, list) and len(item) == 2 and is_comparison(item[1])):
                     raise Killed("what it reported is not a comparison", limit="records")
                 yield str(item[0]), item[1]
         except OSError as reason:
             raise ReadError(f"no process for it: {reason.strerror}", code="no-process") from None
+
+    def _whole(self, group: Sequence[Pair]) -> Sequence[Pair]:
+        """The pairs, with the files that reading theirs may need."""
+        own = {each.own: with_companions(each.own, self.own) for each in group}
+        vendor = {each.vendor: with_companions(each.vendor, self.vendor) for each in group}
+        return [each._replace(own=own[each.own], vendor=vendor[each.vendor]) for each in group]
 
     def _work(self, group: Sequence[Pair], report: Callable[[Any], None]) -> None:
         """Read the changed modules, then the vendor's, and report every comparison."""
@@ -119,8 +130,7 @@ class Comparer(NamedTuple):
         left = set(wanted)
         try:
             with ExitStack() as stack:
-                further = [opened_further(stack, each) for each in file.further]
-                context = Context(self.limits.budget(), further=further)
+                context = context_of(stack, self.limits, file.path, file.further, file.around)
                 reader, chain = stack.enter_context(outermost(file.path, context))
                 for each in walk(reader, chain, context, what_it_is):
                     if not isinstance(each, Found) or each.what is None or each.member.reader is None:

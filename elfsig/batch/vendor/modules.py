@@ -6,6 +6,7 @@ through, some hundreds at a time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elfsig.batch.survey.file import Plan, Surveyed
 from elfsig.batch.survey.run import Drawn, Line, Outermost, is_in, outermost, survey_batches
 from elfsig.batch.vendor.compare import Comparer, Pair
+from elfsig.containers.registry import BUILTIN
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.model.json_form import readable
@@ -31,6 +33,10 @@ HELD_BACK = 1000
 
 COMPARED = frozenset({Relation.CHANGED, Relation.UNCERTAIN})
 """Relations of which a comparison says more."""
+
+
+_SPANNING = frozenset(each.id for each in BUILTIN if each.spans)
+"""Kinds of containers of which one may hold nothing, because it is a part of what another file has."""
 
 
 class Looked(NamedTuple):
@@ -67,15 +73,19 @@ class Vendor:
 
     # ------------------------------------------------------------------ the vendor's side
 
-    def read(self, path: str, plan: Plan, jobs: int = 0) -> VendorSource:
-        """Take in a package, a tree or a mirror of the vendor's. Nothing is raised because of its content."""
-        source = VendorSource(path, 0, 0)
-        files = outermost([path])
+    def read(self, paths: Sequence[str], plan: Plan, jobs: int = 0) -> VendorSource:
+        """Take in a package, a tree or a mirror of the vendor's: the first of ``paths``. The others are files
+        in which it goes on. Nothing is raised because of its content."""
+        path = paths[0]
+        source, spans = VendorSource(path, 0, 0), False
+        files = outermost(paths)
         batches = survey_batches(files, plan, _undrawn, cage=self._comparer.cage, jobs=jobs)
         for batch, lines in batches:
             for each in batch:
-                source = self._take(source, each, [line.record for line in lines])
-        if not source.modules and source.error is None:
+                records = [line.record for line in lines]
+                source = self._take(source, each, records)
+                spans = spans or any(record.get("kind") in _SPANNING for record in records)
+        if not source.modules and source.error is None and not spans:
             source = _unread(source, path, Remark("nothing-found", "there is no module in it"))
         self._index.complete = self._index.complete and source.complete
         self.sources.append(source)
@@ -108,8 +118,13 @@ class Vendor:
         # One module that was named itself does not stand for all modules of its kernel.
         alone = own.root is None and module.path == readable(own.path)
         found = self._index.look_up(module, installed=not alone)
-        vendor = None if found.file is None else Outermost(*_file(self._index.file(found.file)))
+        vendor = None if found.file is None else self._file(*self._index.file(found.file))
         return Looked(own, size, found.finding, vendor)
+
+    def _file(self, path: str, further: tuple[str, ...]) -> Outermost:
+        """A file of the vendor's, with the directory that led to it."""
+        roots = (each for each in self._comparer.vendor if path.startswith(f"{each.rstrip('/')}/"))
+        return Outermost(path, next(roots, None), None, further)
 
     def compared(self, looked: Sequence[Looked]) -> dict[str, VendorFinding]:
         """The findings by path, with what differs in those that changed."""
@@ -183,22 +198,25 @@ def reading_vendor(
     plan = replace(
         plan, examination=replace(what, question=Question(None, True), kernel=None), found_keys=False
     )
-    vendor = Vendor(Comparer(what.registry, plan.limits, what.limit, cage))
+    vendor = Vendor(Comparer(what.registry, plan.limits, what.limit, cage, plan.given, tuple(paths)))
+    plan = replace(plan, given=tuple(paths))
     try:
-        for path in paths:
-            vendor.read(path, plan, jobs)
+        for source in _sources(paths):
+            vendor.read(source, plan, jobs)
         yield vendor
     finally:
         vendor.close()
 
 
+def _sources(paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """What was given, each with the files in which it goes on."""
+    files = [each for each in paths if os.path.isfile(each)]
+    whole = {each.path: each.files for each in outermost(files)}
+    yield from (whole.get(each, (each,)) for each in paths if each in whole or each not in files)
+
+
 def _undrawn(found: Surveyed) -> Drawn:
     return Drawn()
-
-
-def _file(found: tuple[str, tuple[str, ...]]) -> tuple[str, None, None, tuple[str, ...]]:
-    path, further = found
-    return path, None, None, further
 
 
 def _unread(source: VendorSource, path: str, fault: Remark) -> VendorSource:

@@ -150,7 +150,7 @@ def _by_options(report: Report, reading: Reading, demand: dict[str, Any]) -> int
     tracking = bool(checks or demand["against"])
     with (
         closing(Ledger(gate.ignored, report.recording, tracking, watched=names)) as ledger,
-        against(settings, demand["against"], limit, jobs) as vendor,
+        against(settings, demand["against"], paths, limit, jobs) as vendor,
     ):
         if vendor is not None:
             checks.append(check := AgainstVendor(vendor, paths))

@@ -63,11 +63,12 @@ def checks_of(demand: dict[str, Any]) -> list[Check]:
 
 
 def against(
-    settings: Settings, sources: Sequence[str], limit: int, jobs: int
+    settings: Settings, sources: Sequence[str], own: Sequence[str], limit: int, jobs: int
 ) -> AbstractContextManager[Vendor | None]:
-    """The modules of a vendor, whose packages are read in cages as survey reads them."""
+    """The modules of a vendor, whose packages are read in cages as survey reads them; ``own`` are the paths
+    of the other side."""
     check_sources(sources)
-    plan = Plan(Examination(settings.registry, Question(), limit=limit))
+    plan = Plan(Examination(settings.registry, Question(), limit=limit), given=tuple(own))
     cage = cage_of(CageWish(SECONDS, MEBIBYTES), settings) if sources else None
     return reading_vendor(sources, plan, cage=cage, jobs=jobs)
 

@@ -90,7 +90,7 @@ def by_policy(report: Report, wish: FleetWish, reading: Reading, demand: dict[st
     tracking = bool(checks or demand["against"])
     with (
         closing(Ledger(auditor.settings.ignore, report.recording, tracking)) as ledger,
-        against(report.settings, demand["against"], reading.limit, reading.jobs) as vendor,
+        against(report.settings, demand["against"], reading.paths, reading.limit, reading.jobs) as vendor,
     ):
         if vendor is not None:
             checks.append(check := AgainstVendor(vendor, (*reading.paths, *(host.root for host in hosts))))
