@@ -77,3 +77,11 @@ def test_marks_are_not_found_in_files_of_other_kinds() -> None:
     for text in (b"Rarely", b"xargs", b"UBI images", b"QEDITOR", b"CrAp", b"NXSB" + bytes(100)):
         assert records(text.ljust(2048, b"\n")) == []
         assert getattr(kind_of(text.ljust(2048, b"\n")), "family", None) is not Family.CONTAINER
+
+
+def test_every_mark_is_in_one_table() -> None:
+    """But those that are too short or too common to say anything without a look at what follows."""
+    table = {(each.at, each.bytes) for each in MAGICS}
+    others = {each.id: set(each.magics) - table for each in BUILTIN if set(each.magics) - table}
+    assert others.keys() == {"tar", "uki", "grub", "fat", "mbr", "zstd", "lz4"}
+    assert all(each.probe is not None for each in BUILTIN if each.id in others)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from elfsig.containers.contract import Container, Context, Member, damaged, trailing
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 BOOT, VENDOR = b"ANDROID!", b"VNDRBOOT"
 _PAGE = 4096
@@ -105,4 +106,4 @@ def _after(reader: Reader) -> Iterator[Member]:
     trailing(reader, "the image")
 
 
-ANDROID: Container = Container("android-boot", ((0, BOOT), (0, VENDOR)), _open)
+ANDROID: Container = Container("android-boot", marks("android-boot", "android-vendor-boot"), _open)

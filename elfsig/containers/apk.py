@@ -17,6 +17,7 @@ from elfsig.containers.contract import Container, Context, Member, damaged, trai
 from elfsig.containers.readers import Reader, bytes_reader, reader_of
 from elfsig.containers.tar import members
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 _GZIP = next(kind for kind in streams.KINDS if kind.name == "gzip")
 _INFO = b".PKGINFO"
@@ -103,7 +104,7 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
     trailing(reader, "the package")
 
 
-APK: Container = Container("apk", ((0, b"\x1f\x8b\x08"),), _open, probe=_is_package)
+APK: Container = Container("apk", marks("gzip"), _open, probe=_is_package)
 
 
 def _open_v3(reader: Reader, context: Context) -> Iterator[Member]:
@@ -111,4 +112,4 @@ def _open_v3(reader: Reader, context: Context) -> Iterator[Member]:
     yield
 
 
-APK_V3: Container = Container("apk-v3", ((0, b"ADBd"), (0, b"ADB."), (0, b"ADBc")), _open_v3)
+APK_V3: Container = Container("apk-v3", marks("alpine-package"), _open_v3)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, damaged
 from elfsig.containers.readers import Reader
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 MAGIC = b"!<arch>\n"
 HEADER, END = 60, b"`\n"
@@ -99,7 +100,7 @@ def _name(stored: bytes, size: int, names: _LongNames, reader: Reader, at: int) 
     return stored.removesuffix(b"/"), 0
 
 
-AR: Container = Container("ar", ((0, MAGIC),), _open)
+AR: Container = Container("ar", marks("ar"), _open)
 
 
 def _open_thin(reader: Reader, context: Context) -> Iterator[Member]:
@@ -107,4 +108,4 @@ def _open_thin(reader: Reader, context: Context) -> Iterator[Member]:
     yield
 
 
-THIN: Container = Container("ar-thin", ((0, b"!<thin>\n"),), _open_thin)
+THIN: Container = Container("ar-thin", marks("ar-thin"), _open_thin)

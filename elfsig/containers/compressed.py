@@ -12,17 +12,10 @@ from elfsig.compression import streams
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import segments
 from elfsig.containers.readers import Reader, reader_of
+from elfsig.recognition.magics import marks
 
-_MAGICS: dict[str, tuple[tuple[int, bytes], ...]] = {
-    "gzip": ((0, b"\x1f\x8b\x08"),),
-    "xz": ((0, b"\xfd7zXZ\0"),),
-    "zstd": ((0, b"\x28\xb5\x2f\xfd"), (1, b"\x2a\x4d\x18")),
-    "bzip2": ((0, b"BZh"),),
-    "lz4": ((0, b"\x04\x22\x4d\x18"), (1, b"\x2a\x4d\x18")),
-    "lz4-legacy": ((0, streams.LZ4_LEGACY),),
-    "lzop": ((0, b"\x89LZO\0\r\n\x1a\n"),),
-    "lzma": ((0, b"\x5d\0\0"),),
-}
+_SKIPPABLE = (1, b"\x2a\x4d\x18")
+"""What frames that zstd's and lz4's decoders skip have after their first byte (RFC 8878, 3.1.2)."""
 
 
 def _open(kind: streams.Kind, reader: Reader, context: Context) -> Iterator[Member]:
@@ -32,11 +25,16 @@ def _open(kind: streams.Kind, reader: Reader, context: Context) -> Iterator[Memb
     yield from segments(reader, context, f"the {kind.name} data")
 
 
+def _marks(name: str) -> tuple[tuple[int, bytes], ...]:
+    own = marks(name.removesuffix("-legacy"))
+    return (*own, _SKIPPABLE) if name in ("zstd", "lz4") else own
+
+
 def _is(kind: streams.Kind, head: bytes) -> bool:
     return streams.kind_of(head) is kind
 
 
 COMPRESSED: tuple[Container, ...] = tuple(
-    Container(kind.name, _MAGICS[kind.name], partial(_open, kind), probe=partial(_is, kind))
+    Container(kind.name, _marks(kind.name), partial(_open, kind), probe=partial(_is, kind))
     for kind in streams.KINDS
 )

@@ -17,6 +17,7 @@ from elfsig.compression import streams
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, MemberKind, damaged
 from elfsig.containers.readers import PIECE, Reader, bytes_reader, reader_of
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 TRAILER = b"TRAILER!!!"
 NEWC, CRC, ODC = b"070701", b"070702", b"070707"
@@ -292,4 +293,4 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
     yield from segments(reader, context, "the archive")
 
 
-CPIO: Container = Container("cpio", tuple((0, magic) for magic in _FORMS), _open, probe=_is_archive)
+CPIO: Container = Container("cpio", marks("initramfs", "cpio"), _open, probe=_is_archive)

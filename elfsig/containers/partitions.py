@@ -19,6 +19,7 @@ from elfsig.containers.blank import unrecognised
 from elfsig.containers.contract import Container, Context, Member, damaged
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 GPT_MAGIC = b"EFI PART"
 _HEADER = Struct("<8sIIIIQQQQ16sQIII")
@@ -284,7 +285,7 @@ def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, in
 
 GPT = Container(
     "gpt",
-    tuple((sector, GPT_MAGIC) for sector in _SECTORS),
+    marks("gpt"),
     _open_gpt,
     needs="seek",
     spans=True,

@@ -18,6 +18,7 @@ from elfsig.containers.names import plain
 from elfsig.containers.readers import PIECE, Reader, reader_of
 from elfsig.containers.rpm_header import ALGORITHMS, Files, Header, read_header
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 MAGIC = b"\xed\xab\xee\xdb"
 LEAD = 96
@@ -114,4 +115,4 @@ def _members(payload: Reader, context: Context, files: Files) -> Iterator[Member
         raise damaged(text, payload.tell())
 
 
-RPM: Container = Container("rpm", ((0, MAGIC),), _open)
+RPM: Container = Container("rpm", marks("rpm"), _open)

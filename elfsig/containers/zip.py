@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, damaged
 from elfsig.containers.readers import PIECE, Reader, SeekReader, reader_of
 from elfsig.errors import ContainerError
+from elfsig.recognition.magics import marks
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -183,4 +184,4 @@ def _is_known(gap: bytes) -> bool:
     return len(gap) in (12, 16, 20, 24) or gap.endswith(b"APK Sig Block 42")
 
 
-ZIP: Container = Container("zip", ((0, _LOCAL_MAGIC), (0, _END)), _open, needs="seek")
+ZIP: Container = Container("zip", marks("zip"), _open, needs="seek")
