@@ -12,7 +12,6 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from heapq import merge
-from io import BytesIO
 
 from elfsig.compression import whole as compression
 from elfsig.compression.whole import Compression
@@ -103,7 +102,8 @@ def _lz4_legacy(data: bytes, limit: int, start: int) -> Content:
     """
     import lz4.block
 
-    content, at, view = BytesIO(), start + 4, memoryview(data)
+    blocks: list[bytes] = []
+    size_so_far, at, view = 0, start + 4, memoryview(data)
     while at + 4 <= len(data):
         size = int.from_bytes(data[at : at + 4], "little")
         if not 0 < size <= min(len(data) - at - 4, LZ4_LEGACY_PACKED):
@@ -115,9 +115,11 @@ def _lz4_legacy(data: bytes, limit: int, start: int) -> Content:
                 break
             raise ParseError(f"lz4: {reason}", offset=at, code="compressed-damaged") from None
         at += 4 + size
-        if content.write(block) and content.tell() > limit:
+        blocks.append(block)
+        size_so_far += len(block)
+        if size_so_far > limit:
             break
-    return _ended(_checked(content.getvalue(), limit), at > start + 4, at - start)
+    return _ended(_checked(b"".join(blocks), limit), at > start + 4, at - start)
 
 
 class _LzopHeader(NamedTuple):

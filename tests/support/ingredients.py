@@ -15,6 +15,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -23,6 +24,7 @@ import corpus
 from corpus.recipes import trailer
 from tests.support import softhsm
 from tests.support.cli import CHECKOUT, environment
+from tests.support.packages import locate
 from tests.support.run import run
 from tests.support.tools import need
 
@@ -397,6 +399,22 @@ def packages(folder: Path, system: Path) -> None:
         header.size = len(plain := _module("vfat"))
         archive.addfile(header, BytesIO(plain))
     shutil.rmtree(folder / ".signed")
+
+
+@ingredient
+def disk(folder: Path, system: Path) -> None:
+    """disk.img: an ext4 file system of a server with the vendor's vfat.ko, and a module without signature
+    where DKMS puts them. Needs mkfs.ext4 and the extra ``images``."""
+    pytest.importorskip("dissect.extfs")
+    need("mkfs.ext4")
+    modules = folder / ".tree" / "lib" / "modules" / RELEASE
+    for name in ("kernel/fs/fat/vfat.ko", "updates/dkms/nvidia.ko"):
+        (modules / name).parent.mkdir(parents=True)
+        (modules / name).write_bytes(_module(Path(name).stem))
+    _sign(modules / "kernel/fs/fat/vfat.ko", "other")
+    words = ("-q", "-b", "1024", "-d", folder / ".tree", folder / "disk.img", "8M")
+    subprocess.run([locate("mkfs.ext4") or "", *map(str, words)], check=True, capture_output=True)
+    shutil.rmtree(folder / ".tree")
 
 
 POLICY = """\

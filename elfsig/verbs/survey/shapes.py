@@ -113,17 +113,24 @@ def _types_of(shape: object) -> frozenset[type] | None:
 
 
 def _members_of(shape: Mapping[str, object]) -> Check:
-    """The check of an object: most of its members only have a type, and every record has a hundred."""
+    """The check of an object: most of its members only have a type, and every record has a hundred.
+
+    The types of all members together are compared with those of objects that were right before.
+    """
     plain = [(name, types) for name, each in shape.items() if (types := _types_of(each)) is not None]
     others = [(name, check_of(each)) for name, each in shape.items() if _types_of(each) is None]
+    names, allowed = [name for name, _ in plain], [types for _, types in plain]
+    known: set[tuple[type, ...]] = set()
 
     def check(value: Any) -> bool:
         if type(value) is not dict:
             return False
-        for name, types in plain:
-            if type(value.get(name, _ABSENT)) not in types:
+        found = tuple([type(value.get(name, _ABSENT)) for name in names])
+        if found not in known:
+            if not all(each in types for each, types in zip(found, allowed, strict=True)):
                 return False
-        return all(name in value and inner(value[name]) for name, inner in others)
+            known.add(found)  # of two types for each member at most
+        return all(inner(value.get(name, _ABSENT)) for name, inner in others)
 
     return check
 
