@@ -262,6 +262,8 @@ def short_key_object(key: Key | None) -> dict[str, Any] | None:
         "curve": key.curve,
         "source": readable(key.source),
         "role": key.role,
+        "subject": readable(key.certificate.subject_text) if key.certificate else None,
+        "serial": f"{key.certificate.serial:x}" if key.certificate else None,
     }
 
 

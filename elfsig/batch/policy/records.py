@@ -150,14 +150,24 @@ def _is_sound(value: Any) -> TypeGuard[Record]:
         return False
     if value["record"] != "module":
         return True
+    source, kept = value.get("source"), [each["key"] for each in value["signatures"] if each["key"]]
     notes, layers = value.get("notes", {}), (each.get("layer", 0) for each in value["signatures"])
     anchors = (each.get("anchor") for each in value["signatures"])
     return (
         isinstance(notes, dict)
+        and (source is None or isinstance(source, str))
+        and all(_is_key(each) for each in kept)
         and all(isinstance(each, int) for each in layers)
         and all(each is None or _has_text(each, "fingerprint") for each in anchors)
         and _are_reasons(value.get("unloadable", []))
     )
+
+
+def _is_key(key: Mapping[str, Any]) -> bool:
+    """Whether what is said of a key is text, and its size a number, where they are there."""
+    names = ("certificate_sha256", "certificate_sha1", "subject", "serial", "algorithm")
+    texts = all(each is None or isinstance(each, str) for each in map(key.get, names))
+    return texts and type(key.get("bits", 0)) in (int, type(None))
 
 
 def _are_reasons(value: object) -> bool:
@@ -218,8 +228,8 @@ class RecordAuditor:
 
     @staticmethod
     def _position(record: Record, host: str | None) -> Position:
-        named = record.get("host")
-        where = position(record_path(record), None, host if named is None else named)
+        named, path = record.get("host"), record_path(record)
+        where = position(path, _top(record, path), host if named is None else named)
         words = (record.get("vermagic") or "").split()
         if where.release is None and words and "/" not in words[0]:
             return where._replace(release=words[0])
@@ -241,6 +251,18 @@ class RecordAuditor:
             return None
         paths = (joined(where.root, place.format(where.release)) for place in PLACES)
         return next((self.kernels[path] for path in paths if path in self.kernels), None)
+
+
+def _top(record: Record, path: str) -> str | None:
+    """The directory that was given and led to a file on disk, None where that is not known.
+
+    ``path`` is that of the record in bytes; ``source`` is only for people, as ``path`` of the record is.
+    """
+    source, shown = record.get("source"), record["path"]
+    if source is None or len(record["chain"]) != 1 or not shown.startswith(f"{source.rstrip('/')}/"):
+        return None
+    below = shown[len(source.rstrip("/")) + 1 :].count("/") + 1
+    return path.rsplit("/", below)[0] or "/"
 
 
 def _known(ring: Ring, more: frozenset[str]) -> KnownKeys:

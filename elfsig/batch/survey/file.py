@@ -25,6 +25,7 @@ from elfsig.opened.remote.client import RemoteContent
 from elfsig.opened.source import read_error
 from elfsig.opened.walk import WalkedFile
 from elfsig.trust.entries import Material
+from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.audit import unloadable
 from elfsig.verbs.survey.kernels import kernel_record, with_found, with_origin
 from elfsig.verbs.survey.recognise import KERNEL, MODULE, is_module, what_it_is
@@ -250,12 +251,12 @@ class _Survey:
         return self.kernels[found.path][0]
 
     def _module(self, found: Found) -> Iterator[Surveyed]:
-        path, layers, notes = found.path, self._layers(found.chain), dict(found.member.notes)
+        path, layers, notes = found.path, self._layers(found.chain), self._notes(found)
         try:
             data = _content(found, self.plan.examination.limit)
         except ContainerError as fault:
             self.counts.add(found.chain)
-            yield Surveyed(ModuleRecord(path, layers, failed(path, fault), None, None, notes))
+            yield Surveyed(ModuleRecord(path, layers, failed(path, fault), None, None, notes, (), self.root))
             return
         entry = WalkedFile(path, self.root or self.path, data=data)
         examined = self.examiner(entry)
@@ -267,7 +268,18 @@ class _Survey:
         name, vermagic = (None, None) if module is None else (module.name, module.vermagic)
         chain = _hashed(layers, report.sha256)
         why = () if module is None else tuple(unloadable(module))
-        yield Surveyed(ModuleRecord(path, chain, report, name, vermagic, notes, why), module, data)
+        yield Surveyed(ModuleRecord(path, chain, report, name, vermagic, notes, why, self.root), module, data)
+
+    def _notes(self, found: Found) -> dict[str, object]:
+        """What is known of a module beside its content: from its container, or from the file system."""
+        notes = dict(found.member.notes)
+        if (
+            len(found.chain) == 1
+            and self.remote is None
+            and (value := ima_xattr.value_of(self.path)) is not None
+        ):
+            notes[ima_xattr.NAME] = value
+        return notes
 
     def _container(self, each: WalkedContainer) -> ContainerRecord:
         error = Remark.of(each.error) if each.error is not None else None

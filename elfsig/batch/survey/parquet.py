@@ -48,14 +48,14 @@ class Writer:
         self._writer.close()
 
 
-def rows(file: BinaryIO) -> Iterator[Row]:
+def rows(file: BinaryIO, whole: bool) -> Iterator[Row]:
     """The rows of a Parquet file that elfsig wrote; columns that it does not have are None, or empty lists.
 
-    Raises ParseError for any other file.
+    Raises ParseError for any other file; with ``whole`` also for one that lacks a column.
     """
     try:
         with parquet.ParquetFile(file) as opened:
-            names = _checked(opened.schema_arrow)
+            names = _checked(opened.schema_arrow, whole)
             for batch in opened.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
                 for found in batch.to_pylist():
                     yield {**_empty(), **found}
@@ -69,7 +69,7 @@ def _empty() -> Row:
     return {each.name: [] if each.type == "texts" else None for each in COLUMNS}
 
 
-def _checked(schema: Any) -> list[str]:
+def _checked(schema: Any, whole: bool) -> list[str]:
     """The names of our columns that a file has. Raises ParseError where one is of another type."""
     known = {each.name: _TYPES[each.type] for each in COLUMNS}
     found = [name for name in schema.names if name in known]
@@ -79,4 +79,7 @@ def _checked(schema: Any) -> list[str]:
             raise ParseError(f"not a table of elfsig's records: {text}", code="not-a-table")
     if not {"record", "path"} <= set(found):
         raise ParseError("not a table of elfsig's records: no columns record and path", code="not-a-table")
+    if missing := [name for name in known if name not in found and whole]:
+        text = f"it has no column {missing[0]}, without which not all is known"
+        raise ParseError(f"not a whole table of elfsig's records: {text}", code="not-a-table")
     return found

@@ -86,9 +86,10 @@ def is_table(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def read_rows(path: str) -> Iterator[Row]:
+def read_rows(path: str, whole: bool = False) -> Iterator[Row]:
     """The rows of a Parquet file that :func:`table_writer` made, as they are read.
 
+    A column that the file does not have is None, or an empty list; with ``whole`` that is a ParseError.
     Raises UsageError (needs-extra), ReadError, and ParseError for one that is damaged or has other columns.
     """
     require(_EXTRA, _PACKAGE, _WHAT)
@@ -97,12 +98,16 @@ def read_rows(path: str) -> Iterator[Row]:
             if not is_table(file.read(len(MAGIC))):
                 raise ParseError("not a Parquet file", code="not-parquet", offset=0)
             file.seek(0)
-            yield from _adapter().rows(file)
+            yield from _adapter().rows(file, whole)
     except OSError as reason:
         raise read_error(reason) from None
 
 
 def read_records(path: str) -> Iterator[Row]:
     """The records of such a file, with what the columns have of them: see
-    :func:`elfsig.verbs.survey.columns.record_of`. Raises as :func:`read_rows`."""
-    return map(record_of, read_rows(path))
+    :func:`elfsig.verbs.survey.columns.record_of`.
+
+    Raises as :func:`read_rows`; also ParseError for a file that lacks a column: what is not in it would pass
+    for what is not there.
+    """
+    return map(record_of, read_rows(path, whole=True))

@@ -17,6 +17,7 @@ from elfsig.verbs.audit.audit import COPIED, Audited, FileState, SignerRow, unlo
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.policy.judge import Signer, demand_faults, not_checked
 from elfsig.verbs.policy.model import ModuleRule
+from elfsig.verbs.verify.misnamed import SIGNED
 
 Record = Mapping[str, Any]
 
@@ -119,6 +120,8 @@ def _signature_faults(path: str, record: Record, sig: Record | None, rule: Modul
     for name, wanted, found in (
         ("other-format", rule.formats, sig.get("format")), ("other-hash", rule.hashes, sig.get("hash")),
     ):  # fmt: skip
+        if name == "other-hash" and sig.get("envelope", "") is None:
+            continue  # it could not be parsed, which is a fault already
         if wanted and found not in wanted:
             text = f"{found or 'unknown'}, not {' or '.join(sorted(wanted))}"
             yield Fault(name, path, text, None, f"have {text}")
@@ -138,7 +141,7 @@ def _file_faults(path: str, record: Record, verdict: Verdict, rule: ModuleRule) 
             yield not_checked(path, f"the record does not say: {', '.join(open_)}")
     name, expected = record.get("name"), module_name(path)
     own = expected if name is None or SUFFIX.search(path) is None else name.replace("-", "_")
-    if verdict is Verdict.VALID and own != expected:
+    if verdict in SIGNED and own != expected:
         yield Fault("misnamed", path, f"the module is called {name}, but its file {expected}")
     if IMA in record.get("notes", {}) and "stale-ima" not in rule.ignore:
         yield not_checked(path, f"the record does not say whether {IMA} fits the content")
@@ -147,11 +150,15 @@ def _file_faults(path: str, record: Record, verdict: Verdict, rule: ModuleRule) 
 
 
 def _signer(sig: Record) -> Signer:
+    """What the record says of the key that made a valid signature; what the signature says of it counts as
+    little as in :func:`elfsig.verbs.policy.judge.signer_of`."""
     key = sig["key"] or {}
     prints = (key.get(name) for name in ("fingerprint", "certificate_sha256", "certificate_sha1"))
-    names = frozenset(name for name in (key.get("name"), sig.get("signer")) if name)
+    names = frozenset(name for name in (key.get("name"), key.get("subject")) if isinstance(name, str))
     algorithm, bits = key.get("algorithm") or sig.get("algorithm"), key.get("bits") or sig.get("key_bits")
-    serial = (sig.get("serial") or "").lstrip("0") or None
+    serial = key.get("serial")
+    if serial is None and key.get("certificate_sha256") is None:
+        serial = (sig.get("serial") or "").lstrip("0") or None
     return Signer(names, frozenset(each for each in prints if each), serial, algorithm, bits)
 
 

@@ -6,7 +6,7 @@ None, a list without elements is empty. Times are in UTC; a time beyond the cale
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -16,6 +16,9 @@ from elfsig.model.json_values import SCHEMA_VERSION
 Json = Mapping[str, Any]
 Row = dict[str, Any]
 Type = Literal["text", "integer", "boolean", "time", "texts"]
+
+BUILTIN: Final = "builtin"
+"""The role of keys that are compiled into a kernel image."""
 
 MAX_INTEGER: Final = (1 << 63) - 1
 
@@ -73,6 +76,32 @@ def _release(record: Json) -> object:
     return vermagic.partition(" ")[0] or None if isinstance(vermagic, str) else record.get("release")
 
 
+def _stack(record: Json) -> object:
+    """The formats of its signatures, one for each layer from the outside."""
+    layers: dict[object, str] = {}
+    for each in record.get("signatures") or ():
+        layers[each.get("layer")] = each.get("format") or "unknown"
+    return list(layers.values())
+
+
+def _warning_texts(record: Json) -> object:
+    about = (_effective(record) or {}).get("warnings") or ()
+    return [f"{each['code']}: {each['text']}" for each in (*about, *(record.get("warnings") or ()))]
+
+
+def _loadable(record: Json) -> object:
+    found = record.get("unloadable")
+    return not found if isinstance(found, list) else None
+
+
+def _unloadable(record: Json) -> object:
+    return [f"{each['code']}: {each['text']}" for each in record.get("unloadable") or ()]
+
+
+def _notes(record: Json) -> object:
+    return sorted(record.get("notes") or ())
+
+
 def _layers(record: Json) -> object:
     """The kinds of the containers: each element of ``chain`` names the container that it is in."""
     return [each["kind"] for each in record.get("chain") or ()][1:]
@@ -105,7 +134,11 @@ def _warnings(record: Json) -> object:
 
 
 def _fingerprints(record: Json) -> object:
-    return [each["fingerprint"] for each in record.get("keys") or ()]
+    """Those that the kernel trusts: an image also has keys that it revokes."""
+    keys = record.get("keys") or ()
+    return [
+        each["fingerprint"] for each in keys if each.get("role") == BUILTIN and each.get("revoked") is False
+    ]
 
 
 def _record(record: Json) -> object:
@@ -180,8 +213,11 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("reason", "text", "the verdict in a sentence", _decisive("reason")),
     Column("cause", "text", "why a signature does not count: a code", _decisive("cause", "code")),
     Column("warnings", "texts", "codes of the warnings, sorted", _warnings),
+    Column("warning_texts", "texts", "each warning in a sentence, after its code", _warning_texts),
     Column("signatures", "integer", "how many signatures it has", _counted("signatures")),
+    Column("stack", "texts", "their formats, one for each layer from the outside", _stack),
     Column("format", "text", "format of the signature that decides the verdict", _decisive("format")),
+    Column("envelope", "text", "its encoding; null where it cannot be parsed", _decisive("envelope")),
     Column("coverage", "text", "which bytes that signature covers", _decisive("coverage")),
     Column("hash", "text", "its hash", _decisive("hash")),
     Column("algorithm", "text", "its algorithm", _decisive("algorithm")),
@@ -196,10 +232,21 @@ COLUMNS: Final[tuple[Column, ...]] = (
         "key_fingerprint", "text", "SHA-256 of that key's SubjectPublicKeyInfo",
         _decisive("key", "fingerprint"),
     ),
+    Column("key_algorithm", "text", "that key's algorithm", _decisive("key", "algorithm")),
+    Column("key_subject", "text", "the subject of its certificate", _decisive("key", "subject")),
+    Column("key_serial", "text", "the serial number of its certificate, in hex", _decisive("key", "serial")),
+    Column(
+        "key_certificate_sha256", "text", "SHA-256 of its certificate", _decisive("key", "certificate_sha256")
+    ),
+    Column("key_certificate_sha1", "text", "SHA-1 of its certificate", _decisive("key", "certificate_sha1")),
     Column("key_source", "text", "the key source that has that key", _decisive("key", "source")),
     Column("key_role", "text", "the keyring that the key belongs to, or `revoked`", _decisive("key", "role")),
     Column("anchor_name", "text", "name of the key that vouches for it", _decisive("anchor", "name")),
     Column("anchor_fingerprint", "text", "fingerprint of that key", _decisive("anchor", "fingerprint")),
+    Column("loadable", "boolean", "whether kernels can load it, whatever its signature", _loadable),
+    Column("unloadable", "texts", "why they cannot: a code and a sentence for each reason", _unloadable),
+    Column("notes", "texts", "what is stored beside it, such as `security.ima`", _notes),
+    Column("source", "text", "the directory that was given and led to it", _member("source")),
     Column("kernel", "text", "the simulated kernel, where one was asked", _member("kernel", "id")),
     Column("accepted", "boolean", "whether that kernel loads the module", _member("kernel", "accepted")),
     Column("errno", "text", "the error that it returns", _member("kernel", "errno")),
@@ -235,9 +282,9 @@ def markdown() -> Iterator[str]:
 def record_of(row: Mapping[str, Any]) -> Row:
     """A record with what a row has of it: the members of ``survey``'s objects, with one signature at most.
 
-    What has no column is missing: it is not the record that the row was made from. ``chain`` has only the
-    outermost file, the texts of warnings are their codes, and keys of kernel images have no other name than
-    their fingerprint.
+    What has no column is missing: it is not the record that the row was made from. The layers of ``chain``
+    have no names, of other signatures than the decisive one there is only the format, notes have no values,
+    and keys of kernel images have no other name than their fingerprint.
     """
     kind = row["record"]
     outer = {"kind": "file", "name": row["file"] or row["path"], "offset": None, "size": None}
@@ -246,7 +293,10 @@ def record_of(row: Mapping[str, Any]) -> Row:
     fault = {"code": row["error_code"], "text": row["error"], "offset": row["error_offset"]}
     common |= {
         "schema_version": SCHEMA_VERSION,
-        "chain": [{**outer, "sha256": row["file_sha256"]}],
+        "chain": [
+            {**outer, "sha256": row["file_sha256"]},
+            *({**outer, "kind": each, "name": "", "sha256": None} for each in row["layers"]),
+        ],
         "error": None if row["error_code"] is None else fault,
     }
     if kind == "missing":
@@ -256,25 +306,53 @@ def record_of(row: Mapping[str, Any]) -> Row:
     if kind not in ("module", "kernel"):
         return common | {name: row[name] for name in ("kind", "members", "modules", "complete")}
     if kind == "kernel":
-        keys = [{"label": each, "fingerprint": each} for each in row["keys"]]
+        about = {"role": BUILTIN, "revoked": False}
+        keys = [{"label": each, "fingerprint": each, **about} for each in row["keys"]]
         return common | {"release": row["release"], "keys": keys}
     plain = ("name", "vermagic", "content_sha256", "signatures_sha256", "compression", "verdict")
     return common | {name: row[name] for name in plain} | {
-        "signatures": [_signature(row)] if row["signatures"] else [],
-        "warnings": [{"code": each, "text": each, "offset": None} for each in row["warnings"]],
+        **({} if row["loadable"] is None else {"unloadable": _remarks(row["unloadable"])}),
+        "signatures": _signatures(row) if row["signatures"] else [],
+        "warnings": _remarks(row["warning_texts"] or row["warnings"]),
+        "notes": dict.fromkeys(row["notes"]),
+        "source": row["source"],
         "vendor": None,
         "kernel": None if row["kernel"] is None else
         {"id": row["kernel"], "accepted": row["accepted"], "errno": row["errno"]},
     }  # fmt: skip
 
 
+def _remarks(texts: Iterable[str]) -> list[Row]:
+    """Remarks from a code and a sentence each; where there is only a code, it is the sentence too."""
+    found = (each.partition(": ") for each in texts)
+    return [{"code": code, "text": text or code, "offset": None} for code, _, text in found]
+
+
+def _signatures(row: Mapping[str, Any]) -> list[Row]:
+    """The signature that decides the verdict, among the others, of which only the formats are known."""
+    first = _signature(row)
+    nothing = dict.fromkeys(first)
+    others = [
+        {**nothing, "effective": False, "warnings": [], "format": format_, "layer": number}
+        for number, format_ in enumerate(row["stack"])
+    ]
+    decisive = next(
+        (n for n, each in enumerate(others) if each["format"] == (row["format"] or "unknown")), None
+    )
+    if decisive is not None:
+        others[decisive] = {**first, "layer": decisive}
+    return others if decisive is not None else [first]
+
+
 def _signature(row: Mapping[str, Any]) -> Row:
     """The signature that decides the verdict."""
     own = (
-        "format", "coverage", "hash", "algorithm", "key_bits", "curve", "signer", "serial", "key_id",
-        "reason", "verdict",
+        "format", "envelope", "coverage", "hash", "algorithm", "key_bits", "curve", "signer", "serial",
+        "key_id", "reason", "verdict",
     )  # fmt: skip
-    key = {name: row[f"key_{name}"] for name in ("name", "fingerprint", "source", "role")}
+    said = ("name", "fingerprint", "source", "role", "algorithm", "subject", "serial", "certificate_sha256",
+            "certificate_sha1")  # fmt: skip
+    key = {name: row[f"key_{name}"] for name in said} | {"bits": row["key_bits"]}
     anchor = {name: row[f"anchor_{name}"] for name in ("name", "fingerprint")}
     created = row["created"]
     return {name: row[name] for name in own} | {

@@ -59,7 +59,8 @@ class ModuleRecord:
     ``name`` and ``vermagic`` are the module's own words, None where it has none. ``notes`` are facts that its
     container keeps about it, such as ``security.ima``. ``unloadable`` says why no kernel would load it,
     whatever its signature: it has no symbol table (``stripped``), or kernels cannot decompress it
-    (``compression``).
+    (``compression``). ``source`` is the directory that was given and led to it, None for a file
+    that was named.
     """
 
     path: str
@@ -69,6 +70,7 @@ class ModuleRecord:
     vermagic: str | None
     notes: Mapping[str, object]
     unloadable: tuple[Remark, ...] = ()
+    source: str | None = None
 
     def __repr__(self) -> str:
         return brief(self)
@@ -90,6 +92,7 @@ class ModuleRecord:
             "vermagic": None if self.vermagic is None else readable(self.vermagic),
             "notes": {name: plain(value) for name, value in sorted(self.notes.items())},
             "unloadable": [remark_object(each) for each in self.unloadable],
+            "source": None if self.source is None else readable(self.source),
         }
 
 
