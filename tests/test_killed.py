@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.run import run
+from tests.world import kills
 from tests.world.kills import Outcome, Verb, differences, survive, table
 from tests.world.verbs import VERBS
 
@@ -20,6 +22,27 @@ def test_a_killed_command_leaves_whole_files_and_can_be_run_again(verb: Verb, tm
     outcome = survive(verb, tmp_path, POINTS)
     assert outcome.faults == ()
     assert outcome.ended, "it was never ended early"
+
+
+def test_a_new_key_pair_is_whole_or_not_there_whenever_it_was_killed(tmp_path: Path) -> None:
+    """No private key is in a temporary file, or without its certificate; and the next run goes on."""
+    verb = next(each for each in VERBS if each.name == "keys generate -o")
+    trial = kills.Trial(verb, tmp_path)
+    number = kills.calls(trial)
+    for at in range(number):
+        _, faults = trial.at(lambda at=at: kills._countdown(at))  # type: ignore[misc]
+        assert faults == [] and (trial.work / "signing.key").exists(), at
+    assert number > 10
+
+
+def test_the_files_of_others_are_not_taken_for_those_of_a_killed_run(tmp_path: Path) -> None:
+    (tmp_path / "k.crt").write_text("mine")
+    listed = tmp_path / ".elfsig-keys.000000000000.elfsig-tmp"
+    listed.write_text(f"- k.key\n{'0' * 64} k.crt\n{'0' * 64} ../other\n")
+    ran = run("keys", "generate", "-q", "--type", "p384", "-o", tmp_path / "k")
+    assert ran.code == 1 and "k.crt already exists" in ran.err
+    assert (tmp_path / "k.crt").read_text() == "mine" and not (tmp_path / "k.key").exists()
+    assert not listed.exists()
 
 
 def test_what_is_lost_or_half_is_seen(tmp_path: Path) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import new_sibling, settle
+from elfsig.opened.atomic import TEMPORARY, new_sibling, settle
 
 SECRET, PUBLIC = 0o600, 0o644
 FOLDER = 0o700
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """Errors from file systems without hard links, such as FAT."""
+
+_LIST = "elfsig-keys"
+"""The name of the list of files that are being written."""
 
 
 class Item(NamedTuple):
@@ -28,27 +35,65 @@ class Item(NamedTuple):
 def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> None:
     """Write ``path`` with exactly ``mode``. An existing file (or link) is kept unless ``replace``.
 
-    The content is never in a file that others can open, nor incomplete under its name: a sibling with
-    mode 0600 is written first. Raises WriteError; code ``exists`` for an existing file.
+    The content is never in a file that others can open, nor incomplete under its name: it is written to a
+    file without a name, of which nothing is left when the process is killed; where the file system has none,
+    to a sibling with mode 0600. Raises WriteError; code ``exists`` for an existing file.
     """
-    folder = os.path.dirname(path) or "."
+    folder, name = os.path.split(path)
+    folder = folder or "."
     try:
-        descriptor, sibling = new_sibling(folder, os.path.basename(path), SECRET)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                os.fchmod(stream.fileno(), mode)
-                stream.flush()
-                os.fsync(stream.fileno())
-                _place(sibling, path, replace)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(sibling)
+        unnamed = None if replace else _unnamed(folder)
+        if unnamed is None or not _linked(unnamed, data, mode, path):
+            _by_sibling(folder, name, data, mode, replace)
     except FileExistsError:
         raise WriteError(f"{path} already exists", code="exists", hint="overwrite") from None
     except OSError as reason:
         raise WriteError(f"{path}: not written: {(reason.strerror or str(reason)).lower()}") from None
     settle(folder)
+
+
+def _unnamed(folder: str) -> int | None:
+    """A new file without a name (open(2), O_TMPFILE), None on file systems that have none."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, SECRET)
+    except OSError as reason:
+        if reason.errno in (*_NO_LINKS, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
+
+
+def _linked(descriptor: int, data: bytes, mode: int, path: str) -> bool:
+    """Fill a file without a name and give it one; False where that is not possible. Raises OSError."""
+    with os.fdopen(descriptor, "wb") as stream:
+        _fill(stream, data, mode)
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # with a directory, os.link follows the link in /proc (linkat(2), AT_SYMLINK_FOLLOW)
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=folder)
+        except OSError as reason:
+            if reason.errno in (*_NO_LINKS, errno.ENOENT):  # no /proc, for instance
+                return False
+            raise
+        finally:
+            os.close(folder)
+    return True
+
+
+def _by_sibling(folder: str, name: str, data: bytes, mode: int, replace: bool) -> None:
+    descriptor, sibling = new_sibling(folder, name, SECRET)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            _fill(stream, data, mode)
+            _place(sibling, os.path.join(folder, name), replace)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(sibling)
+
+
+def _fill(stream: BinaryIO, data: bytes, mode: int) -> None:
+    stream.write(data)
+    os.fchmod(stream.fileno(), mode)
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _place(sibling: str, path: str, replace: bool) -> None:
@@ -65,12 +110,17 @@ def _place(sibling: str, path: str, replace: bool) -> None:
     os.replace(sibling, path)
 
 
+# --------------------------------------------------------------------------- several files
+
+
 def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[str]:
     """Write every item below ``folder``, which is created if missing. Returns the paths in order.
 
-    If one of them exists, nothing is written unless ``replace``. Raises WriteError.
+    If one of them exists, nothing is written unless ``replace``. What is secret is written last: when it is
+    there, all is. What a killed run has written of its files is removed. Raises WriteError.
     """
     paths = [os.path.join(folder, item.name) for item in items]
+    _undo(folder or ".")
     there = [path for path in paths if os.path.lexists(path)]
     if there and not replace:
         raise WriteError(f"{there[0]} already exists", code="exists", hint="overwrite")
@@ -78,6 +128,59 @@ def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[
         os.makedirs(folder or ".", exist_ok=True)
     except OSError as reason:
         raise WriteError(f"{folder}: {(reason.strerror or str(reason)).lower()}") from None
-    for path, item in zip(paths, items, strict=True):
-        write_new(path, item.data, item.mode, replace=replace)
+    with _begun(folder or ".", [] if replace else items):
+        for path, item in sorted(zip(paths, items, strict=True), key=lambda each: each[1].mode == SECRET):
+            write_new(path, item.data, item.mode, replace=replace)
     return paths
+
+
+@contextmanager
+def _begun(folder: str, items: list[Item]) -> Iterator[None]:
+    """Keep a list of ``items`` in ``folder`` while the body writes them: the name of each, and the SHA-256 of
+    what is public. When the body raises, they are removed. Raises WriteError."""
+    if len(items) < 2:
+        yield
+        return
+    lines = [f"{'-' if each.mode == SECRET else sha256(each.data).hexdigest()} {each.name}" for each in items]
+    try:
+        descriptor, path = new_sibling(folder, _LIST, SECRET)
+    except OSError as reason:
+        raise WriteError(f"{folder}: not written: {(reason.strerror or str(reason)).lower()}") from None
+    with os.fdopen(descriptor, "wb") as stream:
+        try:
+            stream.write(os.fsencode("\n".join([*lines, ""])))
+            stream.flush()
+            yield
+        except OSError as reason:
+            raise WriteError(f"{folder}: not written: {(reason.strerror or str(reason)).lower()}") from None
+        finally:
+            _forget(path)
+
+
+def _undo(folder: str) -> None:
+    """Remove the files of runs that were killed before they had written all of them."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(f".{_LIST}.") and name.endswith(TEMPORARY):
+                _undo_one(os.path.join(folder, name))
+
+
+def _undo_one(path: str) -> None:
+    with suppress(OSError):
+        with open(path, "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a run that goes on holds it
+        _forget(path)
+
+
+def _forget(path: str) -> None:
+    """Remove a list, and what is there of its files unless all of them are."""
+    folder = os.path.dirname(path)
+    with suppress(OSError):
+        lines = [os.fsdecode(line).partition(" ") for line in Path(path).read_bytes().splitlines()]
+        files = [(digest, os.path.join(folder, os.path.basename(name))) for digest, _, name in lines]
+        if not all(os.path.lexists(each) for _, each in files):
+            for digest, each in files:
+                if os.path.isfile(each) and sha256(Path(each).read_bytes()).hexdigest() == digest:
+                    os.unlink(each)
+    with suppress(OSError):
+        os.unlink(path)

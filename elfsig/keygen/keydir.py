@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
-from elfsig.keygen.files import FOLDER, Item, write_new
+from elfsig.keygen.files import FOLDER, SECRET, Item, write_new
 from elfsig.keygen.kinds import Kind, kind_of
 from elfsig.opened.atomic import new_folder, remove_folder, replace_link, settle
 
@@ -116,7 +116,7 @@ def add(keydir: str, items: list[Item], now: float | None = None) -> str:
         os.makedirs(keydir, exist_ok=True)
         fresh, lock = new_folder(keydir, "new")
         try:
-            for item in items:
+            for item in sorted(items, key=lambda each: each.mode == SECRET):  # what is secret comes last
                 write_new(os.path.join(fresh, item.name), item.data, item.mode)
             folder = _named(fresh, keydir, stamp)
         except BaseException:  # also when interrupted: leave no partial folder

@@ -98,6 +98,23 @@ def pair_is_whole(place: str) -> Callable[[Path], Iterator[str]]:
     return judge
 
 
+def nothing(folder: Path) -> None:
+    """No file at all."""
+
+
+def plain_pair_is_whole(folder: Path) -> Iterator[str]:
+    """That a private key is nowhere without its certificate, and in no temporary file."""
+    for path in folder.rglob("*"):
+        if path.is_file() and b"PRIVATE KEY" in path.read_bytes() and path != folder / "signing.key":
+            yield f"{path.name}: a private key is left"
+    if (folder / "signing.key").exists():
+        for name in ("signing.crt", "signing.der"):
+            try:
+                elfsig.open_signer(folder / "signing.key", folder / name)
+            except elfsig.ElfsigError as fault:
+                yield f"{name}: {fault}"
+
+
 def prepared(folder: Path) -> None:
     """Requests for a signing service, and its answers."""
     modules(plain, 2)(folder)
@@ -197,6 +214,13 @@ VERBS = (
         key_folder,
         ("keys", "generate", "-q", "--key-dir", "{}/keys", "--refresh", "always"),
         judge=pair_is_whole("keys"),
+    ),
+    Verb(
+        "keys generate -o",
+        nothing,
+        ("keys", "generate", "-q", "--type", "p384", "-o", "{}/signing"),
+        judge=plain_pair_is_whole,
+        again=(0, 1),
     ),
     Verb(
         "keys install",
