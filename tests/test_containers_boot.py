@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,62 @@ def test_truncations_of_boot_images_are_reported() -> None:
         assert records[-1].error is None and files["f!/signature"] == b"AVB0 descriptor"
     _, records = taken(b"VNDRBOOT\x09".ljust(4096, b"\0"))
     assert records[-1].error and records[-1].error.code == "unsupported"
+
+
+# --------------------------------------------------------------------------- U-Boot
+
+
+def uimage(data: bytes, kind: int, check: int | None = None) -> bytes:
+    """A legacy image as of mkimage 2023.01, but for the time; 2: a kernel, 3: a ramdisk, 4: several."""
+    check = zlib.crc32(data) if check is None else check
+    fields = (0x27051956, 0, 1, len(data), 0, 0, check, 5, 2, kind, 0, b"name")
+    header = struct.pack(">IIIIIIIBBBB32s", *fields)
+    return header[:4] + struct.pack(">I", zlib.crc32(header)) + header[8:] + data
+
+
+def several(*files: bytes) -> bytes:
+    """The data of an image of several files."""
+    sizes = b"".join(len(each).to_bytes(4, "big") for each in files) + bytes(4)
+    return sizes + b"".join(each + bytes(-len(each) % 4) for each in files)
+
+
+def test_images_of_u_boot() -> None:
+    files, records = taken(uimage(gzip.compress(INITRD), 3))
+    assert files == {"f!/data!/lib/modules/6.1/a.ko": MODULE}
+    assert [(each.kind, each.complete) for each in records] == [
+        ("cpio", True), ("gzip", True), ("uimage", True)
+    ]  # fmt: skip
+    files, records = taken(uimage(several(b"a kernel.", INITRD), 4))
+    assert files == {"f!/0": b"a kernel.", "f!/1!/lib/modules/6.1/a.ko": MODULE}
+    assert records[-1].complete
+
+
+def test_damage_to_images_of_u_boot_is_reported() -> None:
+    whole = uimage(INITRD, 3)
+    for end in (10, 63, 64, 65, 200, len(whole) - 1):
+        assert taken(whole[:end])[1][-1].error is not None, end
+    for changed in (whole[:9] + b"\1" + whole[10:], uimage(INITRD, 3, check=1), whole + b"x"):
+        assert taken(changed)[1][-1].error is not None
+    junk = taken(uimage(b"junk" * 100, 3))[1]
+    assert [each.error and each.error.code for each in junk] == ["unrecognised", None]
+    assert taken(uimage(b"a kernel", 2))[1][-1].complete
+
+
+def test_zeros_before_an_initramfs() -> None:
+    """The kernel passes over them."""
+    for zeros in (4, 512, 5000, 60_000):
+        for content in (INITRD, gzip.compress(INITRD)):
+            files, records = taken(bytes(zeros) + content)
+            assert files == {f"f!/@{zeros}!/lib/modules/6.1/a.ko": MODULE}
+            assert all(each.complete for each in records)
+    assert taken(bytes(4) + b"text")[1] == []
+
+
+def test_several_initial_ramdisks_in_a_unified_kernel_image(unified: Path, tmp_path: Path) -> None:
+    (tmp_path / "second").write_bytes(newc({"lib/modules/6.1/b.ko": MODULE}))
+    words = ("--add-section", f".initrX={tmp_path / 'second'}", "--change-section-vma", ".initrX=0x9000000")
+    out = tmp_path / "two.efi"
+    subprocess.run([need("objcopy"), *words, unified, out], check=True, capture_output=True)
+    files, records = taken(out.read_bytes().replace(b".initrX", b".initrd"))
+    found = sorted(name.rpartition("/")[2] for name, content in files.items() if content == MODULE)
+    assert found == ["a.ko", "b.ko"] and records[-1].complete

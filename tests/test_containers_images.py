@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -469,6 +470,16 @@ def test_a_changed_name_is_noticed(kind: str, made: dict[str, Path]) -> None:
     assert found
 
 
+@pytest.mark.parametrize("mode", ["0", "0170644", "030644"])
+def test_a_file_of_a_type_that_does_not_exist(mode: str, made: dict[str, Path], tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    shutil.copy(made["ext4"], image)
+    call("debugfs", "-w", "-R", f"set_inode_field /lib/modules/6.1.0/kernel/signed.ko mode {mode}", image)
+    files, records = taken(opened(image))
+    assert not any(name.endswith("signed.ko") for name in files)
+    assert records[-1].error is not None and f"the mode 0o{int(mode, 8):o}" in records[-1].error.text
+
+
 def test_a_directory_inside_itself(tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     (folder / "outer" / "inner").mkdir(parents=True)
@@ -545,6 +556,23 @@ def test_a_caged_process_copies_to_the_file_that_it_is_given(disks: dict[str, Pa
         ["ext", count, None], ["gpt", 1, None], ["qcow2", 1, None], ["gzip", 1, None]
     ]  # fmt: skip
     assert in_a_cage(data, 100_000) == [["qcow2", 0, "over-budget"], ["gzip", 1, None]]
+
+
+@pytest.mark.parametrize("kind", [*images.FILE_SYSTEMS, *DISKS])
+def test_every_kind_is_read_in_a_cage(kind: str, made: dict[str, Path], disks: dict[str, Path]) -> None:
+    """The libraries open no files of their own, nor look into /proc."""
+    image = (made if kind in images.FILE_SYSTEMS else disks)[kind]
+    done = run("survey", image, "--jsonl")
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [each["error"] for each in records] == [None] * len(records)
+    assert sum(each["record"] == "module" for each in records) == 1
+
+
+@pytest.mark.parametrize("method", ["ARM64", "BCJ2"])
+def test_filters_that_the_library_lacks(method: str, tree: Path, tmp_path: Path) -> None:
+    call("7zz", "a", "-bd", "-snl", f"-m0={method}", "-m1=LZMA", tmp_path / "a.7z", ".", cwd=tree)
+    _, records = taken(opened(tmp_path / "a.7z"))
+    assert [(each.kind, each.error and each.error.code) for each in records] == [("7z", "unsupported")]
 
 
 def test_space_of_copies_is_used_again() -> None:

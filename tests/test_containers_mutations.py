@@ -17,7 +17,7 @@ from tests.support.containers import FILE, forward, taken
 from tests.support.cpio import newc
 from tests.test_containers import ar
 from tests.test_containers_archives import alpine, zipped
-from tests.test_containers_boot import boot1, boot4, vendor4
+from tests.test_containers_boot import boot1, boot4, several, uimage, vendor4
 from tests.test_containers_cpio import small as crc
 from tests.test_containers_rpm import recipe
 from tests.test_containers_tar import small as tar
@@ -37,6 +37,9 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "android-1": lambda: boot1(b"kernel", INNER),
     "android-4": lambda: boot4(b"kernel", gzip.compress(INNER)),
     "vendor": lambda: vendor4(INNER, gzip.compress(INNER)),
+    "uimage": lambda: uimage(PACKED, 3),
+    "uimage-multi": lambda: uimage(several(INNER, b"kernel", PACKED), 4),
+    "padded": lambda: bytes(512) + INNER,
     **{name: lambda name=name: compress(name, INNER) for name in COMPRESSORS},  # type: ignore[misc]
 }  # fmt: skip
 
@@ -112,6 +115,6 @@ def test_every_builtin_is_mutated() -> None:
     """By its id: unified images and what is only named have tests of their own."""
     kinds = {found.kind for make in SAMPLES.values() for found in walk(forward(make()), FILE)
              if isinstance(found, ContainerRecord)}  # fmt: skip
-    own = {"android-boot", "ar", "apk", "cpio", "rpm", "tar", "zip", *COMPRESSORS}
+    own = {"android-boot", "ar", "apk", "cpio", "initramfs", "rpm", "tar", "uimage", "zip", *COMPRESSORS}
     assert kinds == own
     assert own | {"uki", "ar-thin", "apk-v3"} <= {each.id for each in BUILTIN}

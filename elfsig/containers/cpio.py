@@ -293,4 +293,17 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
     yield from segments(reader, context, "the archive")
 
 
+def _open_padded(reader: Reader, context: Context) -> Iterator[Member]:
+    yield from segments(reader, context, "the zeros")
+
+
+def _is_padded(head: bytes) -> bool:
+    """Whether an archive follows zeros, which the kernel passes over (init/initramfs.c, unpack_to_rootfs)."""
+    start = head.lstrip(b"\0")[: streams.HEAD]
+    return start[:6] in _FORMS or streams.kind_of(start) is not None
+
+
+PADDED: Container = Container("initramfs", ((0, bytes(4)),), _open_padded, probe=_is_padded)
+"""An initramfs that starts with zeros. After all others: much starts with zeros."""
+
 CPIO: Container = Container("cpio", marks("initramfs", "cpio"), _open, probe=_is_archive)

@@ -15,13 +15,14 @@ from elfsig.containers.apk import APK, APK_V3
 from elfsig.containers.ar import AR, THIN
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container, Context, Member
-from elfsig.containers.cpio import CPIO
+from elfsig.containers.cpio import CPIO, PADDED
 from elfsig.containers.images.declared import ARCHIVES, FAT, IMAGES
 from elfsig.containers.partitions import GPT, MBR
 from elfsig.containers.pe import PE
 from elfsig.containers.readers import Reader
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
+from elfsig.containers.uimage import UIMAGE
 from elfsig.containers.unread import UNREAD, WITHOUT_FILES
 from elfsig.containers.zip import ZIP
 from elfsig.errors import ContainerError
@@ -31,7 +32,7 @@ ENTRY_POINT_GROUP = "elfsig.containers"
 
 BUILTIN: tuple[Container, ...] = (
     AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
-    *ARCHIVES, *IMAGES, GPT, *UNREAD, *WITHOUT_FILES, FAT, MBR,
+    UIMAGE, *ARCHIVES, *IMAGES, GPT, *UNREAD, *WITHOUT_FILES, FAT, MBR, PADDED,
 )  # fmt: skip
 
 _NUMBERS = (int, type(None))

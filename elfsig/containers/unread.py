@@ -44,6 +44,11 @@ def _is_grub(head: bytes) -> bool:
     return head[:512].find(b"Geom\0Read\0 Error\0") > 0
 
 
+def _is_fit(head: bytes) -> bool:
+    """Whether a device tree has a node ``images`` (doc/usage/fit/source_file_format.rst in U-Boot)."""
+    return b"\0\0\0\1images\0\0" in head
+
+
 WITHOUT_FILES: tuple[Container, ...] = (
     Container("swap", marks("swap"), _nothing, "seek"),
     Container(
@@ -55,5 +60,6 @@ WITHOUT_FILES: tuple[Container, ...] = (
 UNREAD: tuple[Container, ...] = (
     *(_declared(kind, "encrypted") for kind in _ENCRYPTED),
     *(_declared(kind, "unsupported") for kind in _UNSUPPORTED),
+    Container("fit", marks("device-tree"), partial(_refused, "a FIT image", "unsupported"), probe=_is_fit),
 )
 """After most formats that are read: old marks stay on a disk that was used again."""

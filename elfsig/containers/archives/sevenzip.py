@@ -7,10 +7,12 @@ those before a damaged one are complete.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from py7zr import SevenZipFile
-from py7zr.exceptions import PasswordRequired
+from py7zr import py7zr as library
+from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
 from py7zr.io import MemIO, Py7zIO, WriterFactory
 
 from elfsig.containers.contract import NAME_LIMIT, Budget, Context, Member, damaged
@@ -20,6 +22,12 @@ from elfsig.containers.scratch import Copy
 from elfsig.errors import ContainerError
 
 _LINK_LIMIT = 1 << 16
+_BLOCK = 1 << 25
+"""Bytes that are decompressed at a time."""
+
+library.get_memory_limit = lambda: (
+    _BLOCK
+)  # the library's own looks into /proc, which a confined process cannot
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -37,7 +45,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     content = _Content(context.scratch.copy(), context.budget)
     fault: ContainerError | None = None
     try:
-        with mapped(source, "the archive"):
+        with mapped(source, "the archive"), _supported():
             _decompress(archive, entries, content)
     except ContainerError as reason:
         fault = reason
@@ -50,6 +58,15 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
             yield member
     if fault is not None:
         raise fault
+
+
+@contextmanager
+def _supported() -> Iterator[None]:
+    """Whatever the library has no decompressor for is a NotImplementedError."""
+    try:
+        yield
+    except UnsupportedCompressionMethodError as reason:
+        raise NotImplementedError(reason.args[-1]) from None
 
 
 def _decompress(archive: Any, entries: list[Any], content: _Content) -> None:

@@ -7,7 +7,6 @@ contents are not. A log tree is not replayed. Of several copies of a node or of 
 from __future__ import annotations
 
 import hashlib
-import stat as modes
 from collections.abc import Iterator, Mapping
 from functools import partial
 from struct import Struct
@@ -15,10 +14,10 @@ from typing import Any
 
 from dissect.btrfs.btrfs import Btrfs
 
-from elfsig.containers.contract import Context, Member, MemberKind, damaged
+from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.checksum import crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, listed, members, nodes
+from elfsig.containers.images.tree import Node, kind_of, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
 
@@ -28,7 +27,6 @@ _ATTRIBUTE = 24
 """Key type XATTR_ITEM."""
 _SIZES = Struct("<HH")
 _LINK_LIMIT = 1 << 16
-_KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -100,7 +98,7 @@ class _Tree:
         """The entry of a directory for an inode. Raises ContainerError."""
         what = f"inode {inode.inum} of subvolume {inode.subvolume.objectid}"
         with mapped(self.source, what):
-            kind = _KINDS.get(inode.type)
+            kind = kind_of(inode.type, what, self.source.at)
             size = inode.size
         return Node(
             name,

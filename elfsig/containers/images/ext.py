@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from dissect.extfs.extfs import ExtFS
 
-from elfsig.containers.contract import Context, Member, MemberKind, damaged
+from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.checksum import raw_crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, members, nodes
+from elfsig.containers.images.tree import Node, kind_of, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
 
@@ -34,7 +34,6 @@ _DEPTH = 5
 _BLOCKS_LIMIT = 1 << 22
 """Blocks of a file without extents, at most."""
 _TAIL = b"\0\0\0\0\x0c\0\0\xde"
-_KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -201,7 +200,7 @@ class _System:
     def node(self, name: bytes, number: int) -> Node:
         """The entry of a directory for inode ``number``. Raises ContainerError."""
         inode = self.inode(number)
-        kind = _KINDS.get(modes.S_IFMT(inode.inode.i_mode))
+        kind = kind_of(inode.inode.i_mode, f"inode {number}", self.source.at)
         what = f"inode {number}"
         opened = partial(self.content, inode, what)
         return Node(

@@ -9,7 +9,6 @@ Attributes are not read.
 from __future__ import annotations
 
 import lzma
-import stat as modes
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache, partial
@@ -18,9 +17,9 @@ from typing import Any
 
 from dissect.squashfs.squashfs import SquashFS
 
-from elfsig.containers.contract import Context, Member, MemberKind, damaged
+from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.source import Source, mapped
-from elfsig.containers.images.tree import Node, listed, members, nodes
+from elfsig.containers.images.tree import Node, kind_of, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -29,7 +28,6 @@ _LINK_LIMIT = 1 << 16
 _CACHED = 32
 """Metadata and fragment blocks that are kept."""
 _STORED = (1 << 24) - 1
-_KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -82,7 +80,7 @@ class _Tree:
     def node(self, name: bytes, inode: Any) -> Node:
         """The entry of a directory for an inode. Raises ContainerError."""
         with mapped(self.source, f"the inode of {name!r}"):
-            kind = _KINDS.get(inode.type)
+            kind = kind_of(inode.type, f"the inode of {name!r}", self.source.at)
             number = inode.header.inode_number
         what = f"inode {number}"
         self.inodes.add(number)

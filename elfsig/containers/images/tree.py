@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat as modes
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +15,21 @@ T = TypeVar("T")
 
 _DEPTH = 256
 """Maximum number of directories in each other."""
+
+
+_KINDS: dict[int, MemberKind | None] = {
+    modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link",
+    modes.S_IFBLK: None, modes.S_IFCHR: None, modes.S_IFIFO: None, modes.S_IFSOCK: None,
+}  # fmt: skip
+
+
+def kind_of(mode: int, what: str, at: int) -> MemberKind | None:
+    """The kind of an inode with this mode, None for devices, FIFOs and sockets. Raises ContainerError for a
+    type that does not exist: a file with it would be passed over."""
+    try:
+        return _KINDS[modes.S_IFMT(mode)]
+    except KeyError:
+        raise damaged(f"{what} has the mode {mode:#o}", at) from None
 
 
 class Node(NamedTuple):

@@ -9,17 +9,16 @@ attribute security.ima is read where it is stored in the inode.
 
 from __future__ import annotations
 
-import stat as modes
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from dissect.xfs.xfs import XFS
 
-from elfsig.containers.contract import Context, Member, MemberKind, damaged
+from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.checksum import crc32c
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.images.tree import Node, members, nodes
+from elfsig.containers.images.tree import Node, kind_of, members, nodes
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -30,7 +29,6 @@ _DATA_BLOCKS = {b"XD2B": True, b"XDB3": True, b"XD2D": False, b"XDD3": False}
 """Magic of a directory block -> whether its index is at its end."""
 _SECURE = 1 << 2
 _LINK_LIMIT = 1024
-_KINDS: dict[int, MemberKind] = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "link"}
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -114,7 +112,7 @@ class _System:
     def node(self, name: bytes, number: int) -> Node:
         """The entry of a directory for inode ``number``. Raises ContainerError."""
         inode = self.inode(number)
-        kind = _KINDS.get(modes.S_IFMT(inode.inode.di_mode))
+        kind = kind_of(inode.inode.di_mode, f"inode {number}", self.source.at)
         what = f"inode {number}"
         return Node(
             name,
