@@ -278,3 +278,40 @@ def test_partitions_after_an_iso_image(tmp_path: Path) -> None:
     assert surveyed(whole)[0] == [("f", "iso", None)]
     assert surveyed(whole + bytes(100))[0] == [("f", "iso", None)]
     assert surveyed(whole + tar(c_ko=MODULE))[0] == [("f", "iso", "trailing-data")]
+
+
+# --------------------------------------------------------------------------- names
+
+
+NAMED = [
+    "x.deb",
+    "lib/x.rpm",
+    "x.tar",
+    "x.tar.zst",
+    "a/initrd.img-6.1",
+    "initramfs-6.1.img",
+    "d.qcow2",
+    "d.E01",
+]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_called_like_a_container_is_one(name: str, tmp_path: Path) -> None:
+    """One damaged byte in its mark must not turn a package into a file like others."""
+    member = name.replace(".", "_").replace("/", "__")
+    assert surveyed(tar(**{member: b"junk"}))[0] == [
+        (f"f!/{name}", "file", "unrecognised"),
+        ("f", "tar", None),
+    ]
+    assert surveyed(tar(**{member: b""}))[0] == [("f", "tar", None)]
+    (tmp_path / Path(name).name).write_bytes(b"junk")
+    (tmp_path / "notes.txt").write_bytes(b"junk")
+    found = [json.loads(line) for line in run("survey", tmp_path, "--jsonl").out.splitlines()]
+    assert [(Path(each["path"]).name, each["error"]["code"]) for each in found] == [
+        (Path(name).name, "unrecognised")
+    ]
+
+
+def test_names_that_say_nothing() -> None:
+    for name in ("boot_img", "fw_bin", "deb", "tar_c", "initramfs-hooks", "x_tarball", "guitar"):
+        assert surveyed(tar(**{name: b"junk"}))[0] == [("f", "tar", None)], name

@@ -32,6 +32,18 @@ class Step(NamedTuple):
     number: int = 1
 
 
+_EXPECTED = re.compile(
+    rb"\.(u?deb|rpm|cpio|tar|t[gxz]z|tar\.(gz|xz|zst|bz2|lzma)|iso|qcow2|vmdk|vdi|vhdx?|E01|squashfs|7z)\Z"
+    rb"|(\A|/)(initrd\.img(-[^/]*)?|initramfs-[^/]*\.img)\Z"
+)
+"""Names that only packages, archives and images have; not ``.img`` and ``.bin``, which anything may be."""
+
+
+def expected_by_name(name: bytes) -> str | None:
+    """What a file must be by its name, where it is called like a container: see :attr:`Member.expected`."""
+    return "a file with the name of a package, archive or image" if _EXPECTED.search(name) else None
+
+
 def plain(name: bytes) -> bytes:
     """A member's name for comparisons and for people: without leading ``/`` and ``./``, single slashes."""
     name = _SLASHES.sub(b"/", name)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
 from elfsig.containers.contract import Container, Context, Member
-from elfsig.containers.names import Step, display, plain
+from elfsig.containers.names import Step, display, expected_by_name, plain
 from elfsig.containers.readers import Reader
 from elfsig.containers.registry import Containers, load
 from elfsig.elf.table import MAGIC
@@ -112,6 +112,13 @@ def _digest(reader: Reader, error: ContainerError | None) -> str | None:
     return reader.sha256
 
 
+def _expected(member: Member) -> str | None:
+    """What a member must be, by its container or by its name; an empty file may have any name."""
+    if member.expected is not None or member.kind != "file" or member.reader is None:
+        return member.expected
+    return expected_by_name(member.name) if member.reader.peek(1) else None
+
+
 class _Walker(NamedTuple):
     context: Context
     decide: Decide
@@ -124,8 +131,8 @@ class _Walker(NamedTuple):
             opened = self.containers.every(member.reader)
         if member.reader is not None and opened:
             yield from self.opened(member, member.reader, opened, chain)
-        elif member.reader is not None and what is None and member.expected is not None:
-            error = unrecognised(member.reader, member.expected, self.context.budget)
+        elif member.reader is not None and what is None and (expected := _expected(member)) is not None:
+            error = unrecognised(member.reader, expected, self.context.budget)
             kind = BLANK if error is None else member.kind
             yield ContainerRecord(chain, kind, 0, 0, error)
         else:

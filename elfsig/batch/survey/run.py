@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elfsig.batch.survey.file import Plan, Surveyed, companions, survey_file, unreadable
 from elfsig.batch.workers import run
 from elfsig.containers.contract import Member
+from elfsig.containers.names import expected_by_name
 from elfsig.containers.registry import load
 from elfsig.errors import ElfsigError, Killed, ReadError
 from elfsig.model.json_form import readable
@@ -378,6 +379,7 @@ def _of_interest(path: str) -> bool:
     try:
         with opened(path) as (reader, chain):
             member = Member(chain[-1].name, "file", reader)
-            return what_it_is(member) is not None or load().find(reader) is not None
+            known = what_it_is(member) is not None or load().find(reader) is not None
+            return known or (expected_by_name(member.name) is not None and bool(reader.peek(1)))
     except ReadError:
         return True
