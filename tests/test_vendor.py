@@ -520,3 +520,15 @@ def test_every_file_is_only_read(planted: dict[str, bytes], vendor: Path, tmp_pa
     run("survey", own, "--against", vendor)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     shutil.rmtree(own)
+
+
+def test_a_damaged_module_of_the_vendors_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Whether the vendor has a module of that name is not established by a file that cannot be read."""
+    own, vendor = tmp_path / "own", tmp_path / "vendor"
+    own.mkdir()
+    vendor.mkdir()
+    (own / "x.ko").write_bytes(made(corpus.content("amd64-2.6.39-uek.ko"), "pkcs7", "whole-file").content)
+    (vendor / "x.ko").write_bytes(b"\x7fELF" + bytes(20))
+    ran = run("audit", own, "--trust", CERT, "--against", vendor)
+    assert "vendor-incomplete" in ran.out and "vendor-unknown" not in ran.out
+    assert "not a readable ELF file" in ran.out

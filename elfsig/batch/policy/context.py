@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from elfsig.batch.policy.sources import Recent, Sources, kernel_image
 from elfsig.batch.tree import Examination, Examiner
-from elfsig.errors import ElfsigError, UsageError
+from elfsig.errors import ElfsigError, KeySourceError, UsageError
 from elfsig.kernels.select import AUTO, Chosen, choose, for_kernel
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.opened.evidence import LIMIT
@@ -70,7 +70,10 @@ class Contexts:
         self._fixed: dict[tuple[str, bool], Material] = {}
         self._kernels: dict[str, Chosen] = {}
         for rule in policy.rules:
-            self._prepare(rule)
+            try:
+                self._prepare(rule)
+            except (KeySourceError, UsageError) as fault:
+                raise _at(fault, policy, rule) from None
 
     def _prepare(self, rule: ModuleRule) -> None:
         """Read the sources of a rule that are the same for every system."""
@@ -203,6 +206,14 @@ class Contexts:
             values["kernel"] = kernel_image(where.root, where.release)
         filled = _fill(text, values)
         return filled if "{root}" in text or "{kernel}" in text else self._placed(filled)
+
+
+def _at(fault: ElfsigError, policy: Policy, rule: ModuleRule) -> ElfsigError:
+    """The same error, with the line of the rule where that is from a file."""
+    if not rule.line:
+        return fault
+    text = f"{policy.source}: line {rule.line}: {fault.text}"
+    return type(fault)(text, offset=fault.offset, code=fault.code, hint=fault.hint)
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

@@ -74,8 +74,9 @@ class Member(NamedTuple):
 def find_hosts(patterns: Iterable[str]) -> list[Host]:
     """The hosts whose root directories the glob patterns match, in order, each once.
 
-    A host is named by its etc/hostname, else by its directory; where several have one name, the directory is
-    added to it. Raises UsageError for a pattern that matches no directory.
+    A link to another of them is left out. A host is named by its etc/hostname, else by its directory; where
+    several have one name, the directory is added to it. Raises UsageError for a pattern that matches no
+    directory.
     """
     roots: dict[str, None] = {}
     for pattern in patterns:
@@ -83,9 +84,20 @@ def find_hosts(patterns: Iterable[str]) -> list[Host]:
         if not found:
             raise UsageError(f"{pattern}: no directory matches", code="no-host")
         roots |= dict.fromkeys(each.rstrip("/") or "/" for each in found)
+    roots = _different(roots)
     names = {root: _host_name(root) for root in roots}
     often = Counter(names.values())
     return [Host(n if often[n] == 1 else f"{n} ({_folder(root)})", root) for root, n in names.items()]
+
+
+def _different(roots: Iterable[str]) -> dict[str, None]:
+    """Each directory once, whatever leads to it; by the path that is not a link, if there is one."""
+    found: dict[str, str] = {}
+    for each in roots:
+        real = os.path.realpath(each)
+        if real not in found or (os.path.islink(found[real]) and not os.path.islink(each)):
+            found[real] = each
+    return dict.fromkeys(found.values())
 
 
 def _folder(root: str) -> str:

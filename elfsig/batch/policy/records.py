@@ -12,6 +12,7 @@ from elfsig.batch.policy.context import Contexts
 from elfsig.batch.policy.sources import PLACES, Recent
 from elfsig.batch.survey.tables import MAGIC, is_table, read_records
 from elfsig.errors import ElfsigError, ParseError, UsageError
+from elfsig.model.json_form import SCHEMA_VERSION
 from elfsig.opened.source import read_error
 from elfsig.trust.ring import Ring
 from elfsig.verbs.audit.audit import Audited, SignerRow, incomplete
@@ -116,6 +117,9 @@ class RecordFile:
         for number, each in enumerate(found, 1):
             if each is None and what == "line":
                 continue
+            if isinstance(each, dict) and each.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+                text = f"of schema_version {each['schema_version']!r:.20}, and only {SCHEMA_VERSION} is known"
+                raise self._unfit(f"{what} {number} is {text}")
             if not _is_sound(each):
                 raise self._unfit(f"{what} {number} is not a record of a survey")
             yield each

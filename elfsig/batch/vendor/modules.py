@@ -103,6 +103,9 @@ class Vendor:
                 fault = Remark(error["code"], error["text"], error["offset"])
                 if each["record"] != "kernel":
                     source = _unread(source, each["path"], fault)
+            elif each["record"] == "module" and each.get("elf") is None:
+                fault = Remark("malformed", "not a readable ELF file, so that its module is not known")
+                source = _unread(source, each["path"], fault)
             elif each["record"] == "module" and (module := known(each)) is not None:
                 number = self._index.add_file(file.path, file.further) if number is None else number
                 self._index.add(module, number)

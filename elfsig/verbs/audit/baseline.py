@@ -14,6 +14,8 @@ from typing import Any
 
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
+from elfsig.model.json_form import SCHEMA_VERSION, readable
+from elfsig.opened.evidence import INSIDE
 
 MEMBERS = ("files", "edits", "records")
 """Arrays of documents that have an entry for each file."""
@@ -26,7 +28,8 @@ class BaselineFile(NamedTuple):
 
     ``sha256`` is that of the file, ``content_sha256`` that of the decompressed content without signatures.
     ``compression`` is "" for none. ``signed``: whether it had a signature; ``key`` is the serial number or
-    key id that this named (hex), ``signer`` the name. ``host`` is the machine that it is from.
+    key id that this named (hex), ``signer`` the name. ``host`` is the machine that it is from, ``run`` the id
+    of the run that says it.
     """
 
     path: str
@@ -37,10 +40,15 @@ class BaselineFile(NamedTuple):
     key: str | None = None
     signer: str | None = None
     host: str | None = None
+    run: str | None = None
 
 
 class _Unfit(Exception):
     """An entry that is not what elfsig writes."""
+
+
+class _Several(_Unfit):
+    """Entries of one file that contradict each other."""
 
 
 def read_baseline(data: bytes, source: str) -> tuple[BaselineFile, ...]:
@@ -49,20 +57,39 @@ def read_baseline(data: bytes, source: str) -> tuple[BaselineFile, ...]:
     ``source`` names it in errors. Raises UsageError for anything else, damaged or hostile JSON included.
     """
     try:
-        files = [_file(each) for each in _entries(data) if _is_known(each)]
+        return _once(_file(each) for each in _entries(data) if _is_known(each))
+    except _Several as reason:
+        raise UsageError(f"{source}: {reason}", code="baseline") from None
     except _Unfit as reason:
         raise UsageError(f"{source}: not a JSON output of elfsig: {reason}", code="baseline") from None
-    return tuple(files)
 
 
 def baseline_of(records: Iterable[Json]) -> tuple[BaselineFile, ...]:
-    """The modules among records of a survey that have the shape of records."""
-    return tuple(_file(each) for each in records if _is_known(each))
+    """The modules among records of a survey that have the shape of records. Raises UsageError."""
+    try:
+        return _once(_file(each) for each in records if _is_known(each))
+    except _Several as reason:
+        raise UsageError(str(reason), code="baseline") from None
+
+
+def _once(files: Iterable[BaselineFile]) -> tuple[BaselineFile, ...]:
+    """Each file once; a path in an archive may be there several times. Raises _Several."""
+    known: dict[tuple[str | None, str], BaselineFile] = {}
+    found: list[BaselineFile] = []
+    for each in files:
+        first = known.setdefault((each.host, each.path), each)
+        if first is each or (INSIDE in each.path and first.run == each.run):
+            found.append(each)
+        elif first != each._replace(run=first.run):
+            raise _Several(f"{readable(each.path)} is there twice, and differs: give the output of one run")
+    return tuple(found)
 
 
 def _entries(data: bytes) -> Iterator[Any]:
     """The object of each file. Raises _Unfit."""
     document = _parsed(data)
+    if isinstance(document, dict):
+        _check_version(document)
     if isinstance(document, dict) and (found := _array(document)) is not None:
         yield from found
         return
@@ -80,12 +107,20 @@ def _entries(data: bytes) -> Iterator[Any]:
                 return
             raise _Unfit(f"line {number} is not a JSON object")
         if "path" in entry:
+            _check_version(entry)
             at_least_one = True
             yield entry
         elif "asked" not in entry:
             raise _Unfit(f"line {number} is not about a file")
     if not at_least_one:
         raise _Unfit("it has no files")
+
+
+def _check_version(entry: Json) -> None:
+    """Raises _Unfit for what a later elfsig wrote, with words of another meaning."""
+    version = entry.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise _Unfit(f"its schema_version is {version!r:.20}, and only {SCHEMA_VERSION} is known")
 
 
 def _is_known(entry: Json) -> bool:
@@ -133,6 +168,7 @@ def _file(entry: Json) -> BaselineFile:
         key,
         signer,
         _text(entry, "host"),
+        _text(entry, "run"),
     )
 
 

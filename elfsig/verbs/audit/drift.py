@@ -39,6 +39,7 @@ class Drift:
     def __init__(self, source: str, files: Sequence[BaselineFile], complete: bool) -> None:
         self.source, self.files, self.complete = source, files, complete
         self._seen: list[Seen] = []
+        self._unread: dict[str | None, str] = {}
 
     @property
     def needs_hashes(self) -> bool:
@@ -48,7 +49,8 @@ class Drift:
     def add(self, each: Audited) -> None:
         """Take in the result for a module."""
         if each.verdict is None and SUFFIX.search(each.path) is None:
-            return  # a host or a container of which nothing could be read
+            self._unread.setdefault(each.host, each.path)  # a host, a directory or a container
+            return
         signer = each.signer
         self._seen.append(
             Seen(each.path, each.verdict, signer.key_id, signer.signer, each.state, each.host, each.release)
@@ -81,11 +83,21 @@ class Drift:
                 found = self._compared(files[old], seen[new])
                 yield from (each._replace(host=seen[new].host, release=seen[new].release) for each in found)
             elif old is not None:
-                text = f"named in {self.source}"
-                yield Fault("missing", before[old], text, None, text, files[old].host)
+                yield self._absent(files[old])
             elif new is not None and self.complete:
                 text, each = f"not in {self.source}", seen[new]
                 yield Fault("new", each.path, text, None, text, each.host, each.release)
+
+    def _absent(self, file: BaselineFile) -> Fault:
+        """The fault of a file that was not met: missing, if everything of its host was read."""
+        unread = next((self._unread[host] for host in (file.host, None) if host in self._unread), None)
+        if unread is None and (file.host is None or not any(each.host for each in self._seen)):
+            unread = next(iter(self._unread.values()), None)
+        text = f"named in {self.source}"
+        if unread is None:
+            return Fault("missing", file.path, text, None, text, file.host)
+        text += f"; whether it is there is not known, since {unread} was not read to its end"
+        return Fault("not-checked", file.path, text, None, f"are {text}", file.host)
 
     def _compared(self, old: BaselineFile, new: Seen) -> Iterator[Fault]:
         if moved(old.path, os.path.abspath(new.path)):

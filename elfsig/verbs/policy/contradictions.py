@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from elfsig.verbs.policy.model import Exemption, ModuleRule, Policy
+from elfsig.verbs.policy.pattern import Pattern
 
 
 def contradictions(policy: Policy) -> Iterator[tuple[int, str]]:
@@ -17,21 +19,34 @@ def contradictions(policy: Policy) -> Iterator[tuple[int, str]]:
 
 def _unreached(rules: tuple[ModuleRule, ...]) -> Iterator[tuple[int, str]]:
     """Patterns that earlier rules leave nothing for."""
-    taken: dict[str, int] = {}
-    everything: int | None = None
-    for rule in rules:
+    for number, rule in enumerate(rules):
         for each in rule.paths:
+            if (by := _taken(each, rule, rules[:number])) is None:
+                continue
+            first, pattern = by
             said = f"path: {each.written} is"
-            if everything is not None:
-                yield rule.line, f"{said} never reached: the rule of line {everything} is for all modules"
-            elif each.written in taken:
-                yield rule.line, f"{said} that of the rule of line {taken[each.written]} already"
-        if rule.hosts or rule.releases:
-            continue
-        for each in rule.paths:
-            taken.setdefault(each.written, rule.line)
-            if each.matches_all and everything is None:
-                everything = rule.line
+            if pattern.written == each.written and not pattern.matches_all:
+                yield rule.line, f"{said} that of the rule of line {first.line} already"
+            else:
+                what = "all modules" if pattern.matches_all else pattern.written
+                yield rule.line, f"{said} never reached: the rule of line {first.line} is for {what}"
+
+
+def _taken(
+    wanted: Pattern, rule: ModuleRule, earlier: tuple[ModuleRule, ...]
+) -> tuple[ModuleRule, Pattern] | None:
+    """The earlier rule, and its pattern, that is for all modules of a pattern; None without one."""
+    for first in earlier:
+        if _holds(first.hosts, rule.hosts) and _holds(first.releases, rule.releases):
+            for each in first.paths:
+                if each.covers(wanted):
+                    return first, each
+    return None
+
+
+def _holds(wide: tuple[re.Pattern[str], ...], narrow: tuple[re.Pattern[str], ...]) -> bool:
+    """Whether every name that ``narrow`` allows is allowed by ``wide``, which allows all if it is empty."""
+    return not wide or (bool(narrow) and {n.pattern for n in narrow} <= {w.pattern for w in wide})
 
 
 def _ignored_demands(rule: ModuleRule) -> Iterator[tuple[int, str]]:

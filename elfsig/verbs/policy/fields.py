@@ -165,7 +165,9 @@ def day(value: object) -> date:
     if isinstance(value, date):
         return value
     try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise ValueError("another form of ISO 8601")
+        return date.fromisoformat(value)
     except ValueError:
         raise ValueFault(f"{said(value)} is not a date such as 2027-01-31") from None
 

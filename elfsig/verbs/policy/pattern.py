@@ -46,6 +46,14 @@ class Pattern(NamedTuple):
         """Whether every module fits."""
         return self.parts == (None,)
 
+    def covers(self, other: Pattern) -> bool:
+        """Whether every module that fits ``other`` fits this one, as far as that is easily seen."""
+        if self.matches_all or self.written in (other.written, "*", "**/*"):
+            return True
+        if self.by_name and other.by_name:
+            return _one_covers(_name(self.written), _name(other.written))
+        return not self.by_name and not other.by_name and _covers(self, other)
+
     def __repr__(self) -> str:
         return f"<Pattern {self.written}>"
 
@@ -56,14 +64,24 @@ def pattern(text: str) -> Pattern:
         raise PatternError("it is empty")
     if len(text) > MAX_LENGTH:
         raise PatternError(f"it is longer than {MAX_LENGTH} characters")
+    last = text.rpartition("/")[2]
+    if "/" not in text and SUFFIX.search(text):
+        raise PatternError("without a slash it is compared with names of modules, which have no suffix")
+    if SUFFIX.search(text) and not last.endswith(".ko"):
+        raise PatternError("it is compared with paths without the suffix of a compression: end it with .ko")
     if "/" not in text:
-        return Pattern(text, (_component(text if "[" in text else text.replace("-", "_")),), True)
+        return Pattern(text, (_component(_name(text)),), True)
     if text.startswith("/"):
         raise PatternError("it starts with /: paths are below the directory of modules")
     parts = text.split("/")
     if any(each in ("", ".", "..") for each in parts):
         raise PatternError("it has an empty component, or one that is . or ..")
     return Pattern(text, tuple(map(_component, parts)), False)
+
+
+def _name(text: str) -> str:
+    """A pattern of names, as it is compared: a set may have a range."""
+    return text if "[" in text else text.replace("-", "_")
 
 
 def name_pattern(text: str) -> re.Pattern[str]:
@@ -123,3 +141,25 @@ def _closed(states: set[int], parts: tuple[re.Pattern[str] | None, ...]) -> set[
             at += 1
             found.add(at)
     return found
+
+
+def _covers(wide: Pattern, narrow: Pattern) -> bool:
+    """Whether one pattern of paths covers another: as :func:`_matches`, with a pattern in place of the path,
+    whose ``**`` only a ``**`` covers."""
+    words = wide.written.split("/")
+    states = _closed({0}, wide.parts)
+    for each in narrow.written.split("/"):
+        stay = {at for at in states if at < len(words) and words[at] == ANY}
+        step = {at + 1 for at in states - stay if at < len(words) and _one_covers(words[at], each)}
+        states = _closed(stay | step, wide.parts)
+    return len(words) in states
+
+
+def _one_covers(wide: str, narrow: str) -> bool:
+    """The same for one component, or a name."""
+    if narrow == ANY:
+        return False
+    if wide in ("*", narrow):
+        return True
+    expression = None if any(each in narrow for each in "*?[") else _component(wide)
+    return expression is not None and expression.match(narrow) is not None
