@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
-from string import Template
 
 from elfsig._version import __version__
 from elfsig.cli.render.coverage import svg as coverage_svg
 from elfsig.cli.render.coverage.text import MEANINGS, heading, proof_lines
+from elfsig.cli.render.page import data
+from elfsig.cli.render.page import page as framed
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import visible
 from elfsig.coverages.bytemap import KINDS, Kind, percent
@@ -25,16 +25,22 @@ IDLE = "Point at the map or at a row of the table to see its name here."
 
 def page(module: Module, covers: Sequence[Cover], proofs: Sequence[Proof | None]) -> str:
     """The whole page."""
-    template = Template(files("elfsig").joinpath("data/coverage.html").read_text(encoding="utf-8"))
-    name = escape(visible(os.path.basename(module.path)))
     maps = "\n".join(signature_map(c, p) for c, p in zip(covers, proofs, strict=True))
-    return template.substitute(
-        title=f"{name}: coverage",
-        name=name,
-        style=coverage_svg.style(),
-        facts="".join(_facts(module)),
-        maps=coverage_defs() + (maps or "<p>No signature: nothing in this file is protected.</p>"),
-        footer=f"Computed by elfsig {escape(__version__)} from the bytes that are hashed.",
+    maps = maps or "<p>No signature: nothing in this file is protected.</p>"
+    return page_of(module.path, "".join(_facts(module)), maps, f"elfsig {__version__}")
+
+
+def page_of(path: str, facts: str, maps: str, program: str) -> str:
+    """The page of the module ``path`` with these facts and maps, which are HTML."""
+    name = escape(visible(os.path.basename(path)))
+    return framed(
+        f"{name}: coverage",
+        facts,
+        coverage_defs() + maps,
+        f"Computed by {escape(program)} from the bytes that are hashed.",
+        heading=f"What is protected in <code>{name}</code>",
+        style=coverage_svg.style() + data("coverage_page.css"),
+        script=f"<script>\n{data('coverage.js')}</script>\n",
     )
 
 

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from elfsig._version import __version__
 from elfsig.batch.evidence.writer import BundleSummary, Seen, versions_used
 from elfsig.cli.render.coverage import svg as coverage_svg
 from elfsig.cli.render.coverage.page import coverage_defs
+from elfsig.cli.render.page import data, page
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.settings import visible
 from elfsig.coverages.bytemap import percent
@@ -68,14 +67,12 @@ class Page:
 
     def text(self, run: Json, sources: Sequence[Json], keys: Sequence[Json], done: BundleSummary) -> str:
         """The whole page. ``keys`` are public keys as ``keys list --json`` has them."""
-        template = Template(_data("evidence.html"))
-        return template.substitute(
-            title="Evidence on module signatures",
-            style=_data("survey.css") + coverage_svg.style(),
-            facts="".join(_facts(run, done)),
-            body="".join(self._body(run, sources, keys, done)),
-            maps="".join(self._maps()),
-            footer=f"Made by elfsig {escape(__version__)}.",
+        return page(
+            "Evidence on module signatures",
+            "".join(_facts(run, done)),
+            "".join((*self._body(run, sources, keys, done), *self._maps())),
+            f"Made by elfsig {escape(__version__)}.",
+            style=data("survey.css") + coverage_svg.style() + data("evidence.css"),
         )
 
     def _body(
@@ -111,10 +108,6 @@ class Page:
 
 
 # --------------------------------------------------------------------------- pieces
-
-
-def _data(name: str) -> str:
-    return files("elfsig").joinpath(f"data/{name}").read_text(encoding="utf-8")
 
 
 def _text(value: str | None) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from elfsig.batch.evidence.events import Pictures
-from elfsig.cli.render.coverage import svg as coverage_svg
-from elfsig.cli.render.coverage.page import coverage_defs, signature_map
+from elfsig.cli.render.coverage.page import page_of, signature_map
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.settings import visible
 from elfsig.verbs.inspect.cover import Cover
@@ -30,18 +26,12 @@ def page(record: Json, drawn: str) -> bytes:
         maps = rewritten(drawn)
     except ValueError:
         return b""
-    template = Template(files("elfsig").joinpath("data/coverage.html").read_text(encoding="utf-8"))
-    name = escape(visible(os.path.basename(record["path"])))
     packed = f", {record['compression']}" if record["compression"] else ""
     facts = (
         f'<p class="facts">{escape(visible(record["path"]))}: {record["size"]} bytes{escape(packed)}'
         f'<br>SHA-256 <span class="mono">{escape(record["sha256"] or "")}</span></p>'
     )
-    text = template.substitute(
-        title=f"{name}: coverage", name=name, style=coverage_svg.style(), facts=facts,
-        maps=coverage_defs() + maps, footer="Computed by elfsig from the bytes that are hashed.",
-    )  # fmt: skip
-    return text.encode("utf-8", "backslashreplace")
+    return page_of(record["path"], facts, maps, "elfsig").encode("utf-8", "backslashreplace")
 
 
 PICTURES = Pictures(draw, page)

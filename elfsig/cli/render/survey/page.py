@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from elfsig._version import __version__
 from elfsig.cli.render.coverage import svg as coverage_svg
+from elfsig.cli.render.page import data, page
 from elfsig.cli.render.survey import chart as survey_chart
 from elfsig.cli.render.survey.columns import Columns, Group, layer_words
 from elfsig.cli.render.vendor import Against
@@ -73,17 +72,15 @@ class Page:
         ``run`` is the run record; ``sources`` are the key sources with their hashes, ``keys`` public keys as
         ``keys list --json`` has them: they date the chart.
         """
-        template = Template(files("elfsig").joinpath("data/survey.html").read_text(encoding="utf-8"))
         packed = gzip.compress(dumps(self.columns.data()).encode(), 9, mtime=0)
-        return template.substitute(
-            title="Modules and their signatures",
-            style=_data("survey.css") + (coverage_svg.style() if self.maps else ""),
-            facts="".join(self._facts(run)),
-            body="".join(self._body(run, sources, keys)),
-            maps="".join(self._maps()),
-            data=b64encode(packed).decode(),
-            script=_data("survey.js"),
-            footer=f"Made by elfsig {escape(__version__)}.",
+        table = f'<script type="application/octet-stream" id="data">{b64encode(packed).decode()}</script>\n'
+        return page(
+            "Modules and their signatures",
+            "".join(self._facts(run)),
+            "".join((*self._body(run, sources, keys), data("survey.html"), *self._maps())),
+            f"Made by elfsig {escape(__version__)}.",
+            style=data("survey.css") + (coverage_svg.style() if self.maps else ""),
+            script=f"{table}<script>\n{data('survey.js')}</script>\n",
         )
 
     @property
@@ -183,10 +180,6 @@ class Page:
 
 
 # --------------------------------------------------------------------------- pieces
-
-
-def _data(name: str) -> str:
-    return files("elfsig").joinpath(f"data/{name}").read_text(encoding="utf-8")
 
 
 def _text(value: str | None) -> str:
