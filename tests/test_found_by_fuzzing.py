@@ -23,11 +23,12 @@ from elfsig.compression import streams
 from elfsig.containers.readers import bytes_reader
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
+from elfsig.kernels.x509_parser import facts
 from elfsig.model import TrailerInfo
 from elfsig.signers import pkcs11_uri
 from elfsig.verbs.policy.lines import key_lines
-from tests.support.cms import integer, tlv
-from tests.support.modules import plain
+from tests.support.cms import cms, identity, integer, signer_info, tlv
+from tests.support.modules import plain, with_trailer
 from tests.support.opened import opened
 
 ZSTD = next(each for each in streams.KINDS if each.name == "zstd")
@@ -202,3 +203,12 @@ def test_what_is_not_a_module_does_not_pass_an_audit(tmp_path: Path) -> None:
     assert elfsig.verify(path).verdict is None
     found = elfsig.audit(path, corpus.KEYS / "signer.cert.pem")
     assert [fault.rule for fault in found.faults] == ["unreadable"]
+
+
+@pytest.mark.parametrize("certificate", ["3000", "30023000", "300030", "30053003020101", "3080", ""])
+def test_a_certificate_without_its_parts_is_refused_by_kernels(certificate: str) -> None:
+    """An empty sequence in the place of a certificate in a PKCS#7 raised ValueError in predict."""
+    assert facts(bytes.fromhex(certificate)).fault is not None
+    signature = cms(signer_info(identity(), plain()), certificates=[bytes.fromhex(certificate)])
+    answer = elfsig.predict(with_trailer(plain(), signature), "6.1")
+    assert isinstance(answer.accepted, bool)

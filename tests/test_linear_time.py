@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.linear import archives, keys, modules, texts
+from tests.linear import archives, disks, keys, modules, parsers, reports, texts
 from tests.linear.measure import Call, Shape, too_steep
 
 TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
@@ -15,6 +15,11 @@ TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
         ("message", modules.MESSAGE_SHAPES, modules.CALLS),
         ("key source", keys.SHAPES, keys.CALLS),
         ("archive", archives.SHAPES, archives.CALLS),
+        ("disk", disks.SHAPES, disks.CALLS),
+        ("survey", reports.SURVEYS, reports.SURVEY_CALLS),
+        ("audit", reports.LEDGERS, {"outputs": reports.audited}),
+        ("shown", reports.PAGES, reports.SHOWN_CALLS),
+        ("folder", reports.FOLDERS, reports.TREE_CALLS),
         *((f"text, {name}", texts.shapes(each), {name: each.call}) for name, each in texts.READERS.items()),
     )
     for shape in shapes
@@ -26,3 +31,10 @@ TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
 def test_twice_the_input_takes_twice_as_long(name: str) -> None:
     shape, calls = TABLE[name]
     assert too_steep(calls, shape) == {}
+
+
+@pytest.mark.timed
+def test_every_parser_is_in_the_table() -> None:
+    """What has the name of a parser is run by a shape, or it is said why it is not."""
+    missing = set(parsers.parsers()) - parsers.ran(TABLE.values())
+    assert sorted(missing) == sorted(parsers.NOT_MEASURED)

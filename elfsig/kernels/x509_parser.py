@@ -86,7 +86,7 @@ def facts(certificate: bytes) -> Facts:
 
 def _facts(data: bytes) -> Facts:
     outer = der.read(data, 0, len(data))
-    tbs, algorithm, *_ = der.children(data, outer)
+    tbs, algorithm = der.descend(data, outer, 0), der.descend(data, outer, 1)
     fields = _fields(data, tbs)
     names = [data[fields[n].start : fields[n].next] for n in ("issuer", "subject")]
     extensions = _Extensions(data, fields.get("extensions"))

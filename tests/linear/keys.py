@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable, Mapping
+from uuid import UUID
 
 import elfsig
 from elfsig.crypto import der
 from elfsig.envelopes.openpgp.keys import key_body
+from elfsig.kernels.x509_parser import facts
 from elfsig.recognition.late import recognized
+from elfsig.signers.outside import read_public
 from elfsig.trust.entries import Origin
 from elfsig.trust.forms import read_source
 from elfsig.trust.ring import Ring
 from tests.linear.measure import Call, Shape
-from tests.support.efilists import SHA256, UNKNOWN, X509, X509_SHA256, esl
+from tests.support.efilists import PKCS7_GUID, SHA256, TIME, UNKNOWN, X509, X509_SHA256, esl, update
 from tests.support.keysources import (
     arm64_image,
     certificate,
@@ -48,6 +52,8 @@ CALLS: Mapping[str, Call] = {
     "list": elfsig.list_keys,
     "private key": lambda data: elfsig.open_signer(data, ask=asked),
     "certificate": lambda data: elfsig.open_signer(PRIVATE, data),
+    "public half": lambda data: read_public(data, "x"),
+    "as kernels read it": facts,
     "named as what it is": recognized,
     "a module instead": lambda data: elfsig.verify(data, (), ()),
     "detached signature": lambda data: elfsig.verify(plain(), detached=data),
@@ -91,6 +97,12 @@ def efi_lists(size: int) -> bytes:
     return esl(UNKNOWN, b"?") * (size // 45)
 
 
+def signed_update(size: int) -> bytes:
+    """A list after a signature of this size, which is none."""
+    header = struct.pack("<IHH", 24 + size, 0x0200, 0x0EF1) + UUID(PKCS7_GUID).bytes_le
+    return TIME + header + bytes(size) + efi_lists(45)
+
+
 def image(body: Callable[[int], bytes]) -> Callable[[int], bytes]:
     return lambda size: arm64_image(body(size))
 
@@ -99,6 +111,17 @@ def linked(size: int) -> bytes:
     """A vmlinux of many symbols."""
     names = {f"symbol_{nr}": (b"x", 256) for nr in range(size // 48)}
     return vmlinux({"system_certificate_list": (certificate_list([CERT]), 512), **names})
+
+
+def extensions(size: int) -> bytes:
+    """A certificate of many extensions."""
+    outer = der.read(CERT, 0, len(CERT))
+    body, algorithm, value = [CERT[n.start : n.next] for n in der.children(CERT, outer)]
+    inner = [CERT[n.start : n.next] for n in der.children(CERT, der.descend(CERT, outer, 0))]
+    each = der.encode(0x30, bytes.fromhex("0603551d0e"), b"\4\0")
+    more = der.encode(0xA3, der.encode(0x30, each * (size // len(each))))
+    assert body
+    return der.encode(0x30, der.encode(0x30, *inner[:-1], more), algorithm, value)
 
 
 def user_ids(size: int) -> bytes:
@@ -135,6 +158,10 @@ SHAPES = (
     Shape("EFI: certificates of one byte", efi(X509, 3)),
     Shape("EFI: unknown entries of one byte", efi(UNKNOWN, 3)),
     Shape("EFI: lists", efi_lists),
+    Shape("EFI: a signed update", lambda size: update(efi(SHA256, 32)(size), CERT, PRIVATE)),
+    Shape("EFI: a long signature of an update", signed_update),
+    Shape("a key of IMA", lambda size: b"\1\0\0\0\0\0\2\xff\xff" + b"\xff" * size),
+    Shape("DER: extensions of a certificate", extensions),
     Shape("EFI: empty lists", filled(esl(SHA256, bytes(32))[:16] + b"\x1c\0\0\0" + bytes(4) + b"\x30\0\0\0")),
     Shape("armour: beginnings", filled(PGP)),
     Shape("armour: foreign ends", filled(b"-----END PGP X-----\n", PGP)),

@@ -349,6 +349,11 @@ def markers(size: int) -> bytes:
     return base() + MARKER * (size // len(MARKER)) + b"x"
 
 
+def old_trailer(blob: bytes) -> bytes:
+    """A trailer with a signer's name and a key id, by an OpenPGP signature."""
+    return base() + blob + bytes((1, 4, 0, 200, 8, 0, 0, 0)) + (len(blob) - 208).to_bytes(4, "big") + MARKER
+
+
 def inside(size: int) -> bytes:
     """The marker again and again inside the ELF image."""
     return with_trailer(elf([Part(".data", MARKER * (size // len(MARKER)))]), b"\x30\0")
@@ -453,5 +458,16 @@ MESSAGE_SHAPES = (
         openpgp(lambda size: packet(".module_sig") * max(1, size // len(packet(".module_sig")))),
     ),
     Shape("OpenPGP: subpackets", openpgp(subpackets), 1 << 17, 1 << 19),
+    Shape(
+        "vendor signature: packets",
+        lambda size: elf(
+            [
+                Part(".text", b"x"),
+                Part(".signature", packet(".module_sig") * max(1, size // 1000), PROGBITS, 0),
+            ]
+        ),
+    ),
+    Shape("vendor signature: one block", lambda size: elf([Part(".signature", b"Sign" + bytes(size), 1, 0)])),
+    Shape("a trailer of 2012", lambda size: old_trailer(bytes(size))),
     Shape("OpenPGP: open lengths", openpgp(lambda size: b"\xc2" + b"\xe0a" * (size // 2))),
 )

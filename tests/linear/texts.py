@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import elfsig
+from elfsig.batch.parts.manifest import MANIFEST as PARTS
+from elfsig.batch.parts.manifest import QUESTION, problems
+from elfsig.batch.parts.receipt import PartReceipt
+from elfsig.batch.parts.store import Folder
 from elfsig.carriers.detached import argument_place
+from elfsig.containers.images.descriptor import extents
+from elfsig.containers.nested import candidates
 from elfsig.elf.image import Image
 from elfsig.host.dkms import assignments
 from elfsig.host.machine import Machine
@@ -17,13 +23,19 @@ from elfsig.kernels import config
 from elfsig.kernels.modes import from_text
 from elfsig.kernels.select import choose, read_image
 from elfsig.keygen import genkey, kconfig
+from elfsig.registry import load
 from elfsig.signers.gpg import parse_key
 from elfsig.signers.pkcs11_uri import parse
+from elfsig.trust.keyring import read_argument
 from elfsig.trust.merkle import from_words
 from elfsig.verbs.audit.baseline import read_baseline
 from elfsig.verbs.audit.expected import expected, loaded
+from elfsig.verbs.policy.pattern import PatternError, pattern
+from elfsig.verbs.policy.read import read_policy
+from elfsig.verbs.remote.prepare import MANIFEST, read_manifest
 from tests.linear.measure import Call, Shape
 
+REGISTRY = load()
 Make = Callable[[int], str]
 
 
@@ -63,6 +75,32 @@ def found(text: str) -> object:
 def keyed(text: str) -> object:
     with machine("proc/keys", text) as system:
         return system.loaded("12345678")
+
+
+PATTERNS = [
+    pattern(each) for each in ("**/x/**/y", "*a*a*a*b", "kernel/**/[!b]*.ko", "a-b-*-c", "**/**/**/x")
+]
+
+
+def matched(text: str) -> object:
+    """A long text as a pattern, against a path."""
+    with suppress(PatternError):
+        return pattern(text).matches("/lib/modules/6.1/kernel/fs/" + "a" * 200)
+    return None
+
+
+def manifest(text: str) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, MANIFEST).write_text(text)
+        return read_manifest(folder)
+
+
+def stored(text: str) -> object:
+    """A text as each of the files of a survey in parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (QUESTION, PARTS, "part-00000-of-00001.receipt.json", "part-00000-of-00001.jsonl"):
+            Path(folder, name).write_text(text)
+        return list(problems(Folder(folder)))
 
 
 def again(part: str, before: str = "", after: str = "") -> Make:
@@ -139,6 +177,56 @@ READERS: Mapping[str, Reader] = {
             "sections": numbered("[ s# ]\n"),
             "unclosed section": again("\t", "[ ", "\n"),
         },
+    ),
+    "policy": Reader(
+        lambda text: read_policy(text.encode(), "policy.toml", REGISTRY),
+        {
+            "rules": again('[[rule]]\npath = "**"\ntrust = "a"\n'),
+            "exceptions": numbered(
+                '[[exception]]\nname = "m#"\nrules = "unsigned"\nreason = "x"\nexpires = 2030-01-31\n'
+            ),
+            "paths": again('"kernel/**",', '[[rule]]\ntrust = "a"\npath = [', "]\n"),
+            "unknown keys": numbered("k# = 1\n"),
+            "unknown keys of a rule": numbered("k# = 1\n", "[[rule]]\n"),
+            "tables": numbered("[t#]\n"),
+            "dotted keys": again("a.", "", "a = 1\n"),
+            "inline tables": again("{a = ", "a = "),
+            "strings of several lines": again("x\n", 'a = """', '"""'),
+            "mistakes": again('[[rule]]\npath = "["\n'),
+        },
+    ),
+    "pattern": Reader(matched, {"anything": again("**/", "", "x"), "stars": again("*a", "", "b")}),
+    "path against patterns": Reader(
+        lambda text: [each.matches(text) for each in PATTERNS],
+        {"of stars": again("a"), "folders": again("a/"), "dashes": again("-_")},
+    ),
+    "manifest of requests": Reader(
+        manifest,
+        {
+            "files": again('{"name": "a.ko", "file": "a.ko.digest", "asked": "00"},', '{"files": [', "{}]}"),
+            "a long key": again("A", '{"key": "', '"}'),
+        },
+    ),
+    "receipt of a part": Reader(
+        lambda text: PartReceipt.parse(text.encode()),
+        {"counts": numbered('"v#": 1,', '{"record": "part", "counts": {"verdicts": {')},
+    ),
+    "survey in parts": Reader(stored, {"receipts": again('{"record": "part"}\n')}),
+    "nested path": Reader(
+        lambda text: list(candidates(text)),
+        {"containers": again("a!/"), "escapes": again("%41!/"), "numbers": again("#1")},
+    ),
+    "VMDK descriptor": Reader(
+        lambda text: extents(text.encode()),
+        {
+            "extents": again('RW 1 FLAT "a" 0\n'),
+            "open quotes": again('RW 1 FLAT "'),
+            "numbers": again("RW 1 "),
+        },
+    ),
+    "key argument": Reader(
+        lambda text: read_argument(text, True),
+        {"prefixes": again("machine:"), "roots": again("a", "merkle:")},
     ),
     "modules.order": Reader(on_disk(expected), {"objects": numbered("drivers/#.o\n")}),
     "/proc/modules": Reader(
