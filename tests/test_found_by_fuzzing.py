@@ -30,8 +30,10 @@ from elfsig.verbs.policy.lines import key_lines
 from tests.support.cms import cms, identity, integer, signer_info, tlv
 from tests.support.modules import plain, with_trailer
 from tests.support.opened import opened
+from tests.support.run import run
 
 ZSTD = next(each for each in streams.KINDS if each.name == "zstd")
+CERT = corpus.KEYS / "signer.cert.pem"
 SIGNER = elfsig.open_signer(corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem")
 
 
@@ -212,3 +214,20 @@ def test_a_certificate_without_its_parts_is_refused_by_kernels(certificate: str)
     signature = cms(signer_info(identity(), plain()), certificates=[bytes.fromhex(certificate)])
     answer = elfsig.predict(with_trailer(plain(), signature), "6.1")
     assert isinstance(answer.accepted, bool)
+
+
+def test_a_validity_beyond_all_dates_ends_in_the_year_9999(tmp_path: Path) -> None:
+    """OverflowError for more days than a C int holds."""
+    words = ("--key", corpus.KEYS / "signer.key.pem", "--name", "x", "--days", str(1 << 32))
+    assert run("keys", "certificate", *words, "-o", tmp_path / "c.pem").code == 0
+    assert "9999-12-" in run("keys", "list", tmp_path).out
+
+
+@pytest.mark.parametrize("created", [-1, 1 << 32, 1 << 70])
+def test_a_key_of_a_time_that_openpgp_does_not_have_is_refused(created: int) -> None:
+    """Only sign looked at it: OverflowError in convert."""
+    options = elfsig.SignOptions(key_created=created)
+    with pytest.raises(elfsig.SigningError):
+        elfsig.convert(corpus.content("amd64.pkcs7"), "x509", SIGNER, options, trust=CERT)
+    with pytest.raises(elfsig.SigningError):
+        elfsig.sign(plain(), "redhat", SIGNER, options)

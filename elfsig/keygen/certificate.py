@@ -86,11 +86,11 @@ def self_signed(
     is not that of ``private``. Raises UsageError for an unsupported subject, extension or hash.
     """
     name, public = _name(genkey), public or private.public_key()
-    now = datetime.now(UTC).replace(microsecond=0)
+    now, last = datetime.now(UTC).replace(microsecond=0), datetime(9999, 12, 31, tzinfo=UTC)
     builder = (
         x509.CertificateBuilder(name, name, public, x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(min(now + timedelta(days=days), datetime(9999, 12, 31, tzinfo=UTC)))
+        .not_valid_after(min(now + timedelta(days=min(days, (last - now).days)), last))
     )
     for word, text in genkey.extensions:
         parts = [part.strip() for part in text.split(",") if part.strip()]

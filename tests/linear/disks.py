@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from elfsig.containers.contract import Budget, Context
 from elfsig.containers.names import Step
@@ -42,6 +41,17 @@ TOOLS: Mapping[str, tuple[str, Callable[[Path, Path], None]]] = {
 """The program that a file system needs, and how it is made from a tree."""
 
 
+class Volume:
+    """A file without a name, open as long as this is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor: int = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size: int = os.fstat(self.descriptor).st_size
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 def one_directory(tree: Path, count: int) -> None:
     """Empty files, all in one directory."""
     for nr in range(count):
@@ -63,8 +73,8 @@ def pieces(tree: Path, count: int) -> None:
             file.write(b"x" * 4096)
 
 
-def image(kind: str, fill: Callable[[Path, int], None], count: int) -> IO[bytes] | None:
-    """An image of this kind, in a file without a name; None where its tool is missing."""
+def image(kind: str, fill: Callable[[Path, int], None], count: int) -> Volume | None:
+    """An image of this kind; None where its tool is missing."""
     tool, make = TOOLS[kind]
     if packages.locate(tool) is None:
         return None
@@ -73,29 +83,29 @@ def image(kind: str, fill: Callable[[Path, int], None], count: int) -> IO[bytes]
         tree.mkdir()
         fill(tree, count)
         make(tree, out)
-        return out.open("rb")
+        return Volume(out)
 
 
-def read(file: IO[bytes] | None) -> None:
+def read(file: Volume | None) -> None:
     """Everything in it, every file read to its end."""
     if file is None:
         return
-    reader = descriptor_reader(file.fileno(), os.fstat(file.fileno()).st_size)
+    reader = descriptor_reader(file.descriptor, file.size)
     for found in walk(reader, FILE, Context(Budget())):
         if isinstance(found, Found) and found.member.reader is not None:
             with suppress(ContainerError):
                 found.member.reader.all(1 << 30)
 
 
-def wrapped(wrap: Callable[[bytes], bytes], size: int) -> IO[bytes]:
+def wrapped(wrap: Callable[[bytes], bytes], size: int) -> Volume:
     """A volume of this size."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(wrap(b"\1" * (size // 512 * 512)))
-    file.flush()
-    return file
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(wrap(b"\1" * (size // 512 * 512)))
+        file.flush()
+        return Volume(Path(file.name))
 
 
-def virtual(size: int) -> IO[bytes] | None:
+def virtual(size: int) -> Volume | None:
     """A virtual disk of many clusters; None where its tool is missing."""
     if packages.locate("qemu-img") is None:
         return None
@@ -103,7 +113,7 @@ def virtual(size: int) -> IO[bytes] | None:
         raw, out = Path(folder, "raw"), Path(folder, "image.qcow2")
         raw.write_bytes(b"\1" * size)
         images.call("qemu-img", "convert", "-O", "qcow2", "-o", "cluster_size=512", raw, out)
-        return out.open("rb")
+        return Volume(out)
 
 
 CALLS: Mapping[str, Call] = {"walk": read}

@@ -48,8 +48,17 @@ def make_signature(message: Message, signer: Signer | PacketSigner, options: Sig
 
 
 def created_of(signer: Signer, wished: int = 0) -> int:
-    """The creation time that decides the key's OpenPGP id: the one wished for, else the key's own, else 0."""
+    """The creation time that decides the key's OpenPGP id: the one wished for, else the key's own, else 0.
+
+    Raises SigningError for a time that OpenPGP cannot express.
+    """
+    _check_time(wished)
     return wished or int(getattr(signer, "key_created", 0))
+
+
+def _check_time(when: int | None) -> None:
+    if when is not None and when not in _TIMES:
+        raise SigningError("OpenPGP times are seconds since 1970, below 2^32", code="time-out-of-range")
 
 
 def _check_wish(signer: Signer, hash_name: str, options: SignOptions) -> None:
@@ -61,8 +70,8 @@ def _check_wish(signer: Signer, hash_name: str, options: SignOptions) -> None:
         raise SigningError(f"OpenPGP has no number for {hash_name}", code="unknown-hash")
     if options.packet_version not in (3, 4):
         raise SigningError(f"OpenPGP signatures are made of version 3 or 4, not {options.packet_version}")
-    if any(when is not None and when not in _TIMES for when in (options.created, options.key_created)):
-        raise SigningError("OpenPGP times are seconds since 1970, below 2^32", code="time-out-of-range")
+    _check_time(options.created)
+    _check_time(options.key_created)
     if signer.algorithm == "dsa" and not options.force:
         q: int = signer.public.parameters().parameter_numbers().q
         if HASHES[hash_name].size * 8 < q.bit_length():

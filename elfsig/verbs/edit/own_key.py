@@ -18,7 +18,8 @@ SOURCE = "the signing key"
 def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> Keyring | None:
     """The public keys of ``signers``, trusted; None where a signer only makes packets.
 
-    ``key_created`` decides the OpenPGP id of a bare key. Raises KeySourceError, ParseError.
+    ``key_created`` decides the OpenPGP id of a bare key. Raises KeySourceError, SigningError,
+    ParseError.
     """
     found: list[Key] = []
     for signer in signers:

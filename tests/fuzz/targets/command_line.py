@@ -18,12 +18,14 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
+from jsonschema import ValidationError
 
 import corpus
 from elfsig.cli.app import elfsig
 from elfsig.errors import DEBUG, ElfsigError
-from tests.fuzz import seeds
+from tests.fuzz import plausible, seeds
 from tests.fuzz.target import VERB, Broken, Target
+from tests.support.schema import validate
 
 NOT_RUN = frozenset({"tour", "dkms", "generate", "install", "recover", "sign-file", "help"})
 """Commands that take long, make keys, or are about this machine."""
@@ -135,6 +137,7 @@ def _files() -> dict[str, bytes]:
         "config": next(seeds.configs()),
         "detached.p7s": seeds.blobs("cms")[0],
         "order": b"tree/one.o\ntree/two.o\n",
+        **plausible.more_files(),
     }
 
 
@@ -192,10 +195,13 @@ class _Choices:
         return found.translate({ord("/"): "_", ord(":"): "_", 0: "_"})
 
 
-def _value(parameter: click.Parameter, chosen: _Choices) -> str:
-    kind = parameter.type
-    if chosen.below(8) == 0:
+def _value(parameter: click.Parameter, chosen: _Choices, values: tuple[str, ...] = ()) -> str:
+    """A value: mostly one of ``values``, else one of the parameter's type, now and then any text."""
+    kind, dice = parameter.type, chosen.below(8)
+    if dice == 0:
         return chosen.text()
+    if values and dice < 7:
+        return values[chosen.below(len(values))]
     if isinstance(kind, click.Choice):
         return str(list(kind.choices)[chosen.below(len(kind.choices))])
     if isinstance(kind, (click.IntRange, click.types.IntParamType)):
@@ -213,15 +219,23 @@ def line(data: bytes) -> list[str]:
         p for p in command.params if isinstance(p, click.Option) and not NOT_GIVEN.intersection(p.opts)
     ]
     arguments = [p for p in command.params if isinstance(p, click.Argument)]
-    made = [*words, *ALWAYS.get(words[-1], ())]
+    made, wild = [*words, *ALWAYS.get(words[-1], ())], chosen.below(8) == 7
+    needed = () if wild else plausible.NEEDED.get(words[-1], ())
+    if needed:
+        made += needed[chosen.below(len(needed))]
     for _ in range(chosen.below(6) if options else 0):
         option = options[chosen.below(len(options))]
         made.append(option.opts[chosen.below(len(option.opts))])
         if not option.is_flag and not option.count:
-            made.append(_value(option, chosen))
+            name = next((each for each in option.opts if each in plausible.VALUES), "")
+            made.append(_value(option, chosen, () if wild else plausible.VALUES.get(name, ())))
+    if not wild and chosen.below(3) == 0:
+        made += [each for each in ("--json", "--jsonl") if any(each in p.opts for p in options)][:1]
+    values = () if wild else plausible.TARGETS.get(words[-1], plausible.MODULES)
     for argument in arguments:
-        made += [_value(argument, chosen) for _ in range(1 + chosen.below(3) if argument.nargs < 0 else 1)]
-    if chosen.below(16) == 0:
+        count = 1 + chosen.below(3) if argument.nargs < 0 else 1
+        made += [_value(argument, chosen, values) for _ in range(count)]
+    if wild and chosen.below(2) == 0:
         made.insert(chosen.below(len(made)), chosen.text())
     return made
 
@@ -254,8 +268,8 @@ def _judged(words: list[str], done: object, home: Path) -> None:
     for name in _changed(home):
         if not _asked_to_write(words, name):
             raise Broken("input-changed", f"{words}: {name}")
-    if "--json" in words and "--jsonl" not in words and done.stdout.startswith("{"):  # type: ignore[attr-defined]
-        _document(words, done.stdout)  # type: ignore[attr-defined]
+    if code in (0, 1, 5) and words[:1] != ["schema"]:
+        _documents(words, done.stdout)  # type: ignore[attr-defined]
 
 
 def _changed(home: Path) -> list[str]:
@@ -283,18 +297,29 @@ def _asked_to_write(words: list[str], name: str) -> bool:
     )
 
 
-def _document(words: list[str], text: str) -> None:
+def _documents(words: list[str], text: str) -> None:
+    """Where JSON was asked for, all of the output is JSON, and passes the schema that is shipped."""
+    if "--jsonl" in words:
+        parts = text.splitlines()
+    elif "--json" in words and text:
+        parts = [text]
+    else:
+        return
     try:
-        json.loads(text)
-    except ValueError as reason:
-        raise Broken("json", f"{words}: {reason}: {text[-200:]}") from reason
+        for each in parts:
+            if each.lstrip()[:1] == "{":
+                validate(json.loads(each))
+    except (ValueError, ValidationError) as reason:
+        raise Broken("json", f"{words}: {str(reason)[:900]}: {text[-200:]}") from reason
 
 
 def lines() -> Iterator[bytes]:
     """One input for each command with each of its options."""
     for number, (_, command) in enumerate(commands()):
         for option in range(len(command.params)):
-            yield bytes((number, 1, option, 0, 1, 1, 1, 1, 1)) + b"\xff\xfe" + seeds.modules()[option]
+            for form in (0, 1):
+                words = bytes((number, form, option % 5, 1, option, 0, 1, 1, form, 1, 1, 1, option, 1, 1))
+                yield words + b"\xff\xfe" + seeds.modules()[option]
         yield bytes((number, 0, 1, 0, 1, 1)) + b"\xff\xfe" + corpus.content("amd64.pkcs7")
 
 
