@@ -16,7 +16,8 @@ from elfsig.recognition.magics import MAGICS, marks
 
 _ENCRYPTED = ("luks", "bitlocker")
 _UNSUPPORTED = (
-    "vhdx", "qed", "parallels", "wim", "l01", "ex01", "aff", "rar", "xar", "android-super", "android-payload",
+    "vhdx", "qed", "parallels", "wim", "l01", "ex01", "aff", "rar", "xar", "cab", "lha",
+    "lzip", "lrzip", "compress", "android-super", "android-payload",
     "android-sparse", "squashfs-big-endian", "erofs", "f2fs", "ntfs", "exfat", "udf", "hfsplus", "apfs",
     "jfs", "reiserfs", "reiser4", "nilfs2", "ocfs2", "gfs2", "zfs", "hibernation",
     "bcache", "bcachefs", "stratis", "vdo", "jffs2", "romfs", "cramfs", "ubi", "ubifs",

@@ -57,6 +57,7 @@ _HIBERNATED = (b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001")
 """Marks of the kernel (kernel/power/swap.c), of uswsusp and TuxOnIce, in the place of a swap area's."""
 BITLOCKER = _container("bitlocker", "an encrypted volume (BitLocker)")
 _BITLOCKER_ID = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"
+_LHA = (b"0", b"5", b"6", b"7")
 _JFFS2_NODES = (
     b"\x85\x19\1\xe0", b"\x85\x19\2\xe0", b"\x85\x19\3\x20",
     b"\x19\x85\xe0\1", b"\x19\x85\xe0\2", b"\x19\x85\x20\3",
@@ -95,6 +96,11 @@ MAGICS: tuple[Magic, ...] = (
     Magic(0, b"7z\xbc\xaf\x27\x1c", _container("7z", "a 7z archive")),
     Magic(0, b"Rar!\x1a\x07", _container("rar", "a RAR archive")),
     Magic(0, b"xar!", _container("xar", "a xar archive")),
+    Magic(0, b"MSCF\0\0\0\0", _container("cab", "a cabinet archive")),
+    *(Magic(2, b"-lh" + method + b"-", _container("lha", "an LHA archive")) for method in _LHA),
+    Magic(0, b"LZIP\1", _container("lzip", "an lzip file")),
+    Magic(0, b"LRZI\0", _container("lrzip", "an lrzip file")),
+    Magic(0, b"\x1f\x9d\x90", _container("compress", "a file of compress (.Z)")),
     Magic(0, b"\x1f\x8b", _container("gzip", "a gzip file")),
     Magic(0, b"\xfd7zXZ\0", _container("xz", "an xz file")),
     Magic(0, b"\x28\xb5\x2f\xfd", _container("zstd", "a zstd file")),
