@@ -87,6 +87,24 @@ def test_nothing_overflows_at_any_width(screen: Browser, page: Path, width: int)
     assert screen.screenshot().startswith(b"\x89PNG")
 
 
+def test_no_word_is_cut_and_no_column_lies_on_another(screen: Browser, page: Path) -> None:
+    """At 390 pixels words broke in the middle; in coverage maps all shares were in one column."""
+    screen.resize(390, 900)
+    screen.open(page)
+    lines = screen.run(
+        "return [...document.querySelectorAll('#modules td.w:first-child')].map(td => {"
+        " const r = document.createRange(); r.selectNodeContents(td); return r.getClientRects().length })"
+    )
+    assert lines == [1] * len(NAMES)
+    screen.resize(1280, 900)
+    screen.open(page)
+    lefts = screen.run(
+        "return [...document.querySelector('.signature-map table').rows[0].cells]"
+        ".map(cell => cell.getBoundingClientRect().left)"
+    )
+    assert len(lefts) == len(set(lefts)) and lefts == sorted(lefts)
+
+
 def test_on_paper_it_is_complete_and_light(page: Path) -> None:
     with browser() as screen:
         screen.scheme("dark")

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import corpus
 from elfsig.cli.render.survey.page import Page
 from elfsig.cli.settings import visible
 from tests.support.browser import Browser, browser
+from tests.support.run import run
+from tests.support.signed import CERT, made
 from tests.support.survey_records import HOSTILE, container, module, report_objects
 
 RUN = {"tool": "elfsig", "version": "1.0", "time": "2026-11-28T12:00:00Z", "argv": ["survey", "a b.tar"]}
@@ -182,3 +185,18 @@ def test_a_hundred_thousand_modules(screen: Browser, tmp_path: Path) -> None:
 def test_a_report_can_be_printed(opened: Browser) -> None:
     pdf = opened.devtools("Page.printToPDF", printBackground=True)
     assert len(pdf["data"]) > 10_000
+
+
+def test_a_map_has_the_verdict_of_its_module_and_its_path(screen: Browser, tmp_path: Path) -> None:
+    """Maps are drawn without keys; that no keys were given was then said of every bad module."""
+    content = made(corpus.content("amd64-6.1.ko"), "pkcs7", "whole-file").content
+    (tmp_path / "bad.ko").write_bytes(content[:800] + bytes([content[800] ^ 1]) + content[801:])
+    page = tmp_path / "report.html"
+    assert run("survey", "--no-cage", tmp_path / "bad.ko", "--trust", CERT, "--html", page).code == 1
+    screen.open(page)
+    wait(screen)
+    said = screen.run("return document.querySelector('#map-0').innerText")
+    assert str(tmp_path / "bad.ko") in said and "This signature is invalid" in said
+    assert "no keys were given" not in said
+    shown = screen.run("return getComputedStyle(document.querySelector('#more')).display")
+    assert shown == "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from elfsig.cli.render.coverage.page import coverage_defs, signature_map
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.render.survey import sarif as survey_sarif
 from elfsig.cli.render.survey.page import Page
+from elfsig.cli.settings import visible
 from elfsig.errors import ElfsigError
+from elfsig.lazy_dataclass import replace
 from elfsig.model import Keyring, Verdict
 from elfsig.model.json_form import dumps, run_record
 from elfsig.opened.atomic import write_atomic
 from elfsig.trust.ring import Ring
-from elfsig.verbs.inspect.cover import covers
+from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.survey.records import ModuleRecord
 from elfsig.verbs.verify.examine import Question
 
@@ -39,9 +42,19 @@ def picture(found: Surveyed) -> str:
     if not isinstance(record, ModuleRecord) or found.module is None or record.report.verdict not in ODD:
         return ""
     try:
-        return "".join(signature_map(each, None) for each in covers(found.module, Question()))
+        maps = covers(found.module, Question())
+        return "".join(signature_map(_as_reported(each, record), None) for each in maps)
     except ElfsigError:
         return ""
+
+
+def _as_reported(cover: Cover, record: ModuleRecord) -> Cover:
+    """The map with the verdict of the record: it was made without keys."""
+    for each in record.report.signatures:
+        own = cover.signature
+        if own is not None and (each.place, each.claims) == (own.place, own.claims):
+            return replace(cover, signature=each)
+    return cover
 
 
 @contextmanager
@@ -75,14 +88,15 @@ class Files:
         if self.html is not None:
             self.page.add(line.record)
             if line.drawn.picture:
-                self._add_map(line.drawn.picture)
+                self._add_map(line.record["path"], line.drawn.picture)
 
-    def _add_map(self, drawn: str) -> None:
+    def _add_map(self, path: str, drawn: str) -> None:
         if len(self.page.maps) >= MAX_MAPS:
             self.page.maps_left_out += 1
             return
         try:
-            self.page.add_map(coverage_defs() * (not self.page.maps) + rewritten(drawn))
+            title = f"<h3>{escape(visible(path))}</h3>"
+            self.page.add_map(coverage_defs() * (not self.page.maps) + title + rewritten(drawn))
         except ValueError:
             self.page.maps_left_out += 1
 
