@@ -38,7 +38,7 @@ def lowest(tests: Sequence[str]) -> None:
     venv = cache_dir() / "pythons" / "lowest"
     python = venv / "bin" / "python"
     uv = (sys.executable, "-m", "uv")
-    run(*uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv)
+    run(*uv, "venv", "--quiet", "--seed", "--clear", "--python", sys.executable, venv)
     install = ("pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct")
     run(*uv, *install, "--editable", ".[test]")
     run(python, *PYTEST, *tests)

@@ -20,7 +20,7 @@ from elfsig.signers.pkcs11_uri import SHOWN, Uri, parse
 MAX_OBJECTS = 10_000
 """Objects of one kind in one token to look at."""
 
-KINDS = (
+KINDS: tuple[tuple[Any, str], ...] = (
     (ObjectClass.PRIVATE_KEY, "private key"),
     (ObjectClass.PUBLIC_KEY, "public key"),
     (ObjectClass.CERTIFICATE, "certificate"),
