@@ -105,6 +105,15 @@ def test_no_word_is_cut_and_no_column_lies_on_another(screen: Browser, page: Pat
     assert len(lefts) == len(set(lefts)) and lefts == sorted(lefts)
 
 
+def test_the_command_of_a_folder_that_looks_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.ko").write_bytes(PLAIN)
+    assert run("evidence", "x.ko", "-o", "-case/", "--html", "case.html").code in (0, 5)
+    assert "\nsh ./-case/recheck.sh" in "\n" + (tmp_path / "case.html").read_text().replace("<pre>", "\n")
+
+
 def test_on_paper_it_is_complete_and_light(page: Path) -> None:
     with browser() as screen:
         screen.scheme("dark")

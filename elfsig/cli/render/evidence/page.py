@@ -266,7 +266,8 @@ def _confirm(run: Json, done: BundleSummary) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in versions_used().items())
     folder = done.output.rstrip("/") if done.sha256 is None else "evidence"
     unpack = [] if done.sha256 is None else [shlex.join(["tar", "-xf", done.output])]
-    commands = [*unpack, f"sh {shlex.quote(folder)}/recheck.sh"]
+    script = f"{'./' if folder.startswith('-') else ''}{folder}/recheck.sh"
+    commands = [*unpack, shlex.join(["sh", script])]
     yield "<section><h2>To confirm it without elfsig</h2><pre>"
     yield "\n".join(_text(line) for line in commands)
     yield "</pre><p>recheck.sh needs a POSIX shell and the GNU coreutils; openssl, gpgv, gzip, xz and zstd "
