@@ -273,6 +273,11 @@ def test_partitions_after_an_iso_image(tmp_path: Path) -> None:
     found, modules = surveyed(out.read_bytes())
     assert ("f!/p2", "tar", None) in found
     assert (found[-1], modules) == (("f", "iso", None), 2)
+    for more in (("-partition_offset", "16", "-appended_part_as_gpt"), ("-partition_offset", "16")):
+        call("xorriso", "-as", "mkisofs", "-quiet", *more, *words)
+        found, modules = surveyed(out.read_bytes())
+        assert ("f!/p2", "tar", None) in found
+        assert (found[-1], modules) == (("f", "iso", None), 2)
     images.iso(tmp_path / "tree", out)
     whole = out.read_bytes()
     assert surveyed(whole)[0] == [("f", "iso", None)]

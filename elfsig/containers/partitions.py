@@ -10,9 +10,9 @@ two tables is used depends on the system. Damage to an entry costs that partitio
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from elfsig.containers.blank import unrecognised
@@ -37,6 +37,10 @@ _STARTS = (
     (0x10040, b"_BHRfS_M"),
 )  # fmt: skip
 """What partitions commonly start with: tells whether an MBR counts sectors of 512 or of 4096 bytes."""
+
+
+Wanted: TypeAlias = Callable[[int], bool]
+"""Whether the partition that starts at this offset is to be given."""
 
 
 class _Table(NamedTuple):
@@ -75,8 +79,13 @@ def _open_gpt(reader: Reader, context: Context) -> Iterator[Member]:
     yield from _in_gpt(context.seekable(reader))
 
 
-def _in_gpt(disk: SeekReader, after: int = 0) -> Iterator[Member]:
-    """The partitions that do not start before ``after``. Raises ContainerError."""
+def _all(start: int) -> bool:
+    """Every partition is wanted."""
+    return True
+
+
+def _in_gpt(disk: SeekReader, wanted: Wanted = _all) -> Iterator[Member]:
+    """The partitions that are wanted. Raises ContainerError."""
     table, fault = _either_gpt(disk)
     known: set[tuple[int, int]] = set()
     for number, at in enumerate(range(0, len(table.entries), table.size), 1):
@@ -86,16 +95,16 @@ def _in_gpt(disk: SeekReader, after: int = 0) -> Iterator[Member]:
             notes = {"type": str(UUID(bytes_le=kind)), "uuid": str(UUID(bytes_le=unique)), "label": name}
             start, end = first * table.sector, (last + 1) * table.sector
             known.add((start, end))
-            if start >= after:
+            if wanted(start):
                 cut = yield from _partition(disk, _Place(b"p%d" % number, start, end - start), notes)
                 fault = fault or cut
-    cut = yield from _hybrid(disk, table.sector, known, after)
+    cut = yield from _hybrid(disk, table.sector, known, wanted)
     if fault is not None or cut is not None:
         raise fault or cut or AssertionError
 
 
 def _hybrid(
-    disk: SeekReader, sector: int, known: set[tuple[int, int]], after: int
+    disk: SeekReader, sector: int, known: set[tuple[int, int]], wanted: Wanted
 ) -> Generator[Member, None, ContainerError | None]:
     """The partitions of the MBR beside a GPT, but those at ``known`` places; the first fault."""
     head = disk.read_at(0, 512)
@@ -104,8 +113,8 @@ def _hybrid(
     fault: ContainerError | None = None
     for number, slot in enumerate(_slots(head), 1):
         start, size = slot.first * sector, slot.sectors * sector
-        wanted = slot.kind not in (0, _PROTECTIVE) and start >= after
-        if wanted and (start, start + size) not in known:
+        there = slot.kind not in (0, _PROTECTIVE) and wanted(start)
+        if there and (start, start + size) not in known:
             place = _Place(b"mbr%d" % number, start, size)
             cut = yield from _partition(disk, place, {"type": f"{slot.kind:#04x}"})
             fault = fault or cut
@@ -164,17 +173,21 @@ def _partition(
     return ContainerError(text, code="truncated", offset=disk.size)
 
 
-def beyond(disk: SeekReader, context: Context, start: int) -> Iterator[Member]:
-    """The partitions from ``start`` on of a disk that begins with something else, such as an ISO image.
+def beside(disk: SeekReader, context: Context, end: int, wanted: Wanted) -> Iterator[Member]:
+    """The partitions of a disk that begins with something else of ``end`` bytes, such as an ISO image: those
+    whose start is ``wanted``.
 
-    Raises ContainerError: trailing-data for other data there, if there is no table.
+    Raises ContainerError: trailing-data for more than zeros after ``end``, if there is no table.
     """
-    if unrecognised(disk.window(start, disk.size), "the rest", context.budget) is None:
-        return
     head = disk.read_at(0, max(_SECTORS) + len(GPT_MAGIC))
-    if not any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS) and not _is_mbr(head):
-        raise ContainerError("something follows the end", code="trailing-data", offset=start)
-    yield from _in_mbr(disk, start) if _is_mbr(head) else _in_gpt(disk, start)
+    if _is_mbr(head):
+        yield from _in_mbr(disk, wanted)
+    elif any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS):
+        yield from _in_gpt(disk, wanted)
+    elif (
+        unrecognised(disk.window(end, disk.size), "the rest", context.budget) is not None and end < disk.size
+    ):
+        raise ContainerError("something follows the end", code="trailing-data", offset=end)
 
 
 # --------------------------------------------------------------------------- MBR
@@ -210,18 +223,18 @@ def _open_mbr(reader: Reader, context: Context) -> Iterator[Member]:
     yield from _in_mbr(context.seekable(reader))
 
 
-def _in_mbr(disk: SeekReader, after: int = 0) -> Iterator[Member]:
-    """The partitions that do not start before ``after``. Raises ContainerError."""
+def _in_mbr(disk: SeekReader, wanted: Wanted = _all) -> Iterator[Member]:
+    """The partitions that are wanted. Raises ContainerError."""
     slots = _slots(disk.read_at(0, 512))
     if any(slot.kind == _PROTECTIVE for slot in slots):
-        yield from _in_gpt(disk, after)
+        yield from _in_gpt(disk, wanted)
         return
     sector = _sector_size(disk, slots)
     fault: ContainerError | None = None
     for number, kind, first, count in _numbered(disk, slots, sector):
         if isinstance(kind, ContainerError):
             cut: ContainerError | None = kind
-        elif first * sector < after:
+        elif not wanted(first * sector):
             continue
         else:
             place = _Place(b"p%d" % number, first * sector, count * sector)

@@ -1,8 +1,8 @@
 """ISO 9660 (ECMA-119) with the names of Rock Ridge or Joliet: structures by pycdlib.
 
 The format has no checksums for contents. Verified: extents lie in the image, directories are not inside
-themselves. Partitions after the image are given as well; those in it show what is in its files. A UDF file
-system on the same disc is not read, which is reported.
+themselves. Partitions of the same disc are given as well, but those that are the image or a file in it. A UDF
+file system on the same disc is not read, which is reported.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from pycdlib import PyCdlib
 from elfsig.containers.contract import Context, Member
 from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.images.tree import Node, members
-from elfsig.containers.partitions import beyond
+from elfsig.containers.partitions import beside
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
+
+_DESCRIPTORS = 32768
+"""Where the image's own descriptors are: partitions that start before are the image."""
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -38,11 +41,10 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if size > whole.size:
         text = f"the image is cut off: {whole.size} of {size} bytes"
         raise ContainerError(text, code="truncated", offset=whole.size)
-    if size < whole.size:
-        yield from beyond(whole, context, size)
+    yield from beside(whole, context, size, tree.is_outside)
     if udf:
         text = "the UDF file system on the same disc was not read"
-        raise ContainerError(text, code="unsupported", offset=32768)
+        raise ContainerError(text, code="unsupported", offset=_DESCRIPTORS)
 
 
 class _Tree:
@@ -50,6 +52,7 @@ class _Tree:
 
     def __init__(self, whole: SeekReader, source: Source, sector: int, joliet: bool) -> None:
         self.whole, self.source, self.sector, self.joliet = whole, source, sector, joliet
+        self.starts: set[int] = set()
 
     def node(self, name: bytes, record: Any) -> Node:
         """The entry of a directory for a record."""
@@ -59,7 +62,12 @@ class _Tree:
             return Node(name, "directory", record.extent_location(), children=children)
         if ridge is not None and ridge.is_symlink():
             return Node(name, "link", None, target=lambda: bytes(ridge.symlink_path()))
+        self.starts.add(record.extent_location() * self.sector)
         return Node(name, "file", None, reader=partial(self._content, record, name))
+
+    def is_outside(self, start: int) -> bool:
+        """Whether a partition that starts there is neither the image itself nor one of its files."""
+        return start > _DESCRIPTORS and start not in self.starts
 
     def _entries(self, directory: Any) -> Iterator[Node]:
         children = list(directory.children)
