@@ -278,6 +278,9 @@ def test_partitions_after_an_iso_image(tmp_path: Path) -> None:
         found, modules = surveyed(out.read_bytes())
         assert ("f!/p2", "tar", None) in found
         assert (found[-1], modules) == (("f", "iso", None), 2)
+    efi = ("-efi-boot-part", "--efi-boot-image", "-e", "a.ko", "-no-emul-boot")
+    call("xorriso", "-as", "mkisofs", "-quiet", "-R", *efi, "-o", out, tmp_path / "tree")
+    assert surveyed(out.read_bytes()) == ([("f", "iso", None)], 1)
     images.iso(tmp_path / "tree", out)
     whole = out.read_bytes()
     assert surveyed(whole)[0] == [("f", "iso", None)]

@@ -175,18 +175,15 @@ def _partition(
 
 def beside(disk: SeekReader, context: Context, end: int, wanted: Wanted) -> Iterator[Member]:
     """The partitions of a disk that begins with something else of ``end`` bytes, such as an ISO image: those
-    whose start is ``wanted``.
+    whose start is ``wanted``. Those before ``end`` need not be recognised: tables describe the gaps, too.
 
     Raises ContainerError: trailing-data for more than zeros after ``end``, if there is no table.
     """
     head = disk.read_at(0, max(_SECTORS) + len(GPT_MAGIC))
-    if _is_mbr(head):
-        yield from _in_mbr(disk, wanted)
-    elif any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS):
-        yield from _in_gpt(disk, wanted)
-    elif (
-        unrecognised(disk.window(end, disk.size), "the rest", context.budget) is not None and end < disk.size
-    ):
+    if _is_mbr(head) or any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS):
+        for member in _in_mbr(disk, wanted) if _is_mbr(head) else _in_gpt(disk, wanted):
+            yield member if (member.offset or 0) >= end else member._replace(expected=None)
+    elif end < disk.size and unrecognised(disk.window(end, disk.size), "the rest", context.budget):
         raise ContainerError("something follows the end", code="trailing-data", offset=end)
 
 
