@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import random
@@ -192,3 +193,28 @@ def test_a_host_that_cannot_be_read_hides_only_its_own(hosts: Fleet) -> None:
     assert sorted((each["host"], each["rule"]) for each in faults if each["rule"] != "unreadable") == [
         (f"{one}.example", "not-checked"), (f"{one}.example", "not-checked"), (f"{two}.example", "missing"),
     ]  # fmt: skip
+
+
+def test_a_module_that_could_not_be_read_is_not_new_when_it_can(hosts: Fleet, tmp_path: Path) -> None:
+    root = hosts.root(hosts.hosts[0])
+    path = hosts.module(hosts.hosts[0], "m00000")
+    packed = path.with_suffix(".ko.gz")
+    data = gzip.compress(path.read_bytes())
+    path.unlink()
+    packed.write_bytes(data[:-20])
+    tree = root / "lib/modules"
+    commands: list[tuple[str | Path, ...]] = [
+        ("audit", "--trust", root / "boot"),
+        ("verify", "--trust", root / "boot"),
+        ("survey", "--no-cage"),
+    ]
+    for number, words in enumerate(commands):
+        packed.write_bytes(data[:-20])
+        before = tmp_path / f"{number}.jsonl"
+        before.write_text(run(*words, tree, "--jsonl").out)
+        assert run("audit", tree, "--trust", root / "boot", "--expect", before).code in (1, 5)
+        packed.write_bytes(data)
+        ran = run("audit", tree, "--trust", root / "boot", "--expect", before)
+        assert ran.code == 0, ran.out
+    packed.unlink()
+    assert "missing" in run("audit", tree, "--trust", root / "boot", "--expect", before).out

@@ -13,6 +13,7 @@ from json import loads
 from typing import Any
 
 from elfsig.errors import UsageError
+from elfsig.kernels.names import SUFFIX
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_form import SCHEMA_VERSION, readable
 from elfsig.opened.evidence import INSIDE
@@ -52,7 +53,8 @@ class _Several(_Unfit):
 
 
 def read_baseline(data: bytes, source: str) -> tuple[BaselineFile, ...]:
-    """The files in a JSON output of elfsig. Entries of files that could not be read are left out.
+    """The files in a JSON output of elfsig. Of files that could not be read only the path is
+    known.
 
     ``source`` names it in errors. Raises UsageError for anything else, damaged or hostile JSON included.
     """
@@ -124,10 +126,23 @@ def _check_version(entry: Json) -> None:
 
 
 def _is_known(entry: Json) -> bool:
-    """False for what could not be read, or was missing, and for what is no module."""
-    if entry.get("error") or entry.get("record", "module") != "module":
+    """False for what was missing, and for what is not a module. A module that could not be read was there."""
+    if entry.get("record", "module") != "module":
         return False
-    return "faults" not in entry or entry.get("signer") is not None or _has_hash(entry)
+    if (error := entry.get("error")) is not None:
+        return _is_named(entry) and not (isinstance(error, dict) and error.get("code") == "not-found")
+    faults = entry.get("faults")
+    if faults is None or entry.get("signer") is not None or _has_hash(entry):
+        return True
+    rules = (
+        [each.get("rule") for each in faults if isinstance(each, dict)] if isinstance(faults, list) else []
+    )
+    return _is_named(entry) and "unreadable" in rules
+
+
+def _is_named(entry: Json) -> bool:
+    """Whether a file has the name of a module."""
+    return isinstance(entry.get("path"), str) and SUFFIX.search(entry["path"]) is not None
 
 
 def _array(document: Json) -> Iterable[Any] | None:
