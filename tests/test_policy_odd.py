@@ -15,7 +15,7 @@ from elfsig.errors import UsageError
 from elfsig.registry import load
 from elfsig.verbs.policy.pattern import PatternError, pattern
 from elfsig.verbs.policy.read import read_policy
-from tests.support.fleet import Fleet, fleet
+from tests.support.fleet import Fleet, fleet, module
 from tests.support.run import run
 from tests.support.schema import lines
 
@@ -216,5 +216,8 @@ def test_a_module_that_could_not_be_read_is_not_new_when_it_can(hosts: Fleet, tm
         packed.write_bytes(data)
         ran = run("audit", tree, "--trust", root / "boot", "--expect", before)
         assert ran.code == 0, ran.out
+    packed.write_bytes(gzip.compress(module("m00000")))  # unsigned now: that it was signed is not known
+    ran = run("audit", tree, "--trust", root / "boot", "--expect", tmp_path / "0.jsonl")
+    assert ran.code == 1 and "says that it was signed" not in ran.out
     packed.unlink()
     assert "missing" in run("audit", tree, "--trust", root / "boot", "--expect", before).out
