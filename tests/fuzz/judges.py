@@ -17,13 +17,14 @@ from typing import Any
 
 import corpus
 import elfsig
-from elfsig.model import SignOptions
+from elfsig.model import FileReport, SignOptions, Verdict
 from elfsig.trust.ring import Ring
 from tests.fuzz import seeds
 from tests.fuzz.target import Broken
 from tests.support.cms import message
 from tests.support.packages import locate
 
+GOOD = (Verdict.VALID, Verdict.UNTRUSTED)
 FIRST, THEN = 10, {True: 20, False: 400}
 """How many verdicts of each kind are judged, and then every which one."""
 
@@ -133,7 +134,19 @@ def _run(*words: str | Path) -> subprocess.CompletedProcess[bytes] | None:
     )
 
 
-def _openssl(blob: bytes, good: bool) -> None:
+def module(content: bytes, report: FileReport) -> None:
+    """Ask openssl about a module with one PKCS#7 trailer that is called good."""
+    if len(report.signatures) != 1:
+        return
+    (found,) = report.signatures
+    if found.format != "pkcs7" or found.place.where != "content" or found.verdict not in GOOD:
+        return
+    if _sampled("module", content, True):
+        (_folder() / "module").write_bytes(content[: found.place.start])
+        _openssl(bytes(found.place.blob), True, "module")
+
+
+def _openssl(blob: bytes, good: bool, content: str = "content") -> None:
     signature = _folder() / "signature.der"
     signature.write_bytes(blob)
     done = _run(
@@ -146,7 +159,7 @@ def _openssl(blob: bytes, good: bool) -> None:
         "-in",
         signature,
         "-content",
-        _folder() / "content",
+        _folder() / content,
         "-certfile",
         _folder() / "certificates.pem",
         "-noverify",

@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from random import Random
 from typing import Any
 
 import corpus
 import elfsig
+from elfsig.coverages.bytemap import Kind
 from elfsig.errors import ElfsigError, KeySourceError
 from elfsig.kernels.catalogue import PROFILES
 from elfsig.model import FileReport, Verdict
+from elfsig.verbs.audit.rules import BY_VERDICT
 from tests.fuzz import judges, seeds
 from tests.fuzz.mutate.elf import MAGIC, MARKER, module
 from tests.fuzz.mutate.plain import plain
@@ -57,6 +60,7 @@ def examine(data: bytes) -> None:
     _same("verdict", report.verdict, elfsig.verify(data, RING).verdict)
     if report.verdict is Verdict.VALID:
         _stays_valid(data, report)
+    judges.module(opened.content, report)
 
 
 def _stays_valid(data: bytes, report: FileReport) -> None:
@@ -103,8 +107,9 @@ def _audited(path: Any, report: FileReport) -> None:
     }
     if report.verdict is Verdict.VALID and wrong:
         raise Broken("verbs-differ", f"verify says valid, audit says {sorted(wrong)}")
-    if report.verdict is not Verdict.VALID and not faults:
-        raise Broken("verbs-differ", f"verify says {report.verdict}, audit finds nothing")
+    rule = "unreadable" if report.verdict is None else BY_VERDICT.get(report.verdict)
+    if rule is not None and rule not in faults:
+        raise Broken("verbs-differ", f"verify says {report.verdict}, audit finds {sorted(faults)}")
 
 
 def _surveyed(path: Any, report: FileReport) -> None:
@@ -160,12 +165,59 @@ def covered(data: bytes) -> None:
         repr(digest)
 
 
+def mapped(data: bytes) -> None:
+    """Signed in one format, by the first byte: a byte that the map calls verbatim breaks the signature when
+    it is changed, one that it calls open does not matter."""
+    name = MAPPED[data[0] % len(MAPPED)] if data else MAPPED[0]
+    try:
+        made = elfsig.sign(data[1:], name, SIGNER, DETACHED, existing=elfsig.Existing.STACK)
+    except ElfsigError:
+        return
+    content = made.content
+    cover = next((each for each in elfsig.coverage(content, RING) if _is_own(each, name)), None)
+    if cover is None:  # forced into a file whose outer signature it breaks
+        if _is_good(content, name):
+            raise Broken("no-map", f"{name}: just signed, and coverage has no map of it")
+        return
+    chance = Random(data)
+    for kind in (Kind.VERBATIM, Kind.OPEN):
+        runs = [run for run in cover.kinds.runs if run.kind is kind]
+        for run in chance.sample(runs, min(2, len(runs))):
+            at = chance.randrange(run.start, run.end)
+            changed = content[:at] + bytes([content[at] ^ chance.randrange(1, 256)]) + content[at + 1 :]
+            good = _is_good(changed, name)
+            if good == (kind is Kind.VERBATIM):
+                word = "still good" if good else "not good any more"
+                raise Broken("map", f"{name}: the byte at {at:#x} is {kind}, and changed it is {word}")
+
+
+def _is_good(content: bytes, name: str) -> bool:
+    return any(s.format == name and s.verdict in GOOD for s in elfsig.verify(content, RING).signatures)
+
+
+def _is_own(cover: elfsig.Cover, name: str) -> bool:
+    return cover.signature is not None and cover.signature.format == name and cover.is_good
+
+
+MAPPED = ("redhat", "gkh", "note", "pkcs7", "x509")
+
+
 def compared(data: bytes) -> None:
-    """A file is the same as itself; and whatever it is, it can be compared with another."""
+    """A file is the same as itself, and two files are the same both ways or not at all. With a signature
+    more it is the same module."""
     itself = elfsig.compare(data, data)
-    itself.to_json()
-    elfsig.compare(data, SIGNED).to_json()
-    elfsig.compare(SIGNED, data).to_json()
+    if itself.conclusion != "identical":
+        raise Broken("itself", f"a file and itself: {itself.conclusion}")
+    one, other = elfsig.compare(data, SIGNED), elfsig.compare(SIGNED, data)
+    if (one.conclusion == "identical") != (data == SIGNED) or one.is_same != other.is_same:
+        raise Broken("both-ways", f"{one.conclusion} and {other.conclusion}")
+    for each in (itself, one, other):
+        each.to_json()
+    with suppress(ElfsigError):
+        signed_ = elfsig.sign(data, "pkcs7", SIGNER, DETACHED, existing=elfsig.Existing.STACK).content
+        found = elfsig.compare(data, signed_)
+        if not found.is_same or found.conclusion == "identical":
+            raise Broken("signed", f"a file and the same one signed: {found.conclusion}")
 
 
 # --------------------------------------------------------------------------- editing
@@ -182,11 +234,23 @@ def signed(format_id: str, data: bytes) -> None:
         report = elfsig.verify(data, RING, modarg=made.content.decode())
     else:
         report = elfsig.verify(made.content, RING)
-        back = elfsig.strip(made.content, format_id=format_id).content
+        back = _without(made.content, format_id, before)
+        if back is None:  # forced into a file whose outer signature it breaks
+            return
         if back != before:
             raise Broken("strip-identity", f"{format_id}: {len(before)} bytes became {len(back)} others")
     if not any(s.format == format_id and s.verdict in GOOD for s in report.signatures):
         raise Broken("own-signature", f"{format_id}: just made, and verify says {report.verdict}")
+
+
+def _without(content: bytes, format_id: str, before: bytes) -> bytes | None:
+    """Stripped; None where that is refused for the sake of signatures that were there before."""
+    try:
+        return elfsig.strip(content, format_id=format_id).content
+    except ElfsigError as reason:
+        if elfsig.list_signatures(before):
+            return None
+        raise Broken("strip-refused", f"{format_id}: just made, and not removed: {reason}") from reason
 
 
 def stripped(data: bytes) -> None:
@@ -264,6 +328,9 @@ TARGETS = (
         "kernel", "one kernel under enforcement, against verify", kernel, VERB._replace(seconds=1.0)
     )._replace(seeds=lambda: [bytes([n % 97]) + d for n, d in enumerate(seeds.modules())]),
     _verb("coverage", "coverage and digest", covered, VERB._replace(seconds=1.5)),
+    _verb("mapped", "every byte of a map, by changing it", mapped, VERB._replace(seconds=3.0))._replace(
+        seeds=lambda: [bytes([n % len(MAPPED)]) + d for n, d in enumerate(seeds.unsigned())]
+    ),
     _verb("compare", "compare with itself and with another", compared, VERB._replace(seconds=1.5)),
     *_formats(),
     _verb("strip", "strip everything, twice", stripped),
