@@ -126,7 +126,14 @@ def fuzz(target: Target, options: argparse.Namespace) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for data in target.seeds():
         (corpus / hashlib.sha256(data).hexdigest()[:20]).write_bytes(data)
-    flags = ["-print_final_stats=1", "-timeout=120", "-rss_limit_mb=3072", "-verbosity=1", "-len_control=20"]
+    flags = [
+        "-print_final_stats=1",
+        "-timeout=120",
+        "-rss_limit_mb=3072",
+        "-report_slow_units=100000",
+        "-verbosity=1",
+        "-len_control=20",
+    ]
     if target.words:
         words = options.logs / f"{name}.words"
         words.write_text("\n".join(map(_quoted, target.words)) + "\n")
