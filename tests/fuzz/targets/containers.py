@@ -26,7 +26,16 @@ from tests.support.containers import FILE, forward
 from tests.support.cpio import newc
 
 CODES = frozenset(
-    {"damaged", "truncated", "trailing-data", "over-budget", "encrypted", "unsupported", "needs-extra"}
+    {
+        "damaged",
+        "truncated",
+        "trailing-data",
+        "over-budget",
+        "encrypted",
+        "unsupported",
+        "needs-extra",
+        "unrecognised",
+    }
 )
 MOST = 4 << 20
 
