@@ -56,9 +56,9 @@ class ContainerError(ReadError):
     """A package, archive, image or compressed stream could not be read to its end.
 
     ``code`` is one of damaged, truncated, trailing-data (something follows the end that is not part of it),
-    over-budget, encrypted, unsupported, needs-extra (``hint`` is the name of the extra), killed, and
-    connection (lost while a URL was read). ``offset`` counts in the bytes of that container, not in those of
-    the file that holds it.
+    over-budget, encrypted, unsupported, unrecognised, needs-extra (``hint`` names the extra), killed,
+    and connection (lost while a URL was read). ``offset`` counts in the bytes of that container, not in those
+    of the file that holds it.
     """
 
     default_code = "damaged"
