@@ -13,7 +13,7 @@ import pytest
 
 import corpus
 import elfsig
-from elfsig.containers.nested import candidates, resolve
+from elfsig.containers.nested import names_of, resolve
 from elfsig.containers.readers import bytes_reader
 from elfsig.errors import ContainerError, ReadError
 from tests.support.compressed import compress
@@ -43,7 +43,7 @@ def tarred(*members: tuple[str, bytes | str | None]) -> bytes:
 
 def content(data: bytes, path: str) -> bytes:
     """What a nested path leads to in the file ``f`` with these bytes."""
-    ((_, names),) = (each for each in candidates(path) if each[0] == "f")
+    names = names_of(path.removeprefix("f!/"))
     found = resolve(lambda: bytes_reader(data), names)
     assert found.member.reader is not None
     return found.member.reader.all(1 << 30)

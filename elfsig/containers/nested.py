@@ -17,6 +17,9 @@ from elfsig.errors import ContainerError, ReadError
 
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _NUMBER = re.compile(rb"\\#([1-9][0-9]{0,8})\Z")
+_PATH_MAX = 4096
+"""Maximum length of a path for system calls, in bytes (PATH_MAX, include/uapi/linux/limits.h)."""
+
 _LINKS = 40
 """Maximum number of links to follow, as in Linux (MAXSYMLINKS)."""
 
@@ -36,11 +39,18 @@ class Name(NamedTuple):
         return cls(plain(_ESCAPE.sub(lambda each: bytes([int(each[1], 16)]), raw)), number)
 
 
-def candidates(path: str) -> Iterator[tuple[str, tuple[Name, ...]]]:
-    """How ``path`` may be divided into a path on disk and names in containers, the shortest path first."""
-    parts = path.split(SEPARATOR)
-    for count in range(1, len(parts)):
-        yield SEPARATOR.join(parts[:count]), tuple(Name.parse(part) for part in parts[count:])
+def candidates(path: str) -> Iterator[str]:
+    """The paths on disk that a nested path may begin with, the shortest first: none that Linux would not take
+    for its length. After a separator, names in containers follow: see :func:`names_of`."""
+    at = path.find(SEPARATOR)
+    while 0 <= at < _PATH_MAX:
+        yield path[:at]
+        at = path.find(SEPARATOR, at + len(SEPARATOR))
+
+
+def names_of(text: str) -> tuple[Name, ...]:
+    """The names in containers in the part of a nested path that they are in."""
+    return tuple(map(Name.parse, text.split(SEPARATOR)))
 
 
 class Resolved(NamedTuple):
@@ -174,4 +184,6 @@ def _over_link(wanted: Name, links: dict[bytes, bytes]) -> Name | None:
     return Name(plain(target + wanted.name[len(name) :]), wanted.number)
 
 
-__all__ = ["ContainerError", "Name", "Resolved", "Step", "candidates", "display", "plain", "resolve"]
+__all__ = [
+    "ContainerError", "Name", "Resolved", "Step", "candidates", "display", "names_of", "plain", "resolve",
+]  # fmt: skip

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from elfsig.containers.contract import Context
-from elfsig.containers.nested import Name, Resolved, Step, candidates, resolve
+from elfsig.containers.nested import Name, Resolved, Step, candidates, names_of, resolve
 from elfsig.containers.readers import PIECE, Reader, bytes_reader, descriptor_reader
 from elfsig.errors import ReadError
 from elfsig.opened.source import FLAGS, INSIDE, Source, label, not_regular, read_error, read_piece, too_large
@@ -52,9 +52,8 @@ def outermost(
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[int, int, tuple[Name, ...], str]]:
     """(descriptor, size, names inside, path on disk) of the file that ``path`` is or leads into."""
-    ways: list[tuple[str, tuple[Name, ...]]] = [(path, ())]
-    ways += candidates(path) if INSIDE in path else ()
-    disk, names = next((way for way in ways if os.path.isfile(way[0])), ways[0])
+    disk = disk_path(path)
+    names = () if disk == path else names_of(path[len(disk) + len(INSIDE) :])
     try:
         descriptor = os.open(disk, FLAGS)
     except ValueError:
@@ -85,7 +84,7 @@ def disk_path(path: str) -> str:
     """The file on disk that a path is, or leads into."""
     if INSIDE not in path or os.path.isfile(path):
         return path
-    return next((disk for disk, _ in candidates(path) if os.path.isfile(disk)), path)
+    return next(filter(os.path.isfile, candidates(path)), path)
 
 
 def read_inside(path: str, limit: int) -> bytes:

@@ -15,7 +15,7 @@ from elfsig.batch.parts.receipt import PartReceipt
 from elfsig.batch.parts.store import Folder
 from elfsig.carriers.detached import argument_place
 from elfsig.containers.images.descriptor import extents
-from elfsig.containers.nested import candidates
+from elfsig.containers.nested import candidates, names_of
 from elfsig.elf.image import Image
 from elfsig.host.dkms import assignments
 from elfsig.host.machine import Machine
@@ -213,7 +213,7 @@ READERS: Mapping[str, Reader] = {
     ),
     "survey in parts": Reader(stored, {"receipts": again('{"record": "part"}\n')}),
     "nested path": Reader(
-        lambda text: list(candidates(text)),
+        lambda text: (list(candidates(text)), names_of(text)),
         {"containers": again("a!/"), "escapes": again("%41!/"), "numbers": again("#1")},
     ),
     "VMDK descriptor": Reader(

@@ -12,7 +12,7 @@ from functools import partial
 
 from elfsig.containers.contract import Budget, Context
 from elfsig.containers.names import Step, display, plain
-from elfsig.containers.nested import Name, candidates, resolve
+from elfsig.containers.nested import Name, candidates, names_of, resolve
 from elfsig.containers.readers import Reader, bytes_reader
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError, ElfsigError
@@ -78,9 +78,9 @@ def archive(data: bytes) -> None:
 def _resolved(data: bytes, files: list[Content]) -> None:
     """A path that the walk gave, resolved again."""
     for path, digest in files:
-        names = next((names for disk, names in candidates(path) if disk == "f"), None)
-        if names is None:
+        if "f" not in candidates(path):
             continue
+        names = names_of(path.removeprefix("f!/"))
         try:
             found = resolve(lambda: bytes_reader(data), names, Context(Budget(output=MOST, members=2000)))
         except ElfsigError as reason:
@@ -104,7 +104,7 @@ def path(data: bytes) -> None:
     parts = [each for each in data.split(b"\n")[:6] if plain(each)]
     chain = (Step("file", b"f"), *(Step("x", each, None, None, 1 + len(each) % 3) for each in parts))
     shown = display(chain)
-    names = next((names for disk, names in candidates(shown) if disk == "f"), ())
+    names = names_of(shown.removeprefix("f!/")) if chain[1:] else ()
     wanted = [(plain(step.name), step.number) for step in chain[1:]]
     if [(each.name, each.number) for each in names] != wanted:
         raise Broken("display", f"{wanted!r} is shown as {shown!r} and read as {names!r}")
