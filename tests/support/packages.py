@@ -128,6 +128,13 @@ HEADERS = "linux-headers"
 FILES = {
     "bash_completion": ("bash-completion", ("/usr/share/bash-completion/bash_completion",)),
     "kernel-headers": (HEADERS, ()),
+    "linux-libc-dev": ("linux-libc-dev", ("/usr/include/x86_64-linux-gnu/asm/unistd.h",)),
+    "linux-libc-dev-arm64": ("linux-libc-dev-arm64-cross", ("/usr/aarch64-linux-gnu/include/asm/unistd.h",)),
+    "linux-libc-dev-ppc64el": (
+        "linux-libc-dev-ppc64el-cross",
+        ("/usr/powerpc64le-linux-gnu/include/asm/unistd.h",),
+    ),
+    "linux-libc-dev-s390x": ("linux-libc-dev-s390x-cross", ("/usr/s390x-linux-gnu/include/asm/unistd.h",)),
     "linuxx64.efi.stub": ("systemd-boot-efi", ("/usr/lib/systemd/boot/efi/linuxx64.efi.stub",)),
     "ovmf": ("ovmf", ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
     "pkcs11-spy.so": ("opensc-pkcs11", ("/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11-spy.so")),
