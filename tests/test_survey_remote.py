@@ -66,7 +66,7 @@ def without_place(each: Json, place: str) -> Json:
 def test_a_web_server_gives_what_its_directory_gives(server: web.Web, mirror: Path, ranges: bool) -> None:
     server.ranges = ranges
     there = records(f"{server.url}/", "--trust", CERT)
-    here = records(mirror, "--trust", CERT)
+    here = records(f"{mirror}/", "--trust", CERT)
     assert len([each for each in here if each["record"] == "module"]) == 3
     assert [without_place(each, server.url) for each in there] == [
         without_place(each, str(mirror)) for each in here
