@@ -1,6 +1,7 @@
 """What reading a key source may cost: the worst shapes of each form, a megabyte each.
 
-At most two seconds of processor, and ten times the file plus 200 MB of memory, as the system counts them.
+At most ten seconds of processor and ten times the file plus 200 MB of memory, as the system counts them. A
+usual machine needs two seconds at most; some are three times slower for a while.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.support.keysources import arm64_image, certificate, certificate_list,
 from tests.support.openpgp import signer
 
 MB = 1 << 20
-SECONDS, TIMES, BESIDE = 2.0, 10, 200 << 20
+SECONDS, TIMES, BESIDE = 10.0, 10, 200 << 20
 
 
 def fill(part: bytes, size: int = MB) -> bytes:
@@ -174,10 +175,9 @@ def _cost(work: Callable[[], object]) -> tuple[float, int]:
 @pytest.mark.timed
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("variable", ["", "dbx"])
-def test_a_megabyte_is_read_in_two_seconds(name: str, variable: str) -> None:
+def test_a_megabyte_is_read_in_seconds(name: str, variable: str) -> None:
     data = SHAPES[name]()
-    measured = (cost(lambda: Ring(read_source(data, Origin("x", name=variable)))) for _ in range(3))
-    seconds, used = next((each for each in measured if each[0] <= SECONDS), (float("inf"), 0))
+    seconds, used = cost(lambda: Ring(read_source(data, Origin("x", name=variable))))
     assert seconds <= SECONDS and used <= TIMES * len(data) + BESIDE, (seconds, used)
 
 
