@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 
 import pytest
 
 from tests.support.notes import PROPERTY, Note
 from tests.support.tools import TOLERATED, required
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settled() -> None:
+    """Set aside what earlier test files left in memory. Otherwise each full garbage collection of each child
+    that a test forks touches, and so copies, a gigabyte."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

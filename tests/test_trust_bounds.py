@@ -7,7 +7,6 @@ usual machine needs two seconds at most; some are three times slower for a while
 from __future__ import annotations
 
 import bz2
-import gc
 import gzip
 import hashlib
 import os
@@ -139,17 +138,7 @@ SHAPES: dict[str, Callable[[], bytes]] = {
 
 
 def cost(work: Callable[[], object]) -> tuple[float, int]:
-    """Seconds of processor and bytes of memory that ``work`` takes, in a process of its own. Its garbage
-    collections leave out what earlier tests have in memory."""
-    gc.collect()
-    gc.freeze()
-    try:
-        return _cost(work)
-    finally:
-        gc.unfreeze()
-
-
-def _cost(work: Callable[[], object]) -> tuple[float, int]:
+    """Seconds of processor and bytes of memory that ``work`` takes, in a process of its own."""
     out, into = os.pipe()
     child = os.fork()
     if not child:
