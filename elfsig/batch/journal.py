@@ -35,6 +35,7 @@ from elfsig.model.json_form import (
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
+from elfsig.opened.source import system_text
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.verify.examine import Question, signatures_at
 
@@ -143,7 +144,7 @@ class Journal:
                     stream.flush()
                     yield done
         except OSError as reason:
-            text = f"{partial}: the report cannot be written: {(reason.strerror or str(reason)).lower()}"
+            text = f"{partial}: the report cannot be written: {system_text(reason)}"
             raise WriteError(text, code="report") from None
         self._finish(entries)
 

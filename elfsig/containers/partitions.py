@@ -99,8 +99,8 @@ def _in_gpt(disk: SeekReader, wanted: Wanted = _all) -> Iterator[Member]:
                 cut = yield from _partition(disk, _Place(b"p%d" % number, start, end - start), notes)
                 fault = fault or cut
     cut = yield from _hybrid(disk, table.sector, known, wanted)
-    if fault is not None or cut is not None:
-        raise fault or cut or AssertionError
+    if (first_fault := fault or cut) is not None:
+        raise first_fault
 
 
 def _hybrid(
@@ -293,12 +293,5 @@ def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, in
         seen.add(at)
 
 
-GPT = Container(
-    "gpt",
-    marks("gpt"),
-    _open_gpt,
-    needs="seek",
-    spans=True,
-    place="table",
-)
+GPT = Container("gpt", marks("gpt"), _open_gpt, needs="seek", spans=True, place="table")
 MBR = Container("mbr", ((510, _BOOT),), _open_mbr, needs="seek", probe=_is_mbr, spans=True, place="table")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import TEMPORARY, new_sibling, settle
+from elfsig.opened.source import system_text
 
 SECRET, PUBLIC = 0o600, 0o644
 FOLDER = 0o700
@@ -32,6 +33,11 @@ class Item(NamedTuple):
     what: str
 
 
+def secret_last(items: Iterable[Item]) -> list[Item]:
+    """The items in the order to write them in: when what is secret is there, all is."""
+    return sorted(items, key=lambda each: each.mode == SECRET)
+
+
 def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> None:
     """Write ``path`` with exactly ``mode``. An existing file (or link) is kept unless ``replace``.
 
@@ -48,7 +54,7 @@ def write_new(path: str, data: bytes, mode: int, *, replace: bool = False) -> No
     except FileExistsError:
         raise WriteError(f"{path} already exists", code="exists", hint="overwrite") from None
     except OSError as reason:
-        raise WriteError(f"{path}: not written: {(reason.strerror or str(reason)).lower()}") from None
+        raise WriteError(f"{path}: not written: {system_text(reason)}") from None
     settle(folder)
 
 
@@ -116,8 +122,8 @@ def _place(sibling: str, path: str, replace: bool) -> None:
 def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[str]:
     """Write every item below ``folder``, which is created if missing. Returns the paths in order.
 
-    If one of them exists, nothing is written unless ``replace``. What is secret is written last: when it is
-    there, all is. What a killed run has written of its files is removed. Raises WriteError.
+    If one of them exists, nothing is written unless ``replace``. What a killed run has written of its files
+    is removed. Raises WriteError.
     """
     paths = [os.path.join(folder, item.name) for item in items]
     _undo(folder or ".")
@@ -127,10 +133,10 @@ def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[
     try:
         os.makedirs(folder or ".", exist_ok=True)
     except OSError as reason:
-        raise WriteError(f"{folder}: {(reason.strerror or str(reason)).lower()}") from None
+        raise WriteError(f"{folder}: {system_text(reason)}") from None
     with _begun(folder or ".", [] if replace else items):
-        for path, item in sorted(zip(paths, items, strict=True), key=lambda each: each[1].mode == SECRET):
-            write_new(path, item.data, item.mode, replace=replace)
+        for item in secret_last(items):
+            write_new(os.path.join(folder, item.name), item.data, item.mode, replace=replace)
     return paths
 
 
@@ -145,14 +151,14 @@ def _begun(folder: str, items: list[Item]) -> Iterator[None]:
     try:
         descriptor, path = new_sibling(folder, _LIST, SECRET)
     except OSError as reason:
-        raise WriteError(f"{folder}: not written: {(reason.strerror or str(reason)).lower()}") from None
+        raise WriteError(f"{folder}: not written: {system_text(reason)}") from None
     with os.fdopen(descriptor, "wb") as stream:
         try:
             stream.write(os.fsencode("\n".join([*lines, ""])))
             stream.flush()
             yield
         except OSError as reason:
-            raise WriteError(f"{folder}: not written: {(reason.strerror or str(reason)).lower()}") from None
+            raise WriteError(f"{folder}: not written: {system_text(reason)}") from None
         finally:
             _forget(path)
 

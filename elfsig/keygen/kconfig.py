@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from elfsig.crypto.hashes import HASHES
 from elfsig.errors import ReadError, UsageError
 from elfsig.keygen.kinds import BY_CONFIG, Kind
-from elfsig.opened.source import read_whole
+from elfsig.opened.source import read_whole, system_text
 
 MODULE_KEY = "CONFIG_MODULE_SIG_KEY"
 TRUSTED_KEYS = "CONFIG_SYSTEM_TRUSTED_KEYS"
@@ -90,7 +90,7 @@ def _read(path: str) -> Config:
     except ReadError as reason:
         raise ReadError(f"{path}: {reason.text}", offset=reason.offset) from None
     except OSError as reason:
-        raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+        raise ReadError(f"{path}: {system_text(reason)}") from None
     if len(text) > MAX_SIZE or not re.search(r"^(# )?CONFIG_\w", text, re.MULTILINE):
         raise UsageError(f"{path}: not a kernel configuration", code="no-config")
     return Config(path, text)

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
-from elfsig.keygen.files import FOLDER, SECRET, Item, write_new
+from elfsig.keygen.files import FOLDER, Item, secret_last, write_new
 from elfsig.keygen.kinds import Kind, kind_of
 from elfsig.opened.atomic import new_folder, remove_folder, replace_link, settle
+from elfsig.opened.source import system_text
 
 CURRENT = "current"
 PAIR, PRIVATE, CERTIFICATE = "signing_key.pem", "signing_prv.pem", "signing_crt.crt"
@@ -83,7 +84,7 @@ def _content(path: str) -> bytes:
         with open(path, "rb") as stream:
             return stream.read(1 << 20)
     except OSError as reason:
-        raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+        raise ReadError(f"{path}: {system_text(reason)}") from None
 
 
 def due(keydir: str, seconds: int | None, kind: Kind, hash_name: str, now: float | None = None) -> str | None:
@@ -116,7 +117,7 @@ def add(keydir: str, items: list[Item], now: float | None = None) -> str:
         os.makedirs(keydir, exist_ok=True)
         fresh, lock = new_folder(keydir, "new")
         try:
-            for item in sorted(items, key=lambda each: each.mode == SECRET):  # what is secret comes last
+            for item in secret_last(items):
                 write_new(os.path.join(fresh, item.name), item.data, item.mode)
             folder = _named(fresh, keydir, stamp)
         except BaseException:  # also when interrupted: leave no partial folder
@@ -176,7 +177,7 @@ def _switch(keydir: str, name: str) -> None:
 def _told(reason: OSError, folder: str) -> WriteError:
     """``reason`` in words, with the file that caused it where that is known."""
     where = reason.filename2 or reason.filename or folder
-    return WriteError(f"{where}: {(reason.strerror or str(reason)).lower()}")
+    return WriteError(f"{where}: {system_text(reason)}")
 
 
 def install(keydir: str, destination: str, *, public_only: bool = False) -> str:

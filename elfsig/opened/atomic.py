@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from elfsig.errors import WriteError
 from elfsig.model import Remark
+from elfsig.opened.source import system_text
 
 
 def overwrites(output: str, status: os.stat_result | None) -> bool:
@@ -54,7 +55,7 @@ def write_atomic(
         if sync:
             settle(os.path.dirname(target))
     except OSError as reason:
-        fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+        fault = WriteError(f"not written: {system_text(reason)}")
         fault.path = path
         raise fault from None
     if current is not None and current.st_nlink > 1:
@@ -110,7 +111,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         refused.path = refused.path or path
         raise
     except OSError as reason:
-        fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+        fault = WriteError(f"not written: {system_text(reason)}")
         fault.path = path
         raise fault from None
 

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import TEMPORARY, new_folder, remove_folder, settle
+from elfsig.opened.source import system_text
 
 Data = bytes | memoryview
 
@@ -116,7 +117,7 @@ def read_pieces(file: IO[bytes], size: int) -> Iterable[bytes]:
 
 
 def _not_written(output: str, reason: OSError) -> WriteError:
-    fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+    fault = WriteError(f"not written: {system_text(reason)}")
     fault.path = output
     return fault
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat as modes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from elfsig.errors import ReadError, UsageError
@@ -79,9 +80,14 @@ def read_piece(source: object, size: int) -> bytes:
 _NOT_BINARY = "the stream is not binary: open the file in binary mode"
 
 
+def system_text(reason: OSError) -> str:
+    """What the system says of an error, as it is put into a sentence."""
+    return (reason.strerror or str(reason)).lower()
+
+
 def read_error(reason: OSError, descriptor: int | None = None) -> ReadError:
     """An OSError in elfsig's words; of reading ``descriptor``, with the offset at which that failed."""
-    fallback = ("io-error", (reason.strerror or str(reason)).lower())
+    fallback = ("io-error", system_text(reason))
     code, text = _CODES.get(reason.errno or 0, fallback)
     offset = None
     if descriptor is not None:
@@ -90,16 +96,22 @@ def read_error(reason: OSError, descriptor: int | None = None) -> ReadError:
     return ReadError(text, code=code, offset=offset)
 
 
+@contextmanager
+def reading(descriptor: int) -> Iterator[None]:
+    """An OSError in the body, which reads ``descriptor``, becomes a ReadError with the offset."""
+    try:
+        yield
+    except OSError as reason:
+        raise read_error(reason, descriptor) from None
+
+
 def read_whole(path: str, most: int = -1) -> bytes:
     """The content of a file, or its first ``most`` bytes.
 
     Raises OSError where it cannot be opened, ReadError with the offset where it cannot be read.
     """
-    with open(path, "rb") as file:
-        try:
-            return file.read(most)
-        except OSError as reason:
-            raise read_error(reason, file.fileno()) from None
+    with open(path, "rb") as file, reading(file.fileno()):
+        return file.read(most)
 
 
 def not_regular(mode: int) -> ReadError:

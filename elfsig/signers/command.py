@@ -7,6 +7,7 @@ import shlex
 import subprocess
 
 from elfsig.errors import SigningError
+from elfsig.opened.source import system_text
 from elfsig.signers.outside import OutsideSigner, PublicHalf, Request
 from elfsig.signers.patience import waiting_for
 
@@ -43,7 +44,7 @@ class CommandSigner(OutsideSigner):
                     words, input=request.data, capture_output=True, env=environment, timeout=TIMEOUT
                 )
         except OSError as reason:
-            raise _failed(f"{self.words[0]}: {(reason.strerror or str(reason)).lower()}") from None
+            raise _failed(f"{self.words[0]}: {system_text(reason)}") from None
         except subprocess.TimeoutExpired:
             raise _failed(f"{self.words[0]} returned no signature within {TIMEOUT} seconds") from None
         if done.returncode:

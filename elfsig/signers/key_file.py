@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elfsig.errors import KeyFileError, ReadError
-from elfsig.opened.source import read_whole
+from elfsig.opened.source import read_whole, system_text
 
 MAX_KEY_FILE = 1 << 20
 """Maximum size in bytes: no private key or certificate is larger."""
@@ -18,7 +18,7 @@ def read_file(path: str) -> bytes:
     except ReadError as reason:
         raise KeyFileError(f"{path}: {reason.text}", offset=reason.offset) from None
     except OSError as reason:
-        raise KeyFileError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+        raise KeyFileError(f"{path}: {system_text(reason)}") from None
     if len(data) > MAX_KEY_FILE:
         raise KeyFileError(f"{path}: too large for a key or certificate")
     return data

@@ -14,7 +14,7 @@ from elfsig.errors import ContainerError, ReadError, UsageError, WriteError
 from elfsig.opened.atomic import create_atomic, remove_leftovers, replacing, write_atomic
 from elfsig.opened.remote import client
 from elfsig.opened.remote.urls import RemoteFile, is_url, shown
-from elfsig.opened.source import read_error
+from elfsig.opened.source import read_error, reading, system_text
 
 _PIECE = 1 << 20
 
@@ -104,13 +104,10 @@ class Folder:
         found = hashlib.sha256()
         size = 0
         try:
-            with open(self._at(name), "rb", buffering=0) as file:
-                try:
-                    while data := file.read(_PIECE):
-                        found.update(data)
-                        size += len(data)
-                except OSError as reason:
-                    raise read_error(reason, file.fileno()) from None
+            with open(self._at(name), "rb", buffering=0) as file, reading(file.fileno()):
+                while data := file.read(_PIECE):
+                    found.update(data)
+                    size += len(data)
         except OSError as reason:
             raise read_error(reason) from None
         return size, found.hexdigest()
@@ -130,7 +127,7 @@ class Folder:
 
 
 def _not_written(path: str, reason: OSError) -> WriteError:
-    fault = WriteError(f"not written: {(reason.strerror or str(reason)).lower()}")
+    fault = WriteError(f"not written: {system_text(reason)}")
     fault.path = path
     return fault
 

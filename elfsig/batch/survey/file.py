@@ -22,7 +22,7 @@ from elfsig.model import Remark
 from elfsig.opened.inside import Outermost, outermost
 from elfsig.opened.module import Module
 from elfsig.opened.remote.client import RemoteContent
-from elfsig.opened.source import read_error
+from elfsig.opened.source import read_error, reading
 from elfsig.opened.walk import WalkedFile
 from elfsig.trust.entries import Material
 from elfsig.verbs.audit import ima_xattr
@@ -363,10 +363,7 @@ def opened_further(stack: ExitStack, path: str) -> SeekReader:
 def _sha256(path: str) -> str:
     """SHA-256 of a file on disk, in hex. Raises ReadError."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            try:
-                return file_digest(file, "sha256").hexdigest()
-            except OSError as reason:
-                raise read_error(reason, file.fileno()) from None
+        with open(path, "rb", buffering=0) as file, reading(file.fileno()):
+            return file_digest(file, "sha256").hexdigest()
     except OSError as reason:
         raise read_error(reason) from None

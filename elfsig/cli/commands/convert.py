@@ -36,6 +36,7 @@ from elfsig.model import PacketSigner, Signer, SignOptions
 from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
+from elfsig.opened.source import system_text
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.edit.convert import Target, options_for, plan
@@ -158,7 +159,7 @@ def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Ite
         try:
             stream = stack.enter_context(open(path, "x", encoding="ascii"))
         except OSError as reason:
-            text = f"{path}: cannot write records: {(reason.strerror or str(reason)).lower()}"
+            text = f"{path}: cannot write records: {system_text(reason)}"
             raise WriteError(text, code="record") from None
         yield _written(completed, stream)
 

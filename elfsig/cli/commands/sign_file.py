@@ -22,6 +22,7 @@ from elfsig.envelopes.cms.make import create
 from elfsig.errors import ElfsigError, ParseError, ReadError
 from elfsig.model import SignOptions, TrailerInfo
 from elfsig.opened.atomic import write_atomic
+from elfsig.opened.source import system_text
 from elfsig.signers import open_signer
 
 USAGE = """\
@@ -105,7 +106,7 @@ def _read(path: str, *, pipes: bool = False) -> bytes:
                 raise ReadError(f"{path}: not a regular file")
             return stream.read()
     except OSError as reason:
-        raise ReadError(f"{path}: {(reason.strerror or str(reason)).lower()}") from None
+        raise ReadError(f"{path}: {system_text(reason)}") from None
 
 
 def _warn_about(module: bytes, path: str) -> None:

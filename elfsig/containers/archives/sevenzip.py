@@ -25,9 +25,8 @@ _LINK_LIMIT = 1 << 16
 _BLOCK = 1 << 25
 """Bytes that are decompressed at a time."""
 
-library.get_memory_limit = lambda: (
-    _BLOCK
-)  # the library's own looks into /proc, which a confined process cannot
+# The library's own function looks into /proc, which a confined process cannot.
+library.get_memory_limit = lambda: _BLOCK
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:

@@ -200,8 +200,8 @@ class _System:
     def node(self, name: bytes, number: int) -> Node:
         """The entry of a directory for inode ``number``. Raises ContainerError."""
         inode = self.inode(number)
-        kind = kind_of(inode.inode.i_mode, f"inode {number}", self.source.at)
         what = f"inode {number}"
+        kind = kind_of(inode.inode.i_mode, what, self.source.at)
         opened = partial(self.content, inode, what)
         return Node(
             name,

@@ -112,8 +112,8 @@ class _System:
     def node(self, name: bytes, number: int) -> Node:
         """The entry of a directory for inode ``number``. Raises ContainerError."""
         inode = self.inode(number)
-        kind = kind_of(inode.inode.di_mode, f"inode {number}", self.source.at)
         what = f"inode {number}"
+        kind = kind_of(inode.inode.di_mode, what, self.source.at)
         return Node(
             name,
             kind,

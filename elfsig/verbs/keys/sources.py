@@ -14,6 +14,7 @@ from elfsig.errors import KeySourceError, WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.opened.atomic import settle, write_atomic
 from elfsig.opened.module import Module
+from elfsig.opened.source import system_text
 from elfsig.trust.marks import text_of
 from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.examine import Question, examine
@@ -49,7 +50,7 @@ def extract(
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
     except OSError as reason:
-        raise WriteError(f"{directory}: {(reason.strerror or str(reason)).lower()}") from None
+        raise WriteError(f"{directory}: {system_text(reason)}") from None
     for name, (data, _) in files.items():
         write_atomic(os.path.join(directory, name), data, sync=False)
     settle(directory)
