@@ -111,7 +111,7 @@ def explain(
         return _on_machine(source, asked, given, Path(root), registry)
     asked = _question(kernel, trust, keys, mode, every_mode, cmdline, config, modarg, limit)
     module = open_module(source, registry, limit=limit)
-    return _told(module, ask(module, asked), asked)
+    return _explained(module, ask(module, asked), asked)
 
 
 def _question(
@@ -139,7 +139,7 @@ def _question(
     )
 
 
-def _told(module: Module, answer: KernelAnswer, asked: KernelQuestion) -> Explanation:
+def _explained(module: Module, answer: KernelAnswer, asked: KernelQuestion) -> Explanation:
     report = examine(module, Question(asked.ring, True))
     return Explanation(with_kernel(report, answer), answer)
 
@@ -155,5 +155,5 @@ def _on_machine(
     machine = Machine(root, asked.chosen.release, live=root == Path("/"))
     asking = question(machine, asked, given)
     found = _explain(machine, asking, os.fsdecode(name), registry)
-    told = _told(found.module, found.asked, asking)
-    return Explanation(told.report, told.answer, found)
+    explained = _explained(found.module, found.asked, asking)
+    return Explanation(explained.report, explained.answer, found)

@@ -1,4 +1,4 @@
-"""Files that have nothing to report except a trailer, told from others by their two ends."""
+"""Files that have nothing to report except a trailer, recognised by their two ends."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def parse(case: Case) -> Said:
     if refused is not None:
         return refused
     text = "signed by " + " and ".join(s.name for s in case.found["signers"])
-    behind = len(case.blob) - data.size
-    return Went(text + (f"; {behind} bytes after the PKCS#7 are ignored" if behind else ""))
+    ignored = len(case.blob) - data.size
+    return Went(text + (f"; {ignored} bytes after the PKCS#7 are ignored" if ignored else ""))
 
 
 def _certificates(case: Case, data: SignedData) -> Iterator[Stop]:

@@ -133,7 +133,7 @@ def rsa(case: Case) -> Said:
     name: str = case.found["hash"]
     if each.algorithm != "rsa" or len(value) != (each.bits + 7) // 8:
         return Stop(
-            "EBADMSG", "signature-damaged", f"{len(value)} bytes are no value of the key {each.label}"
+            "EBADMSG", "signature-damaged", f"{len(value)} bytes are not a value of the key {each.label}"
         )
     if try_digest(each, "rsa", name, digest_of(message, name), value) is Match.YES:
         return Went(f"the signature matches the key {each.label}")

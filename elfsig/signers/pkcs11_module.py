@@ -58,8 +58,8 @@ def module_path(uri: Uri) -> str:
                 f"PKCS#11 library {name!r} was not found: set module-path", code="pkcs11-module"
             )
         return found
-    told = next((os.environ[each] for each in VARIABLES if os.environ.get(each)), None)
-    found = told or _first(None, (PROXY,))
+    named = next((os.environ[each] for each in VARIABLES if os.environ.get(each)), None)
+    found = named or _first(None, (PROXY,))
     if found is None:
         text = "which PKCS#11 library? Add ?module-path=/usr/lib/...so to the URI, or set " + VARIABLES[0]
         raise SigningError(text, code="pkcs11-module")

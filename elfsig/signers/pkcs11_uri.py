@@ -56,9 +56,9 @@ def parse(text: str) -> Uri:
     scheme, _, rest = text.partition(":")
     if scheme.lower() != SCHEME:
         raise SigningError("not a pkcs11: URI", code="pkcs11-uri")
-    front, _, behind = rest.partition("?")
+    front, _, tail = rest.partition("?")
     path = _attributes(front, ";")
-    query = {name: value for name, value in _attributes(behind, "&").items() if name in _QUERY}
+    query = {name: value for name, value in _attributes(tail, "&").items() if name in _QUERY}
     unknown = sorted(set(path) - _PATH)
     if unknown:
         raise _fault(f"unknown attribute {unknown[0]!r}: choose from {', '.join(sorted(_PATH))}")

@@ -213,10 +213,10 @@ def _parse(packet: Packet) -> PublicKeyPacket:
         raise ParseError(fault.text, offset=packet.body_start + (fault.offset or 0)) from None
 
 
-def _revoked(packet: Packet, behind: Sequence[Packet]) -> bool:
+def _revoked(packet: Packet, following: Sequence[Packet]) -> bool:
     """Whether a revocation follows a key; who made it is not checked."""
     wanted = KEY_REVOCATION if packet.tag == PUBLIC_KEY else SUBKEY_REVOCATION
-    for each in behind:
+    for each in following:
         if each.tag == SIGNATURE:
             try:
                 if read_signature(each.body).sig_class == wanted:

@@ -138,7 +138,7 @@ def _spooled(stream: IO[bytes]) -> IO[bytes]:
 
 
 def _parsed(data: bytes) -> Any:
-    """The JSON value; an empty list, which is no record, where it is none."""
+    """The JSON value; an empty list, which is not a record, for anything else."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

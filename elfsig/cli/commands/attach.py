@@ -89,10 +89,10 @@ def _change(
     layer: int | None,
     **how: Any,
 ) -> Change:
-    behind = tail_of(module)
-    if behind is not None and how["existing"] is not Existing.REPLACE:
+    tail = tail_of(module)
+    if tail is not None and how["existing"] is not Existing.REPLACE:
         text = "signed after compression, which no kernel sees; --replace puts the signature inside instead"
-        raise EditRefused(text, offset=len(behind), code="already-signed")
+        raise EditRefused(text, offset=len(tail), code="already-signed")
     choice = {"existing": how["existing"], "engine": how["engine"]}
     parts = taken(module, source, keys, format_id=format_id, layer=layer, **choice)
     done = attach(module, parts, keys, **how)

@@ -96,8 +96,8 @@ def command(
     results = _spread(asked, pairs, jobs)
     counts, code = collect(watched(results), settings, machine, "comparisons")
     if trees:
-        told = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts.get(word))
-        complain(f"{plural(sum(counts.values()), 'file')}: {told}")
+        counted = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts.get(word))
+        complain(f"{plural(sum(counts.values()), 'file')}: {counted}")
         tell_of_links(links)
     return code
 

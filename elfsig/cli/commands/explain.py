@@ -21,7 +21,7 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
 from elfsig.cli.reading import Result, collect, entries, finish
-from elfsig.cli.render.kernel import told
+from elfsig.cli.render.kernel import answer_lines
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.errors import ReadError, UsageError
@@ -96,6 +96,6 @@ def _finisher(machine: Machine) -> Callable[[Examined], Result]:
         code = exit_codes.GOOD if asked.accepted else exit_codes.REFUSED
         if machine.wanted:
             return finish(report, dumps(file_object(report)), "", code)
-        return finish(report, laid_out("\n".join([*told(report.path, asked), ""])) + "\n", "", code)
+        return finish(report, laid_out("\n".join([*answer_lines(report.path, asked), ""])) + "\n", "", code)
 
     return finish_one

@@ -11,7 +11,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.render.documents import line_of, write_document, write_files
-from elfsig.cli.render.kernel import told
+from elfsig.cli.render.kernel import answer_lines
 from elfsig.cli.render.table import aligned, laid_out
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.errors import ElfsigError, UsageError
@@ -57,7 +57,7 @@ def run(
 
 
 def _lines(found: OnMachine) -> Iterator[str]:
-    yield from told(found.module.path, found.asked)
+    yield from answer_lines(found.module.path, found.asked)
     yield ""
     yield "  this machine:"
     facts = found.facts

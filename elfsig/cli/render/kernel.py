@@ -57,7 +57,7 @@ def brief(path: str, asked: KernelAnswer) -> Iterator[str]:
 # --------------------------------------------------------------------------- explain
 
 
-def told(path: str, asked: KernelAnswer) -> Iterator[str]:
+def answer_lines(path: str, asked: KernelAnswer) -> Iterator[str]:
     """One file, step by step."""
     profile = asked.profile
     yield visible(path)

@@ -195,7 +195,7 @@ XCP_NG = replace(
     releases=Releases(r"4\.19\.0\+1", ("4.19.0+1",)),
     source="xcp-ng's kernel 106700f8: sig_enforce is a plain switch",
     recalled=("its configuration",),
-    notes=(*V4_19.notes, "root can clear sig_enforce again: it is no barrier there"),
+    notes=(*V4_19.notes, "root can clear sig_enforce again: it is not a barrier there"),
 )
 
 AMAZON = Family(

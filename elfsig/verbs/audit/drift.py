@@ -124,7 +124,7 @@ def _named(signer: str | None, key: str) -> str:
 def _changed(old: BaselineFile, new: Seen) -> str | None:
     """How the content differs; None where it is the same, or nothing is known of it.
 
-    The content without signatures decides where it is known: signing and compressing are no changes. Else it
+    The content without signatures decides where it is known: signing and compressing do not count. Else it
     is the file, or what it decompresses to where it was not compressed before.
     """
     state = new.state

@@ -202,7 +202,7 @@ class SignatureEntry:
     def _keys(self, sig: SignatureReport, claims: Signature) -> Sequence[Key]:
         """The keys whose answer confirms the verdict."""
         if sig.key is not None:
-            return (sig.key,) if sig.key.public is not None else ()  # the root of a proof is no key
+            return (sig.key,) if sig.key.public is not None else ()  # the root of a proof is not a key
         if sig.verdict is Verdict.UNKNOWN_KEY:
             every = {key.fingerprint: key for key in self.keys.ring.keys if key.public is not None}
             fitting = [key for key in every.values() if _is_kind(key, claims)]

@@ -169,11 +169,11 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
 
     Raises EditRefused, SigningError, ParseError.
     """
-    behind = tail_of(module)
-    if behind is not None and how.keep:
+    tail = tail_of(module)
+    if tail is not None and how.keep:
         raise EditRefused(
             "signed after compression: no kernel sees this signature, and nothing can be added to it",
-            offset=len(behind),
+            offset=len(tail),
             code="already-signed",
         )
     result = module
@@ -182,7 +182,7 @@ def convert(module: Module, before: FileReport, how: Plan) -> Conversion:
         _check_order(module, how)
     else:
         stripped = strip(module, everything=True, engine=how.engine)
-        result, removed = stripped.module, (*_outermost(module, behind), *stripped.removed)
+        result, removed = stripped.module, (*_outermost(module, tail), *stripped.removed)
     remarks = list(_forewarned(before))
     made: list[tuple[Format, SignResult]] = []
     parts: list[tuple[str, bytes]] = []

@@ -284,11 +284,11 @@ def sign_file(
     whole = not module.holds_module
     if whole:
         module = module.as_file()
-    behind = tail_of(module)
-    if behind is not None and existing is not Existing.REPLACE:
+    tail = tail_of(module)
+    if tail is not None and existing is not Existing.REPLACE:
         raise EditRefused(
             "signed after compression, where no kernel sees the signature",
-            offset=len(behind),
+            offset=len(tail),
             code="already-signed",
             hint="replace-inside",
         )
@@ -300,6 +300,6 @@ def sign_file(
         text += ", instead of " + ", ".join(map(str, result.removed))
     if result.detached:
         return Change(result.content, "signed", text, result.remarks, suffix=f".{format_.id}")
-    if behind is None and result.content == module.content:
+    if tail is None and result.content == module.content:
         return Change(None, "unchanged", "already has exactly this signature", result.remarks)
     return Change(result.content, "signed", text, result.remarks, verbatim=whole)
