@@ -13,7 +13,7 @@ from tests.support.tools import TOLERATED, required
 
 
 @pytest.fixture(autouse=True, scope="module")
-def settled() -> None:
+def earlier_set_aside() -> None:
     """Set aside what earlier test files left in memory. Otherwise each full garbage collection of each child
     that a test forks touches, and so copies, a gigabyte. What those left open is not this file's fault."""
     gc.unfreeze()

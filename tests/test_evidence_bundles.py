@@ -34,7 +34,7 @@ from elfsig.verbs.bundle.shorten import Shortener
 from elfsig.verbs.inspect.cover import covers
 from elfsig.verbs.verify.examine import Question
 from tests.support.archives import tar
-from tests.support.cli import environment
+from tests.support.cli import apart, environment
 from tests.support.opened import opened
 from tests.support.rechecks import index, recheck, records, tools, unpacked
 from tests.support.run import run
@@ -428,9 +428,7 @@ def test_memory_does_not_grow_with_the_number_of_modules(tmp_path: Path) -> None
         folder.mkdir()
         for number in range(count):
             (folder / f"{number}.ko").write_bytes(PLAIN + b"%d" % number + bytes(50_000))
-        words = [sys.executable, "-c", program, str(folder), str(tmp_path / "case.tar")]
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
-        modules, kibibytes = map(int, done.stdout.split())
+        modules, kibibytes = map(int, apart(program, folder, tmp_path / "case.tar").split())
         assert modules == count
         used.append(kibibytes)
     assert used[1] < used[0] + 6000, used

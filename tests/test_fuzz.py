@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -17,7 +15,7 @@ from tests.fuzz.oracles import Judge
 from tests.fuzz.runner import Plan, Result, all_targets, chosen, fuzz, run
 from tests.fuzz.target import Mutator, Target
 from tests.fuzz.targets import planted
-from tests.support.cli import CHECKOUT, environment
+from tests.support.cli import apart
 from tests.support.tools import need
 
 GROUPS = 8
@@ -80,13 +78,8 @@ def test_each_oracle_finds_its_kind_and_nothing_else(name: str, bad: bytes, kind
 
 def test_growth_is_found_and_nothing_else() -> None:
     """In a process of its own: in one that has just freed memory, an allocation is no growth."""
-    code = (
-        "from tests.test_fuzz import judged; print(judged('memory', b'nothing'), judged('memory', b'\\xff'))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, env=environment(), capture_output=True, text=True
-    )
-    assert ran.stdout == "None memory\n", ran.stderr
+    code = "print(judged('memory', b'nothing'), judged('memory', b'\\xff'))"
+    assert apart("from tests.test_fuzz import judged; " + code) == "None memory"
 
 
 def test_memory_of_python_is_measured_in_a_sample() -> None:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.linear import archives, disks, keys, modules, parsers, reports, texts
 from tests.linear.measure import Call, Shape, too_steep
-from tests.support.cli import CHECKOUT, environment
+from tests.support.cli import apart
+
+NAMES = "from tests.linear import parsers; from tests.test_linear_time import TABLE, too_steep; "
 
 TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
     f"{family}: {shape.name}": (shape, dict(calls))
@@ -35,20 +34,11 @@ TABLE: dict[str, tuple[Shape, dict[str, Call]]] = {
 def test_twice_the_input_takes_twice_as_long(name: str) -> None:
     shape, calls = TABLE[name]
     if too_steep(calls, shape):
-        assert _apart(f"shape, calls = TABLE[{name!r}]; print(too_steep(calls, shape))") == "{}"
-
-
-def _apart(code: str) -> str:
-    """What ``code`` prints in a process of its own: with no memory of earlier tests, nor their results."""
-    names = "from tests.linear import parsers; from tests.test_linear_time import TABLE, too_steep; "
-    words = [sys.executable, "-c", names + code]
-    done = subprocess.run(words, cwd=CHECKOUT, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+        assert apart(f"{NAMES}shape, calls = TABLE[{name!r}]; print(too_steep(calls, shape))") == "{}"
 
 
 @pytest.mark.timed
 def test_every_parser_is_in_the_table() -> None:
     """What has the name of a parser is run by a shape, or it is said why it is not."""
     code = "print(*sorted(set(parsers.parsers()) - parsers.ran(TABLE.values())), sep='\\n')"
-    assert _apart(code).split() == sorted(parsers.NOT_MEASURED)
+    assert apart(NAMES + code).split() == sorted(parsers.NOT_MEASURED)

@@ -39,6 +39,14 @@ def without_origin(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in ("host", "run")}
 
 
+def apart(code: str, *words: str | Path) -> str:
+    """What Python ``code`` prints, stripped, in a process that has nothing of earlier tests in memory."""
+    command = [sys.executable, "-c", code, *map(str, words)]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """How one run of elfsig ended."""
