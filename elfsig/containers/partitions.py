@@ -17,7 +17,7 @@ from uuid import UUID
 
 from elfsig.containers.blank import unrecognised
 from elfsig.containers.contract import Container, Context, Member, damaged
-from elfsig.containers.readers import Reader, SeekReader
+from elfsig.containers.readers import Reader, SeekReader, anew
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
 
@@ -129,7 +129,7 @@ def _either_gpt(disk: SeekReader) -> tuple[_Table, ContainerError | None]:
             try:
                 table = _gpt(disk, 1, sector)
             except ContainerError as reason:
-                fault = fault or reason
+                fault = fault or anew(reason)
                 continue
             try:
                 _gpt(disk, table.other, sector)

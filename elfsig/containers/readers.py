@@ -12,11 +12,18 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import copy
 
 from elfsig.errors import ContainerError
 
 PIECE = 1 << 18
 """How many bytes are read at once, at most, where nobody asks for more."""
+
+
+def anew(error: ContainerError) -> ContainerError:
+    """The same error as another exception: one that was raised keeps all that was open on its way, such as
+    decoders with their memory, for as long as it is kept."""
+    return copy(error)
 
 
 class Reader:
@@ -33,10 +40,18 @@ class Reader:
         self._pulled = 0
         self._ended = False
         self._hash = hashlib.sha256() if hashing else None
-        self.failure: ContainerError | None = None
+        self._failure: ContainerError | None = None
+        self._origin: ContainerError | None = None
+
+    @property
+    def failure(self) -> ContainerError | None:
         """Why reading failed, with the offset in these bytes; None while it did not."""
-        self.origin: ContainerError | None = None
+        return None if self._failure is None else anew(self._failure)
+
+    @property
+    def origin(self) -> ContainerError | None:
         """The same failure as it was found, with the offset in the bytes of the container."""
+        return None if self._origin is None else anew(self._origin)
 
     def start_hash(self) -> None:
         """Have :attr:`sha256` be known at the end, from now on; nothing may have been read yet."""
@@ -45,18 +60,20 @@ class Reader:
 
     def _more(self) -> bytes:
         """Pull once; b"" at the end. Raises ContainerError."""
-        if self.failure is not None:
-            raise self.failure
+        if (failure := self.failure) is not None:
+            raise failure
         if self._ended:
             return b""
         try:
             data = self._pull()
         except ContainerError as found:
-            self.origin = found
-            self.failure = ContainerError(found.text, code=found.code, offset=self._pulled, hint=found.hint)
-            raise self.failure from None
+            self._origin = anew(found)
+            self._failure = anew(found)
+            self._failure.offset, self._pull = self._pulled, bytes
+            raise anew(self._failure) from None
         self._pulled += len(data)
-        self._ended = not data
+        if not data:
+            self._ended, self._pull = True, bytes
         if self._hash is not None:
             self._hash.update(data)
         return data
@@ -142,8 +159,8 @@ class Reader:
             while self.take(PIECE):
                 pass
         except ContainerError:
-            if self.origin is not None:
-                raise self.origin from None
+            if (origin := self.origin) is not None:
+                raise origin from None
             raise
 
     def part(self, size: int, what: str) -> Reader:

@@ -11,7 +11,7 @@ from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.names import Step, display, expected_by_name, plain
-from elfsig.containers.readers import Reader
+from elfsig.containers.readers import Reader, anew
 from elfsig.containers.registry import Containers, load
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ContainerError
@@ -172,5 +172,5 @@ class _Walker(NamedTuple):
                     modules += isinstance(found, Found) and found.what == "module"
                     yield found
         except ContainerError as reason:
-            error = reason
+            error = anew(reason)
         yield ContainerRecord(chain, container.id, members, modules, error, _digest(reader, error))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, damaged
-from elfsig.containers.readers import PIECE, Reader, SeekReader, reader_of
+from elfsig.containers.readers import PIECE, Reader, SeekReader, anew, reader_of
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
 
@@ -72,7 +72,7 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
             used.append(_checked(reader, info))
             yield from _member(archive, info, context)
         except ContainerError as reason:
-            fault = fault or reason
+            fault = fault or anew(reason)
             if reason.code == "over-budget":
                 break
     if fault is None:

@@ -18,7 +18,7 @@ from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.given import missing
 from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.readers import Reader
+from elfsig.containers.readers import Reader, anew
 from elfsig.errors import ContainerError
 
 _SEED = 0xF597A6CF
@@ -42,7 +42,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         try:
             member = group.volume(volume)
         except ContainerError as reason:
-            fault = fault or reason
+            fault = fault or anew(reason)
             continue
         if member is None:
             continue

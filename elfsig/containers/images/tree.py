@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from elfsig.containers.contract import NAME_LIMIT, Member, MemberKind, damaged
 from elfsig.containers.images.source import Source, mapped
-from elfsig.containers.readers import SeekReader
+from elfsig.containers.readers import SeekReader, anew
 from elfsig.errors import ContainerError
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def nodes(entries: Iterable[T | ContainerError], make: Callable[[T], Node]) -> I
                 raise entry
             yield make(entry)
         except ContainerError as reason:
-            fault = fault or reason
+            fault = fault or anew(reason)
     if fault is not None:
         raise fault
 
@@ -94,7 +94,7 @@ class _Walk(NamedTuple):
             with mapped(self.source, what):
                 return act()
         except ContainerError as reason:
-            self.faults.append(reason)
+            self.faults.append(anew(reason))
             return otherwise
 
     def below(self, directory: Node, path: bytes, above: tuple[Hashable, ...]) -> Iterator[Member]:
