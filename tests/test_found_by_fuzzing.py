@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -20,11 +21,13 @@ from elfsig.cage.cage import Cage
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.compression import streams
+from elfsig.containers.names import Step
 from elfsig.containers.readers import bytes_reader
+from elfsig.containers.walk import walk
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.kernels.x509_parser import facts
-from elfsig.model import TrailerInfo
+from elfsig.model import TrailerInfo, Verdict
 from elfsig.signers import pkcs11_uri
 from elfsig.verbs.policy.lines import key_lines
 from tests.support.cms import cms, identity, integer, signer_info, tlv
@@ -231,3 +234,40 @@ def test_a_key_of_a_time_that_openpgp_does_not_have_is_refused(created: int) -> 
         elfsig.convert(corpus.content("amd64.pkcs7"), "x509", SIGNER, options, trust=CERT)
     with pytest.raises(elfsig.SigningError):
         elfsig.sign(plain(), "redhat", SIGNER, options)
+
+
+@pytest.mark.parametrize("header", [b"\x30", b"\x30\x82", b"\x30\x84\x01", b"\x30\x80"])
+def test_a_type_of_a_cms_right_after_the_start_of_one(header: bytes) -> None:
+    """IndexError for a header of one byte."""
+    content = header + bytes.fromhex("06092a864886f70d010702")
+    found = ModuleTrailer().unmarked(Image(content))
+    assert (found is None) == (len(header) < 2)
+    assert elfsig.verify(content).verdict is Verdict.UNSIGNED
+
+
+def test_names_of_sections_are_needed() -> None:
+    """With e_shstrndx 0 the extractor took the start of the file for names, and kernels refused it."""
+    content = bytearray(plain())
+    table, rows = int.from_bytes(content[40:48], "little"), int.from_bytes(content[60:62], "little")
+    content[62:64] = bytes(2)
+    for row in range(rows):
+        content[table + 64 * row : table + 64 * row + 4] = bytes(4)
+    for name in ("fileorder", "sorted", "sorted-2012"):
+        (found,) = elfsig.digest(bytes(content), name)
+        assert found.error is not None and found.error.code == "elf-shstrndx"
+
+
+def test_a_reader_that_failed_keeps_no_decoder() -> None:
+    """LZMA with a dictionary of 128 MiB: the error kept all that it had passed through."""
+    stream = bytes.fromhex("5d000000080400000000000000")
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            records = list(walk(bytes_reader(stream), (Step("file", b"f"),)))
+        kept = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert records and kept[0] < 1 << 22 and kept[1] < 200 << 20, kept

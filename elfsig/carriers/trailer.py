@@ -195,7 +195,7 @@ def _bare_cms(image: Image) -> Place | None:
 def cms_type(image: Image) -> int | None:
     """Offset of the type of the CMS right after the ELF image, None where there is no CMS."""
     start = image.elf_end
-    at = image.data.find(SIGNED_DATA, start, min(start + 8 + len(SIGNED_DATA), image.end))
+    at = image.data.find(SIGNED_DATA, start + 2, min(start + 8 + len(SIGNED_DATA), image.end))
     return at if at >= 0 and image.data[start] == 0x30 else None
 
 

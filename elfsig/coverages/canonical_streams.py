@@ -36,6 +36,12 @@ def _checked_view(image: Image, place: Place | None) -> SectionView:
             offset=view.field(0, "size").start,
             code="elf-shnum",
         )
+    if not view.table.shstrndx:
+        raise ParseError(
+            "e_shstrndx is 0: these formats need the names of sections",
+            offset=view.table.field_offset("shstrndx"),
+            code="elf-shstrndx",
+        )
     for section in view.sections:
         if _is_relocation(section) and section.row.info >= count:
             raise ParseError(
