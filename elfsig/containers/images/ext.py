@@ -1,9 +1,9 @@
 """ext2, ext3 and ext4 (Documentation/filesystems/ext4 in Linux): structures by dissect.extfs.
 
-Directories and extents are read here, entry by entry: the library passes over damage in silence. With the
-feature metadata_csum the checksums of the superblock, of inodes, directory blocks and extent blocks are
-verified; contents have none, nor has anything in ext2 and ext3. A journal that was not replayed is reported:
-what was changed last may stand in it only.
+Directories, extents and block maps are read here, entry by entry: the library passes over damage in silence,
+and reads holes in block maps as what is in block 0. With the feature metadata_csum the checksums of the
+superblock, of inodes, directory blocks and extent blocks are verified; contents have none, nor has anything
+in ext2 and ext3. A journal that was not replayed is reported: recent changes may be nowhere else.
 """
 
 from __future__ import annotations
@@ -31,8 +31,16 @@ _ENCRYPTED, _INDEXED, _EXTENTS, _INLINE = 0x800, 0x1000, 0x80000, 0x10000000
 _ENTRY = Struct("<IHBB")
 _EXTENT_HEADER, _EXTENT, _INDEX = Struct("<HHHHI"), Struct("<IHHI"), Struct("<IIHH")
 _DEPTH = 5
+_POINTER, _POINTERS = Struct("<I"), Struct("<15I")
+_DIRECT = 12
+"""Blocks that a block map names itself; its other three numbers are those of blocks of block numbers."""
+_INLINE_SIZE = 60
+"""Bytes of a content in its inode itself."""
 _BLOCKS_LIMIT = 1 << 22
-"""Blocks of a file without extents, at most."""
+"""Blocks that the map of a file names, at most: holes do not count."""
+_ATTRIBUTE, _ATTRIBUTES, _ATTRIBUTE_LIMIT = Struct("<BBHII"), b"\0\0\x02\xea", 1 << 16
+_SECURITY_IMA, _SYSTEM_DATA = (6, b"ima"), (7, b"data")
+_INDEX_COUNT = Struct("<HH")
 _TAIL = b"\0\0\0\0\x0c\0\0\xde"
 
 
@@ -133,35 +141,69 @@ class _System:
             return bytes_reader(bytes(inode.inode.i_block)[:size])
         if size > 1 << 60:
             raise damaged(f"{what} has {size} bytes", self.source.at)
-        if flags & _EXTENTS:
-            inode._runlist = self._runs(inode, size, what)
-        elif size > _BLOCKS_LIMIT * self.fs.block_size:  # the library has a list of all blocks, holes too
-            text = f"{what} has {size} bytes in a list of blocks"
-            raise ContainerError(text, code="over-budget", offset=self.source.at)
+        inode._runlist = self._runs(inode, size, what)
         return content(self.source, size, inode.open, what)
 
     def _inline(self, inode: Any, what: str) -> bytes:
         data = bytes(inode.inode.i_block)
         if inode.size > len(data):
-            with mapped(self.source, what):
-                data += next((bytes(x.value) for x in inode.xattr if x.name == "system.data"), b"")
+            data += self._attribute(inode, _SYSTEM_DATA, what) or b""
         if len(data) < inode.size:
             raise ContainerError(f"{what} is cut off", code="truncated", offset=self.source.at)
         return data[: inode.size]
 
     def _runs(self, inode: Any, size: int, what: str) -> list[tuple[int | None, int]]:
-        """The extents in the library's form: (first block or None, number of blocks)."""
+        """The blocks of a file in the library's form: (first block or None, number of blocks)."""
         found: list[tuple[int | None, int]] = []
-        at = 0
-        for run in self._extents(inode, bytes(inode.inode.i_block), _DEPTH, what):
+        at, blocks, head = 0, -(-size // self.fs.block_size), bytes(inode.inode.i_block)
+        extended = inode.inode.i_flags & _EXTENTS
+        for run in self._extents(inode, head, _DEPTH, what) if extended else self._map(head, blocks, what):
             if run.first < at or (run.start or 0) + run.blocks > self.fs.block_count:
-                raise damaged(f"the extents of {what} are damaged", self.source.at)
+                raise damaged(
+                    f"the {'extents' if extended else 'blocks'} of {what} are damaged", self.source.at
+                )
             if run.first > at:
                 found.append((None, run.first - at))
             found.append((run.start, run.blocks))
             at = run.first + run.blocks
-        blocks = -(-size // self.fs.block_size)
         return [*found, (None, blocks - at)] if blocks > at else found
+
+    def _map(self, head: bytes, blocks: int, what: str) -> Iterator[_Run]:
+        """The runs of a block map (Linux, fs/ext4/indirect.c): ``head`` names the first blocks of the file,
+        then one block of block numbers, one of blocks of these, and one of blocks of those."""
+        run, count = _Run(0, 0, 0), 0
+        for first, number in self._numbers(head, blocks, what):
+            count += 1
+            if count > _BLOCKS_LIMIT:
+                text = f"{what} has more than {_BLOCKS_LIMIT} blocks in a block map"
+                raise ContainerError(text, code="over-budget", offset=self.source.at)
+            if (first, number) == (run.first + run.blocks, (run.start or 0) + run.blocks):
+                run = run._replace(blocks=run.blocks + 1)
+                continue
+            if run.blocks:
+                yield run
+            run = _Run(first, number, 1)
+        if run.blocks:
+            yield run
+
+    def _numbers(self, head: bytes, blocks: int, what: str) -> Iterator[tuple[int, int]]:
+        """(position in the file, number) of each block that the map names, holes left out."""
+        first, span, each = 0, 1, self.fs.block_size // 4
+        for index, number in enumerate(_POINTERS.unpack(head)):
+            span *= each if index >= _DIRECT else 1
+            yield from self._below(number, span, range(first, blocks), what)
+            first += span
+
+    def _below(self, number: int, span: int, where: range, what: str) -> Iterator[tuple[int, int]]:
+        """The same for one number of the map, which is for ``span`` blocks at the start of ``where``."""
+        if not number or not where:
+            return
+        if span == 1:
+            yield where.start, number
+            return
+        span //= self.fs.block_size // 4
+        for at, (each,) in enumerate(_POINTER.iter_unpack(self._block(number, what))):
+            yield from self._below(each, span, where[at * span :], what)
 
     def _extents(self, inode: Any, node: bytes, most: int, what: str) -> Iterator[_Run]:
         magic, count, room, depth, _ = _EXTENT_HEADER.unpack_from(node)
@@ -217,20 +259,46 @@ class _System:
         notes: dict[str, object] = {}
         if inode.inode.i_dtime and not inode.inode.i_links_count:
             notes["deleted"] = True
-        with mapped(self.source, f"the attributes of {what}"):
-            if any(bytes(inode.inode.i_extra)) or inode.inode.i_file_acl_lo:
-                for each in inode.xattr:
-                    if each.name == "security.ima":
-                        notes["security.ima"] = bytes(each.value)
+        value = self._attribute(inode, _SECURITY_IMA, what)
+        if value is not None:
+            notes["security.ima"] = value
         return notes
+
+    def _attribute(self, inode: Any, name: tuple[int, bytes], what: str) -> bytes | None:
+        """The value of an extended attribute, from the end of the inode or the block of its own."""
+        at, raw = self._raw_inode(inode.inum)
+        start = 128 + int.from_bytes(raw[128:130], "little")
+        areas = [(raw[start:], 4)] if self.inode_size > 128 else []
+        if number := inode.inode.i_file_acl_high << 32 | inode.inode.i_file_acl_lo:
+            areas.append((self._block(number, what), 32))
+        for area, first in areas:
+            values = 4 if first == 4 else 0
+            for key, offset, size, elsewhere in _attributes(area, first):
+                if key != name:
+                    continue
+                if elsewhere:
+                    return self.content(self.inode(elsewhere), what).all(_ATTRIBUTE_LIMIT)
+                if values + offset + size > len(area):
+                    raise damaged(f"the attributes of {what} are damaged", at)
+                return area[values + offset :][:size]
+        return None
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
         if inode.inode.i_flags & _INLINE:
-            raise ContainerError(f"the directory {what} is stored inline", code="unsupported")
+            names = self._inline_names(inode, what)
+            yield from nodes(names, lambda each: self.node(*each))
+            return
         data = self.content(inode, what)
         if data.size % self.fs.block_size:
             raise damaged(f"the directory {what} has {data.size} bytes", self.source.at)
         yield from nodes(self._names(inode, data, what), lambda each: self.node(*each))
+
+    def _inline_names(self, inode: Any, what: str) -> Iterator[tuple[bytes, int]]:
+        """Names and numbers of inodes of a directory stored in its inode (fs/ext4/inline.c): after the number
+        of its parent, and once more in the attribute that continues it."""
+        data = self._inline(inode, what)
+        yield from self._in_block(data[4:_INLINE_SIZE], what)
+        yield from self._in_block(data[_INLINE_SIZE:], what)
 
     def _names(self, inode: Any, data: SeekReader, what: str) -> Iterator[tuple[bytes, int] | ContainerError]:
         """Names and numbers of inodes in all blocks of a directory; an error for a block that is damaged."""
@@ -245,17 +313,17 @@ class _System:
     def _verify_directory(self, inode: Any, block: bytes, *, first: bool, what: str) -> None:
         if not self.checked:
             return
-        if block[-12:-4] == _TAIL:
-            if raw_crc32c(block[:-12], self._seed_of(inode)) != int.from_bytes(block[-4:], "little"):
-                raise damaged(
-                    f"the checksum of a block of the directory {what} does not match", self.source.at
-                )
+        seed, tailed = self._seed_of(inode), block[-12:-4] == _TAIL
+        if tailed and raw_crc32c(block[:-12], seed) == int.from_bytes(block[-4:], "little"):
             return
-        # Blocks of an index hold no names: the first one, and those of a single empty entry.
+        # Blocks of an index hold no names: the first one, and those of a single empty entry. What was a block
+        # of names before may still have the tail of one.
         number, length, *_ = _ENTRY.unpack_from(block)
-        index = first or (not number and length == len(block))
-        if not (inode.inode.i_flags & _INDEXED and index):
-            raise damaged(f"a block of the directory {what} has no checksum", self.source.at)
+        index = inode.inode.i_flags & _INDEXED and (first or (not number and length == len(block)))
+        if index and _index_matches(block, 32 if first else 8, seed):
+            return
+        why = "does not match" if tailed or index else "is missing"
+        raise damaged(f"the checksum of a block of the directory {what} {why}", self.source.at)
 
     def _in_block(self, block: bytes, what: str) -> Iterator[tuple[bytes, int]]:
         at = 0
@@ -270,6 +338,28 @@ class _System:
             if number and name not in (b".", b".."):
                 yield name, number
             at += length
+
+
+def _attributes(area: bytes, at: int) -> Iterator[tuple[tuple[int, bytes], int, int, int]]:
+    """(kind and name, offset of the value, its size, or the inode that it is in) of each extended attribute
+    whose entry is in ``area`` (fs/ext4/xattr.h); the first one begins at ``at``."""
+    if area[:4] != _ATTRIBUTES:
+        return
+    while at + 16 <= len(area) and area[at : at + 4] != bytes(4):
+        length, kind, offset, inode, size = _ATTRIBUTE.unpack_from(area, at)
+        yield (kind, area[at + 16 : at + 16 + length]), offset, size, inode
+        at += 16 + (length + 3 & ~3)
+
+
+def _index_matches(block: bytes, at: int, seed: int) -> bool:
+    """The checksum of a block of a directory's index (fs/ext4/namei.c, ext4_dx_csum). Its entries begin at
+    ``at`` with how many there may be and how many there are."""
+    most, count = _INDEX_COUNT.unpack_from(block, at)
+    tail = at + 8 * most
+    if count > most or tail + 8 > len(block):
+        return False
+    found = raw_crc32c(block[tail : tail + 4] + bytes(4), raw_crc32c(block[: at + 8 * count], seed))
+    return found == int.from_bytes(block[tail + 4 : tail + 8], "little")
 
 
 __all__ = ["read"]
