@@ -1,7 +1,8 @@
-"""Btrfs (Documentation/filesystems/btrfs in Linux, fs/btrfs): read by dissect.btrfs, all subvolumes.
+"""Btrfs (Documentation/filesystems/btrfs in Linux, fs/btrfs): trees by dissect.btrfs, all subvolumes.
 
 The checksums of all nodes that are read are verified (CRC-32C, SHA-256 and BLAKE2; not xxHash), those of
-contents are not. A log tree is not replayed. Of several copies of a node or of data the first is read.
+contents are not. A log tree that was not replayed is reported: recent changes may be nowhere else. Of several
+copies of a node or of data the first is read.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any
 from dissect.btrfs.btrfs import Btrfs
 
 from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.images.btrfs_extents import EXTENT_DATA, Extents, Store
 from elfsig.containers.images.checksum import crc32c
-from elfsig.containers.images.source import Source, content, mapped
+from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.images.tree import Node, kind_of, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
@@ -41,6 +43,9 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if size > source.size:
         text = f"the file system is cut off: {source.size} of {size} bytes"
         raise ContainerError(text, code="truncated", offset=source.size)
+    if tree.fs.sb.log_root:
+        text = "the log tree was not replayed: recent changes may be missing"
+        raise ContainerError(text, code="unsupported", offset=_SUPERBLOCK)
 
 
 def _digest(kind: int, data: bytes) -> bytes | None:
@@ -111,7 +116,27 @@ class _Tree:
         )
 
     def _content(self, inode: Any, size: int, what: str) -> SeekReader:
-        return content(self.source, size, inode.open, what) if size else bytes_reader(b"")
+        if not size:
+            return bytes_reader(b"")
+        with mapped(self.source, what):
+            cursor = inode.subvolume.tree.cursor()
+            items = cursor.iter(inode.inum, EXTENT_DATA, 0, ignore_offset=True)
+            store = Store(self._stored, lambda: self.source.at, self.fs.sector_size)
+            extents = Extents(((item.key.offset, bytes(data)) for item, data in items), store, what)
+
+        def fetch(at: int, wanted: int) -> bytes:
+            with mapped(self.source, what):
+                return extents.read(at, max(0, min(wanted, size - at)))
+
+        return SeekReader(fetch, size)
+
+    def _stored(self, address: int, size: int) -> bytes:
+        """The bytes at an address of the file system. Raises ContainerError."""
+        self.fs._logical_fh.seek(address)
+        data = bytes(self.fs._logical_fh.read(size))
+        if len(data) < size:
+            raise ContainerError("a content is cut off", code="truncated", offset=self.source.at)
+        return data
 
     def _target(self, inode: Any, what: str) -> bytes:
         if inode.size > _LINK_LIMIT:
