@@ -3,8 +3,8 @@
 Directories and extents are read here: the library knows only directory blocks of one file system block,
 passes over those that are damaged, and reads unwritten extents as what stood there before. In version 5 the
 checksums of the superblock, of inodes and of directory blocks are verified; blocks of extent trees are
-recognised by their magic, contents have no checksum. It is not noticed that a log was not replayed. The
-attribute security.ima is read where it is stored in the inode.
+recognised by their magic, contents have no checksum. A log that was not replayed is reported: recent changes
+may be nowhere else. The attribute security.ima is read in inodes and in leaf blocks.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from dissect.xfs.xfs import XFS
+from dissect.xfs.xfs import XFS, parse_fsblock
 
 from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.images import xfs_log
 from elfsig.containers.images.checksum import crc32c
 from elfsig.containers.images.source import Source, content, mapped
 from elfsig.containers.images.tree import Node, kind_of, members, nodes
+from elfsig.containers.images.xfs_attributes import Attribute, in_inode, in_leaf
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
@@ -27,7 +29,7 @@ _REALTIME = 1
 _LOCAL, _EXTENTS, _TREE = 1, 2, 3
 _DATA_BLOCKS = {b"XD2B": True, b"XDB3": True, b"XD2D": False, b"XDD3": False}
 """Magic of a directory block -> whether its index is at its end."""
-_SECURE = 1 << 2
+_ATTRIBUTE_BLOCKS = 64
 _LINK_LIMIT = 1024
 
 
@@ -41,6 +43,8 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if size > source.size:
         text = f"the file system is cut off: {source.size} of {size} bytes"
         raise ContainerError(text, code="truncated", offset=source.size)
+    with mapped(source, "the log"):
+        system.check_log()
 
 
 class _System:
@@ -63,6 +67,27 @@ class _System:
         stored = int.from_bytes(raw[field : field + 4], "little")
         if self.checked and crc32c(raw[:field] + bytes(4) + raw[field + 4 :]) != stored:
             raise damaged(f"the checksum of {what} does not match", at)
+
+    def check_log(self) -> None:
+        """Raises ContainerError unless it is certain that nothing has to be replayed."""
+        sb = self.fs.sb
+        if not sb.sb_logstart:
+            text = "the log is on another device: recent changes may be missing"
+            raise ContainerError(text, code="unsupported", offset=0)
+        group, block = sb.sb_logstart >> sb.sb_agblklog, sb.sb_logstart & ((1 << sb.sb_agblklog) - 1)
+        start = (group * sb.sb_agblocks + block) * self.fs.block_size
+        blocks = sb.sb_logblocks * self.fs.block_size // xfs_log.BLOCK
+
+        def read(at: int, count: int) -> bytes:
+            self.source.seek(start + at * xfs_log.BLOCK)
+            data = self.source.read(count * xfs_log.BLOCK)
+            if len(data) < count * xfs_log.BLOCK:
+                raise ContainerError("the log is cut off", code="truncated", offset=self.source.size)
+            return data
+
+        if not blocks or not xfs_log.is_clean(read, blocks):
+            text = "the log was not replayed: recent changes may be missing"
+            raise ContainerError(text, code="unsupported", offset=start)
 
     # ------------------------------------------------------------------ inodes
 
@@ -131,20 +156,34 @@ class _System:
             return str(inode.link).encode("utf-8", "surrogateescape")
 
     def _notes(self, inode: Any, what: str) -> Mapping[str, object]:
-        if not inode.inode.di_forkoff or inode.inode.di_aformat != _LOCAL:
-            return {}
-        with mapped(self.source, f"the attributes of {what}"):
-            fork = bytes(inode.attrfork().read())
-        at = 4
-        for _ in range(fork[2]):
-            if at + 3 > len(fork):
-                raise damaged(f"the attributes of {what} are cut off", self.source.at)
-            name_size, size, flags = fork[at : at + 3]
-            name, value = fork[at + 3 : at + 3 + name_size], fork[at + 3 + name_size :][:size]
-            if flags & _SECURE and name == b"ima":
-                return {"security.ima": value}
-            at += 3 + name_size + size
+        for found in self._attributes(inode, what) if inode.inode.di_forkoff else ():
+            if not found.secure or found.name != b"ima":
+                continue
+            if found.value is None:
+                text = f"the attribute security.ima of {what} is in blocks of its own"
+                raise ContainerError(text, code="unsupported", offset=self.source.at)
+            return {"security.ima": found.value}
         return {}
+
+    def _attributes(self, inode: Any, what: str) -> Iterator[Attribute]:
+        with mapped(self.source, f"the attributes of {what}"):
+            fork, kind = bytes(inode.attrfork().read()), inode.inode.di_aformat
+        if kind == _LOCAL:
+            yield from in_inode(fork, self.source.at, what)
+            return
+        if kind != _EXTENTS:
+            text = f"the attributes of {what} are in a tree of extents"
+            raise ContainerError(text, code="unsupported", offset=self.source.at)
+        sb, size = self.fs.sb, self.fs.block_size
+        for number in range(inode.attr_extents):
+            _, start, length, _ = parse_fsblock(fork[16 * number :][:16].ljust(16, b"\0"))
+            group, block = start >> sb.sb_agblklog, start & ((1 << sb.sb_agblklog) - 1)
+            if not length or 16 * number >= len(fork) or length > _ATTRIBUTE_BLOCKS:
+                raise damaged(f"the attributes of {what} are damaged", self.source.at)
+            self.source.seek((group * sb.sb_agblocks + block) * size)
+            blocks = self.source.read(length * size)
+            for at in range(0, len(blocks), size):
+                yield from in_leaf(blocks[at : at + size], self.source.at, what)
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
         blocks = self._short(inode, what) if inode.inode.di_format == _LOCAL else self._blocks(inode, what)
