@@ -121,6 +121,14 @@ def oci(folder: Path, top: Path, release: str) -> Path:
     return made
 
 
+def oci_zstd(folder: Path, top: Path, release: str) -> Path:
+    """The same with its layer in zstd."""
+    made = folder / "oci-zstd"
+    words = ("--insecure-policy", "copy", "--dest-compress-format", "zstd")
+    _run("skopeo", *words, f"oci:{oci(folder, top, release)}:x", f"oci:{made}:x")
+    return made
+
+
 def docker_save(folder: Path, top: Path, release: str) -> Path:
     """What ``docker save`` writes."""
     layout, made = oci(folder, top, release), folder / "saved.tar"
@@ -194,6 +202,7 @@ WAYS: dict[str, Callable[[Path, Path, str], Path]] = {
         initramfs_tools,
         dracut,
         oci,
+        oci_zstd,
         docker_save,
         uki,
         tar_cpio,
@@ -205,7 +214,7 @@ WAYS: dict[str, Callable[[Path, Path, str], Path]] = {
 }
 """Every way, by name."""
 
-AS_ROOT = {"initramfs_tools", "dracut", "oci", "docker_save"}
+AS_ROOT = {"initramfs_tools", "dracut", "oci", "oci_zstd", "docker_save"}
 """Ways that need the rights to mount, or to own files as root."""
 
 
