@@ -90,6 +90,31 @@ def _listed(place: Path) -> Files:
 def test_elfsig_reads_what_linux_reads(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     wanted = written(image, name, lambda place: fill(place, sum(map(ord, name))))
+    _compare(image, wanted)
+
+
+@pytest.mark.parametrize(
+    "words", ["-comp gzip", "-comp xz -b 8K -always-use-fragments", "-noI -noD -noF -noX"]
+)
+def test_squashfs_as_linux_reads_it(words: str, tmp_path: Path) -> None:
+    """Made by mksquashfs: Linux does not write it."""
+    image, tree, place = tmp_path / "image", tmp_path / "tree", tmp_path / "mounted"
+    if not _can_mount("ext4"):
+        pytest.skip("opt-in: needs root and loop devices")
+    tree.mkdir()
+    place.mkdir()
+    fill(tree, len(words))
+    call("mksquashfs", tree, image, "-quiet", "-no-progress", *words.split())
+
+    def body() -> None:
+        call("mount", "-o", "loop", image, place)
+        (tmp_path / "found.json").write_text(json.dumps(_listed(place)))
+
+    in_child(body, mounts=True)
+    _compare(image, json.loads((tmp_path / "found.json").read_text()))
+
+
+def _compare(image: Path, wanted: Files) -> None:
     files, records = taken(opened(image))
     assert (records[-1].complete, records[-1].error) == (True, None)
     assert files == wanted and len(files) > 1500

@@ -20,7 +20,8 @@ ALLOCATIONS = (
     (ZERO_RANGE, 5000, 90_000),
 )  # fmt: skip
 """Mode, offset and length for fallocate."""
-IMA = b"\x04\x04" + bytes(32)
+IMA = b"\x03\x02\x04" + bytes(range(200))
+"""So long that squashfs stores it once for several files."""
 
 
 def fill(folder: Path, seed: int) -> None:

@@ -3,14 +3,13 @@
 Contents are put together here: the library reads each block from its start, wherever a read begins, and takes
 seconds for a fragment. The format has no checksums. What is verified: the number of inodes found is that of
 the superblock, blocks decompress to no more than they may, and files have the length that they should.
-Attributes are not read.
 """
 
 from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
@@ -19,6 +18,7 @@ from dissect.squashfs.squashfs import SquashFS
 
 from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.source import Source, mapped
+from elfsig.containers.images.squashfs_attributes import NONE, security_ima
 from elfsig.containers.images.tree import Node, kind_of, listed, members, nodes
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
@@ -91,6 +91,7 @@ class _Tree:
             children=partial(self._entries, inode, what) if kind == "directory" else None,
             reader=partial(self._content, inode, what) if kind == "file" else None,
             target=partial(self._target, inode, what) if kind == "link" else None,
+            notes=partial(self._notes, inode, what),
         )
 
     def _content(self, inode: Any, what: str) -> SeekReader:
@@ -126,6 +127,12 @@ class _Tree:
             if inode.size > _LINK_LIMIT:
                 raise damaged(f"{what} is a link of {inode.size} bytes", self.source.at)
             return str(inode.link).encode("utf-8", "surrogateescape")
+
+    def _notes(self, inode: Any, what: str) -> Mapping[str, object]:
+        with mapped(self.source, f"the attributes of {what}"):
+            number, table = getattr(inode.header, "xattr", NONE), self.fs.sb.xattr_id_table_start
+            value = None if number == NONE else security_ima(self.source, self.fs._read_block, table, number)
+        return {} if value is None else {"security.ima": value}
 
     def _entries(self, inode: Any, what: str) -> Iterator[Node]:
         listing = listed(inode.iterdir(), self.source, f"the directory {what}")
