@@ -6,6 +6,7 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from elfsig.batch.parts.store import Folder
 from elfsig.cage.cage import Cage
 from elfsig.carriers.trailer import ModuleTrailer, pack_info
 from elfsig.cli.render.safe_html import rewritten
-from elfsig.compression import streams
+from elfsig.compression import DECODER_MEMORY, streams
 from elfsig.containers.names import Step
 from elfsig.containers.readers import bytes_reader
 from elfsig.containers.walk import walk
@@ -271,3 +272,18 @@ def test_a_reader_that_failed_keeps_no_decoder() -> None:
         tracemalloc.stop()
         gc.enable()
     assert records and kept[0] < 1 << 22 and kept[1] < 200 << 20, kept
+
+
+@pytest.mark.parametrize("before", [b"", b"XX"])
+def test_a_header_of_lzma_does_not_take_what_it_asks_for(before: bytes) -> None:
+    """240 MiB for 37 bytes, as a source of keys, a kernel image or an archive."""
+    asks = before + bytes.fromhex("5d0000000f") + bytes(32)
+    tracemalloc.start()
+    try:
+        with suppress(elfsig.ElfsigError):
+            elfsig.list_keys(asks)
+        list(walk(bytes_reader(asks), (Step("file", b"f"),)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < DECODER_MEMORY

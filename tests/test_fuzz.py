@@ -8,12 +8,13 @@ from random import Random
 
 import pytest
 
+from elfsig.compression import DECODER_MEMORY
 from tests.fuzz import images, seeds
 from tests.fuzz.__main__ import main
 from tests.fuzz.mutate import archives, der, elf, openpgp, plain, text
 from tests.fuzz.oracles import Judge
 from tests.fuzz.runner import Plan, Result, all_targets, chosen, fuzz, run
-from tests.fuzz.target import Mutator, Target
+from tests.fuzz.target import ONE_DECODER, Mutator, Target
 from tests.fuzz.targets import planted
 from tests.support.cli import apart
 from tests.support.tools import need
@@ -80,6 +81,10 @@ def test_growth_is_found_and_nothing_else() -> None:
     """In a process of its own: in one that has just freed memory, an allocation is no growth."""
     code = "print(judged('memory', b'nothing'), judged('memory', b'\\xff'))"
     assert apart("from tests.test_fuzz import judged; " + code) == "None memory"
+
+
+def test_a_decoder_has_less_memory_than_a_target_may_take() -> None:
+    assert DECODER_MEMORY + (32 << 20) < ONE_DECODER < 2 * DECODER_MEMORY
 
 
 def test_memory_of_python_is_measured_in_a_sample() -> None:

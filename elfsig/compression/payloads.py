@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from heapq import merge
 
+from elfsig.compression import DECODER_MEMORY
 from elfsig.compression import whole as compression
 from elfsig.compression.whole import Compression
 from elfsig.errors import ParseError, ReadError
@@ -22,7 +23,6 @@ LIMIT = 1 << 30
 RATIO, FLOOR = 32, 32 << 20
 """Content may be 1 GiB, but not more than 32 MiB and 32 times its compressed size (kernels: 5 to 8 times)."""
 
-LZMA_MEMORY = 256 << 20
 LZ4_LEGACY_BLOCK = 8 << 20
 LZ4_LEGACY_PACKED = LZ4_LEGACY_BLOCK + LZ4_LEGACY_BLOCK // 255 + 16
 LZO_BLOCK = 64 << 20
@@ -79,7 +79,7 @@ def _bzip2(data: bytes, limit: int) -> Content:
 
 
 def _lzma(data: bytes, limit: int) -> Content:
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY)
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=DECODER_MEMORY)
     out = _checked(decoder.decompress(data, limit + 1), limit)
     return _ended(out, decoder.eof, len(data) - len(decoder.unused_data))
 

@@ -20,12 +20,11 @@ import lz4.frame
 import zstandard
 from lzallright import LZOCompressor, LZOError
 
+from elfsig.compression import DECODER_MEMORY
 from elfsig.errors import ContainerError
 
 PIECE = 1 << 18
 """Maximum size of a piece of content, but for formats whose blocks are larger: lz4 legacy, lzop."""
-MEMORY = 256 << 20
-"""Maximum memory of one decoder, in bytes; the largest window of xz's and zstd's default limits fits."""
 _FIRST, _MOST = 1 << 9, 1 << 17
 """Input of a decoder at once. A new stream starts with little: what a decoder returns unused is copied each
 time, which would be slow for many small streams."""
@@ -126,7 +125,7 @@ def _decode(source: Source, how: _Library) -> Iterator[bytes]:
 
 def _fault(kind: str, why: Exception, offset: int) -> ContainerError:
     if isinstance(why, lzma.LZMAError) and why.args[:1] == ("Memory usage limit exceeded",):
-        text = f"needs more than {MEMORY >> 20} MiB of memory to decompress"
+        text = f"needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
         return ContainerError(text, code="over-budget", offset=offset)
     return damaged(kind, str(why), offset)
 
@@ -302,11 +301,11 @@ def _kind(name: str, magic: bytes, pieces: Callable[[Source], Iterator[bytes]]) 
 
 
 def _xz_decoder() -> Any:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_MEMORY)
 
 
 def _lzma_decoder() -> Any:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY)
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=DECODER_MEMORY)
 
 
 KINDS: tuple[Kind, ...] = (

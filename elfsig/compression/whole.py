@@ -13,6 +13,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Literal
 
+from elfsig.compression import DECODER_MEMORY
 from elfsig.errors import ReadError
 from elfsig.lazy_tuple import NamedTuple
 
@@ -30,7 +31,6 @@ _FIRST, _PART = 1 << 20, 1 << 16
 """Maximum output of a decoder at once, in bytes: most modules fit into the first. Larger blocks make malloc
 keep even huge buffers on its heap, where a growing one is copied: the content would be in memory twice."""
 
-_XZ_MEMORY = 256 << 20
 _XZ_DICTIONARY = 1 << 20
 _ZSTD_BLOCK = 1 << 17
 _SKIPPABLE = b"\x2a\x4d\x18"
@@ -74,7 +74,7 @@ def first_bytes(head: bytes, kind: Compression) -> bytes:
         if kind == "gzip":
             return zlib.decompressobj(31).decompress(head, 64)
         if kind == "xz":
-            return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY).decompress(head, 64)
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, DECODER_MEMORY).decompress(head, 64)
         return _unpack_zstd_start(head)
     except (zlib.error, lzma.LZMAError):
         return b""
@@ -128,7 +128,7 @@ def _unpack_xz(raw: bytes, limit: int, start: int) -> Unpacked:
     import lzma
 
     def begin() -> Any:
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_MEMORY)
 
     def rest(decoder: Any) -> bytes | None:
         return b"" if decoder.needs_input else None
@@ -174,7 +174,7 @@ def _unpack_stream(raw: bytes, at: int, limit: int, how: _Decoding, content: Byt
 
 def _decoder_error(kind: str, why: str, limit: int, offset: int) -> ReadError:
     if "emory usage limit" in why:
-        text = f"needs more than {_XZ_MEMORY >> 20} MiB of memory to decompress"
+        text = f"needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
         return ReadError(text, offset=offset, code="decompression-limit")
     return _damaged(kind, why, offset)
 

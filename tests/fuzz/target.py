@@ -32,12 +32,15 @@ class Limits(NamedTuple):
     memory_per_byte: int = 256
 
 
-VERB = Limits(0.5, 40e-6, 160 << 20)
+ONE_DECODER = (160 + 48) << 20
+"""Memory of what may decompress: elfsig.compression.DECODER_MEMORY, which the input may ask for, and more."""
+
+VERB = Limits(0.5, 40e-6, ONE_DECODER)
 """For whole verbs: several signatures, each with a search for near misses, which compresses the content: an
 encoder of xz has 94 MiB."""
 
-UNPACKING = Limits(0.4, 20e-6, 192 << 20)
-"""For decompressors, which may give more than they were given, within bounds of their own."""
+UNPACKING = Limits(0.4, 20e-6, ONE_DECODER)
+"""For decompressors, which may give more than they were given."""
 
 
 class Target(NamedTuple):

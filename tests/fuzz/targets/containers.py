@@ -21,7 +21,7 @@ from tests.fuzz import images, seeds
 from tests.fuzz.mutate import archives
 from tests.fuzz.mutate.plain import plain as anyhow
 from tests.fuzz.mutate.text import text
-from tests.fuzz.target import Broken, Limits, Mutator, Target
+from tests.fuzz.target import ONE_DECODER, Broken, Limits, Mutator, Target
 from tests.support.containers import FILE, forward
 from tests.support.cpio import newc
 
@@ -250,7 +250,7 @@ def _kinds() -> Iterator[bytes]:
 
 # --------------------------------------------------------------------------- the table
 
-COSTS = Limits(0.6, 60e-6, 192 << 20)
+COSTS = Limits(0.6, 60e-6, 2 * ONE_DECODER)
 IMAGE = Limits(3.0, 0, 512 << 20)
 """An image has megabytes whatever the input has. The memory is that of a list of the 4 Mi blocks that a file
 of ext2 or ext3 may have at most."""

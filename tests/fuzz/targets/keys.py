@@ -20,7 +20,7 @@ from tests.fuzz.mutate.der import der
 from tests.fuzz.mutate.openpgp import openpgp as packets
 from tests.fuzz.mutate.plain import plain
 from tests.fuzz.mutate.text import text
-from tests.fuzz.target import Broken, Limits, Target
+from tests.fuzz.target import ONE_DECODER, Broken, Limits, Target
 
 ORIGIN, REVOKING = Origin("source"), Origin("source", "revoked", vouched=False)
 
@@ -169,7 +169,7 @@ DUMP_WORDS = (
     b"X509v3 Subject Key Identifier:",
 )
 PROMISED = (ElfsigError,)
-WIDER = Limits(0.15, 40e-6)
+WIDER = Limits(0.15, 40e-6, ONE_DECODER)
 
 
 def _names() -> list[bytes]:
