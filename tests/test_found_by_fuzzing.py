@@ -24,14 +24,16 @@ from elfsig.cli.render.safe_html import rewritten
 from elfsig.compression import DECODER_MEMORY, streams
 from elfsig.containers.names import Step
 from elfsig.containers.readers import bytes_reader
-from elfsig.containers.walk import walk
+from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.kernels.x509_parser import facts
 from elfsig.model import TrailerInfo, Verdict
+from elfsig.model.json_values import loads
 from elfsig.signers import pkcs11_uri
 from elfsig.verbs.policy.lines import key_lines
 from tests.support.cms import cms, identity, integer, signer_info, tlv
+from tests.support.images import call
 from tests.support.modules import plain, with_trailer
 from tests.support.opened import opened
 from tests.support.run import run
@@ -287,3 +289,35 @@ def test_a_header_of_lzma_does_not_take_what_it_asks_for(before: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < DECODER_MEMORY
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udbff", "\udfff"])
+@pytest.mark.parametrize("member", ["path", "vermagic"])
+def test_halves_of_characters_are_in_no_document(member: str, half: str, tmp_path: Path) -> None:
+    """UnicodeEncodeError where such a path was shown or written again."""
+    path, baseline = tmp_path / "m.ko", tmp_path / "b.jsonl"
+    path.write_bytes(corpus.content("amd64.pkcs7"))
+    (found,) = (json.loads(line) for line in run("verify", "--jsonl", path).out.splitlines())
+    baseline.write_text(json.dumps({**found, member: f"/{half}.ko"}) + "\n")
+    for output in ((), ("--json",), ("--jsonl",), ("--sarif", tmp_path / "sarif")):
+        ran = run("audit", path, "--trust", CERT, "--expect", baseline, *output)
+        assert ran.code == 2 and "not a JSON output of elfsig" in ran.err
+    assert loads(json.dumps({member: "𝄞"})) == {member: "𝄞"}
+
+
+@pytest.mark.parametrize("size", [1 << 42, 1 << 59])
+def test_a_directory_of_ext_is_no_larger_than_what_is_stored_of_it(size: int, tmp_path: Path) -> None:
+    """It was read to its end, which was holes: for years."""
+    tree, out = tmp_path / "tree", tmp_path / "image"
+    tree.mkdir()
+    (tree / "x.ko").write_bytes(plain())
+    options = ("-b", "1024", "-I", "128", "-O", "^metadata_csum,^has_journal")
+    call("mkfs.ext4", "-q", *options, "-d", tree, out, "2M")
+    image = bytearray(out.read_bytes())
+    inode = 1024 * int.from_bytes(image[2048 + 8 : 2048 + 12], "little") + 128
+    assert image[inode + 4 : inode + 8] == (1024).to_bytes(4, "little")
+    image[inode + 4 : inode + 8] = (size & 0xFFFFFFFF).to_bytes(4, "little")
+    image[inode + 108 : inode + 112] = (size >> 32).to_bytes(4, "little")
+    found = list(walk(bytes_reader(bytes(image)), (Step("file", b"f"),)))
+    assert isinstance(found[-1], ContainerRecord) and found[-1].error is not None
+    assert "has a hole" in found[-1].error.text and "f!/x.ko" in [each.path for each in found]

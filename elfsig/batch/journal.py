@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from json import loads
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -32,6 +31,7 @@ from elfsig.model.json_form import (
     run_record,
     time_text,
 )
+from elfsig.model.json_values import loads
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module

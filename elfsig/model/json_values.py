@@ -24,15 +24,27 @@ def dumps(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(", ", ": "))
 
 
+def loads(data: bytes | str) -> Any:
+    """The value of a JSON document that elfsig wrote. Raises ValueError or RecursionError for anything else.
+
+    No text of elfsig's has halves of characters (``"\\ud800"``), which cannot be written: a ValueError.
+    """
+    import json
+
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+    value = json.loads(text)
+    if "\\u" in text or not text.isascii():
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 def checked_object(text: str, members: Mapping[str, Any] | None = None) -> str:
     """``text``, the JSON of an object from a process that is not trusted, parsed and written again.
 
     ``members`` replace what it says of them. Raises ValueError for any other text.
     """
-    import json
-
     try:
-        value = json.loads(text)
+        value = loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):

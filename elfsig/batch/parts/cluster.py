@@ -7,7 +7,6 @@ holds is lost when it dies.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -21,6 +20,7 @@ import distributed
 from elfsig.batch.parts.receipt import PartReceipt
 from elfsig.batch.parts.run import PartOutcome
 from elfsig.errors import ElfsigError, ParseError, ReadError
+from elfsig.model.json_values import loads
 
 AHEAD = 2
 """Tasks for each thread of the workers that are submitted at a time."""
@@ -123,7 +123,7 @@ def _outcome(task: Any, part: int) -> PartOutcome:
     status, out, said = task.result()
     try:
         line = next((each for each in reversed(out.splitlines()) if each.strip()), "")
-        return PartOutcome(part, PartReceipt.from_json(json.loads(line)))
+        return PartOutcome(part, PartReceipt.from_json(loads(line)))
     except (ValueError, AttributeError, ParseError):
         last = said.strip().rpartition("\n")[2] or f"its process ended with status {status}"
         fault = ElfsigError(f"not finished: on its worker: {last}", code="part-failed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +12,7 @@ from elfsig.batch.parts.division import Form
 from elfsig.errors import ParseError, UsageError
 from elfsig.model import Keyring
 from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable
-from elfsig.model.json_values import shown
+from elfsig.model.json_values import loads, shown
 from elfsig.trust.ring import Ring
 
 Json = dict[str, Any]
@@ -46,7 +45,7 @@ class PartsQuestion:
             "version": __version__,
             **options,
         }
-        self.asked: Json = json.loads(dumps(asked))  # as it is read back: lists, not tuples
+        self.asked: Json = loads(dumps(asked))  # as it is read back: lists, not tuples
 
     @cached_property
     def digest(self) -> str:
@@ -83,7 +82,7 @@ class PartsQuestion:
 def parsed(data: bytes, word: str) -> Json:
     """A record of this kind. Raises ParseError for anything else."""
     try:
-        found = json.loads(data)
+        found = loads(data)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or found.get("record") != word:

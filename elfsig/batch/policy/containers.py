@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from elfsig.batch.survey.run import Drawn, outermost, survey_all
 from elfsig.batch.tree import Examination
 from elfsig.model import Remark
 from elfsig.model.json_form import dumps, readable
+from elfsig.model.json_values import loads
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.verbs.audit.audit import Audited, incomplete, unreadable
 from elfsig.verbs.audit.exchange import checked, values_of
@@ -73,7 +73,7 @@ def _result(record: dict[str, Any], text: str, host: str | None) -> Audited | No
     path, fault = record["path"], record.get("error")
     if record["record"] == "module":
         try:
-            found = checked(json.loads(text))
+            found = checked(loads(text))
             if readable(found.path) != path:
                 raise ValueError("of another file")
             return found

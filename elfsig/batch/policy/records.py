@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from os import SEEK_END
 from tempfile import SpooledTemporaryFile
@@ -13,6 +12,7 @@ from elfsig.batch.policy.sources import PLACES, Recent
 from elfsig.batch.survey.tables import MAGIC, is_table, read_records
 from elfsig.errors import ElfsigError, ParseError, UsageError
 from elfsig.model.json_form import SCHEMA_VERSION
+from elfsig.model.json_values import loads
 from elfsig.opened.source import read_error
 from elfsig.trust.ring import Ring
 from elfsig.verbs.audit.audit import Audited, SignerRow, incomplete
@@ -140,7 +140,7 @@ def _spooled(stream: IO[bytes]) -> IO[bytes]:
 def _parsed(data: bytes) -> Any:
     """The JSON value; an empty list, which is not a record, for anything else."""
     try:
-        return json.loads(data)
+        return loads(data)
     except (ValueError, RecursionError):
         return []
 

@@ -302,13 +302,27 @@ class _System:
 
     def _names(self, inode: Any, data: SeekReader, what: str) -> Iterator[tuple[bytes, int] | ContainerError]:
         """Names and numbers of inodes in all blocks of a directory; an error for a block that is damaged."""
-        for at in range(0, data.size, self.fs.block_size):
+        for at, stored in self._blocks(inode, data.size, what):
             try:
+                if not stored:
+                    raise damaged(f"the directory {what} has a hole", self.source.at)
                 block = data.read_at(at, self.fs.block_size)
                 self._verify_directory(inode, block, first=not at, what=what)
                 yield from list(self._in_block(block, what))
             except ContainerError as reason:
                 yield reason
+
+    def _blocks(self, inode: Any, size: int, what: str) -> Iterator[tuple[int, bool]]:
+        """The offset of each block of a directory that is stored, and of each hole: there should be none.
+        Raises ContainerError for more blocks than the file system has."""
+        if sum(blocks for start, blocks in inode._runlist if start is not None) > self.fs.block_count:
+            raise damaged(f"the directory {what} has more blocks than there are", self.source.at)
+        at = 0
+        for start, blocks in inode._runlist:
+            end = min(at + blocks * self.fs.block_size, size)
+            for offset in range(at, end, self.fs.block_size if start is not None else size):
+                yield offset, start is not None
+            at = end
 
     def _verify_directory(self, inode: Any, block: bytes, *, first: bool, what: str) -> None:
         if not self.checked:

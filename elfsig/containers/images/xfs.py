@@ -224,6 +224,8 @@ class _System:
 
     def _stored(self, inode: Any, size: int) -> Iterator[int]:
         """The offsets of the blocks of a directory that are there: where all was removed, there is a hole."""
+        if sum(blocks for start, blocks in inode.dataruns if start is not None) > self.fs.sb.sb_dblocks:
+            raise damaged(f"inode {inode.inum} has more blocks than there are", self.source.at)
         at, last = 0, -1
         for start, blocks in inode.dataruns:
             end = min(at + blocks * self.fs.block_size, size)

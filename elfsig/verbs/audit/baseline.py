@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from json import loads
 from typing import Any
 
 from elfsig.errors import UsageError
 from elfsig.kernels.names import SUFFIX
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_form import SCHEMA_VERSION, readable
+from elfsig.model.json_values import loads
 from elfsig.opened.evidence import INSIDE
 
 MEMBERS = ("files", "edits", "records")
