@@ -24,6 +24,9 @@ _TYPES: Final = {
 _LEVEL: Final = 9
 """zstd's level: a fifth smaller than its default, at a time that does not count beside verifying."""
 _BATCH: Final = 4096
+_LIMITS: Final = {"thrift_string_size_limit": 16 << 20, "thrift_container_size_limit": 100_000}
+"""Of the metadata: bytes of a text, and entries of a list, of which there is one for each row group. The
+library's own let a file of 10 KiB take 150 MB."""
 
 
 def _field(name: str, kind: Type) -> Any:
@@ -54,7 +57,7 @@ def rows(file: BinaryIO, whole: bool) -> Iterator[Row]:
     Raises ParseError for any other file; with ``whole`` also for one that lacks a column.
     """
     try:
-        with parquet.ParquetFile(file) as opened:
+        with parquet.ParquetFile(file, **_LIMITS) as opened:
             names = _checked(opened.schema_arrow, whole)
             for batch in opened.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
                 for found in batch.to_pylist():
