@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import json
 import tracemalloc
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    load_pem_private_key,
+    pkcs12,
+)
 
 import corpus
 import elfsig
@@ -25,6 +31,7 @@ from elfsig.compression import DECODER_MEMORY, streams
 from elfsig.containers.names import Step
 from elfsig.containers.readers import bytes_reader
 from elfsig.containers.walk import ContainerRecord, walk
+from elfsig.crypto import der
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.kernels.x509_parser import facts
@@ -321,3 +328,40 @@ def test_a_directory_of_ext_is_no_larger_than_what_is_stored_of_it(size: int, tm
     found = list(walk(bytes_reader(bytes(image)), (Step("file", b"f"),)))
     assert isinstance(found[-1], ContainerRecord) and found[-1].error is not None
     assert "has a hole" in found[-1].error.text and "f!/x.ko" in [each.path for each in found]
+
+
+def protected(method: str) -> bytes:
+    """A key in PKCS#8, whose passphrase is hashed 2 ** 31 times: by PBKDF2, as in PKCS#12, or by scrypt."""
+    often = der.encode_integer(1 << 31)
+    salt = tlv(4, bytes(8))
+    if method == "pbe":
+        kind = tlv(0x30, der.encode_oid("1.2.840.113549.1.12.1.3"), tlv(0x30, salt, often))
+        return tlv(0x30, kind, tlv(4, bytes(32)))
+    derived = tlv(0x30, der.encode_oid("1.2.840.113549.1.5.12"), tlv(0x30, salt, often))
+    if method == "scrypt":
+        costs = (often, der.encode_integer(8), der.encode_integer(1))
+        derived = tlv(0x30, der.encode_oid("1.3.6.1.4.1.11591.4.11"), tlv(0x30, salt, *costs))
+    cipher = tlv(0x30, der.encode_oid("2.16.840.1.101.3.4.1.42"), tlv(4, bytes(16)))
+    kind = tlv(0x30, der.encode_oid("1.2.840.113549.1.5.13"), tlv(0x30, derived, cipher))
+    return tlv(0x30, kind, tlv(4, bytes(32)))
+
+
+def with_often_hashed_mac() -> bytes:
+    """A PKCS#12 file whose MAC takes as long."""
+    key = load_pem_private_key((corpus.KEYS / "signer.key.pem").read_bytes(), None)
+    made = pkcs12.serialize_key_and_certificates(b"x", key, None, None, BestAvailableEncryption(b"x"))  # type: ignore[arg-type]
+    version, content, mac = (each for each in der.children(made, der.read(made, 0, len(made))))
+    digest, salt, _ = der.children(made, mac)
+    whole = tlv(0x30, made[digest.start : salt.end], der.encode_integer(1 << 31))
+    return tlv(0x30, made[version.start : content.end], whole)
+
+
+@pytest.mark.parametrize("armoured", [False, True])
+@pytest.mark.parametrize("method", ["pbkdf2", "pbe", "scrypt", "mac"])
+def test_a_passphrase_is_not_hashed_for_hours(method: str, armoured: bool) -> None:
+    data = with_often_hashed_mac() if method == "mac" else protected(method)
+    if armoured and method != "mac":
+        lines = base64.encodebytes(data).decode()
+        data = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{lines}-----END ENCRYPTED PRIVATE KEY-----\n".encode()
+    with pytest.raises(elfsig.SigningError, match="more than 10000000 are not tried"):
+        elfsig.open_signer(data, ask=lambda name: b"x")

@@ -27,6 +27,7 @@ from elfsig.recognition.asn1 import BUNDLE, PKCS12
 from elfsig.recognition.kinds import Family, hint_for
 from elfsig.recognition.sniff import kind_of
 from elfsig.recognition.text import PGP_SECRET, plain_text
+from elfsig.signers import rounds
 from elfsig.signers.loaded import Ask, Loaded
 from elfsig.signers.openpgp_file import load_openpgp
 
@@ -214,6 +215,7 @@ def _load_private(data: bytes, ask: Ask, name: str) -> Any:
     try:
         return _loaded(load, content, None, name)
     except TypeError:  # cryptography's error when a password is needed
+        rounds.check(content, name)
         return _loaded(load, content, ask(name), name, "; or the passphrase is wrong")
 
 

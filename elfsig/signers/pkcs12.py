@@ -6,6 +6,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from elfsig.errors import SigningError
+from elfsig.signers import rounds
 from elfsig.signers.loaded import Ask, Loaded
 
 _WITHOUT = (None, b"")
@@ -14,6 +15,7 @@ _WITHOUT = (None, b"")
 
 def load_pkcs12(data: bytes, ask: Ask, name: str) -> Loaded:
     """The private key of a file, and all its certificates. Raises SigningError."""
+    rounds.check(data, name)
     for password in _WITHOUT:
         try:
             return _loaded(data, password, name)

@@ -82,6 +82,7 @@ TOOLS = {
     "unpack_bootimg": "mkbootimg",
     "unmkinitramfs": "initramfs-tools-core",
     "umoci": "umoci",
+    "sync": "coreutils",
     "umount": "mount",
     "unshare": "util-linux",
     "xargs": "findutils",
