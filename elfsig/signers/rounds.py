@@ -40,7 +40,7 @@ def check(data: bytes, name: str) -> None:
     most = max([_of_mac(data), *(_count(data, at) for each in _COUNTED for at in _ends(data, each))])
     most = max([most, *(_cost(data, at) for at in _ends(data, _SCRYPT))])
     if most > MOST:
-        text = f"{name}: its passphrase is hashed {most} times: more than {MOST} are not tried"
+        text = f"{name}: too many rounds of hashing for its passphrase: more than {MOST} are not tried"
         raise SigningError(text, code="not-a-key")
 
 
@@ -49,7 +49,7 @@ def _ends(data: bytes, oid: bytes) -> list[int]:
 
 
 def _numbers(data: bytes, at: int) -> list[int]:
-    """The numbers that follow the salt in the parameters at ``at``; none for what is no parameters."""
+    """The numbers that follow the salt in the parameters at ``at``; none where there are no parameters."""
     try:
         _, *rest = der.children(data, der.read(data, at, min(len(data), at + _PARAMETERS)))
     except (ParseError, ValueError):
