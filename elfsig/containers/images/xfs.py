@@ -68,14 +68,19 @@ class _System:
         if self.checked and crc32c(raw[:field] + bytes(4) + raw[field + 4 :]) != stored:
             raise damaged(f"the checksum of {what} does not match", at)
 
+    def _offset(self, number: int) -> int:
+        """Where in the image a block is whose number has that of its group in the upper bits."""
+        sb = self.fs.sb
+        group, block = number >> sb.sb_agblklog, number & ((1 << sb.sb_agblklog) - 1)
+        return int((group * sb.sb_agblocks + block) * self.fs.block_size)
+
     def check_log(self) -> None:
         """Raises ContainerError unless it is certain that nothing has to be replayed."""
         sb = self.fs.sb
         if not sb.sb_logstart:
             text = "the log is on another device: recent changes may be missing"
             raise ContainerError(text, code="unsupported", offset=0)
-        group, block = sb.sb_logstart >> sb.sb_agblklog, sb.sb_logstart & ((1 << sb.sb_agblklog) - 1)
-        start = (group * sb.sb_agblocks + block) * self.fs.block_size
+        start = self._offset(sb.sb_logstart)
         blocks = sb.sb_logblocks * self.fs.block_size // xfs_log.BLOCK
 
         def read(at: int, count: int) -> bytes:
@@ -174,13 +179,12 @@ class _System:
         if kind != _EXTENTS:
             text = f"the attributes of {what} are in a tree of extents"
             raise ContainerError(text, code="unsupported", offset=self.source.at)
-        sb, size = self.fs.sb, self.fs.block_size
+        size = self.fs.block_size
         for number in range(inode.attr_extents):
             _, start, length, _ = parse_fsblock(fork[16 * number :][:16].ljust(16, b"\0"))
-            group, block = start >> sb.sb_agblklog, start & ((1 << sb.sb_agblklog) - 1)
             if not length or 16 * number >= len(fork) or length > _ATTRIBUTE_BLOCKS:
                 raise damaged(f"the attributes of {what} are damaged", self.source.at)
-            self.source.seek((group * sb.sb_agblocks + block) * size)
+            self.source.seek(self._offset(start))
             blocks = self.source.read(length * size)
             for at in range(0, len(blocks), size):
                 yield from in_leaf(blocks[at : at + size], self.source.at, what)
