@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import corpus
+from elfsig.batch.outage import FAILURES
+from elfsig.errors import SigningError
 from tests.support.cli import environment
 from tests.support.run import run
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
 PKCS7 = ("--format", "pkcs7")
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -67,6 +74,39 @@ def test_a_failing_service_is_asked_for_a_few_files_only(good: int, tree: Path, 
     assert run("sign", *PKCS7, "--signer-command", again, "--cert", CERT, "--in-place", tree).code == 0
     assert len((tmp_path / "calls").read_text()) == 40 - good  # what was signed is not signed again
     assert run("verify", "--trust", CERT, tree).code == 0
+
+
+@pytest.mark.parametrize("options", [
+    ("--format", "note", "--coverage", "sorted", "--key", "{dsa}"),
+    ("--format", "gkh", "--payload", "cms", "--key", "{dsa}"),
+    ("--format", "redhat", "--hash", "sha512", "--key", "{dsa}"),
+    ("--format", "x509", "--hash", "sm3", "--key", str(KEY), "--cert", str(CERT)),
+])  # fmt: skip
+def test_a_key_or_an_option_that_no_file_can_be_signed_with_is_refused_a_few_times_only(
+    options: Sequence[str], tree: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "dsa.pem"
+    private = dsa.generate_private_key(2048)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    words = [word.format(dsa=key) for word in options]
+    ran = run("sign", *words, "--output-dir", tmp_path / "out", "-j", "1", tree)
+    assert ran.code == 1 and not (tmp_path / "out").exists()
+    assert "3 files: 3 failed" in ran.err
+    assert "the key or the options were refused for 3 files in a row: the rest was not tried" in ran.err
+
+
+def test_each_refusal_of_a_request_is_known_as_one() -> None:
+    """Errors about the key and the options, from where signatures are made."""
+    found = set()
+    for folder in (Path("elfsig/envelopes"), Path("formats/elfsig_formats")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for call in ast.walk(ast.parse(path.read_text())):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "SigningError":
+                    codes = [ast.literal_eval(word.value) for word in call.keywords if word.arg == "code"]
+                    found.update(codes or [SigningError.default_code])
+    of_each_file = {"coverage-needed"}  # it depends on the module's vermagic
+    refused = next(failure.codes for failure in FAILURES if failure.code == "request-refused")
+    assert len(found) > 5 and found - of_each_file <= refused
 
 
 def test_files_that_fail_for_their_own_sake_do_not_end_a_run(tree: Path) -> None:

@@ -1,34 +1,68 @@
 """A run over many files ends early when the signer fails for one after the other: a token that was removed or
-a service that is down would fail for thousands, and each attempt may take its time limit."""
+a service that is down would fail for thousands, and each attempt may take its time limit. What is wrong with
+the key or the options is wrong for every file, too: it is said for the first few."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from elfsig.errors import SigningError
 from elfsig.verbs.edit.change import Done
 
 PATIENCE = 3
-"""Failures of the signer in a row after which the run ends."""
+"""Failures of one kind in a row after which the run ends."""
 
-SIGNER_FAULTS = frozenset({
-    "gnupg-failed", "no-gnupg", "signer-command", "token-failed", "token-login", "wrong-signature",
-})  # fmt: skip
-"""Codes of errors that are about the signer and not about the file."""
+DONE = frozenset({"signed", "converted"})
+"""Words for files that the signer has signed."""
+
+
+class Failure(NamedTuple):
+    """Errors of these ``codes`` are not about the file. ``end`` says why a run ends with them, ``code`` and
+    ``hint`` are those of the error that ends it."""
+
+    code: str
+    end: str
+    codes: frozenset[str]
+    hint: str | None = None
+
+
+FAILURES = (
+    Failure(
+        "signer-failing",
+        f"the signer failed for {PATIENCE} files in a row: the rest was not tried",
+        frozenset({
+            "gnupg-failed", "no-gnupg", "signer-command", "token-failed", "token-login", "wrong-signature",
+        }),
+        "run-again",
+    ),
+    Failure(
+        "request-refused",
+        f"the key or the options were refused for {PATIENCE} files in a row: the rest was not tried",
+        frozenset({
+            "cannot-prepare", "cannot-sign", "coverage", "hash-too-short", "no-certificate",
+            "no-kernel-reads-it", "no-secret-key", "other-key", "packet-version", "payload", "section-name",
+            "signing-time", "time-out-of-range", "unknown-coverage", "unknown-hash", "unknown-payload",
+            "unsupported", "wrong-hash", "wrong-key",
+        }),
+    ),
+)  # fmt: skip
 
 
 def until_outage(results: Iterable[Done]) -> Iterator[Done]:
-    """Pass on ``results``. Raises SigningError after PATIENCE failures of the signer in a row.
+    """Pass on ``results``. Raises SigningError after PATIENCE failures of one kind in a row.
 
     Files that were not signed for another reason do not count, in either direction.
     """
-    failures = 0
+    row: Counter[str] = Counter()
     for done in results:
         yield done
         if done.error is None:
-            failures = 0 if done.word == "signed" or done.word == "converted" else failures
-        elif done.error.code in SIGNER_FAULTS:
-            failures += 1
-        if failures == PATIENCE:
-            text = f"the signer failed for {PATIENCE} files in a row: the rest was not tried"
-            raise SigningError(text, code="signer-failing", hint="run-again")
+            if done.word in DONE:
+                row.clear()
+            continue
+        for failure in FAILURES:
+            row[failure.code] += done.error.code in failure.codes
+            if row[failure.code] == PATIENCE:
+                raise SigningError(failure.end, code=failure.code, hint=failure.hint)
