@@ -119,5 +119,10 @@ def paths_of(paths: object) -> list[str]:
 
 def _path(value: object) -> str:
     if isinstance(value, (str, os.PathLike)):
-        return os.fsdecode(value)
+        name = os.fsdecode(value)
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            raise UsageError(f"{name!r} cannot be the name of a file", code="not-found") from None
+        return name
     raise UsageError(f"a {type(value).__name__} is not a path", code="wrong-type")

@@ -136,11 +136,22 @@ def _large_container(fd: int, size: int) -> ReadError | None:
     return ReadError(text, code="not-a-module", hint=hint_for("module", kind))
 
 
+def impossible(path: str) -> str | None:
+    """Why there can be no file of this name; None if there can be one."""
+    if "\0" in path:
+        return "no such file: the name holds a NUL"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return "no such file: the name cannot be encoded"
+    return None
+
+
 def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
+    if (why := impossible(path)) is not None:
+        raise ReadError(why, code="not-found")
     try:
         fd = os.open(path, FLAGS)
-    except ValueError:
-        raise ReadError("no such file: the name holds a NUL", code="not-found") from None
     except OSError as reason:
         if INSIDE in path:
             return read_inside(path, limit), None

@@ -13,6 +13,7 @@ from elfsig.containers.contract import Context
 from elfsig.containers.nested import Name, Resolved, Step, candidates, names_of, resolve
 from elfsig.containers.readers import PIECE, Reader, bytes_reader, descriptor_reader
 from elfsig.errors import ReadError
+from elfsig.opened.evidence import impossible
 from elfsig.opened.source import FLAGS, INSIDE, Source, label, not_regular, read_error, read_piece, too_large
 
 
@@ -33,6 +34,8 @@ def outermost(
     over. Raises ReadError, ContainerError, UsageError.
     """
     path = label(source)
+    if (why := impossible(path)) is not None and isinstance(source, (str, os.PathLike)):
+        raise ReadError(why, code="not-found")
     first = Step("file", os.fsencode(path))
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield Outermost(bytes_reader(bytes(source)), (first._replace(size=len(source)),))
@@ -56,8 +59,6 @@ def _opened(path: str) -> Iterator[tuple[int, int, tuple[Name, ...], str]]:
     names = () if disk == path else names_of(path[len(disk) + len(INSIDE) :])
     try:
         descriptor = os.open(disk, FLAGS)
-    except ValueError:
-        raise ReadError("no such file: the name holds a NUL", code="not-found") from None
     except OSError as reason:
         raise read_error(reason) from None
     try:

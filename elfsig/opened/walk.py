@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache
 from io import BytesIO
 from typing import IO
 
@@ -12,7 +13,7 @@ from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
 from elfsig.lazy_tuple import NamedTuple
-from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, read_error
+from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, impossible, read_error
 from elfsig.opened.links import IGNORED, Links, LinkTarget
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry, load
@@ -83,21 +84,40 @@ def walk(
     ``links`` says what to do about symbolic links below a directory, and keeps account of them: those that
     lead to a file are followed, each file once, whatever else leads to it; those that lead to a directory
     are not. None: they are ignored.
+
+    What is named twice, or lies in a directory that is named as well, comes once, where it is named itself.
     """
     marks = (registry or load(plugins=False)).trailer_texts if all_files else None
-    every = [os.fspath(given) for given in paths]
+    named = {path: impossible(path) for path in (os.fspath(each) for each in paths)}
+    for path, why in named.items():
+        if why is not None:
+            yield WalkedFile(path, error=ReadError(why, code="not-found"))
+    every = _places([path for path, why in named.items() if why is None])
     if links is not None:
-        links.expect(every)
-    for path in every:
+        links.expect(list(every.values()))
+    for place, path in every.items():
         try:
             is_directory = modes.S_ISDIR(os.stat(path).st_mode)
-        except ValueError:
-            yield WalkedFile(path, error=ReadError("no such file: the name holds a NUL", code="not-found"))
         except OSError as reason:
             # What may be in a container is left to the reader, which says what is missing.
             yield WalkedFile(path, error=None if INSIDE in path else read_error(reason))
         else:
-            yield from _walk_tree(path, marks, links) if is_directory else (WalkedFile(path),)
+            others = every.keys() - {place}
+            yield from _walk_tree(path, marks, links, others) if is_directory else (WalkedFile(path),)
+
+
+def _places(paths: Sequence[str]) -> Mapping[str, str]:
+    """Place -> path, in the order of ``paths``. A place is the real path of a directory, or the own name of
+    anything else in the real path of its directory."""
+    if len(paths) == 1:
+        return {paths[0]: paths[0]}
+    real = cache(os.path.realpath)
+    every: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        is_folder = name in ("", os.curdir, os.pardir) or os.path.isdir(path)
+        every.setdefault(os.path.realpath(path) if is_folder else os.path.join(real(folder), name), path)
+    return every
 
 
 def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
@@ -119,8 +139,10 @@ def top_folders(paths: Sequence[str]) -> Mapping[str, str]:
     return tops
 
 
-def _walk_tree(root: str, marks: Marks, links: Links | None) -> Iterator[WalkedFile]:
+def _walk_tree(root: str, marks: Marks, links: Links | None, others: Set[str]) -> Iterator[WalkedFile]:
+    """What is selected in ``root``, except what is at the places of ``others``."""
     empty = True
+    real = os.path.realpath(root) if others else ""
     pending: list[Iterator[os.DirEntry[str]]] = []
     listing = _listing(root)
     if isinstance(listing, ReadError):
@@ -131,6 +153,8 @@ def _walk_tree(root: str, marks: Marks, links: Links | None) -> Iterator[WalkedF
         item = next(pending[-1], None)
         if item is None:
             pending.pop()
+        elif others and os.path.join(real, item.path[len(root) :].lstrip("/")) in others:
+            empty = False
         elif item.is_symlink():
             entry = _followed(item, root, marks, links) if links is not None else None
             if entry is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elfsig.errors import KeyFileError, ReadError
+from elfsig.opened.evidence import impossible
 from elfsig.opened.source import read_whole, system_text
 
 MAX_KEY_FILE = 1 << 20
@@ -11,8 +12,8 @@ MAX_KEY_FILE = 1 << 20
 
 def read_file(path: str) -> bytes:
     """The content of a key or certificate file. Raises KeyFileError that names it."""
-    if "\0" in path:
-        raise KeyFileError(f"{path!r}: no such file: the name contains a NUL")
+    if (why := impossible(path)) is not None:
+        raise KeyFileError(f"{path!r}: {why}")
     try:
         data = read_whole(path, MAX_KEY_FILE + 1)
     except ReadError as reason:

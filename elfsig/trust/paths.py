@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from elfsig.errors import KeySourceError, ReadError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Loss
-from elfsig.opened.evidence import INSIDE, read_error, read_inside
+from elfsig.opened.evidence import INSIDE, impossible, read_error, read_inside
 from elfsig.opened.source import read_whole
 from elfsig.trust import efi_variables
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
@@ -31,10 +31,8 @@ KEY_SUFFIXES = frozenset({
 def read_path(source: str | os.PathLike[str], origin: Origin) -> Material:
     """The entries of a file or of all files below a directory. Raises KeySourceError."""
     path = _plain(os.fspath(source))
-    if "\0" in path:
-        raise KeySourceError(
-            f"{origin.source}: no such file: the name holds a NUL", code="key-source-unreadable"
-        )
+    if (why := impossible(path)) is not None:
+        raise KeySourceError(f"{origin.source!r}: {why}", code="key-source-unreadable")
     try:
         if os.path.isdir(path):
             return _read_directory(path, origin)
