@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import corpus
+import elfsig
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, ParseError, UsageError
 from elfsig.model import Existing, Keyring, SignOptions, TrailerInfo, Verdict
@@ -25,6 +26,7 @@ from tests.support.judges import REGISTRY
 from tests.support.opened import opened
 from tests.support.run import run
 from tests.support.signed import era_signer as signer
+from tests.support.signed import made
 from tests.support.tools import need
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
@@ -102,6 +104,25 @@ def test_the_vendor_s_signature_fits_an_exact_rebuild_and_no_other(arch: str, tr
             put(bytes(changed), shipped, vendor)
         assert caught.value.code == "does-not-verify"
         assert put(bytes(changed), shipped, vendor, force=True).verdict is Verdict.INVALID
+
+
+def test_another_module_s_signature_needs_no_key_to_be_refused(tmp_path: Path) -> None:
+    one, other = opened(corpus.content("amd64.pkcs7")), opened(corpus.content("arm64-6.1.ko"))
+    with pytest.raises(EditRefused, match="is over other content than this") as refused:
+        attach(other, parts_in(one), origin=one)
+    assert refused.value.code == "other-content" and refused.value.hint == "force"
+    forced = attach(other, parts_in(one), origin=one, force=True)
+    assert [remark.code for remark in forced.remarks] == ["other-content", "unchecked"]
+    content = corpus.content("amd64-2.6.32-el6.ko")
+    for format_id, coverage in (("pkcs7", "whole-file"), ("note", "sorted"), ("redhat", "fileorder")):
+        signed = made(content, format_id, coverage).content
+        source = opened(signed)
+        same = attach(opened(content), parts_in(source), origin=source)
+        assert same.content == signed and [each.code for each in same.remarks] == ["unchecked"]
+    path = tmp_path / "other.ko"
+    path.write_bytes(other.content)
+    with pytest.raises(EditRefused, match="is over other content"):
+        elfsig.attach(path, one.content)
 
 
 def test_damaged_sources_are_refused() -> None:

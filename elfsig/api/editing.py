@@ -114,4 +114,4 @@ def attach(
     module = open_module(source, registry, limit=limit)
     given = open_module(signature, module.registry, limit=limit)
     parts = taken(module, given, keys, format_id=format_id, layer=layer, existing=existing)
-    return _attach(module, parts, keys, existing=existing, force=force)
+    return _attach(module, parts, keys, origin=given, existing=existing, force=force)

@@ -95,7 +95,7 @@ def _change(
         raise EditRefused(text, offset=len(tail), code="already-signed")
     choice = {"existing": how["existing"], "engine": how["engine"]}
     parts = taken(module, source, keys, format_id=format_id, layer=layer, **choice)
-    done = attach(module, parts, keys, **how)
+    done = attach(module, parts, keys, origin=source, **how)
     return Change(done.content, "attached", _text(done), done.remarks)
 
 

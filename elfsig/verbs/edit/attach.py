@@ -25,7 +25,7 @@ from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.opened.places import LocatedSignature, find
 from elfsig.registry import Registry
-from elfsig.verbs.edit.message_guard import check_remaining, name_of
+from elfsig.verbs.edit.message_guard import check_remaining, name_of, over_other_content
 from elfsig.verbs.edit.sign import already_signed, look_at
 from elfsig.verbs.edit.strip import Removed, result_object, strip
 from elfsig.verbs.verify.examine import Question, examine
@@ -100,7 +100,7 @@ def parts_in(source: Module, *, format_id: str | None = None, layer: int | None 
     ]
     if not chosen:
         there = ", ".join(f"{found.layer}: {name_of(found)}" for found in everything)
-        raise UsageError(f"no such signature in it; there are {there}", code="no-such-signature")
+        raise UsageError(f"no such signature in it, but these, by layer: {there}", code="no-such-signature")
     return [_part(found, wanted, source.registry) for found in reversed(chosen)]
 
 
@@ -176,13 +176,15 @@ def attach(
     parts: Sequence[Attachment],
     keys: Keyring | None = None,
     *,
+    origin: Module | None = None,
     existing: Existing = Existing.REFUSE,
     force: bool = False,
     engine: str = "exact",
 ) -> Attached:
     """``module`` with the signatures added, the first one innermost.
 
-    With ``keys`` the outermost of them must be valid, else the edit is refused (with ``force``: a warning).
+    With ``keys`` the outermost of them must be valid; without, those of ``origin``, the signed module that
+    they were taken from, must be over the same content. Else the edit is refused (with ``force``: a warning).
     ``existing``: what to do with existing signatures. Raises EditRefused, ParseError.
     """
     removed: tuple[Removed, ...] = ()
@@ -199,10 +201,23 @@ def attach(
     remaining = check_remaining(module, present, result, force=force)
     remarks = tuple(dict.fromkeys([*looked, *remaining]))
     if keys is None:
-        unchecked = Remark("unchecked", "not verified: no keys were given", hint="trust")
-        return Attached(result, tuple(parts), None, None, removed, (*remarks, unchecked))
+        more = _unverified(result, parts, origin, force)
+        return Attached(result, tuple(parts), None, None, removed, (*remarks, *more))
     best, more = _judged(result, parts, Question(keys), force)
     return Attached(result, tuple(parts), best.verdict, best.format, removed, (*remarks, *more))
+
+
+def _unverified(
+    result: Module, parts: Sequence[Attachment], origin: Module | None, force: bool
+) -> list[Remark]:
+    """What is known of the attached signatures without keys."""
+    unchecked = Remark("unchecked", "not verified: no keys were given", hint="trust")
+    other = None
+    if origin is not None:
+        other = over_other_content(origin, {part.blob for part in parts}, result)
+    if other is not None and not force:
+        raise EditRefused(f"not attached: {other.text}", code=other.code, hint="force")
+    return [unchecked] if other is None else [other, unchecked]
 
 
 def _with(image: Image, part: Attachment, engine: str) -> bytes:

@@ -3,7 +3,7 @@ computed again; if one changed, the edit is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from elfsig.coverages.whole_file import WholeFile
 from elfsig.crypto import checks
@@ -33,6 +33,21 @@ def check_remaining(
             raise EditRefused(remark.text, offset=remark.offset, code=remark.code, hint="force")
         remarks.append(remark)
     return remarks
+
+
+def over_other_content(origin: Module, blobs: Set[bytes], result: Module) -> Remark | None:
+    """A remark where a signature of ``origin``, one of ``blobs``, signs nothing that is in ``result``, which
+    has it as well: its message differs under every coverage that it may have."""
+    pool = list(result.places)
+    for found in origin.places:
+        other = _counterpart(found, pool) if found.place.fault is None else None
+        if other is None or found.place.blob not in blobs:
+            continue
+        messages = [(_digest(origin, c, found), _digest(result, c, other)) for c in _coverages(found)]
+        if messages and all(before != after for before, after in messages):
+            text = f"the {name_of(found)} of {origin.path} is over other content than this"
+            return Remark("other-content", text)
+    return None
 
 
 def name_of(found: LocatedSignature) -> str:
