@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from struct import pack_into
+from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -456,6 +457,27 @@ def test_text_of_a_pair(tmp_path: Path) -> None:
     assert "\ntextdata " in out and "  same\n" in out and "  different: .rela.text\n" in out
     relocation = "  relocation  .rela.text  changed  at .text+0x4 (init+0x1): type 2 printk-0x4 -> "
     assert relocation + "type 2 init-0x4 (.text)\n" in out
+
+
+def test_a_directory_that_cannot_be_read_costs_no_other_pair(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tree in trees:
+        put(tree, locked__inside_ko=MODULE)
+    before = {each["path"] for each in parsed(run("compare", *trees, "--json").out)["comparisons"]}
+    locked, scandir = str(trees[0] / "locked"), os.scandir
+
+    def refused(path: str) -> Any:
+        if path == locked:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    ran = run("compare", *trees, "--json")
+    found = {each["path"]: each for each in parsed(ran.out)["comparisons"]}
+    assert ran.code == 1 and found.keys() == before - {"locked/inside.ko"} | {"locked"}
+    assert found["locked"]["error"]["text"] == "permission denied"
+    assert f"{locked}: permission denied" in run("compare", *trees).err
 
 
 def test_a_file_and_a_directory_are_no_pair(tmp_path: Path) -> None:

@@ -182,6 +182,13 @@ def test_derived_and_steering_must_agree_with_the_message() -> None:
     assert not prove(prover(opened(module.content), wrong, question()), changes, 0).holds
 
 
+def test_the_number_of_changes_is_bounded() -> None:
+    (cover,) = covers(opened(corpus.content("amd64.pkcs7")), everybody())
+    assert len(chosen(cover, SEED, SMALL)) >= SMALL
+    with pytest.raises(UsageError, match="too many to change"):
+        chosen(cover, SEED, 10**30)
+
+
 def test_what_cannot_be_proved_is_refused() -> None:
     [cover] = covers(opened(corpus.content("sig-len-huge")), question())
     with pytest.raises(UsageError, match="nothing to prove"):

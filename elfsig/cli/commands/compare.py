@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import NamedTuple
 
 import click
@@ -106,18 +107,27 @@ def _pairs(a: str, b: str, links: Links) -> Iterator[FilePair]:
     """The files of two trees by name, without the suffix of a compression, sorted."""
     links.expect([a, b])
     one, other = _tree(a, links), _tree(b, links)
+    lost = {name: each.error for tree in (one, other) for name, each in tree.items() if each.error}
     for name in sorted({*one, *other}):
-        yield FilePair(name, one.get(name), other.get(name))
+        above = (str(folder) for folder in PurePath(name).parents)
+        if name in lost:
+            yield FilePair(name, None, None, lost[name])
+        elif not any(folder in lost for folder in above):
+            yield FilePair(name, one.get(name), other.get(name))
 
 
 def _tree(root: str, links: Links) -> dict[str, WalkedFile]:
-    """Name below ``root`` -> file. Raises ReadError if a directory cannot be read, or has no module."""
+    """Name below ``root`` -> file, or what could not be read, with its error. Raises ReadError if that is
+    ``root`` itself, or it has no module."""
     found: dict[str, WalkedFile] = {}
     for entry in walk([root], links=links):
+        name = os.path.relpath(entry.path, root)
         if entry.error is not None:
             entry.error.path = entry.path
-            raise entry.error
-        name = os.path.relpath(entry.path, root)
+            if name == os.curdir:
+                raise entry.error
+            found[name] = entry
+            continue
         packed = next((s for s in PACKED if name.endswith(s)), "")
         stem = name.removesuffix(packed)
         found[stem if stem not in found else name] = entry

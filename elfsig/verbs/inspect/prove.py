@@ -164,7 +164,11 @@ def _agrees(kind: Kind, same: bool, good: bool | None) -> bool:
 
 
 def chosen(cover: Cover, seed: int, extra: int) -> list[tuple[int, int]]:
-    """(offset, mask): one byte of each kind in each part of the file, and ``extra`` ones from anywhere."""
+    """(offset, mask): one byte of each kind in each part of the file, and ``extra`` ones from anywhere.
+
+    Raises UsageError for more than are changed at most."""
+    if extra > SMALL:
+        raise UsageError(f"{extra} bytes are too many to change: at most {SMALL}", code="too-large")
     dice = random.Random(seed)
     places = [offset for part in cover.parts for offset in _one_of_each(cover.kinds, part, dice)]
     size = cover.kinds.size
