@@ -17,11 +17,13 @@ import pytest
 import zstandard
 
 import corpus
+import elfsig
 from elfsig.compression import whole as compression
 from elfsig.compression.whole import Compression
 from elfsig.kernels import unpacking
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES
-from tests.support.cli import Ran, elfsig
+from tests.support.cli import Ran
+from tests.support.cli import elfsig as command
 from tests.support.debian import debian_kernel, debian_vmlinuz
 from tests.support.run import run
 from tests.support.schema import parsed
@@ -341,6 +343,67 @@ def test_what_cannot_be_read_is_a_fault_of_its_own(tree: Path) -> None:
     assert audit(tree / "nonesuch").code == 5
 
 
+def test_nothing_passes_because_it_could_not_be_read(tree: Path) -> None:
+    """Neither can that be ignored."""
+    ran = run("audit", tree / "nonesuch", "--trust", CERT, "--ignore", "unreadable")
+    assert ran.code == 2 and "'unreadable' is not one of" in ran.err
+    with pytest.raises(elfsig.UsageError, match="unknown rule 'unreadable'"):
+        elfsig.audit([tree], [str(CERT)], ignore=["unreadable"])
+
+
+SIGNED_ALL_THE_SAME = {
+    "text.ko": (b"hello\n", "not a module: text"),
+    "cut.ko": (PLAIN[:2000], "damaged ELF file: section header table"),
+    "exec.ko": (PLAIN[:16] + b"\2" + PLAIN[17:], "not a module: an ELF file of type EXEC"),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED_ALL_THE_SAME)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_valid_signature_makes_no_module(name: str, packed: bool, tree: Path, tmp_path: Path) -> None:
+    content, why = SIGNED_ALL_THE_SAME[name]
+    path = tree / name
+    path.write_bytes(content)
+    run("sign", "--format", "pkcs7", "--key", KEY, "--cert", CERT, "--in-place", path)
+    if packed:
+        path.with_name(f"{name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert run("verify", next(tree.glob(f"{name}*")), "--trust", CERT).code == 0
+    (fault,) = faults(tree)
+    assert fault["rule"] == "malformed" and fault["text"].startswith(why)
+    assert not elfsig.audit([tree], [str(CERT)], ignore=["misnamed"]).passed
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'[[rule]]\npath = "**"\ntrust = ["{CERT}"]\nignore = ["misnamed"]\n')
+    ran = run("audit", tree, "--policy", policy)
+    assert ran.code == 1 and "malformed: 1 module" in ran.out
+    records = run("survey", tree, "--trust", CERT, "--jsonl").out
+    (tmp_path / "records.jsonl").write_text(records)
+    ran = run("audit", "--from", tmp_path / "records.jsonl", "--policy", policy)
+    assert ran.code == 1 and "malformed: 1 module" in ran.out
+
+
+def test_what_is_named_twice_is_counted_once(tree: Path) -> None:
+    """And so is what lies in a directory that is named as well."""
+    again = (tree, tree, tree.parent, tree / "a.ko", tree / ".." / "kernel")
+    assert "passed: 3 modules" in audit(*again).out
+    assert audit(*again, "--expect", "4").code == 1
+    assert run("list", *again).err.endswith("3 files: 3 signed\n")
+    how = ("--format", "pkcs7", "--key", KEY, "--cert", CERT)
+    once = run("sign", "--stack", *how, "--in-place", tree / "a.ko", tree / "a.ko")
+    assert once.code == 0 and (tree / "a.ko").read_bytes().count(b"~Module signature appended~") == 2
+
+
+def test_links_and_damage_are_counted_rightly(tree: Path) -> None:
+    for number in range(3):
+        (tree / f"other{number}.ko").symlink_to("a.ko")
+    assert "FAILED: 6 faults in 3 of 3 modules" in run("audit", tree, "--trust", CERT).out
+    for path in tree.glob("*.ko"):
+        path.unlink()
+    (tree / "a.ko").write_bytes(b"")
+    (tree / "b.ko").write_bytes(b"")
+    assert "malformed: all 2 modules: the file is empty" in audit(tree).out
+
+
 def test_a_hash_that_there_is_not_is_wrong_usage(tree: Path) -> None:
     for words in (("audit", tree, "--trust", CERT), ("dkms", "resign", "--root", tree)):
         ran = run(*words, "--hash", "md17")
@@ -362,10 +425,10 @@ def test_names_of_any_bytes(tree: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(tree) + b"/\xff\x1b[2J.ko")
     Path(odd).write_bytes(PLAIN)
     files = ("--junit", tmp_path / "j", "--sarif", tmp_path / "s")
-    ran = elfsig("audit", tree, "--trust", CERT, "--ignore", "misnamed", *files)
+    ran = command("audit", tree, "--trust", CERT, "--ignore", "misnamed", *files)
     assert ran.code == 1 and "\\xff\\x1b[2J.ko" in ran.out and "\x1b" not in ran.out
     words = ("--trust", CERT, "--ignore", "misnamed", "--json")
-    (fault,) = parsed(elfsig("audit", tree, *words).out)["audit"]["faults"]
+    (fault,) = parsed(command("audit", tree, *words).out)["audit"]["faults"]
     assert bytes.fromhex(fault["path_hex"]) == os.fsencode(odd)
     assert "%FF%1B%5B2J.ko" in (tmp_path / "s").read_text()
     ElementTree.parse(tmp_path / "j")

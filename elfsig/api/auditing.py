@@ -25,7 +25,7 @@ from elfsig.trust.given import each_of
 from elfsig.verbs.audit.audit import Audited, AuditResult, Gate, link_faults, outcome, unreadable
 from elfsig.verbs.audit.audit import audit as _audit
 from elfsig.verbs.audit.expected import Check
-from elfsig.verbs.audit.rules import RULES, Fault
+from elfsig.verbs.audit.rules import IGNORABLE, Fault
 from elfsig.verbs.policy.model import Policy
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel_question import kernel_question
@@ -127,9 +127,9 @@ def _drift(wanted: Check, results: Iterable[Audited]) -> Iterator[Fault]:
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:
     """The rules to ignore. Raises UsageError for unknown ones."""
     ignored = frozenset(ignore)
-    if unknown := ignored - RULES.keys():
+    if unknown := ignored.difference(IGNORABLE):
         raise UsageError(
-            f"unknown rule {min(unknown)!r}: choose from {', '.join(RULES)}", code="unknown-rule"
+            f"unknown rule {min(unknown)!r}: choose from {', '.join(IGNORABLE)}", code="unknown-rule"
         )
     return ignored
 

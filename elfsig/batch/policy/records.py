@@ -15,7 +15,7 @@ from elfsig.model.json_form import SCHEMA_VERSION
 from elfsig.model.json_values import loads
 from elfsig.opened.source import read_error
 from elfsig.trust.ring import Ring
-from elfsig.verbs.audit.audit import Audited, SignerRow, incomplete
+from elfsig.verbs.audit.audit import UNLOADABLE, Audited, SignerRow, incomplete
 from elfsig.verbs.policy.judge import Excuses, no_rule, rule_for
 from elfsig.verbs.policy.model import Policy
 from elfsig.verbs.policy.place import Position, joined, position
@@ -177,8 +177,7 @@ def _is_key(key: Mapping[str, Any]) -> bool:
 def _are_reasons(value: object) -> bool:
     """Whether this is a list of reasons why no kernel loads a module."""
     return isinstance(value, list) and all(
-        _has_text(each, "text") and each.get("code") in ("stripped", "compression") and "offset" in each
-        for each in value
+        _has_text(each, "text") and each.get("code") in UNLOADABLE and "offset" in each for each in value
     )
 
 

@@ -43,7 +43,7 @@ from elfsig.opened.walk import WalkedFile, walk
 from elfsig.verbs.audit.audit import Gate, audit, link_faults
 from elfsig.verbs.audit.expected import InUse
 from elfsig.verbs.audit.ledger import Ledger
-from elfsig.verbs.audit.rules import RULES
+from elfsig.verbs.audit.rules import IGNORABLE
 from elfsig.verbs.verify.examine import Question
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             help="Audit only the modules listed in FILE (/proc/modules), as if signatures were enforced.",
         ),
         click.option(
-            "--ignore", multiple=True, metavar="RULE", type=click.Choice(list(RULES)),
+            "--ignore", multiple=True, metavar="RULE", type=click.Choice(IGNORABLE),
             help="Skip this rule; repeatable.",
         ),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import date
 from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def by_policy(report: Report, wish: FleetWish, reading: Reading, demand: dict[st
     if not hosts and report.machine.host is None and (lines := sorted(needs(given.policy, "host"))):
         text = f"{given.policy.source}: line {lines[0]}: {{host}} needs --host or --host-root"
         raise UsageError(text, code="policy")
-    excuses, checks = Excuses(given.policy, datetime.now(UTC).date()), checks_of(demand)
+    excuses, checks = Excuses(given.policy, date.today()), checks_of(demand)
     auditor = _auditor(report, excuses, reading, demand, any(each.needs_hashes for each in checks))
     records = None if wish.records is None else RecordFile(wish.records, sys.stdin.buffer)
     late: list[Fault] = []

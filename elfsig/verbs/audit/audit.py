@@ -19,6 +19,7 @@ from elfsig.model.brief import brief
 from elfsig.model.json_form import readable
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
+from elfsig.opened.places import innermost
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
@@ -26,6 +27,7 @@ from elfsig.verbs.policy.model import Exemption
 from elfsig.verbs.survey.records import signatures_sha256
 from elfsig.verbs.verify.examine import Question
 from elfsig.verbs.verify.kernel import KernelQuestion, ask
+from elfsig.verbs.verify.other_files import other_file
 
 COPIED = {
     "weak-hash": "weak-hash",
@@ -35,6 +37,14 @@ COPIED = {
     "embedded-content": "no-kernel-accepts-it",
 }
 """Rules that are remarks on a signature already, by the code of the remark."""
+
+
+UNLOADABLE = frozenset({"malformed", "stripped", "compression"})
+"""Rules about files that no kernel loads, by the codes of the remarks of :func:`unloadable`."""
+
+
+WITHOUT_SIGNATURE = frozenset({Verdict.UNSIGNED, Verdict.MALFORMED, None})
+"""Verdicts on files that have no signature that could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +234,9 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
 
 def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fault]:
     path = module.path
-    yield from (unloadable_fault(path, each) for each in unloadable(module))
+    for remark in unloadable(module):
+        if remark.code != "malformed" or report.verdict is not Verdict.MALFORMED:
+            yield unloadable_fault(path, remark)
     yield from (Fault(each.code, path, each.text) for each in report.warnings if each.code == "misnamed")
     value = ima_xattr.value_of(module.location) if module.stat is not None else None
     if value is not None and (why := ima_xattr.stale(value, module, gate.question.keys)):
@@ -232,9 +244,14 @@ def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fau
 
 
 def unloadable(module: Module) -> Iterator[Remark]:
-    """Why no kernel loads the file, whatever its signature: by the codes ``stripped`` and ``compression``."""
-    table = module.image.elf
-    if table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
+    """Why no kernel loads the file, whatever its signature: by the codes of :data:`UNLOADABLE`."""
+    image = module.image
+    table, damage = image.elf, image.elf_fault
+    if damage is not None:
+        yield Remark("malformed", f"damaged ELF file: {damage.text}", damage.offset)
+    elif (what := other_file(innermost(image, module.places) or image)) is not None:
+        yield Remark("malformed", f"not a module: {what}", 0)
+    elif table is not None and not any(row.type == SHT_SYMTAB for row in table.rows):
         yield Remark("stripped", "no symbol table")
     if (remark := unpacking.fault(module.raw, module.compression)) is not None:
         yield Remark("compression", remark.text)
@@ -324,7 +341,7 @@ def outcome(results: Sequence[Audited], more: Iterable[Fault] = ()) -> AuditResu
     """The summary of all files, with the faults that do not belong to a single file."""
     order = list(RULES)
     faults = [fault for each in results for fault in each.faults]
-    signed = sum(each.verdict not in (Verdict.UNSIGNED, None) for each in results)
+    signed = sum(each.verdict not in WITHOUT_SIGNATURE for each in results)
     every = [*(in_company(fault, signed) for fault in faults), *more]
     counts = Counter(each.signer for each in results)
     return AuditResult(

@@ -11,8 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
 
 from elfsig.kernels.names import module_name
-from elfsig.model import Verdict
-from elfsig.verbs.audit.audit import Audited, SignerRow, in_company
+from elfsig.verbs.audit.audit import WITHOUT_SIGNATURE, Audited, SignerRow, in_company
 from elfsig.verbs.audit.exchange import audited_of, values_of
 from elfsig.verbs.audit.folds import Folds
 from elfsig.verbs.audit.rules import RULES, Fault
@@ -76,8 +75,8 @@ class Ledger:
 
     @property
     def faulty(self) -> int:
-        """How many modules have a fault, those that are missing left out."""
-        return self._faulty_files + len(self._faulty - self._missing)
+        """How many modules have a fault, those that are missing left out; links lead to one of them."""
+        return min(self.files, self._faulty_files + len(self._faulty - self._missing))
 
     def close(self) -> None:
         """Remove what was recorded."""
@@ -89,7 +88,7 @@ class Ledger:
         self.hosts += each.host is not None and each.host != self._host
         self._host = each.host
         self.excused.update(excused.number for excused in each.excused)
-        self.signed += each.verdict not in (Verdict.UNSIGNED, None)
+        self.signed += each.verdict not in WITHOUT_SIGNATURE
         row = each.signer if each.signer in self.signers or len(self.signers) < MOST_SIGNERS else OTHERS
         self.signers[row] += 1
         self._faulty_files += bool(each.faults) and not self.tracking

@@ -127,6 +127,9 @@ _ROWS = (
 
 RULES: Mapping[str, Rule] = {row.id: row for row in _ROWS}
 
+IGNORABLE = tuple(rule for rule in RULES if rule not in ("incomplete", "unreadable"))
+"""Rules that can be left out of an audit: none passes because something could not be read."""
+
 BY_VERDICT: Mapping[Verdict, str] = {
     Verdict.UNSIGNED: "unsigned",
     Verdict.MALFORMED: "malformed",

@@ -134,6 +134,8 @@ def _signature_faults(path: str, record: Record, sig: Record | None, rule: Modul
 def _file_faults(path: str, record: Record, verdict: Verdict, rule: ModuleRule) -> Iterator[Fault]:
     if "unloadable" in record:
         for each in record["unloadable"]:
+            if each["code"] == "malformed" and verdict is Verdict.MALFORMED:
+                continue
             yield unloadable_fault(path, Remark(each["code"], each["text"], each["offset"]))
     else:
         open_ = [each for each in ("stripped", "compression") if each not in rule.ignore]

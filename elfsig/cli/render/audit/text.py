@@ -20,7 +20,7 @@ SHOWN: Final = 20
 
 ABOUT_FILES: Final = frozenset(
     {
-        "unsigned", "stripped", "compression", "stale-ima", "missing", "new", "changed", "moved",
+        "unsigned", "stripped", "malformed", "compression", "stale-ima", "missing", "new", "changed", "moved",
         "unreadable", "vendor-changed", "vendor-signature", "vendor-unknown", "vendor-incomplete",
     }
 )  # fmt: skip
