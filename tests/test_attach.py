@@ -87,7 +87,7 @@ def test_a_whole_stack_moves_innermost_first(trust: Keyring) -> None:
     inner = parts_in(opened(theirs), format_id="modsig")
     assert [part.name for part in inner] == ["crypto-digsig"]
     assert [part.name for part in parts_in(opened(theirs), layer=1)] == ["x509"]
-    with pytest.raises(UsageError, match=r"there are 0: pkcs7 signature at .* 5: gkh"):
+    with pytest.raises(UsageError, match=r"by layer: 0: pkcs7 signature at .* 5: gkh"):
         parts_in(opened(theirs), layer=6)
 
 
@@ -274,7 +274,7 @@ def test_what_no_kernel_loads_is_said(content: bytes, code: str, said: str, tmp_
     target.write_bytes(content)
     found = attach(opened(content), parts_in(opened(source.read_bytes())))
     assert [remark.code for remark in found.remarks] == [code, "unchecked"]
-    ran = run("attach", target, "--from", source, "-o", out)
+    ran = run("attach", target, "--from", source, "-o", out, "--force")
     assert ran.code == 0 and f"{target}: warning: {said}" in ran.err
     assert out.read_bytes() == found.content
     with pytest.raises((EditRefused, ParseError)) as caught:

@@ -18,7 +18,7 @@ from elfsig.model.brief import brief
 from elfsig.opened.source import FLAGS as FLAGS
 from elfsig.opened.source import INSIDE as INSIDE
 from elfsig.opened.source import Source as Source
-from elfsig.opened.source import label, not_regular, too_large
+from elfsig.opened.source import impossible, label, not_regular, too_large
 from elfsig.opened.source import read_error as read_error
 from elfsig.opened.source import read_stream as read_stream
 from elfsig.recognition.kinds import Family, hint_for
@@ -134,17 +134,6 @@ def _large_container(fd: int, size: int) -> ReadError | None:
         return None
     text = f"not a module: {kind.name} of {size} bytes"
     return ReadError(text, code="not-a-module", hint=hint_for("module", kind))
-
-
-def impossible(path: str) -> str | None:
-    """Why there can be no file of this name; None if there can be one."""
-    if "\0" in path:
-        return "no such file: the name holds a NUL"
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return "no such file: the name cannot be encoded"
-    return None
 
 
 def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:

@@ -13,8 +13,17 @@ from elfsig.containers.contract import Context
 from elfsig.containers.nested import Name, Resolved, Step, candidates, names_of, resolve
 from elfsig.containers.readers import PIECE, Reader, bytes_reader, descriptor_reader
 from elfsig.errors import ReadError
-from elfsig.opened.evidence import impossible
-from elfsig.opened.source import FLAGS, INSIDE, Source, label, not_regular, read_error, read_piece, too_large
+from elfsig.opened.source import (
+    FLAGS,
+    INSIDE,
+    Source,
+    impossible,
+    label,
+    not_regular,
+    read_error,
+    read_piece,
+    too_large,
+)
 
 
 class Outermost(NamedTuple):

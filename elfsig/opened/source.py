@@ -85,6 +85,17 @@ def system_text(reason: OSError) -> str:
     return (reason.strerror or str(reason)).lower()
 
 
+def impossible(path: str) -> str | None:
+    """Why there can be no file of this name; None if there can be one."""
+    if "\0" in path:
+        return "no such file: the name holds a NUL"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return "no such file: the name cannot be encoded"
+    return None
+
+
 def read_error(reason: OSError, descriptor: int | None = None) -> ReadError:
     """An OSError in elfsig's words; of reading ``descriptor``, with the offset at which that failed."""
     fallback = ("io-error", system_text(reason))

@@ -13,9 +13,10 @@ from elfsig.compression.whole import detect, first_bytes
 from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
 from elfsig.lazy_tuple import NamedTuple
-from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, impossible, read_error
+from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, read_error
 from elfsig.opened.links import IGNORED, Links, LinkTarget
 from elfsig.opened.module import Module, open_module
+from elfsig.opened.source import impossible
 from elfsig.registry import Registry, load
 
 Marks = Sequence[bytes] | None

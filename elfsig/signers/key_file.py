@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from elfsig.errors import KeyFileError, ReadError
-from elfsig.opened.evidence import impossible
-from elfsig.opened.source import read_whole, system_text
+from elfsig.opened.source import impossible, read_whole, system_text
 
 MAX_KEY_FILE = 1 << 20
 """Maximum size in bytes: no private key or certificate is larger."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from elfsig.errors import KeySourceError, ReadError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Loss
-from elfsig.opened.evidence import INSIDE, impossible, read_error, read_inside
-from elfsig.opened.source import read_whole
+from elfsig.opened.evidence import INSIDE, read_error, read_inside
+from elfsig.opened.source import impossible, read_whole
 from elfsig.trust import efi_variables
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
 from elfsig.trust.forms import read_source, source_of
