@@ -3,7 +3,7 @@
 A header is text: name (16 bytes), time (12), owner (6), group (6), mode (8, octal), size (10), and "`\\n";
 members start at even offsets. GNU ar keeps long names in a member ``//`` and ends short ones in ``/``; BSD's
 puts them before the content (``#1/LENGTH``). There is no end mark: of a Debian package (deb(5)) it is known
-that a member ``data.tar`` comes last.
+that it has a member ``data.tar``, which at most signatures (``_gpgorigin``) follow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIMES = 16
 
 def _open(reader: Reader, context: Context) -> Iterator[Member]:
     reader.exactly(len(MAGIC), "the magic line")
-    package, names, name = False, _LongNames(b""), b""
+    package, complete, names = False, False, _LongNames(b"")
     first = True
     while not reader.at_end():
         at = reader.tell()
@@ -38,6 +38,7 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
         else:
             name, used = _name(stored, size, names, reader, at)
             package = package or (first and name == b"debian-binary")
+            complete = complete or name.startswith(b"data.tar")
             offset = reader.tell()
             part = reader.part(size - used, "a member")
             if name not in _INDEXES:
@@ -47,7 +48,7 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
             first = False
         if size % 2 and not reader.at_end() and (pad := reader.read(1)) not in (b"\n", b"\0"):
             raise damaged(f"{pad!r} instead of the padding of a member", reader.tell() - 1)
-    if package and not name.startswith(b"data.tar"):
+    if package and not complete:
         raise ContainerError("the package ends before its data.tar", code="truncated", offset=reader.tell())
 
 

@@ -193,8 +193,11 @@ def _member(reader: Reader, context: Context, header: Header, names: _Names, com
 
 def _has_content(reader: Reader, size: int, names: _Names) -> bool:
     """Whether a hard link's content is stored again: in pax archives as its size says; others may have a
-    size without content, so that the next header shows it."""
-    return bool(size) and (names.pax is not None or not is_header(reader.peek(BLOCK)))
+    size without content, so that the next header, or the end mark, shows it."""
+    if not size or names.pax is not None:
+        return bool(size)
+    following = reader.peek(BLOCK)
+    return any(following) and not is_header(following)
 
 
 def _file(reader: Reader, context: Context, header: Header, member: Member, pax: Pax) -> Iterator[Member]:

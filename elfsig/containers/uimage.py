@@ -12,6 +12,7 @@ from struct import Struct
 
 from elfsig.containers.contract import Container, Context, Member, damaged, trailing
 from elfsig.containers.readers import Reader
+from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
 
 _HEADER = Struct(">IIIIIIIBBBB32s")
@@ -27,10 +28,22 @@ def _open(reader: Reader, context: Context) -> Iterator[Member]:
     summed = _Summed(reader.part(size, "the data"))
     data = Reader(summed.pull)
     yield from _files(data) if kind == _MULTI else _single(data, size, ramdisk=kind == _RAMDISK)
+    unlisted = _unlisted(data) if kind == _MULTI else None
     data.finish()
     if summed.sum != check:
         raise damaged("the checksum of the data does not match", _HEADER.size)
+    if unlisted is not None:
+        raise unlisted
     trailing(reader, "the image")
+
+
+def _unlisted(data: Reader) -> ContainerError | None:
+    """The error for data behind the files that are in the list."""
+    try:
+        trailing(data, "the files in the list")
+    except ContainerError as fault:
+        return ContainerError(fault.text, code=fault.code, offset=_HEADER.size + (fault.offset or 0))
+    return None
 
 
 class _Summed:

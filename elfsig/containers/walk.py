@@ -11,6 +11,7 @@ from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.names import Step, display, expected_by_name, plain
+from elfsig.containers.oci import Layout
 from elfsig.containers.readers import Reader, anew
 from elfsig.containers.registry import Containers, load
 from elfsig.elf.table import MAGIC
@@ -160,6 +161,7 @@ class _Walker(NamedTuple):
         members = modules = 0
         error = None
         names: Counter[bytes] = Counter()
+        layout = Layout()
         try:
             self.context.budget.check_depth(len(chain) - 1)
             for member in self.containers.members(container, reader, self.context):
@@ -168,9 +170,14 @@ class _Walker(NamedTuple):
                 if not key and member.expected is None:  # the content of a stream is what the stream must be
                     member = member._replace(expected=expected)
                 step = Step(container.id, member.name, member.offset, member.size, names[key])
+                layout.begin(member)
+                recognised = False
                 for found in self.member(member, (*chain, step)):
                     modules += isinstance(found, Found) and found.what == "module"
+                    recognised = recognised or not isinstance(found, Found)
                     yield found
+                layout.end(member, recognised=recognised)
+            error = layout.missing()
         except ContainerError as reason:
             error = anew(reason)
         yield ContainerRecord(chain, container.id, members, modules, error, _digest(reader, error))

@@ -8,6 +8,7 @@ not keep others from being read.
 from __future__ import annotations
 
 import io
+import lzma
 import stat as modes
 import struct
 import zipfile
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from elfsig.compression import DECODER_MEMORY
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, damaged
 from elfsig.containers.readers import PIECE, Reader, SeekReader, anew, reader_of
 from elfsig.errors import ContainerError
@@ -25,10 +27,15 @@ if TYPE_CHECKING:
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_MAGIC, _END, _LOCATOR, _END64 = b"PK\3\4", b"PK\5\6", b"PK\6\7", b"PK\6\6"
-_ENCRYPTED, _SIZES_FOLLOW, _UTF8 = 0x1, 0x8, 0x800
+_ENCRYPTED, _SIZES_FOLLOW, _PATCHED, _STRONG, _UTF8 = 0x1, 0x8, 0x20, 0x40, 0x800
+_LZMA_HEAD = struct.Struct("<HHBI")
+"""Version, size of the properties, and they: a byte and the size of the dictionary (5.8.8)."""
 _DIRECTORY_LIMIT = 64 << 20
 """Maximum size of the central directory in bytes: some hundred thousand members."""
-_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, struct.error, OverflowError)
+_FAULTS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error,
+    OverflowError,
+)  # fmt: skip
 
 
 class _File(io.RawIOBase):
@@ -113,6 +120,8 @@ def _checked(reader: SeekReader, info: zipfile.ZipInfo) -> tuple[int, int]:
     Raises ContainerError.
     """
     at = info.header_offset
+    if at < 0:
+        raise damaged("a member of the directory starts before the archive", 0)
     head = reader.read_at(at, _LOCAL.size)
     if len(head) < _LOCAL.size or head[:4] != _LOCAL_MAGIC:
         raise damaged("a member of the directory has no local header", at)
@@ -129,7 +138,16 @@ def _checked(reader: SeekReader, info: zipfile.ZipInfo) -> tuple[int, int]:
         raise damaged("the local header of a member differs from the directory", at)
     if start + info.compress_size > reader.size:
         raise ContainerError("a member is cut off", code="truncated", offset=reader.size)
+    if method == zipfile.ZIP_LZMA:
+        _check_dictionary(reader.read_at(start, _LZMA_HEAD.size), start)
     return at, start + info.compress_size
+
+
+def _check_dictionary(head: bytes, at: int) -> None:
+    """Raises ContainerError if a stream needs more memory than decoders may have."""
+    if len(head) == _LZMA_HEAD.size and _LZMA_HEAD.unpack(head)[3] > DECODER_MEMORY:
+        text = f"a member needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
+        raise ContainerError(text, code="unsupported", offset=at)
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
@@ -138,10 +156,12 @@ def _raw_name(info: zipfile.ZipInfo) -> bytes:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, context: Context) -> Iterator[Member]:
     name = _raw_name(info)
-    if info.flag_bits & _ENCRYPTED:
+    if info.flag_bits & (_ENCRYPTED | _STRONG):
         text = f"member {name.decode('utf-8', 'backslashreplace')} is encrypted"
         raise ContainerError(text, code="encrypted", offset=info.header_offset)
-    if info.is_dir():
+    if info.flag_bits & _PATCHED:
+        raise ContainerError("a member is a patch", code="unsupported", offset=info.header_offset)
+    if name.endswith(b"/"):
         yield Member(name, "directory", offset=info.header_offset)
         return
     part = reader_of(context.counted(_content(archive, info)))
@@ -171,7 +191,7 @@ def _unused(reader: SeekReader, used: list[tuple[int, int]]) -> ContainerError |
     for start, end in sorted(used):
         while at < start:
             gap = reader.read_at(at, min(start - at, PIECE))
-            if gap.strip(b"\0") and not _is_known(gap):
+            if gap.strip(b"\0") and not _is_known(gap.lstrip(b"\0") if len(gap) > 24 else gap):
                 return ContainerError("bytes that belong to no member", code="trailing-data", offset=at)
             at += len(gap)
         at = max(at, end)
@@ -181,7 +201,9 @@ def _unused(reader: SeekReader, used: list[tuple[int, int]]) -> ContainerError |
 def _is_known(gap: bytes) -> bool:
     """Whether this is CRC and sizes after a member's content (4.3.9), which the directory has too, or the
     signatures of an Android package (APK Signature Scheme v2)."""
-    return len(gap) in (12, 16, 20, 24) or gap.endswith(b"APK Sig Block 42")
+    size = len(gap) - 8
+    framed = size >= 24 and gap[:8] == gap[-24:-16] == size.to_bytes(8, "little")
+    return len(gap) in (12, 16, 20, 24) or (framed and gap.endswith(b"APK Sig Block 42"))
 
 
 ZIP: Container = Container("zip", marks("zip"), _open, needs="seek")

@@ -36,7 +36,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         root, sector = volume.root_directory_record(), volume.logical_block_size()
         size = volume.space_size * sector
         udf = disc.has_udf()
-    tree = _Tree(whole, source, sector, joliet)
+    tree = _Tree(whole, source, sector, joliet, is_cut=size > whole.size)
     yield from members(tree.node(b"", root), source)
     if size > whole.size:
         text = f"the image is cut off: {whole.size} of {size} bytes"
@@ -48,10 +48,13 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
 
 
 class _Tree:
-    """Directory records of the library as nodes; ``sector`` is their unit in bytes."""
+    """Directory records of the library as nodes; ``sector`` is their unit in bytes.
 
-    def __init__(self, whole: SeekReader, source: Source, sector: int, joliet: bool) -> None:
+    ``is_cut``: the end of the image is not there, and the library has shortened the file that reaches it."""
+
+    def __init__(self, whole: SeekReader, source: Source, sector: int, joliet: bool, *, is_cut: bool) -> None:
         self.whole, self.source, self.sector, self.joliet = whole, source, sector, joliet
+        self.is_cut = is_cut
         self.starts: set[int] = set()
 
     def node(self, name: bytes, record: Any) -> Node:
@@ -97,7 +100,7 @@ class _Tree:
         places: list[tuple[int, int]] = []
         while record is not None:
             start, size = record.extent_location() * self.sector, record.get_data_length()
-            if start + size > self.whole.size:
+            if start + size > self.whole.size - self.is_cut:
                 text = f"the file {name!r} is cut off"
                 raise ContainerError(text, code="truncated", offset=self.whole.size)
             places.append((start, size))

@@ -14,8 +14,10 @@ from py7zr import SevenZipFile
 from py7zr import py7zr as library
 from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
 from py7zr.io import MemIO, Py7zIO, WriterFactory
+from py7zr.properties import COMPRESSION_METHOD
 
-from elfsig.containers.contract import NAME_LIMIT, Budget, Context, Member, damaged
+from elfsig.compression import DECODER_MEMORY
+from elfsig.containers.contract import NAME_LIMIT, Budget, Context, Member, damaged, trailing
 from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.readers import Reader, SeekReader
 from elfsig.containers.scratch import Copy
@@ -41,6 +43,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         if encrypted:
             raise ContainerError("the archive is encrypted", code="encrypted", offset=0)
         entries = list(archive.files)
+        _check_dictionaries(archive)
     content = _Content(context.scratch.copy(), context.budget)
     fault: ContainerError | None = None
     try:
@@ -57,6 +60,30 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
             yield member
     if fault is not None:
         raise fault
+    head = archive.sig_header
+    end = archive.afterheader + head.nextheaderofs + head.nextheadersize
+    behind = context.seekable(reader)
+    behind.skip(end - behind.tell())
+    trailing(behind, "the archive")
+
+
+def _check_dictionaries(archive: Any) -> None:
+    """Raises ContainerError if a coder needs more memory than decoders may have."""
+    streams = archive.header.main_streams
+    for folder in streams.unpackinfo.folders if streams is not None else ():
+        for coder in folder.coders:
+            if _dictionary(coder["method"], coder.get("properties") or b"") > DECODER_MEMORY:
+                text = f"it needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
+                raise ContainerError(text, code="unsupported", offset=0)
+
+
+def _dictionary(method: bytes, properties: bytes) -> int:
+    """The size of a coder's dictionary in bytes: LZMA has it in four bytes, LZMA2 in a byte, PPMd as LZMA."""
+    if method in (COMPRESSION_METHOD.LZMA, COMPRESSION_METHOD.PPMD) and len(properties) == 5:
+        return int.from_bytes(properties[1:], "little")
+    if method == COMPRESSION_METHOD.LZMA2 and len(properties) == 1:
+        return (2 | properties[0] & 1) << (properties[0] // 2 + 11)
+    return 0
 
 
 @contextmanager
