@@ -392,6 +392,7 @@ def test_a_key_that_no_kernel_loads_is_to_be_replaced(root: Path) -> None:
 def test_who_may_not_look_is_told_to_ask_as_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ubuntu's kernel image and its MOK directory are the superuser's alone."""
     image = write(root / f"boot/vmlinuz-{RELEASE}", b"")
+    write(root / "var/lib/shim-signed/mok/MOK.der", b"")
     look, access = Path.is_file, os.access
 
     def is_file(path: Path) -> bool:

@@ -85,7 +85,7 @@ def explain(
 ) -> OnMachine:
     """One module on ``machine``. Raises ElfsigError for a module that does not exist or cannot be read."""
     path = locate(machine, name)
-    module = open_module(str(path), registry)
+    module = _opened(machine, path, registry)
     asked = ask(module, asking)
     signatures = _signatures(module)
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
@@ -97,6 +97,13 @@ def explain(
     )  # fmt: skip
     step = next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)
+
+
+def _opened(machine: Machine, path: Path, registry: Registry | None) -> Module:
+    """The module, under its own name where that is a link; a link below a root does not lead out of it."""
+    real = machine.files.required(path)
+    module = open_module(str(real), registry)
+    return module if real == path else module.renamed(str(path))
 
 
 def _signatures(module: Module) -> Sequence[Signature]:
@@ -111,12 +118,19 @@ def _signatures(module: Module) -> Sequence[Signature]:
 
 
 def _remarks(machine: Machine, path: Path, ids: frozenset[KeyId]) -> list[str]:
-    remarks = [f"module {path}", f"kernel {machine.release}", *machine.remarks]
+    remarks = [_module_words(machine, path), f"kernel {machine.release}", *machine.remarks]
     remarks.append(machine.initramfs(module_name(str(path))))
     remarks += [machine.loaded(key.hex()) for kind, key in sorted(ids) if kind == "skid"]
     if machine.pending(ids):
         remarks.append("the key's enrolment is pending: reboot, and confirm it in the MokManager screen")
     return remarks
+
+
+def _module_words(machine: Machine, path: Path) -> str:
+    name, folder = path.name, machine.files.real(path.parent)
+    real = machine.files.real(path)
+    is_link = real is not None and folder is not None and real != folder / name
+    return f"module {path}, a link to {real}" if is_link else f"module {path}"
 
 
 # --------------------------------------------------------------------------- facts

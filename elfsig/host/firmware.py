@@ -7,11 +7,13 @@ efivarfs, whose files begin with four bytes of attributes, and from the copies i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from elfsig.host.files import Files
 
 EFIVARS, MOKVARS = "sys/firmware/efi/efivars", "sys/firmware/efi/mok-variables"
 SHIM, GLOBAL = "605dab50-e046-4300-abb6-3dd810dd8b23", "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -38,22 +40,21 @@ class Variable(NamedTuple):
 
 @dataclass
 class Firmware:
-    """The UEFI variables below ``root``. ``bytes_of`` reads a file by its path; None where it is missing."""
+    """The UEFI variables of the system with these files."""
 
-    root: Path
-    bytes_of: Callable[[str], bytes | None]
+    files: Files
 
     def variable(self, name: str, vendor: str) -> Variable | None:
         """The path of a variable in efivarfs."""
-        data = self.bytes_of(f"{EFIVARS}/{name}-{vendor}")
+        data = self.files.bytes(f"{EFIVARS}/{name}-{vendor}")
         if data is None or len(data) < 4:
             return None
         return Variable(int.from_bytes(data[:4], "little"), data[4:])
 
     def paths(self, name: str, vendor: str) -> Iterator[Path]:
         """Where a variable may be found."""
-        yield self.root / f"{EFIVARS}/{name}-{vendor}"
-        yield self.root / f"{MOKVARS}/{name}"
+        yield self.files.path(f"{EFIVARS}/{name}-{vendor}")
+        yield self.files.path(f"{MOKVARS}/{name}")
 
     @cached_property
     def state(self) -> State:
@@ -64,7 +65,7 @@ class Firmware:
         """
         boot = self.variable("SecureBoot", GLOBAL)
         if boot is None:
-            return "unknown" if not (self.root / EFIVARS).is_dir() else "off"
+            return "unknown" if self.files.names(self.files.path(EFIVARS)) is None else "off"
         setup = self.variable("SetupMode", GLOBAL)
         if boot.data[:1] != b"\1" or (setup is not None and setup.data[:1] == b"\1"):
             return "off"
@@ -81,11 +82,11 @@ class Firmware:
     @cached_property
     def ignores_db(self) -> bool:
         """Whether the kernel leaves UEFI's db out (mokutil --ignore-db): MokIgnoreDB exists."""
-        copies = (self.root / f"{MOKVARS}/MokIgnoreDB").exists()
+        copies = self.files.is_file(self.files.path(f"{MOKVARS}/MokIgnoreDB"))
         return copies or self.variable("MokIgnoreDB", SHIM) is not None
 
     @cached_property
     def trusts_moks(self) -> bool:
         """Whether the machine owner let the kernel trust machine owner keys (mokutil --trust-mok)."""
-        copies = (self.root / f"{MOKVARS}/MokListTrustedRT").exists()
+        copies = self.files.is_file(self.files.path(f"{MOKVARS}/MokListTrustedRT"))
         return copies or self.variable("MokListTrustedRT", SHIM) is not None

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, UsageError
+from elfsig.host.files import Files
 from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.kernels import config as configs
 from elfsig.kernels import modes
@@ -67,45 +68,30 @@ def _concluded(on: bool) -> str:
 
 @dataclass
 class Machine:
-    """The system below ``root``; ``remarks`` collects what could not be read and what was noticed.
+    """The system below ``root``.
 
     ``wanted`` is the release of the kernel in question, where the user named one. ``live``: this is
-    the running system, on which commands may be run. ``denied``: only root may read something that
-    decides.
+    the running system, on which commands may be run.
     """
 
     root: Path
     wanted: str | None = None
     live: bool = False
-    remarks: list[str] = field(default_factory=list)
-    denied: bool = False
 
-    def _path(self, name: str) -> Path:
-        return self.root / name
+    @cached_property
+    def files(self) -> Files:
+        """Its files."""
+        return Files(self.root)
 
-    def _text(self, name: str) -> str | None:
-        data = self._bytes(name)
-        return None if data is None else data.decode("utf-8", "replace").strip("\0\n ")
+    @property
+    def remarks(self) -> list[str]:
+        """What could not be read, and what was noticed."""
+        return self.files.remarks
 
-    def _bytes(self, name: str) -> bytes | None:
-        """The content of a file; None where it is missing. A lack of permission is reported."""
-        try:
-            return read(str(self._path(name))).raw
-        except ElfsigError as reason:
-            if reason.code != "not-found":
-                self.remarks.append(f"{self._path(name)} cannot be read: {reason.text}")
-            return None
-
-    def _is_file(self, path: Path) -> bool:
-        try:
-            return path.is_file()
-        except PermissionError:
-            self._deny(path)
-            return False
-
-    def _deny(self, path: Path) -> None:
-        self.denied = True
-        self.remarks.append(f"{path} can be read only by root")
+    @property
+    def denied(self) -> bool:
+        """Whether only root may read something that decides."""
+        return self.files.denied
 
     # ----------------------------------------------------------------- kernel
 
@@ -116,8 +102,8 @@ class Machine:
         A release without modules here does not count: a chroot shows the release of its host. Raises
         UsageError.
         """
-        running = self._text("proc/sys/kernel/osrelease")
-        there = sorted({p.name for d in MODULE_DIRS for p in self._folders(d)}, key=_version)
+        running = self.files.text("proc/sys/kernel/osrelease")
+        there = sorted({name for d in MODULE_DIRS for name in self._folders(d)}, key=_version)
         for each in (self.wanted, running):
             if each in there:
                 return each
@@ -130,21 +116,21 @@ class Machine:
             self.remarks.append(f"{missing} has no modules here: the module is that of {there[-1]}")
         return there[-1]
 
-    def _folders(self, name: str) -> list[Path]:
-        base = self._path(name)
-        return [p for p in base.iterdir() if p.is_dir()] if base.is_dir() else []
+    def _folders(self, name: str) -> list[str]:
+        base = self.files.path(name)
+        return [each for each in self.files.names(base) or () if self.files.names(base / each) is not None]
 
     @property
     def image(self) -> Path | None:
         """The image of the kernel in /boot, or next to its modules."""
         names = [f"boot/vmlinuz-{self.release}", f"boot/vmlinux-{self.release}"]
         names += [f"{d}/{self.release}/vmlinuz" for d in MODULE_DIRS]
-        return next((self._path(n) for n in names if self._is_file(self._path(n))), None)
+        return next((self.files.path(n) for n in names if self.files.is_file(self.files.path(n))), None)
 
     def options(self) -> configs.Options | None:
         """The build configuration of the kernel; None where it is missing."""
         for name in (f"boot/config-{self.release}", "proc/config.gz", f"lib/modules/{self.release}/config"):
-            data = self._bytes(name)
+            data = self.files.bytes(name)
             if data:
                 return configs.parse(configs.read(data))
         self.remarks.append("the configuration of the kernel was not found")
@@ -153,21 +139,21 @@ class Machine:
     @cached_property
     def strictness(self) -> Strictness:
         """What the running kernel reports about itself."""
-        enforce = self._text("sys/module/module/parameters/sig_enforce")
-        lockdown = self._text("sys/kernel/security/lockdown")
+        enforce = self.files.text("sys/module/module/parameters/sig_enforce")
+        lockdown = self.files.text("sys/kernel/security/lockdown")
         found = _LOCKED.search(lockdown) if lockdown else None
         return Strictness(None if enforce is None else enforce in ("Y", "1"), found[1] if found else None)
 
     def mode(self, profile: Profile) -> Mode:
         """The kernel's enforcement mode: as it reports itself, else according to how it was booted."""
-        said, line = self.strictness, self._text("proc/cmdline")
+        said, line = self.strictness, self.files.text("proc/cmdline")
         if said == (None, None) and line is None and self.firmware.state == "unknown":
             self.remarks.append("it is not known whether this kernel enforces signatures: give its mode")
         implied = profile.in_mode(Mode(secure_boot=self.firmware.secure_boot))
         on = Mode(
             enforcing=implied.enforcing if said.enforcing is None else said.enforcing,
             lockdown=implied.lockdown if said.lockdown is None else said.lockdown != "none",
-            fips=self._text("proc/sys/crypto/fips_enabled") == "1",
+            fips=self.files.text("proc/sys/crypto/fips_enabled") == "1",
         )
         return configs.merged([on, modes.words_of(line or "")])
 
@@ -177,46 +163,55 @@ class Machine:
         """The file of the module ``name``, with "-" and "_" equal. Raises UsageError."""
         wanted = module_name(name)
         for directory in MODULE_DIRS:
-            base = self._path(directory) / self.release
+            base = self.files.path(directory) / self.release
             found = self._listed(base, wanted) or self._walked(base, wanted)
             if found is not None:
                 return found
         raise UsageError(
-            f"no module {name} for the kernel {self.release} below {self._path('lib/modules')}",
+            f"no module {name} for the kernel {self.release} below {self.files.path('lib/modules')}",
             code="no-module",
         )
 
     def _listed(self, base: Path, wanted: str) -> Path | None:
-        try:
-            lines = (base / "modules.dep").read_text("utf-8", "surrogateescape").splitlines()
-        except OSError:
-            return None
+        data = self.files.content(base / "modules.dep")
+        lines = data.decode("utf-8", "surrogateescape").splitlines() if data else ()
         names = (line.partition(":")[0] for line in lines)
-        found = next((base / name for name in names if module_name(name) == wanted), None)
-        return found if found is not None and found.is_file() else None
+        found = (self._entry(base, name) for name in names if module_name(name) == wanted)
+        return next((path for path in found if path is not None and self.files.is_file(path)), None)
+
+    def _entry(self, base: Path, name: str) -> Path | None:
+        """The file that modules.dep names; None for one that does not belong to this kernel."""
+        inside = f"/{self.files.inside(base)}"
+        named = os.path.normpath(os.path.join(inside, name))
+        if any(named.startswith(f"/{each}/{base.name}/") for each in MODULE_DIRS):
+            return self.files.path(named[1:])
+        self.remarks.append(f"{base}/modules.dep names {name}, which is not below {inside}: it is ignored")
+        return None
 
     def _walked(self, base: Path, wanted: str) -> Path | None:
-        if not base.is_dir():
+        real = self.files.real(base)
+        if real is None or not real.is_dir():
             return None
         found = [
-            p
-            for p in sorted(base.rglob("*.ko*"))
+            p.relative_to(real)
+            for p in sorted(real.rglob("*.ko*"))
             if p.name.endswith(MODULE_SUFFIXES) and module_name(p.name) == wanted
         ]
-        if found:
-            self.remarks.append(
-                "modules.dep does not list the module, so the file was searched for: run depmod -a"
-            )
-        return min(found, key=lambda p: _preference(p.relative_to(base)), default=None)
+        if not found:
+            return None
+        self.remarks.append(
+            "modules.dep does not list the module, so the file was searched for: run depmod -a"
+        )
+        return base / min(found, key=_preference)
 
     def initramfs(self, name: str) -> str:
         """Whether the initramfs has a copy of the module, in words."""
-        files = (self._path(each.format(self.release)) for each in INITRAMFS)
-        path = next((each for each in files if self._is_file(each)), None)
+        files = (self.files.path(each.format(self.release)) for each in INITRAMFS)
+        path = next((each for each in files if self.files.is_file(each)), None)
         if path is None:
             return "no initramfs of this kernel was found"
         try:
-            data = read(str(path)).raw
+            data = read(str(self.files.required(path))).raw
         except ElfsigError as reason:
             return f"{path} cannot be read ({reason.text}): whether it has a copy of the module is not known"
         parts = module_name(name).encode().split(b"_")
@@ -230,7 +225,7 @@ class Machine:
     @cached_property
     def firmware(self) -> Firmware:
         """The UEFI variables."""
-        return Firmware(self.root, self._bytes)
+        return Firmware(self.files)
 
     def ring(self, profile: Profile, given: Iterable[Material] = ()) -> Ring:
         """The keys that the kernel should hold: ``given``, those of its image, of UEFI and of the machine
@@ -263,19 +258,20 @@ class Machine:
         yield from self._source(self._variable("MokListXRT", SHIM), "revoked", "revoked")
 
     def _source(self, path: Path | None, what: str, role: str | None) -> Iterator[Material]:
-        if path is None:
+        real = None if path is None else self.files.real(path)
+        if path is None or real is None:
             return
-        if not os.access(path, os.R_OK):
-            self._deny(path)
+        if not os.access(real, os.R_OK):
+            self.files.deny(path)
             return
         try:
-            yield read_path(path, Origin(str(path), role, role != "revoked"))
+            yield read_path(real, Origin(str(path), role, role != "revoked", path.name))
         except ElfsigError as reason:
             if reason.code not in ("no-key", "no-certificate"):
                 self.remarks.append(f"{what} keys are not known: {reason.text}")
 
     def _variable(self, name: str, vendor: str) -> Path | None:
-        return next((each for each in self.firmware.paths(name, vendor) if self._is_file(each)), None)
+        return next((each for each in self.firmware.paths(name, vendor) if self.files.is_file(each)), None)
 
     def pending(self, ids: frozenset[KeyId]) -> bool:
         """Whether the enrolment of a key with one of these ids is pending (MokNew)."""
@@ -285,12 +281,12 @@ class Machine:
     def owned(self, ids: frozenset[KeyId]) -> bool:
         """Whether a key with one of these ids is a machine owner key, loaded by this kernel or not."""
         path = self._variable("MokListRT", SHIM)
-        return path is not None and os.access(path, os.R_OK) and self._has(path, ids)
+        return path is not None and self._has(path, ids)
 
     def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
         """The signing key pair on this system: the one with one of these ids, else the first one."""
-        every = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS]
-        pairs = [pair for pair in every if self._is_file(pair[1])]
+        every = [(self.files.path(key), self.files.path(cert)) for key, cert in OWN_KEYS]
+        pairs = [pair for pair in every if self.files.is_file(pair[1])]
         return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
 
     def holds(self, path: Path, ids: frozenset[KeyId]) -> bool:
@@ -303,7 +299,7 @@ class Machine:
 
     def loaded(self, key_id: str) -> str:
         """What /proc/keys says about a key id (hex): it only has descriptions, so this is never proof."""
-        text = self._text("proc/keys")
+        text = self.files.text("proc/keys")
         if text is None:
             return "/proc/keys cannot be read"
         short = key_id[-8:].lower()
