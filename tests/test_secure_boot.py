@@ -137,6 +137,7 @@ def machine(root: Path, release: str, state: str) -> Machine:
     kernel = root / "proc/sys/kernel/osrelease"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(release)
+    (root / "proc/cmdline").write_text("ro quiet")
     variable("SecureBoot", GLOBAL, bytes([state != "off"]))
     variable("db", SECURITY, listed(X509, DB.certificate, DB_DBX.certificate), 0x27)
     revoked = [MOK_DBX.certificate, DB_DBX.certificate]

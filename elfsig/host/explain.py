@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elfsig.errors import ElfsigError
-from elfsig.host.firmware import WORDS
+from elfsig.host import strictness
 from elfsig.host.machine import Machine
 from elfsig.host.next_step import Situation, Step, next_step
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode
+from elfsig.kernels.profile import Mode, Prediction, Profile
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import Key, KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
 from elfsig.trust.entries import Material
+from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.kernel import KernelAnswer, KernelQuestion, ask
 
 
@@ -66,11 +67,32 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     chosen = said.chosen if said.chosen.profile else Chosen(for_release(machine.release))
     assert chosen.profile is not None
     options = machine.options() if said.options is None else said.options
-    profile = chosen.profile if options is None else configs.apply(chosen.profile, options).profile
-    mode = configs.merged([machine.mode(profile), said.mode])
-    held = machine.ring(profile, given)
-    ring = held if held.keys or held.revoked_hashes else None
-    return replace(said, chosen=chosen, ring=ring, options=options, mode=mode)
+    profile = chosen.profile
+    built = configs.Built(profile) if options is None else configs.apply(profile, options)
+    found = machine.known(built)
+    held = machine.rings(built.profile, given)
+    modes = strictness.only(said.mode, found)
+    if not modes and not said.every:
+        modes = strictness.possible(built.profile, found, owners=held.ring != held.booted)
+        machine.remarks.extend(_unknown(machine, found))
+    mode = configs.merged([found.on, said.mode])
+    return replace(
+        said, chosen=chosen, ring=_filled(held.ring), options=options, mode=mode, modes=modes,
+        booted=_filled(held.booted),
+    )  # fmt: skip
+
+
+def _filled(ring: Ring) -> Ring | None:
+    return ring if ring.keys or ring.revoked_hashes else None
+
+
+def _unknown(machine: Machine, found: strictness.Known) -> Iterator[str]:
+    """What is not known of the kernel's mode, in words."""
+    if found.unknown:
+        text = " or ".join(found.unknown)
+        yield f"it is not known whether this kernel {text}: each possible mode is answered, or give its mode"
+    if machine.reported.fips is None and machine.reported.line is None and found.fips is False:
+        yield "it is not known whether this kernel is in FIPS mode: that it is not was assumed"
 
 
 def locate(machine: Machine, name: str) -> Path:
@@ -89,13 +111,16 @@ def explain(
     asked = ask(module, asking)
     signatures = _signatures(module)
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
-    keys = KernelKeys(asking.ring, asked.profile, fips=asking.mode.fips)
-    facts = _facts(machine, keys, path, signatures, asking.mode)
+    booted = asking.mode.secure_boot or machine.firmware.secure_boot is not False
+    keys = KernelKeys(asking.booted if booted else asking.ring, asked.profile, fips=asking.mode.fips)
+    facts = _facts(machine, keys, path, signatures, asking.mode, asking.built(module))
+    decides = next((each for each in asked.predictions if not each.accepted), asked.predictions[0])
     case = Situation(
-        machine, asked.profile, asked.predictions[0], path, facts.source, ids, machine.own(ids),
-        untrusted_mok=_is_untrusted_mok(machine, keys, asked, ids), judged=bool(keys.judged(ids)),
+        machine, asked.profile, decides, path, facts.source, ids, machine.own(ids),
+        untrusted_mok=_is_untrusted_mok(machine, keys, decides, asked.profile, ids),
+        judged=bool(keys.judged(ids)),
     )  # fmt: skip
-    step = next_step(case)
+    step = _find_out(case, asked) or next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)
 
 
@@ -136,16 +161,28 @@ def _module_words(machine: Machine, path: Path) -> str:
 # --------------------------------------------------------------------------- facts
 
 
+_ENFORCING: Mapping[bool | None, str] = {
+    True: "on: only modules with a valid signature load",
+    False: "off",
+}
+
+
 def _facts(
-    machine: Machine, keys: KernelKeys, path: Path, signatures: Sequence[Signature], mode: Mode
+    machine: Machine,
+    keys: KernelKeys,
+    path: Path,
+    signatures: Sequence[Signature],
+    mode: Mode,
+    built: configs.Built,
 ) -> Facts:
-    said = machine.strictness
+    said, found = machine.reported, machine.known(built)
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
-    unknown = machine.firmware.state == "unknown" and said == (None, None)
+    locked = strictness.words(found.lockdown, mode.lockdown and not found.lockdown)
+    enforced = strictness.words(found.enforcing, mode.enforcing and not found.enforcing)
     return Facts(
-        secure_boot=WORDS[machine.firmware.state],
-        lockdown="not known" if unknown else said.lockdown_words(mode),
-        enforcing="not known" if unknown else said.enforcing_words(mode),
+        secure_boot=machine.firmware.boot.words,
+        lockdown=said.lockdown or locked,
+        enforcing=_ENFORCING.get(said.enforcing, enforced),
         signer=" and ".join(map(_signer, signatures)) or "nobody: it has no readable signature",
         key=_key_words(machine, keys, ids) if ids else "none",
         source=source_of(machine.root, path),
@@ -171,6 +208,10 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
         if why.loaded:
             return f"{key.label} is in {_where(keys, key)}, but this kernel cannot use it: {why.text}"
         return f"{key.label} is in {_list_words(key.source)}, but this kernel does not load it: {why.text}"
+    if held and machine.firmware.secure_boot is None and all(map(_is_owners, held)):
+        where = _list_words(held[0].source)
+        return f"{held[0].label} is in {where}; the kernel loads it only if Secure Boot is on: not known"
+    held = [key for key in held if machine.firmware.secure_boot or not _is_owners(key)] or held
     if held:
         return f"enrolled: {held[0].label} is in {_where(keys, held[0])}"
     if machine.owned(ids):
@@ -180,6 +221,11 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
     if machine.denied:
         return "not known: only root can read some lists of keys"
     return "not enrolled: neither the kernel, UEFI nor the machine owner's list has it"
+
+
+def _is_owners(key: Key) -> bool:
+    """Whether a key was found on the machine owner's list."""
+    return Path(key.source).name.startswith("MokListRT")
 
 
 def _where(keys: KernelKeys, key: Key) -> str:
@@ -200,9 +246,21 @@ def _list_words(source: str) -> str:
     return _LISTS.get(Path(source).name.partition("-")[0], source)
 
 
-def _is_untrusted_mok(machine: Machine, keys: KernelKeys, asked: KernelAnswer, ids: frozenset[KeyId]) -> bool:
+def _is_untrusted_mok(
+    machine: Machine, keys: KernelKeys, decides: Prediction, profile: Profile, ids: frozenset[KeyId]
+) -> bool:
     """Whether it is a machine owner key that is not trusted only because of the machine keyring's rule."""
-    if asked.predictions[0].fault != "unknown-key" or not machine.owned(ids):
+    if decides.fault != "unknown-key" or not machine.owned(ids):
         return False
-    rings = frozenset().union(*asked.profile.trust.rings)
+    rings = frozenset().union(*profile.trust.rings)
     return "machine" in rings and any(key.ids & ids for key in keys.known)
+
+
+def _find_out(case: Situation, asked: KernelAnswer) -> Step | None:
+    """The step where a machine owner key is enrolled, and only Secure Boot decides whether it is loaded."""
+    if case.machine.firmware.secure_boot is not None or case.machine.denied:
+        return None
+    faults = {each.mode.secure_boot: each.fault for each in asked.predictions}
+    if faults.get(False) != "unknown-key" or faults.get(True) != "ok":
+        return None
+    return Step("find out whether Secure Boot is on: its key counts only then")

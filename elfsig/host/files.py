@@ -5,6 +5,7 @@ No link leads out of the root, as in a chroot: an absolute one starts at the roo
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,8 @@ class Files:
             return self.resolved(path)
         except PermissionError:
             self.deny(path)
-        except OSError as reason:
-            self._report_link(path, reason)
+        except OSError:
+            self._report_link(path)
         return None
 
     def resolved(self, path: Path) -> Path:
@@ -60,10 +61,10 @@ class Files:
             text = self._broken(path) or fault.text
             raise ReadError(text, code=fault.code) from None
 
-    def _report_link(self, path: Path, reason: OSError) -> None:
+    def _report_link(self, path: Path) -> None:
         broken = self._broken(path)
         if broken is not None:
-            self.remarks.append(f"{broken}: {read_error(reason).text}")
+            self.remarks.append(broken)
 
     def _broken(self, path: Path) -> str | None:
         """The link on the way to ``path`` that leads to nothing, in words; None if there is none."""
@@ -72,10 +73,12 @@ class Files:
             link = before / part
             try:
                 before = self.resolved(link)
-            except OSError:
+            except OSError as reason:
                 if not link.is_symlink():
                     return None
-                return f"{link} is a link to {os.readlink(link)}, which leads to no file below {self.root}"
+                nothing = reason.errno in (errno.ENOENT, errno.ENOTDIR)
+                why = f"it leads to no file below {self.root}" if nothing else read_error(reason).text
+                return f"{link} is a link to {os.readlink(link)}: {why}"
         return None
 
     def deny(self, path: Path) -> None:

@@ -18,6 +18,10 @@ from elfsig.host.files import Files
 EFIVARS, MOKVARS = "sys/firmware/efi/efivars", "sys/firmware/efi/mok-variables"
 SHIM, GLOBAL = "605dab50-e046-4300-abb6-3dd810dd8b23", "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+FIRMWARE = "sys/firmware"
+ATTRIBUTES = 4
+"""Bytes before the data of a variable, as efivarfs shows it."""
+
 NON_VOLATILE = 1
 
 State = Literal["on", "off", "validation-off", "unknown"]
@@ -27,8 +31,27 @@ WORDS: dict[State, str] = {
     "off": "Secure Boot is off",
     "validation-off": "Secure Boot is on in the firmware, but shim's validation was disabled (mokutil"
     " --disable-validation), so the kernel treats it as off",
-    "unknown": "whether Secure Boot is on is not known: this system shows no UEFI variables",
+    "unknown": "whether Secure Boot is on is not known",
 }
+
+
+_SWITCHES: tuple[tuple[str, str, State, bool], ...] = (
+    ("SetupMode", GLOBAL, "off", False),
+    ("MokSBStateRT", SHIM, "validation-off", True),
+)
+"""Variables that switch Secure Boot off where they are 1; the last only if it is not the user's."""
+
+
+class SecureBootState(NamedTuple):
+    """Whether Secure Boot is on, and why that is said where no variable says it."""
+
+    state: State
+    why: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        return WORDS[self.state] + (f": {self.why}" if self.why else "")
 
 
 class Variable(NamedTuple):
@@ -36,6 +59,11 @@ class Variable(NamedTuple):
 
     attributes: int
     data: bytes
+
+    @property
+    def is_users(self) -> bool:
+        """Whether a running system can have set it: variables of the firmware and of shim's are volatile."""
+        return bool(self.attributes & NON_VOLATILE)
 
 
 @dataclass
@@ -45,11 +73,20 @@ class Firmware:
     files: Files
 
     def variable(self, name: str, vendor: str) -> Variable | None:
-        """The path of a variable in efivarfs."""
+        """A variable in efivarfs; None where it is missing or cannot be read."""
         data = self.files.bytes(f"{EFIVARS}/{name}-{vendor}")
-        if data is None or len(data) < 4:
+        if data is None or len(data) <= ATTRIBUTES:
             return None
-        return Variable(int.from_bytes(data[:4], "little"), data[4:])
+        return Variable(int.from_bytes(data[:ATTRIBUTES], "little"), data[ATTRIBUTES:])
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """The names of all variables; None where this system does not show them."""
+        return self.files.names(self.files.path(EFIVARS)) or None
+
+    def shows(self, name: str, vendor: str) -> bool:
+        """Whether there is a variable of this name, readable or not."""
+        return f"{name}-{vendor}" in (self.names or ())
 
     def paths(self, name: str, vendor: str) -> Iterator[Path]:
         """Where a variable may be found."""
@@ -57,27 +94,45 @@ class Firmware:
         yield self.files.path(f"{MOKVARS}/{name}")
 
     @cached_property
-    def state(self) -> State:
+    def boot(self) -> SecureBootState:
         """Whether Secure Boot is on, as efi_get_secureboot() of the kernel's EFI stub decides.
 
         It treats Secure Boot as off where MokSBStateRT is 1 and cannot have been set from the running
         system (its attribute NON_VOLATILE is clear).
         """
+        if self.names is None:
+            return self._without_variables()
+        if not self.shows("SecureBoot", GLOBAL):
+            return SecureBootState("off", "this firmware has no variable SecureBoot")
         boot = self.variable("SecureBoot", GLOBAL)
         if boot is None:
-            return "unknown" if self.files.names(self.files.path(EFIVARS)) is None else "off"
-        setup = self.variable("SetupMode", GLOBAL)
-        if boot.data[:1] != b"\1" or (setup is not None and setup.data[:1] == b"\1"):
-            return "off"
-        validation = self.variable("MokSBStateRT", SHIM)
-        if validation is None or validation.data[:1] != b"\1" or validation.attributes & NON_VOLATILE:
-            return "on"
-        return "validation-off"
+            return _unread("SecureBoot")
+        if boot.data[0] == 0:
+            return SecureBootState("off")
+        for name, vendor, state, volatile in _SWITCHES:
+            found = self.variable(name, vendor)
+            if found is None and self.shows(name, vendor):
+                return _unread(name)
+            if found is not None and found.data[0] == 1 and not (volatile and found.is_users):
+                return SecureBootState(state)
+        return SecureBootState("on")
+
+    def _without_variables(self) -> SecureBootState:
+        """A kernel that was not started by EFI shows other firmware, if any is shown; containers hide it."""
+        shown = self.files.names(self.files.path(FIRMWARE))
+        if shown and "efi" not in shown:
+            return SecureBootState("off", "this system was not started by UEFI")
+        return SecureBootState("unknown", "this system shows no UEFI variables")
 
     @property
-    def secure_boot(self) -> bool:
-        """Whether the kernel treats Secure Boot as on."""
-        return self.state == "on"
+    def state(self) -> State:
+        """Whether Secure Boot is on."""
+        return self.boot.state
+
+    @property
+    def secure_boot(self) -> bool | None:
+        """Whether the kernel treats Secure Boot as on; None where that is not known."""
+        return None if self.state == "unknown" else self.state == "on"
 
     @cached_property
     def ignores_db(self) -> bool:
@@ -90,3 +145,7 @@ class Firmware:
         """Whether the machine owner let the kernel trust machine owner keys (mokutil --trust-mok)."""
         copies = self.files.is_file(self.files.path(f"{MOKVARS}/MokListTrustedRT"))
         return copies or self.variable("MokListTrustedRT", SHIM) is not None
+
+
+def _unread(name: str) -> SecureBootState:
+    return SecureBootState("unknown", f"the variable {name} cannot be read")

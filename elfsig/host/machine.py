@@ -18,10 +18,10 @@ from typing import NamedTuple
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.files import Files
 from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
+from elfsig.host.strictness import Known, Reported, known, reported
 from elfsig.kernels import config as configs
-from elfsig.kernels import modes
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode, Profile
+from elfsig.kernels.profile import Profile
 from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
 from elfsig.trust.entries import Material, Origin, gather
@@ -29,7 +29,7 @@ from elfsig.trust.kernel_image import contents
 from elfsig.trust.keyring import read_path
 from elfsig.trust.ring import Ring
 
-__all__ = ["EFIVARS", "GLOBAL", "SECURITY", "SHIM", "Machine", "Strictness"]
+__all__ = ["EFIVARS", "GLOBAL", "SECURITY", "SHIM", "Machine"]
 
 MODULE_DIRS = ("lib/modules", "usr/lib/modules")
 OWN_KEYS = (
@@ -42,28 +42,19 @@ NEW_KEY = "root/mok"
 INITRAMFS = ("boot/initrd.img-{}", "boot/initramfs-{}.img", "boot/initrd-{}", "lib/modules/{}/initramfs.img")
 PREFERRED = ("updates", "extra", "weak-updates", "kernel")
 _CPIO_NAME = rb"lib/modules/[^\0]{1,200}/%s\.ko(?:\.gz|\.xz|\.zst)?\0"
-_LOCKED = re.compile(r"\[(none|integrity|confidentiality)\]")
 
 
-class Strictness(NamedTuple):
-    """What the system reports about itself: each None where it does not."""
-
-    enforcing: bool | None
-    lockdown: str | None
-
-    def lockdown_words(self, mode: Mode) -> str:
-        """Whether it is locked down, in words; ``mode`` is the conclusion where it does not say."""
-        return self.lockdown or _concluded(mode.lockdown)
-
-    def enforcing_words(self, mode: Mode) -> str:
-        """Whether it demands valid signatures, in words; ``mode`` as above."""
-        if self.enforcing is None:
-            return _concluded(mode.enforcing)
-        return "on: only modules with a valid signature load" if self.enforcing else "off"
+_SKIPPED = {
+    False: "Secure Boot is off, so the kernel skips machine owner keys",
+    None: "the kernel loads machine owner keys only if Secure Boot is on, which is not known",
+}
 
 
-def _concluded(on: bool) -> str:
-    return f"{'on' if on else 'off'}, by Secure Boot and the command line; the system does not report it"
+class Rings(NamedTuple):
+    """The keys that the kernel should hold; ``booted``: under Secure Boot, with the machine owner's."""
+
+    ring: Ring
+    booted: Ring
 
 
 @dataclass
@@ -96,13 +87,18 @@ class Machine:
     # ----------------------------------------------------------------- kernel
 
     @cached_property
+    def running(self) -> str | None:
+        """The release of the kernel that runs."""
+        return self.files.text("proc/sys/kernel/osrelease")
+
+    @cached_property
     def release(self) -> str:
         """The release in question: the requested one, else the running one, else the newest.
 
         A release without modules here does not count: a chroot shows the release of its host. Raises
         UsageError.
         """
-        running = self.files.text("proc/sys/kernel/osrelease")
+        running = self.running
         there = sorted({name for d in MODULE_DIRS for name in self._folders(d)}, key=_version)
         for each in (self.wanted, running):
             if each in there:
@@ -127,35 +123,34 @@ class Machine:
         names += [f"{d}/{self.release}/vmlinuz" for d in MODULE_DIRS]
         return next((self.files.path(n) for n in names if self.files.is_file(self.files.path(n))), None)
 
+    @cached_property
+    def is_running(self) -> bool:
+        """Whether the kernel in question runs: else what the running one shows says nothing about it."""
+        if self.running is not None and self.running != self.release:
+            self.remarks.append(f"the running kernel is {self.running}: its state is not that of this kernel")
+        return self.running == self.release
+
     def options(self) -> configs.Options | None:
         """The build configuration of the kernel; None where it is missing."""
-        for name in (f"boot/config-{self.release}", "proc/config.gz", f"lib/modules/{self.release}/config"):
+        names = [f"boot/config-{self.release}", *(["proc/config.gz"] if self.is_running else ())]
+        for name in (*names, *(f"{each}/{self.release}/config" for each in MODULE_DIRS)):
             data = self.files.bytes(name)
-            if data:
-                return configs.parse(configs.read(data))
+            options = configs.parse(configs.read(data)) if data is not None else None
+            if options:
+                return options
+            if options is not None:
+                self.remarks.append(f"{self.files.path(name)} is not a kernel configuration")
         self.remarks.append("the configuration of the kernel was not found")
         return None
 
     @cached_property
-    def strictness(self) -> Strictness:
-        """What the running kernel reports about itself."""
-        enforce = self.files.text("sys/module/module/parameters/sig_enforce")
-        lockdown = self.files.text("sys/kernel/security/lockdown")
-        found = _LOCKED.search(lockdown) if lockdown else None
-        return Strictness(None if enforce is None else enforce in ("Y", "1"), found[1] if found else None)
+    def reported(self) -> Reported:
+        """What the kernel in question reports about itself; nothing where another one runs."""
+        return reported(self.files) if self.is_running else Reported()
 
-    def mode(self, profile: Profile) -> Mode:
-        """The kernel's enforcement mode: as it reports itself, else according to how it was booted."""
-        said, line = self.strictness, self.files.text("proc/cmdline")
-        if said == (None, None) and line is None and self.firmware.state == "unknown":
-            self.remarks.append("it is not known whether this kernel enforces signatures: give its mode")
-        implied = profile.in_mode(Mode(secure_boot=self.firmware.secure_boot))
-        on = Mode(
-            enforcing=implied.enforcing if said.enforcing is None else said.enforcing,
-            lockdown=implied.lockdown if said.lockdown is None else said.lockdown != "none",
-            fips=self.files.text("proc/sys/crypto/fips_enabled") == "1",
-        )
-        return configs.merged([on, modes.words_of(line or "")])
+    def known(self, built: configs.Built) -> Known:
+        """What is established of the kernel's mode: as it reports itself, else according to its boot."""
+        return known(built, self.reported, self.firmware.secure_boot)
 
     # ----------------------------------------------------------------- modules
 
@@ -227,12 +222,14 @@ class Machine:
         """The UEFI variables."""
         return Firmware(self.files)
 
-    def ring(self, profile: Profile, given: Iterable[Material] = ()) -> Ring:
+    def rings(self, profile: Profile, given: Iterable[Material] = ()) -> Rings:
         """The keys that the kernel should hold: ``given``, those of its image, of UEFI and of the machine
         owner, and revocations."""
-        return Ring(gather([*given, *self._materials(profile)]))
+        held = gather([*given, *self._materials()])
+        booted = Ring(gather([held, *self._owner_keys(profile)]))
+        return Rings(booted if self.firmware.secure_boot else Ring(held), booted)
 
-    def _materials(self, profile: Profile) -> Iterator[Material]:
+    def _materials(self) -> Iterator[Material]:
         if self.image is None:
             self.remarks.append("no image of the kernel was found, so its compiled-in keys are not known")
         else:
@@ -242,16 +239,15 @@ class Machine:
         else:
             yield from self._source(self._variable("db", SECURITY), "platform", "platform")
         yield from self._source(self._variable("dbx", SECURITY), "revoked", "revoked")
-        boot = profile.secure_boot
-        if boot is not None and boot.moks == "never":
-            self.remarks.append("this kernel was built so that it does not load machine owner keys")
-        elif not self.firmware.secure_boot:
-            self.remarks.append("Secure Boot is off or not known, so the kernel skips machine owner keys")
-        else:
-            yield from self._owner_keys(profile)
 
     def _owner_keys(self, profile: Profile) -> Iterator[Material]:
         """Machine owner keys go to the machine keyring if the owner or the kernel's rule says so."""
+        boot = profile.secure_boot
+        if boot is not None and boot.moks == "never":
+            self.remarks.append("this kernel was built so that it does not load machine owner keys")
+            return
+        if not self.firmware.secure_boot:
+            self.remarks.append(_SKIPPED[self.firmware.secure_boot])
         trusted = profile.trust.machine == "any" or self.firmware.trusts_moks
         keyring = "machine" if trusted else "platform"
         yield from self._source(self._variable("MokListRT", SHIM), "MOK", keyring)

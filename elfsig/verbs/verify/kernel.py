@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
@@ -22,8 +23,9 @@ from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, beside, decisi
 class KernelQuestion:
     """Which kernel to simulate, its enforcement mode, and the keys that it holds.
 
-    ``options`` is its configuration where one is known. ``every`` asks for all modes that matter.
-    ``argument`` is a module argument given with the file.
+    ``options`` is its configuration where one is known. ``every`` asks for all modes that matter, ``modes``
+    for those that it may be in. ``booted`` are the keys that it holds under Secure Boot, where these are
+    others. ``argument`` is a module argument given with the file.
     """
 
     chosen: Chosen
@@ -32,6 +34,19 @@ class KernelQuestion:
     mode: Mode = PERMISSIVE
     every: bool = False
     argument: str | None = None
+    modes: tuple[Mode, ...] = ()
+    booted: Ring | None = None
+
+    def asked(self, built: configs.Built) -> tuple[Mode, ...]:
+        """The modes to answer for; those of Secure Boot come last."""
+        if self.every:
+            return every_mode(built.profile)
+        each = [configs.merged([mode, built.mode]) for mode in self.modes or (self.mode,)]
+        return tuple(sorted(dict.fromkeys(each), key=lambda mode: mode.secure_boot))
+
+    def ring_in(self, mode: Mode) -> Ring | None:
+        """The keys that it holds in a mode."""
+        return self.booted if mode.secure_boot and self.booted is not None else self.ring
 
     def built(self, module: Module) -> configs.Built:
         """The profile, adjusted to its configuration. Raises UsageError where the kernel is not known."""
@@ -69,11 +84,11 @@ class KernelAnswer:
 def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     """The answers for one file. Raises UsageError where the module does not name its kernel."""
     built = question.built(module)
-    mode = configs.merged([question.mode, built.mode])
-    modes = every_mode(built.profile) if question.every else (mode,)
     argument = None if question.argument is None else argument_place(module.image, question.argument)
-    subject = Subject(module, question.ring, built.profile, argument)
-    return KernelAnswer(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
+    found: list[Prediction] = []
+    for ring, modes in groupby(question.asked(built), question.ring_in):
+        found += predict_modes(Subject(module, ring, built.profile, argument), tuple(modes))
+    return KernelAnswer(built.profile, tuple(found), built.remarks)
 
 
 # --------------------------------------------------------------------------- in the report

@@ -1,0 +1,278 @@
+"""What is not known of a machine: Secure Boot, the mode of a kernel that does not run, lists of keys."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elfsig.host import explain, strictness
+from elfsig.host.machine import EFIVARS, GLOBAL, Machine
+from elfsig.host.strictness import Reported
+from elfsig.kernels.config import Built
+from elfsig.kernels.profile import Mode
+from elfsig.kernels.select import Chosen, choose, for_release
+from elfsig.verbs.verify.kernel import KernelQuestion
+from tests.support.cms import Identity
+from tests.support.efilists import X509, esl
+from tests.support.verdicts import MODULE, RSA, signed
+
+RELEASE, OTHER = "6.1.0-54-amd64", "6.12.43+deb13-amd64"
+ENFORCE, LOCKDOWN = "sys/module/module/parameters/sig_enforce", "sys/kernel/security/lockdown"
+PERMISSIVE, ENFORCING, LOCKED, BOOTED = (
+    Mode(), Mode(enforcing=True), Mode(lockdown=True), Mode(secure_boot=True),
+)  # fmt: skip
+EVERY = [PERMISSIVE, ENFORCING, LOCKED, BOOTED]
+OFF = "Secure Boot is off"
+
+
+def write(path: Path, content: bytes | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def variable(root: Path, name: str, vendor: str, data: bytes, attributes: int = 6) -> Path:
+    return write(root / EFIVARS / f"{name}-{vendor}", attributes.to_bytes(4, "little") + data)
+
+
+def table(root: Path, name: str, data: bytes) -> Path:
+    return write(root / "sys/firmware/efi/mok-variables" / name, data)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A system that runs Debian's 6.1 with an unsigned module, and does not say how strict it is."""
+    base = tmp_path / "system"
+    write(base / "proc/sys/kernel/osrelease", f"{RELEASE}\n")
+    write(base / "proc/cmdline", "ro quiet\n")
+    write(base / f"boot/config-{RELEASE}", "CONFIG_MODULE_SIG=y\n")
+    write(base / f"lib/modules/{RELEASE}/kernel/vfat.ko", MODULE)
+    return base
+
+
+def explained(root: Path, kernel: str | None = None, live: bool = True, **said: object) -> explain.OnMachine:
+    chosen = Chosen(None) if kernel is None else choose(kernel)
+    machine = Machine(root, chosen.release, live=live)
+    asking = explain.question(machine, KernelQuestion(chosen, **said))  # type: ignore[arg-type]
+    return explain.explain(machine, asking, "vfat")
+
+
+def modes(found: explain.OnMachine) -> list[Mode]:
+    return [each.mode for each in found.asked.predictions]
+
+
+def errnos(found: explain.OnMachine) -> list[str | None]:
+    return [each.errno for each in found.asked.predictions]
+
+
+def said(found: explain.OnMachine, text: str) -> bool:
+    return any(text in remark for remark in found.remarks)
+
+
+# --------------------------------------------------------------------------- Secure Boot
+
+
+def empty_directory(root: Path) -> None:
+    (root / EFIVARS).mkdir(parents=True)
+
+
+def attributes_only(root: Path) -> None:
+    variable(root, "SecureBoot", GLOBAL, b"")
+
+
+def not_a_file(root: Path) -> None:
+    (root / EFIVARS / f"SecureBoot-{GLOBAL}").mkdir(parents=True)
+
+
+def hidden_firmware(root: Path) -> None:
+    (root / "sys/firmware").mkdir(parents=True)
+
+
+def only_the_table(root: Path) -> None:
+    table(root, "SbatLevelRT", b"sbat,1")
+
+
+def unread_setup_mode(root: Path) -> None:
+    variable(root, "SecureBoot", GLOBAL, b"\1")
+    variable(root, "SetupMode", GLOBAL, b"")
+
+
+UNKNOWN = (
+    empty_directory, attributes_only, not_a_file, hidden_firmware, only_the_table, unread_setup_mode,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("prepare", [*UNKNOWN, lambda root: None])
+def test_unknown_secure_boot_is_not_off(root: Path, prepare: Callable[[Path], None]) -> None:
+    prepare(root)
+    found = explained(root)
+    assert found.facts.secure_boot.startswith("whether Secure Boot is on is not known: ")
+    assert found.facts.lockdown == found.facts.enforcing == "not known"
+    assert modes(found) == EVERY
+    assert errnos(found) == [None, "EKEYREJECTED", "EPERM", "EKEYREJECTED"]
+    assert not found.asked.accepted and "modprobe" not in (found.command or "")
+    assert said(found, "it is not known whether this kernel enforces signatures or is locked down")
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\0"])
+def test_off_is_what_the_variable_says(root: Path, data: bytes) -> None:
+    variable(root, "SecureBoot", GLOBAL, data)
+    found = explained(root)
+    assert (found.facts.secure_boot, modes(found)) == (OFF, [PERMISSIVE])
+
+
+def test_firmware_without_secure_boot(root: Path) -> None:
+    variable(root, "BootOrder", GLOBAL, b"\0\0")
+    found = explained(root)
+    assert found.facts.secure_boot == f"{OFF}: this firmware has no variable SecureBoot"
+    assert modes(found) == [PERMISSIVE]
+
+
+def test_a_system_that_uefi_did_not_start(root: Path) -> None:
+    (root / "sys/firmware/dmi").mkdir(parents=True)
+    found = explained(root)
+    assert found.facts.secure_boot == f"{OFF}: this system was not started by UEFI"
+    assert modes(found) == [PERMISSIVE]
+
+
+def test_setup_mode_is_off(root: Path) -> None:
+    variable(root, "SecureBoot", GLOBAL, b"\1")
+    variable(root, "SetupMode", GLOBAL, b"\1")
+    assert explained(root).facts.secure_boot == OFF
+
+
+def test_what_the_kernel_reports_is_established_without_secure_boot(root: Path) -> None:
+    write(root / ENFORCE, "N\n")
+    write(root / LOCKDOWN, "[none] integrity confidentiality\n")
+    found = explained(root)
+    assert modes(found) == [PERMISSIVE] and not said(found, "it is not known")
+    write(root / ENFORCE, "Y\n")
+    found = explained(root)
+    assert modes(found) == [ENFORCING] and errnos(found) == ["EKEYREJECTED"]
+    write(root / ENFORCE, "N\n")
+    (root / LOCKDOWN).unlink()
+    found = explained(root)
+    assert modes(found) == [PERMISSIVE, LOCKED] and found.facts.lockdown == "not known"
+    assert said(found, "it is not known whether this kernel is locked down")
+
+
+def test_a_mode_that_the_user_gives_is_the_one_answered(root: Path) -> None:
+    found = explained(root, mode=ENFORCING)
+    assert modes(found) == [ENFORCING] and found.facts.enforcing == "on, as given"
+    assert modes(explained(root, every=True))[:3] == EVERY[:3]
+    write(root / LOCKDOWN, "none [integrity] confidentiality\n")
+    assert modes(explained(root, mode=ENFORCING)) == [Mode(enforcing=True, lockdown=True)]
+
+
+def test_a_kernel_built_to_enforce_is_not_permissive(root: Path) -> None:
+    write(root / f"boot/config-{RELEASE}", "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_FORCE=y\n")
+    assert all(mode.enforcing for mode in modes(explained(root)))
+
+
+# --------------------------------------------------------------------------- machine owner keys
+
+
+def moks(*owners: Identity) -> bytes:
+    return b"".join(esl(X509, who.certificate) for who in owners)
+
+
+@pytest.fixture
+def by_owner(root: Path) -> Path:
+    """The same system, whose module is signed by a machine owner key."""
+    write(root / f"lib/modules/{RELEASE}/kernel/vfat.ko", signed())
+    return root
+
+
+def test_a_machine_owner_key_counts_only_where_secure_boot_is_on(by_owner: Path) -> None:
+    table(by_owner, "MokListRT", moks(RSA))
+    found = explained(by_owner)
+    assert errnos(found) == [None, "EKEYREJECTED", "EPERM", None]
+    assert [each.taint for each in found.asked.predictions][::3] == ["E", None]
+    assert "only if Secure Boot is on: not known" in found.facts.key
+    assert "does not load" not in found.facts.key
+    assert "find out whether Secure Boot is on" in found.step.text and found.command is None
+    for name, state in ((ENFORCE, "Y"), (LOCKDOWN, "none [integrity] confidentiality")):
+        write(by_owner / name, state)
+    found = explained(by_owner)
+    assert errnos(found) == ["EKEYREJECTED", None], "the same mode, without and with its key"
+    assert errnos(explained(by_owner, mode=BOOTED)) == [None]
+
+
+# --------------------------------------------------------------------------- another kernel runs
+
+
+@pytest.fixture
+def beside(root: Path) -> Path:
+    """The same system with Debian's 6.12 running."""
+    write(root / "proc/sys/kernel/osrelease", OTHER)
+    (root / "lib/modules" / OTHER).mkdir()
+    return root
+
+
+def test_the_running_kernel_s_configuration_is_its_own(beside: Path) -> None:
+    unsigned = gzip.compress(b"CONFIG_MODULES=y\n# CONFIG_MODULE_SIG is not set\n")
+    write(beside / "proc/config.gz", unsigned)
+    (beside / f"boot/config-{RELEASE}").unlink()
+    variable(beside, "SecureBoot", GLOBAL, b"\1")
+    found = explained(beside, RELEASE)
+    assert errnos(found) == ["EKEYREJECTED"]
+    assert said(found, "the configuration of the kernel was not found")
+    write(beside / "proc/sys/kernel/osrelease", RELEASE)
+    assert errnos(explained(beside, RELEASE)) == [None], "it is this kernel's where it runs"
+
+
+def test_the_running_kernel_s_state_is_its_own(beside: Path) -> None:
+    write(beside / ENFORCE, "N\n")
+    write(beside / LOCKDOWN, "[none] integrity confidentiality\n")
+    for secure_boot, expected in ((b"\0", EVERY[:3]), (None, EVERY)):
+        if secure_boot is not None:
+            variable(beside, "SecureBoot", GLOBAL, secure_boot)
+        else:
+            (beside / EFIVARS / f"SecureBoot-{GLOBAL}").unlink()
+        found = explained(beside, RELEASE)
+        assert modes(found) == expected and found.facts.enforcing == found.facts.lockdown == "not known"
+        assert said(found, f"the running kernel is {OTHER}: its state is not that of this kernel")
+
+
+def test_a_chroot_s_kernel_is_not_its_host_s(root: Path) -> None:
+    write(root / "proc/sys/kernel/osrelease", OTHER)
+    write(root / "proc/cmdline", "lockdown=integrity fips=1")
+    write(root / ENFORCE, "N\n")
+    assert modes(explained(root, live=False)) == modes(explained(root, RELEASE)) == EVERY
+
+
+def test_without_proc_nothing_is_the_kernel_s_own(root: Path) -> None:
+    write(root / ENFORCE, "N\n")
+    (root / "proc/sys/kernel/osrelease").unlink()
+    found = explained(root)
+    assert modes(found) == EVERY and said(found, "FIPS mode: that it is not was assumed")
+
+
+def test_a_configuration_that_is_none_is_said(root: Path) -> None:
+    for content in (b"\x1f\x8b damaged", b"no options"):
+        path = write(root / f"boot/config-{RELEASE}", content)
+        assert said(explained(root), f"{path} is not a kernel configuration")
+
+
+# --------------------------------------------------------------------------- the rules
+
+
+@pytest.mark.parametrize("kernel", ["6.1.0-54-amd64", "5.15.0-91-generic", "2.6.32-431.el6.x86_64", "6.12.5"])
+@pytest.mark.parametrize("boot", [None, True, False])
+@pytest.mark.parametrize("enforcing", [None, True, False])
+@pytest.mark.parametrize("lockdown", [None, "none", "integrity"])
+def test_possible_modes_contradict_nothing_that_is_known(
+    kernel: str, boot: bool | None, enforcing: bool | None, lockdown: str | None
+) -> None:
+    profile = for_release(kernel)
+    for line in (None, "quiet", "module.sig_enforce=1"):
+        found = strictness.known(Built(profile), Reported(enforcing, lockdown, None, line), boot)
+        left = strictness.possible(profile, found, owners=True)
+        assert left and len(set(left)) == len(left)
+        for mode in left:
+            effect = profile.in_mode(mode)
+            for value, fact in zip(effect[:3], found[:3], strict=True):
+                assert fact is None or value is fact
