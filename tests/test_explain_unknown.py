@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from elfsig.host import explain, strictness
-from elfsig.host.machine import EFIVARS, GLOBAL, Machine
+from elfsig.host.machine import EFIVARS, GLOBAL, SHIM, Machine
 from elfsig.host.strictness import Reported
 from elfsig.kernels.config import Built
 from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, choose, for_release
 from elfsig.verbs.verify.kernel import KernelQuestion
-from tests.support.cms import Identity
-from tests.support.efilists import X509, esl
+from tests.support.cms import Identity, identity
+from tests.support.efilists import SHA256, X509, esl
+from tests.support.keysources import bzimage, certificate_list, unpacked
 from tests.support.verdicts import MODULE, RSA, signed
 
 RELEASE, OTHER = "6.1.0-54-amd64", "6.12.43+deb13-amd64"
@@ -199,6 +200,101 @@ def test_a_machine_owner_key_counts_only_where_secure_boot_is_on(by_owner: Path)
     found = explained(by_owner)
     assert errnos(found) == ["EKEYREJECTED", None], "the same mode, without and with its key"
     assert errnos(explained(by_owner, mode=BOOTED)) == [None]
+
+
+SECOND = identity("rsa", 31)
+IMAGE = bzimage(gzip.compress(unpacked(certificate_list([SECOND.certificate]))))
+NOT_ENROLLED = "not enrolled: neither the kernel, UEFI nor the machine owner's list has it"
+
+
+@pytest.fixture
+def secure(by_owner: Path) -> Path:
+    """The same system, with Secure Boot and an image of the kernel in which another key is compiled."""
+    variable(by_owner, "SecureBoot", GLOBAL, b"\1")
+    write(by_owner / f"boot/vmlinuz-{RELEASE}", IMAGE)
+    return by_owner
+
+
+def mok(root: Path, data: bytes) -> Path:
+    return variable(root, "MokListRT", SHIM, data)
+
+
+def test_the_table_of_shim_s_variables_comes_first(secure: Path) -> None:
+    mok(secure, moks(SECOND))
+    assert errnos(explained(secure)) == ["EKEYREJECTED"]
+    table(secure, "MokListRT", moks(SECOND, RSA))
+    found = explained(secure)
+    assert errnos(found) == [None] and found.facts.key.startswith("enrolled: ")
+    assert said(found, "differs from the variable: the table was read")
+    table(secure, "MokListRT", moks(SECOND))
+    mok(secure, moks(SECOND, RSA))
+    found = explained(secure)
+    assert errnos(found) == ["EKEYREJECTED"]
+    assert found.facts.key == "a machine owner key (MokListRT), which this kernel does not load"
+    mok(secure, moks(SECOND))
+    assert not said(explained(secure), "differs")
+
+
+@pytest.mark.parametrize(("release", "reads"), [("5.4.0-150-generic", False), ("5.10.0-28-amd64", True)])
+def test_kernels_before_5_10_read_the_variable(secure: Path, release: str, reads: bool) -> None:
+    write(secure / f"lib/modules/{release}/kernel/vfat.ko", signed())
+    mok(secure, moks(SECOND))
+    table(secure, "MokListRT", moks(SECOND, RSA))
+    found = explained(secure, release)
+    held = found.facts.key.startswith("enrolled: ")
+    assert held is reads
+    assert said(found, f"the {'table' if reads else 'variable'} was read")
+    write(secure / "proc/sys/kernel/osrelease", release)
+    assert explained(secure, release).facts.key.startswith("enrolled: "), "it shows the table, so it has it"
+
+
+def test_a_damaged_table_gives_way_to_the_variable(secure: Path) -> None:
+    table(secure, "MokListRT", moks(SECOND, RSA)[:-40])
+    mok(secure, moks(RSA))
+    found = explained(secure)
+    assert errnos(found) == [None] and said(found, "not all MOK keys are known")
+
+
+@pytest.mark.parametrize("place", [mok, lambda root, data: table(root, "MokListRT", data)])
+@pytest.mark.parametrize("data", [moks(RSA)[:-40], moks(SECOND, RSA)[:-40], b"", b"\0" * 9])
+def test_what_a_damaged_list_lacks_is_not_known(
+    secure: Path, data: bytes, place: Callable[[Path, bytes], Path]
+) -> None:
+    assert explained(secure).facts.key == NOT_ENROLLED
+    path = place(secure, data)
+    found = explained(secure)
+    assert found.facts.key.startswith("not known: ") and "(MokListRT)" in found.facts.key
+    assert sum(str(path) in remark for remark in found.remarks) == 1
+
+
+def test_a_list_of_hashes_alone_is_complete(secure: Path) -> None:
+    table(secure, "MokListRT", esl(SHA256, bytes(32)))
+    mok(secure, moks(RSA))
+    found = explained(secure)
+    assert errnos(found) == ["EKEYREJECTED"] and not said(found, "MOK keys")
+
+
+def test_a_split_list(secure: Path) -> None:
+    """Kernels do not read the variables in which it goes on; the table has all of it."""
+    mok(secure, moks(SECOND))
+    variable(secure, "MokListRT1", SHIM, moks(RSA))
+    found = explained(secure)
+    assert said(found, "MokListRT goes on in MokListRT1, which kernels do not read")
+    assert found.facts.key == "a machine owner key (MokListRT), which this kernel does not load"
+    table(secure, "MokListRT", moks(SECOND, RSA))
+    found = explained(secure)
+    assert errnos(found) == [None] and not said(found, "goes on in")
+
+
+def test_without_an_image_or_variables_not_enrolled_is_not_claimed(secure: Path) -> None:
+    (secure / f"boot/vmlinuz-{RELEASE}").unlink()
+    assert "the image of the kernel" in explained(secure).facts.key
+    write(secure / f"boot/vmlinuz-{RELEASE}", b"no kernel")
+    found = explained(secure)
+    assert found.facts.key.startswith("not known: ") and said(found, "builtin keys are not known")
+    write(secure / f"boot/vmlinuz-{RELEASE}", IMAGE)
+    (secure / EFIVARS / f"SecureBoot-{GLOBAL}").unlink()
+    assert "the UEFI variables" in explained(secure).facts.key
 
 
 # --------------------------------------------------------------------------- another kernel runs

@@ -220,6 +220,9 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
         return "not enrolled yet: it must be confirmed in MokManager"
     if machine.denied:
         return "not known: only root can read some lists of keys"
+    if machine.gaps:
+        gaps = ", ".join(dict.fromkeys(map(_list_words, machine.gaps)))
+        return f"not known: no list that was read has it, but this was not read completely: {gaps}"
     return "not enrolled: neither the kernel, UEFI nor the machine owner's list has it"
 
 

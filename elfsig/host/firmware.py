@@ -91,7 +91,8 @@ class Firmware:
     def paths(self, name: str, vendor: str) -> Iterator[Path]:
         """Where a variable may be found."""
         yield self.files.path(f"{EFIVARS}/{name}-{vendor}")
-        yield self.files.path(f"{MOKVARS}/{name}")
+        if vendor == SHIM:
+            yield self.files.path(f"{MOKVARS}/{name}")
 
     @cached_property
     def boot(self) -> SecureBootState:

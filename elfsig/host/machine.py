@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +18,12 @@ from typing import NamedTuple
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.files import Files
 from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
+from elfsig.host.owner_lists import TABLE_SINCE, OwnerLists
 from elfsig.host.strictness import Known, Reported, known, reported
 from elfsig.kernels import config as configs
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Profile
-from elfsig.model import Key, KeyId
+from elfsig.kernels.profile import Profile, version_of
+from elfsig.model import KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
 from elfsig.trust.entries import Material, Origin, gather
 from elfsig.trust.kernel_image import contents
@@ -62,12 +63,14 @@ class Machine:
     """The system below ``root``.
 
     ``wanted`` is the release of the kernel in question, where the user named one. ``live``: this is
-    the running system, on which commands may be run.
+    the running system, on which commands may be run. ``gaps`` are the lists of keys that could not be read,
+    or not completely.
     """
 
     root: Path
     wanted: str | None = None
     live: bool = False
+    gaps: list[str] = field(default_factory=list)
 
     @cached_property
     def files(self) -> Files:
@@ -232,12 +235,15 @@ class Machine:
     def _materials(self) -> Iterator[Material]:
         if self.image is None:
             self.remarks.append("no image of the kernel was found, so its compiled-in keys are not known")
+            self.gaps.append("the image of the kernel")
         else:
             yield from self._source(self.image, "builtin", None)
         if self.firmware.ignores_db:
             self.remarks.append("the keys of UEFI's db do not count: mokutil --ignore-db was used")
         else:
             yield from self._source(self._variable("db", SECURITY), "platform", "platform")
+        if self.firmware.names is None and self.firmware.state == "unknown":
+            self.gaps.append("the UEFI variables")
         yield from self._source(self._variable("dbx", SECURITY), "revoked", "revoked")
 
     def _owner_keys(self, profile: Profile) -> Iterator[Material]:
@@ -250,21 +256,36 @@ class Machine:
             self.remarks.append(_SKIPPED[self.firmware.secure_boot])
         trusted = profile.trust.machine == "any" or self.firmware.trusts_moks
         keyring = "machine" if trusted else "platform"
-        yield from self._source(self._variable("MokListRT", SHIM), "MOK", keyring)
+        self.remarks.extend(self.owner_lists.remarks())
+        for path in self.owner_lists.read:
+            yield from self._source(path, "MOK", keyring)
+            if str(path) not in self.gaps:
+                break
         yield from self._source(self._variable("MokListXRT", SHIM), "revoked", "revoked")
 
     def _source(self, path: Path | None, what: str, role: str | None) -> Iterator[Material]:
+        """What is in a list of keys; what is lost of it is noted, once."""
         real = None if path is None else self.files.real(path)
         if path is None or real is None:
             return
         if not os.access(real, os.R_OK):
             self.files.deny(path)
+            self.gaps.append(str(path))
             return
         try:
-            yield read_path(real, Origin(str(path), role, role != "revoked", path.name))
+            found = read_path(real, Origin(str(path), role, role != "revoked", path.name))
         except ElfsigError as reason:
-            if reason.code not in ("no-key", "no-certificate"):
-                self.remarks.append(f"{what} keys are not known: {reason.text}")
+            if reason.code != "no-key":
+                self._lost(path, f"{what} keys are not known: {reason.text}")
+            return
+        for loss in found.losses:
+            self._lost(path, f"not all {what} keys are known: {path}: {loss.what}: {loss.reason}")
+        yield found
+
+    def _lost(self, path: Path, remark: str) -> None:
+        if str(path) not in self.gaps:
+            self.gaps.append(str(path))
+            self.remarks.append(remark)
 
     def _variable(self, name: str, vendor: str) -> Path | None:
         return next((each for each in self.firmware.paths(name, vendor) if self.files.is_file(each)), None)
@@ -272,26 +293,38 @@ class Machine:
     def pending(self, ids: frozenset[KeyId]) -> bool:
         """Whether the enrolment of a key with one of these ids is pending (MokNew)."""
         path = self._variable("MokNew", SHIM)
-        return path is not None and self._has(path, ids)
+        return path is not None and self.holds(path, ids)
 
     def owned(self, ids: frozenset[KeyId]) -> bool:
         """Whether a key with one of these ids is a machine owner key, loaded by this kernel or not."""
-        path = self._variable("MokListRT", SHIM)
-        return path is not None and self._has(path, ids)
+        materials = (each for path in self.owner_lists.every for each in self._source(path, "MOK", None))
+        return any(key.ids & ids for each in materials for key in each.keys)
+
+    @cached_property
+    def owner_lists(self) -> OwnerLists:
+        """Where the machine owner's keys are. A kernel that shows the table reads it, too."""
+        return OwnerLists(self.firmware, self.is_running or version_of(self.release) >= TABLE_SINCE)
 
     def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
         """The signing key pair on this system: the one with one of these ids, else the first one."""
         every = [(self.files.path(key), self.files.path(cert)) for key, cert in OWN_KEYS]
         pairs = [pair for pair in every if self.files.is_file(pair[1])]
-        return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
+        return next((pair for pair in pairs if ids and self.holds(pair[1], ids)), pairs[0] if pairs else None)
 
     def holds(self, path: Path, ids: frozenset[KeyId]) -> bool:
-        """Whether the certificate in a file has one of these ids."""
-        return self._has(path, ids)
-
-    def _has(self, path: Path, ids: frozenset[KeyId]) -> bool:
-        found: list[Key] = [key for m in self._source(path, str(path), None) for key in m.keys]
-        return any(key.ids & ids for key in found)
+        """Whether a certificate in a file has one of these ids."""
+        real = self.files.real(path)
+        if real is None:
+            return False
+        if not os.access(real, os.R_OK):
+            self.files.deny(path)
+            return False
+        try:
+            found = read_path(real, Origin(str(path), name=path.name))
+        except ElfsigError as reason:
+            self.remarks.append(f"{path} cannot be read: {reason.text}")
+            return False
+        return any(key.ids & ids for key in found.keys)
 
     def loaded(self, key_id: str) -> str:
         """What /proc/keys says about a key id (hex): it only has descriptions, so this is never proof."""

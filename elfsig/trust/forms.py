@@ -64,13 +64,14 @@ def read_source(data: bytes, origin: Origin) -> Material:
 
 
 def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
-    """The error for a source that was read but holds nothing usable."""
+    """The error for a source that was read but holds nothing usable: key-lost where something is damaged."""
     if origin.revoking:
         return KeySourceError(f"{origin.source}: {name}: it revokes nothing", code="no-key")
     reasons = {remark.text for key in found.unusable for remark in key.remarks}
     reasons |= {f"{loss.what}: {loss.reason}" for loss in found.losses}
     why = "; ".join(sorted(reasons)[:4]) or "none in it"
-    return KeySourceError(f"{origin.source}: {name}: no usable key: {why}", code="no-key")
+    code = "key-lost" if found.losses else "no-key"
+    return KeySourceError(f"{origin.source}: {name}: no usable key: {why}", code=code)
 
 
 def _placed(origin: Origin, source: Source | None) -> Origin:

@@ -57,6 +57,6 @@ def kernel_ring(trust: KeySources, keys: KeySources, image: str | None) -> Ring 
     try:
         return ring_of([*held, image], tried)
     except KeySourceError as reason:
-        if reason.code not in ("no-certificate", "no-key"):
+        if reason.code not in ("no-certificate", "no-key", "key-lost"):
             raise
         return ring_of(held, tried)
