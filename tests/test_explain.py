@@ -19,6 +19,7 @@ from elfsig.verbs.verify.kernel import KernelQuestion
 from tests.support import verdicts
 from tests.support.cli import Ran, elfsig, validator
 from tests.support.cms import Identity, issued, private
+from tests.support.cpio import newc
 from tests.support.vectors import ROOT, module, vector
 from tests.support.verdicts import MODULE, OTHER, RSA, signed
 
@@ -415,12 +416,32 @@ def test_proc_keys_and_the_initramfs(root: Path) -> None:
     short = named.skid.hex()[-8:]
     line = f"1a2b3c4d I------ 1 perm 1f030000 0 0 asymmetri named: {named.skid.hex()}: X509.rsa {short} []\n"
     write(root / "proc/keys", line)
-    entry = f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko\0".encode()
-    write(root / f"boot/initrd.img-{RELEASE}", b"early" * 99 + gzip.compress(b"0707010000" + entry))
+    copy = newc({f"usr/lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko.xz": b"x"})
+    microcode = newc({"kernel/x86/microcode/GenuineIntel.bin": b"early"})
+    write(root / f"boot/initrd.img-{RELEASE}", microcode + bytes(512) + gzip.compress(copy))
     remarks = " ".join(explained(root)["remarks"])
     assert "(not proof)" in remarks and "has a copy of the module too" in remarks
-    write(root / f"boot/initrd.img-{RELEASE}", gzip.compress(b"0707010000 nothing"))
-    assert "has no copy" in " ".join(explained(root)["remarks"])
+    for other in (newc({"snd-dummy.ko": b"x"}), newc({f"lib/modules/{RELEASE}/snd-dummy.ko.conf": b"x"})):
+        for content in (other, microcode + gzip.compress(other), bytes(8) + other):
+            write(root / f"boot/initrd.img-{RELEASE}", content)
+            assert "has no copy" in " ".join(explained(root)["remarks"])
+
+
+def test_an_initramfs_that_is_not_read_to_its_end_has_no_copy_for_all_we_know(root: Path) -> None:
+    microcode = newc({"kernel/x86/microcode/GenuineIntel.bin": b"early"})
+    packed = gzip.compress(newc({"init": bytes(range(256)) * 9}))
+    for content in (
+        b"",
+        b"random" * 99,
+        microcode + packed[:-20],
+        microcode + b"unknown",
+        packed[:40],
+        MODULE,
+    ):
+        write(root / f"boot/initrd.img-{RELEASE}", content)
+        remarks = " ".join(explained(root)["remarks"])
+        assert "whether it has a copy of the module is not known" in remarks, content[:20]
+        assert "has no copy" not in remarks
 
 
 def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:

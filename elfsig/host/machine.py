@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, UsageError
+from elfsig.host import initramfs
 from elfsig.host.files import Files
 from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.host.owner_lists import TABLE_SINCE, OwnerLists
@@ -24,9 +25,8 @@ from elfsig.kernels import config as configs
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Profile, version_of
 from elfsig.model import KeyId
-from elfsig.opened.evidence import MODULE_SUFFIXES, read
+from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.trust.entries import Material, Origin, gather
-from elfsig.trust.kernel_image import contents
 from elfsig.trust.keyring import read_path
 from elfsig.trust.ring import Ring
 
@@ -42,7 +42,6 @@ OWN_KEYS = (
 NEW_KEY = "root/mok"
 INITRAMFS = ("boot/initrd.img-{}", "boot/initramfs-{}.img", "boot/initrd-{}", "lib/modules/{}/initramfs.img")
 PREFERRED = ("updates", "extra", "weak-updates", "kernel")
-_CPIO_NAME = rb"lib/modules/[^\0]{1,200}/%s\.ko(?:\.gz|\.xz|\.zst)?\0"
 
 
 _SKIPPED = {
@@ -208,15 +207,7 @@ class Machine:
         path = next((each for each in files if self.files.is_file(each)), None)
         if path is None:
             return "no initramfs of this kernel was found"
-        try:
-            data = read(str(self.files.required(path))).raw
-        except ElfsigError as reason:
-            return f"{path} cannot be read ({reason.text}): whether it has a copy of the module is not known"
-        parts = module_name(name).encode().split(b"_")
-        rule = re.compile(_CPIO_NAME % b"[-_]".join(map(re.escape, parts)))
-        if any(rule.search(content) for content in contents(data)):
-            return f"{path} has a copy of the module too, which may differ: rebuild it after signing"
-        return f"{path} has no copy of the module"
+        return initramfs.words(path, self.files.required(path), module_name(name))
 
     # ----------------------------------------------------------------- keys
 
