@@ -9,6 +9,7 @@ import pytest
 
 from elfsig.errors import ReadError
 from elfsig.host import explain
+from elfsig.host.dkms import settings
 from elfsig.host.files import Files
 from elfsig.host.machine import EFIVARS, GLOBAL, Machine
 from elfsig.kernels.select import Chosen
@@ -147,3 +148,20 @@ def test_an_absolute_name_in_modules_dep_is_one_of_the_root(root: Path) -> None:
     write(root / BASE / "modules.dep", f"/{BASE}/kernel/vfat.ko:\n")
     found = explained(root)
     assert found.module.path == str(root / BASE / "kernel/vfat.ko") and not said(found, "modules.dep")
+
+
+# --------------------------------------------------------------------------- packages
+
+
+def test_lists_of_packages_and_settings_are_the_root_s_own(root: Path, tmp_path: Path) -> None:
+    here = write(tmp_path / "info/theirs.list", f"/{BASE}/kernel/vfat.ko\n")
+    link(root / "var/lib/dpkg/info/theirs.list", here)
+    assert explained(root).facts.source.kind == "none"
+    write(root / "srv/lists/ours.list", f"/{BASE}/kernel/vfat.ko\n")
+    (root / "var/lib/dpkg/info").rename(root / "var/lib/dpkg/old")
+    link(root / "var/lib/dpkg/info", "/srv/lists")
+    assert explained(root).facts.source.name == "ours"
+    link(root / "etc/dkms/framework.conf", write(tmp_path / "framework.conf", "dkms_tree=/elsewhere\n"))
+    assert settings(root) == {}
+    link(root / "var/lib/rpm", tmp_path)
+    assert explained(root).facts.source.name == "ours"

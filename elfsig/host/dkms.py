@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError, WriteError
 from elfsig.host.dkms_paths import expanded, shell_word
+from elfsig.host.files import Files
 from elfsig.kernels.names import SUFFIX
 from elfsig.opened.atomic import replace_link, write_atomic
 
@@ -91,11 +92,13 @@ class Setup(NamedTuple):
 
 def settings(root: Path) -> dict[str, str]:
     """The configuration of DKMS: framework.conf, then framework.conf.d in order; the last value counts."""
-    files = [root / CONFIG / "framework.conf", *sorted((root / CONFIG / "framework.conf.d").glob("*.conf"))]
+    files, folder = Files(root), root / CONFIG / "framework.conf.d"
+    names = (name for name in files.names(folder) or () if name.endswith(".conf"))
     found: dict[str, str] = {}
-    for path in files:
-        if path.is_file():
-            found.update(assignments(path.read_text("utf-8", "surrogateescape")))
+    for path in (root / CONFIG / "framework.conf", *(folder / name for name in names)):
+        real = files.real(path)
+        if real is not None and real.is_file():
+            found.update(assignments(real.read_text("utf-8", "surrogateescape")))
     return found
 
 

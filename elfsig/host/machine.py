@@ -173,15 +173,14 @@ class Machine:
         data = self.files.content(base / "modules.dep")
         lines = data.decode("utf-8", "surrogateescape").splitlines() if data else ()
         names = (line.partition(":")[0] for line in lines)
-        found = (self._entry(base, name) for name in names if module_name(name) == wanted)
-        return next((path for path in found if path is not None and self.files.is_file(path)), None)
-
-    def _entry(self, base: Path, name: str) -> Path | None:
-        """The file that modules.dep names; None for one that does not belong to this kernel."""
         inside = f"/{self.files.inside(base)}"
+        name = next((name for name in names if module_name(name) == wanted), None)
+        if name is None:
+            return None
         named = os.path.normpath(os.path.join(inside, name))
         if any(named.startswith(f"/{each}/{base.name}/") for each in MODULE_DIRS):
-            return self.files.path(named[1:])
+            path = self.files.path(named[1:])
+            return path if self.files.is_file(path) else None
         self.remarks.append(f"{base}/modules.dep names {name}, which is not below {inside}: it is ignored")
         return None
 

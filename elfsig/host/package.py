@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from elfsig.errors import UsageError
 from elfsig.host.dkms import built
+from elfsig.host.files import Files
 
 DPKG_LISTS = "var/lib/dpkg/info"
 RPM_DATABASES = ("usr/lib/sysimage/rpm", "var/lib/rpm")
@@ -87,10 +88,10 @@ def _names(root: Path, path: Path) -> set[bytes]:
 
 def _dpkg(root: Path, path: Path) -> str | None:
     """The package whose list of files (/var/lib/dpkg/info/NAME.list) has the file."""
-    names = _names(root, path)
-    for each in _lists(root / DPKG_LISTS):
+    names, files = _names(root, path), Files(root)
+    for each in _lists(files):
         try:
-            content = each.read_bytes()
+            content = files.resolved(each).read_bytes()
         except OSError:
             continue
         if any(name in content for name in names) and names & set(content.splitlines()):
@@ -98,15 +99,17 @@ def _dpkg(root: Path, path: Path) -> str | None:
     return None
 
 
-def _lists(folder: Path) -> Iterator[Path]:
+def _lists(files: Files) -> Iterator[Path]:
     """dpkg's lists, those of kernels first: one of them is nearly always the one."""
-    every = sorted(folder.glob("*.list")) if folder.is_dir() else []
+    folder = files.path(DPKG_LISTS)
+    every = [folder / name for name in files.names(folder) or () if name.endswith(".list")]
     yield from sorted(every, key=lambda path: not path.name.startswith("linux-"))
 
 
 def _rpm(root: Path, path: Path) -> str | None:
     """The package that rpm names. For a mounted system only its database is read."""
-    database = next((root / name for name in RPM_DATABASES if (root / name).is_dir()), None)
+    places = map(Files(root).real, (root / name for name in RPM_DATABASES))
+    database = next((each for each in places if each is not None and each.is_dir()), None)
     if database is None:
         return None
     for name in sorted(_names(root, path)):
