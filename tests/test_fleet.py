@@ -358,6 +358,12 @@ def test_a_host_is_named_by_itself_or_its_directory(content: str, name: str, tmp
     assert [each.name for each in find_hosts([str(tmp_path / "*")])] == [name]
 
 
+def test_a_pipe_instead_of_a_host_s_name_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "h/etc").mkdir(parents=True)
+    os.mkfifo(tmp_path / "h/etc/hostname")
+    assert [each.name for each in find_hosts([str(tmp_path / "*")])] == ["h"]
+
+
 def test_hosts_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for folder in ("a", "b", "c"):
         (tmp_path / folder / "etc").mkdir(parents=True)

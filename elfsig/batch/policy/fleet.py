@@ -24,7 +24,7 @@ from elfsig.lazy_dataclass import replace
 from elfsig.model import FileReport, Remark, Verdict
 from elfsig.opened.links import Links, resolved_below
 from elfsig.opened.module import Module
-from elfsig.opened.source import read_error
+from elfsig.opened.source import FLAGS, read_error
 from elfsig.opened.walk import WalkedFile, walk
 from elfsig.registry import Registry
 from elfsig.verbs.audit.audit import Audited, SignerRow, audit, link_faults, unreadable
@@ -107,7 +107,8 @@ def _folder(root: str) -> str:
 def _host_name(root: str) -> str:
     """The first line of etc/hostname that is a name (hostname(5)); else the directory's."""
     try:
-        with open(inside(f"{root.rstrip('/')}/etc/hostname", root), "rb") as file:
+        path = inside(f"{root.rstrip('/')}/etc/hostname", root)
+        with open(path, "rb", opener=lambda name, _: os.open(name, FLAGS)) as file:
             lines = file.read(4096).decode("ascii", "replace").splitlines()
     except (OSError, KeySourceError):
         return _folder(root)
