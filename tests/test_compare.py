@@ -199,6 +199,21 @@ def test_a_field_of_the_elf_header() -> None:
     assert found.conclusion is Conclusion.SAME_TEXTDATA
 
 
+@pytest.mark.parametrize("at", [7, 8, 9, 15])
+def test_a_byte_of_the_identification_that_kernels_do_not_look_at(at: int) -> None:
+    found = between(PLAIN, PLAIN[:at] + b"\x41" + PLAIN[at + 1 :])
+    assert [each[:2] for each in said(found)] == [("header", "ident")]
+    assert found.conclusion is Conclusion.UNLOADED and found.sentence.endswith("differs: the ELF header")
+
+
+def test_bytes_that_are_in_no_section_are_no_layout() -> None:
+    found = between(PLAIN, PLAIN + b"\0" * 16)
+    assert found.conclusion is Conclusion.RELINKED
+    found = between(PLAIN, PLAIN + b"\0" * 16 + b"hidden")
+    assert found.conclusion is Conclusion.UNLOADED
+    assert found.sentence.endswith("what is not loaded differs: bytes outside sections")
+
+
 def test_layout_alone_is_relinked() -> None:
     """Names moved into one string table, as LLVM writes them: other offsets, the same module."""
     content = toy()

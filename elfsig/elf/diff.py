@@ -41,6 +41,10 @@ HEADER_FIELDS = {
 """Fields of the ELF header, and whether they describe the module rather than the layout."""
 
 
+_OSABI, _IDENT_END = 7, 16
+"""Bytes of e_ident that Linux does not look at in modules: EI_OSABI, EI_ABIVERSION and EI_PAD."""
+
+
 class Weight(StrEnum):
     """What a difference affects."""
 
@@ -105,9 +109,12 @@ def compare_elf(a: Side, b: Side) -> Differences:
 
 def _header(a: Side, b: Side) -> Iterator[Difference]:
     old, new = _head(a.table), _head(b.table)
-    for name, one in old.items():
-        if one != new[name]:
-            yield Difference("header", name, "changed", Weight.LOADED, name, one, new[name])
+    for name, value in old.items():
+        if value != new[name]:
+            yield Difference("header", name, "changed", Weight.LOADED, name, value, new[name])
+    one, other = (side.image.bytes()[_OSABI:_IDENT_END].hex() for side in (a, b))
+    if one != other:
+        yield Difference("header", "ident", "changed", Weight.UNLOADED, "ident", one, other)
 
 
 def _head(table: ElfTable) -> dict[str, int | str]:
@@ -313,10 +320,30 @@ def _layout(a: Side, b: Side) -> Iterator[Difference]:
         moved = sum(getattr(a.sections[n].row, field) != getattr(b.sections[n].row, field) for n in common)
         if moved:
             yield Difference("layout", f"{moved} section{'s' * (moved > 1)}", "changed", Weight.LAYOUT, field)
+    one, other = _between(a), _between(b)
+    if one != other:
+        sizes = (len(one), len(other))
+        yield Difference(
+            "layout", "bytes outside sections", "changed", Weight.UNLOADED, None, None, None, *sizes
+        )
     for name in common:
         if a.has_meaning(name) and b.has_meaning(name) and _bytes(a, name) != _bytes(b, name):
             sizes = (a.sections[name].row.size, b.sections[name].row.size)
             yield Difference("layout", name, "changed", Weight.LAYOUT, "numbering", None, None, *sizes)
+
+
+def _between(side: Side) -> bytes:
+    """What is in neither the header, a section nor a table of headers, without the zeros of alignment."""
+    head, data = side.table.header, side.image.bytes()
+    taken = [(0, head.ehsize), (head.phoff, head.phoff + head.phnum * head.phentsize)]
+    taken.append((head.shoff, head.shoff + len(side.table.rows) * head.shentsize))
+    taken += [(row.offset, row.offset + row.file_size) for row in side.table.rows if row.file_size]
+    found, at = [], 0
+    for start, end in sorted(taken):
+        if start > at:
+            found.append(data[at:start].strip(b"\0"))
+        at = max(at, end)
+    return b"".join([*found, data[at:].strip(b"\0")])
 
 
 def _bytes(side: Side, name: str) -> bytes:

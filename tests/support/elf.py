@@ -160,9 +160,14 @@ def with_shared_names(content: bytes) -> bytes:
     rows = [row._replace(name=row.name + len(strings)) if i else row for i, row in enumerate(rows)]
     rows[strtab] = rows[strtab]._replace(offset=start, size=len(names))
     body = content[: table.end].ljust(start, b"\0") + names
+    head = table.header
+    left = [(old.offset, old.size) for old in (table.rows[strtab], table.rows[head.shstrndx])]
+    for at, size in (*left, (head.shoff, len(rows) * head.shentsize)):
+        if at < len(body):
+            body = body[:at] + bytes(min(size, len(body) - at)) + body[at + size :]
     out = body.ljust(shoff, b"\0") + b"".join(layout.row.pack(*row) for row in rows)
-    head = table.header._replace(shoff=shoff, shstrndx=strtab)
-    return out[:16] + layout.header.pack(*head) + out[16 + layout.header.size :]
+    moved = head._replace(shoff=shoff, shstrndx=strtab)
+    return out[:16] + layout.header.pack(*moved) + out[16 + layout.header.size :]
 
 
 def patched(content: bytes, index: int, **fields: int) -> bytes:

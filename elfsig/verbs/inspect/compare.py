@@ -249,8 +249,8 @@ def _lacking(differences: Sequence[Difference]) -> str:
 def _names(differences: Sequence[Difference]) -> str:
     """Where the differences are, each place once."""
     kinds = {"header": "the ELF header", "modinfo": ".modinfo"}
-    words = [kinds.get(d.kind) or (d.name if d.kind in ("section", "field", "relocation") else "symbols")
-             for d in differences]  # fmt: skip
+    named = ("section", "field", "relocation", "layout")
+    words = [kinds.get(d.kind) or (d.name if d.kind in named else "symbols") for d in differences]
     return _listed(list(dict.fromkeys(words)))
 
 
