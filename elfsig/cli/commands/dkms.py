@@ -20,6 +20,7 @@ from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import UsageError
 from elfsig.host import dkms, dkms_hooks, dkms_paths
+from elfsig.host.commands import UNPRINTABLE, enrolling, to_paste
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
@@ -108,8 +109,8 @@ def setup(
     if dkms_paths.names_kernel(cert):
         complain("next: run elfsig dkms resign for built modules; each kernel has its own key")
     else:
-        enroll = f"run mokutil --import {_enrollable(cert)} once"
-        complain(f"next: {enroll}, and elfsig dkms resign for built modules")
+        complain("next: enrol the certificate once, and run elfsig dkms resign for built modules:")
+        click.echo(f"  {to_paste(*enrolling(cert)) or UNPRINTABLE}", err=True)
     return 0
 
 
@@ -144,14 +145,6 @@ def _refuse_changeable(*programs: str) -> None:
                 " the whole system (a virtual environment in /opt, owned by root), or use --force",
                 code="not-safe",
             )
-
-
-def _enrollable(cert: str) -> str:
-    """The certificate in DER, as mokutil needs it, or how to convert it."""
-    with open(cert, "rb") as stream:
-        if stream.read(1) == b"\x30":
-            return cert
-    return f"MOK.der (create it with openssl x509 -in {cert} -outform DER -out MOK.der)"
 
 
 def _try_out(key: str, cert: str) -> None:
