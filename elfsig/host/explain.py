@@ -11,6 +11,7 @@ from elfsig.errors import ElfsigError
 from elfsig.host.firmware import WORDS
 from elfsig.host.machine import Machine
 from elfsig.host.next_step import Situation, Step, next_step
+from elfsig.host.own_keys import checked, own_keys
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
@@ -91,9 +92,13 @@ def explain(
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
     keys = KernelKeys(asking.ring, asked.profile, fips=asking.mode.fips)
     facts = _facts(machine, keys, path, signatures, asking.mode)
+    pairs = own_keys(machine, asked.profile, keys, fips=asking.mode.fips)
     case = Situation(
-        machine, asked.profile, asked.predictions[0], path, facts.source, ids, machine.own(ids),
+        machine, asked.profile, asked.predictions[0], path, facts.source, ids,
+        checked(machine, module, asking.ring, pairs),
+        next((each for each in pairs if each.state != "unusable"), None),
         untrusted_mok=_is_untrusted_mok(machine, keys, asked, ids), judged=bool(keys.judged(ids)),
+        named=machine.loads_by_name(path),
     )  # fmt: skip
     step = next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)

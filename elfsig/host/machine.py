@@ -186,6 +186,13 @@ class Machine:
             code="no-module",
         )
 
+    def loads_by_name(self, path: Path) -> bool:
+        """Whether modprobe, given the module's name, would load the file ``path``."""
+        name = module_name(str(path))
+        files = (self._listed(self._path(each) / self.release, name) for each in MODULE_DIRS)
+        found = next((each for each in files if each is not None), None)
+        return found is not None and os.path.realpath(found) == os.path.realpath(path)
+
     def _listed(self, base: Path, wanted: str) -> Path | None:
         try:
             lines = (base / "modules.dep").read_text("utf-8", "surrogateescape").splitlines()
@@ -287,19 +294,29 @@ class Machine:
         path = self._variable("MokListRT", SHIM)
         return path is not None and os.access(path, os.R_OK) and self._has(path, ids)
 
-    def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
-        """The signing key pair on this system: the one with one of these ids, else the first one."""
-        every = [(self._path(key), self._path(cert)) for key, cert in OWN_KEYS]
-        pairs = [pair for pair in every if self._is_file(pair[1])]
-        return next((pair for pair in pairs if ids and self._has(pair[1], ids)), pairs[0] if pairs else None)
+    def pairs(self, more: Iterable[tuple[str, str]] = ()) -> list[tuple[str, Path]]:
+        """Private key and certificate of the signing key pairs on this system of which both are there.
 
-    def holds(self, path: Path, ids: frozenset[KeyId]) -> bool:
-        """Whether the certificate in a file has one of these ids."""
-        return self._has(path, ids)
+        ``more`` are further ones to look for first; a private key may be a ``pkcs11:`` URI.
+        """
+        usual = [(str(self._path(key)), str(self._path(cert))) for key, cert in OWN_KEYS]
+        folder, prefix = self._path(NEW_KEY).parent, self._path(NEW_KEY).name
+        new = [(str(each.with_suffix(".key")), str(each)) for each in sorted(folder.glob(f"{prefix}*.der"))]
+        return [
+            (key, Path(cert)) for key, cert in dict.fromkeys([*more, *usual, *new])
+            if self._is_file(Path(cert)) and (key.startswith("pkcs11:") or self._is_file(Path(key)))
+        ]  # fmt: skip
+
+    def keys_in(self, path: Path) -> list[Key]:
+        """The keys in a file; none where it has none, or cannot be read."""
+        return [key for material in self._source(path, str(path), None) for key in material.keys]
+
+    def lists(self) -> list[Path]:
+        """The lists of machine owner keys: those that are enrolled, and those whose enrolment is pending."""
+        return [path for name in ("MokListRT", "MokNew") if (path := self._variable(name, SHIM)) is not None]
 
     def _has(self, path: Path, ids: frozenset[KeyId]) -> bool:
-        found: list[Key] = [key for m in self._source(path, str(path), None) for key in m.keys]
-        return any(key.ids & ids for key in found)
+        return any(key.ids & ids for key in self.keys_in(path))
 
     def loaded(self, key_id: str) -> str:
         """What /proc/keys says about a key id (hex): it only has descriptions, so this is never proof."""
