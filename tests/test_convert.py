@@ -176,6 +176,29 @@ def test_only_what_is_valid_is_converted(trust: Keyring) -> None:
     assert caught.value.hint == "trust-or-unverified"
 
 
+def test_no_refusal_offers_to_sign_what_was_changed(trust: Keyring) -> None:
+    """An option that converts all the same is named only where the module may be what was signed."""
+    signed = signed_with("pkcs7")
+    changed = bytearray(signed)
+    changed[1000] ^= 1
+    for content, keys, offered in (
+        (bytes(changed), trust, False),
+        (signed + b"\n", trust, False),
+        (signed[:-1], trust, False),
+        (signed[:-60] + signed[-40:], trust, False),
+        (corpus.content(MODULE), trust, False),
+        (signed, load([str(OTHER)]), True),
+        (signed, load([], [str(CERT)]), True),
+    ):
+        how = plan([target("x509")], REGISTRY, keys)
+        why = refusal(look(opened(Evidence("a.ko", content, content)), how), how)
+        assert why is not None and (why.hint == "unverified") is offered, why
+        if not offered and content != corpus.content(MODULE):
+            assert "do not sign it before you know why it changed" in why.text, why
+        if content == corpus.content(MODULE):
+            assert "if you built it yourself" in why.text
+
+
 @pytest.mark.parametrize("sample", corpus.select("signed"), ids=lambda sample: str(sample.name))
 def test_every_signed_sample_converts_if_and_only_if_it_is_valid(
     sample: corpus.Sample, trust: Keyring

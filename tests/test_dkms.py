@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,9 @@ def test_resign_after_a_change_of_keys(box: Sandbox) -> None:
     assert "next: run update-initramfs" in said
     assert verified(box.built()) and verified(box.installed())
     assert box.built().read_bytes() == box.installed().read_bytes()
+    for words in (("remove",), ("install", "--force")):  # what explain says about a copy that was changed
+        box.run(need("dkms"), *words, f"{MODULE}/1.0", "-k", box.kernel)
+    box.run("elfsig", "dkms", "resign")
     status = box.dkms("status")
     assert "installed" in status and "WARNING" not in status
     assert "already signed like this by this key" in box.run("elfsig", "dkms", "resign", MODULE)
@@ -236,6 +240,55 @@ def test_resign_asks_each_module_s_own_setting(tmp_path: Path) -> None:
     assert foreign.read_bytes() == before and "/etc/dkms/foreign.conf signs it" in said.out + said.err
     run("dkms", "resign", "foreign", "--root", tmp_path, "--key", KEY, "--cert", CERT)
     assert verified(foreign)
+
+
+def installed_module(root: Path, content: bytes, folder: str = "updates/dkms", name: str = "hello") -> Path:
+    path = root / f"lib/modules/6.1.0/{folder}/{name}.ko"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)])
+def test_an_installed_copy_of_other_code_is_refused(how: tuple[str, ...], tmp_path: Path) -> None:
+    """Whatever replaced what DKMS installed does not get its signature, and the exit code says so."""
+    built_module(tmp_path)
+    foreign = corpus.content("arm64-6.1.ko")
+    copy = installed_module(tmp_path, foreign)
+    ran = run("dkms", "resign", "hello", "--root", tmp_path, "--key", KEY, "--cert", CERT, *how)
+    assert ran.code == 1 and "its code differs" in ran.err and "do not sign it" in ran.err, ran
+    assert copy.read_bytes() == foreign and not verified(copy)
+    (tmp_path / "var/lib/dkms/hello/1.0").rename(tmp_path / "var/lib/dkms/hello/0.9")
+    built_module(tmp_path, content=foreign)
+    ran = run("dkms", "resign", "hello/0.9", "--root", tmp_path, "--key", KEY, "--cert", CERT, *how)
+    assert ran.code == 0 and "it is what DKMS built as hello/1.0" in ran.out, ran
+    assert copy.read_bytes() == foreign
+
+
+def test_a_vendor_s_module_before_which_dkms_s_stands_is_left_alone(tmp_path: Path) -> None:
+    words = ("dkms", "resign", "--root", tmp_path, "--key", KEY, "--cert", CERT)
+    vendor = installed_module(tmp_path, corpus.content("arm64-6.1.ko"), "kernel/fs")
+    built_module(tmp_path)
+    before = vendor.read_bytes()
+    assert run(*words).code == 1, "it may be DKMS's own copy, replaced"
+    copy = installed_module(tmp_path, corpus.content("amd64-6.1.ko"))
+    assert run(*words).code == 0 and verified(copy)
+    copy.unlink()
+    lists = tmp_path / "var/lib/dpkg/info/linux-image.list"
+    lists.parent.mkdir(parents=True)
+    lists.write_text(f"/{vendor.relative_to(tmp_path)}\n")
+    ran = run(*words)
+    assert ran.code == 0 and "it belongs to the package linux-image" in ran.out
+    assert vendor.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [("resign",), ("setup", "--remove"), ("setup", "--key", KEY, "--cert", CERT)]
+)
+def test_a_root_that_is_not_there_is_said(words: Sequence[str | Path], tmp_path: Path) -> None:
+    ran = run("dkms", *words, "--root", tmp_path / "nowhere")
+    assert ran.code == 2 and "nowhere: not a directory" in ran.err
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["framework", "elfsig-sign"])

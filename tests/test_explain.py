@@ -194,7 +194,7 @@ def live(root: Path, name: str = "snd_dummy") -> explain.OnMachine:
 
 def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -> None:
     write(root / "var/lib/dkms/mok.key", "")
-    pem(write(root / "var/lib/dkms/mok.pub", ""), RSA)
+    write(root / "var/lib/dkms/mok.pub", RSA.certificate)
     found = explained(root)
     assert (found["code"], found["kernel"]["errno"]) == (3, "EKEYREJECTED")
     assert found["kernel"]["enforcing"] and found["kernel"]["lockdown"]
@@ -235,7 +235,9 @@ def test_keys_of_the_firmware_and_revocations(root: Path) -> None:
 def test_an_unsigned_module_is_to_be_signed_with_the_machine_s_key(root: Path) -> None:
     path = write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", MODULE)
     write(root / "var/lib/shim-signed/mok/MOK.priv", "")
-    pem(write(root / "var/lib/shim-signed/mok/MOK.der", ""), RSA)
+    write(root / "var/lib/shim-signed/mok/MOK.der", RSA.certificate)
+    variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
+    assert live(root).step.text.startswith("if you built it yourself: ")
     words = (live(root).command or "").split()
     assert words[:6] == ["sudo", "elfsig", "sign", "--format", "pkcs7", "--replace"]
     assert words[-2:] == ["--in-place", str(path)]
@@ -247,10 +249,15 @@ def test_where_no_key_is_one_is_made_and_then_it_is_found(root: Path) -> None:
     assert command == f"sudo elfsig keys generate --codesigning -o {root}/root/mok"
     (root / "root").mkdir()
     assert elfsig(*command.split()[2:]).code == 0
+    assert live(root).command == f"sudo mokutil --import {root}/root/mok.der"
+    enrolled = signature_list((root / "root/mok.der").read_bytes())
+    variable(root, "MokNew", SHIM, enrolled)
+    assert live(root).command == "sudo systemctl reboot"
+    variable(root, "MokListRT", SHIM, enrolled)
     sign = live(root).command or ""
     assert sign.endswith(f"--cert {root}/root/mok.der --in-place {path}")
     assert elfsig(*sign.split()[2:]).code == 0
-    assert live(root).command == f"sudo mokutil --import {root}/root/mok.der"
+    assert live(root).command == "sudo modprobe snd_dummy"
 
 
 # --------------------------------------------------------------------------- what real Secure Boot showed
@@ -347,7 +354,8 @@ def test_what_dkms_built_is_for_dkms(root: Path) -> None:
     write(root / f"var/lib/dkms/snd-dummy/1.0/{RELEASE}/x86_64/module/snd-dummy.ko", content)
     write(root / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", content)
     write(root / "var/lib/dkms/mok.key", "")
-    pem(write(root / "var/lib/dkms/mok.pub", ""), RSA)
+    write(root / "var/lib/dkms/mok.pub", RSA.certificate)
+    variable(root, "MokListRT", SHIM, signature_list(RSA.certificate))
     found = live(root)
     assert found.facts.source.words == "it was built by DKMS (snd-dummy/1.0)"
     assert found.command == "sudo elfsig dkms resign snd-dummy"

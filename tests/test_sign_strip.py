@@ -159,8 +159,9 @@ def test_signed_modules_are_refused_unless_it_is_said_what_is_meant() -> None:
     assert caught.value.code == "already-signed"
     assert ids(make(once, "x509", existing=Existing.REPLACE).content) == ["x509"]
     assert ids(make(once, "x509", existing=Existing.STACK).content) == ["x509", "pkcs7"]
-    with pytest.raises(EditRefused, match="remains of a signature"):
+    with pytest.raises(EditRefused, match=r"remains of a signature.* before you sign it") as caught:
         make(once + b"tail", "pkcs7")
+    assert caught.value.hint is None, "an option that signs what was changed is not offered"
     assert ids(make(once[:-1], "pkcs7", existing=Existing.STACK).content)[0] == "pkcs7"
 
 
@@ -412,7 +413,7 @@ def test_what_follows_a_trailer_goes_with_it_where_that_is_wished(tail: bytes, t
     padded.write_bytes(padded.read_bytes() + tail)
     for words in (("strip",), ("sign", *how, "--replace")):
         refused = elfsig(*words, "-o", out, padded)
-        assert refused.code == 1 and "--force removes it together with what follows it" in refused.err
+        assert refused.code == 1 and "once you know what follows it, --force removes both" in refused.err
     assert elfsig("strip", "--force", "-o", out, padded).code == 0
     assert out.read_bytes() == plain.read_bytes()
     assert elfsig("sign", *how, "--replace", "--force", "-o", out, "--force", padded).code == 0

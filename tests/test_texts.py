@@ -32,6 +32,8 @@ FRONT_TREES = {
 OPTION = re.compile(r"(?<![\w*-])--[a-z]|(?<!\S)-o FILE")
 
 COMMANDS = {
+    "elfsig/host/commands.py": "commands that are to be pasted",
+    "elfsig/host/databases.py": "arguments of rpm",
     "elfsig/host/dkms.py": "the hook that DKMS runs",
     "elfsig/host/firmware.py": "options of mokutil that were used",
     "elfsig/host/machine.py": "options of mokutil that were used",

@@ -439,7 +439,7 @@ def test_from_an_empty_token_to_a_verified_module(
     uri = hsm.uri(TOKEN, label)
     how = ("--key", uri, "--name", "Build key", "--module-only", "-o", tmp_path / "modules")
     ran = elfsig("keys", "certificate", *how, env=env)
-    assert ran.code == 0 and "next: run mokutil --import" in ran.err, ran.err
+    assert ran.code == 0 and "next:\n  mokutil --import" in ran.out, ran.err
     shown = subprocess.run(
         [need("openssl"), "x509", "-in", tmp_path / "modules.crt", "-noout", "-text"],
         check=True, capture_output=True, text=True,

@@ -24,7 +24,7 @@ HINTS: Mapping[str, str] = {
     "coverage": "choose with --coverage",
     "every-key": "--all writes keys that are not trusted too",
     "force": "--force overrides this",
-    "force-with-tail": "--force removes it together with what follows it",
+    "force-with-tail": "once you know what follows it, --force removes both",
     "format": "choose one with --format",
     "give-all-files": "name all of its files, or their directory",
     "in-place": "use --in-place to overwrite it",
@@ -44,11 +44,10 @@ HINTS: Mapping[str, str] = {
     "replace-inside": "--replace puts a signature inside instead",
     "replace-or-stack": "--replace removes existing signatures, --stack adds one after them",
     "run-again": "run it again to go on with it",
-    "stack": "--stack adds one after them",
     "survey": "elfsig survey examines the modules in it",
     "trust": "pass them with --trust",
     "trust-or-unverified": "pass keys with --trust, or use --unverified",
-    "unverified": "--unverified overrides this",
+    "unverified": "if you trust where it comes from, --unverified converts it unverified",
 }
 
 

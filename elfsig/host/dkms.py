@@ -11,16 +11,18 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from elfsig.errors import UsageError, WriteError
+from elfsig.errors import ReadError, UsageError, WriteError
 from elfsig.host.dkms_paths import expanded, shell_word
 from elfsig.host.files import Files
 from elfsig.kernels.names import SUFFIX
 from elfsig.opened.atomic import replace_link, write_atomic
+from elfsig.opened.source import read_error
 
 CONFIG: Final = "etc/dkms"
 FRAMEWORK: Final = f"{CONFIG}/framework.conf.d/elfsig.conf"
@@ -31,6 +33,7 @@ INSTALL: Final = "/lib/modules"
 MOK_KEY: Final = f"{TREE}/mok.key"
 MOK_CERTIFICATE: Final = f"{TREE}/mok.pub"
 """DKMS's own defaults, except on Ubuntu."""
+UBUNTU: Final = ("/var/lib/shim-signed/mok/MOK.priv", "/var/lib/shim-signed/mok/MOK.der")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
@@ -91,15 +94,29 @@ class Setup(NamedTuple):
 
 
 def settings(root: Path) -> dict[str, str]:
-    """The configuration of DKMS: framework.conf, then framework.conf.d in order; the last value counts."""
+    """The configuration of DKMS: framework.conf, then framework.conf.d in order; the last value counts.
+
+    Raises ReadError.
+    """
     files, folder = Files(root), root / CONFIG / "framework.conf.d"
     names = (name for name in files.names(folder) or () if name.endswith(".conf"))
     found: dict[str, str] = {}
     for path in (root / CONFIG / "framework.conf", *(folder / name for name in names)):
-        real = files.real(path)
-        if real is not None and real.is_file():
-            found.update(assignments(real.read_text("utf-8", "surrogateescape")))
+        try:
+            real = files.real(path)
+            if real is not None and real.is_file():
+                found.update(assignments(real.read_text("utf-8", "surrogateescape")))
+        except OSError as reason:
+            fault = read_error(reason)
+            text = f"DKMS's configuration: {path}: {fault.text}"
+            raise ReadError(text, code=fault.code) from None
     return found
+
+
+def _configuration(folder: Path) -> Iterator[Path]:
+    yield folder / "framework.conf"
+    with suppress(FileNotFoundError, NotADirectoryError):
+        yield from sorted(each for each in (folder / "framework.conf.d").iterdir() if each.suffix == ".conf")
 
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
@@ -217,6 +234,11 @@ class Built:
     path: Path
     installed: tuple[Path, ...]
 
+    @property
+    def name(self) -> str:
+        """The module with its version, as dkms takes it."""
+        return f"{self.module}/{self.version}"
+
 
 def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -> list[Built]:
     """Everything that DKMS built, or only that of ``wanted`` (NAME or NAME/VERSION) and for ``kernels``.
@@ -269,6 +291,26 @@ def _gentoo(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
     return key, environment.get("MODULES_SIGN_CERT") or key
 
 
+def _usual(root: Path) -> tuple[str, str]:
+    """DKMS's own pair, on Ubuntu that of update-secureboot-policy; the other one where only that is there."""
+    own = (MOK_KEY, MOK_CERTIFICATE)
+    pairs = (UBUNTU, own) if "ubuntu" in system_ids(root) else (own, UBUNTU)
+    there = (each for each in pairs if all(os.path.lexists(root / path.lstrip("/")) for path in each))
+    return next(there, pairs[0])
+
+
+def system_ids(root: Path) -> set[str]:
+    """ID and ID_LIKE of /etc/os-release, and their parts before a dash; empty without it."""
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            found = dict(assignments((root / name).read_text("utf-8", "replace")))
+        except OSError:
+            continue
+        words = f"{found.get('ID', '')} {found.get('ID_LIKE', '')}".split()
+        return {part for word in words for part in (word, word.partition("-")[0])}
+    return set()
+
+
 def signing_words(
     root: Path,
     key: str | None,
@@ -292,10 +334,10 @@ def signing_words(
     if key is not None and certificate is not None:
         return key, certificate
     configured = settings(root)
-    own = _gentoo(environment)
+    own, usual = _gentoo(environment), _usual(root)
     words = (
-        configured.get("mok_signing_key") or own[0] or MOK_KEY,
-        configured.get("mok_certificate") or own[1] or MOK_CERTIFICATE,
+        configured.get("mok_signing_key") or own[0] or usual[0],
+        configured.get("mok_certificate") or own[1] or usual[1],
     )
     first, second = (within(root, kernel, word) for word in words)
     return first, second

@@ -11,6 +11,7 @@ from elfsig.errors import ElfsigError
 from elfsig.host import strictness
 from elfsig.host.machine import Machine
 from elfsig.host.next_step import Situation, Step, next_step
+from elfsig.host.own_keys import checked, own_keys
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
@@ -112,13 +113,16 @@ def explain(
     signatures = _signatures(module)
     ids = frozenset(each for signature in signatures for each in signature.key_ids)
     booted = asking.mode.secure_boot or machine.firmware.secure_boot is not False
-    keys = KernelKeys(asking.booted if booted else asking.ring, asked.profile, fips=asking.mode.fips)
+    ring = asking.booted if booted else asking.ring
+    keys = KernelKeys(ring, asked.profile, fips=asking.mode.fips)
     facts = _facts(machine, keys, path, signatures, asking.mode, asking.built(module))
     decides = next((each for each in asked.predictions if not each.accepted), asked.predictions[0])
+    pairs = own_keys(machine, asked.profile, keys, fips=asking.mode.fips)
     case = Situation(
-        machine, asked.profile, decides, path, facts.source, ids, machine.own(ids),
+        machine, asked.profile, decides, path, facts.source, ids, checked(machine, module, ring, pairs),
+        next((each for each in pairs if each.state != "unusable"), None),
         untrusted_mok=_is_untrusted_mok(machine, keys, decides, asked.profile, ids),
-        judged=bool(keys.judged(ids)),
+        judged=bool(keys.judged(ids)), named=machine.loads_by_name(path),
     )  # fmt: skip
     step = _find_out(case, asked) or next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)

@@ -24,7 +24,7 @@ from elfsig.host.strictness import Known, Reported, known, reported
 from elfsig.kernels import config as configs
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Profile, version_of
-from elfsig.model import KeyId
+from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.trust.entries import Material, Origin, gather
 from elfsig.trust.keyring import read_path
@@ -169,6 +169,13 @@ class Machine:
             code="no-module",
         )
 
+    def loads_by_name(self, path: Path) -> bool:
+        """Whether modprobe, given the module's name, would load the file ``path``."""
+        name = module_name(str(path))
+        files = (self._listed(self.files.path(each) / self.release, name) for each in MODULE_DIRS)
+        found = next((each for each in files if each is not None), None)
+        return found is not None and os.path.realpath(found) == os.path.realpath(path)
+
     def _listed(self, base: Path, wanted: str) -> Path | None:
         data = self.files.content(base / "modules.dep")
         lines = data.decode("utf-8", "surrogateescape").splitlines() if data else ()
@@ -283,7 +290,7 @@ class Machine:
     def pending(self, ids: frozenset[KeyId]) -> bool:
         """Whether the enrolment of a key with one of these ids is pending (MokNew)."""
         path = self._variable("MokNew", SHIM)
-        return path is not None and self.holds(path, ids)
+        return path is not None and any(key.ids & ids for key in self.keys_in(path))
 
     def owned(self, ids: frozenset[KeyId]) -> bool:
         """Whether a key with one of these ids is a machine owner key, loaded by this kernel or not."""
@@ -295,26 +302,39 @@ class Machine:
         """Where the machine owner's keys are. A kernel that shows the table reads it, too."""
         return OwnerLists(self.firmware, self.is_running or version_of(self.release) >= TABLE_SINCE)
 
-    def own(self, ids: frozenset[KeyId]) -> tuple[Path, Path] | None:
-        """The signing key pair on this system: the one with one of these ids, else the first one."""
-        every = [(self.files.path(key), self.files.path(cert)) for key, cert in OWN_KEYS]
-        pairs = [pair for pair in every if self.files.is_file(pair[1])]
-        return next((pair for pair in pairs if ids and self.holds(pair[1], ids)), pairs[0] if pairs else None)
+    def pairs(self, more: Iterable[tuple[str, str]] = ()) -> list[tuple[str, Path]]:
+        """Private key and certificate of the signing key pairs on this system of which both are there.
 
-    def holds(self, path: Path, ids: frozenset[KeyId]) -> bool:
-        """Whether a certificate in a file has one of these ids."""
+        ``more`` are further ones to look for first; a private key may be a ``pkcs11:`` URI.
+        """
+        usual = [(str(self.files.path(key)), str(self.files.path(cert))) for key, cert in OWN_KEYS]
+        first = self.files.path(NEW_KEY)
+        names = [name for name in self.files.names(first.parent) or () if name.startswith(first.name)]
+        new = [first.with_name(name) for name in names if name.endswith(".der")]
+        every = dict.fromkeys([*more, *usual, *((str(each.with_suffix(".key")), str(each)) for each in new)])
+        return [
+            (key, Path(cert)) for key, cert in every
+            if self.files.is_file(Path(cert)) and (key.startswith("pkcs11:") or self.files.is_file(Path(key)))
+        ]  # fmt: skip
+
+    def keys_in(self, path: Path) -> list[Key]:
+        """The keys in a file; none where it has none, or cannot be read."""
         real = self.files.real(path)
         if real is None:
-            return False
+            return []
         if not os.access(real, os.R_OK):
             self.files.deny(path)
-            return False
+            return []
         try:
-            found = read_path(real, Origin(str(path), name=path.name))
+            return list(read_path(real, Origin(str(path), name=path.name)).keys)
         except ElfsigError as reason:
             self.remarks.append(f"{path} cannot be read: {reason.text}")
-            return False
-        return any(key.ids & ids for key in found.keys)
+            return []
+
+    def listed(self) -> list[Material]:
+        """The machine owner's keys: those that are enrolled, and those whose enrolment is pending."""
+        paths = (*self.owner_lists.every, self._variable("MokNew", SHIM))
+        return [each for path in paths for each in self._source(path, "MOK", None)]
 
     def loaded(self, key_id: str) -> str:
         """What /proc/keys says about a key id (hex): it only has descriptions, so this is never proof."""

@@ -1,29 +1,35 @@
 """The safe next step for a module on a system.
 
-Two rules come first: a module that a vendor signed and that was changed must not be signed again before the
-reason is known, and below another root (a mounted system, evidence) nothing is ever written.
+Three rules come first: what was changed after it was signed, and what may stand in the place of a vendor's
+module, must not be signed before the reason is known; a command names only files that are there; and below
+another root (a mounted system, evidence) nothing is ever written.
 """
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from elfsig.host.machine import NEW_KEY, Machine
+from elfsig.host.commands import UNPRINTABLE, argument, enrolling, to_paste
+from elfsig.host.machine import Machine
+from elfsig.host.own_keys import Checked, Own, new_pair
 from elfsig.host.package import Source
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Prediction, Profile
-from elfsig.model import KeyId
+from elfsig.model import KeyId, Verdict
 
 CHANGED = "do not sign it before you know why it changed"
+DIFFERS = "do not sign it before you know why it differs"
 FORMS = frozenset({
     "signed-attributes", "id-type", "unsupported-hash", "unsupported-algorithm", "unsupported-pair",
     "signature-form", "embedded-content", "signed-after-compression", "compressed-unreadable", "no-packet",
 })  # fmt: skip
 """Faults of the signature's form, which do not mean that the module was changed."""
+UNCHANGED = FORMS | {"ok", "unsigned", "unknown-key", "key-unusable", "revoked"}
 NEW_KEYS = "this kernel can never use its key: make another one"
+SECURE = "the kernel takes machine owner keys only with Secure Boot on, and it is not known to be on"
+YOURS = "if you built it yourself"
 
 
 class Step(NamedTuple):
@@ -37,9 +43,10 @@ class Step(NamedTuple):
 class Situation:
     """All that the next step depends on.
 
-    ``ids`` are the ids by which the signature names its key, ``own`` is the key pair that this machine
-    signs with. ``untrusted_mok``: the key is a machine owner key that only a rule keeps from being trusted;
-    ``judged``: this kernel does not load the key, or cannot use it.
+    ``ids`` are the ids by which the signature names its key, ``own`` is the best key pair that this machine
+    could sign with, ``checked`` what the keys on the machine say about the signature. ``untrusted_mok``: the
+    key is a machine owner key that only a rule keeps from being trusted; ``judged``: this kernel does not
+    load the key, or cannot use it. ``named``: ``path`` is what modprobe loads by the module's name.
     """
 
     machine: Machine
@@ -48,19 +55,31 @@ class Situation:
     path: Path
     source: Source
     ids: frozenset[KeyId]
-    own: tuple[Path, Path] | None = None
+    checked: Checked
+    own: Own | None = None
     untrusted_mok: bool = False
     judged: bool = False
+    named: bool = True
 
     @property
     def name(self) -> str:
         return module_name(str(self.path))
 
+    @property
+    def changed(self) -> bool:
+        """Whether the module or its signature was changed after signing, whatever this kernel makes of it."""
+        fault, verdict = self.prediction.fault, self.checked.verdict
+        return (
+            fault not in UNCHANGED
+            or verdict is Verdict.INVALID
+            or (verdict is Verdict.MALFORMED and fault not in FORMS)
+        )
+
 
 def next_step(case: Situation) -> Step:
     """What to do next. Below another root it has no command that writes."""
     step = _step(case)
-    if not case.machine.live and case.prediction.fault == "ok":
+    if not case.machine.live and case.prediction.fault == "ok" and not case.changed:
         return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
@@ -68,32 +87,50 @@ def next_step(case: Situation) -> Step:
     return Step(text)
 
 
+def _with(text: str, *commands: list[str]) -> Step:
+    line = to_paste(*commands)
+    return Step(f"{text} ({UNPRINTABLE})") if line is None else Step(text, line)
+
+
 def _step(case: Situation) -> Step:
-    fault = case.prediction.fault
-    if fault == "ok":
-        return Step("nothing needs to be done: load it", f"sudo modprobe {case.name}")
-    if case.prediction.accepted and case.source.kind != "package":
-        text = "this kernel loads it as it is; a kernel that demands signatures would not"
-        return Step(text, f"sudo modprobe {case.name}")
-    if fault == "unsigned" and case.source.kind == "dkms":
-        return _resign(case, "DKMS can sign it")
-    if fault == "unsigned" and case.source.kind == "none":
-        return _own(case)
-    if fault == "unsigned":
-        return _again(case, "if it is still unsigned then, the package ships it unsigned")
-    if case.machine.denied:
-        return _as_root(case)
-    if fault in ("unknown-key", "key-unusable"):
-        return _key(case)
+    fault, source = case.prediction.fault, case.source
     if fault == "revoked":
         return Step("get a newer module: its key or this file itself is revoked")
-    return _other_form(case) if fault in FORMS else _again(case, CHANGED)
+    if case.changed:
+        return _again(case, CHANGED)
+    if fault == "ok":
+        return _load(case, "nothing needs to be done: load it")
+    if source.kind in ("none", "unknown") and source.vendor:
+        return _doubtful(case)
+    if source.kind == "differs":
+        return _again(case, DIFFERS)
+    if case.prediction.accepted and source.kind != "package":
+        return _load(case, "this kernel loads it as it is; a kernel that demands signatures would not")
+    if fault == "unsigned":
+        return _unsigned(case)
+    if case.machine.denied:
+        return _as_root(case)
+    return _other_form(case) if fault in FORMS else _key(case)
+
+
+def _load(case: Situation, text: str) -> Step:
+    if case.named:
+        return _with(text, ["sudo", "modprobe", case.name])
+    return _with(text, ["sudo", "insmod", argument(case.path)])
+
+
+def _unsigned(case: Situation) -> Step:
+    if case.source.kind == "package":
+        return _again(case, "if it is still unsigned then, the package ships it unsigned")
+    if case.source.kind == "dkms":
+        return _resign(case, "DKMS built it")
+    return _own(case)
 
 
 def _other_form(case: Situation) -> Step:
     """The signature is in a form that this kernel does not read; the module's builder can make another."""
     if case.source.kind == "dkms":
-        return _resign(case, "DKMS can sign it in a form that this kernel reads")
+        return _resign(case, "DKMS built it, and its signature is not in a form that this kernel reads")
     if case.source.kind == "package":
         return _again(case, "its signature is not in a form that this kernel reads")
     return Step(
@@ -102,52 +139,88 @@ def _other_form(case: Situation) -> Step:
     )
 
 
-def _as_root(case: Situation) -> Step:
+def _as_root(case: Situation, text: str = "") -> Step:
     root = case.machine.root
     where = ["--this-machine"] if root == Path("/") else ["--root", str(root)]
-    command = shlex.join(["sudo", "elfsig", "explain", *where, case.name])
-    return Step("run this again as root: only root can read some of what decides", command)
+    name = case.name if case.named else argument(case.path)
+    text = text or "run this again as root: only root can read some of what decides"
+    return _with(text, ["sudo", "elfsig", "explain", *where, name])
+
+
+# --------------------------------------------------------------------------- not to be signed
 
 
 def _again(case: Situation, why: str) -> Step:
     """Get the file again from where it came from; never sign it."""
-    if case.source.kind == "dkms":
-        module = case.source.name
-        command = f"sudo dkms install --force {shlex.quote(module)} -k {shlex.quote(case.machine.release)}"
-        return Step(f"build it again with DKMS; {why}", command)
-    if (again := case.source.reinstall) is not None:
-        return Step(f"reinstall its package, {case.source.name}; {why}", again)
+    source = case.source
+    if source.kind in ("dkms", "differs") and not source.name.startswith("-"):
+        which = [source.name, "-k", case.machine.release]
+        again = (["sudo", "dkms", "remove", *which], ["sudo", "dkms", "install", "--force", *which])
+        return _with(f"build it again with DKMS; {why}", *again)
+    if source.kind == "package":
+        return Step(f"reinstall its package, {source.name}; {why}", source.reinstall)
+    if source.denied:
+        return _as_root(case, f"{why}; as root you are told where it comes from")
     return Step(f"get the module again from where it came from; {why}")
+
+
+def _doubtful(case: Situation) -> Step:
+    """It may be a vendor's module that was stripped or replaced, or stand before one."""
+    source = case.source
+    if source.denied:
+        return _as_root(case, f"{DIFFERS}; as root you are told where it comes from")
+    known = "no package lists this file" if source.kind == "none" else "where it comes from is not known"
+    return Step(
+        f"{known}, and {source.vendor}: reinstall the vendor's package, or find out why this file is there;"
+        f" {DIFFERS} from the vendor's"
+    )
 
 
 # --------------------------------------------------------------------------- keys
 
 
 def _key(case: Situation) -> Step:
-    machine = case.machine
-    own = case.own
-    mine = own is not None and machine.holds(own[1], case.ids)
-    if case.judged:
-        return _new_key(case) if mine or case.source.kind != "package" else _again(case, NEW_KEYS)
-    if machine.pending(case.ids):
-        return Step("reboot, and confirm the key in the blue MokManager screen", "sudo systemctl reboot")
+    by, package = case.checked.by, case.source.kind == "package"
+    if case.judged or (by is not None and by.state == "unusable"):
+        return _again(case, NEW_KEYS) if package else _anew(case)
+    if case.machine.pending(case.ids):
+        return _reboot()
     if case.untrusted_mok:
         return _trust_mok(case)
-    if own is not None and mine:
-        return _enrol(case, own[1])
-    if case.source.kind == "package":
+    if by is not None and by.state in ("absent", "enrolled"):
+        return _admit(case, by, "enrol the key that signed it")
+    if package:
         return Step(
             f"nothing can be done here without its key: enrol the vendor's certificate if you trust it, or"
             f" boot the kernel that the package {case.source.name} is for"
         )
     if case.source.kind == "dkms":
-        return _resign(case, "DKMS can sign it with a key that this machine trusts")
+        return _resign(case, "DKMS built it, and this kernel does not trust the key that signed it")
     return Step("enrol the certificate of the key that signed it, if you trust that signer")
 
 
-def _enrol(case: Situation, certificate: Path) -> Step:
-    command = f"sudo mokutil --import {shlex.quote(str(certificate))}"
-    return Step("enrol the key that signed it, then reboot and confirm it in MokManager", command)
+def _anew(case: Situation) -> Step:
+    """This kernel can never use the key that signed it."""
+    if case.source.kind == "dkms":
+        return _resign(case, "DKMS built it, and this kernel can never use the key that signed it")
+    return _own(case)
+
+
+def _reboot() -> Step:
+    return _with("reboot, and confirm the key in the blue MokManager screen", ["sudo", "systemctl", "reboot"])
+
+
+def _admit(case: Situation, own: Own, text: str) -> Step:
+    """Have the kernel trust a key of this machine."""
+    secure = case.machine.firmware.secure_boot
+    if own.state == "pending":
+        return _reboot()
+    if not _enrolls(case.profile):
+        return Step(f"this kernel does not trust the key of {own.certificate}, and takes no other keys")
+    if own.state == "enrolled":
+        return _trust_mok(case) if secure else Step(f"the key of {own.certificate} is enrolled, but {SECURE}")
+    text = f"{text} ({own.certificate}), then reboot and confirm it in MokManager"
+    return _with(text if secure else f"{text}; but {SECURE}", *enrolling(str(own.certificate)))
 
 
 def _trust_mok(case: Situation) -> Step:
@@ -156,37 +229,48 @@ def _trust_mok(case: Situation) -> Step:
         text = "for modules, this kernel accepts only CA keys from the machine owner's list"
         return Step(f"its key is enrolled, but {text}: enrol a CA key, and sign with a key that it issued")
     text = "its key is enrolled, but the kernel is not set to trust machine owner keys for modules"
-    return Step(f"{text}: allow it, then reboot", "sudo mokutil --trust-mok")
-
-
-def _new_key(case: Situation) -> Step:
-    command = shlex.join(["sudo", "elfsig", "keys", "generate", "--codesigning", "-o", _new_name(case)])
-    return Step("make a signing key that this kernel can use", command)
-
-
-def _new_name(case: Situation) -> str:
-    return str(case.machine.root / NEW_KEY)
-
-
-def _resign(case: Situation, text: str) -> Step:
-    if case.own is None and _enrolls(case.profile):
-        return _new_key(case)
-    module = case.source.name.partition("/")[0]
-    return Step(text, f"sudo elfsig dkms resign {shlex.quote(module)}")
+    return _with(f"{text}: allow it, then reboot", ["sudo", "mokutil", "--trust-mok"])
 
 
 def _enrolls(profile: Profile) -> bool:
-    return bool({"machine", "platform"} & frozenset().union(*profile.trust.rings))
+    boot = profile.secure_boot
+    never = boot is not None and boot.moks == "never"
+    return not never and bool({"machine", "platform"} & frozenset().union(*profile.trust.rings))
+
+
+# --------------------------------------------------------------------------- signing
+
+
+def _resign(case: Situation, text: str) -> Step:
+    """What DKMS built is signed again, with the best key of this machine."""
+    module = case.source.name.partition("/")[0]
+    words = ["sudo", "elfsig", "dkms", "resign"]
+    if case.own is not None and not case.own.default:
+        words += ["--key", case.own.key, "--cert", str(case.own.certificate)]
+    return _signing(case, text, [*words, *(["--"] if module.startswith("-") else []), module])
 
 
 def _own(case: Situation) -> Step:
-    """A module without an owner: it may be signed with a key of this machine."""
-    own = case.own
-    if own is None and case.machine.denied:
+    """A module without an owner: its builder may sign it with a key of this machine."""
+    if case.source.denied:
         return _as_root(case)
-    if own is None and _enrolls(case.profile):
-        return _new_key(case)
-    key, certificate = own or (Path("signing_key.pem"), Path("signing_key.x509"))
+    own = case.own
     words = ["sudo", "elfsig", "sign", "--format", case.profile.look.format, "--replace"]
-    words += ["--key", str(key), "--cert", str(certificate), "--in-place", str(case.path)]
-    return Step("sign it with a key that this kernel trusts", shlex.join(words))
+    if own is not None:
+        words += ["--key", own.key, "--cert", str(own.certificate)]
+    return _signing(case, YOURS, [*words, "--in-place", argument(case.path)])
+
+
+def _signing(case: Situation, text: str, words: list[str]) -> Step:
+    """Sign with a key that the kernel trusts; where there is none, what makes it so comes first."""
+    own, machine = case.own, case.machine
+    if own is not None and own.state == "trusted":
+        return _with(f"{text}: sign it with the key of {own.certificate}, which this kernel trusts", words)
+    if machine.denied:
+        return _as_root(case)
+    if own is not None:
+        return _admit(case, own, f"{text}: before it is signed, enrol the key to sign it with")
+    if _enrolls(case.profile):
+        new = ["sudo", "elfsig", "keys", "generate", "--codesigning", "-o", argument(new_pair(machine))]
+        return _with(f"{text}: make a signing key that this kernel can use, and ask again", new)
+    return Step(f"{text}: sign it with a key that this kernel was built with, which is not on this machine")

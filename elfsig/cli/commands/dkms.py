@@ -18,8 +18,12 @@ from elfsig.cli.options.common import hash_type, hash_wished
 from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.crypto.hashes import hash_named
-from elfsig.errors import UsageError
+from elfsig.errors import EditRefused, UsageError
 from elfsig.host import dkms, dkms_hooks, dkms_paths
+from elfsig.host.commands import UNPRINTABLE, enrolling, to_paste
+from elfsig.host.dkms_copies import same_code
+from elfsig.host.dkms_resign import left
+from elfsig.host.next_step import DIFFERS
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
 from elfsig.signers import open_signer
@@ -32,9 +36,18 @@ if TYPE_CHECKING:
 
 Work = Callable[[Module], Change]
 
+
+def _directory(context: click.Context, parameter: click.Parameter, root: Path) -> Path:
+    """Raises UsageError: nothing is made or found below a directory that is not there."""
+    if not root.is_dir():
+        raise UsageError(f"{root}: not a directory", code="no-root")
+    return root
+
+
 _root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),
+    callback=_directory,
     default=Path("/"),
     metavar="DIR",
     help="Work on the system mounted at DIR.",
@@ -108,8 +121,8 @@ def setup(
     if dkms_paths.names_kernel(cert):
         complain("next: run elfsig dkms resign for built modules; each kernel has its own key")
     else:
-        enroll = f"run mokutil --import {_enrollable(cert)} once"
-        complain(f"next: {enroll}, and elfsig dkms resign for built modules")
+        complain("next: enrol the certificate once, and run elfsig dkms resign for built modules:")
+        click.echo(f"  {to_paste(*enrolling(cert)) or UNPRINTABLE}", err=True)
     return 0
 
 
@@ -144,14 +157,6 @@ def _refuse_changeable(*programs: str) -> None:
                 " the whole system (a virtual environment in /opt, owned by root), or use --force",
                 code="not-safe",
             )
-
-
-def _enrollable(cert: str) -> str:
-    """The certificate in DER, as mokutil needs it, or how to convert it."""
-    with open(cert, "rb") as stream:
-        if stream.read(1) == b"\x30":
-            return cert
-    return f"MOK.der (create it with openssl x509 -in {cert} -outform DER -out MOK.der)"
 
 
 def _try_out(key: str, cert: str) -> None:
@@ -207,7 +212,7 @@ def resign(
     identical, as dkms status requires; exactly the bytes of the old signatures are removed.
     """
     chosen = hash_wished(hash_name).name if hash_name else None
-    found = dkms.built(root, modules, kernels)
+    found, builds = dkms.built(root, modules, kernels), dkms.built(root)
     if not found:
         complain("DKMS has not built any modules here (see dkms status)")
         return 0
@@ -226,6 +231,7 @@ def resign(
                     mine = own.hash or dkms_paths.hash_beside(words[0])
                 options = SignOptions(hash=chosen or mine or usual, force=force)
                 yield from _resigned(members, words, options, settings.registry, dry_run)
+                yield from _copied(members, builds, root, settings.registry, dry_run)
 
     code = report(every(), quiet)
     if dry_run:
@@ -246,7 +252,7 @@ def _left(group: list[Built], configuration: str, registry: Registry) -> Iterato
 def _resigned(
     group: list[Built], words: tuple[str, str], options: SignOptions, registry: Registry, dry: bool
 ) -> Iterator[Done]:
-    """The built modules first; then each installed copy of the same code gets the same signature."""
+    """The built modules; each installed copy of the same code gets the same signature afterwards."""
     signer, format_ = open_signer(*words), registry.get("pkcs7")
     wanted = None if options.force else wanted_signature(format_, signer, options)
 
@@ -257,19 +263,29 @@ def _resigned(
 
     output = Output(in_place=True, dry=dry)
     yield from edit([str(each.path) for each in group], make, output, registry, jobs=1)
+
+
+def _copied(
+    group: list[Built], builds: list[Built], root: Path, registry: Registry, dry: bool
+) -> Iterator[Done]:
+    """The installed copies: those of the same code become the same file, others are refused or left."""
+    output = Output(in_place=True, dry=dry)
     for each in group:
-        if each.installed:
-            copies = [str(path) for path in each.installed]
-            yield from edit(copies, _like(each.path, registry), output, registry, jobs=1)
+        for path in each.installed:
+            yield from edit([str(path)], _like(each, path, builds, root, registry), output, registry, jobs=1)
 
 
-def _like(path: Path, registry: Registry) -> Work:
-    """Replace a copy by the signed content of ``path`` if its code is the same; else leave it unchanged."""
-    source = open_module(str(path), registry)
+def _like(each: Built, path: Path, builds: list[Built], root: Path, registry: Registry) -> Work:
+    """Replace a copy by the signed content of ``each`` if its code is the same."""
+    source = open_module(str(each.path), registry)
 
     def work(module: Module) -> Change:
-        if module.bare != source.bare:
-            return Change(None, "unchanged", f"left unchanged: its code differs from {path}")
+        if not same_code(source, module):
+            why = left(module, path, each, builds, root)
+            if why is not None:
+                return Change(None, "unchanged", f"left unchanged: {why}")
+            text = f"not signed: its code differs from {each.path}, which DKMS built; {DIFFERS}"
+            raise EditRefused(text, code="code-differs")
         if module.content == source.content:
             return Change(None, "unchanged", "already the same as the built one")
         return Change(source.content, "signed", "now the same as the built one")

@@ -51,7 +51,10 @@ def run(
     if machine.wanted:
         _document(settings, machine, system, found, asking)
     else:
-        click.echo(laid_out("\n".join(line for each in found for line in _lines(each))))
+        for each in found:
+            click.echo(laid_out("\n".join(_lines(each))))
+            if each.command is not None:  # in one line, however wide the terminal is: it is to be pasted
+                click.echo(f"    {each.command}")
     codes += [exit_codes.GOOD if each.asked.accepted else exit_codes.REFUSED for each in found]
     return exit_codes.combined(codes)
 
@@ -74,8 +77,6 @@ def _lines(found: OnMachine) -> Iterator[str]:
     yield from (f"    {visible(text)}" for text in found.remarks)
     yield ""
     yield f"  next: {visible(found.step.text)}"
-    if found.command is not None:
-        yield f"    {visible(found.command)}"
 
 
 def _document(

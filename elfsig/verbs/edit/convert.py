@@ -144,22 +144,32 @@ def look(module: Module, how: Plan) -> FileReport:
     return examine(module, Question(how.keys, hashes=True, any_file=True), how.outside)
 
 
+CHANGED = "do not sign it before you know why it changed"
+NOT_CHANGED = (Verdict.UNTRUSTED, Verdict.UNKNOWN_KEY, Verdict.UNSUPPORTED, Verdict.NOT_A_SIGNATURE)
+"""Verdicts that do not mean that the module is another than the one that was signed."""
+
+
 def refusal(before: FileReport, how: Plan) -> Remark | None:
-    """Why this file must not be converted; None where it may be."""
+    """Why this file must not be converted; None where it may be.
+
+    Only where the module may be the one that was signed does it hint at converting it all the same.
+    """
     if before.verdict is Verdict.VALID or how.unverified:
         return None
-    effective = next((f for f in before.signatures if f.effective), None)
-    if effective is None:
-        return Remark("not-valid", f"not converted: {_unvouched(before)}")
-    why = f": {effective.reason}" if effective.reason else ""
-    text = f"not converted: the {effective.format or 'unknown'} signature is {effective.verdict}{why}"
-    return Remark("not-valid", text, hint="unverified")
-
-
-def _unvouched(before: FileReport) -> str:
-    """Why a file without signatures is not converted, and what to do instead."""
     if before.verdict is Verdict.UNSIGNED:
-        return "unsigned: nothing vouches for it; sign it instead"
+        text = "unsigned: nothing vouches for it; if you built it yourself, sign it"
+        return Remark("not-valid", f"not converted: {text}")
+    if before.verdict in NOT_CHANGED:
+        return Remark("not-valid", f"not converted: {_reason(before)}", hint="unverified")
+    return Remark("not-valid", f"not converted: {_reason(before)}; {CHANGED}")
+
+
+def _reason(before: FileReport) -> str:
+    """What is the case with the signature that counts, or with the file that has none."""
+    effective = next((f for f in before.signatures if f.effective), None)
+    if effective is not None:
+        why = f": {effective.reason}" if effective.reason else ""
+        return f"the {effective.format or 'unknown'} signature is {effective.verdict}{why}"
     why = "; ".join(remark.text for remark in before.warnings)
     return f"{before.verdict}: {why}" if why else str(before.verdict)
 

@@ -129,12 +129,15 @@ class _Made(NamedTuple):
         return self.pair.envelope.parse(self.blob, self.params)[0].hash
 
 
+CHANGED = "find out why it changed before you sign it"
+
+
 def already_signed(present: Sequence[LocatedSignature]) -> EditRefused:
     """The refusal to sign what is already signed, or holds the remains of a signature."""
     first = present[0]
     if first.place.fault is not None:
-        text = f"there are remains of a signature: {first.place.fault.text}"
-        return EditRefused(text, offset=first.place.start, code="already-signed", hint="stack")
+        text = f"there are remains of a signature: {first.place.fault.text}; {CHANGED}"
+        return EditRefused(text, offset=first.place.start, code="already-signed")
     more = f" and {len(present) - 1} more" if len(present) > 1 else ""
     return EditRefused(
         f"already signed: {name_of(first)}{more}", code="already-signed", hint="replace-or-stack"

@@ -11,6 +11,7 @@ from elfsig.cli.commands.keys.generate import genkey_of
 from elfsig.cli.options.common import hash_type, hash_wished
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import SigningError, UsageError
+from elfsig.host.commands import UNPRINTABLE, operand, to_paste
 from elfsig.kernels.suits import key_warning
 from elfsig.keygen.certificate import DAYS
 from elfsig.keygen.files import write_all
@@ -68,7 +69,13 @@ def command(key: str, output: str, force: bool, quiet: bool, **wish: object) -> 
     if warning := key_warning(made.certificate, None):
         complain(warning, word="warning: ")
     if not quiet:
-        complain(f"next: run mokutil --import {output}.der, and sign with --cert {output}.crt")
+        click.echo("next:")
+        words = ["elfsig", "sign", "--format", "pkcs7", "--key", "KEY"]
+        for each in (
+            ["mokutil", "--import", operand(f"{output}.der")],
+            [*words, "--cert", operand(f"{output}.crt"), "--in-place", "M.ko"],
+        ):
+            click.echo(f"  {to_paste(each) or UNPRINTABLE}")
 
 
 def _made(key: str, name: str, wish: Wish) -> Certified:

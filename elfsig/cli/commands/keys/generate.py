@@ -11,6 +11,7 @@ import click
 from elfsig.cli.options.common import hash_type, hash_wished, kernel_type
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
+from elfsig.host.commands import UNPRINTABLE, operand, to_paste
 from elfsig.kernels.suits import key_warning
 from elfsig.keygen import genkey, kconfig, keydir
 from elfsig.keygen.files import write_all
@@ -316,19 +317,26 @@ def _next_steps(plan: Plan, made: GeneratedKey, paths: list[str]) -> Iterator[st
     """The usual next steps, as commands."""
     folder = os.path.dirname(paths[0])
     key, cert, der = (
-        os.path.join(folder, name.format(name=plan.base)) if name else None
+        operand(os.path.join(folder, name.format(name=plan.base))) if name else None
         for name in (plan.like.key_file, plan.like.cert_file, plan.like.der)
     )
     yield "next:"
     if made.certificate is None or (plan.target and plan.target.wants_ring):
         format_ = plan.target.format if plan.target else "FORMAT"
-        yield f"  build the ring into the kernel; elfsig sign --format {format_} --key {key} ..."
+        sign = _pasted("elfsig", "sign", "--format", format_, "--key", key)
+        yield f"  build the ring into the kernel; {sign} ..."
     elif plan.folder:
         yield "  build the kernel with --kernel-config's files, and in its package step:"
-        yield f"  elfsig keys install --key-dir {visible(plan.folder)} DESTINATION"
+        yield f"  {_pasted('elfsig', 'keys', 'install', '--key-dir', operand(plan.folder))} DESTINATION"
     elif der is None:
         yield f'  CONFIG_MODULE_SIG_KEY="{visible(os.path.abspath(paths[0]))}" in the kernel\'s configuration'
     else:
-        yield f"  mokutil --import {visible(der)}    (then reboot, and confirm in MokManager)"
-        yield f"  mokutil --test-key {visible(der)}    (read its answer: the exit code changed after 0.7.2)"
-        yield f"  elfsig sign --format pkcs7 --hash {made.hash} --key {key} --cert {cert} --in-place M.ko"
+        words = ("elfsig", "sign", "--format", "pkcs7", "--hash", made.hash, "--key", key, "--cert", cert)
+        yield f"  {_pasted('mokutil', '--import', der)}    # then reboot, and confirm in MokManager"
+        test = _pasted("mokutil", "--test-key", der)
+        yield f"  {test}    # read its answer: the exit code changed after 0.7.2"
+        yield f"  {_pasted(*words, '--in-place', 'M.ko')}"
+
+
+def _pasted(*words: str | None) -> str:
+    return to_paste([word for word in words if word is not None]) or UNPRINTABLE
