@@ -14,8 +14,8 @@ from elfsig.host.next_step import Situation, Step, next_step
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.mode import Mode, merged
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import Key, KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
@@ -67,7 +67,7 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     assert chosen.profile is not None
     options = machine.options() if said.options is None else said.options
     profile = chosen.profile if options is None else configs.apply(chosen.profile, options).profile
-    mode = configs.merged([machine.mode(profile), said.mode])
+    mode = merged([machine.mode(profile), said.mode_of(profile)])
     held = machine.ring(profile, given)
     ring = held if held.keys or held.revoked_hashes else None
     return replace(said, chosen=chosen, ring=ring, options=options, mode=mode)

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from elfsig.errors import ElfsigError, UsageError
 from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.kernels import config as configs
-from elfsig.kernels import modes
+from elfsig.kernels.mode import Mode, merged
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode, Profile
+from elfsig.kernels.profile import Profile
 from elfsig.model import Key, KeyId
 from elfsig.opened.evidence import MODULE_SUFFIXES, read
 from elfsig.trust.entries import Material, Origin, gather
@@ -169,7 +169,7 @@ class Machine:
             lockdown=implied.lockdown if said.lockdown is None else said.lockdown != "none",
             fips=self._text("proc/sys/crypto/fips_enabled") == "1",
         )
-        return configs.merged([on, modes.words_of(line or "")])
+        return merged([on, profile.boot.mode(line or "")])
 
     # ----------------------------------------------------------------- modules
 

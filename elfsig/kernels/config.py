@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from elfsig.kernels.key_rules import CaRule, Trust
-from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, SecureBoot
+from elfsig.kernels.mode import PERMISSIVE, Mode, merged
+from elfsig.kernels.profile import Profile, SecureBoot
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
 from elfsig.lazy_dataclass import dataclass, replace
@@ -276,11 +277,6 @@ def _by_list(options: Options) -> Iterator[Change]:
             yield _unpacks(*named)
     if (name := options.get("MODULE_SIG_HASH")) is not None:
         yield lambda profile: replace(profile, hash=name)
-
-
-def merged(modes: list[Mode]) -> Mode:
-    """Whatever is on in one of them is on."""
-    return Mode(*(any(each) for each in zip(*modes, strict=True))) if modes else Mode()
 
 
 def _remarks(options: Options) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, SecureBoot, Version
+from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     MACHINE,
@@ -56,6 +57,7 @@ DEBIAN_4_19 = replace(
     source="mainline 4.19; the lockdown of Debian's patches, its configuration (SHA-512 as a module)",
     recalled=("that UEFI db and machine owner keys count for modules", OLD_WORDS),
     switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH),
+    boot=parameters.SINCE_4_7_LOCKDOWN,
     who="module: ",
     not_pkcs7=V5_4.not_pkcs7,
     secure_boot=_LOCKS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.profile import Profile, Releases, Replies, Reply, SecureBoot, SignatureLocation, Version
+from elfsig.kernels.tables import parameters
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
@@ -86,6 +87,7 @@ V3_7 = Profile(
     unsigned="ENOKEY",
     fips="panic",
     switches=(SIG_ENFORCE,),
+    boot=parameters.SINCE_3_7,
     notes=("an unsigned module sets taint F, as a forced one does, until 3.15",),
 )
 
@@ -118,6 +120,7 @@ V3_15 = replace(
     replies=Replies(_permissive("E", "ENOKEY")),
     source="as 3.13; commit 66cc69e34e86 (taint E)",
     notes=(),
+    boot=parameters.SINCE_3_15,
 )
 
 V3_17 = replace(
@@ -140,7 +143,10 @@ V4_3 = replace(
     crypto=Crypto(_CMS_HASHES, RSA, unhashed=_UNHASHED),
     source="kernel/module_signing.c at a0c97f19, crypto/asymmetric_keys/pkcs7_*.c",
     recalled=(),
-    notes=("signatures of the form of 3.7 to 4.2 are refused in every mode (ENOPKG)",),
+    notes=(
+        "signatures of the form of 3.7 to 4.2 are refused in every mode (ENOPKG)",
+        "module.sig_enforce=on is read from 4.6 on: 4.3 to 4.5 take 1 and y",
+    ),
     not_pkcs7=_NOT_PKCS7_4_3,
 )
 
@@ -152,7 +158,8 @@ V4_7 = replace(
     trust=Trust((SECONDARY,)),
     crypto=replace(V4_3.crypto, sizes=_SIZES),
     source="kernel/module_signing.c of 4.7, crypto/rsa.c (rsa_check_key_length)",
-    notes=(*V4_3.notes, FORCED),
+    notes=(*V4_3.notes[:1], FORCED),
+    boot=parameters.SINCE_4_7,
 )
 
 V4_19 = replace(
@@ -178,6 +185,7 @@ V5_4 = replace(
     who="module: ",
     not_pkcs7=_NOT_PKCS7,
     secure_boot=SecureBoot(enforces=True, assumed=True),
+    boot=parameters.SINCE_5_4,
 )
 
 V5_6 = replace(
@@ -250,7 +258,9 @@ V5_18 = replace(
         *V5_13.notes,
         "its own decompressor takes gzip or xz, as it was built; zstd came between 6.2 and 6.12",
         "signatures by SM2 and EC-RDSA are parsed too, but elfsig cannot check them",
+        "module.sig_enforce=true is read from 5.19 on: 5.18 takes 1, y and on",
     ),
+    boot=parameters.SINCE_5_19,
 )
 
 V6_6 = replace(
@@ -264,7 +274,7 @@ V6_6 = replace(
     source="certs/system_keyring.c of 6.12: the list of revoked keys is asked first for every keyring"
     ' ("certs: Reference revocation list for all keyrings", August 2023)',
     recalled=("that FIPS mode limits RSA exponents since 6.6 (crypto/rsa.c has it)",),
-    notes=(*V5_13.notes, V5_18.notes[-1]),
+    notes=(*V5_13.notes, V5_18.notes[-2]),
 )
 
 V6_7 = replace(

@@ -7,8 +7,10 @@ from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
 from elfsig.kernels import config as configs
+from elfsig.kernels import modes
+from elfsig.kernels.mode import PERMISSIVE, Mode, merged
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
-from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
+from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark, SignatureReport
@@ -23,7 +25,8 @@ class KernelQuestion:
     """Which kernel to simulate, its enforcement mode, and the keys that it holds.
 
     ``options`` is its configuration where one is known. ``every`` asks for all modes that matter.
-    ``argument`` is a module argument given with the file.
+    ``argument`` is a module argument given with the file. ``cmdline`` is the text of a command line, of a
+    boot loader's configuration or of a kernel log; what it adds to ``mode``, the kernel's profile says.
     """
 
     chosen: Chosen
@@ -32,6 +35,13 @@ class KernelQuestion:
     mode: Mode = PERMISSIVE
     every: bool = False
     argument: str | None = None
+    cmdline: str | None = None
+
+    def mode_of(self, profile: Profile) -> Mode:
+        """The mode that was asked for, with what the command line switches on in this kernel."""
+        if self.cmdline is None:
+            return self.mode
+        return merged([self.mode, modes.from_text(self.cmdline, profile.boot)])
 
     def built(self, module: Module) -> configs.Built:
         """The profile, adjusted to its configuration. Raises UsageError where the kernel is not known."""
@@ -69,11 +79,11 @@ class KernelAnswer:
 def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     """The answers for one file. Raises UsageError where the module does not name its kernel."""
     built = question.built(module)
-    mode = configs.merged([question.mode, built.mode])
-    modes = every_mode(built.profile) if question.every else (mode,)
+    mode = merged([question.mode_of(built.profile), built.mode])
+    asked = every_mode(built.profile) if question.every else (mode,)
     argument = None if question.argument is None else argument_place(module.image, question.argument)
     subject = Subject(module, question.ring, built.profile, argument)
-    return KernelAnswer(built.profile, tuple(predict_modes(subject, modes)), built.remarks)
+    return KernelAnswer(built.profile, tuple(predict_modes(subject, asked)), built.remarks)
 
 
 # --------------------------------------------------------------------------- in the report
