@@ -107,7 +107,9 @@ def _unusable(case: Case) -> str:
 def _hashes(case: Case) -> str:
     """What this kernel computes; weak hashes only where it has no other."""
     crypto = case.profile.crypto
-    able = crypto.hashes - crypto.absent - crypto.unhashed
+    fips = case.mode.fips
+    able = {name for name in crypto.hashes if crypto.lacks(name, fips=fips) is None}
+    able -= crypto.never_with_rsa(fips=fips)
     strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
     return ", ".join(sorted(strong or able))
 

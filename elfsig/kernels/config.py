@@ -176,6 +176,10 @@ def _without_lockdown(profile: Profile) -> Profile:
     )
 
 
+def _fips(built: bool) -> Change:
+    return lambda profile: replace(profile, crypto=replace(profile.crypto, fips_built=built))
+
+
 def _unpacks(*formats: str) -> Change:
     return lambda profile: replace(profile, unpacks=frozenset(formats))
 
@@ -221,6 +225,8 @@ CHANGES: Mapping[tuple[str, str], Change] = {
     **{(option, "y"): _locks for option in _LOCKS_WITH},
     ("SECURITY_LOCKDOWN_LSM", "n"): _without_lockdown,
     ("MODULE_DECOMPRESS", "n"): _unpacks(),
+    ("CRYPTO_FIPS", "y"): _fips(True),
+    ("CRYPTO_FIPS", "n"): _fips(False),
 }
 """(option, value) and what it does to the profile, in this order."""
 
@@ -236,7 +242,7 @@ _WHOLE = 500
 """A text with more options than this is a whole configuration: what it does not mention is off."""
 _OFF_WHEN_MISSING = (
     "INTEGRITY_CA_MACHINE_KEYRING", "IMA_ARCH_POLICY", "MODULE_DECOMPRESS", "SYSTEM_REVOCATION_LIST",
-    "MODULE_SIG_PROTECT",
+    "MODULE_SIG_PROTECT", "CRYPTO_FIPS",
 )  # fmt: skip
 
 
