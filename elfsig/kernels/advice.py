@@ -49,6 +49,8 @@ WORDS: Mapping[str, str] = {
     "not-elf": "This is not a module.",
     "not-module": "This is not a module that this kernel could load, signed or not: it refuses the file"
     " before it looks for a signature.",
+    "no-modules": "This kernel was built without loadable modules. Build it with CONFIG_MODULES, or build the"
+    " driver into it.",
     "kernel-crash": "This kernel has an error of its own that this file meets: the machine stops. Do not load"
     " it.",
     "empty": "The file is empty.",

@@ -27,8 +27,14 @@ def _not_built(case: Case) -> Accept:
     return Accept("this kernel was built without CONFIG_MODULE_SIG: signatures are not checked")
 
 
+def _no_modules(case: Case) -> Stop:
+    text = "this kernel was built without CONFIG_MODULES: it has no system call that loads a module"
+    return Stop("ENOSYS", "no-modules", text)
+
+
 WALKS: Mapping[str, tuple[Step, ...]] = {
     "none": (Step("configuration", _not_built),),
+    "no-modules": (Step("configuration", _no_modules),),
     "gkh-2003": walk_sections.GKH_2003,
     "fc2": walk_ksign.FC2,
     "ksign": walk_ksign.KSIGN,
@@ -59,7 +65,7 @@ FIPS_ASSUMED = (
 LOADER = "modprobe"
 BEFORE_SIGNATURE = frozenset({
     "elf", "not-elf", "not-module", "empty", "signed-after-compression", "compressed-damaged",
-    "compressed-unreadable",
+    "compressed-unreadable", "no-modules",
 })  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
 SCOPE = "later checks (vermagic, symbols, ELF errors) are not simulated"

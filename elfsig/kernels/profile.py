@@ -112,6 +112,9 @@ class SignatureLocation:
     coverage: str = WHOLE_FILE
 
 
+Moks = Literal["always", "ima", "never"]
+
+
 class SecureBoot(NamedTuple):
     """What a kernel does when it was started by UEFI Secure Boot.
 
@@ -122,7 +125,7 @@ class SecureBoot(NamedTuple):
 
     enforces: bool = False
     locks: bool = False
-    moks: Literal["always", "ima", "never"] = "ima"
+    moks: Moks = "ima"
     assumed: bool = False
 
 
