@@ -173,3 +173,9 @@ def test_keys_of_the_firmware_in_a_whole_configuration() -> None:
 def test_without_signatures_ima_may_still_demand_its_own() -> None:
     options = {"MODULES": "y", "MODULE_SIG": "n", "IMA_ARCH_POLICY": "y"}
     assert any("IMA demands" in remark for remark in config.apply(get("6.12"), options).remarks)
+
+
+def test_modules_that_this_kernel_has_no_use_for_are_not_named() -> None:
+    for name, said in (("3.17", "RMD160 as modules"), ("6.12", None)):
+        remarks = config.apply(get(name), {"CRYPTO_RMD160": "m"}).remarks
+        assert [said in remark for remark in remarks] == ([True] if said else [])

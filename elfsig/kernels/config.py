@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 
-from elfsig.kernels.key_rules import CaRule, Trust
+from elfsig.kernels.key_rules import CaRule, Crypto, Trust
 from elfsig.kernels.mode import PERMISSIVE, BootParameter, Mode, merged
 from elfsig.kernels.profile import Moks, Profile, SecureBoot
 from elfsig.kernels.tables import parameters
@@ -306,7 +306,7 @@ def apply(profile: Profile, options: Options) -> Built:
     modes = [mode for (name, value), mode in _MODES.items() if options.get(name) == value]
     if profile.id in _IGNORED_FORCE:
         modes = []
-    remarks = tuple(_remarks(options))
+    remarks = tuple(_remarks(options, profile.crypto))
     for (name, value), change in CHANGES.items():
         if options.get(name) == value:
             profile = change(profile)
@@ -349,7 +349,7 @@ def _by_list(options: Options) -> Iterator[Change]:
         yield lambda profile: replace(profile, hash=name)
 
 
-def _remarks(options: Options) -> Iterator[str]:
+def _remarks(options: Options, crypto: Crypto) -> Iterator[str]:
     if options.get("MODULES") == "n":
         yield "built without CONFIG_MODULES: it loads no module"
     elif options.get("MODULE_SIG") == "n":
@@ -358,7 +358,9 @@ def _remarks(options: Options) -> Iterator[str]:
             yield "under Secure Boot IMA demands a signature of its own then, which is not simulated"
     if _own_command_line(options):
         yield f"has a command line of its own (CONFIG_CMDLINE): {_own_command_line(options)}"
-    late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
+    known = crypto.hashes | crypto.algorithms
+    built_late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
+    late = [option for option in built_late if known & set(_CRYPTO[option])]
     if late:
         yield (
             f"built with {', '.join(late)} as modules: assumed to be loaded before the module, but not before"
