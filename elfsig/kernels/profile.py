@@ -63,6 +63,15 @@ class Releases(NamedTuple):
         """The examples, for people."""
         return ", ".join(self.examples)
 
+    @property
+    def newest(self) -> Version:
+        """The newest upstream version that was looked at, in two numbers: that of the newest example."""
+        return max((version_of(each)[:2] for each in self.examples), default=())
+
+    def beyond(self, release: str) -> bool:
+        """Whether a row without an end is chosen for a version that nobody has looked at."""
+        return self.before is None and bool(self.examples) and version_of(release)[:2] > self.newest
+
 
 NO_RELEASE = Releases("(?!)")
 """For rows that no release identifies: they are chosen by id only."""
