@@ -19,7 +19,7 @@ from elfsig.crypto.names import signer_name
 from elfsig.elf.image import Image
 from elfsig.elf.table import SHT_NOBITS, ElfTable
 from elfsig.errors import UsageError
-from elfsig.kernels import config, modes
+from elfsig.kernels import config
 from elfsig.kernels.catalogue import FAMILIES, PROFILES, VENDORS, get
 from elfsig.kernels.errnos import ERRNOS
 from elfsig.kernels.policy import WALKS, Subject, every_mode, predict, predict_modes
@@ -489,7 +489,7 @@ RELEASES = {
     "6.12.0-55.el10.x86_64": "rhel10",
     "6.12.0-144.el10.x86_64": "rhel10-stream",
     "6.19.10-300.fc44.x86_64": "fedora",
-    "6.5.6-300.fc39.x86_64": "fedora-5.18",
+    "6.5.6-300.fc39.x86_64": "fedora-6.3",
     "5.15.0-91-generic": "ubuntu-5.15",
     "5.15.0-1084-aws-fips": "ubuntu-5.15",
     "6.8.0-31-generic": "ubuntu-6.8",
@@ -512,7 +512,8 @@ RELEASES = {
     "5.3.1": "4.19",
     "5.10.20": "5.6",
     "5.10.240": "5.10.26",
-    "6.5.2": "5.18",
+    "6.2.16": "5.18",
+    "6.5.2": "6.3",
     "6.6.30": "6.6",
     "6.8.1": "6.7",
     "6.13.2": "6.12",
@@ -609,41 +610,6 @@ def test_the_module_s_own_vermagic() -> None:
     assert for_module(opened(elf.toy(extra=[elf.Sec(".modinfo", info)])).vermagic).id == "ubuntu-5.15"
     with pytest.raises(UsageError, match="no vermagic"):
         for_module(opened(MODULE).vermagic)
-
-
-GRUB = """default=1
-# kernel /vmlinuz-0 module.sig_enforce=1
-title old
-    kernel /vmlinuz-1 ro enforcemodulesig
-title new
-    kernel /vmlinuz-2 ro fips=1 lockdown=integrity
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "mode"),
-    [
-        ("ro quiet module.sig_enforce=1", Mode(enforcing=True)),
-        ("ro module.sig_enforce", Mode(enforcing=True)),
-        ("ro module.sig_enforce=0 lockdown=none", Mode()),
-        ("ro enforcemodulesig", Mode(enforcing=True)),
-        ("lockdown=confidentiality fips=1", Mode(lockdown=True, fips=True)),
-        ("xmodule.sig_enforce=1", Mode()),
-        (GRUB, Mode(lockdown=True, fips=True)),
-        ('GRUB_CMDLINE_LINUX="quiet module.sig_enforce=1"', Mode(enforcing=True)),
-        (
-            "[0.0] Command line: ro\n[0.1] Kernel is locked down from EFI Secure Boot\n",
-            Mode(lockdown=True, secure_boot=True),
-        ),
-        ("Command line: ro\n[1.0] integrity: secureboot mode enabled\n", Mode(secure_boot=True)),
-        ("Command line: ro\n[1.0] ima: secureboot mode enabled\n", Mode(secure_boot=True)),
-        ("Command line: ro\n[1.0] integrity: secureboot mode disabled\n", Mode()),
-        ("Command line: ro\n[0.1] Kernel is locked down from command line; see man\n", Mode(lockdown=True)),
-        ("[    0.000000] Kernel command line: ro fips=1", Mode(fips=True)),
-    ],
-)
-def test_modes_from_text(text: str, mode: Mode) -> None:
-    assert modes.from_text(text) == mode
 
 
 def test_configurations() -> None:

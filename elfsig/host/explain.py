@@ -15,8 +15,9 @@ from elfsig.host.own_keys import checked, own_keys
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
 from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.mode import Mode, merged
 from elfsig.kernels.names import module_name
-from elfsig.kernels.profile import Mode, Prediction, Profile
+from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import Key, KeyId, Signature
 from elfsig.opened.evidence import MODULE_SUFFIXES
@@ -70,16 +71,15 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     options = machine.options() if said.options is None else said.options
     profile = chosen.profile
     built = configs.Built(profile) if options is None else configs.apply(profile, options)
-    found = machine.known(built)
+    asked, found = said.mode_of(built.profile), machine.known(built)
     held = machine.rings(built.profile, given)
-    modes = strictness.only(said.mode, found)
+    modes = strictness.only(asked, found)
     if not modes and not said.every:
         modes = strictness.possible(built.profile, found, owners=held.ring != held.booted)
         machine.remarks.extend(_unknown(machine, found))
-    mode = configs.merged([found.on, said.mode])
     return replace(
-        said, chosen=chosen, ring=_filled(held.ring), options=options, mode=mode, modes=modes,
-        booted=_filled(held.booted),
+        said, chosen=chosen, ring=_filled(held.ring), options=options, mode=merged([found.on, asked]),
+        modes=modes, booted=_filled(held.booted),
     )  # fmt: skip
 
 

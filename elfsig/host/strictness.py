@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from elfsig.host.files import Files
 from elfsig.kernels import config as configs
-from elfsig.kernels import modes
+from elfsig.kernels.mode import PERMISSIVE, Mode, merged
 from elfsig.kernels.policy import every_mode
-from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, SecureBoot
+from elfsig.kernels.profile import Profile, SecureBoot
 
 _LOCKED = re.compile(r"\[(none|integrity|confidentiality)\]")
 _FLAGS = {"Y": True, "1": True, "N": False, "0": False}
@@ -61,7 +61,7 @@ class Known(NamedTuple):
 def known(built: configs.Built, said: Reported, secure_boot: bool | None) -> Known:
     """What is established by what the kernel reports, else by its build, its command line and Secure Boot."""
     profile = built.profile
-    line = (None, None, None) if said.line is None else modes.words_of(said.line)[:3]
+    line = (None, None, None) if said.line is None else profile.boot.mode(said.line)[:3]
     boot = profile.secure_boot or SecureBoot()
     enforces, enforcing = None if boot.enforces and boot.assumed else boot.enforces, said.enforcing
     if said.enforcing is None:
@@ -97,7 +97,7 @@ def possible(profile: Profile, found: Known, owners: bool) -> tuple[Mode, ...]:
     Secure Boot."""
     left: dict[Mode, Mode] = {}
     for each in every_mode(profile):
-        mode = configs.merged([each, found.on])
+        mode = merged([each, found.on])
         effect = profile.in_mode(mode)
         denied = (on for on, fact in zip(effect[:3], found[:3], strict=True) if fact is False)
         if any(denied) or (mode.secure_boot and found.secure_boot is not None):
@@ -120,4 +120,4 @@ def words(value: bool | None, given: bool) -> str:
 
 def only(asked: Mode, found: Known) -> tuple[Mode, ...]:
     """The mode where the user gave one: what is established is on in it, too."""
-    return (configs.merged([asked, found.on]),) if asked != PERMISSIVE else ()
+    return (merged([asked, found.on]),) if asked != PERMISSIVE else ()

@@ -49,6 +49,8 @@ WORDS: Mapping[str, str] = {
     "not-elf": "This is not a module.",
     "not-module": "This is not a module that this kernel could load, signed or not: it refuses the file"
     " before it looks for a signature.",
+    "no-modules": "This kernel was built without loadable modules. Build it with CONFIG_MODULES, or build the"
+    " driver into it.",
     "kernel-crash": "This kernel has an error of its own that this file meets: the machine stops. Do not load"
     " it.",
     "empty": "The file is empty.",
@@ -107,7 +109,9 @@ def _unusable(case: Case) -> str:
 def _hashes(case: Case) -> str:
     """What this kernel computes; weak hashes only where it has no other."""
     crypto = case.profile.crypto
-    able = crypto.hashes - crypto.absent - crypto.unhashed
+    fips = case.mode.fips
+    able = {name for name in crypto.hashes if crypto.lacks(name, fips=fips) is None}
+    able -= crypto.never_with_rsa(fips=fips)
     strong = {name for name in able if name in HASHES and HASHES[name].weak is None}
     return ", ".join(sorted(strong or able))
 

@@ -35,13 +35,14 @@ def value_matches(case: Case, signer: Signer, key: Key) -> bool:
     """public_key_verify_signature(): the value must also be exactly as long as an RSA modulus."""
     claim, signature, message = signer.signature.detail, signer.signature, case.message
     assert message is not None
-    if key.algorithm in case.profile.crypto.absent or key.algorithm != signature.algorithm:
+    crypto, fips = case.profile.crypto, case.mode.fips
+    if key.algorithm != signature.algorithm or crypto.lacks(key.algorithm, key.curve, fips=fips) is not None:
         return False
     if key.algorithm == "rsa" and len(signature.value) != (key.bits + 7) // 8:
         return False
-    if key.algorithm == "rsa" and signature.hash in case.profile.crypto.unhashed:
+    if key.algorithm == "rsa" and signature.hash in crypto.never_with_rsa(fips=fips):
         return False
-    if key in case.keys.unusable or size_fault(key, case.profile, fips=case.mode.fips) is not None:
+    if key in case.keys.unusable or size_fault(key, case.profile, fips=fips) is not None:
         return False
     attributes = claim.signed_der
     try:

@@ -11,8 +11,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 
-from elfsig.kernels.key_rules import CaRule, Trust
-from elfsig.kernels.profile import PERMISSIVE, Mode, Profile, SecureBoot
+from elfsig.kernels.key_rules import CaRule, Crypto, Trust
+from elfsig.kernels.mode import PERMISSIVE, BootParameter, Mode, merged
+from elfsig.kernels.profile import Moks, Profile, SecureBoot
+from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
 from elfsig.lazy_dataclass import dataclass, replace
@@ -83,14 +85,40 @@ def _without_keyring(*names: str) -> Change:
 
 
 def _without_platform(profile: Profile) -> Profile:
-    """Without a platform keyring, keys that the machine keyring does not take are not loaded at all."""
+    """Without a platform keyring, keys that the machine keyring does not take are not loaded at all.
+
+    Kernels before 5.0 have the keys of the firmware on the keyring of the others, whatever this option says.
+    """
     rings = tuple(ring for ring in profile.trust.rings if "platform" not in ring or "builtin" in ring)
-    trust = replace(profile.trust, rings=rings or profile.trust.rings)
-    return _without_keyring("platform")(replace(profile, trust=trust))
+    return replace(profile, trust=replace(profile.trust, rings=rings or profile.trust.rings))
+
+
+def _without_machine(profile: Profile) -> Profile:
+    """Machine owner keys go to the platform keyring then, which the kernel may ask as well."""
+    rings = tuple(ring if "platform" in ring else ring - {"machine"} for ring in profile.trust.rings)
+    return replace(profile, trust=replace(profile.trust, rings=rings))
+
+
+def _without_secondary(profile: Profile) -> Profile:
+    return _without_machine(_without_keyring("secondary")(profile))
 
 
 def _never_revoked(profile: Profile) -> Profile:
+    """Without the list of 5.13. Before PKCS#7 it was the blacklist keyring that was asked for keys."""
+    if profile.walk != "cms":
+        return profile
     return replace(profile, trust=replace(profile.trust, revoked_keys="never"))
+
+
+def _without_blacklist(profile: Profile) -> Profile:
+    trust = replace(profile.trust, revoked_keys="never", revoked_files=False, blacklist=None)
+    return replace(profile, trust=trust)
+
+
+def _without_firmware_keys(profile: Profile) -> Profile:
+    boot = profile.secure_boot
+    profile = _without_keyring("machine", "platform")(profile)
+    return replace(profile, secure_boot=boot and boot._replace(moks="never"))
 
 
 def _ca(rule: CaRule) -> Change:
@@ -147,10 +175,12 @@ def _without_protection(profile: Profile) -> Profile:
 
 
 def _without_ima(profile: Profile) -> Profile:
+    """IMA_ARCH_POLICY needs IMA, and so did the loading of machine owner keys before 7.1."""
     boot = profile.secure_boot
-    if boot is None or boot.moks != "ima":
+    if boot is None:
         return profile
-    return replace(profile, secure_boot=boot._replace(moks="never", enforces=False))
+    moks: Moks = "never" if boot.moks == "ima" else boot.moks
+    return replace(profile, secure_boot=boot._replace(moks=moks, enforces=False, assumed=False))
 
 
 def _arch_policy(enforces: bool) -> Change:
@@ -161,9 +191,12 @@ def _arch_policy(enforces: bool) -> Change:
     return change
 
 
-def _locks(profile: Profile) -> Profile:
-    boot = profile.secure_boot or SecureBoot()
-    return replace(profile, secure_boot=boot._replace(locks=True))
+def _locks(locks: bool) -> Change:
+    def change(profile: Profile) -> Profile:
+        boot = profile.secure_boot or SecureBoot()
+        return replace(profile, secure_boot=boot._replace(locks=locks))
+
+    return change
 
 
 def _without_lockdown(profile: Profile) -> Profile:
@@ -173,6 +206,15 @@ def _without_lockdown(profile: Profile) -> Profile:
         replies=replace(profile.replies, lockdown=None),
         secure_boot=boot and boot._replace(locks=False),
     )
+
+
+def _without_lockdown_of(parameter: BootParameter) -> Change:
+    """The lockdown of distributions before 5.4 and the security module of 5.4 have options of their own."""
+    return lambda profile: _without_lockdown(profile) if parameter in profile.boot.parameters else profile
+
+
+def _fips(built: bool) -> Change:
+    return lambda profile: replace(profile, crypto=replace(profile.crypto, fips_built=built))
 
 
 def _unpacks(*formats: str) -> Change:
@@ -188,6 +230,7 @@ _HASH_OPTIONS = {
     "SHA3": ("sha3-256", "sha3-384", "sha3-512"),
     "SM3": ("sm3",),
     "SM3_GENERIC": ("sm3",),
+    "RMD160": ("rmd160",),
 }
 _ALGORITHM_OPTIONS = {"ECDSA": ("ecdsa",), "MLDSA": ("mldsa44", "mldsa65", "mldsa87")}
 _CRYPTO = {**_HASH_OPTIONS, **_ALGORITHM_OPTIONS}
@@ -195,37 +238,44 @@ _LOCKS_WITH = ("LOCK_DOWN_IN_EFI_SECURE_BOOT", "LOCK_DOWN_IN_SECURE_BOOT", "LOCK
 """Patches of distributions: Debian and Fedora, Ubuntu 20.04, Photon."""
 
 
-def _unbuilt(profile: Profile) -> Profile:
-    return replace(profile, walk="none")
+def _walks(walk: str) -> Change:
+    return lambda profile: replace(profile, walk=walk)
 
 
 CHANGES: Mapping[tuple[str, str], Change] = {
-    ("MODULE_SIG", "n"): _unbuilt,
+    ("MODULE_SIG", "n"): _walks("none"),
+    ("MODULES", "n"): _walks("no-modules"),
     **{(f"CRYPTO_{option}", "n"): _lacks(*names) for option, names in _CRYPTO.items()},
     **{(f"CRYPTO_{option}", "m"): _late(*names) for option, names in _CRYPTO.items()},
     **{(f"CRYPTO_{option}", "y"): _has(*names) for option, names in _CRYPTO.items()},
-    ("SECONDARY_TRUSTED_KEYRING", "n"): _without_keyring("secondary", "machine"),
-    ("INTEGRITY_MACHINE_KEYRING", "n"): _without_keyring("machine"),
+    ("SECONDARY_TRUSTED_KEYRING", "n"): _without_secondary,
+    ("INTEGRITY_MACHINE_KEYRING", "n"): _without_machine,
     ("INTEGRITY_PLATFORM_KEYRING", "n"): _without_platform,
     ("INTEGRITY_CA_MACHINE_KEYRING", "y"): _ca("ca"),
     ("INTEGRITY_CA_MACHINE_KEYRING", "n"): _ca("none"),
     ("INTEGRITY_CA_MACHINE_KEYRING_MAX", "y"): _ca("ca-only"),
+    ("LOAD_UEFI_KEYS", "n"): _without_firmware_keys,
     ("SYSTEM_REVOCATION_LIST", "n"): _never_revoked,
+    ("SYSTEM_BLACKLIST_KEYRING", "n"): _without_blacklist,
     ("PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA", "y"): _waives,
     ("MODULE_SIG_PROTECT", "y"): _protects,
     ("MODULE_SIG_PROTECT", "n"): _without_protection,
-    ("IMA", "n"): _without_ima,
     ("IMA_ARCH_POLICY", "y"): _arch_policy(True),
     ("IMA_ARCH_POLICY", "n"): _arch_policy(False),
-    **{(option, "y"): _locks for option in _LOCKS_WITH},
-    ("SECURITY_LOCKDOWN_LSM", "n"): _without_lockdown,
+    ("IMA", "n"): _without_ima,
+    **{(option, "n"): _locks(False) for option in _LOCKS_WITH},
+    **{(option, "y"): _locks(True) for option in _LOCKS_WITH},
+    ("LOCK_DOWN_KERNEL", "n"): _without_lockdown_of(parameters.ANY_LOCKDOWN),
+    ("SECURITY_LOCKDOWN_LSM", "n"): _without_lockdown_of(parameters.LOCKDOWN),
     ("MODULE_DECOMPRESS", "n"): _unpacks(),
+    ("CRYPTO_FIPS", "y"): _fips(True),
+    ("CRYPTO_FIPS", "n"): _fips(False),
 }
 """(option, value) and what it does to the profile, in this order."""
 
 _MODES: Mapping[tuple[str, str], Mode] = {
     ("MODULE_SIG_FORCE", "y"): Mode(enforcing=True),
-    ("LOCK_DOWN_KERNEL", "y"): Mode(lockdown=True),
+    ("LOCK_DOWN_MANDATORY", "y"): Mode(lockdown=True),
     ("LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "y"): Mode(lockdown=True),
     ("LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY", "y"): Mode(lockdown=True),
 }
@@ -235,8 +285,19 @@ _WHOLE = 500
 """A text with more options than this is a whole configuration: what it does not mention is off."""
 _OFF_WHEN_MISSING = (
     "INTEGRITY_CA_MACHINE_KEYRING", "IMA_ARCH_POLICY", "MODULE_DECOMPRESS", "SYSTEM_REVOCATION_LIST",
-    "MODULE_SIG_PROTECT",
+    "MODULE_SIG_PROTECT", "CRYPTO_FIPS", "SECURITY_LOCKDOWN_LSM", "IMA",
 )  # fmt: skip
+_NEEDED_BY: Mapping[str, tuple[str, ...]] = {
+    "SECURITY": ("SECURITY_LOCKDOWN_LSM", "INTEGRITY"),
+    "INTEGRITY": ("IMA", "INTEGRITY_SIGNATURE"),
+    "INTEGRITY_SIGNATURE": ("INTEGRITY_ASYMMETRIC_KEYS",),
+    "INTEGRITY_ASYMMETRIC_KEYS": ("INTEGRITY_PLATFORM_KEYRING", "INTEGRITY_MACHINE_KEYRING"),
+    "SYSTEM_BLACKLIST_KEYRING": ("INTEGRITY_PLATFORM_KEYRING", "INTEGRITY_MACHINE_KEYRING"),
+}
+"""What depends on an option, in security/Kconfig, security/integrity/Kconfig and certs/Kconfig of 7.3: it is
+off where that is off, and then a configuration does not mention it. In the order of the dependencies."""
+_FIRMWARE_KEYS = ("LOAD_UEFI_KEYS", "LOAD_IPL_KEYS", "LOAD_PPC_KEYS")
+"""Without a question of their own, so never "not set"; they go with the platform keyring of 5.0."""
 
 
 def apply(profile: Profile, options: Options) -> Built:
@@ -245,13 +306,19 @@ def apply(profile: Profile, options: Options) -> Built:
     modes = [mode for (name, value), mode in _MODES.items() if options.get(name) == value]
     if profile.id in _IGNORED_FORCE:
         modes = []
-    remarks = tuple(_remarks(options))
+    remarks = tuple(_remarks(options, profile.crypto))
     for (name, value), change in CHANGES.items():
         if options.get(name) == value:
             profile = change(profile)
     for change in _by_list(options):
         profile = change(profile)
+    modes.append(profile.boot.mode(_own_command_line(options)))
     return Built(profile, merged(modes), remarks)
+
+
+def _own_command_line(options: Options) -> str:
+    """CONFIG_CMDLINE: the kernel reads it besides what it is started with, or instead of it."""
+    return options.get("CMDLINE", "").replace('\\"', '"')
 
 
 def _completed(options: Options) -> Options:
@@ -261,15 +328,19 @@ def _completed(options: Options) -> Options:
         missing.append("INTEGRITY_MACHINE_KEYRING")
     if options.get("MODULE_SIG_FORCE") == "y":
         missing.append("MODULE_SIG_PROTECT")
-    if "IMA_ARCH_POLICY" in options and "SECURITY_LOCKDOWN_LSM" not in options and len(options) > _WHOLE:
-        missing.append("SECURITY_LOCKDOWN_LSM")
+    if len(options) > _WHOLE and options.get("INTEGRITY_PLATFORM_KEYRING") == "y":
+        missing += ["LOAD_UEFI_KEYS"] if not any(options.get(each) == "y" for each in _FIRMWARE_KEYS) else []
+    for name, dependent in _NEEDED_BY.items():
+        if options.get(name) == "n" or name in missing:
+            missing += dependent
     return {**dict.fromkeys(missing, "n"), **options}
 
 
 def _by_list(options: Options) -> Iterator[Change]:
     """Changes by options whose value is more than y, m or n."""
-    if "lockdown" not in options.get("LSM", "lockdown").split(","):
-        yield _without_lockdown
+    early = options.get("SECURITY_LOCKDOWN_LSM_EARLY") == "y"  # security/security.c: not by the list
+    if not early and "lockdown" not in options.get("LSM", "lockdown").split(","):
+        yield _without_lockdown_of(parameters.LOCKDOWN)
     if options.get("MODULE_DECOMPRESS") == "y":
         named = [f for f in ("gzip", "xz", "zstd") if options.get(f"MODULE_COMPRESS_{f.upper()}") == "y"]
         if named:
@@ -278,15 +349,18 @@ def _by_list(options: Options) -> Iterator[Change]:
         yield lambda profile: replace(profile, hash=name)
 
 
-def merged(modes: list[Mode]) -> Mode:
-    """Whatever is on in one of them is on."""
-    return Mode(*(any(each) for each in zip(*modes, strict=True))) if modes else Mode()
-
-
-def _remarks(options: Options) -> Iterator[str]:
-    if options.get("MODULE_SIG") == "n":
+def _remarks(options: Options, crypto: Crypto) -> Iterator[str]:
+    if options.get("MODULES") == "n":
+        yield "built without CONFIG_MODULES: it loads no module"
+    elif options.get("MODULE_SIG") == "n":
         yield "built without CONFIG_MODULE_SIG: signatures are not checked, every module loads"
-    late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
+        if options.get("IMA_ARCH_POLICY") == "y":
+            yield "under Secure Boot IMA demands a signature of its own then, which is not simulated"
+    if _own_command_line(options):
+        yield f"has a command line of its own (CONFIG_CMDLINE): {_own_command_line(options)}"
+    known = crypto.hashes | crypto.algorithms
+    built_late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
+    late = [option for option in built_late if known & set(_CRYPTO[option])]
     if late:
         yield (
             f"built with {', '.join(late)} as modules: assumed to be loaded before the module, but not before"

@@ -26,6 +26,7 @@ ERRNOS: Mapping[str, Errno] = {
     "ENOMEM": Errno(12, "Cannot allocate memory"),
     "EINVAL": Errno(22, "Invalid argument"),
     "ERANGE": Errno(34, "Numerical result out of range"),
+    "ENOSYS": Errno(38, "Function not implemented"),
     "ENOMSG": Errno(42, "No message of desired type"),
     "ENODATA": Errno(61, "No data available"),
     "ENOPKG": Errno(65, "Package not installed"),

@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 
+FipsErrno = Literal["ENOENT", "ELIBBAD"]
+
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
@@ -17,6 +19,12 @@ class Crypto:
     ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
     of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
     without DigestInfo, so that RSA with them never verifies.
+
+    ``fips_absent``: the hashes, algorithms and curves that FIPS mode rules out, those without fips_allowed in
+    crypto/testmgr.c; ``fips_unhashed``: those hashes that it rules out with RSA only. ``fips_errno`` is what
+    it returns for such a digest: ENOENT since 5.18 (which becomes ENOPKG), ELIBBAD before (crypto/api.c).
+    ``fips_built``: it has this mode at all (CONFIG_CRYPTO_FIPS). ``fips_assumed``: none of this was read for
+    the kernel in question, it is that of a near one.
     """
 
     hashes: frozenset[str]
@@ -29,6 +37,24 @@ class Crypto:
     fips_bits: int = 0
     fips_exponent: bool = False
     unhashed: frozenset[str] = frozenset()
+    fips_absent: frozenset[str] = frozenset()
+    fips_unhashed: frozenset[str] = frozenset()
+    fips_errno: FipsErrno = "ENOENT"
+    fips_built: bool = True
+    fips_assumed: bool = False
+
+    def lacks(self, *names: str | None, fips: bool) -> str | None:
+        """Why the first of these hashes, algorithms or curves cannot be computed; None where all can."""
+        for name in names:
+            if name in self.absent:
+                return f"this kernel was built without {name}"
+            if fips and self.fips_built and name in self.fips_absent:
+                return f"FIPS mode rules out {name}"
+        return None
+
+    def never_with_rsa(self, *, fips: bool) -> frozenset[str]:
+        """The hashes with which an RSA signature does not verify here."""
+        return self.unhashed | self.fips_unhashed if fips and self.fips_built else self.unhashed
 
 
 Revocation = Literal["never", "platform", "always"]

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
+from elfsig.crypto.oids import SignatureAlgorithm
 from elfsig.kernels.key_rules import Crypto, FixedKeyRules, KeyRules
 from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
 from elfsig.lazy_dataclass import replace
@@ -135,7 +136,13 @@ def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
 def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """x509_check_for_self_signed(); a digest that the kernel cannot compute yet leaves it unchecked."""
     crypto, row = rules.crypto, found.signed_with
-    if row is None or not found.checks_itself or row.hash in crypto.absent | crypto.late:
+    if row is None:
+        return
+    lacking = crypto.lacks(row.hash, fips=fips)
+    if lacking is not None and row.hash not in crypto.absent and crypto.fips_errno != "ENOENT":
+        # x509_get_sig_params() forgives ENOENT only, and digests whatever is signed with something it knows.
+        yield _refused(crypto.fips_errno, "absent", f"its certificate cannot be digested: {lacking}")
+    if not found.checks_itself or lacking is not None or row.hash in crypto.late:
         return
     if found.authority == "contradictory":
         text = "the two parts of its authorityKeyIdentifier contradict each other"
@@ -143,11 +150,7 @@ def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loadin
     if row.algorithm != found.algorithm:
         text = f"its issuer has the same name, but another kind of key ({row.algorithm})"
         yield _refused("EKEYREJECTED", "issuer-algorithm", text)
-    if row.algorithm in crypto.absent:
-        text = (
-            f"this kernel was built without {row.algorithm}, and cannot check the certificate's own signature"
-        )
-        yield _refused("ENOENT", "absent", text)
+    yield from _cannot_check(found, row, crypto, fips)
     if row.algorithm in crypto.late:
         text = f"{row.algorithm} is a module, which is not loaded when this kernel reads its certificates"
         yield _refused("ENOENT", "late", text)
@@ -156,6 +159,16 @@ def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loadin
     if found.self_signature == "bad":
         text = "it is self-signed, and that signature does not match"
         yield _refused("EKEYREJECTED", "self-signature", text)
+
+
+def _cannot_check(found: Facts, row: SignatureAlgorithm, crypto: Crypto, fips: bool) -> Iterator[Loading]:
+    ruled_out = crypto.never_with_rsa(fips=fips) - crypto.unhashed
+    lacking = crypto.lacks(row.algorithm, found.curve, fips=fips)
+    if lacking is None and row.algorithm == "rsa" and row.hash in ruled_out:
+        lacking = f"FIPS mode rules out RSA with {row.hash}"
+    if lacking is not None:
+        errno = "ENOENT" if row.algorithm in crypto.absent else crypto.fips_errno
+        yield _refused(errno, "absent", f"{lacking}, and cannot check the certificate's own signature")
 
 
 def _blacklisted(found: Facts, rules: KeyRules, blacklist: Blacklist) -> Iterator[Loading]:
@@ -181,7 +194,7 @@ def _size(bits: int, exponent: int, algorithm: str | None, crypto: Crypto, fips:
     if counted not in crypto.sizes:
         sizes = ", ".join(map(str, sorted(crypto.sizes)))
         return f"it is an RSA key of {bits} bits, and this kernel uses {sizes} only"
-    if not fips:
+    if not fips or not crypto.fips_built:
         return None
     if counted < crypto.fips_bits:
         return f"it is an RSA key of {bits} bits, and FIPS mode demands {crypto.fips_bits} or more"
@@ -193,8 +206,8 @@ def _size(bits: int, exponent: int, algorithm: str | None, crypto: Crypto, fips:
 
 def _unusable(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """What a key that was loaded fails with when it is to verify."""
-    if found.algorithm in rules.crypto.absent:
-        yield _useless("absent", f"this kernel was built without {found.algorithm}")
+    if (lacking := rules.crypto.lacks(found.algorithm, found.curve, fips=fips)) is not None:
+        yield _useless("absent", lacking)
     if (why := _size(found.bits, found.exponent, found.algorithm, rules.crypto, fips)) is not None:
         yield _useless("size", why)
 

@@ -1,23 +1,16 @@
 """The mode that a kernel command line, GRUB's configuration or a boot log describes.
 
-The parameters: ``module.sig_enforce`` (kernel/module.c), ``enforcemodulesig`` (2004 to 2012), ``lockdown=``
-(security/lockdown), ``fips=1`` (crypto/fips.c).
+Which parameters a kernel reads, and with which values, its profile says (:mod:`elfsig.kernels.mode`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from elfsig.kernels.config import merged
-from elfsig.kernels.profile import Mode
+from elfsig.kernels.mode import BootParameters, Mode, merged
 
-_WORDS: Mapping[str, Mode] = {
-    r"module\.sig_enforce(?:=(?:1|y|Y|on))?": Mode(enforcing=True),
-    r"enforcemodulesig(?:=\S*)?": Mode(enforcing=True),
-    r"lockdown=(?:integrity|confidentiality)": Mode(lockdown=True),
-    r"fips=1": Mode(fips=True),
-}
 _LOGGED: Mapping[str, Mode] = {
     r"Kernel is locked down from": Mode(lockdown=True),
     r"Kernel is locked down from EFI Secure Boot": Mode(secure_boot=True),
@@ -31,28 +24,25 @@ _COMMAND_LINE = re.compile(r"[Cc]ommand line: (.*)")
 # [^\S\n]: blanks within a line. With \s every line of many empty ones would be looked at from each before it.
 _ENTRY = re.compile(r"^[^\S\n]*(?:menuentry|title)\b", re.MULTILINE)
 _BOOTS = re.compile(
-    r"^[^\S\n]*(?:kernel|linux|linux16|linuxefi|options|GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)", re.MULTILINE
+    r"^[^\S\n]*(kernel|linux|linux16|linuxefi|options|GRUB_CMDLINE_LINUX(?:_DEFAULT)?=)(.*)", re.MULTILINE
 )
+_AS_IT_IS = frozenset({"kernel", "options"})
+"""The words of GRUB Legacy and of boot loader entries, whose lines the kernel gets without changes."""
 _DEFAULT = re.compile(r"^[^\S\n]*default[= ](\d{1,9})[^\S\n]*$", re.MULTILINE)
 _COMMENT = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 
 
-def words_of(command_line: str) -> Mode:
-    """The modes that one kernel command line switches on. Only whole parameters count."""
-    words = command_line.replace('"', " ").replace("'", " ").split()
-    found = [mode for word in words for rule, mode in _WORDS.items() if re.fullmatch(rule, word)]
-    return merged(found)
-
-
-def from_text(text: str) -> Mode:
-    """The modes in a command line, a boot log (dmesg), or GRUB's configuration (its default entry)."""
+@lru_cache(maxsize=16)
+def from_text(text: str, boot: BootParameters) -> Mode:
+    """The modes in a command line, a boot log (dmesg), or GRUB's configuration (its default entry), for a
+    kernel that reads ``boot``."""
     logged = _COMMAND_LINE.search(text)
     if logged:
         return merged(
-            [words_of(logged[1]), *(mode for line, mode in _LOGGED.items() if re.search(line, text))]
+            [boot.mode(logged[1]), *(mode for line, mode in _LOGGED.items() if re.search(line, text))]
         )
     lines = list(_grub_lines(text))
-    return merged([words_of(line) for line in lines] if lines else [words_of(text)])
+    return merged([boot.mode(line) for line in lines] if lines else [boot.mode(text)])
 
 
 def _grub_lines(text: str) -> Iterator[str]:
@@ -63,4 +53,36 @@ def _grub_lines(text: str) -> Iterator[str]:
         chosen = _DEFAULT.search(text)
         number = min(int(chosen[1]) if chosen else 0, len(starts) - 1)
         text = text[starts[number] : [*starts, len(text)][number + 1]]
-    yield from (m[1] for m in _BOOTS.finditer(text))
+    yield from (_passed_on(m[1], m[2]) for m in _BOOTS.finditer(text))
+
+
+# --------------------------------------------------------------------------- quotes
+
+_SHELL_WORD = re.compile(r"""(?:'[^']*(?:'|\Z)|"(?:\\.|[^"\\])*(?:"|\Z)|\\.|[^\s'"\\])+""")
+_SHELL_PART = re.compile(r"""'([^']*)'?|"((?:\\.|[^"\\])*)"?|\\(.)|([^\s'"\\]+)""")
+_ESCAPED = re.compile(r"""\\(["$\\])""")
+
+
+def _passed_on(keyword: str, line: str) -> str:
+    """What the kernel gets of a line: GRUB 2 takes it apart as a shell does, and sh what GRUB is made of."""
+    if keyword in _AS_IT_IS:
+        return line
+    if keyword.endswith("="):
+        line = next(_shell_words(line), "")
+    return " ".join(map(_loader_quoted, _shell_words(line)))
+
+
+def _shell_words(line: str) -> Iterator[str]:
+    for word in _SHELL_WORD.finditer(line):
+        yield "".join(map(_unquoted, _SHELL_PART.finditer(word[0])))
+
+
+def _unquoted(part: re.Match[str]) -> str:
+    single, double, escaped, plain = part.groups("")
+    return single + _ESCAPED.sub(r"\1", double) + escaped + plain
+
+
+def _loader_quoted(word: str) -> str:
+    """grub_create_loader_cmdline(): a word with a blank in double quotes, and quotes after a backslash."""
+    word = re.sub(r"""([\\'"])""", r"\\\1", word)
+    return f'"{word}"' if " " in word else word

@@ -27,8 +27,14 @@ def _not_built(case: Case) -> Accept:
     return Accept("this kernel was built without CONFIG_MODULE_SIG: signatures are not checked")
 
 
+def _no_modules(case: Case) -> Stop:
+    text = "this kernel was built without CONFIG_MODULES: it has no system call that loads a module"
+    return Stop("ENOSYS", "no-modules", text)
+
+
 WALKS: Mapping[str, tuple[Step, ...]] = {
     "none": (Step("configuration", _not_built),),
+    "no-modules": (Step("configuration", _no_modules),),
     "gkh-2003": walk_sections.GKH_2003,
     "fc2": walk_ksign.FC2,
     "ksign": walk_ksign.KSIGN,
@@ -52,10 +58,14 @@ PANIC_CRYPTO = (
     "in FIPS mode this kernel panics when a module that it does not count as well signed registers a"
     " cryptographic algorithm"
 )
+FIPS_ASSUMED = (
+    "what FIPS mode rules out of hashes, algorithms and curves was not read for this kernel: that of a near"
+    " one is assumed, and that it has this mode (CONFIG_CRYPTO_FIPS)"
+)
 LOADER = "modprobe"
 BEFORE_SIGNATURE = frozenset({
     "elf", "not-elf", "not-module", "empty", "signed-after-compression", "compressed-damaged",
-    "compressed-unreadable",
+    "compressed-unreadable", "no-modules",
 })  # fmt: skip
 """Faults that a kernel meets before its signature check; FIPS mode does not panic for these."""
 SCOPE = "later checks (vermagic, symbols, ELF errors) are not simulated"
@@ -200,7 +210,7 @@ def _panic(case: Case, end: End, reply: Reply) -> str | None:
     """
     if isinstance(end, Crash):
         return ""
-    if not case.mode.fips or not isinstance(end, Stop):
+    if not (case.mode.fips and case.profile.crypto.fips_built) or not isinstance(end, Stop):
         return None
     if case.profile.fips == "crypto-modules" and reply.errno is None and registers_crypto(case.image):
         return PANIC_MODULE.format(name=module_name(case.module.path))
@@ -238,8 +248,19 @@ def _mode_notes(case: Case, end: End, reply: Reply) -> Iterator[str]:
         yield "this kernel has no lockdown, so that mode has no effect"
     if mode.secure_boot:
         yield secure_boot_words(profile)
-    if mode.fips and profile.fips is None and not profile.crypto.fips_bits:
-        yield "FIPS mode changes nothing in this kernel's response"
-    if mode.fips and profile.fips == "crypto-modules" and isinstance(end, Stop) and reply.errno is None:
+    if mode.fips:
+        yield from _fips_notes(profile)
+    panics = mode.fips and profile.crypto.fips_built and profile.fips == "crypto-modules"
+    if panics and isinstance(end, Stop) and reply.errno is None:
         yield PANIC_CRYPTO
     yield SCOPE
+
+
+def _fips_notes(profile: Profile) -> Iterator[str]:
+    crypto = profile.crypto
+    if not crypto.fips_built:
+        yield "this kernel was built without FIPS mode (CONFIG_CRYPTO_FIPS), so that mode has no effect"
+    elif profile.fips is None and not (crypto.fips_bits or crypto.fips_absent):
+        yield "FIPS mode changes nothing in this kernel's response"
+    if crypto.fips_built and crypto.fips_assumed:
+        yield FIPS_ASSUMED

@@ -14,6 +14,9 @@ from typing import Any, Literal
 from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.loading import Loading, judge, judge_certificate
+from elfsig.kernels.mode import PERMISSIVE as PERMISSIVE
+from elfsig.kernels.mode import BootParameters
+from elfsig.kernels.mode import Mode as Mode
 from elfsig.kernels.section_era.ksign import FIRST_ISSUER, Dialect
 from elfsig.kernels.section_era.module_header import Head
 from elfsig.lazy_dataclass import dataclass
@@ -59,6 +62,15 @@ class Releases(NamedTuple):
     def words(self) -> str:
         """The examples, for people."""
         return ", ".join(self.examples)
+
+    @property
+    def newest(self) -> Version:
+        """The newest upstream version that was looked at, in two numbers: that of the newest example."""
+        return max((version_of(each)[:2] for each in self.examples), default=())
+
+    def beyond(self, release: str) -> bool:
+        """Whether a row without an end is chosen for a version that nobody has looked at."""
+        return self.before is None and bool(self.examples) and version_of(release)[:2] > self.newest
 
 
 NO_RELEASE = Releases("(?!)")
@@ -109,6 +121,9 @@ class SignatureLocation:
     coverage: str = WHOLE_FILE
 
 
+Moks = Literal["always", "ima", "never"]
+
+
 class SecureBoot(NamedTuple):
     """What a kernel does when it was started by UEFI Secure Boot.
 
@@ -119,7 +134,7 @@ class SecureBoot(NamedTuple):
 
     enforces: bool = False
     locks: bool = False
-    moks: Literal["always", "ima", "never"] = "ima"
+    moks: Moks = "ima"
     assumed: bool = False
 
 
@@ -154,7 +169,7 @@ class Profile:
     ``recalled`` names the facts in it that no source was read for. ``who`` is what stands before the log
     lines about the trailer. ``unpacks`` are the formats that its own decompressor may be built for (the
     loading tool unpacks the others). ``hash`` is the digest that its build signs modules with.
-    ``caveat`` is said with every response.
+    ``caveat`` is said with every response. ``boot`` is what it reads on its command line.
     """
 
     id: str
@@ -183,6 +198,7 @@ class Profile:
     secure_boot: SecureBoot | None = None
     hash: str | None = None
     caveat: str | None = None
+    boot: BootParameters = BootParameters()
 
     def loads(
         self, certificate: bytes | Key, *, fips: bool = False, blacklist: Collection[RevokedHash] = ()
@@ -201,30 +217,6 @@ class Profile:
         if not mode.secure_boot or boot is None:
             return mode
         return mode._replace(enforcing=mode.enforcing or boot.enforces, lockdown=mode.lockdown or boot.locks)
-
-
-class Mode(NamedTuple):
-    """How strict a kernel runs; all False is permissive.
-
-    ``secure_boot``: it was started by UEFI Secure Boot. What follows from that, each profile knows.
-    """
-
-    enforcing: bool = False
-    lockdown: bool = False
-    fips: bool = False
-    secure_boot: bool = False
-
-    @property
-    def words(self) -> str:
-        """Such as "enforcing, FIPS"."""
-        named = (
-            ("Secure Boot", self.secure_boot), ("enforcing", self.enforcing), ("lockdown", self.lockdown),
-            ("FIPS", self.fips),
-        )  # fmt: skip
-        return ", ".join(word for word, on in named if on) or "permissive"
-
-
-PERMISSIVE = Mode()
 
 
 class Walked(NamedTuple):

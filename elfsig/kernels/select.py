@@ -34,8 +34,23 @@ def _mainline(release: str) -> Profile:
     for row in MAINLINE:
         since, before = row.releases.since, row.releases.before
         if row.id != _FORWARD and since <= version and (before is None or version < before):
-            return row
+            return _as_far_as_read(row, release)
     raise UsageError(f"no profile for the release {release}", code="unknown-kernel", hint="kernel")
+
+
+def _as_far_as_read(row: Profile, release: str) -> Profile:
+    """``row``, or as a guess where it was chosen for a version that is newer than all that was looked at."""
+    if not row.releases.beyond(release):
+        return row
+    newest = ".".join(map(str, row.releases.newest))
+    return replace(
+        row,
+        title=f"{row.title}, for {release}: newer than what was looked at",
+        basis=Basis.RECALLED,
+        recalled=(*row.recalled, f"whatever changed after Linux {newest}"),
+        caveat=f"{release} is newer than Linux {newest}, the newest of these kernels that was looked at: what"
+        f" changed since is not known, and this is the response of {row.id}",
+    )
 
 
 def _of_unknown_vendor(row: Profile, release: str) -> Profile:
@@ -46,7 +61,7 @@ def _of_unknown_vendor(row: Profile, release: str) -> Profile:
         basis=Basis.RECALLED,
         recalled=(*row.recalled, "whatever the builder of this kernel changed"),
         caveat=f"{release} is a vendor's kernel, its patches are not known: this is the response of mainline"
-        f" {row.id}",
+        f" {row.id}" + (f"; {row.caveat}" if row.caveat else ""),
     )
 
 
@@ -62,7 +77,7 @@ def for_release(release: str) -> Profile:
         )
     for row in (*VENDORS, MAINLINE[0]):
         if row.releases.fit(release):
-            return row
+            return _as_far_as_read(row, release)
     for family in FAMILIES.values():
         if family.releases.fit(release):
             return family.row(_mainline(release))

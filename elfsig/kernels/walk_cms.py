@@ -146,6 +146,8 @@ def digest(case: Case) -> Said:
     pool = [c for c in map(read_embedded, case.found["data"].certificates) if c]
     for signer in signers:
         signer.unsupported = _not_computable(case, signer)
+        if signer.unsupported and (errno := _fips_errno(case, signer)) is not None:
+            return Stop(errno, "unsupported-hash", signer.unsupported)
         if signer.unsupported:
             continue
         signer.certificate = next((c for c in pool if set(c.ids) & set(signer.signature.key_ids)), None)
@@ -162,13 +164,21 @@ def digest(case: Case) -> Said:
 
 
 def _not_computable(case: Case, signer: Signer) -> str | None:
-    if signer.signature.hash in case.profile.crypto.absent and signer.signature.algorithm not in ML_DSA:
-        return f"this kernel was built without {signer.signature.hash}"
+    lacking = case.profile.crypto.lacks(signer.signature.hash, fips=case.mode.fips)
+    if lacking is not None and signer.signature.algorithm not in ML_DSA:
+        return lacking
     try:
         stream_digest(b"", signer.signature.hash)
     except Unsupported as missing:
         return f"{missing.args[0]} cannot be computed"
     return None
+
+
+def _fips_errno(case: Case, signer: Signer) -> str | None:
+    """pkcs7_digest() turns ENOENT into ENOPKG, which pkcs7_verify() forgives; any other error ends it."""
+    crypto, name = case.profile.crypto, signer.signature.hash
+    ruled_out = name not in crypto.absent and crypto.lacks(name, fips=case.mode.fips) is not None
+    return crypto.fips_errno if ruled_out and crypto.fips_errno != "ENOENT" else None
 
 
 _BODY = (

@@ -175,11 +175,13 @@ def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
     if (why := case.keys.unusable.get(key)) is not None:
         return Stop("EKEYREJECTED", "key-unusable", loading_words(key, why))
     text = f"this kernel has the signer's key, {key.label}, but the signature does not match"
-    hashes = {s.signature.hash for s in case.found["signers"]} & case.profile.crypto.unhashed
+    crypto = case.profile.crypto
+    hashes = {s.signature.hash for s in case.found["signers"]} & crypto.never_with_rsa(fips=case.mode.fips)
     if key.algorithm == "rsa" and hashes:
-        text = (
-            f"no kernel verifies RSA with {', '.join(map(str, hashes))}: it has no DigestInfo for that digest"
-        )
+        named_ = ", ".join(map(str, hashes))
+        text = f"no kernel verifies RSA with {named_}: it has no DigestInfo for that digest"
+        if not hashes <= crypto.unhashed:
+            text = f"FIPS mode rules out RSA with {named_}"
         return Stop("EKEYREJECTED", "unsupported-pair", text)
     return Stop("EKEYREJECTED", "mismatch", text)
 

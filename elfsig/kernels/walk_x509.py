@@ -96,8 +96,10 @@ def _matches(case: Case, each: Key) -> bool:
 def available(case: Case) -> Said:
     """Whether this build has the hash."""
     name: str = case.found["hash"]
-    if name in case.profile.crypto.absent:
-        return Stop("ENOPKG", "unsupported-hash", f"this kernel was built without {name}")
+    crypto = case.profile.crypto
+    if (lacking := crypto.lacks(name, fips=case.mode.fips)) is not None:
+        built_in = name not in crypto.absent and crypto.fips_errno != "ENOENT"
+        return Stop(crypto.fips_errno if built_in else "ENOPKG", "unsupported-hash", lacking)
     try:
         HASHES[name].new()
     except ValueError:

@@ -20,6 +20,7 @@ from elfsig.elf.image import Image
 from elfsig.host.dkms import assignments
 from elfsig.host.machine import Machine
 from elfsig.kernels import config
+from elfsig.kernels.catalogue import get
 from elfsig.kernels.modes import from_text
 from elfsig.kernels.select import choose, read_image
 from elfsig.keygen import genkey, kconfig
@@ -36,6 +37,7 @@ from elfsig.verbs.remote.prepare import MANIFEST, read_manifest
 from tests.linear.measure import Call, Shape
 
 REGISTRY = load()
+BOOT = get("7.2").boot
 Make = Callable[[int], str]
 
 
@@ -141,8 +143,10 @@ def report(entry: str) -> Make:
 
 READERS: Mapping[str, Reader] = {
     "command line": Reader(
-        from_text,
+        lambda text: from_text(text, BOOT),
         {
+            "quotes": again('a" b'),
+            "quotes for GRUB": again('"a \\', "linux "),
             "entries": again("menuentry\n"),
             "lines after the default": again("\n", "default=0"),
             "a long number": again("9", "title\ndefault="),

@@ -62,6 +62,7 @@ def _row(each: Any) -> tuple[str, ...]:
 
 def _full(each: Any) -> Iterator[str]:
     yield f"{each.id}: {each.title}"
+    yield from (f"  note: {text}" for text in _caveats(each))
     yield (
         f"  releases: such as {each.releases.words}"
         if each.releases.words
@@ -79,6 +80,11 @@ def _full(each: Any) -> Iterator[str]:
     yield f"  basis: {each.basis.value} ({BASES[each.basis]}): {each.source}"
     yield from (f"  not checked: {text}" for text in each.recalled)
     yield from (f"  note: {text}" for text in each.notes)
+
+
+def _caveats(each: Any) -> list[str]:
+    """What is to be known before anything else is believed."""
+    return [each.caveat] if each.caveat else []
 
 
 def _replies(each: Any) -> Iterator[str]:
@@ -120,5 +126,5 @@ def profile_object(each: Any) -> dict[str, Any]:
         "switches": list(each.switches),
         "basis": each.basis.value,
         "source": each.source,
-        "notes": list(each.notes),
+        "notes": [*_caveats(each), *each.notes],
     }

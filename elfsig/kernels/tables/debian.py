@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, SecureBoot, Version
+from elfsig.kernels.tables import parameters
+from elfsig.kernels.tables.computing import ML_DSA
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     MACHINE,
-    ML_DSA,
     RUN_TIME,
     SECONDARY,
     SIG_ENFORCE,
@@ -56,6 +57,7 @@ DEBIAN_4_19 = replace(
     source="mainline 4.19; the lockdown of Debian's patches, its configuration (SHA-512 as a module)",
     recalled=("that UEFI db and machine owner keys count for modules", OLD_WORDS),
     switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH),
+    boot=parameters.SINCE_4_7_LOCKDOWN,
     who="module: ",
     not_pkcs7=V5_4.not_pkcs7,
     secure_boot=_LOCKS,
@@ -134,6 +136,7 @@ DEBIAN_6_17 = replace(
     title="Debian 13 backports, Linux 6.17 to 6.19",
     releases=_releases("6.17.13+deb13-amd64", "6.18.5+deb14-amd64", since=(6, 17, 0), before=(7, 0, 0)),
     trust=Trust((MACHINE, PLATFORM), blacklist="own"),
+    crypto=replace(DEBIAN_6_12.crypto, fips_assumed=True),
     source="linux-image-6.17.13+deb13-cloud-amd64 and 6.18.15+deb13 booted with 244 files in three modes, the"
     " image of 6.19.14+deb13 with 243; Debian's patches: machine owner keys need MokListTrustedRT",
     notes=(*V6_14.notes, RETRY, NO_FILES),
@@ -144,7 +147,7 @@ DEBIAN_7_0 = replace(
     id="debian-7.0",
     title="Debian, Linux 7.0",
     releases=_releases("7.0.13+deb13-amd64", since=(7, 0, 0), before=(7, 1, 0)),
-    crypto=replace(V7_0.crypto, absent=V7_0.crypto.absent | ML_DSA),
+    crypto=replace(V7_0.crypto, absent=V7_0.crypto.absent | ML_DSA, fips_assumed=True),
     trust=Trust((MACHINE, PLATFORM), blacklist="sha256"),
     basis=Basis.BOOTED,
     source="the image of linux-image-7.0.13+deb13-cloud-amd64 booted with 243 files in three modes",
@@ -175,14 +178,15 @@ DEBIAN_7_2 = replace(
     id="debian-7.2",
     title="Debian unstable, Linux 7.2 and 7.3",
     releases=_releases("7.2.13+deb14-cloud-amd64", "7.3.4+deb13-cloud-amd64", since=(7, 2, 0)),
-    crypto=replace(DEBIAN_7_0.crypto, late=_SHA_3),
+    crypto=replace(DEBIAN_7_0.crypto, late=_SHA_3, fips_built=False, fips_assumed=False),
     trust=DEBIAN_7_0.trust,
     source="linux-image-7.2.13+deb14-cloud-amd64, 7.3-rc7 and 7.3.4+deb13 booted with 244 files in three"
-    " modes; 7.2.13 and 7.3.4 under real Secure Boot with 67",
+    " modes; 7.2.13 and 7.3.4 under real Secure Boot with 67; their configuration has no FIPS mode",
     unpacks=frozenset({"xz"}),
     notes=(
         *V6_12.notes, *V7_2.notes[-1:], RETRY, NO_ML_DSA, "SHA-3 is a module, assumed to be loaded", NO_FILES,
     ),
+    recalled=(),
     secure_boot=_BOTH_7_1,
 )  # fmt: skip
 

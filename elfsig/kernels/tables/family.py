@@ -41,5 +41,6 @@ class Family:
             source=f"mainline {base.id}: {base.source}",
             recalled=(*base.recalled, *self.recalled),
             notes=(*base.notes, *self.notes),
+            crypto=replace(base.crypto, fips_assumed=True),
             **self.fields,
         )

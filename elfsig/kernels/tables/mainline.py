@@ -7,8 +7,9 @@ no row.
 
 from __future__ import annotations
 
-from elfsig.kernels.key_rules import Crypto, Trust
+from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Profile, Releases, Replies, Reply, SecureBoot, SignatureLocation, Version
+from elfsig.kernels.tables import computing, parameters
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
@@ -59,15 +60,6 @@ BUILTIN = frozenset({"builtin"})
 SECONDARY = BUILTIN | {"secondary"}
 MACHINE = SECONDARY | {"machine"}
 
-_EARLY_HASHES = frozenset({"md4", "md5", "sha1", "rmd160", "sha224", "sha256", "sha384", "sha512"})
-_CMS_HASHES = frozenset({"md4", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
-_SHA3 = frozenset({"sha3-256", "sha3-384", "sha3-512"})
-_CURVES = frozenset({"secp192r1", "secp256r1", "secp384r1"})
-RSA = frozenset({"rsa"})
-ML_DSA = frozenset({"mldsa44", "mldsa65", "mldsa87"})
-_SIZES = frozenset({512, 1024, 1536, 2048, 3072, 4096})
-_UNHASHED = frozenset({"md4", "sm3"})
-
 _NOT_PKCS7_4_3 = "Module is not signed with expected PKCS#7 message"
 _NOT_PKCS7 = "not signed with expected PKCS#7 message"
 
@@ -78,7 +70,7 @@ V3_7 = Profile(
     walk="x509",
     look=SignatureLocation("x509", "trailer:modsig"),
     replies=Replies(_permissive("F", "ENOKEY")),
-    crypto=Crypto(_EARLY_HASHES, RSA),
+    crypto=computing.SINCE_3_7,
     trust=Trust((BUILTIN,), dates=True),
     basis=Basis.SOURCE,
     source="kernel/module_signing.c and kernel/module.c of 3.7",
@@ -86,6 +78,7 @@ V3_7 = Profile(
     unsigned="ENOKEY",
     fips="panic",
     switches=(SIG_ENFORCE,),
+    boot=parameters.SINCE_3_7,
     notes=("an unsigned module sets taint F, as a forced one does, until 3.15",),
 )
 
@@ -118,6 +111,7 @@ V3_15 = replace(
     replies=Replies(_permissive("E", "ENOKEY")),
     source="as 3.13; commit 66cc69e34e86 (taint E)",
     notes=(),
+    boot=parameters.SINCE_3_15,
 )
 
 V3_17 = replace(
@@ -137,10 +131,13 @@ V4_3 = replace(
     releases=linux("4.4.302", (4, 3), (4, 7)),
     walk="cms",
     look=SignatureLocation("pkcs7", "trailer:modsig"),
-    crypto=Crypto(_CMS_HASHES, RSA, unhashed=_UNHASHED),
+    crypto=computing.SINCE_4_3,
     source="kernel/module_signing.c at a0c97f19, crypto/asymmetric_keys/pkcs7_*.c",
     recalled=(),
-    notes=("signatures of the form of 3.7 to 4.2 are refused in every mode (ENOPKG)",),
+    notes=(
+        "signatures of the form of 3.7 to 4.2 are refused in every mode (ENOPKG)",
+        "module.sig_enforce=on is read from 4.6 on: 4.3 to 4.5 take 1 and y",
+    ),
     not_pkcs7=_NOT_PKCS7_4_3,
 )
 
@@ -150,9 +147,10 @@ V4_7 = replace(
     title="Linux 4.7 to 4.18",
     releases=linux("4.9.337", (4, 7), (4, 19)),
     trust=Trust((SECONDARY,)),
-    crypto=replace(V4_3.crypto, sizes=_SIZES),
+    crypto=computing.SINCE_4_7,
     source="kernel/module_signing.c of 4.7, crypto/rsa.c (rsa_check_key_length)",
-    notes=(*V4_3.notes, FORCED),
+    notes=(*V4_3.notes[:1], FORCED),
+    boot=parameters.SINCE_4_7,
 )
 
 V4_19 = replace(
@@ -178,6 +176,7 @@ V5_4 = replace(
     who="module: ",
     not_pkcs7=_NOT_PKCS7,
     secure_boot=SecureBoot(enforces=True, assumed=True),
+    boot=parameters.SINCE_5_4,
 )
 
 V5_6 = replace(
@@ -186,6 +185,7 @@ V5_6 = replace(
     title="Linux 5.6 to 5.10.25",
     releases=linux("5.8.18", (5, 6), (5, 10, 26)),
     replies=_REPLIES_5_6,
+    crypto=computing.SINCE_5_6,
     source="kernel/module.c of 5.6 to 5.10.25: the log has the module's name in front",
     recalled=("that the module's name came with 5.6",),
 )
@@ -195,7 +195,8 @@ V5_10_26 = replace(
     id="5.10.26",
     title="Linux 5.10.26 and later releases of 5.10",
     releases=linux("5.10.245", (5, 10, 26), (5, 11)),
-    source="kernel/module.c of 5.10.223: the log line as in 5.4",
+    crypto=computing.SINCE_5_6,
+    source="kernel/module.c of 5.10.223: the log line as in 5.4; crypto/api.c, crypto/testmgr.c of 5.10.262",
 )
 
 V5_11 = replace(
@@ -220,9 +221,7 @@ V5_13 = replace(
     id="5.13",
     title="Linux 5.13 to 5.16",
     releases=linux("5.15.195", (5, 13), (5, 17)),
-    crypto=Crypto(
-        _CMS_HASHES | {"sm3"}, RSA | {"ecdsa"}, _CURVES, sizes=_SIZES, fips_bits=2048, unhashed=_UNHASHED
-    ),
+    crypto=computing.SINCE_5_13,
     trust=Trust((SECONDARY,), revoked_keys="platform", blacklist="own"),
     source="kernel/module.c, certs/blacklist.c, pkcs7_parser.c: revoked keys are asked for on the platform"
     " path only, which modules do not take",
@@ -241,30 +240,44 @@ V5_17 = replace(
 V5_18 = replace(
     V5_17,
     id="5.18",
-    title="Linux 5.18 to 6.5",
-    releases=linux("6.1.158", (5, 18), (6, 6)),
+    title="Linux 5.18 to 6.2",
+    releases=linux("6.1.158", (5, 18), (6, 3)),
+    crypto=computing.SINCE_5_18,
     trust=Trust((MACHINE,), revoked_keys="platform", blacklist="own"),
-    source="kernel/module/signing.c at 14e77332 and pkcs7_*.c; certs/system_keyring.c of 6.1.192",
+    source="kernel/module/signing.c at 14e77332 and pkcs7_*.c; certs/system_keyring.c, crypto/api.c and"
+    " crypto/testmgr.c of 6.1.192",
     recalled=(),
     notes=(
         *V5_13.notes,
         "its own decompressor takes gzip or xz, as it was built; zstd came between 6.2 and 6.12",
         "signatures by SM2 and EC-RDSA are parsed too, but elfsig cannot check them",
+        "module.sig_enforce=true is read from 5.19 on: 5.18 takes 1, y and on",
     ),
+    boot=parameters.SINCE_5_19,
+)
+
+V6_3 = replace(
+    V5_18,
+    id="6.3",
+    title="Linux 6.3 to 6.5",
+    releases=linux("6.5.13", (6, 3), (6, 6)),
+    crypto=computing.SINCE_6_3,
+    source="crypto/testmgr.c after c27b2d2012e1: FIPS mode allows ECDSA with P-256 and P-384; else as 5.18",
+    notes=V5_18.notes[:-1],
 )
 
 V6_6 = replace(
-    V5_18,
+    V6_3,
     id="6.6",
     title="Linux 6.6",
     releases=linux("6.6.116", (6, 6), (6, 7)),
     trust=replace(V5_18.trust, revoked_keys="always"),
-    crypto=replace(V5_18.crypto, fips_exponent=True),
+    crypto=computing.SINCE_6_6,
     unpacks=frozenset({"gzip", "xz", "zstd"}),
     source="certs/system_keyring.c of 6.12: the list of revoked keys is asked first for every keyring"
     ' ("certs: Reference revocation list for all keyrings", August 2023)',
     recalled=("that FIPS mode limits RSA exponents since 6.6 (crypto/rsa.c has it)",),
-    notes=(*V5_13.notes, V5_18.notes[-1]),
+    notes=(*V5_13.notes, V5_18.notes[-2]),
 )
 
 V6_7 = replace(
@@ -272,7 +285,7 @@ V6_7 = replace(
     id="6.7",
     title="Linux 6.7 and 6.8",
     releases=linux("6.8.1", (6, 7), (6, 9)),
-    crypto=replace(V6_6.crypto, hashes=V6_6.crypto.hashes - {"md4", "md5", "sha1"} | _SHA3),
+    crypto=computing.SINCE_6_7,
     source="pkcs7_parser.c after 16ab7cb5825f",
     notes=(*V6_6.notes, "SHA-1 was removed, and came back in 6.9 and in stable releases of 6.7 and 6.8"),
 )
@@ -282,7 +295,7 @@ V6_9 = replace(
     id="6.9",
     title="Linux 6.9",
     releases=linux("6.9.12", (6, 9), (6, 10)),
-    crypto=replace(V6_7.crypto, hashes=V6_7.crypto.hashes | {"sha1"}),
+    crypto=computing.SINCE_6_9,
     source="pkcs7_parser.c after 203a6763ab69",
     notes=V6_6.notes,
 )
@@ -292,7 +305,7 @@ V6_10 = replace(
     id="6.10",
     title="Linux 6.10 and 6.11",
     releases=linux("6.11.11", (6, 10), (6, 12)),
-    crypto=replace(V6_9.crypto, curves=_CURVES | {"secp521r1"}),
+    crypto=computing.SINCE_6_10,
     basis=Basis.RECALLED,
     source="x509_cert_parser.c has no P-521 in 6.1 and has it in 6.12; SM2 went in the same span",
     recalled=("that P-521 came with 6.10", "the release in which SM2 went"),
@@ -304,8 +317,8 @@ V6_12 = replace(
     title="Linux 6.12 and 6.13",
     releases=linux("6.12.57", (6, 12), (6, 14)),
     basis=Basis.SOURCE,
-    source="kernel/module, certs and crypto/asymmetric_keys of 6.12.118",
-    recalled=(),
+    source="kernel/module, certs, crypto/asymmetric_keys and crypto/testmgr.c of 6.12.118",
+    recalled=("that FIPS mode takes RSA with SHA-1 in 6.13 (it does in 6.12, and not in 7.3)",),
     notes=(*V5_13.notes, "signatures by EC-RDSA are parsed too, but elfsig cannot check them"),
 )
 
@@ -314,7 +327,9 @@ V6_14 = replace(
     id="6.14",
     title="Linux 6.14 to 6.18",
     releases=linux("6.17.8", (6, 14), (6, 19)),
+    crypto=computing.SINCE_6_14,
     source="kernel/module/Kconfig of 6.14: SHA-512 is the default digest for signing; else as 6.12",
+    recalled=("that FIPS mode rules out RSA with SHA-1 before 7.3",),
     hash="sha512",
 )
 
@@ -336,7 +351,7 @@ V7_0 = replace(
     id="7.0",
     title="Linux 7.0",
     releases=linux("7.0.9", (7, 0), (7, 1)),
-    crypto=replace(V6_19.crypto, algorithms=RSA | {"ecdsa"} | ML_DSA),
+    crypto=computing.SINCE_7_0,
     trust=replace(V6_19.trust, blacklist="sha256"),
     source="crypto/asymmetric_keys of 7.1.8: ML-DSA; the blacklist is asked by SHA-256 whatever the digest",
     notes=(*V6_12.notes, _ATTRIBUTES),
@@ -356,8 +371,11 @@ V7_2 = replace(
     id="7.2",
     title="Linux 7.2 and 7.3",
     releases=linux("7.3.4", (7, 2)),
+    crypto=computing.SINCE_7_2,
     basis=Basis.BOOTED,
-    source="kernels built from the source of 7.2.13 were booted; the source of 7.3.4 responds alike",
+    source="kernels built from the source of 7.2.13 were booted; the source of 7.3.4 responds alike;"
+    " crypto/testmgr.c of 7.3.4",
+    recalled=("that FIPS mode rules out RSA with SHA-1 in 7.2",),
     notes=(
         *V7_1.notes,
         "a module whose section-name or symbol string table is not SHT_STRTAB is refused later (ENOEXEC)",
@@ -366,5 +384,5 @@ V7_2 = replace(
 
 ROWS = (
     V3_7_RC1, V3_7, V3_13, V3_15, V3_17, V4_3, V4_7, V4_19, V5_4, V5_6, V5_10_26, V5_11, V5_12, V5_13, V5_17,
-    V5_18, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_19, V7_0, V7_1, V7_2,
+    V5_18, V6_3, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_19, V7_0, V7_1, V7_2,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, Reply, SecureBoot
+from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.family import PLATFORM
 from elfsig.kernels.tables.mainline import (
     MACHINE,
@@ -67,6 +68,7 @@ UEK5 = replace(
     source="security/lock_down.c of Oracle's tree (oracle/linux-uek 0adec73e): its own lockdown",
     recalled=("which of its keyrings hold UEFI's keys", OLD_WORDS),
     switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH),
+    boot=parameters.SINCE_4_7_LOCKDOWN,
     secure_boot=SecureBoot(locks=True),
 )
 

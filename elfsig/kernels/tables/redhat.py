@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Releases, Reply, SecureBoot
+from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     BUILTIN,
@@ -73,6 +74,7 @@ RHEL8 = replace(
         "that FIPS mode refuses RSA below 2048 bits",
     ),
     switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH, SECURE_BOOT),
+    boot=parameters.SINCE_4_7_LOCKDOWN,
     notes=(*V5_4.notes, RETRY),
     who="module: ",
     not_pkcs7=V5_4.not_pkcs7,

@@ -11,6 +11,7 @@ from elfsig.kernels.key_rules import Crypto, Trust
 from elfsig.kernels.profile import NO_RELEASE, Packets, Profile, Releases, Replies, Reply, SignatureLocation
 from elfsig.kernels.section_era.ksign import Dialect
 from elfsig.kernels.section_era.module_header import Head
+from elfsig.kernels.tables import parameters
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Basis
 
@@ -65,6 +66,7 @@ FC2 = Profile(
     source="kernel/module-verify.c and crypto/signature of 2.6.8-1.521, run",
     tool="module-init-tools",
     switches=(PARAMETER,),
+    boot=parameters.BEFORE_3_7,
     notes=("whatever is wrong with a signature, the caller turns it into EPERM",),
 )
 
@@ -86,6 +88,7 @@ RHEL5 = Profile(
     fips="panic",
     tool="module-init-tools",
     switches=(PARAMETER,),
+    boot=parameters.BEFORE_3_7,
     notes=("CONFIG_MODULE_SIG_FORCE exists in its configuration, and its verifier never looks at it",),
 )
 
@@ -164,6 +167,7 @@ RHEL6_EARLY = Profile(
     fips="crypto-modules",
     tool="module-init-tools",
     switches=(FORCE,),
+    boot=parameters.BEFORE_3_7,
     notes=("OpenVZ 6 has the parameter badsigok besides, which lets every bad signature pass",),
 )
 
@@ -254,6 +258,7 @@ HOWELLS_2012 = Profile(
     elf="series-2012",
     fips="panic",
     switches=(FORCE,),
+    boot=parameters.BEFORE_3_7,
     notes=(
         "its document also lists EKEYEXPIRED for an expired key; in the files read nothing checks that",
         "no released kernel is known to have run it: Oracle's UEK2 tree that was found runs Red Hat's checker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfsig.kernels.key_rules import Trust
 from elfsig.kernels.profile import Profile, Releases, SecureBoot, Version
+from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import (
     MACHINE,
@@ -52,6 +53,7 @@ UBUNTU_4_15 = replace(
     source="mainline 4.15 with the lockdown of the time before it came to mainline",
     recalled=("that UEFI db and machine owner keys count for modules", OLD_WORDS),
     switches=(SIG_ENFORCE, RUN_TIME, OLD_SWITCH),
+    boot=parameters.SINCE_4_7_LOCKDOWN,
     secure_boot=_LOCKS,
 )
 

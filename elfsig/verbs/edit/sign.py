@@ -198,9 +198,11 @@ def _make(
 
 
 def _unread(format_: Format, options: SignOptions) -> Iterator[Remark]:
-    """A remark where the kernel that the signature is for will not read it."""
+    """Remarks where the kernel that the signature is for will not read it, or is not known well."""
     if options.kernel is None:
         return
+    if options.kernel.caveat:
+        yield Remark("kernel-not-known", options.kernel.caveat)
     if text := unread(options.kernel, format_.id, options.coverage, options.hash):
         yield Remark("kernel-does-not-read", f"{options.kernel.title} {text}")
 

@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
 from elfsig.kernels import config as configs
+from elfsig.kernels.mode import PERMISSIVE, Mode, merged
+from elfsig.kernels.modes import from_text
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
-from elfsig.kernels.profile import PERMISSIVE, Mode, Prediction, Profile
+from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.lazy_dataclass import dataclass, replace
 from elfsig.model import FileReport, Remark, SignatureReport
@@ -25,7 +27,8 @@ class KernelQuestion:
 
     ``options`` is its configuration where one is known. ``every`` asks for all modes that matter, ``modes``
     for those that it may be in. ``booted`` are the keys that it holds under Secure Boot, where these are
-    others. ``argument`` is a module argument given with the file.
+    others. ``argument`` is a module argument given with the file. ``cmdline`` is the text of a command line,
+    of a boot loader's configuration or of a kernel log; what it adds to ``mode``, the kernel's profile says.
     """
 
     chosen: Chosen
@@ -36,17 +39,24 @@ class KernelQuestion:
     argument: str | None = None
     modes: tuple[Mode, ...] = ()
     booted: Ring | None = None
+    cmdline: str | None = None
 
     def asked(self, built: configs.Built) -> tuple[Mode, ...]:
         """The modes to answer for; those of Secure Boot come last."""
         if self.every:
             return every_mode(built.profile)
-        each = [configs.merged([mode, built.mode]) for mode in self.modes or (self.mode,)]
+        each = [merged([mode, built.mode]) for mode in self.modes or (self.mode_of(built.profile),)]
         return tuple(sorted(dict.fromkeys(each), key=lambda mode: mode.secure_boot))
 
     def ring_in(self, mode: Mode) -> Ring | None:
         """The keys that it holds in a mode."""
         return self.booted if mode.secure_boot and self.booted is not None else self.ring
+
+    def mode_of(self, profile: Profile) -> Mode:
+        """The mode that was asked for, with what the command line switches on in this kernel."""
+        if self.cmdline is None:
+            return self.mode
+        return merged([self.mode, from_text(self.cmdline, profile.boot)])
 
     def built(self, module: Module) -> configs.Built:
         """The profile, adjusted to its configuration. Raises UsageError where the kernel is not known."""

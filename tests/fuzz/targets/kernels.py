@@ -96,7 +96,8 @@ def options(data: bytes) -> None:
 
 def command_line(data: bytes) -> None:
     """A command line, a boot log, or GRUB's configuration."""
-    modes.from_text(data.decode("utf-8", "replace"))
+    for profile in PROFILES.values():
+        modes.from_text(data.decode("utf-8", "replace"), profile.boot)
 
 
 MAGICS = (

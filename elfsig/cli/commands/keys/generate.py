@@ -175,6 +175,8 @@ def _plan(how: dict[str, Any]) -> Plan:
             "a kernel build needs key and certificate in one file: use --key-dir or --like kernel"
         )
     target = kernel_target(how["for_kernel"]) if how["for_kernel"] else None
+    if target is not None and target.profile.caveat:
+        complain(target.profile.caveat, word="warning: ")
     genkey = _genkey(how, like)
     kind, hash_name = _decided(how, like, configs, target, genkey)
     use = _use(how)

@@ -9,7 +9,7 @@ import click
 from elfsig.cli.options.common import Machine, kernel_type, machine_options
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.table import terminal_width
-from elfsig.cli.settings import Settings, visible
+from elfsig.cli.settings import Settings, complain, visible
 from elfsig.kernels.errnos import number
 from elfsig.kernels.loading import Loading
 from elfsig.kernels.profile import Profile
@@ -41,6 +41,8 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str], for_ke
     the reason is printed; what could not be read of a source is listed last.
     """
     kernel = target(for_kernel).profile if for_kernel is not None else None
+    if kernel is not None and kernel.caveat:
+        complain(kernel.caveat, word="warning: ")
     tokens = [source for source in sources if source.startswith("pkcs11:")]
     ring = load([source for source in sources if source not in tokens])
     held = [held for uri in tokens for held in keys_in_tokens(uri, _pin())]
