@@ -178,12 +178,12 @@ def _placed(origin: Origin) -> Origin:
     """The origin, with what the variable's name says about its keys."""
     if origin.revoking:
         return replace(origin, list=origin.name or None)
-    purpose = efi_variables.purpose(origin.name) if origin.name else None
-    if purpose is None:
+    named = efi_variables.strongest(origin.name, origin.around)
+    if named is None:
         return origin.only_tried(Why.UNNAMED_LIST)
-    if purpose.never:
-        return replace(origin.only_tried(Why.NOT_FOR_MODULES), list=origin.name)
-    return replace(origin, proven=purpose.keyring, list=origin.name)
+    if named.purpose.never:
+        return replace(origin.only_tried(Why.NOT_FOR_MODULES), list=named.name)
+    return replace(origin, proven=named.purpose.keyring, list=named.name)
 
 
 def _entries(data: bytes, at: int, origin: Origin) -> Material:

@@ -11,7 +11,7 @@ from elfsig.model import Why
 from elfsig.recognition.kinds import Family, Kind, hint_for
 from elfsig.recognition.sniff import kind_of
 from elfsig.trust import blacklist, der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
-from elfsig.trust.entries import Material, Origin, complete
+from elfsig.trust.entries import REVOKED, Material, Origin, complete
 
 
 class Source(NamedTuple):
@@ -74,19 +74,20 @@ def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
 
 
 def _placed(origin: Origin, source: Source | None) -> Origin:
-    """The origin, with what the file's name says: it is honoured where it reduces trust.
+    """The origin, with what the file's name and those around it say: honoured where it reduces trust.
 
     A list of revocations always is one, however it is given. A certificate that is named like a firmware
     variable is treated like the variable; one that was only found in a directory is never for modules.
     """
-    if not origin.name or origin.revoking:
+    if origin.revoking:
         return origin
     is_efi = source is not None and source.load is efi.read
-    purpose = efi_variables.purpose(origin.name, exact=not is_efi)
-    if purpose is None:
+    named = efi_variables.strongest(origin.name, origin.around, exact=not is_efi)
+    if named is None:
         return origin
-    if purpose.keyring == "revoked":
-        return replace(origin, keyring="revoked")
+    purpose = named.purpose
+    if purpose.keyring == REVOKED:
+        return replace(origin, keyring=REVOKED, name=named.name)
     if purpose.never:
         return origin.only_tried(Why.NOT_FOR_MODULES) if origin.found else origin
     return replace(origin, proven=purpose.keyring)
