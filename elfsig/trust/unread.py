@@ -28,7 +28,7 @@ WITHOUT_KEYS = frozenset({"empty", "text", "script", "pdf", "png", "jpeg"})
 """Kinds of files (:mod:`elfsig.recognition`) that lie beside keys and are none."""
 
 _MATERIAL = re.compile(
-    rb"[0-9A-Fa-f]{32}|(?:[0-9A-Fa-f]{2}[: ]){12}|[A-Za-z0-9+/]{60}|BEGIN |Certificate:|Modulus|x-distrusted"
+    rb"[0-9A-Fa-f]{32}|(?:[0-9A-Fa-f]{2}[: ]){12}|[A-Za-z0-9+/]{48}|BEGIN |Certificate:|Modulus|x-distrusted"
     rb"|(?:tbs|bin):|\[(?:key|SHA)|SHA256:"
 )
 """Hashes, base64 and words of lists of keys: a text with one of them may be such a list."""
