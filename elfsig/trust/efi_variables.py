@@ -25,7 +25,8 @@ _KEYS = (
 _NEVER = re.compile(
     r"(pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore))([-_ ~+].*)?"
 )
-_WORD = re.compile(r"(?<![a-z])(dbx|mokx|moklistx)")
+_WORD = re.compile(r"(?<![a-z])(dbx|moklistx|mokx((rt|list|keys?|certs?|hash(es)?|dump)(?![a-z])|(?![a-z])))")
+"""No other words begin with "dbx" or "moklistx"; "mokxps13" is the key of a machine."""
 
 
 class Purpose(NamedTuple):
@@ -43,7 +44,7 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
     """The purpose by a name such as "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
 
     None for a name without meaning. A name that contains "dbx" or "MokListX" revokes; with
-    ``exact``, for files that are not EFI lists, only if a word begins so (vendor_dbx.pem). PK, KEK and
+    ``exact``, for files that are not EFI lists, only if a word is or begins so (vendor_dbx.pem). PK, KEK and
     the others that are not for modules may have more words after them (KEK_2023.crt).
     """
     stem = _VENDOR.sub("", name.lower()).partition(".")[0]
