@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from elfsig.batch.policy.sources import SHARED, Sources
 from elfsig.errors import KeySourceError
 from elfsig.model import Verdict, Why
 from elfsig.trust.keyring import load
@@ -213,6 +214,39 @@ def test_a_link_is_known_by_what_it_leads_to(tmp_path: Path, form: str) -> None:
     (tmp_path / "keys" / "db.der").symlink_to("../store/dbx-2024.bin")
     for source in (tmp_path / "keys", tmp_path / "keys" / "db.der"):
         assert not any(key.trusted for key in load([str(source)]).keys)
+
+
+def test_every_link_of_a_chain_counts(tmp_path: Path) -> None:
+    write(tmp_path / "store" / "0123" / "one.der", ONE.certificate)
+    (tmp_path / "dbx").symlink_to("store/0123")
+    (tmp_path / "keys").symlink_to("dbx")
+    (tmp_path / "dbx.der").symlink_to("store/0123/one.der")
+    (tmp_path / "mine.der").symlink_to("dbx.der")
+    for source in ("keys", "dbx", "mine.der", "dbx.der"):
+        assert not any(key.trusted for key in load([str(tmp_path / source)]).keys), source
+
+
+@pytest.mark.parametrize("size", [0, SHARED])
+@pytest.mark.parametrize("names", [("dbx.esl", "blob"), ("list.esl", "dbx.esl")])
+def test_a_link_in_the_root_of_a_host_too(tmp_path: Path, size: int, names: tuple[str, str]) -> None:
+    """A policy for many hosts resolves their links itself; large files are kept for all hosts."""
+    name, target = names
+    write(
+        tmp_path / "host" / "store" / target, esl(X509, ONE.certificate) * (1 + size // len(ONE.certificate))
+    )
+    (tmp_path / "host" / "etc").mkdir()
+    (tmp_path / "host" / "etc" / name).symlink_to(f"/store/{target}")
+    found = Sources().material(str(tmp_path / "host" / "etc" / name), True, str(tmp_path / "host"))
+    assert found.keys[0].revoked
+
+
+@pytest.mark.parametrize("names", [("dbx", "2024"), ("latest", "dbx")])
+def test_a_linked_folder_in_the_root_of_a_host_too(tmp_path: Path, names: tuple[str, str]) -> None:
+    name, target = names
+    write(tmp_path / "host" / target / "one.der", ONE.certificate)
+    (tmp_path / "host" / name).symlink_to(f"/{target}")
+    found = Sources().material(str(tmp_path / "host" / name), True, str(tmp_path / "host"))
+    assert found.keys[0].revoked
 
 
 def test_the_command_says_what_it_did_not_read(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ MAX_SOURCE = 1 << 30
 MAX_FILES = 100_000
 """Maximum files to examine below one directory."""
 
+MAX_LINKS = 40
+"""As many as Linux follows (MAXSYMLINKS, include/linux/namei.h)."""
+
 LEADS_NOWHERE = "a link that leads nowhere"
 NOT_FOLLOWED = "a link to a directory, which is not followed: name that directory as a source of its own"
 
@@ -37,7 +40,8 @@ def read_path(source: str | os.PathLike[str], origin: Origin) -> Material:
     try:
         if os.path.isdir(path):
             return _read_directory(path, origin)
-        named = replace(origin, name=origin.name or os.path.basename(path), around=_target(path))
+        around = (*origin.around, *_target(path))
+        named = replace(origin, name=origin.name or os.path.basename(path), around=around)
         return read_source(_content(path), _named(path, named))
     except OSError as reason:
         text = read_error(reason).text + _about_prefixes(origin.source)
@@ -103,10 +107,8 @@ def _read_directory(path: str, origin: Origin) -> Material:
     In a directory that is itself named like a list of revocations (dbx/), or that a link of such a name leads
     to, everything revokes.
     """
-    names = (
-        os.path.basename(_plain(os.path.join(os.getcwd(), path))),
-        os.path.basename(os.path.realpath(path)),
-    )
+    paths = (_plain(os.path.join(os.getcwd(), path)), os.path.realpath(path))
+    names = (origin.name, *origin.around, *_target(path), *map(os.path.basename, paths))
     own = tuple(name for name in names if _is_revoking(name, exact=False))
     if any(_is_revoking(name, exact=True) for name in own):
         origin = replace(origin, keyring=REVOKED)
@@ -179,8 +181,13 @@ def _folders(path: str, base: str) -> tuple[str, ...]:
 
 
 def _target(path: str) -> tuple[str, ...]:
-    """The name of what a link leads to."""
-    return (os.path.basename(os.path.realpath(path)),) if os.path.islink(path) else ()
+    """The names of what a link leads to, through other links too."""
+    names: list[str] = []
+    at = path
+    while os.path.islink(at) and len(names) < MAX_LINKS:
+        at = os.path.join(os.path.dirname(at), os.readlink(at))
+        names.append(os.path.basename(at))
+    return (*names, os.path.basename(os.path.realpath(path))) if names else ()
 
 
 def _is_revoking(name: str, *, exact: bool) -> bool:
