@@ -73,6 +73,7 @@ def test_what_a_directory_that_revokes_does_not_read_is_an_error(
     with pytest.raises(KeySourceError) as raised:
         load([trusted, source])
     assert raised.value.text.startswith(f"{tmp_path / folder / file}: ")
+    assert raised.value.text.endswith("(everything in a directory that revokes must be read)")
 
 
 @pytest.mark.parametrize(

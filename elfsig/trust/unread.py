@@ -33,6 +33,8 @@ _MATERIAL = re.compile(
 )
 """Hashes, base64 and words of lists of keys: a text with one of them may be such a list."""
 
+MUST_BE_READ = "everything in a directory that revokes must be read"
+
 _LABEL = re.compile(rb"-BEGIN ([A-Z0-9 #]{1,64})-")
 
 
@@ -47,7 +49,8 @@ def lost(origin: Origin, reason: KeySourceError, data: bytes = b"") -> Material:
     if _revokes(origin):
         if prose and _is_prose(data):
             return loss
-        raise KeySourceError(f"{origin.source}: {text}", code=reason.code, offset=reason.offset)
+        whole = "" if reason.code == "revocation-lost" else f" ({MUST_BE_READ})"
+        raise KeySourceError(f"{origin.source}: {text}{whole}", code=reason.code, offset=reason.offset)
     if reason.code == "revocation-lost":
         raise reason
     return Material() if prose or (reason.code == "private-key" and _is_alone(data)) else loss
