@@ -29,9 +29,10 @@ from elfsig.envelopes.openpgp.packets import (
 from elfsig.errors import KeySourceError, ParseError, SigningError
 from elfsig.model import Key, Outcome, SignOptions, Verdict
 from elfsig.signers.pem import FileSigner
+from elfsig.trust.armour import is_ring
 from elfsig.trust.entries import Origin
 from elfsig.trust.make import key_from_public
-from elfsig.trust.openpgp import is_ring, public_key, read, scan
+from elfsig.trust.openpgp import public_key, read, scan
 from tests.support.openpgp import Keys, message, signer
 
 CONTENT = b"a module's bytes " * 20

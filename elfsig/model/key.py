@@ -68,7 +68,7 @@ _WHY = {
     Why.RECOVERED: "it was computed from signatures",
     Why.UNBOUND: "no valid signature of its primary key binds this subkey",
     Why.UNNAMED_LIST: "its EFI signature list has a name that does not tell its purpose",
-    Why.NOT_FOR_MODULES: "its EFI variable holds no keys for modules",
+    Why.NOT_FOR_MODULES: "its EFI variable or its trust settings are not for modules",
     Why.UNKNOWN_PURPOSE: "its file does not say what the key is for",
     Why.NOT_PINNED: "it is not among the pinned keys",
     Why.REVOKED: "a list of revoked keys names it",

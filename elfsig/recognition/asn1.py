@@ -95,12 +95,11 @@ def _by_identifier(data: bytes, first: der.Node, rest: Sequence[der.Node]) -> Ki
     if identifier != _SIGNED_DATA:
         return MESSAGE if identifier.startswith(_PKCS7) else None
     body = next((each for wrapped in rest for each in _safely(data, wrapped)), None)
-    return SIGNED_DATA if body is None else _with_signers(data, body)
+    return SIGNED_DATA if body is None else _with_signers(_safely(data, body))
 
 
-def _with_signers(data: bytes, body: der.Node) -> Kind:
+def _with_signers(parts: Sequence[der.Node]) -> Kind:
     """SignedData: a bundle of certificates has no signer (its last set is empty)."""
-    parts = _safely(data, body)
     last = parts[-1] if parts else None
     return BUNDLE if last is not None and last.tag == der.SET and last.body == last.end else SIGNED_DATA
 
@@ -110,7 +109,7 @@ def _by_version(data: bytes, first: der.Node, rest: Sequence[der.Node]) -> Kind 
     version = int.from_bytes(data[first.body : min(first.end, first.body + 2)], "big")
     tags = [each.tag for each in rest]
     if tags[:1] == [der.SET] and tags[1:2] == [der.SEQUENCE]:
-        return SIGNED_DATA
+        return _with_signers([first, *rest])
     if version == 3 and tags[:1] == [der.SEQUENCE] and _begins(data, rest[0]) == [der.OID]:
         return PKCS12
     if version <= 1 and tags[:2] == [der.SEQUENCE, der.OCTETS]:

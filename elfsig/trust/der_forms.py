@@ -17,9 +17,12 @@ from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Loss
+from elfsig.recognition.asn1 import PKCS12, asn1_kind
+from elfsig.recognition.kinds import hint_for
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public, key_from_spki
 
+FROM_PKCS12 = "give the certificate in it instead (openssl pkcs12 -nokeys)"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 CERTIFICATES, CRLS = 0xA0, 0xA1
 _ZEROS = re.compile(rb"\0*\Z")
@@ -109,6 +112,18 @@ def rsa_key(n: int, e: int, origin: Origin) -> Key:
         raise ParseError(f"not a usable RSA key: {reason}", offset=origin.offset, code="not-key") from None
 
 
+def _versioned(data: bytes, at: int, origin: Origin) -> Material:
+    """What begins with a version number: a SignedData without its ContentInfo, or a private key."""
+    outer = element(data, at, len(data), der.SEQUENCE, "key")
+    fields = list(islice(der.children(data, outer), 8))
+    if [each.tag for each in fields[1:3]] == [der.SET, der.SEQUENCE]:
+        return _bundle(data, at, fields, origin)
+    if asn1_kind(data[at : outer.next]) is PKCS12:
+        text = f"{origin.source}: a PKCS#12 file, which may hold a private key: {FROM_PKCS12}"
+        raise KeySourceError(text, offset=at, code="not-key-source", hint=hint_for("trust", PKCS12))
+    return _private(data, at, origin)
+
+
 def _private(data: bytes, at: int, origin: Origin) -> Material:
     raise KeySourceError(f"{origin.source} {PRIVATE_KEY}", offset=at, code="private-key")
 
@@ -137,7 +152,11 @@ def _is_signature(data: bytes) -> bool:
 
 def pkcs7(data: bytes, at: int, origin: Origin) -> Material:
     """The certificates in a PKCS#7 that only has certificates. Raises ParseError, KeySourceError."""
-    fields = _signed_data(data, at)
+    return _bundle(data, at, _signed_data(data, at), origin)
+
+
+def _bundle(data: bytes, at: int, fields: list[der.Node] | None, origin: Origin) -> Material:
+    """The certificates among the fields of a SignedData. Raises ParseError, KeySourceError."""
     if not fields or fields[-1].tag != der.SET:
         raise ParseError("not a PKCS#7 with certificates", offset=at, code="not-key")
     if fields[-1].end > fields[-1].body:
@@ -173,6 +192,6 @@ SHAPES: Mapping[tuple[int, ...], Reader] = {
     (der.SEQUENCE, BIT_STRING): public_key,
     (der.INTEGER, der.INTEGER): rsa_public_key,
     (der.OID, CERTIFICATES): pkcs7,
-    (der.INTEGER,): _private,  # PKCS#1, PKCS#8, SEC1, PKCS#12: a version number first
+    (der.INTEGER,): _versioned,  # PKCS#1, PKCS#8, SEC1, PKCS#12, SignedData: a version number first
     (der.SEQUENCE, der.OCTETS): _private,  # encrypted PKCS#8
 }

@@ -27,6 +27,11 @@ RSA_EXPONENT = 65537
 UNSAID = "the name of the list does not say whether it revokes what is on it"
 
 
+SIGNATURE = "the signature of a file's hash, which names no key and no file"
+SM3 = "hashes of SM3 are not computed here"
+EXTERNAL = "what is on the list is kept outside of the variable, by a mechanism of the platform"
+
+
 class ListedEntry(NamedTuple):
     """One entry: the GUID of its list, its data without the owner, the data's offset, and the list's
     number."""
@@ -77,6 +82,15 @@ def _hash(kind: str, name: str, size: int, *, timed: bool = False) -> Read:
     return read
 
 
+def _unread(reason: str) -> Read:
+    """Reader for a type whose entries are neither keys nor hashes of files or certificates."""
+
+    def read(entry: ListedEntry, origin: Origin) -> Key:
+        raise ParseError(reason, offset=entry.at, code="efi-entry")
+
+    return read
+
+
 def _time(data: bytes) -> int | None:
     """Seconds since 1970 of an EFI_TIME (UEFI 8.3); None where it is missing or all zeros."""
     if len(data) < 7 or not any(data):
@@ -114,6 +128,11 @@ TYPES: dict[UUID, Kind] = {
     UUID("446dbf63-2502-4cda-bcfa-2465d2b0fe9d"): Kind(
         "X509_SHA512", _hash("tbs", "sha512", 64, timed=True), True
     ),
+    UUID("e2b36190-879b-4a3d-ad8d-f2e7bba32784"): Kind("RSA2048_SHA256", _unread(SIGNATURE), False),
+    UUID("67f8444f-8743-48f1-a328-1eaab8736080"): Kind("RSA2048_SHA1", _unread(SIGNATURE), False),
+    UUID("57347f87-7a9b-403a-b93c-dc4afb7a0ebc"): Kind("SM3", _unread(SM3), False),
+    UUID("60d807e5-10b4-49a9-9331-e40437888d37"): Kind("X509_SM3", _unread(SM3), False),
+    UUID("452e8ced-dfff-4b8c-ae01-5118862e682c"): Kind("EXTERNAL_MANAGEMENT", _unread(EXTERNAL), False),
 }
 """Signature types of UEFI 32.4.1 (EFI_CERT_*_GUID)."""
 
@@ -178,12 +197,12 @@ def _placed(origin: Origin) -> Origin:
     """The origin, with what the variable's name says about its keys."""
     if origin.revoking:
         return replace(origin, list=origin.name or None)
-    purpose = efi_variables.purpose(origin.name) if origin.name else None
-    if purpose is None:
+    named = efi_variables.strongest(origin.name, origin.around)
+    if named is None:
         return origin.only_tried(Why.UNNAMED_LIST)
-    if purpose.never:
-        return replace(origin.only_tried(Why.NOT_FOR_MODULES), list=origin.name)
-    return replace(origin, proven=purpose.keyring, list=origin.name)
+    if named.purpose.never:
+        return replace(origin.only_tried(Why.NOT_FOR_MODULES), list=named.name)
+    return replace(origin, proven=named.purpose.keyring, list=named.name)
 
 
 def _entries(data: bytes, at: int, origin: Origin) -> Material:

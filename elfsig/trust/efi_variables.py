@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 from uuid import UUID
 
 from elfsig.errors import ParseError
@@ -24,7 +25,8 @@ _KEYS = (
 _NEVER = re.compile(
     r"(pk|kek|dbt|dbr|[a-z]+default|mok(new|del|auth|delauth|pw|sbstate|dbstate|pwstore))([-_ ~+].*)?"
 )
-_WORD = re.compile(r"(?<![a-z])(dbx|mokx|moklistx)")
+_WORD = re.compile(r"(?<![a-z])(dbx|moklistx|mokx((rt|list|keys?|certs?|hash(es)?|dump)(?![a-z])|(?![a-z])))")
+"""No other words begin with "dbx" or "moklistx"; "mokxps13" is the key of a machine."""
 
 
 class Purpose(NamedTuple):
@@ -42,7 +44,7 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
     """The purpose by a name such as "dbx-d719b2cb-...", "MokListRT", "db.esl", "DBXUpdate.bin".
 
     None for a name without meaning. A name that contains "dbx" or "MokListX" revokes; with
-    ``exact``, for files that are not EFI lists, only if a word begins so (vendor_dbx.pem). PK, KEK and
+    ``exact``, for files that are not EFI lists, only if a word is or begins so (vendor_dbx.pem). PK, KEK and
     the others that are not for modules may have more words after them (KEK_2023.crt).
     """
     stem = _VENDOR.sub("", name.lower()).partition(".")[0]
@@ -52,6 +54,28 @@ def purpose(name: str, *, exact: bool = False) -> Purpose | None:
         return Purpose(never=True)
     known = _KEYS[:-1] if exact else _KEYS
     return next((Purpose(ring) for pattern, ring in known if pattern.fullmatch(stem)), None)
+
+
+class Named(NamedTuple):
+    """A purpose, and the name that says so."""
+
+    purpose: Purpose
+    name: str
+
+
+def strongest(name: str, around: Iterable[str] = (), *, exact: bool = False) -> Named | None:
+    """What a file is for by its own ``name`` and by names ``around`` it; None where none has a meaning.
+
+    What takes trust away goes first, whoever says it: a list of revocations before what is never for modules,
+    and both before a keyring, which only the file's own name gives.
+    """
+    own = purpose(name, exact=exact)
+    others = ((each, purpose(each, exact=exact)) for each in around)
+    known = [(each, found) for each, found in ((name, own), *others) if found is not None]
+    revoking = [each for each in known if each[1].keyring == REVOKED]
+    never = [each for each in known if each[1].never]
+    first = next(iter([*revoking, *never]), (name, own))
+    return None if first[1] is None else Named(first[1], first[0])
 
 
 MOK_TRUSTED = "moklisttrustedrt"

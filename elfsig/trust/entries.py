@@ -22,7 +22,8 @@ class Origin:
 
     ``source``: the path or the text as the user gave it. ``keyring``: the user's prefix: a keyring for
     what is vouched for, or "revoked". ``vouched``: False for sources whose keys are only to be tried.
-    ``name``: the file's own name, "" for content without one; ``found``: found in a directory, not named.
+    ``name``: the file's own name, "" for content without one; ``around``: the names of the folders on the way
+    to it and of what it links to, which only take trust away; ``found``: found in a directory, not named.
     ``mok_trusted``: see :class:`elfsig.model.Provenance`.
     ``proven`` is the keyring that the data itself proves, ``why`` its reason not to be vouched for.
     """
@@ -31,6 +32,7 @@ class Origin:
     keyring: str | None = None
     vouched: bool = True
     name: str = ""
+    around: tuple[str, ...] = ()
     found: bool = False
     proven: str | None = None
     why: Why = Why.SOURCE

@@ -10,8 +10,20 @@ from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Why
 from elfsig.recognition.kinds import Family, Kind, hint_for
 from elfsig.recognition.sniff import kind_of
-from elfsig.trust import blacklist, der_forms, efi, efi_variables, ima, kernel_image, openpgp, pem, text_dump
-from elfsig.trust.entries import Material, Origin, complete
+from elfsig.recognition.text import HEAD, plain_text
+from elfsig.trust import (
+    armour,
+    blacklist,
+    der_forms,
+    efi,
+    efi_variables,
+    ima,
+    kernel_image,
+    openpgp,
+    pem,
+    text_dump,
+)
+from elfsig.trust.entries import REVOKED, Material, Origin, complete
 
 
 class Source(NamedTuple):
@@ -32,7 +44,7 @@ SOURCES: tuple[Source, ...] = (
     Source("text of a certificate", text_dump.is_dump, text_dump.read),
     Source(blacklist.NAME, blacklist.is_list, blacklist.read),
     Source("DER", der_forms.is_der, der_forms.read_der),
-    Source("OpenPGP key ring", openpgp.is_ring, openpgp.read_ring),
+    Source("OpenPGP key ring", armour.is_ring, openpgp.read_ring),
     Source("IMA key", ima.is_key, ima.read),
 )
 """Every form, in the order in which they are asked."""
@@ -75,19 +87,20 @@ def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:
 
 
 def _placed(origin: Origin, source: Source | None) -> Origin:
-    """The origin, with what the file's name says: it is honoured where it reduces trust.
+    """The origin, with what the file's name and those around it say: honoured where it reduces trust.
 
     A list of revocations always is one, however it is given. A certificate that is named like a firmware
     variable is treated like the variable; one that was only found in a directory is never for modules.
     """
-    if not origin.name or origin.revoking:
+    if origin.revoking:
         return origin
     is_efi = source is not None and source.load is efi.read
-    purpose = efi_variables.purpose(origin.name, exact=not is_efi)
-    if purpose is None:
+    named = efi_variables.strongest(origin.name, origin.around, exact=not is_efi)
+    if named is None:
         return origin
-    if purpose.keyring == "revoked":
-        return replace(origin, keyring="revoked")
+    purpose = named.purpose
+    if purpose.keyring == REVOKED:
+        return replace(origin, keyring=REVOKED, name=named.name)
     if purpose.never:
         return origin.only_tried(Why.NOT_FOR_MODULES) if origin.found else origin
     return replace(origin, proven=purpose.keyring)
@@ -107,10 +120,19 @@ def _container(data: bytes, origin: Origin) -> Material:
     if not origin.found and _may_contain(kind):
         found = kernel_image.read_container(data, origin)
     if found is None:
-        text = f"{kind.words}, not a key source" if kind else "not a key source of a known kind"
+        text = _words(kind, data) if kind else "not a key source of a known kind"
         hint = hint_for("trust", kind) if kind else None
         raise KeySourceError(f"{origin.source}: {text}", code="not-key-source", hint=hint)
     return found
+
+
+def _words(kind: Kind, data: bytes) -> str:
+    """What a file is that is not read, and why, where files of its kind are key sources."""
+    if kind.family is not Family.CERTIFICATE:
+        return f"{kind.words}, not a key source"
+    if b"-----BEGIN " in plain_text(data[:HEAD]):
+        return f"{kind.words}, but its BEGIN line is inside another text: save the block as a file of its own"
+    return f"{kind.words} in a form that is not read as a key source"
 
 
 def _may_contain(kind: Kind | None) -> bool:

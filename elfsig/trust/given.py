@@ -61,10 +61,14 @@ def ring_of(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
         return None
     if len(vouched) == 1 and rings:
         return rings[0]
-    pins = {pin_digest(each): each for each in vouched if isinstance(each, str) and each.startswith(PIN)}
-    parts = [material_of(each, True) for each in vouched if each not in pins.values()]
+    pins = {pin_digest(each): each for each in vouched if _is_pin(each)}
+    parts = [material_of(each, True) for each in vouched if not _is_pin(each)]
     found = gather([*parts, *(material_of(each, False) for each in tried)])
     return Ring(pinned(found, pins) if pins else found)
+
+
+def _is_pin(source: object) -> TypeGuard[str]:
+    return isinstance(source, str) and source.startswith(PIN)
 
 
 def each_of(sources: KeySources) -> list[KeySource]:

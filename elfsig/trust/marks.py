@@ -7,6 +7,7 @@ difference, nor does damage to one of the lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from elfsig.lazy_dataclass import replace
@@ -18,13 +19,15 @@ SIGNER_OF = "same signer as "
 _QUOTING = bytes(byte for byte in range(256) if not (byte < 128 and chr(byte).isalnum()))
 NOBODY = "Nobody vouches for this key"
 NAMES_SHOWN = 8
-_WORDS = {
-    b"recovered": Why.RECOVERED,
-    SIGNER_OF.strip().encode(): Why.RECOVERED,
-    NOBODY.lower().encode(): Why.RECOVERED,
-    b"revoked": Why.REVOKED,
-    b"embedded": Why.EMBEDDED,
-}
+_WORDS = (
+    (re.compile(rb"recovered(?:[,:]|$)"), Why.RECOVERED),
+    (re.compile(SIGNER_OF.encode()), Why.RECOVERED),
+    (re.compile(NOBODY.lower().encode()), Why.RECOVERED),
+    (re.compile(rb"revoked(?![a-z0-9])"), Why.REVOKED),
+    (re.compile(rb"embedded(?: in |[,:]|$)"), Why.EMBEDDED),
+)
+"""How a line begins. That a key is revoked is taken from any line with the word at its beginning; the others
+are elfsig's own lines, and no headings such as "Embedded Systems CA"."""
 
 
 class Marks:
@@ -39,9 +42,7 @@ class Marks:
         """Take a line of text into account."""
         text = line.lstrip(_QUOTING).rstrip()
         low = text[:64].lower()
-        for word, why in _WORDS.items():
-            if low.startswith(word) and not low[len(word) : len(word) + 1].isalnum():
-                self.found.add(why)
+        self.found.update(why for words, why in _WORDS if words.match(low))
         if low.startswith(SIGNER_OF.encode()):
             self._name(text[len(SIGNER_OF) :])
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING
-from elfsig.envelopes.openpgp.keys import PublicKeyPacket, armour_blocks, is_armoured, read_public_key
+from elfsig.envelopes.openpgp.keys import PublicKeyPacket, read_public_key
 from elfsig.envelopes.openpgp.packets import (
     PUBLIC_KEY,
     PUBLIC_SUBKEY,
@@ -31,6 +31,7 @@ from elfsig.envelopes.openpgp.packets import (
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Loss, Remark, Why
+from elfsig.trust import armour
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_public
 from elfsig.trust.openpgp_binding import Bindings
@@ -41,25 +42,11 @@ REVOKED = Remark("openpgp-revoked", "its ring holds a revocation of this key, wh
 KEYBOX = b"KBXf"
 FOREIGN = "OpenPGP key of another algorithm"
 DSA_OID = "1.2.840.10040.4.1"
-_RING_TAGS = frozenset({PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY})
 MAX_TRIED = 10_000
 """Maximum places in an image to try as an OpenPGP key: real kernels have a handful."""
 
 SIGNS = frozenset({19, 22, 27, 28})
 """Signature algorithms that are not supported here: ECDSA, EdDSA, Ed25519, Ed448 (RFC 9580 9.1)."""
-
-_KEY_VERSIONS = (b"\2", b"\3", b"\4")
-
-
-def is_ring(data: bytes) -> bool:
-    """Whether ``data`` begins like an OpenPGP key ring: an armour, or a packet that holds a key."""
-    if is_armoured(data[:4096]):
-        return True
-    try:
-        first = read_packet(data, 0, lenient=True)
-    except ParseError:
-        return False
-    return first.tag in _RING_TAGS and first.body[:1] in _KEY_VERSIONS
 
 
 def read(data: bytes, source: str, keyring: str | None = None, vouched: bool = True) -> list[Key]:
@@ -97,9 +84,7 @@ def read_ring(data: bytes, origin: Origin) -> Material:
 
 def _rings(data: bytes, origin: Origin) -> tuple[list[bytes], list[Loss]]:
     """The binary rings in ``data``, and the parts of its armour that could not be read."""
-    if not is_armoured(data):
-        return [data], []
-    blocks, faults = armour_blocks(data)
+    blocks, faults = armour.rings(data)
     if blocks and all(kind == "SIGNATURE" for kind, _ in blocks):
         text = f"{origin.source}: an OpenPGP signature, not a key source"
         raise KeySourceError(text, code="not-key-source")
@@ -120,7 +105,7 @@ class _Ring:
     def read(self, data: bytes) -> Iterator[Key]:
         """The keys, in order. The packets after a key, up to the next key, describe it."""
         packets = self._packets(data)
-        starts = [i for i, p in enumerate(packets) if p.tag in _RING_TAGS]
+        starts = [i for i, p in enumerate(packets) if p.tag in armour.KEYS]
         for start, end in zip(starts, [*starts, len(packets)][1:], strict=True):
             if len(self.losses) >= MAX_LOSSES:
                 return

@@ -9,23 +9,25 @@ from collections.abc import Iterator
 
 from elfsig.errors import KeySourceError, ReadError
 from elfsig.lazy_dataclass import replace
-from elfsig.model import Loss
+from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import INSIDE, read_error, read_inside
 from elfsig.opened.source import impossible, read_whole
 from elfsig.trust import efi_variables
+from elfsig.trust.efi_variables import strongest
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
 from elfsig.trust.forms import read_source, source_of
+from elfsig.trust.unread import lost
 
 ROLES = ("builtin", "secondary", "machine", "platform", REVOKED)
 MAX_SOURCE = 1 << 30
 MAX_FILES = 100_000
 """Maximum files to examine below one directory."""
 
-KEY_SUFFIXES = frozenset({
-    ".pem", ".crt", ".cer", ".der", ".cert", ".pub", ".key", ".esl", ".auth", ".p7b", ".p7c", ".gpg", ".asc",
-    ".pgp", ".x509",
-})  # fmt: skip
-"""Names of files that are meant to hold keys: an unreadable one is reported."""
+MAX_LINKS = 40
+"""As many as Linux follows (MAXSYMLINKS, include/linux/namei.h)."""
+
+LEADS_NOWHERE = "a link that leads nowhere"
+NOT_FOLLOWED = "a link to a directory, which is not followed: name that directory as a source of its own"
 
 
 def read_path(source: str | os.PathLike[str], origin: Origin) -> Material:
@@ -36,9 +38,9 @@ def read_path(source: str | os.PathLike[str], origin: Origin) -> Material:
     try:
         if os.path.isdir(path):
             return _read_directory(path, origin)
-        return read_source(
-            _content(path), _named(path, replace(origin, name=origin.name or os.path.basename(path)))
-        )
+        around = (*origin.around, *_target(path))
+        named = replace(origin, name=origin.name or os.path.basename(path), around=around)
+        return read_source(_content(path), _named(path, named))
     except OSError as reason:
         text = read_error(reason).text + _about_prefixes(origin.source)
         raise KeySourceError(f"{origin.source}: {text}", code="key-source-unreadable") from None
@@ -90,70 +92,105 @@ def _named(path: str, origin: Origin) -> Origin:
 # --------------------------------------------------------------------------- directories
 
 
-def _read_directory(path: str, origin: Origin) -> Material:
-    """Everything below a directory. An unreadable file is skipped and reported, unless it is to revoke.
+class _Found(NamedTuple):
+    """One name in a directory, and why it is not read, if it is not."""
 
-    In a directory that is itself named like a list of revocations (dbx/) everything revokes.
+    path: str
+    fault: str | None = None
+
+
+def _read_directory(path: str, origin: Origin) -> Material:
+    """Everything below a directory; what is not read is told (:mod:`unread`).
+
+    In a directory that is itself named like a list of revocations (dbx/), or that a link of such a name leads
+    to, everything revokes.
     """
-    own = efi_variables.purpose(os.path.basename(_plain(os.path.join(os.getcwd(), path))), exact=True)
-    if own is not None and own.keyring == REVOKED:
+    paths = (_plain(os.path.join(os.getcwd(), path)), os.path.realpath(path))
+    names = (origin.name, *origin.around, *_target(path), *map(os.path.basename, paths))
+    own = tuple(name for name in names if _is_revoking(name, exact=False))
+    if any(_is_revoking(name, exact=True) for name in own):
         origin = replace(origin, keyring=REVOKED)
     parts: list[Material] = []
-    for number, each in enumerate(_files(path, origin)):
+    for number, each in enumerate(_files(path)):
         if number >= MAX_FILES:
             raise KeySourceError(f"{origin.source}: more than {MAX_FILES} files", code="key-source-limit")
-        inner = _named(each, replace(origin, source=each, name=_name(each, path), found=True))
-        try:
-            parts.append(read_source(_content(each), inner))
-        except (KeySourceError, OSError) as reason:
-            parts.append(_lost(each, inner, reason))
+        around = (*_folders(each.path, path), *_target(each.path), *own)
+        name = os.path.basename(each.path)
+        inner = replace(origin, source=each.path, name=name, around=around, found=True)
+        parts.append(_read_found(each, _named(each.path, inner)))
     found = gather(parts)
     if not found:
         raise KeySourceError(f"{origin.source}: no key in this directory", code="no-key")
     return found
 
 
-def _files(path: str, origin: Origin) -> Iterator[str]:
-    """Regular files below ``path``, sorted; links to files are followed, those to directories are not."""
+def _read_found(each: _Found, origin: Origin) -> Material:
+    """The entries of one file of a directory. Raises KeySourceError for what is to revoke and is not read."""
+    data = b""
+    try:
+        if each.fault is not None:
+            raise KeySourceError(each.fault, code="key-source-unreadable")
+        data = _content(each.path)
+        return read_source(data, origin)
+    except KeySourceError as reason:
+        return lost(origin, reason, data)
+    except OSError as reason:
+        return lost(origin, KeySourceError(read_error(reason).text, code="key-source-unreadable"))
+
+
+def _files(path: str) -> Iterator[_Found]:
+    """All files below ``path``, sorted; links to files are followed, those to directories are not."""
 
     def refuse(reason: OSError) -> None:
         raise reason
 
+    real = os.path.realpath(path)
     for folder, folders, names in os.walk(path, onerror=refuse):
         folders.sort()
-        for name in sorted(names):
+        linked = (name for name in folders if os.path.islink(os.path.join(folder, name)))
+        for name in sorted([*names, *linked]):
             each = _plain(os.path.join(folder, name))
-            if os.path.isfile(each):
-                yield each
+            if not _is_read_anyway(each, path, real):
+                yield _Found(each, _fault(each))
 
 
-def _name(each: str, base: str) -> str:
-    """The name that shows a file's purpose: its own, else that of a folder it is in (dbx/list.esl)."""
-    folder, name = os.path.split(each)
-    if efi_variables.purpose(name) is not None:
-        return name
-    folders = reversed((folder if base == "." else folder.removeprefix(base)).strip("/").split("/"))
-    known = (f for f in folders if (p := efi_variables.purpose(f)) and (p.never or p.keyring == REVOKED))
-    return next(known, name)
+def _fault(path: str) -> str | None:
+    """Why a name below a directory is not read; None for a regular file."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as reason:
+        return LEADS_NOWHERE if os.path.islink(path) else read_error(reason).text
+    if stat.S_ISDIR(mode):
+        return NOT_FOLLOWED
+    return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def _lost(each: str, origin: Origin, reason: KeySourceError | OSError) -> Material:
-    """A file of a directory without usable content: a loss where it is meant to hold keys, else skipped.
-
-    Raises KeySourceError for one that is to revoke: what it names would be trusted.
-    """
-    text = reason.text if isinstance(reason, KeySourceError) else read_error(reason).text
-    code = reason.code if isinstance(reason, KeySourceError) else "key-source-unreadable"
-    purpose = efi_variables.purpose(origin.name, exact=True)
-    if origin.revoking or (purpose and purpose.keyring == REVOKED) or code == "revocation-lost":
-        if code != "not-key-source" or purpose is not None:
-            raise KeySourceError(text if text.startswith(each) else f"{each}: {text}", code=code)
-        return Material()
-    if code == "not-key-source" and os.path.splitext(each)[1].lower() not in KEY_SUFFIXES:
-        return Material()
-    if code == "private-key":
-        return Material()
-    return Material(losses=(Loss(each, "file", text.removeprefix(f"{each}: ")),))
+def _is_read_anyway(path: str, base: str, real: str) -> bool:
+    """Whether this is a link to a directory below ``base`` that no name gives another meaning."""
+    if not os.path.isdir(path) or strongest(os.path.basename(path), _folders(path, base)) is not None:
+        return False
+    return f"{os.path.realpath(path)}/".startswith(f"{real.rstrip('/')}/")
 
 
-__all__ = ["KEY_SUFFIXES", "MAX_SOURCE", "ROLES", "read_path", "source_of"]
+def _folders(path: str, base: str) -> tuple[str, ...]:
+    """The names of the folders on the way from ``base`` to a file, the nearest first."""
+    folder = os.path.dirname(path)
+    return tuple(reversed((folder if base == "." else folder.removeprefix(base)).strip("/").split("/")))
+
+
+def _target(path: str) -> tuple[str, ...]:
+    """The names of what a link leads to, through other links too."""
+    names: list[str] = []
+    at = path
+    while os.path.islink(at) and len(names) < MAX_LINKS:
+        at = os.path.join(os.path.dirname(at), os.readlink(at))
+        names.append(os.path.basename(at))
+    return (*names, os.path.basename(os.path.realpath(path))) if names else ()
+
+
+def _is_revoking(name: str, *, exact: bool) -> bool:
+    found = efi_variables.purpose(name, exact=exact)
+    return found is not None and found.keyring == REVOKED
+
+
+__all__ = ["MAX_SOURCE", "ROLES", "read_path", "source_of"]

@@ -10,11 +10,12 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 
+from elfsig.crypto import der
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Loss, Why
 from elfsig.recognition.text import MAX_TEXT, plain_text
-from elfsig.trust import der_forms
+from elfsig.trust import der_forms, settings
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather
 from elfsig.trust.make import PRIVATE_KEY
 from elfsig.trust.marks import Marks
@@ -25,6 +26,21 @@ TEXT_LIMIT = 1 << 20
 _LINE = re.compile(rb"[^\r\n]+")
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,64})-----")
 _END = re.compile(rb"-----END ([A-Z0-9 #]{1,64})-----")
+_MEANT = re.compile(
+    rb"[^A-Za-z0-9]*[^A-Za-z0-9\s](?:BEGIN|END) (?:[A-Z0-9#]{1,16} ){0,3}"
+    rb"(?:CERTIFICATE|KEY|PKCS7|CMS|DATA|CRL|REQUEST)[^A-Za-z0-9]*"
+)
+"""A boundary in other dashes, as word processors and mail programs make them."""
+
+_STRAY = (
+    (re.compile(rb"[\0-\x07\x0b\x0e-\x19\x1c-\x1f\x7f]"), "bytes that are not text"),
+    (
+        re.compile(rb"^\[SHA-?[0-9]{1,3}\]$|^\"?(?:tbs|bin):[0-9a-f]{40}"),
+        "hashes, which must be in a separate file",
+    ),
+)
+"""What is not a text around blocks: DER, and lists of hashes."""
+
 _FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*-----BEGIN (?!PGP )[A-Z0-9 #]{1,64}-----")
 
 
@@ -44,14 +60,19 @@ def read_pem(data: bytes, origin: Origin) -> Material:
         raise KeySourceError(f"{origin.source}: PEM of more than {MAX_TEXT} bytes", code="key-source-limit")
     parts: list[Material] = []
     lost = 0
-    for each in _blocks(plain_text(data)):
+    text = plain_text(data)
+    objects = settings.Objects(text)
+    for each in _blocks(text):
+        if objects.distrusts(each.at):
+            each.marks.found.add(Why.REVOKED)
         part = _read(each, origin)
         lost += len(part.losses)
         parts.append(part)
         if lost >= MAX_LOSSES:
-            text = f"more than {MAX_LOSSES} PEM blocks cannot be read; the rest was not examined"
-            parts.append(Material(losses=(Loss(origin.source, "PEM", text, each.at),)))
+            why = f"more than {MAX_LOSSES} PEM blocks cannot be read; the rest was not examined"
+            parts.append(Material(losses=(Loss(origin.source, "PEM", why, each.at),)))
             break
+    objects.complete(origin.source)
     return gather(parts)
 
 
@@ -71,35 +92,69 @@ class _Block(NamedTuple):
 def _blocks(text: bytes) -> Iterator[_Block]:
     """Every block, in order; each line is looked at once.
 
-    What looks like a boundary but is not one becomes a block with a fault: damaged ones are not ignored.
+    What looks like a boundary but is not one becomes a block with a fault, and so does what is between blocks
+    and may be a key or a hash: neither is ignored.
     """
-    before, inside = Marks(), Marks()
-    open_label, at, lines = b"", 0, list[bytes]()
+    state = _Splitter()
     for found in _LINE.finditer(text):
-        line = found[0].strip()
-        if not _is_boundary(line):
-            (inside if open_label else before).read(line)
-            if open_label:
-                lines.append(line)
-            continue
+        yield from state.take(found.start(), found[0].strip())
+    yield from state.end()
+
+
+class _Splitter:
+    """What is known between two lines: the open block, what is in it, and what was before it."""
+
+    def __init__(self) -> None:
+        self.label, self.at, self.lines = b"", 0, list[bytes]()
+        self.before, self.inside = Marks(), Marks()
+        self.told = False
+        self.printed = self.blocks = 0
+
+    def take(self, at: int, line: bytes) -> Iterator[_Block]:
+        """The block that a line ends or is."""
+        if _is_boundary(line):
+            yield from self._boundary(at, line)
+        elif self.label:
+            self.inside.read(line)
+            self.lines.append(line)
+        else:
+            self.before.read(line)
+            self.printed += line == b"Certificate:"
+            why = next((why for stray, why in _STRAY if stray.search(line.strip(b"\0"))), None)
+            if why and not self.told:
+                self.told = True
+                yield _Block("", b"", at, self.before, why)
+
+    def _boundary(self, at: int, line: bytes) -> Iterator[_Block]:
         begin, end = _BEGIN.fullmatch(line), _END.fullmatch(line)
-        if open_label and end and end[1] == open_label:
-            yield _Block(open_label.decode(), b"".join(lines), at, before)
-        elif open_label:
-            yield _Block(open_label.decode(), b"", at, before, "it has no END line")
+        if self.label and end and end[1] == self.label:
+            yield self._closed(b"".join(self.lines))
+        elif self.label:
+            yield self._closed(b"", "it has no END line")
         elif not begin:
-            yield _Block(line[:64].decode(errors="replace"), b"", found.start(), before, "not a beginning")
-        if open_label or not begin:
-            before = inside if open_label else Marks()
-        inside = Marks()
-        open_label, at, lines = (begin[1] if begin else b""), found.start(), []
-    if open_label:
-        yield _Block(open_label.decode(), b"", at, before, "the file ends in the middle of it")
+            yield _Block(line[:64].decode(errors="replace"), b"", at, self.before, "not a beginning")
+        if self.label or not begin:
+            self.before = self.inside if self.label else Marks()
+        self.inside, self.told = Marks(), False
+        self.label, self.at, self.lines = (begin[1] if begin else b""), at, []
+
+    def _closed(self, body: bytes, fault: str | None = None) -> _Block:
+        self.blocks += 1
+        return _Block(self.label.decode(), body, self.at, self.before, fault)
+
+    def end(self) -> Iterator[_Block]:
+        """What is still open at the end of the text."""
+        if self.label:
+            yield self._closed(b"", "the file ends in the middle of it")
+        if self.printed > self.blocks:
+            text = f"{self.printed} certificates are printed and only {self.blocks} are in PEM"
+            yield _Block("", b"", 0, Marks(), text)
 
 
 def _is_boundary(line: bytes) -> bool:
     """Whether a line begins or ends a block, or is a damaged one that did."""
-    return line.startswith(b"----") or (b"--" in line and (b"BEGIN " in line or b"END " in line))
+    dashed = line.startswith(b"----") or (b"--" in line and (b"BEGIN " in line or b"END " in line))
+    return dashed or _MEANT.fullmatch(line) is not None
 
 
 def _read(block: _Block, origin: Origin) -> Material:
@@ -113,7 +168,8 @@ def _read(block: _Block, origin: Origin) -> Material:
     if block.fault or read is None:
         return _lost(block, placed, block.fault or "not a certificate or public key")
     try:
-        found = read(_decoded(block), 0, placed)
+        decoded = _decoded(block)
+        found, over = read(decoded, 0, placed), _over(read, decoded)
     except ParseError as reason:
         return _lost(block, placed, reason.text)
     except KeySourceError as reason:
@@ -121,7 +177,13 @@ def _read(block: _Block, origin: Origin) -> Material:
             raise
         return _lost(block, placed, reason.text)
     keys = tuple(block.marks.key(key) for key in found.keys)
-    return gather([Material(keys, found.unusable, losses=found.losses)])
+    rest = [_lost(block, placed, f"{over} bytes after what its label names")] if over else []
+    return gather([Material(keys, found.unusable, losses=found.losses), *rest])
+
+
+def _over(read: der_forms.Reader, decoded: bytes) -> int:
+    """How many bytes of a block follow the value that ``read`` takes. Raises ParseError."""
+    return 0 if read is SETTINGS else len(decoded) - der.read(decoded, 0, len(decoded)).next
 
 
 def _decoded(block: _Block) -> bytes:
@@ -136,16 +198,20 @@ def _decoded(block: _Block) -> bytes:
 
 def _lost(block: _Block, origin: Origin, why: str) -> Material:
     """A block without a usable key. Raises KeySourceError for one that is marked as revoked."""
-    loss = Loss(origin.source, f"PEM block {block.label}", why, block.at)
+    what = f"PEM block {block.label}" if block.label else "text around PEM blocks"
+    loss = Loss(origin.source, what, why, block.at)
     if Why.REVOKED in block.marks.found:
         raise KeySourceError(f"{origin.source}: a revoked key cannot be read: {why}", code="revocation-lost")
     return Material(losses=(loss,))
 
 
+SETTINGS: der_forms.Reader = settings.trusted_certificate
+"""Reads its block to the end: settings may follow the certificate."""
+
 LABELS: Mapping[str, der_forms.Reader] = {
     "CERTIFICATE": der_forms.certificate,
     "X509 CERTIFICATE": der_forms.certificate,
-    "TRUSTED CERTIFICATE": der_forms.certificate,
+    "TRUSTED CERTIFICATE": SETTINGS,
     "PUBLIC KEY": der_forms.public_key,
     "RSA PUBLIC KEY": der_forms.rsa_public_key,
     "PKCS7": der_forms.pkcs7,

@@ -3,6 +3,10 @@
 The text has the public key's numbers, but not the certificate itself: the result is a bare key. mokutil
 prints lists of revocations in the same way, with hashes between them, so such a text is used only where the
 user names it.
+
+mokutil (src/mokutil.c, list_keys_in_var and print_hash_array) prints ``[key N]`` before each list of an EFI
+variable; for a list of hashes the name of their kind in brackets and one hash a line, and for a kind that it
+does not know nothing. Its names were ``[SHA256]`` and are ``[SHA-256]``.
 """
 
 from __future__ import annotations
@@ -19,20 +23,27 @@ from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key, KeyId, Loss, Why
 from elfsig.recognition.text import plain_text
 from elfsig.trust.der_forms import rsa_key
+from elfsig.trust.efi import UNSAID
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, Revocation, RevokedHash, gather
 from elfsig.trust.make import key_from_public
 from elfsig.trust.pem import TEXT_LIMIT
 
 _LINE = re.compile(rb"[^\r\n]+")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:?)+")
-_HASHES = {"[SHA-256]": "sha256", "[SHA-384]": "sha384", "[SHA-512]": "sha512", "[SHA-1]": "sha1"}
+_HASHES = {f"[SHA{dash}{bits}]": f"sha{bits}" for bits in (1, 224, 256, 384, 512) for dash in ("-", "")}
 _CURVES: dict[str, ec.EllipticCurve] = {
     "prime256v1": ec.SECP256R1(),
     "secp384r1": ec.SECP384R1(),
     "secp521r1": ec.SECP521R1(),
 }
 _START = "Certificate:"
-_FIRST = re.compile(rb"(?:^|[\r\n])[ \t]*(?:Certificate:|\[SHA-(?:1|256|384|512)\])[ \t]*[\r\n]")
+_FIRST = re.compile(
+    rb"(?:^|[\r\n])[ \t]*(?:Certificate:|\[SHA-?[0-9]{1,3}\]|\[key [0-9]{1,6}\])[ \t]*(?:[\r\n]|$)"
+)
+_NUMBERED = re.compile(r"\[key [0-9]{1,6}\]")
+_HEADING = re.compile(r"\[[^\[\]]{1,64}\]")
+_BESIDE = ("SHA1 Fingerprint:", "Owner:")
+"""What mokutil prints between ``[key N]`` and a certificate."""
 _SUBJECT, _SKID, _EXPONENT, _CURVE = "Subject:", "X509v3 Subject Key Identifier:", "Exponent:", "ASN1 OID:"
 _BITS = "Public-Key:"
 _SIZE = re.compile(r"\(([0-9]{1,6}) bit\)")
@@ -54,43 +65,89 @@ class _Printed(NamedTuple):
     values: dict[str, str]
 
 
+class _Hash(NamedTuple):
+    """A printed hash: its offset, the name of its algorithm and its digits."""
+
+    at: int
+    name: str
+    digits: str
+
+
+class _Gap(NamedTuple):
+    """Where something is printed that is no entry, or none where there should be one, and why that is so."""
+
+    at: int
+    reason: str
+
+
 def read(data: bytes, origin: Origin) -> Material:
     """The keys in the text, and hashes where the source is a list of revocations. Raises ParseError."""
     placed = origin if origin.revoking or not origin.found else origin.only_tried(Why.UNKNOWN_PURPOSE)
     keys: list[Key] = []
     hashes: list[Revocation] = []
     losses: list[Loss] = []
-    for each in _printed(plain_text(data)):
+    for each in _Lines(plain_text(data)):
         if len(losses) >= MAX_LOSSES:
             break
         try:
             found = _entry(each, placed.at(each.at))
         except (ParseError, KeySourceError) as reason:
-            losses.append(Loss(origin.source, "printed certificate", reason.text, each.at))
+            what = "printed certificate" if isinstance(each, _Printed) else "printed list"
+            losses.append(Loss(origin.source, what, reason.text, each.at))
             continue
         if isinstance(found, Key):
             keys.append(found)
-        elif found is not None:
+        else:
             hashes.append(found)
     return gather([Material(tuple(keys), (), tuple(hashes), losses=tuple(losses))])
 
 
-def _printed(text: bytes) -> Iterator[_Printed]:
-    """The certificates and hashes in a text, each line looked at once."""
-    values: dict[str, str] = {}
-    at, wanted = -1, ""
-    for found in _LINE.finditer(text):
-        line = found[0].strip().decode("utf-8", "replace")
-        if line == _START or line in _HASHES:
-            if at >= 0:
-                yield _Printed(at, values)
-            at, wanted, values = found.start(), "", {}
-            if line in _HASHES:
-                wanted = values["kind"] = _HASHES[line]
-            continue
-        wanted = _take(line, values, wanted) if at >= 0 else ""
-    if at >= 0:
-        yield _Printed(at, values)
+class _Lines:
+    """Iterates over what a text prints, each line looked at once.
+
+    ``due`` is a heading that nothing follows yet: its offset and its text.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._due: tuple[int, str] | None = None
+        self._hashes = ""
+        self._certificate: _Printed | None = None
+        self._wanted = ""
+
+    def __iter__(self) -> Iterator[_Printed | _Hash | _Gap]:
+        for found in _LINE.finditer(self._text):
+            line = found[0].strip().decode("utf-8", "replace")
+            if line:
+                yield from self._take(found.start(), line)
+        yield from self._close()
+
+    def _take(self, at: int, line: str) -> Iterator[_Printed | _Hash | _Gap]:
+        if line in _HASHES:
+            yield from self._close(at, line, numbered=True)
+            self._hashes = _HASHES[line]
+        elif line == _START:
+            yield from self._close(numbered=True)
+            self._certificate, self._wanted = _Printed(at, {}), ""
+        elif _NUMBERED.fullmatch(line):
+            yield from self._close(at, line)
+        elif _HEADING.fullmatch(line):
+            yield from self._close(numbered=True)
+            yield _Gap(at, f"{line} is not a kind of hash that is known")
+        elif self._certificate is not None:
+            self._wanted = _take(line, self._certificate.values, self._wanted)
+        elif self._hashes and not line.startswith(_BESIDE):
+            self._due = None
+            yield _Hash(at, self._hashes, line)
+
+    def _close(self, at: int = -1, heading: str = "", *, numbered: bool = False) -> Iterator[_Printed | _Gap]:
+        """What a new heading ends; ``numbered`` headings are those that come after ``[key N]``."""
+        if self._certificate is not None:
+            yield self._certificate
+        if self._due is not None and not (numbered and _NUMBERED.fullmatch(self._due[1])):
+            yield _Gap(self._due[0], f"nothing is printed for {self._due[1]}")
+        self._certificate, self._hashes = None, ""
+        self._due = (at, heading) if heading else None
 
 
 def _take(line: str, values: dict[str, str], wanted: str) -> str:
@@ -108,21 +165,30 @@ def _take(line: str, values: dict[str, str], wanted: str) -> str:
     return ""
 
 
-def _entry(each: _Printed, origin: Origin) -> Key | Revocation | None:
-    """Raises ParseError for a certificate whose key cannot be made from the text."""
+def _entry(each: _Printed | _Hash | _Gap, origin: Origin) -> Key | Revocation:
+    """Raises ParseError for what is no entry, and for a certificate whose key cannot be made from it."""
+    if isinstance(each, _Gap):
+        raise ParseError(each.reason, offset=each.at)
+    if isinstance(each, _Hash):
+        return _hash(each, origin)
     values = each.values
-    if "kind" in values:
-        digits = values.get(values["kind"], "")
-        digest = bytes.fromhex(digits[: len(digits) // 2 * 2])
-        hashed = RevokedHash("bin", values["kind"], digest)
-        if len(digest) != hashlib.new(values["kind"]).digest_size:
-            raise ParseError(f"a {values['kind']} hash of {len(digest)} bytes", offset=each.at)
-        return Revocation(hashed, origin.source, origin.provenance) if origin.revoking else None
     key = _key(values, origin)
     ids: frozenset[KeyId] = key.ids
     if "skid" in values and len(values["skid"]) % 2 == 0:
         ids |= {("skid", bytes.fromhex(values["skid"]))}
     return replace(key, ids=ids, label=_name(values.get(_SUBJECT, "")) or key.label)
+
+
+def _hash(each: _Hash, origin: Origin) -> Revocation:
+    """Raises ParseError for what is not a hash, and for one in a source that is not known to revoke."""
+    if not _HEX.fullmatch(each.digits):
+        raise ParseError(f"not a {each.name} hash", offset=each.at)
+    digest = bytes.fromhex(each.digits.replace(":", ""))
+    if len(digest) != hashlib.new(each.name).digest_size:
+        raise ParseError(f"a {each.name} hash of {len(digest)} bytes", offset=each.at)
+    if not origin.revoking:
+        raise ParseError(f"a {each.name} hash: {UNSAID}", offset=each.at)
+    return Revocation(RevokedHash("bin", each.name, digest), origin.source, origin.provenance)
 
 
 def _name(subject: str) -> str:

@@ -23,7 +23,7 @@ from elfsig.opened.links import resolved_below
 from elfsig.opened.source import read_error, read_whole
 from elfsig.trust.entries import Material, Origin
 from elfsig.trust.forms import read_source
-from elfsig.trust.keyring import ROLES, read_argument
+from elfsig.trust.keyring import ROLES, read_argument, read_path
 
 SHARED: Final = 1 << 16
 """Files from this size on, in bytes, are looked up by their hash; smaller ones are read faster than that."""
@@ -89,7 +89,7 @@ class Sources:
     def __init__(self) -> None:
         self.images_read = 0
         self._digests: Recent[_Stamp, str] = Recent(MAX_FILES)
-        self._materials: Recent[tuple[str, str | None, bool, str], Material] = Recent(MAX_IMAGES)
+        self._materials: Recent[tuple[str, str | None, bool, str, str], Material] = Recent(MAX_IMAGES)
         self._images: Recent[str, Image] = Recent(MAX_IMAGES)
 
     def material(self, source: str, trusted: bool, root: str | None = None) -> Material:
@@ -104,10 +104,12 @@ class Sources:
         real = path if root is None else inside(path, root)
         stamp = _stamp(real)
         if stamp is None or stamp[2] < SHARED:
-            found = read_argument(source if real == path else f"{role + ':' if role else ''}{real}", trusted)
-            return found if real == path else renamed(found, path)
+            if real == path:
+                return read_argument(source, trusted)
+            return renamed(read_path(real, _origin(real, real, path, role, trusted)), path)
         digest = self._digest(real, stamp)
-        key = (digest, role, trusted, os.path.basename(path))  # names of lists of revocations mean something
+        # Names of lists of revocations mean something, those of links and of what they lead to.
+        key = (digest, role, trusted, os.path.basename(path), os.path.basename(real))
         return renamed(self._materials.made(key, lambda: self._read(real, path, role, trusted)), path)
 
     def image(self, path: str, root: str | None = None) -> Image:
@@ -133,7 +135,12 @@ class Sources:
 
     def _read(self, real: str, path: str, role: str | None, trusted: bool) -> Material:
         self.images_read += 1
-        return read_source(_content(real, path), Origin(path, role, trusted, os.path.basename(path)))
+        return read_source(_content(real, path), _origin(path, real, path, role, trusted))
+
+
+def _origin(source: str, real: str, path: str, role: str | None, trusted: bool) -> Origin:
+    """The origin of a file or directory that ``path`` leads to: it is what either name says."""
+    return Origin(source, role, trusted, os.path.basename(path), (os.path.basename(real),))
 
 
 def inside(path: str, root: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from elfsig.envelopes.openpgp.keys import armour_blocks, is_armoured, read_public_key
+from elfsig.envelopes.openpgp.keys import read_public_key
 from elfsig.envelopes.openpgp.packets import PUBLIC_KEY, PUBLIC_SUBKEY, Packet, read_packet
 from elfsig.errors import ParseError
 from elfsig.model import Key
 from elfsig.model.json_form import key_object
+from elfsig.trust import armour
 
 Json = dict[str, Any]
 
@@ -78,8 +79,7 @@ def openpgp_rings(data: bytes, keys: Iterable[Key]) -> Iterator[tuple[str, bytes
     A key is given with its user ids and their signatures, without which gpgv does not use it.
     """
     wanted = {key.openpgp_fingerprint: key.fingerprint for key in keys if key.openpgp_fingerprint}
-    blocks = armour_blocks(data)[0] if is_armoured(data[:4096]) else [("", data)]
-    for _, block in blocks:
+    for _, block in armour.rings(data)[0]:
         for fingerprints, start, end in _transferable(block):
             for each in fingerprints:
                 if each in wanted:
