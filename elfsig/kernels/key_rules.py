@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 
+ExtensionRule = Literal["unread", "read", "either", "strict", "unknown"]
+
 
 @dataclass(frozen=True, slots=True)
 class Crypto:
@@ -16,7 +18,9 @@ class Crypto:
     yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
     ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
     of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
-    without DigestInfo, so that RSA with them never verifies.
+    without DigestInfo, so that RSA with them never verifies. ``extensions``: whether its certificate parser
+    reads keyUsage and basicConstraints: not before 6.4 ("unread"), then their form ("read"), since 6.18 also
+    whether basicConstraints are DER ("strict"); "either": there are releases before and after that.
     """
 
     hashes: frozenset[str]
@@ -29,6 +33,7 @@ class Crypto:
     fips_bits: int = 0
     fips_exponent: bool = False
     unhashed: frozenset[str] = frozenset()
+    extensions: ExtensionRule = "unread"
 
 
 Revocation = Literal["never", "platform", "always"]

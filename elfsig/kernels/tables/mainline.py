@@ -244,6 +244,7 @@ V5_18 = replace(
     title="Linux 5.18 to 6.5",
     releases=linux("6.1.158", (5, 18), (6, 6)),
     trust=Trust((MACHINE,), revoked_keys="platform", blacklist="own"),
+    crypto=replace(V5_17.crypto, extensions="unknown"),
     source="kernel/module/signing.c at 14e77332 and pkcs7_*.c; certs/system_keyring.c of 6.1.192",
     recalled=(),
     notes=(
@@ -259,7 +260,7 @@ V6_6 = replace(
     title="Linux 6.6",
     releases=linux("6.6.116", (6, 6), (6, 7)),
     trust=replace(V5_18.trust, revoked_keys="always"),
-    crypto=replace(V5_18.crypto, fips_exponent=True),
+    crypto=replace(V5_18.crypto, fips_exponent=True, extensions="either"),
     unpacks=frozenset({"gzip", "xz", "zstd"}),
     source="certs/system_keyring.c of 6.12: the list of revoked keys is asked first for every keyring"
     ' ("certs: Reference revocation list for all keyrings", August 2023)',
@@ -272,7 +273,9 @@ V6_7 = replace(
     id="6.7",
     title="Linux 6.7 and 6.8",
     releases=linux("6.8.1", (6, 7), (6, 9)),
-    crypto=replace(V6_6.crypto, hashes=V6_6.crypto.hashes - {"md4", "md5", "sha1"} | _SHA3),
+    crypto=replace(
+        V6_6.crypto, hashes=V6_6.crypto.hashes - {"md4", "md5", "sha1"} | _SHA3, extensions="read"
+    ),
     source="pkcs7_parser.c after 16ab7cb5825f",
     notes=(*V6_6.notes, "SHA-1 was removed, and came back in 6.9 and in stable releases of 6.7 and 6.8"),
 )
@@ -303,6 +306,7 @@ V6_12 = replace(
     id="6.12",
     title="Linux 6.12 and 6.13",
     releases=linux("6.12.57", (6, 12), (6, 14)),
+    crypto=replace(V6_10.crypto, extensions="either"),
     basis=Basis.SOURCE,
     source="kernel/module, certs and crypto/asymmetric_keys of 6.12.118",
     recalled=(),
@@ -312,14 +316,23 @@ V6_12 = replace(
 V6_14 = replace(
     V6_12,
     id="6.14",
-    title="Linux 6.14 to 6.18",
-    releases=linux("6.17.8", (6, 14), (6, 19)),
+    title="Linux 6.14 to 6.17",
+    releases=linux("6.17.8", (6, 14), (6, 18)),
     source="kernel/module/Kconfig of 6.14: SHA-512 is the default digest for signing; else as 6.12",
     hash="sha512",
 )
 
-V6_19 = replace(
+V6_18 = replace(
     V6_14,
+    id="6.18",
+    title="Linux 6.18",
+    releases=linux("6.18.44", (6, 18), (6, 19)),
+    crypto=replace(V6_14.crypto, extensions="strict"),
+    source="x509_cert_parser.c after 5851afffe2ab; certificates were put to a running 6.18.44; else as 6.14",
+)
+
+V6_19 = replace(
+    V6_18,
     id="6.19",
     title="Linux 6.19",
     releases=linux("6.19.5", (6, 19), (7, 0)),
@@ -366,5 +379,5 @@ V7_2 = replace(
 
 ROWS = (
     V3_7_RC1, V3_7, V3_13, V3_15, V3_17, V4_3, V4_7, V4_19, V5_4, V5_6, V5_10_26, V5_11, V5_12, V5_13, V5_17,
-    V5_18, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_19, V7_0, V7_1, V7_2,
+    V5_18, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_18, V6_19, V7_0, V7_1, V7_2,
 )  # fmt: skip

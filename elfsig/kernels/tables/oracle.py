@@ -88,6 +88,7 @@ UEK7 = replace(
     id="uek7",
     title="Oracle's 5.15 (UEK7)",
     releases=_uek(r"5\.15\.0", "5.15.0-200.131.27.el9uek.x86_64", "5.15.0-301.163.5.2.el8uek.x86_64"),
+    crypto=replace(V5_13.crypto, extensions="unknown"),
     trust=Trust((MACHINE,), revoked_keys="platform", blacklist="own"),
     source="Oracle's tree (oracle/linux-uek 008dc48f): 5.15 with the machine keyring of 5.18",
     recalled=(*V5_13.recalled, "which machine owner keys that takes", "what Secure Boot switches on"),

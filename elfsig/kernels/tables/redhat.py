@@ -64,7 +64,7 @@ RHEL8 = replace(
     ),
     replies=REPLIES_OLD_LOCKDOWN,
     unsigned="ENODATA",
-    crypto=replace(V4_19.crypto, fips_bits=2048),
+    crypto=replace(V4_19.crypto, fips_bits=2048, extensions="unknown"),
     trust=Trust((BUILTIN, PLATFORM), blacklist="own"),
     basis=Basis.SOURCE,
     source="configuration of 4.18.0-513.18.1 (openela-main/kernel); answers of module.c as in 5.4",
@@ -101,7 +101,7 @@ RHEL9 = replace(
         rf"5\.14\.0-\d+{_BUILD}\.(?:el9|vz9)(?:\.[\d.]+)?{_TAIL}",
         ("5.14.0-427.13.1.el9_4.x86_64", "5.14.0-427.22.1.vz9.62.7", "5.14.0-536.el9.aarch64+64k"),
     ),
-    crypto=replace(V5_13.crypto, absent=frozenset({"sm3"})),
+    crypto=replace(V5_13.crypto, absent=frozenset({"sm3"}), extensions="unknown"),
     trust=Trust((MACHINE, PLATFORM), blacklist="own", ca="ca-only"),
     source="configuration of 5.14.0-362.24.1.el9_3 (openela-main/kernel): no list of revoked keys,"
     " INTEGRITY_CA_MACHINE_KEYRING_MAX, IMA_ARCH_POLICY",

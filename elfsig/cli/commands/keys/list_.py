@@ -106,7 +106,7 @@ def _judged(key: Key, kernel: Profile | None) -> Iterator[str]:
 
 def _loading_words(found: Loading) -> str:
     if found.good:
-        return "loads it"
+        return f"loads it, but: {found.doubt}" if found.doubt else "loads it"
     code = f", error -{number(found.errno)} ({found.errno})" if found.errno else ""
     return f"{'cannot use it' if found.loaded else 'does not load it'}: {found.text}{code}"
 
