@@ -100,7 +100,8 @@ def _useless(code: str, text: str) -> Loading:
 
 # --------------------------------------------------------------------------- parsing
 
-_X509_WALKS = frozenset({"cms", "x509", "x509-rc1"})
+X509_WALKS = frozenset({"cms", "x509", "x509-rc1"})
+"""The signature checks of kernels that keep certificates in keyrings."""
 
 _EXTENSIONS: dict[ExtensionRule, dict[Rule, bool | None]] = {
     "unread": {"extensions": False, "constraints": False},
@@ -123,7 +124,7 @@ _NOT_SIGNATURES = frozenset({"1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.1
 def _applies(fault: Fault, rules: KeyRules) -> bool | None:
     """Whether the kernel of ``rules`` has the rule that ``fault`` breaks; None where that is not known."""
     if fault.rule == "decoder":
-        return rules.walk in _X509_WALKS
+        return rules.walk in X509_WALKS
     if rules.walk != "cms":
         return False
     if fault.rule == "bit-strings":
@@ -190,12 +191,13 @@ def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
 # --------------------------------------------------------------------------- the signature on itself
 
 
-_BROKEN: dict[SelfSignature, tuple[str, str]] = {
+BROKEN: dict[SelfSignature, tuple[str, str]] = {
     "mismatch": ("EKEYREJECTED", "it is self-signed, and that signature does not match"),
     "no-block": ("EINVAL", "it is self-signed, and that signature is no RSA value of its key"),
     "padding": ("EBADMSG", "it is self-signed, and that signature is not a padded digest"),
     "unusable": ("EINVAL", "it is self-signed with a key that kernels cannot use"),
 }
+"""What the kernel returns for a signature of a certificate that does not match, and why."""
 
 
 def _checks_itself(found: Facts, rules: KeyRules) -> bool:
@@ -233,8 +235,8 @@ def _broken(found: Facts, crypto: Crypto, fips: bool) -> Iterator[Loading]:
         yield _refused(errno, "key-numbers", text)
     if (why := _size(found.bits, found.exponent, found.algorithm, crypto, fips)) is not None:
         yield _refused("EINVAL", "size", why)
-    if found.self_signature in _BROKEN:
-        errno, text = _BROKEN[found.self_signature]
+    if found.self_signature in BROKEN:
+        errno, text = BROKEN[found.self_signature]
         # The RSA code of 4.3 to 4.6 (crypto/asymmetric_keys/rsa.c) had one errno for both forms.
         early = crypto.sizes is None and found.self_signature == "no-block"
         yield _refused("EBADMSG" if early else errno, "self-signature", text)
