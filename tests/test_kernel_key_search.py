@@ -16,6 +16,7 @@ from elfsig.trust.entries import Material, Origin
 from elfsig.trust.keyring import load
 from elfsig.trust.make import key_from_certificate
 from elfsig.trust.ring import Ring
+from tests.support.cli import elfsig
 from tests.support.cms import Identity, cms, issued, private, ring, signer_info
 from tests.support.opened import opened
 from tests.support.verdicts import MODULE, trailed
@@ -153,3 +154,35 @@ def test_revoked_certificates_are_searched_as_trusted_ones_are(kernel: str) -> N
     answer = ask(signed(renewed), keys, kernel)
     assert answer.accepted, "another issuer and serial number"
     assert any("but not so that this kernel finds it" in note for note in answer.notes)
+
+
+# --------------------------------------------------------------------------- before a signature is asked for
+
+
+@pytest.mark.parametrize(
+    ("kernel", "no_skid", "no_authority"),
+    [
+        ("3.7", "EKEYREJECTED", "EKEYREJECTED"), ("uek3", "EKEYREJECTED", "EKEYREJECTED"),
+        ("3.13", "EKEYREJECTED", None), ("3.15", "EKEYREJECTED", None), ("rhel7", "EKEYREJECTED", None),
+        ("3.17", None, None), ("4.3", None, None), ("6.12", None, None),
+    ],
+)  # fmt: skip
+def test_identifiers_that_early_kernels_demand(
+    kernel: str, no_skid: str | None, no_authority: str | None
+) -> None:
+    """x509_key_preparse() of 3.7; 17334cabc814 (3.13) let certificates without the second one pass."""
+    bare = issued(KEY, "no skid", skid=False, authority=False)
+    named_by_itself = issued(KEY, "no authority", authority=False)
+    assert get(kernel).loads(bare.certificate).errno == no_skid
+    assert get(kernel).loads(named_by_itself.certificate).errno == no_authority
+    assert bool(get(kernel).loads(bare.certificate).doubt) is (kernel == "3.17")
+    assert get(kernel).loads(issued(LEAF_KEY, "both", ROOT).certificate).good
+
+
+def test_keys_list_knows_the_kernel_s_blacklist(tmp_path: Path) -> None:
+    trusted, listed = tmp_path / "k.der", tmp_path / "list.txt"
+    trusted.write_bytes(ROOT.certificate)
+    listed.write_text(f'"tbs:{hashlib.sha256(ROOT.parsed.tbs_certificate_bytes).hexdigest()}"\n')
+    for more in ((), ("--json",)):
+        told = elfsig("keys", "list", trusted, listed, "--for-kernel", "6.12", *more).out
+        assert "blacklist (by its sha256)" in told, more

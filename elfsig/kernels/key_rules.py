@@ -40,6 +40,7 @@ Revocation = Literal["never", "platform", "always"]
 Blacklist = Literal["own", "sha256"]
 Machine = Literal["any", "trusted"]
 CaRule = Literal["none", "ca", "ca-only"]
+Identifiers = Literal["none", "skid", "both", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Trust:
     ``dates``: certificates outside of their validity are not loaded. ``machine``: machine owner keys go to
     the machine keyring always ("any"), or only where MokListTrustedRT is set ("trusted"). ``ca``: which of
     them the machine keyring takes: any, CA certificates (INTEGRITY_CA_MACHINE_KEYRING), or CA certificates
-    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX).
+    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX). ``identifiers``: which a certificate must have
+    to be loaded: a subjectKeyIdentifier, and an authorityKeyIdentifier with a key identifier as well.
     """
 
     rings: tuple[frozenset[str], ...]
@@ -62,6 +64,7 @@ class Trust:
     blacklist: Blacklist | None = None
     machine: Machine = "trusted"
     ca: CaRule = "none"
+    identifiers: Identifiers = "none"
 
 
 class KeyRules(Protocol):

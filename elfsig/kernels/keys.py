@@ -19,14 +19,18 @@ from elfsig.trust.ring import FILE, Ring
 COMPILED_IN = frozenset({"builtin", "user"})
 
 
+def kernel_blacklist(ring: Ring | None) -> frozenset[RevokedHash]:
+    """The hashes on the kernel's own list. Those of EFI lists, stored with their time, never match."""
+    return frozenset(each.revoked for each in ring.revocations if each.in_kernel) if ring else frozenset()
+
+
 class KernelKeys:
     """The keys of ``ring`` (None: none were given) as the kernel of ``profile`` would have loaded them."""
 
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
-        listed = {each.revoked for each in ring.revocations if each.in_kernel} if ring else set()
-        self._blacklist = frozenset(listed)
+        self._blacklist = listed = kernel_blacklist(ring)
         judged = {key: profile.loads(key, fips=fips, blacklist=listed) for key in given}
         self.refused: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if not loading.loaded

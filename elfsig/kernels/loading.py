@@ -81,6 +81,7 @@ def judge_certificate(
         rules = FixedKeyRules(rules.walk, replace(rules.crypto, late=frozenset()), rules.trust)
     judged = (
         *_parser(found, rules),
+        *_identifiers(found, rules),
         *([dates] if dates is not None else []),
         *_own_signature(found, rules, fips),
         *_blacklisted(found, rules, blacklist),
@@ -151,6 +152,8 @@ def _doubts(found: Facts, rules: KeyRules) -> Iterator[str]:
     for each in found.faults:
         if _applies(each, rules) is None:
             yield f"{_CHANGES[each.rule]} refuse it: {each.text}"
+    if rules.trust.identifiers == "unknown" and found.skid is None:
+        yield "some releases refuse a certificate without subjectKeyIdentifier (3.16 does, 3.18 does not)"
     if _checks_itself(found, rules) and found.self_signature == "unchecked":
         yield "its signature on itself could not be checked here; the kernel checks it"
 
@@ -174,6 +177,16 @@ def _key_algorithm(found: Facts, rules: KeyRules) -> Iterator[Loading]:
         yield _refused("ENOPKG", "algorithm", text.replace("is is", "is"))
     elif found.algorithm == "ecdsa" and found.curve and found.curve not in crypto.curves:
         yield _refused("ENOPKG", "curve", f"its curve {found.curve} is unknown to this kernel")
+
+
+def _identifiers(found: Facts, rules: KeyRules) -> Iterator[Loading]:
+    """x509_key_preparse() of 3.7 to 3.12, and of 3.13 to 3.16 for the first of the two."""
+    asked = rules.trust.identifiers
+    if asked in ("skid", "both") and found.skid is None:
+        yield _refused("EKEYREJECTED", "skid", "it has no subjectKeyIdentifier, which this kernel demands")
+    if asked == "both" and found.authority_skid is None:
+        text = "it has no authorityKeyIdentifier with a key identifier, which this kernel demands"
+        yield _refused("EKEYREJECTED", "authority", text)
 
 
 def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:

@@ -142,12 +142,12 @@ class _Reader:
         except ParseError as reason:
             self._refuse(reason, "not-certificate" if self._stage == "start" else "form", "decoder")
             return
-        # Until 4.1 (b92e6570a992) the authorityKeyIdentifier was read in another way.
-        if self._extensions.authority is not None and not self._lenient:
+        if self._extensions.authority is not None:
             self._data = self._extensions.authority
             try:
                 decode(self._data, AUTHORITY_KEY_IDENTIFIER, self._note)
             except ParseError as reason:
+                # Before 4.1 (b92e6570a992) it was read in another way: rule "parser".
                 self._refuse(reason, "authority-form", "parser")
 
     def _refuse(self, reason: ParseError, code: str, rule: Rule) -> None:

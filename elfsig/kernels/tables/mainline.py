@@ -79,7 +79,7 @@ V3_7 = Profile(
     look=SignatureLocation("x509", "trailer:modsig"),
     replies=Replies(_permissive("F", "ENOKEY")),
     crypto=Crypto(_EARLY_HASHES, RSA),
-    trust=Trust((BUILTIN,), dates=True),
+    trust=Trust((BUILTIN,), dates=True, identifiers="both"),
     basis=Basis.SOURCE,
     source="kernel/module_signing.c and kernel/module.c of 3.7",
     recalled=("the panic in FIPS mode",),
@@ -105,8 +105,9 @@ V3_13 = replace(
     id="3.13",
     title="Linux 3.13 and 3.14",
     releases=linux("3.14.79", (3, 13), (3, 15)),
-    trust=Trust((BUILTIN,)),
-    source="as 3.7; crypto/asymmetric_keys/x509_public_key.c no longer checks the dates of certificates",
+    trust=Trust((BUILTIN,), identifiers="skid"),
+    source="as 3.7; crypto/asymmetric_keys/x509_public_key.c no longer checks the dates of certificates, nor"
+    " (17334cabc814) that they have an authorityKeyIdentifier",
     recalled=(*V3_7.recalled, "that the check of dates went away in 3.13"),
 )
 
@@ -126,6 +127,7 @@ V3_17 = replace(
     title="Linux 3.17 to 4.2",
     releases=linux("4.1.52", (3, 17), (4, 3)),
     fips="crypto-modules",
+    trust=Trust((BUILTIN,), identifiers="unknown"),
     source="kernel/module_signing.c at 091f6e26; crypto_check_module_sig() for FIPS mode",
     recalled=V3_13.recalled[1:],
 )
@@ -136,6 +138,7 @@ V4_3 = replace(
     title="Linux 4.3 to 4.6",
     releases=linux("4.4.302", (4, 3), (4, 7)),
     walk="cms",
+    trust=Trust((BUILTIN,)),
     look=SignatureLocation("pkcs7", "trailer:modsig"),
     crypto=Crypto(_CMS_HASHES, RSA, unhashed=_UNHASHED),
     source="kernel/module_signing.c at a0c97f19, crypto/asymmetric_keys/pkcs7_*.c",

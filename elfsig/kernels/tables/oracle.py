@@ -35,7 +35,7 @@ UEK3 = replace(
     id="uek3",
     title="Oracle's 3.8 (UEK3)",
     releases=_uek(r"3\.8\.13", "3.8.13-118.51.2.el6uek.x86_64"),
-    trust=Trust((EVERY_KEY,), revoked_keys="always", dates=True),
+    trust=Trust((EVERY_KEY,), revoked_keys="always", dates=True, identifiers="both"),
     replies=replace(V3_7.replies, messages={"revoked": IN_BLACKLIST}),
     source=f"kernel/module_signing.c of Oracle's tree (oracle/linux-uek 02b35a6d): {_FIRST}",
     recalled=(*V3_7.recalled, "which of its keyrings hold UEFI's keys"),

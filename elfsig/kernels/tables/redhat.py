@@ -47,7 +47,7 @@ RHEL7 = replace(
         rf"3\.10\.0-\d+{_BUILD}\.(?:el7|vz7)(?:\.[\d.]+|\.centos\.plus)?{_TAIL}",
         ("3.10.0-1160.el7.x86_64", "3.10.0-1160.vz7.1", "3.10.0-1160.90.1.vz7.200.7"),
     ),
-    trust=Trust((EVERY_KEY,), revoked_keys="always"),
+    trust=Trust((EVERY_KEY,), revoked_keys="always", identifiers="skid"),
     source="kernel/module_signing.c of 3.10.0-el7 (OpenVZ/vzkernel 0495ee1d): the blacklist is asked first",
     recalled=("that UEFI db and machine owner keys are on its system keyring",),
     fips="panic",

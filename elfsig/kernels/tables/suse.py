@@ -28,7 +28,7 @@ SLES12 = replace(
     id="sles12",
     title="SUSE Linux Enterprise 12 and its SP1",
     releases=Releases(r"3\.12\.\d+-[\d.]+-(?:default|xen|ec2)", ("3.12.74-60.64.40-default",)),
-    trust=Trust((EVERY_KEY,), revoked_keys="always"),
+    trust=Trust((EVERY_KEY,), revoked_keys="always", identifiers="unknown"),
     source="SUSE's patch FATE#314574: the blacklist keyring is asked first; SP2 and later (4.4) read PKCS#7",
     recalled=("its messages", "the keyring of machine owner keys"),
 )
