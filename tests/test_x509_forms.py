@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
 from elfsig.kernels.catalogue import get
+from elfsig.kernels.policy import Subject, predict
+from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import for_release
-from tests.support.cms import NULL, algorithm, integer, oid, tlv
-from tests.support.verdicts import RSA
+from tests.support.cms import NULL, Identity, algorithm, cms, integer, oid, ring, signer_info, tlv
+from tests.support.opened import opened
+from tests.support.verdicts import MODULE, RSA, trailed
 
 SHA256 = algorithm("1.2.840.113549.1.1.11", NULL)
 SHA1_OLD = algorithm("1.3.14.3.2.29", NULL)
@@ -71,8 +74,8 @@ def made(
 
 def raw(block: bytes) -> bytes:
     """``block`` to the private exponent."""
-    opened = pow(int.from_bytes(block), NUMBERS.d, NUMBERS.public_numbers.n)
-    return opened.to_bytes(RSA.private.key_size // 8)
+    value: int = pow(int.from_bytes(block), NUMBERS.d, NUMBERS.public_numbers.n)
+    return value.to_bytes(RSA.private.key_size // 8)
 
 
 def padded(tbs: bytes, *, change: Callable[[bytes], bytes] = bytes) -> bytes:
@@ -225,3 +228,14 @@ def test_what_was_not_read_before_is_not_refused_by_older_kernels() -> None:
     assert get("3.17").loads(made(extra=tlv(0x04, b"x"))).errno == "EBADMSG"
     assert get("3.17").loads(made(extension("1.2.3", bytes(66000)))).errno == "EMSGSIZE"
     assert get("4.3").loads(made(sign=lambda tbs: b"\1" * 256)).errno == "EBADMSG"
+
+
+def test_a_prediction_says_where_it_is_not_certain_that_a_key_is_loaded() -> None:
+    own = made(constraints(b"\x30\3\1\1\0"))
+    info = signer_info(Identity(RSA.private, own), MODULE, sid=tlv(0x80, IDENTIFIER), version=3)
+    for embedded in ([], [own]):
+        content = trailed(cms(info, version=3, certificates=embedded))
+        answer = predict(Subject(opened(content), ring(own), get("6.12")), Mode(enforcing=True))
+        assert answer.accepted and any("6.12.53" in note for note in answer.notes), embedded
+        assert not predict(Subject(opened(content), ring(own), get("6.18")), Mode()).accepted or not embedded
+        assert predict(Subject(opened(content), ring(own), get("5.13")), Mode(enforcing=True)).accepted

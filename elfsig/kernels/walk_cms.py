@@ -60,6 +60,8 @@ def _certificates(case: Case, data: SignedData) -> Iterator[Stop]:
         if not judged.loaded:
             text = f"certificate {number} inside the PKCS#7 cannot be used: {judged.text}"
             yield Stop(judged.errno or "EBADMSG", "signature-damaged", text)
+        elif judged.doubt:
+            case.notes.append(f"certificate {number} inside the PKCS#7 may be refused: {judged.doubt}")
 
 
 def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> Iterator[Stop]:
