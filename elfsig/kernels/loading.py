@@ -141,10 +141,8 @@ def _parser(found: Facts, rules: KeyRules) -> Iterator[Loading]:
         "algorithm": _signed_with(found, rules),
         "key": _key_algorithm(found, rules),
     }
-    reached = found.reached
     for stage, refusals in stages.items():
-        if list(stages).index(stage) <= list(stages).index(reached):
-            yield from refusals
+        yield from refusals
         yield from (_refused(each.errno, each.code, each.text) for each in faults if each.stage == stage)
 
 

@@ -45,16 +45,15 @@ Authority = Literal["none", "own", "other", "contradictory"]
 class Facts:
     """What a kernel makes of a certificate before it knows of any other key.
 
-    ``faults``: what its parser refuses, in its order; ``reached``: how far it comes. ``signed_with``: how it
-    is signed (None: an identifier that is unknown here). ``algorithm``, ``curve`` and ``rsa`` are those of
-    the key; ``curve`` is an identifier where it has no name here. ``own_name``: issuer and subject are the
-    same. ``authority``: what its authorityKeyIdentifier names; ``authority_skid``: the key identifier in it.
-    ``is_ca``, ``usage``: basicConstraints, and the bits of keyUsage that matter. ``tbs`` is the signed part,
-    DER. ``description``: what a keyring calls the key.
+    ``faults``: what its parser refuses, in its order. ``signed_with``: how it is signed (None: an identifier
+    that is unknown here). ``algorithm``, ``curve`` and ``rsa`` are those of the key; ``curve`` is an
+    identifier where it has no name here. ``own_name``: issuer and subject are the same. ``authority``: what
+    its authorityKeyIdentifier names; ``authority_skid``: the key identifier in it. ``is_ca``, ``usage``:
+    basicConstraints, and the bits of keyUsage that matter. ``tbs`` is the signed part, DER.
+    ``description``: what a keyring calls the key.
     """
 
     faults: tuple[Fault, ...] = ()
-    reached: Stage = "start"
     signed_with: SignatureAlgorithm | None = None
     algorithm: str | None = None
     curve: str | None = None
@@ -116,7 +115,6 @@ class _Reader:
         rsa = rsa_numbers(self._bodies["key"][1:]) if algorithm == "rsa" else None
         return Facts(
             faults=tuple(self._faults),
-            reached=self._stage,
             signed_with=row,
             algorithm=algorithm,
             curve=curve,
