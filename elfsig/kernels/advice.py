@@ -17,6 +17,8 @@ WORDS: Mapping[str, str] = {
     "unknown-key": "The module is signed by {signer}, {untrusted} {consequence} {enrol}",
     "mismatch": "The module or its signature was changed after signing: the signer's key is right, but the"
     " signature does not match. {consequence} {again}",
+    "embedded-chain": "The certificates inside the signature do not fit together, and the kernel refuses it"
+    " for that, whichever keys it has. {consequence} Sign it without certificates of others. {sign}",
     "key-unusable": "The module is signed by {signer}, whose key this kernel has and cannot use:"
     " {unusable}. {consequence} If you trust where it comes from, sign it with another key"
     " (elfsig sign --format {format}).",
@@ -140,6 +142,8 @@ def _enrol(case: Case) -> str:
     sign = (
         f"sign the module with a key that this kernel has (elfsig sign --format {case.profile.look.format})"
     )
+    if (displaced := _displaced(case)) is not None:
+        return displaced
     for key in case.keys.elsewhere(roles, case.found.get("ids", ())):
         return f"{_misplaced(case, key, roles)} If you trust where it comes from, {sign}."
     if "machine" in roles or "platform" in roles:
@@ -149,6 +153,19 @@ def _enrol(case: Case) -> str:
     else:
         how = "build the kernel with its public key"
     return f"If you trust where it comes from, {how}, or {sign}."
+
+
+def _displaced(case: Case) -> str | None:
+    """The key was given, and another took its place in the keyring."""
+    wanted = set(case.found.get("ids", ()))
+    for key, by in case.keys.displaced.items():
+        if key.ids & wanted and by.certificate is not None:
+            return (
+                f"The key is there ({key.source}), but a certificate of the same name and key identifier"
+                f" (serial {by.certificate.serial:x}) took its place: sign the module again, with that"
+                " certificate."
+            )
+    return None
 
 
 def _misplaced(case: Case, key: Key, roles: frozenset[str]) -> str:

@@ -15,11 +15,13 @@ from elfsig.model import Key, Signature
 
 @dataclass
 class Signer:
-    """One signer as pkcs7_verify() leaves it: its embedded certificate, and whether it can be computed."""
+    """One signer as pkcs7_verify() leaves it: its embedded certificate and those above it, whether the last
+    is self-signed, and whether the signer can be computed."""
 
     parsed: SignerInfo
     signature: Signature
-    certificate: Embedded | None = None
+    chain: tuple[Embedded, ...] = ()
+    root: bool = False
     unsupported: str | None = None
 
     @property

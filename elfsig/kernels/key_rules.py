@@ -8,6 +8,7 @@ from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 
 FipsErrno = Literal["ENOENT", "ELIBBAD"]
+ExtensionRule = Literal["unread", "read", "either", "strict", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,9 @@ class Crypto:
     yet loaded when the kernel reads its certificates. ``curves`` are those of its certificate parser.
     ``sizes`` are the RSA sizes in bits that its RSA code accepts (None: any); ``fips_bits`` is the smallest
     of them in FIPS mode, ``fips_exponent``: that mode also limits the exponent. ``unhashed``: hashes
-    without DigestInfo, so that RSA with them never verifies.
+    without DigestInfo, so that RSA with them never verifies. ``extensions``: whether its certificate parser
+    reads keyUsage and basicConstraints: not before 6.4 ("unread"), then their form ("read"), since 6.18 also
+    whether basicConstraints are DER ("strict"); "either": there are releases before and after that.
 
     ``fips_absent``: the hashes, algorithms and curves that FIPS mode rules out, those without fips_allowed in
     crypto/testmgr.c; ``fips_unhashed``: those hashes that it rules out with RSA only. ``fips_errno`` is what
@@ -37,6 +40,7 @@ class Crypto:
     fips_bits: int = 0
     fips_exponent: bool = False
     unhashed: frozenset[str] = frozenset()
+    extensions: ExtensionRule = "unread"
     fips_absent: frozenset[str] = frozenset()
     fips_unhashed: frozenset[str] = frozenset()
     fips_errno: FipsErrno = "ENOENT"
@@ -61,6 +65,7 @@ Revocation = Literal["never", "platform", "always"]
 Blacklist = Literal["own", "sha256"]
 Machine = Literal["any", "trusted"]
 CaRule = Literal["none", "ca", "ca-only"]
+Identifiers = Literal["none", "skid", "both", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,8 @@ class Trust:
     ``dates``: certificates outside of their validity are not loaded. ``machine``: machine owner keys go to
     the machine keyring always ("any"), or only where MokListTrustedRT is set ("trusted"). ``ca``: which of
     them the machine keyring takes: any, CA certificates (INTEGRITY_CA_MACHINE_KEYRING), or CA certificates
-    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX).
+    that cannot sign data (INTEGRITY_CA_MACHINE_KEYRING_MAX). ``identifiers``: which a certificate must have
+    to be loaded: a subjectKeyIdentifier, and an authorityKeyIdentifier with a key identifier as well.
     """
 
     rings: tuple[frozenset[str], ...]
@@ -83,6 +89,7 @@ class Trust:
     blacklist: Blacklist | None = None
     machine: Machine = "trusted"
     ca: CaRule = "none"
+    identifiers: Identifiers = "none"
 
 
 class KeyRules(Protocol):

@@ -9,13 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from elfsig.kernels.loading import Loading, machine_refuses
+from elfsig.kernels.loading import X509_WALKS, Loading, machine_refuses
 from elfsig.kernels.profile import Profile
+from elfsig.kernels.x509_parser import facts
 from elfsig.model import Key, KeyId
 from elfsig.trust.entries import RevokedHash
 from elfsig.trust.ring import FILE, Ring
 
 COMPILED_IN = frozenset({"builtin", "user"})
+
+
+def kernel_blacklist(ring: Ring | None) -> frozenset[RevokedHash]:
+    """The hashes on the kernel's own list. Those of EFI lists, stored with their time, never match."""
+    return frozenset(each.revoked for each in ring.revocations if each.in_kernel) if ring else frozenset()
 
 
 class KernelKeys:
@@ -24,8 +30,7 @@ class KernelKeys:
     def __init__(self, ring: Ring | None, profile: Profile, *, fips: bool = False) -> None:
         self._ring, self._profile = ring, profile
         given = [key for key in ring.keys if key.vouched and not key.revoked] if ring else []
-        listed = {each.revoked for each in ring.revocations if each.in_kernel} if ring else set()
-        self._blacklist = frozenset(listed)
+        self._blacklist = listed = kernel_blacklist(ring)
         judged = {key: profile.loads(key, fips=fips, blacklist=listed) for key in given}
         self.refused: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if not loading.loaded
@@ -33,10 +38,38 @@ class KernelKeys:
         self.unusable: dict[Key, Loading] = {
             key: loading for key, loading in judged.items() if loading.loaded and not loading.usable
         }
-        self._loaded = [key for key in given if key not in self.refused]
-        self.revoked: list[Key] = (
-            [key for key in ring.keys if ring.revokes(key=key) is not None] if ring else []
-        )
+        self._doubts = {key: loading.doubt for key, loading in judged.items() if loading.doubt}
+        loaded = [key for key in given if key not in self.refused]
+        self.displaced = self._displacements(loaded)
+        self._loaded = [key for key in loaded if key not in self.displaced]
+        # A revocation by hash is no certificate on the list of revoked keys: it goes through the blacklist.
+        listed_keys = [key for key in ring.keys if key.revoked] if ring else []
+        self.revoked: list[Key] = [key for key in listed_keys if profile.loads(key, fips=fips).loaded]
+
+    def _displacements(self, loaded: Sequence[Key]) -> dict[Key, Key]:
+        """Keys whose place another one took: loaded later into the same keyring, under the same description.
+
+        key_create_or_update() and __key_link() (security/keys): the type "asymmetric" has no update, so that
+        the new key takes the old one's place. Measured on 6.18.
+        """
+        if self._ring is None or self._profile.walk not in X509_WALKS:
+            return {}
+        material = self._ring.material.keys
+        order = {each.certificate.der: n for n, each in enumerate(material) if each.certificate}
+        last: dict[tuple[str, bytes], Key] = {}
+        displaced = {}
+        for key in sorted((k for k in loaded if k.certificate), key=lambda k: order.get(_der(k), 0)):
+            name = (self.ring_of(key), facts(_der(key), self._profile.walk != "cms").description)
+            before = last.get(name)
+            if before is not None and _der(before) != _der(key):
+                displaced[before] = key
+            last[name] = key
+        return displaced
+
+    def doubt(self, key: Key) -> str | None:
+        """Why it is not certain that a loaded key is loaded."""
+        why = self._doubts.get(key)
+        return why and f"that it loads the key {key.label} is not certain: {why}"
 
     @property
     def given(self) -> bool:
@@ -87,10 +120,6 @@ class KernelKeys:
         """The source that revokes a key, whatever this kernel makes of that."""
         return self._ring.revokes(key=key) if self._ring else None
 
-    def revokes(self, certificate: bytes) -> str | None:
-        """The source that revokes a DER certificate, None where none does."""
-        return self._ring.revokes(certificate) if self._ring else None
-
     def blacklists(self, certificate: bytes) -> bool:
         """Whether a DER certificate is on the kernel's own blacklist, by the hash that this kernel takes."""
         if not self._blacklist:
@@ -103,6 +132,10 @@ class KernelKeys:
             return None
         digest = hashlib.sha256(content).digest()
         return digest.hex() if RevokedHash(FILE, "sha256", digest) in self._ring.revoked_hashes else None
+
+
+def _der(key: Key) -> bytes:
+    return key.certificate.der if key.certificate else b""
 
 
 _KEPT = 16

@@ -7,12 +7,15 @@ In the order of x509_cert_parse(), x509_get_sig_params() and x509_check_for_self
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from elfsig.crypto.oids import SignatureAlgorithm
-from elfsig.kernels.key_rules import Crypto, FixedKeyRules, KeyRules
-from elfsig.kernels.x509_parser import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Facts, facts
+from elfsig.kernels.key_rules import Crypto, ExtensionRule, FixedKeyRules, KeyRules
+from elfsig.kernels.x509.extensions import DIGITAL_SIGNATURE, KEY_CERT_SIGN
+from elfsig.kernels.x509.faults import Fault, Rule, Stage
+from elfsig.kernels.x509.self_signature import SelfSignature
+from elfsig.kernels.x509_parser import Facts, facts
 from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Key
@@ -27,6 +30,7 @@ class Loading(NamedTuple):
 
     ``errno`` is what the kernel returns for loading it or, where it is loaded and not usable, for using it.
     ``code`` is a stable word, ``text`` the reason as a clause about the key ("its notBefore is ...").
+    ``doubt``: why that it is loaded is not certain, as a sentence; "" where it is.
     """
 
     loaded: bool
@@ -34,6 +38,7 @@ class Loading(NamedTuple):
     errno: str | None
     code: str
     text: str
+    doubt: str = ""
 
     @property
     def good(self) -> bool:
@@ -72,17 +77,19 @@ def judge_certificate(
     a signature are read later, when algorithms that are modules can be there. ``blacklist``: the hashes on
     the kernel's own list (CONFIG_SYSTEM_BLACKLIST_HASH_LIST).
     """
-    found = facts(certificate)
+    found = facts(certificate, rules.walk != "cms")
     if not starting:
         rules = FixedKeyRules(rules.walk, replace(rules.crypto, late=frozenset()), rules.trust)
     judged = (
         *_parser(found, rules),
+        *_identifiers(found, rules),
         *([dates] if dates is not None else []),
         *_own_signature(found, rules, fips),
         *_blacklisted(found, rules, blacklist),
         *_unusable(found, rules, fips),
     )
-    return next(iter(judged), GOOD)
+    judgement = next(iter(judged), GOOD)
+    return judgement._replace(doubt="; ".join(_doubts(found, rules, fips))) if judgement.loaded else judgement
 
 
 def _refused(errno: str, code: str, text: str) -> Loading:
@@ -95,27 +102,90 @@ def _useless(code: str, text: str) -> Loading:
 
 # --------------------------------------------------------------------------- parsing
 
+X509_WALKS = frozenset({"cms", "x509", "x509-rc1"})
+"""The signature checks of kernels that keep certificates in keyrings."""
+
+_EXTENSIONS: dict[ExtensionRule, dict[Rule, bool | None]] = {
+    "unread": {"extensions": False, "constraints": False},
+    "read": {"extensions": True, "constraints": False},
+    "either": {"extensions": True, "constraints": None},
+    "strict": {"extensions": True, "constraints": True},
+    "unknown": {"extensions": None, "constraints": None},
+}
+"""Whether a kernel refuses what a rule is about, None where that is not known; see :class:`Crypto`."""
+
+_CHANGES: dict[Rule, str] = {
+    "extensions": "kernels that read keyUsage and basicConstraints (mainline since 6.4)",
+    "constraints": "releases with the stricter basicConstraints (6.18, 6.17.3, 6.12.53, 6.6.112 and later)",
+}
+
+_NOT_SIGNATURES = frozenset({"1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.14.3.2.29"})
+"""Identifiers that x509_note_sig_algo() does not take: of keys, and OIW's sha1WithRSASignature."""
+
+
+def _applies(fault: Fault, rules: KeyRules) -> bool | None:
+    """Whether the kernel of ``rules`` has the rule that ``fault`` breaks; None where that is not known."""
+    if fault.rule == "decoder":
+        return rules.walk in X509_WALKS
+    if rules.walk != "cms":
+        return False
+    if fault.rule == "bit-strings":
+        return rules.crypto.sizes is not None
+    return fault.rule == "parser" or _EXTENSIONS[rules.crypto.extensions][fault.rule]
+
 
 def _parser(found: Facts, rules: KeyRules) -> Iterator[Loading]:
-    """What x509_cert_parse() refuses. The rules on form are those of the parser since 4.4."""
-    crypto = rules.crypto
-    row = found.signed_with
-    fault = found.fault if rules.walk == "cms" else None
-    if fault is not None and fault.code == "not-certificate":
-        yield _refused(*fault)
+    """What x509_cert_parse() refuses, in its order: an unknown algorithm as soon as it is read."""
+    faults = [each for each in found.faults if _applies(each, rules)]
+    stages: dict[Stage, Iterable[Loading]] = {
+        "start": (),
+        "algorithm": _signed_with(found, rules),
+        "key": _key_algorithm(found, rules),
+    }
+    for stage, refusals in stages.items():
+        yield from refusals
+        yield from (_refused(each.errno, each.code, each.text) for each in faults if each.stage == stage)
+
+
+def _doubts(found: Facts, rules: KeyRules, fips: bool) -> Iterator[str]:
+    for each in found.faults:
+        if _applies(each, rules) is None:
+            yield f"{_CHANGES[each.rule]} refuse it: {each.text}"
+    if rules.trust.identifiers == "unknown" and found.skid is None:
+        yield "some releases refuse a certificate without subjectKeyIdentifier (3.16 does, 3.18 does not)"
+    if _checks_itself(found, rules, fips) and found.self_signature == "unchecked":
+        yield "its signature on itself could not be checked here; the kernel checks it"
+
+
+def _signed_with(found: Facts, rules: KeyRules) -> Iterator[Loading]:
+    crypto, row = rules.crypto, found.signed_with
     if row is None or row.algorithm is None:
         text = "its certificate is signed with an algorithm unknown to this kernel"
         yield _refused("ENOPKG", "signature-algorithm", text)
-    elif row.algorithm not in crypto.algorithms or (row.hash and row.hash not in crypto.hashes):
+        return
+    known = row.algorithm in crypto.algorithms and (row.hash is None or row.hash in crypto.hashes)
+    if not known or row.oid in _NOT_SIGNATURES:
         text = f"its certificate is signed with {row.name}, which this kernel does not know"
         yield _refused("ENOPKG", "signature-algorithm", text)
-    if fault is not None:
-        yield _refused(*fault)
+
+
+def _key_algorithm(found: Facts, rules: KeyRules) -> Iterator[Loading]:
+    crypto = rules.crypto
     if found.algorithm not in crypto.algorithms:
         text = f"its algorithm {found.algorithm or 'is'} is unknown to this kernel"
         yield _refused("ENOPKG", "algorithm", text.replace("is is", "is"))
-    elif found.algorithm == "ecdsa" and found.curve not in crypto.curves:
+    elif found.algorithm == "ecdsa" and found.curve and found.curve not in crypto.curves:
         yield _refused("ENOPKG", "curve", f"its curve {found.curve} is unknown to this kernel")
+
+
+def _identifiers(found: Facts, rules: KeyRules) -> Iterator[Loading]:
+    """x509_key_preparse() of 3.7 to 3.12, and of 3.13 to 3.16 for the first of the two."""
+    asked = rules.trust.identifiers
+    if asked in ("skid", "both") and found.skid is None:
+        yield _refused("EKEYREJECTED", "skid", "it has no subjectKeyIdentifier, which this kernel demands")
+    if asked == "both" and found.authority_skid is None:
+        text = "it has no authorityKeyIdentifier with a key identifier, which this kernel demands"
+        yield _refused("EKEYREJECTED", "authority", text)
 
 
 def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
@@ -133,8 +203,25 @@ def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
 # --------------------------------------------------------------------------- the signature on itself
 
 
+BROKEN: dict[SelfSignature, tuple[str, str]] = {
+    "mismatch": ("EKEYREJECTED", "it is self-signed, and that signature does not match"),
+    "no-block": ("EINVAL", "it is self-signed, and that signature is no RSA value of its key"),
+    "padding": ("EBADMSG", "it is self-signed, and that signature is not a padded digest"),
+    "unusable": ("EINVAL", "it is self-signed with a key that kernels cannot use"),
+}
+"""What the kernel returns for a signature of a certificate that does not match, and why."""
+
+
+def _checks_itself(found: Facts, rules: KeyRules, fips: bool) -> bool:
+    """Whether it is taken for self-signed; a digest that cannot be computed yet leaves it unchecked."""
+    crypto, row = rules.crypto, found.signed_with
+    if row is None or not found.checks_itself or row.hash in crypto.late:
+        return False
+    return crypto.lacks(row.hash, fips=fips) is None
+
+
 def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
-    """x509_check_for_self_signed(); a digest that the kernel cannot compute yet leaves it unchecked."""
+    """x509_check_for_self_signed()."""
     crypto, row = rules.crypto, found.signed_with
     if row is None:
         return
@@ -142,7 +229,7 @@ def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loadin
     if lacking is not None and row.hash not in crypto.absent and crypto.fips_errno != "ENOENT":
         # x509_get_sig_params() forgives ENOENT only, and digests whatever is signed with something it knows.
         yield _refused(crypto.fips_errno, "absent", f"its certificate cannot be digested: {lacking}")
-    if not found.checks_itself or lacking is not None or row.hash in crypto.late:
+    if not _checks_itself(found, rules, fips):
         return
     if found.authority == "contradictory":
         text = "the two parts of its authorityKeyIdentifier contradict each other"
@@ -154,11 +241,21 @@ def _own_signature(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loadin
     if row.algorithm in crypto.late:
         text = f"{row.algorithm} is a module, which is not loaded when this kernel reads its certificates"
         yield _refused("ENOENT", "late", text)
+    yield from _broken(found, crypto, fips)
+
+
+def _broken(found: Facts, crypto: Crypto, fips: bool) -> Iterator[Loading]:
+    """The key that cannot be used, then the value that does not match."""
+    if found.rsa is not None and found.rsa.fault is not None:
+        errno, text = found.rsa.fault
+        yield _refused(errno, "key-numbers", text)
     if (why := _size(found.bits, found.exponent, found.algorithm, crypto, fips)) is not None:
         yield _refused("EINVAL", "size", why)
-    if found.self_signature == "bad":
-        text = "it is self-signed, and that signature does not match"
-        yield _refused("EKEYREJECTED", "self-signature", text)
+    if found.self_signature in BROKEN:
+        errno, text = BROKEN[found.self_signature]
+        # The RSA code of 4.3 to 4.6 (crypto/asymmetric_keys/rsa.c) had one errno for both forms.
+        early = crypto.sizes is None and found.self_signature == "no-block"
+        yield _refused("EBADMSG" if early else errno, "self-signature", text)
 
 
 def _cannot_check(found: Facts, row: SignatureAlgorithm, crypto: Crypto, fips: bool) -> Iterator[Loading]:
@@ -188,7 +285,7 @@ def _blacklisted(found: Facts, rules: KeyRules, blacklist: Blacklist) -> Iterato
 
 def _size(bits: int, exponent: int, algorithm: str | None, crypto: Crypto, fips: bool) -> str | None:
     """rsa_check_key_length(): it counts whole bytes. Exponents matter in FIPS mode only."""
-    if algorithm != "rsa" or crypto.sizes is None or not bits:
+    if algorithm != "rsa" or crypto.sizes is None:
         return None
     counted = (bits + 7) // 8 * 8
     if counted not in crypto.sizes:
@@ -208,6 +305,8 @@ def _unusable(found: Facts, rules: KeyRules, fips: bool) -> Iterator[Loading]:
     """What a key that was loaded fails with when it is to verify."""
     if (lacking := rules.crypto.lacks(found.algorithm, found.curve, fips=fips)) is not None:
         yield _useless("absent", lacking)
+    if found.rsa is not None and found.rsa.fault is not None:
+        yield _useless("key-numbers", found.rsa.fault[1])
     if (why := _size(found.bits, found.exponent, found.algorithm, rules.crypto, fips)) is not None:
         yield _useless("size", why)
 
@@ -225,7 +324,7 @@ def _bare(key: Key, rules: KeyRules, fips: bool) -> Iterator[Loading]:
 
 def size_fault(key: Key, rules: KeyRules, *, fips: bool = False) -> str | None:
     """Why a kernel's RSA code does not take a key of this size, None where it does."""
-    return _size(key.bits, 0, key.algorithm, rules.crypto, fips)
+    return _size(key.bits, 0, key.algorithm, rules.crypto, fips) if key.bits else None
 
 
 # --------------------------------------------------------------------------- the machine keyring

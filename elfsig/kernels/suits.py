@@ -49,6 +49,9 @@ def suited(options: SignOptions, format_id: str) -> SignOptions:
 _BY_BUILD = frozenset({"algorithm", "signature-algorithm", "curve", "absent", "late"})
 """Codes that depend on how a kernel was built: these say nothing about kernels in general."""
 
+_SINCE = {"key-usage": "kernels since 6.4", "basic-constraints": "kernels since 6.18"}
+"""Who it is that does not load a key, for codes of rules that are newer than 4.7."""
+
 
 def reads(kernel: Profile | None, format_id: str) -> bool:
     """Whether ``kernel`` looks for signatures of this format; None: whether current kernels do."""
@@ -62,9 +65,11 @@ def key_warning(certificate: bytes, kernel: Profile | None) -> str | None:
     """
     profile = MAINLINE[-1] if kernel is None else kernel
     found = profile.loads(certificate)
+    if found.good and found.doubt and kernel is not None:
+        return f"{kernel.title} may not load this key: {found.doubt}"
     if found.good or (kernel is None and found.code in _BY_BUILD):
         return None
-    who = "kernels do not" if kernel is None else f"{kernel.title} does not"
+    who = f"{_SINCE.get(found.code, 'kernels')} do not" if kernel is None else f"{kernel.title} does not"
     what = "use" if found.loaded else "load"
     code = f" (error -{number(found.errno)}, {found.errno})" if found.errno else ""
     return f"{who} {what} this key: {found.text}{code}"

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from elfsig.crypto.checks import Unsupported
 from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
-from elfsig.envelopes.cms.chain import read_embedded
+from elfsig.envelopes.cms.chain import Embedded, read_embedded
 from elfsig.envelopes.cms.envelope import read_with_signatures
 from elfsig.envelopes.cms.statement import stream_digest
 from elfsig.envelopes.cms.types import DATA, SignedData, SignerInfo
 from elfsig.errors import ParseError
+from elfsig.kernels.cms_chain import chain_of, signers_certificate
 from elfsig.kernels.cms_signer import Signer, value_matches
 from elfsig.kernels.forms import ML_DSA, parsable
 from elfsig.kernels.loading import judge_certificate
@@ -59,6 +60,8 @@ def _certificates(case: Case, data: SignedData) -> Iterator[Stop]:
         if not judged.loaded:
             text = f"certificate {number} inside the PKCS#7 cannot be used: {judged.text}"
             yield Stop(judged.errno or "EBADMSG", "signature-damaged", text)
+        elif judged.doubt:
+            case.notes.append(f"certificate {number} inside the PKCS#7 may be refused: {judged.doubt}")
 
 
 def _refusals(case: Case, data: SignedData, signatures: Sequence[Signature]) -> Iterator[Stop]:
@@ -150,17 +153,29 @@ def digest(case: Case) -> Said:
             return Stop(errno, "unsupported-hash", signer.unsupported)
         if signer.unsupported:
             continue
-        signer.certificate = next((c for c in pool if set(c.ids) & set(signer.signature.key_ids)), None)
-        if signer.certificate and not value_matches(case, signer, signer.certificate.key):
-            text = f"the value does not match the embedded certificate of {signer.certificate.name}"
-            return Stop("EKEYREJECTED", "mismatch", text)
-    case.found["pool"] = pool
+        if (stop := _embedded(case, signer, pool)) is not None:
+            return stop
     missing = [s.unsupported for s in signers if s.unsupported]
     if len(missing) == len(signers):
         return Stop("ENOPKG", "unsupported-hash", missing[0] or "")
     hashes = ", ".join(dict.fromkeys(str(s.signature.hash) for s in signers))
     text = f"{message.size} bytes are digested with {hashes}"
     return Went(text + (f"; {len(missing)} signer(s) skipped" if missing else ""))
+
+
+def _embedded(case: Case, signer: Signer, pool: Sequence[Embedded]) -> Stop | None:
+    """pkcs7_verify_one(): the signer's own certificate, and the chain above it, if they came along."""
+    certificate = signers_certificate(signer.signature, pool)
+    if certificate is None:
+        return None
+    if not value_matches(case, signer, certificate.key):
+        text = f"the value does not match the embedded certificate of {certificate.name}"
+        return Stop("EKEYREJECTED", "mismatch", text)
+    chain = chain_of(case, certificate, pool)
+    if isinstance(chain, Stop):
+        return chain
+    signer.chain, signer.root = chain
+    return None
 
 
 def _not_computable(case: Case, signer: Signer) -> str | None:

@@ -6,10 +6,11 @@ In the order of verify_pkcs7_message_sig() (certs/system_keyring.c) and pkcs7_va
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from elfsig.crypto.checks import Match, Unsupported
 from elfsig.envelopes.cms.chain import Embedded
+from elfsig.kernels.cms_chain import Rejected, authority, find
 from elfsig.kernels.cms_signer import Signer, value_matches
 from elfsig.kernels.errnos import number
 from elfsig.kernels.keys import named, nameless
@@ -17,15 +18,16 @@ from elfsig.kernels.loading import Loading
 from elfsig.kernels.walk import Case, Said, Stop, Went
 from elfsig.model import Key
 
-MAX_CHAIN = 16
-
 
 def loading(case: Case) -> Said:
     """The keys were judged when the kernel started: does it have those that the signature names?"""
     ids = [each for s in case.found["signers"] for each in s.signature.key_ids]
-    judged = case.keys.judged(ids)
-    if judged:
-        return Went("; ".join(loading_words(key, why) for key, why in judged.items()))
+    words = [loading_words(key, why) for key, why in case.keys.judged(ids).items()]
+    lost = [_displaced_words(*each) for each in case.keys.displaced.items() if each[0].ids & set(ids)]
+    case.notes.extend(lost)
+    words += lost
+    if words:
+        return Went("; ".join(words))
     if not case.keys.given:
         return Went("no keys were given")
     wanted = set(ids)
@@ -33,6 +35,15 @@ def loading(case: Case) -> Said:
     if loaded:
         return Went(f"this kernel can load the signer's key, {loaded[0]}")
     return Went("none of the keys given is named as the signer's")
+
+
+def _displaced_words(key: Key, by: Key) -> str:
+    text = f"the key {by.label} (serial {_serial(by)}) takes the place of {key.label} (serial {_serial(key)})"
+    return f"{text}: a keyring has one key of a name and key identifier, the last that was loaded"
+
+
+def _serial(key: Key) -> str:
+    return f"{key.certificate.serial:x}" if key.certificate else "?"
 
 
 def loading_words(key: Key, why: Loading) -> str:
@@ -61,36 +72,17 @@ def revoked(case: Case) -> Said:
 
 
 def _blacklisted(case: Case) -> str | None:
-    pool: list[Embedded] = case.found["pool"]
-    links = (link for signer in case.found["signers"] for link in _links(signer, pool))
+    links = (link for signer in case.found["signers"] for link in signer.chain)
     listed = (x for x in links if x.key.certificate and case.keys.blacklists(x.key.certificate.der))
     return next((each.name for each in listed), None)
 
 
 def _refuse_revoked(case: Case) -> Stop | None:
-    """The refusal of a module by a revoked key, or with a revoked certificate along its embedded chain."""
-    if _ask(case, case.keys.revoked) is None:
-        source = (case.key.revoked_by or case.key.source) if case.key else "a list"
-        return Stop("EKEYREJECTED", "revoked", f"made with a key that {source} revokes")
-    pool: list[Embedded] = case.found["pool"]
-    for link in (link for signer in case.found["signers"] for link in _links(signer, pool)):
-        certificate = link.key.certificate
-        who = case.keys.revokes(certificate.der) if certificate else None
-        if who is not None:
-            text = f"made with the key of {link.name}, whose embedded certificate {who} revokes"
-            return Stop("EKEYREJECTED", "revoked", text)
-    return None
-
-
-def _links(signer: Signer, pool: Sequence[Embedded]) -> Iterator[Embedded]:
-    """The embedded certificates from a signer on, each the issuer of the one before."""
-    link = signer.certificate
-    for _ in range(MAX_CHAIN):
-        if link is None:
-            return
-        yield link
-        below = link
-        link = next((c for c in pool if set(c.ids) & set(below.authority) and c is not below), None)
+    """is_key_on_revocation_list(): the search for trusted keys, in the list of revoked certificates."""
+    if _ask(case, case.keys.revoked) is not None:
+        return None
+    source = case.key.source if case.key else "a list"
+    return Stop("EKEYREJECTED", "revoked", f"made with a key that {source} revokes")
 
 
 def trust(case: Case) -> Said:
@@ -107,6 +99,8 @@ def trust(case: Case) -> Said:
         if said is None:
             assert case.key is not None
             _note_revocation(case, case.key)
+            if (doubt := case.keys.doubt(case.key)) is not None:
+                case.notes.append(doubt)
             how = case.found.get("how") or "it matches"
             return Went(f"{how} the key {case.key.label} from {case.key.source} ({_ring_words(case.key)})")
         if said.inner != "ENOKEY":
@@ -117,10 +111,17 @@ def trust(case: Case) -> Said:
     return said._replace(text=f"{said.text} (asked: {'; then '.join(asked)})")
 
 
+NOT_FOUND = (
+    "it looks for the certificate that the signature names, and keeps EFI's hashes together with their time"
+)
+
+
 def _note_revocation(case: Case, key: Key) -> None:
-    """Says so where a list revokes the key and this kernel does not look at that list for modules."""
+    """Says so where a list revokes the key and this kernel takes no notice of that."""
     source = case.keys.revokes_key(key)
-    if source is not None:
+    if source is not None and case.profile.trust.revoked_keys == "always":
+        case.notes.append(f"{source} revokes this key, but not so that this kernel finds it: {NOT_FOUND}")
+    elif source is not None:
         case.notes.append(f"{source} revokes this key, but this kernel does not ask that list for modules")
 
 
@@ -146,12 +147,12 @@ def _ask_one(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | None:
     """pkcs7_validate_trust_one(): along the embedded chain, then whoever issued its end, then directly."""
     if signer.unsupported:
         return Stop("ENOPKG", "unsupported-hash", signer.unsupported)
-    if signer.certificate is not None:
+    if signer.chain:
         said = _along_chain(case, signer, held)
         if not isinstance(said, str):
             return said
         if said == "root":
-            text = f"the certificate of {signer.certificate.name} is embedded, which proves nothing"
+            text = f"the certificate of {signer.chain[0].name} is embedded, which proves nothing"
             return Stop("ENOKEY", "unknown-key", text)
     ids = signer.signature.key_ids
     found = named(held, ids)
@@ -188,31 +189,24 @@ def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
 
 def _along_chain(case: Case, signer: Signer, held: Sequence[Key]) -> Stop | str | None:
     """None or a Stop where the chain decides; "root" where it ends in itself, "open" where it does not."""
-    pool: list[Embedded] = case.found["pool"]
-    link, below = signer.certificate, None
-    for _ in range(MAX_CHAIN):
-        assert link is not None
-        found = named(held, link.ids)
-        if found:
-            good = (
-                value_matches(case, signer, found[0])
-                if below is None
-                else below.signed.attempt(found[0]) is Match.YES
-            )
-            return _settle(case, found[0], good, link.name)
-        if link.issuer == link.subject:
-            return "root"
-        above = next((c for c in pool if set(c.ids) & set(link.authority) and c is not link), None)
-        if above is None:
-            break
-        link, below = above, link
-    assert link is not None
-    # The issuer is looked for by authorityKeyIdentifier alone: its name plays no part.
-    issuers = named(held, link.authority)
-    if not issuers:
+    below = None
+    for link in signer.chain:
+        found = find(held, link.ids[0], next(iter(link.ids[1:]), None))
+        if isinstance(found, Key):
+            good = value_matches(case, signer, found) if below is None else _issued(below, found)
+            return _settle(case, found, good, link.name)
+        below = link
+    if signer.root:
+        return "root"
+    last = signer.chain[-1]
+    issuer = find(held, *authority(last))
+    if isinstance(issuer, Rejected):
+        text = f"this kernel has the issuer of {last.name}, {issuer.key.label}, with another key identifier"
+        return Stop("EKEYREJECTED", "embedded-chain", text)
+    if issuer is None:
         return "open"
-    case.found["how"] = f"made by {link.name}, whose embedded certificate was issued by"
-    return _settle(case, issuers[0], _issued(link, issuers[0]), link.name)
+    case.found["how"] = f"made by {last.name}, whose embedded certificate was issued by"
+    return _settle(case, issuer, _issued(last, issuer), last.name)
 
 
 def _issued(link: Embedded, key: Key) -> bool:

@@ -1,27 +1,34 @@
 """X.509 certificates as the kernel's parser reads them, which is stricter than most and odd in places.
 
-Sources: crypto/asymmetric_keys/x509.asn1, x509_cert_parser.c and x509_public_key.c of Linux 6.1, by which
-the rules below were also run in user space; since 4.4 they differ little. What the parser does not look at
-(validity against the clock, keyUsage of a key that signs modules, extendedKeyUsage) is not checked here.
+Sources: crypto/asymmetric_keys/x509_cert_parser.c and x509_public_key.c of Linux 6.1 and 6.18. Certificates
+with each oddity were put to the parser of 6.1 in user space, and to a running 6.18.44 (add_key(2)). What the
+parser does not look at (validity against the clock, extendedKeyUsage) is not checked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
 
 from elfsig.crypto import der
-from elfsig.crypto.checks import Match, Unsupported
 from elfsig.crypto.oids import BY_OID, SignatureAlgorithm
-from elfsig.envelopes.cms.chain import Embedded, read_embedded
 from elfsig.errors import ParseError
+from elfsig.kernels.x509.dates import date_fault
+from elfsig.kernels.x509.decoder import LARGEST, Found, decode
+from elfsig.kernels.x509.extensions import Extensions
+from elfsig.kernels.x509.faults import Fault, Rule, Stage
+from elfsig.kernels.x509.grammar import AUTHORITY_KEY_IDENTIFIER, CERTIFICATE
+from elfsig.kernels.x509.names import Segments, description
+from elfsig.kernels.x509.self_signature import (
+    RsaNumbers,
+    SelfSignature,
+    check_other,
+    check_rsa,
+    rsa_numbers,
+)
 from elfsig.lazy_dataclass import dataclass
-from elfsig.lazy_tuple import NamedTuple
 
-UTC_TIME, GENERALIZED_TIME, BIT_STRING, OCTETS, BOOLEAN = 0x17, 0x18, 0x03, 0x04, 0x01
-VERSION, EXTENSIONS = 0xA0, 0xA3
-SKID, KEY_USAGE, BASIC_CONSTRAINTS = "2.5.29.14", "2.5.29.15", "2.5.29.19"
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 CURVES = {
     "1.2.840.10045.3.1.1": "secp192r1",
@@ -29,263 +36,260 @@ CURVES = {
     "1.3.132.0.34": "secp384r1",
     "1.3.132.0.35": "secp521r1",
 }
-DIGITAL_SIGNATURE, KEY_CERT_SIGN = 0x80, 0x04
-_MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
-class Fault(NamedTuple):
-    """Why the parser refuses a certificate: errno, a stable word, and the reason as a clause."""
-
-    errno: str
-    code: str
-    text: str
-
+_ML_DSA = frozenset({"mldsa44", "mldsa65", "mldsa87"})
 
 Authority = Literal["none", "own", "other", "contradictory"]
-SelfSignature = Literal["good", "bad", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a kernel makes of a certificate before it knows of any other key.
 
-    ``fault``: the first thing its parser refuses in any build. ``signed_with``: how it is signed (None: an
-    identifier that is unknown here). ``algorithm``, ``curve``, ``bits`` and ``exponent`` are those of the
-    key; ``curve`` is an identifier where it has no name here. ``own_name``: issuer and subject are the same.
-    ``authority``: what its authorityKeyIdentifier names. ``is_ca``, ``usage``: basicConstraints and the
-    first byte of keyUsage. ``tbs`` is the signed part, DER.
+    ``faults``: what its parser refuses, in its order. ``signed_with``: how it is signed (None: an identifier
+    that is unknown here). ``algorithm``, ``curve`` and ``rsa`` are those of the key; ``curve`` is an
+    identifier where it has no name here. ``own_name``: issuer and subject are the same. ``authority``: what
+    its authorityKeyIdentifier names; ``authority_skid``: the key identifier in it. ``is_ca``, ``usage``:
+    basicConstraints, and the bits of keyUsage that matter. ``tbs`` is the signed part, DER.
+    ``description``: what a keyring calls the key.
     """
 
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
     signed_with: SignatureAlgorithm | None = None
     algorithm: str | None = None
     curve: str | None = None
-    bits: int = 0
-    exponent: int = 0
+    rsa: RsaNumbers | None = None
     own_name: bool = False
     authority: Authority = "none"
+    authority_skid: bytes | None = None
+    skid: bytes | None = None
     self_signature: SelfSignature = "unchecked"
     is_ca: bool = False
     usage: int = 0
     tbs: bytes = b""
+    description: bytes = b""
 
     @property
     def checks_itself(self) -> bool:
         """Whether the kernel takes the certificate for self-signed, and checks its signature by itself."""
         return self.own_name and self.authority != "other"
 
+    @property
+    def bits(self) -> int:
+        """The size of an RSA key; 0 for others."""
+        return self.rsa.n.bit_length() if self.rsa else 0
+
+    @property
+    def exponent(self) -> int:
+        """The public exponent of an RSA key; 0 for others."""
+        return self.rsa.e if self.rsa else 0
+
 
 @lru_cache(maxsize=512)
-def facts(certificate: bytes) -> Facts:
-    """The facts of a DER certificate. Never raises: what cannot be read is a fault."""
-    try:
-        return _facts(certificate)
-    except ParseError as reason:
-        return Facts(Fault("EBADMSG", "not-certificate", f"it cannot be parsed ({reason.text})"))
+def facts(certificate: bytes, lenient: bool = False) -> Facts:
+    """The facts of a DER certificate; ``lenient``: as Linux before 4.3 decodes it.
+
+    Never raises: what cannot be read is a fault.
+    """
+    return _Reader(certificate, lenient).facts()
 
 
-def _facts(data: bytes) -> Facts:
-    outer = der.read(data, 0, len(data))
-    tbs, algorithm = der.descend(data, outer, 0), der.descend(data, outer, 1)
-    fields = _fields(data, tbs)
-    names = [data[fields[n].start : fields[n].next] for n in ("issuer", "subject")]
-    extensions = _Extensions(data, fields.get("extensions"))
-    faults = [*_name_faults(data, fields), *_date_faults(data, fields["validity"])]
-    key = _public_key(data, fields["key"])
-    faults += [*key.faults, *extensions.faults]
-    embedded = read_embedded(data)
-    oids = [der.oid_text(data, der.descend(data, node, 0)) for node in (fields["algorithm"], algorithm)]
-    if oids[0] != oids[1]:
-        text = "it names two different signature algorithms"
-        faults.append(Fault("EINVAL", "signature-algorithm", text))
-    return Facts(
-        fault=next(iter(faults), None),
-        signed_with=BY_OID.get(oids[0]),
-        algorithm=key.algorithm,
-        curve=key.curve,
-        bits=key.bits,
-        exponent=key.exponent,
-        own_name=names[0] == names[1],
-        authority=_authority(embedded),
-        self_signature=_self_signature(embedded),
-        is_ca=extensions.is_ca,
-        usage=extensions.usage,
-        tbs=data[tbs.start : tbs.next],
-    )
+class _Reader:
+    """What the parser's callbacks note, up to the first thing that its decoder refuses."""
 
+    def __init__(self, data: bytes, lenient: bool) -> None:
+        self._certificate, self._data, self._lenient = data, data, lenient
+        self._stage: Stage = "start"
+        self._oid, self._algorithm_oid = "", ""
+        self._params = b""
+        self._bodies: dict[str, bytes] = {}
+        self._key: tuple[str | None, str | None] = (None, None)
+        self._segments, self._name = Segments(), b""
+        self._extensions = Extensions()
+        self._authority_serial: bytes | None = None
+        self._faults: list[Fault] = []
 
-_ORDER = ("serial", "algorithm", "issuer", "validity", "subject", "key")
+    def facts(self) -> Facts:
+        self._read()
+        algorithm, curve = self._key
+        row = BY_OID.get(self._algorithm_oid)
+        rsa = rsa_numbers(self._bodies["key"][1:]) if algorithm == "rsa" else None
+        return Facts(
+            faults=tuple(self._faults),
+            signed_with=row,
+            algorithm=algorithm,
+            curve=curve,
+            rsa=rsa,
+            own_name="subject" in self._bodies and self._bodies["subject"] == self._bodies["issuer"],
+            authority=self._authority(),
+            authority_skid=self._bodies.get("authority_skid"),
+            skid=self._extensions.skid,
+            self_signature=self._self_signature(row, algorithm, rsa),
+            is_ca=self._extensions.is_ca,
+            usage=self._extensions.usage,
+            tbs=self._bodies.get("tbs", b""),
+            description=description(self._name, self._extensions.skid or self._bodies.get("serial", b"")),
+        )
 
+    def _read(self) -> None:
+        if len(self._data) > LARGEST:
+            text = f"it has {len(self._data)} bytes, and kernels read {LARGEST} at the most"
+            self._faults.append(Fault("EMSGSIZE", "too-large", text, "decoder"))
+            return
+        try:
+            decode(self._data, CERTIFICATE, self._note, lenient=self._lenient)
+        except ParseError as reason:
+            self._refuse(reason, "not-certificate" if self._stage == "start" else "form", "decoder")
+            return
+        if self._extensions.authority is not None:
+            self._data = self._extensions.authority
+            try:
+                decode(self._data, AUTHORITY_KEY_IDENTIFIER, self._note)
+            except ParseError as reason:
+                # Before 4.1 (b92e6570a992) it was read in another way: rule "parser".
+                self._refuse(reason, "authority-form", "parser")
 
-def _fields(data: bytes, tbs: der.Node) -> dict[str, der.Node]:
-    """The fields of TBSCertificate by name. Raises ParseError where one is missing."""
-    nodes = list(der.children(data, tbs))
-    if nodes and nodes[0].tag == VERSION:
-        nodes.pop(0)
-    if len(nodes) < len(_ORDER):
-        raise ParseError("fields are missing", offset=tbs.start)
-    found = dict(zip(_ORDER, nodes, strict=False))
-    extensions = next((node for node in nodes[len(_ORDER) :] if node.tag == EXTENSIONS), None)
-    return found if extensions is None else {**found, "extensions": extensions}
+    def _refuse(self, reason: ParseError, code: str, rule: Rule) -> None:
+        what = "its authorityKeyIdentifier" if code == "authority-form" else "it"
+        text = f"{what} cannot be parsed ({reason.text})"
+        self._faults.append(Fault("EBADMSG", code, text, rule, self._stage))
 
+    def _note(self, action: str, at: Found) -> None:
+        """One action of the grammars: kept by its name, then whatever the kernel's callback does."""
+        body = self._data[at.body : at.end]
+        self._bodies[action] = self._data[at.start : at.next] if action == "tbs" else body
+        callback = _CALLBACKS.get(action)
+        if callback is not None:
+            self._faults.extend(each._replace(stage=self._stage) for each in callback(self, at, body))
 
-# --------------------------------------------------------------------------- names and dates
+    # ------------------------------------------------------------------- callbacks, named as the actions
 
+    def oid(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_note_OID()."""
+        self._oid, self._params = _dotted(body), b""
+        return ()
 
-def _name_faults(data: bytes, fields: dict[str, der.Node]) -> Iterator[Fault]:
-    """A Name is SEQUENCE OF SET OF: the kernel's decoder wants at least one of each."""
-    for which in ("issuer", "subject"):
-        parts = list(der.children(data, fields[which]))
-        if not parts or not all(list(der.children(data, part)) for part in parts):
-            yield Fault("EBADMSG", "name", f"its {which} is an empty name")
+    def params(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_note_params()."""
+        self._params = self._data[at.start : at.next]
+        return ()
 
+    def signed_with(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_note_sig_algo(); which of them a kernel knows is asked later."""
+        self._algorithm_oid, self._stage = self._oid, "algorithm"
+        return ()
 
-def _date_faults(data: bytes, validity: der.Node) -> Iterator[Fault]:
-    nodes = list(der.children(data, validity))
-    if len(nodes) != 2:
-        yield Fault("EBADMSG", "date", f"its validity has {len(nodes)} dates instead of two")
-        return
-    for name, node in zip(("notBefore", "notAfter"), nodes, strict=True):
-        why = date_fault(node.tag, data[node.body : node.end])
+    def segment(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_extract_name_segment()."""
+        self._segments.add(self._oid, body)
+        return ()
+
+    def name(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_fabricate_name(): the subject's, which comes last, is used."""
+        self._name = self._segments.name()
+        return ()
+
+    def not_before(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_note_not_before()."""
+        return self._date("notBefore", at.tag, body)
+
+    def not_after(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_note_not_after()."""
+        return self._date("notAfter", at.tag, body)
+
+    @staticmethod
+    def _date(name: str, tag: int, body: bytes) -> Iterator[Fault]:
+        why = date_fault(tag, body)
         if why is not None:
             yield Fault("EBADMSG", "date", f"its {name} is not a date that kernels read: {why}")
 
+    def key(self, at: Found, body: bytes) -> Iterator[Fault]:
+        """x509_extract_key_data(): the algorithm, and for EC keys a curve by its identifier."""
+        row = BY_OID.get(self._oid)
+        if self._oid == EC_PUBLIC_KEY:
+            curve = _object_identifier(self._params)
+            self._key = ("ecdsa", CURVES.get(curve, curve))
+            if not curve:
+                text = "its EC key gives the parameters of its curve instead of the curve's identifier"
+                yield Fault("EBADMSG", "parameters", text)
+        else:
+            self._key = (row.algorithm if row and not row.hash else None, None)
+        self._stage = "key"
+        if body[:1] != b"\0":
+            yield Fault("EBADMSG", "bit-string", "its public key is not in whole bytes", "bit-strings")
 
-def date_fault(tag: int, text: bytes) -> str | None:
-    """Why x509_decode_time() refuses a date, None where it reads it."""
-    shown = text.decode("ascii", "backslashreplace")
-    if tag not in (UTC_TIME, GENERALIZED_TIME):
-        return f"neither UTCTime nor GeneralizedTime (tag {tag:#04x})"
-    digits = 12 if tag == UTC_TIME else 14
-    if len(text) != digits + 1 or text[-1:] != b"Z" or not text[:-1].isdigit():
-        form = "YYMMDDHHMMSSZ" if tag == UTC_TIME else "YYYYMMDDHHMMSSZ"
-        return f"{shown} is not of the form {form}"
-    year = int(text[: digits - 10])
-    if tag == UTC_TIME:
-        year += 1900 if year >= 50 else 2000
-    elif 1950 <= year <= 2049:
-        return f"{shown} is a year that must be written as UTCTime"
-    if year < 1970:
-        return f"{shown} is before 1970"
-    month, day, hour, minute, second = (int(text[n : n + 2]) for n in range(digits - 10, digits, 2))
-    if not 1 <= month <= 12 or not 1 <= day <= _days(year, month):
-        return f"{shown} is not a day of the calendar"
-    return f"{shown} is not a time of day" if hour > 24 or minute > 59 or second > 60 else None
+    def extension(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_process_extension()."""
+        return self._extensions.add(self._oid, body)
 
+    def signature(self, at: Found, body: bytes) -> Iterator[Fault]:
+        """x509_note_signature()."""
+        if self._oid != self._algorithm_oid:
+            text = "it names two different signature algorithms"
+            yield Fault("EINVAL", "signature-algorithm", text, "decoder")
+        row = BY_OID.get(self._algorithm_oid)
+        if body[:1] != b"\0" and row is not None and row.algorithm not in _ML_DSA:
+            yield Fault("EBADMSG", "bit-string", "its signature is not in whole bytes", "bit-strings")
 
-def _days(year: int, month: int) -> int:
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return 29 if month == 2 and leap else _MONTHS[month - 1]
+    def authority_serial(self, at: Found, body: bytes) -> Iterable[Fault]:
+        """x509_akid_note_serial(): it counts only after a directoryName."""
+        if "authority_name" in self._bodies:
+            self._authority_serial = body + self._bodies["authority_name"]
+        return ()
 
+    # ------------------------------------------------------------------- what follows the parser
 
-# --------------------------------------------------------------------------- public key
-
-
-class _PublicKey(NamedTuple):
-    algorithm: str | None = None
-    curve: str | None = None
-    bits: int = 0
-    exponent: int = 0
-    faults: tuple[Fault, ...] = ()
-
-
-def _public_key(data: bytes, spki: der.Node) -> _PublicKey:
-    """x509_extract_key_data(): the algorithm, and for EC keys a curve by its identifier."""
-    algorithm = der.descend(data, spki, 0)
-    oid = der.oid_text(data, der.descend(data, algorithm, 0))
-    if oid == EC_PUBLIC_KEY:
-        parameters = list(der.children(data, algorithm))[1:]
-        if not parameters or parameters[0].tag != der.OID:
-            text = "its EC key gives the parameters of its curve instead of the curve's identifier"
-            return _PublicKey("ecdsa", faults=(Fault("EBADMSG", "parameters", text),))
-        curve = der.oid_text(data, parameters[0])
-        return _PublicKey("ecdsa", CURVES.get(curve, curve))
-    row = BY_OID.get(oid)
-    if row is None or row.algorithm != "rsa":
-        return _PublicKey(row.algorithm if row else None)
-    return _rsa(data, der.descend(data, spki, 1))
-
-
-def _rsa(data: bytes, bits: der.Node) -> _PublicKey:
-    """RSAPublicKey (RFC 8017 A.1.1). The kernel reads it when it first uses the key."""
-    try:
-        inner = der.read(data, bits.body + 1, bits.end)
-        modulus, exponent = (
-            int.from_bytes(data[n.body : n.end], "big") for n in list(der.children(data, inner))[:2]
+    def _authority(self) -> Authority:
+        """x509_check_for_self_signed(): both parts of the authorityKeyIdentifier must agree."""
+        own_id = self._bodies.get("serial", b"") + self._bodies.get("issuer", b"")
+        pairs = (
+            (self._bodies.get("authority_skid"), self._extensions.skid),
+            (self._authority_serial, own_id),
         )
-    except (ParseError, ValueError):
-        return _PublicKey("rsa")
-    return _PublicKey("rsa", bits=modulus.bit_length(), exponent=exponent)
+        matches = [named == own for named, own in pairs if named is not None]
+        if not matches:
+            return "none"
+        if not any(matches):
+            return "other"
+        return "own" if all(matches) else "contradictory"
+
+    def _self_signature(
+        self, row: SignatureAlgorithm | None, algorithm: str | None, rsa: RsaNumbers | None
+    ) -> SelfSignature:
+        if row is None or row.algorithm != algorithm or "tbs" not in self._bodies:
+            return "unchecked"
+        if self._bodies.get("subject") != self._bodies.get("issuer") or "signature" not in self._bodies:
+            return "unchecked"
+        if rsa is None:
+            return check_other(self._certificate, row, self._bodies["key"][1:])
+        return check_rsa(rsa, row.hash or "", self._bodies["tbs"], self._bodies["signature"][1:])
 
 
-# --------------------------------------------------------------------------- extensions
+_CALLBACKS = {
+    "oid": _Reader.oid,
+    "params": _Reader.params,
+    "signed_with": _Reader.signed_with,
+    "segment": _Reader.segment,
+    "issuer": _Reader.name,
+    "subject": _Reader.name,
+    "not_before": _Reader.not_before,
+    "not_after": _Reader.not_after,
+    "key": _Reader.key,
+    "extension": _Reader.extension,
+    "signature": _Reader.signature,
+    "authority_serial": _Reader.authority_serial,
+}
 
 
-class _Extensions:
-    """x509_process_extension(): the three extensions that it looks into."""
-
-    def __init__(self, data: bytes, node: der.Node | None) -> None:
-        self.faults: list[Fault] = []
-        self.is_ca, self.usage, self._skid = False, 0, False
-        if node is None:
-            return
-        try:
-            each = list(der.children(data, der.descend(data, node, 0)))
-            if not each:
-                raise ParseError("an empty list of extensions")
-            for extension in each:
-                self._one(data, extension)
-        except ParseError as reason:
-            self._fault("extension", f"its extensions cannot be parsed ({reason.text})")
-
-    def _fault(self, code: str, text: str) -> None:
-        self.faults.append(Fault("EBADMSG", code, text))
-
-    def _one(self, data: bytes, extension: der.Node) -> None:
-        parts = list(der.children(data, extension))
-        tags = [part.tag for part in parts]
-        if tags not in ([der.OID, OCTETS], [der.OID, BOOLEAN, OCTETS]):
-            raise ParseError("an extension of another form", offset=extension.start)
-        value = data[parts[-1].body : parts[-1].end]
-        oid = der.oid_text(data, parts[0])
-        if oid == SKID:
-            self._key_identifier(value)
-        elif oid == KEY_USAGE:
-            self._key_usage(value)
-        elif oid == BASIC_CONSTRAINTS:
-            self.is_ca = len(value) >= 4 and value[1] != 0 and value[2] == BOOLEAN and value[3] == 1
-
-    def _key_identifier(self, value: bytes) -> None:
-        if self._skid:
-            self._fault("skid", "it has two subjectKeyIdentifiers")
-        elif len(value) < 3 or value[0] != OCTETS or value[1] != len(value) - 2:
-            self._fault("skid", "its subjectKeyIdentifier is malformed")
-        self._skid = True
-
-    def _key_usage(self, value: bytes) -> None:
-        if len(value) < 4 or value[0] != BIT_STRING or value[1] != len(value) - 2 or value[2] >= 8:
-            return
-        self.usage = value[3]
-
-
-# --------------------------------------------------------------------------- the signature on itself
-
-
-def _authority(embedded: Embedded | None) -> Authority:
-    """What the authorityKeyIdentifier names: its parts must agree (x509_check_for_self_signed())."""
-    if embedded is None or not embedded.authority:
-        return "none"
-    own = set(embedded.ids)
-    matches = [each in own for each in embedded.authority]
-    if not any(matches):
-        return "other"
-    return "own" if all(matches) else "contradictory"
-
-
-def _self_signature(embedded: Embedded | None) -> SelfSignature:
-    if embedded is None:
-        return "unchecked"
+def _dotted(body: bytes) -> str:
+    """An object identifier as look_up_OID() knows it: by its shortest encoding; else "" for none."""
     try:
-        return "good" if embedded.signed.attempt(embedded.key) is Match.YES else "bad"
-    except Unsupported:
-        return "unchecked"
+        text = der.decode_oid(body)
+    except ParseError:
+        return ""
+    return text if der.encode_oid(text)[2:] == body else ""
+
+
+def _object_identifier(element: bytes) -> str:
+    """parse_OID(): the identifier in a whole element, "" where it is something else."""
+    whole = element[:1] == bytes([der.OID]) and element[1:2] == bytes([len(element) - 2])
+    return (_dotted(element[2:]) or element[2:].hex()) if whole else ""

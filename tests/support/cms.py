@@ -145,13 +145,15 @@ def issued(
     ca: bool | None = True,
     skid: bool = True,
     authority: bool = True,
+    own_authority: bool = False,
     serial: int = 0x66F54E1566A043CC,
     years: tuple[int, int] = (2020, 2120),
     hash_name: str = "sha256",
     usage: Sequence[str] = (),
     purposes: Sequence[str] = (),
 ) -> Identity:
-    """A certificate for ``key``, self-signed or by ``issuer``, which ``authority`` names by its key id.
+    """A certificate for ``key``, self-signed or by ``issuer``, which ``authority`` names by its key id;
+    ``own_authority``: a self-signed one names itself, as the kernel's build makes its key.
 
     ``ca`` None: without basicConstraints. ``usage`` are the names of keyUsage bits, ``purposes`` the OIDs of
     extendedKeyUsage.
@@ -182,6 +184,9 @@ def issued(
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     if issuer and authority:
         by = x509.AuthorityKeyIdentifier(issuer.skid, None, None)
+        builder = builder.add_extension(by, False)
+    if own_authority:
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
         builder = builder.add_extension(by, False)
     plain = hasattr(signer, "curve") or isinstance(signer, (rsa.RSAPrivateKey, dsa.DSAPrivateKey))
     made = builder.sign(signer, HASHES[hash_name][1] if plain else None)

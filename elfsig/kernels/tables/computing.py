@@ -30,13 +30,15 @@ SINCE_5_13 = replace(
     fips_bits=2048,
     fips_absent=_NOT_FIPS | {"ecdsa"},
 )
-SINCE_5_18 = replace(SINCE_5_13, fips_errno="ENOENT", fips_assumed=False)
+SINCE_5_18 = replace(SINCE_5_13, fips_errno="ENOENT", fips_assumed=False, extensions="unknown")
 SINCE_6_3 = replace(SINCE_5_18, fips_absent=_NOT_FIPS | {"secp192r1"})
 """c27b2d2012e1: FIPS mode allows ECDSA with P-256 and P-384."""
-SINCE_6_6 = replace(SINCE_6_3, fips_exponent=True)
-SINCE_6_7 = replace(SINCE_6_6, hashes=SINCE_6_6.hashes - {"md4", "md5", "sha1"} | _SHA3)
+SINCE_6_6 = replace(SINCE_6_3, fips_exponent=True, extensions="either")
+SINCE_6_7 = replace(SINCE_6_6, hashes=SINCE_6_6.hashes - {"md4", "md5", "sha1"} | _SHA3, extensions="read")
 SINCE_6_9 = replace(SINCE_6_7, hashes=SINCE_6_7.hashes | {"sha1"})
 SINCE_6_10 = replace(SINCE_6_9, curves=_CURVES | {"secp521r1"})
-SINCE_6_14 = replace(SINCE_6_10, fips_unhashed=frozenset({"sha1"}), fips_assumed=True)
-SINCE_7_0 = replace(SINCE_6_14, algorithms=_RSA | {"ecdsa"} | ML_DSA)
+SINCE_6_12 = replace(SINCE_6_10, extensions="either")
+SINCE_6_14 = replace(SINCE_6_12, fips_unhashed=frozenset({"sha1"}), fips_assumed=True)
+SINCE_6_18 = replace(SINCE_6_14, extensions="strict")
+SINCE_7_0 = replace(SINCE_6_18, algorithms=_RSA | {"ecdsa"} | ML_DSA)
 SINCE_7_2 = replace(SINCE_7_0, fips_assumed=False)

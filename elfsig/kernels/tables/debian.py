@@ -96,7 +96,9 @@ DEBIAN_6_1 = replace(
     releases=_releases(
         "6.1.0-54-amd64", "6.1.0-18-cloud-amd64", "6.1.0-0.deb11.21-amd64", since=(6, 1, 0), before=(6, 2, 0)
     ),
-    crypto=replace(V5_18.crypto, absent=frozenset({"ecdsa"}), late=frozenset({"sha384", "sha512"})),
+    crypto=replace(
+        V5_18.crypto, absent=frozenset({"ecdsa"}), late=frozenset({"sha384", "sha512"}), extensions="unread"
+    ),
     trust=Trust((MACHINE, PLATFORM), revoked_files=True, blacklist="own", machine="any"),
     basis=Basis.BOOTED,
     source="linux-image-6.1.0-56-cloud-amd64 6.1.192-2 booted with 244 files in three modes, and under real"

@@ -71,7 +71,7 @@ V3_7 = Profile(
     look=SignatureLocation("x509", "trailer:modsig"),
     replies=Replies(_permissive("F", "ENOKEY")),
     crypto=computing.SINCE_3_7,
-    trust=Trust((BUILTIN,), dates=True),
+    trust=Trust((BUILTIN,), dates=True, identifiers="both"),
     basis=Basis.SOURCE,
     source="kernel/module_signing.c and kernel/module.c of 3.7",
     recalled=("the panic in FIPS mode",),
@@ -98,8 +98,9 @@ V3_13 = replace(
     id="3.13",
     title="Linux 3.13 and 3.14",
     releases=linux("3.14.79", (3, 13), (3, 15)),
-    trust=Trust((BUILTIN,)),
-    source="as 3.7; crypto/asymmetric_keys/x509_public_key.c no longer checks the dates of certificates",
+    trust=Trust((BUILTIN,), identifiers="skid"),
+    source="as 3.7; crypto/asymmetric_keys/x509_public_key.c no longer checks the dates of certificates, nor"
+    " (17334cabc814) that they have an authorityKeyIdentifier",
     recalled=(*V3_7.recalled, "that the check of dates went away in 3.13"),
 )
 
@@ -120,6 +121,7 @@ V3_17 = replace(
     title="Linux 3.17 to 4.2",
     releases=linux("4.1.52", (3, 17), (4, 3)),
     fips="crypto-modules",
+    trust=Trust((BUILTIN,), identifiers="unknown"),
     source="kernel/module_signing.c at 091f6e26; crypto_check_module_sig() for FIPS mode",
     recalled=V3_13.recalled[1:],
 )
@@ -130,6 +132,7 @@ V4_3 = replace(
     title="Linux 4.3 to 4.6",
     releases=linux("4.4.302", (4, 3), (4, 7)),
     walk="cms",
+    trust=Trust((BUILTIN,)),
     look=SignatureLocation("pkcs7", "trailer:modsig"),
     crypto=computing.SINCE_4_3,
     source="kernel/module_signing.c at a0c97f19, crypto/asymmetric_keys/pkcs7_*.c",
@@ -244,8 +247,7 @@ V5_18 = replace(
     releases=linux("6.1.158", (5, 18), (6, 3)),
     crypto=computing.SINCE_5_18,
     trust=Trust((MACHINE,), revoked_keys="platform", blacklist="own"),
-    source="kernel/module/signing.c at 14e77332 and pkcs7_*.c; certs/system_keyring.c, crypto/api.c and"
-    " crypto/testmgr.c of 6.1.192",
+    source="kernel/module/signing.c at 14e77332; certs/system_keyring.c and crypto/ of 6.1.192",
     recalled=(),
     notes=(
         *V5_13.notes,
@@ -316,6 +318,7 @@ V6_12 = replace(
     id="6.12",
     title="Linux 6.12 and 6.13",
     releases=linux("6.12.57", (6, 12), (6, 14)),
+    crypto=computing.SINCE_6_12,
     basis=Basis.SOURCE,
     source="kernel/module, certs, crypto/asymmetric_keys and crypto/testmgr.c of 6.12.118",
     recalled=("that FIPS mode takes RSA with SHA-1 in 6.13 (it does in 6.12, and not in 7.3)",),
@@ -325,16 +328,25 @@ V6_12 = replace(
 V6_14 = replace(
     V6_12,
     id="6.14",
-    title="Linux 6.14 to 6.18",
-    releases=linux("6.17.8", (6, 14), (6, 19)),
+    title="Linux 6.14 to 6.17",
+    releases=linux("6.17.8", (6, 14), (6, 18)),
     crypto=computing.SINCE_6_14,
     source="kernel/module/Kconfig of 6.14: SHA-512 is the default digest for signing; else as 6.12",
     recalled=("that FIPS mode rules out RSA with SHA-1 before 7.3",),
     hash="sha512",
 )
 
-V6_19 = replace(
+V6_18 = replace(
     V6_14,
+    id="6.18",
+    title="Linux 6.18",
+    releases=linux("6.18.44", (6, 18), (6, 19)),
+    crypto=computing.SINCE_6_18,
+    source="x509_cert_parser.c after 5851afffe2ab; certificates were put to a running 6.18.44; else as 6.14",
+)
+
+V6_19 = replace(
+    V6_18,
     id="6.19",
     title="Linux 6.19",
     releases=linux("6.19.5", (6, 19), (7, 0)),
@@ -384,5 +396,5 @@ V7_2 = replace(
 
 ROWS = (
     V3_7_RC1, V3_7, V3_13, V3_15, V3_17, V4_3, V4_7, V4_19, V5_4, V5_6, V5_10_26, V5_11, V5_12, V5_13, V5_17,
-    V5_18, V6_3, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_19, V7_0, V7_1, V7_2,
+    V5_18, V6_3, V6_6, V6_7, V6_9, V6_10, V6_12, V6_14, V6_18, V6_19, V7_0, V7_1, V7_2,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfsig.kernels.key_rules import Trust
+from elfsig.kernels.key_rules import ExtensionRule, Trust
 from elfsig.kernels.profile import Profile, Releases, SecureBoot, Version
 from elfsig.kernels.tables.family import PLATFORM, RETRY, Family
 from elfsig.kernels.tables.mainline import MACHINE, SECONDARY, V3_17, V4_7, V4_19, V5_13, V6_6, V6_14
@@ -19,6 +19,8 @@ EKU = (
     " of SLE has that is not known, and it is not simulated"
 )
 _LOCKS = SecureBoot(locks=True)
+_EXTENSIONS: dict[ExtensionRule, ExtensionRule] = {"unread": "unknown", "unknown": "unknown"}
+"""SLE has the machine keyring's CA rule, which came upstream with the code that reads these extensions."""
 _RETRY_SEEN = "the platform retry (bsc#1209006) and the configuration of openSUSE/kernel 117478b0"
 
 SLES12 = replace(
@@ -26,7 +28,7 @@ SLES12 = replace(
     id="sles12",
     title="SUSE Linux Enterprise 12 and its SP1",
     releases=Releases(r"3\.12\.\d+-[\d.]+-(?:default|xen|ec2)", ("3.12.74-60.64.40-default",)),
-    trust=Trust((EVERY_KEY,), revoked_keys="always"),
+    trust=Trust((EVERY_KEY,), revoked_keys="always", identifiers="unknown"),
     source="SUSE's patch FATE#314574: the blacklist keyring is asked first; SP2 and later (4.4) read PKCS#7",
     recalled=("its messages", "the keyring of machine owner keys"),
 )
@@ -42,7 +44,7 @@ def _sle(base: Profile, title: str, example: str, since: Version, before: Versio
         id=f"sles-{base.id}",
         title=title,
         releases=Releases(_SLE, (example,), since, before),
-        crypto=replace(base.crypto, late=late),
+        crypto=replace(base.crypto, late=late, extensions=_EXTENSIONS.get(base.crypto.extensions, "either")),
         trust=Trust(
             rings,
             revoked_keys="never" if base.trust.revoked_keys == "never" else "always",

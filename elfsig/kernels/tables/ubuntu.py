@@ -91,7 +91,8 @@ UBUNTU_6_8 = replace(
     title="Ubuntu 24.04, Linux 6.8",
     releases=_releases("6.8.0-31-generic", "6.8.0-1024-oracle", since=(6, 8, 0), before=(6, 9, 0)),
     crypto=replace(
-        V6_7.crypto, hashes=V6_7.crypto.hashes | {"sha1"}, late=frozenset({"ecdsa", "sm3"})
+        V6_7.crypto, hashes=V6_7.crypto.hashes | {"sha1"}, late=frozenset({"ecdsa", "sm3"}),
+        extensions="either",
     ),
     trust=Trust((MACHINE, PLATFORM), revoked_keys="always", blacklist="own"),
     source="kernel/module/signing.c of trees made from Ubuntu's (zabbly/linux 537e3f5d); SHA-1 came back in"

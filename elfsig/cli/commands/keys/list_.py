@@ -11,7 +11,8 @@ from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.table import terminal_width
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.kernels.errnos import number
-from elfsig.kernels.loading import Loading
+from elfsig.kernels.keys import kernel_blacklist
+from elfsig.kernels.loading import Blacklist, Loading
 from elfsig.kernels.profile import Profile
 from elfsig.model import Key
 from elfsig.model.json_form import Json, certificate_fingerprints, loss_object, time_text
@@ -47,14 +48,15 @@ def command(settings: Settings, machine: Machine, sources: Sequence[str], for_ke
     ring = load([source for source in sources if source not in tokens])
     held = [held for uri in tokens for held in keys_in_tokens(uri, _pin())]
     keys = [*ring.keys, *ring.unusable, *(each.key for each in held if each.key is not None)]
+    listed = kernel_blacklist(ring)
     if machine.wanted:
-        rows = [{**key.to_json(), **_loading(key, kernel)} for key in keys]
+        rows = [{**key.to_json(), **_loading(key, kernel, listed)} for key in keys]
         _write(settings, machine, rows, ring)
         return
     words = {id(each.key): each.words for each in held}
     for key in keys:
         more = [_line("holds", words[id(key)])] if id(key) in words else []
-        click.echo("\n".join([*_lines(key), *more, *_judged(key, kernel)]))
+        click.echo("\n".join([*_lines(key), *more, *_judged(key, kernel, listed)]))
     for each in held:
         if each.key is None:
             click.echo("\n".join([visible(each.uri), _line("holds", each.words)]))
@@ -99,24 +101,24 @@ def _lines(key: Key) -> Iterator[str]:
         yield _line(name, text)
 
 
-def _judged(key: Key, kernel: Profile | None) -> Iterator[str]:
-    """Whether a kernel loads the key."""
+def _judged(key: Key, kernel: Profile | None, listed: Blacklist) -> Iterator[str]:
+    """Whether a kernel loads the key; ``listed``: what is on its blacklist."""
     if kernel is not None:
-        found = kernel.loads(key)
+        found = kernel.loads(key, blacklist=listed)
         yield f"  {'kernel:':<13}{visible(kernel.id)}: {visible(_loading_words(found))}"
 
 
 def _loading_words(found: Loading) -> str:
     if found.good:
-        return "loads it"
+        return f"loads it, but: {found.doubt}" if found.doubt else "loads it"
     code = f", error -{number(found.errno)} ({found.errno})" if found.errno else ""
     return f"{'cannot use it' if found.loaded else 'does not load it'}: {found.text}{code}"
 
 
-def _loading(key: Key, kernel: Profile | None) -> Json:
+def _loading(key: Key, kernel: Profile | None, listed: Blacklist) -> Json:
     if kernel is None:
         return {}
-    found = kernel.loads(key)
+    found = kernel.loads(key, blacklist=listed)
     return {"kernel": {"id": kernel.id, **found._asdict()}}
 
 
