@@ -30,6 +30,7 @@ REQUEST = Kind(
 CRL = Kind("crl", "a certificate revocation list", Family.REQUEST, "kernels have no such lists")
 SIGNED_DATA = Kind("cms", "a PKCS#7 signature", Family.SIGNATURE)
 BUNDLE = Kind("certificates", "certificates in a PKCS#7 file", Family.CERTIFICATE)
+BARE_BUNDLE = Kind("cms", "certificates in a SignedData without its ContentInfo (RFC 5652 3)", Family.OTHER)
 MESSAGE = Kind("cms", "a PKCS#7 message", Family.OTHER)
 
 _SIGNED_DATA = der.encode_oid("1.2.840.113549.1.7.2")
@@ -55,7 +56,7 @@ def asn1_kind(data: bytes) -> Kind | None:
     if first.tag == der.OID:
         return _by_identifier(data, first, rest)
     if first.tag == der.INTEGER:
-        return _by_version(data, first, rest)
+        return _by_version(data, outer, first, rest)
     if first.tag != der.SEQUENCE:
         return None
     if tags == [der.SEQUENCE, BIT_STRING]:
@@ -105,19 +106,19 @@ def _with_signers(data: bytes, body: der.Node) -> Kind:
     return BUNDLE if last is not None and last.tag == der.SET and last.body == last.end else SIGNED_DATA
 
 
-def _by_version(data: bytes, first: der.Node, rest: Sequence[der.Node]) -> Kind | None:
+def _by_version(data: bytes, outer: der.Node, first: der.Node, rest: Sequence[der.Node]) -> Kind | None:
     """Structures that begin with a version: PKCS#8, PKCS#1, SEC 1, PKCS#12, SignedData, RSAPublicKey."""
     version = int.from_bytes(data[first.body : min(first.end, first.body + 2)], "big")
     tags = [each.tag for each in rest]
     if tags[:1] == [der.SET] and tags[1:2] == [der.SEQUENCE]:
-        return SIGNED_DATA
+        return BARE_BUNDLE if _with_signers(data, outer) is BUNDLE else SIGNED_DATA
     if version == 3 and tags[:1] == [der.SEQUENCE] and _begins(data, rest[0]) == [der.OID]:
         return PKCS12
     if version <= 1 and tags[:2] == [der.SEQUENCE, der.OCTETS]:
         return PRIVATE_KEY
     if version == 1 and tags[:1] == [der.OCTETS]:
         return PRIVATE_KEY
-    if version == 0 and len(tags) >= 5 and set(tags) == {der.INTEGER}:
+    if version <= 1 and len(tags) >= 5 and set(tags) == {der.INTEGER}:  # PKCS#1 of two primes, or of more
         return PRIVATE_KEY
     return PUBLIC_KEY if tags == [der.INTEGER] else None
 

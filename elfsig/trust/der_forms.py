@@ -17,11 +17,16 @@ from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Loss
+from elfsig.recognition.asn1 import PRIVATE_KEY as PRIVATE_FORM
+from elfsig.recognition.asn1 import asn1_kind
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public, key_from_spki
 
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 CERTIFICATES, CRLS = 0xA0, 0xA1
+PRIVATE: tuple[int, ...] = (der.INTEGER,)
+OTHER: tuple[int, ...] = ()
+"""Shapes of what begins with a version: PKCS#1, PKCS#8 and SEC1 are private keys."""
 _ZEROS = re.compile(rb"\0*\Z")
 
 Reader = Callable[[bytes, int, Origin], Material]
@@ -40,7 +45,9 @@ def shape(data: bytes, at: int) -> tuple[int, ...]:
     outer = element(data, at, len(data), der.SEQUENCE, "key or certificate")
     first = der.read(data, outer.body, outer.end)
     if first.tag == der.INTEGER and first.end - first.body == 1:
-        return (der.INTEGER,)
+        # A version: of private keys, and also of PKCS#12, which may have none, and of a bare SignedData.
+        kind = asn1_kind(data[at : outer.next])
+        return PRIVATE if kind is PRIVATE_FORM else OTHER
     return tuple(each.tag for each in islice(der.children(data, outer), 4))
 
 
@@ -173,6 +180,6 @@ SHAPES: Mapping[tuple[int, ...], Reader] = {
     (der.SEQUENCE, BIT_STRING): public_key,
     (der.INTEGER, der.INTEGER): rsa_public_key,
     (der.OID, CERTIFICATES): pkcs7,
-    (der.INTEGER,): _private,  # PKCS#1, PKCS#8, SEC1, PKCS#12: a version number first
+    PRIVATE: _private,
     (der.SEQUENCE, der.OCTETS): _private,  # encrypted PKCS#8
 }
