@@ -23,7 +23,7 @@ from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.public_keys import load_spki, public_kind
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
-from elfsig.signers.pem import certificates, padded_digest, validity
+from elfsig.signers.pem import certificate_remarks, certificates, padded_digest
 
 
 class Request(NamedTuple):
@@ -49,7 +49,7 @@ def public_half(public: Any, certificate: Certificate | None = None, name: str =
     kind = public_kind(public)
     if kind is None:
         raise SigningError(f"{name}: a {type(public).__name__} cannot make signatures", code="not-a-key")
-    remarks = tuple(validity(certificate)) if certificate else ()
+    remarks = tuple(certificate_remarks(certificate)) if certificate else ()
     return PublicHalf(public, kind[0], kind[1], certificate, remarks)
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
-from elfsig.crypto.public_keys import load_spki, public_kind
+from elfsig.crypto.public_keys import load_spki, public_kind, restriction_of
 from elfsig.envelopes.openpgp.keys import is_armoured
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
@@ -169,7 +169,7 @@ def _signer(
     if kind is None:
         raise SigningError(f"{key_name}: a {type(private).__name__} cannot make signatures", code="not-a-key")
     certificate = None if source is None else _certificate(source, public, cert_name, required=required)
-    remarks = tuple(validity(certificate)) if certificate else ()
+    remarks = tuple(certificate_remarks(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
 
 
@@ -280,8 +280,14 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
     return None
 
 
-def validity(certificate: Certificate) -> Iterator[Remark]:
-    """Remarks on a certificate that has expired, or is not valid yet, by this machine's clock."""
+def certificate_remarks(certificate: Certificate) -> Iterator[Remark]:
+    """Remarks on a certificate that has expired, or is not valid yet, by this machine's clock, and on one
+    whose key is not for the signatures that elfsig makes."""
+    if restriction_of(certificate.der) is not None:
+        text = (
+            "the certificate restricts its key to RSASSA-PSS (RFC 4055 1.2), and the signature is PKCS#1 v1.5"
+        )
+        yield Remark("key-restricted", f"{text}: kernels do not load such a key, and OpenSSL refuses it")
     now = time.time()
     for wrong, code, when, text in (
         (certificate.not_after < now, "certificate-expired", certificate.not_after, "expired"),

@@ -67,7 +67,8 @@ def _words(each: Match) -> str:
     form = sig.format or "unknown form"
     keys = ", ".join(f'"{visible(key.label)}" ({visible(key.source)})' for key in each.keys)
     if each.by == "mathematics":
-        return f"{form}: made by {keys}"
+        other = ", whose id it does not name" if sig.verdict is Verdict.UNKNOWN_KEY else ""
+        return f"{form}: made by {keys}{other}"
     if sig.verdict is Verdict.MALFORMED:
         return f"{form}: malformed: {visible(sig.reason or 'remains of a signature')}"
     if each.contradicted:
