@@ -10,10 +10,12 @@ import pytest
 
 import corpus
 from tests.support.cli import elfsig
+from tests.support.cms import issued, private
 from tests.support.keysources import bzimage, certificate, certificate_list, ec_key, rsa_key, spki, unpacked
 from tests.support.keysources import pem as armour
 from tests.support.schema import parsed
 from tests.support.tools import need
+from tests.support.verdicts import signed
 
 ONE, TWO = certificate("one"), certificate("two", ec_key())
 SIGNER, OTHER, CURVE = (corpus.KEYS / f"{name}.cert.pem" for name in ("signer", "other", "curve"))
@@ -93,3 +95,14 @@ def test_match(tmp_path: Path) -> None:
     unsigned = corpus.SAMPLES / "amd64-6.1.ko"
     ran = elfsig("keys", "match", unsigned, *keys)
     assert ran.code == 1 and "no signature" in ran.out
+
+
+def test_extract_keeps_every_certificate_of_a_key(tmp_path: Path) -> None:
+    old, new = (issued(private("rsa", 4), "renewed", serial=n) for n in (1, 2))
+    both, out, module = tmp_path / "both.pem", tmp_path / "out", tmp_path / "m.ko"
+    both.write_bytes(armour("CERTIFICATE", old.certificate) + armour("CERTIFICATE", new.certificate))
+    assert elfsig("keys", "extract", both, "-o", out).code == 0
+    assert {each.read_bytes() for each in out.iterdir()} == {old.certificate, new.certificate}
+    for who in (old, new):
+        module.write_bytes(signed(who))
+        assert elfsig("verify", module, "--trust", out).code == 0
