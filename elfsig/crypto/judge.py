@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, Match, Unsupported
 from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose, wrong_length
@@ -18,6 +18,9 @@ OTHER_ID = "other-id"
 
 KEYS_UNTRIED = "keys-untried"
 """Code of the cause where some of the given keys cannot be checked with here, and may have made the value."""
+
+CERTIFICATE_MISSING = "certificate-missing"
+"""Code of the cause where a certificate of the named issuer is given, and not the one that is named."""
 
 
 def judge(
@@ -84,7 +87,25 @@ def _unnamed(
     if untried:
         text = f"not made by any of the given keys that can be used; {_why_unusable(untried[0])}"
         return Outcome(Verdict.UNKNOWN_KEY, text, cause=Cause(KEYS_UNTRIED, text))
-    return Outcome(Verdict.UNKNOWN_KEY, "not made by any of the given keys")
+    text = "not made by any of the given keys"
+    above = issuer_among(keys.keys, ids)
+    if above is None:
+        return Outcome(Verdict.UNKNOWN_KEY, text)
+    text = f'{text}; it names a certificate that "{above.label}" issued, not the given one of that name'
+    text = f"{text} (from {above.source})"
+    return Outcome(Verdict.UNKNOWN_KEY, text, cause=Cause(CERTIFICATE_MISSING, text))
+
+
+def issuer_among(keys: Iterable[Key], ids: Iterable[KeyId]) -> Key | None:
+    """The key whose certificate has the name of the issuer that a signature gives, and is not the one named.
+
+    A signature names its certificate by issuer and serial number: of a chain, the name is not the signer's.
+    """
+    wanted = [value for kind, value in ids if kind == "issuer-serial"]
+    if not wanted:
+        return None
+    named = ((key, key.certificate.subject + b"|") for key in keys if key.certificate is not None)
+    return next((key for key, start in named if any(each.startswith(start) for each in wanted)), None)
 
 
 _KINDS: Mapping[str, tuple[str, ...]] = {

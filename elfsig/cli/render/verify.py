@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elfsig.cli.render.words import algorithm_words, key_words, painted, remark_words
 from elfsig.cli.settings import visible
 from elfsig.coverages.whole_file import WHOLE_FILE
-from elfsig.crypto.judge import KEYS_UNTRIED, OTHER_ID
+from elfsig.crypto.judge import CERTIFICATE_MISSING, KEYS_UNTRIED, OTHER_ID
 from elfsig.model import FileReport, SignatureReport, Verdict
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
 
@@ -22,7 +22,7 @@ SENTENCES = {
     Verdict.UNCHECKED: "{what} by {claim}: no keys were given",
 }
 
-BY_CAUSE = {OTHER_ID: "{what} by {claim}", KEYS_UNTRIED: "{what} by {claim}"}
+BY_CAUSE = dict.fromkeys((OTHER_ID, KEYS_UNTRIED, CERTIFICATE_MISSING), "{what} by {claim}")
 """Instead of the sentence of the verdict, where the reason says all that was established."""
 
 GENUINE = "{what} is not of this content"
