@@ -117,6 +117,15 @@ def test_a_huge_key_in_a_directory_is_one_loss(tmp_path: Path) -> None:
     assert elfsig("keys", "list", tmp_path).code == 0
 
 
+def test_nothing_is_signed_with_a_huge_key(tmp_path: Path) -> None:
+    module, certificate = tmp_path / "m.ko", tmp_path / "c.der"
+    module.write_bytes(MODULE)
+    certificate.write_bytes(HUGE["certificate"]())
+    for form in ("pkcs7", "note"):
+        ran = elfsig("sign", module, "--prepare", tmp_path / "out", "--cert", certificate, "--format", form)
+        assert ran.code != 0 and "an RSA key of 66001 bits" in ran.err and "internal error" not in ran.err
+
+
 @pytest.mark.parametrize(
     ("bits", "exponent", "usable"),
     [(16384, 17, True), (16385, 17, False), (3072, 2000, True), (3080, 64, True), (3080, 65, False)],

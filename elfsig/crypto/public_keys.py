@@ -92,12 +92,25 @@ def described(public: Any, restriction: bytes | None = None) -> Described:
     return Described(public, name, bits, curve, encoded, restriction, _beyond(public, algorithm))
 
 
+def too_large(public: Any) -> str | None:
+    """Why no signature by this key can be verified anywhere, None for one of a usual size.
+
+    Kernels read no number of more than 16384 bits either (lib/crypto/mpi/mpicoder.c, MAX_EXTERN_MPI_BITS).
+    """
+    kind = public_kind(public)
+    if kind is None or kind[0] != "rsa" or public.key_size <= MAX_RSA_BITS:
+        return None
+    return (
+        f"an RSA key of {public.key_size} bits: OpenSSL and kernels verify none of more than {MAX_RSA_BITS}"
+    )
+
+
 def _beyond(public: Any, algorithm: str) -> str | None:
     """Why the library checks no value with this key, however it was made; None where it does."""
+    if (why := too_large(public)) is not None:
+        return why
     if algorithm == "rsa":
         exponent = public.public_numbers().e.bit_length()
-        if public.key_size > MAX_RSA_BITS:
-            return f"an RSA key of {public.key_size} bits: OpenSSL verifies none of more than {MAX_RSA_BITS}"
         if public.key_size > SMALL_RSA_BITS and exponent > MAX_EXPONENT_BITS:
             least = f"more than {MAX_EXPONENT_BITS} with a modulus of more than {SMALL_RSA_BITS}"
             return f"an RSA key with an exponent of {exponent} bits: OpenSSL verifies none of {least}"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
-from elfsig.crypto.public_keys import load_spki, public_kind, restriction_of
+from elfsig.crypto.public_keys import load_spki, public_kind, restriction_of, too_large
 from elfsig.envelopes.openpgp.keys import is_armoured
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
@@ -160,14 +160,23 @@ def signer_of(
     return _signer(private, cert, key_name, cert_name, required=True)
 
 
+def signing_kind(public: Any, name: str, given: Any) -> tuple[str, int, str | None]:
+    """(algorithm, bits, curve) of the key of a signer, which was ``given``. Raises SigningError for one that
+    makes no signatures, or none that can be verified."""
+    kind = public_kind(public)
+    if kind is None:
+        raise SigningError(f"{name}: a {type(given).__name__} cannot make signatures", code="not-a-key")
+    if (why := too_large(public)) is not None:
+        raise SigningError(f"{name}: {why}", code="not-a-key")
+    return kind
+
+
 def _signer(
     private: Any, source: bytes | None, key_name: str, cert_name: str, *, required: bool = False
 ) -> FileSigner:
     """``source``: what contains the certificate, which must be present if ``required``."""
     public = private.public_key()
-    kind = public_kind(public)
-    if kind is None:
-        raise SigningError(f"{key_name}: a {type(private).__name__} cannot make signatures", code="not-a-key")
+    kind = signing_kind(public, key_name, private)
     certificate = None if source is None else _certificate(source, public, cert_name, required=required)
     remarks = tuple(certificate_remarks(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
