@@ -192,6 +192,15 @@ def live(root: Path, name: str = "snd_dummy") -> explain.OnMachine:
     return explain.explain(machine, explain.question(machine, KernelQuestion(Chosen(None))), name)
 
 
+def test_what_a_key_source_lost_is_said_beside_the_answer(root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "bundle.pem"
+    source.write_bytes(RSA.pem()[1] + RSA.pem()[1].replace(b"MII", b"M*I", 1))
+    ran = elfsig("explain", "snd_dummy", "--root", root, "--trust", source)
+    assert ran.err.count("one entry could not be read") == 1
+    found = json.loads(elfsig("explain", "snd_dummy", "--root", root, "--json", "--trust", source).out)
+    assert [each["file"] for each in found["losses"]] == [str(source)]
+
+
 def test_an_unknown_key_that_lies_on_the_machine_is_to_be_enrolled(root: Path) -> None:
     write(root / "var/lib/dkms/mok.key", "")
     write(root / "var/lib/dkms/mok.pub", RSA.certificate)

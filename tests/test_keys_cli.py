@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import corpus
-from tests.support.cli import elfsig
+from elfsig import audit
+from tests.support.cli import elfsig, validator
+from tests.support.cms import identity, issued, private
 from tests.support.keysources import bzimage, certificate, certificate_list, ec_key, rsa_key, spki, unpacked
 from tests.support.keysources import pem as armour
 from tests.support.schema import parsed
 from tests.support.tools import need
+from tests.support.verdicts import signed
 
 ONE, TWO = certificate("one"), certificate("two", ec_key())
 SIGNER, OTHER, CURVE = (corpus.KEYS / f"{name}.cert.pem" for name in ("signer", "other", "curve"))
@@ -93,3 +97,70 @@ def test_match(tmp_path: Path) -> None:
     unsigned = corpus.SAMPLES / "amd64-6.1.ko"
     ran = elfsig("keys", "match", unsigned, *keys)
     assert ran.code == 1 and "no signature" in ran.out
+
+
+def test_extract_keeps_every_certificate_of_a_key(tmp_path: Path) -> None:
+    old, new = (issued(private("rsa", 4), "renewed", serial=n) for n in (1, 2))
+    both, out, module = tmp_path / "both.pem", tmp_path / "out", tmp_path / "m.ko"
+    both.write_bytes(armour("CERTIFICATE", old.certificate) + armour("CERTIFICATE", new.certificate))
+    assert elfsig("keys", "extract", both, "-o", out).code == 0
+    assert {each.read_bytes() for each in out.iterdir()} == {old.certificate, new.certificate}
+    for who in (old, new):
+        module.write_bytes(signed(who))
+        assert elfsig("verify", module, "--trust", out).code == 0
+
+
+# --------------------------------------------------------------------------- damaged sources
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A bundle of which the second certificate is damaged: that of the signer of ``m.ko``."""
+    (tmp_path / "m.ko").write_bytes(signed(identity()))
+    other, lost = armour("CERTIFICATE", TWO), armour("CERTIFICATE", identity().certificate)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(other + lost.replace(b"MII", b"M*I", 1))
+    return bundle
+
+
+LOSING = {
+    "verify": ("verify", "m.ko", "--trust", "bundle.pem"),
+    "verify for a kernel": ("verify", "m.ko", "--trust", "bundle.pem", "--kernel", "6.12"),
+    "audit": ("audit", "m.ko", "--trust", "bundle.pem"),
+    "audit of a kernel": ("audit", "m.ko", "--trust", "bundle.pem", "--kernel", "6.12"),
+    "audit by a policy": ("audit", "m.ko", "--policy", "policy.toml"),
+    "explain": ("explain", "m.ko", "--trust", "bundle.pem"),
+    "keys match": ("keys", "match", "m.ko", "bundle.pem"),
+    "keys extract": ("keys", "extract", "bundle.pem", "-o", "out"),
+    "keys list": ("keys", "list", "bundle.pem"),
+    "evidence": ("evidence", "m.ko", "--trust", "bundle.pem", "-o", "out"),
+    "convert": ("convert", "m.ko", "--trust", "bundle.pem", "--to", "pkcs7", "--key", "k.pem", "-o", "out"),
+    "coverage": ("coverage", "m.ko", "--trust", "bundle.pem", "--prove"),
+    "attach": ("attach", "m.ko", "--from", "m.ko", "--trust", "bundle.pem", "-o", "out"),
+    "survey": ("survey", "m.ko", "--trust", "bundle.pem"),
+}
+
+
+@pytest.mark.parametrize("words", LOSING.values(), ids=LOSING)
+def test_what_a_key_source_lost_is_said_by_every_command(words: tuple[str, ...], damaged: Path) -> None:
+    folder = damaged.parent
+    (folder / "k.pem").write_bytes(b"".join(identity("rsa", 3).pem()))
+    (folder / "policy.toml").write_text('version = 1\n[[rule]]\npath = "**"\ntrust = ["bundle.pem"]\n')
+    ran = elfsig(*words, cwd=folder)
+    said = (ran.out + ran.err).count("base64")
+    assert said == 1, ran
+
+
+@pytest.mark.parametrize("words", ["audit", "coverage", "keys match", "explain"])
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_what_a_key_source_lost_is_in_the_json(words: str, form: str, damaged: Path) -> None:
+    ran = elfsig(*LOSING[words], form, cwd=damaged.parent)
+    found = [json.loads(line) for line in ([ran.out] if form == "--json" else ran.out.splitlines())]
+    for each in found:
+        validator().validate(each)
+    assert sum(json.dumps(each).count("base64") for each in found) == 1
+
+
+def test_the_library_s_audit_says_what_a_key_source_lost(damaged: Path) -> None:
+    [loss] = audit(damaged.parent / "m.ko", damaged).losses
+    assert loss.file == str(damaged) and "base64" in loss.reason

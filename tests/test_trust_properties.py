@@ -227,7 +227,8 @@ def test_nothing_is_valid_and_nothing_loads_that_should_not(
     by_file = revoking.kind == REVOKING["dbx by file"]
     for kernel in kernels:
         assert not loads(TRIED, held, kernel), kernel.id
-        asks = kernel.trust.revoked_files if by_file else kernel in STRICT
+        # Kernels store hashes of an EFI list with the time behind them, so that these never match.
+        asks = kernel.trust.revoked_files if by_file else kernel in STRICT and not by_certificate
         if asks:
             assert not loads(REVOKED, held, kernel), kernel.id
 

@@ -595,7 +595,7 @@ def test_what_cannot_be_read_of_a_certificate_is_said() -> None:
         parse_embedded(damaged(RSA.certificate))
     assert (caught.value.code, caught.value.text) == ("certificate-key", "its public key cannot be read")
     assert read_embedded(damaged(RSA.certificate)) is None
-    with pytest.raises(Unsupported, match=r"^X25519PublicKey$"):
+    with pytest.raises(Unsupported, match=r"^1\.3\.101\.110$"):
         parse_embedded(_with_key(_x25519()))
     unknown = RSA.certificate.replace(craft.oid("1.2.840.113549.1.1.11"), craft.oid("1.2.840.113549.1.1.99"))
     with pytest.raises(Unsupported, match=r"^1\.2\.840\.113549\.1\.1\.99$"):

@@ -84,7 +84,8 @@ def audit(
         _ignored(ignore),
     )
     links, what = Links(follow_links), Examination(known, gate.question, limit=limit)
-    return _by_gate(walk(paths_of(paths), all_files, known, links), links, gate, expected, what, jobs)
+    found = _by_gate(walk(paths_of(paths), all_files, known, links), links, gate, expected, what, jobs)
+    return replace(found, losses=tuple(gate.question.keys.losses if gate.question.keys else ()))
 
 
 def _check_without_policy(vouched: Iterable[object], *only_with_policy: object) -> None:

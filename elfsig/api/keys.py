@@ -25,6 +25,9 @@ def keyring(trust: KeySources = (), keys: KeySources = ()) -> Ring | None:
     public key of the cryptography library, a key ring, or a sequence of these. A key ring records for each
     of its keys whether it is vouched for, so it is given as ``trust`` and without ``keys``. Raises
     KeySourceError for a source without a usable key, UsageError for an object that is not a key source.
+
+    The ``losses`` of the ring are the entries that could not be read. The reports of :func:`elfsig.verify`
+    and :func:`elfsig.audit` have them; for other functions make the ring first, and look at it.
     """
     return ring_of(trust, keys)
 
@@ -34,6 +37,7 @@ def list_keys(sources: KeySources) -> tuple[Key, ...]:
     """Every key in ``sources``, also those that cannot be used here: their ``public`` is None.
 
     ``trusted`` says whether a key is trusted when its source is given as ``trust``, and ``why`` the reason.
+    What could not be read is not a key: see the ``losses`` of :func:`keyring`.
     Raises KeySourceError, UsageError.
     """
     ring = sources if isinstance(sources, Ring) else ring_of(sources)

@@ -81,7 +81,8 @@ class PolicyAudit(NamedTuple):
         late += excuses.expired()
         found = outcome(results, [each for each in late if each.rule not in self.ignore])
         used = [each.number for one in results for each in one.excused]
-        return replace(found, excused=len(used), unused=tuple(excuses.unused(used)))
+        lost, unused = auditor.contexts.losses, tuple(excuses.unused(used))
+        return replace(found, excused=len(used), unused=unused, losses=lost)
 
     def _results(self, auditor: Auditor, late: list[Fault]) -> Iterator[Audited]:
         """The results for all files; ``late`` gets faults that are known at the end."""

@@ -12,6 +12,7 @@ import click
 from elfsig.cli.render.table import laid_out, terminal_width
 
 if TYPE_CHECKING:
+    from elfsig.model import Loss
     from elfsig.registry import Registry
 
 COLORS = ("auto", "always", "never")
@@ -21,12 +22,13 @@ class Settings:
     """What the global options say; commands get it through ``@click.pass_obj``.
 
     ``argv`` are the words of the command line, without the program's name. ``run`` is what the ``run`` of
-    JSON documents says besides them.
+    JSON documents says besides them, ``losses`` what could not be read of key sources, in order.
     """
 
     def __init__(self, argv: tuple[str, ...] = (), plugins: bool = True) -> None:
         self.argv = argv
         self.run: dict[str, Any] = {}
+        self.losses: dict[Loss, None] = {}
         self.plugins = plugins
         self.color: bool | None = None
 

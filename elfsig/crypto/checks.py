@@ -18,6 +18,7 @@ class Match(Enum):
     YES = "matches"
     NO = "this key made the value, or could have, but it does not match"
     FOREIGN = "not made by this key: another algorithm, or the RSA padding does not open"
+    RESTRICTED = "matches, but the key is only for RSASSA-PSS or for other parameters of it (RFC 4055)"
     LENGTH = "an RSA value that is not as long as the modulus (RFC 8017, 8.2.2 step 1)"
 
 
@@ -71,7 +72,12 @@ def try_digest(key: Key, algorithm: str, hash_name: str, digest: bytes, value: b
     check = _DIGEST_CHECKS.get(algorithm)
     if check is None:
         raise Unsupported(algorithm)
-    return check(key, hash_name, digest, value) if key.algorithm == algorithm else Match.FOREIGN
+    if key.algorithm == algorithm:
+        return check(key, hash_name, digest, value)
+    if (key.algorithm, algorithm) != ("rsa-pss", "rsa"):
+        return Match.FOREIGN
+    match = check(key, hash_name, digest, value)
+    return Match.RESTRICTED if match is Match.YES else match
 
 
 @lru_cache(maxsize=16)

@@ -93,6 +93,28 @@ _ROWS = (
 
 BY_OID: Mapping[str, SignatureAlgorithm] = {row.oid: row for row in _ROWS}
 
+RSA_PSS = f"{_RSA}.10"
+"""A public key with this identifier may only be used for RSASSA-PSS (RFC 4055 1.2)."""
+
+EC_PUBLIC_KEY = "1.2.840.10045.2.1"
+_SECG, _BRAINPOOL = "1.3.132.0", "1.3.36.3.3.2.8.1.1"
+CURVE_NAMES: Mapping[str, str] = {
+    "1.2.840.10045.3.1.1": "secp192r1", "1.2.840.10045.3.1.2": "prime192v2",
+    "1.2.840.10045.3.1.3": "prime192v3", "1.2.840.10045.3.1.4": "prime239v1",
+    "1.2.840.10045.3.1.5": "prime239v2", "1.2.840.10045.3.1.6": "prime239v3",
+    "1.2.840.10045.3.1.7": "secp256r1", f"{_SM}.301": "sm2p256v1",
+    f"{_SECG}.6": "secp112r1", f"{_SECG}.7": "secp112r2", f"{_SECG}.28": "secp128r1",
+    f"{_SECG}.29": "secp128r2", f"{_SECG}.9": "secp160k1", f"{_SECG}.8": "secp160r1",
+    f"{_SECG}.30": "secp160r2", f"{_SECG}.31": "secp192k1", f"{_SECG}.32": "secp224k1",
+    f"{_SECG}.33": "secp224r1", f"{_SECG}.10": "secp256k1", f"{_SECG}.34": "secp384r1",
+    f"{_SECG}.35": "secp521r1",
+    f"{_BRAINPOOL}.1": "brainpoolP160r1", f"{_BRAINPOOL}.3": "brainpoolP192r1",
+    f"{_BRAINPOOL}.5": "brainpoolP224r1", f"{_BRAINPOOL}.7": "brainpoolP256r1",
+    f"{_BRAINPOOL}.9": "brainpoolP320r1", f"{_BRAINPOOL}.11": "brainpoolP384r1",
+    f"{_BRAINPOOL}.13": "brainpoolP512r1",
+}  # fmt: skip
+"""Curves over prime fields, by the identifier in an EC key's parameters (SEC 2 A.2, ANSI X9.62, RFC 5639)."""
+
 FOR_SIGNING: Mapping[tuple[str, str | None], str] = {
     (row.algorithm, row.hash): row.oid for row in reversed(_ROWS) if row.algorithm
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.judge import issuer_among
 from elfsig.kernels.profile import Reply
 from elfsig.kernels.walk import Accept, Case, Crash, Stop
 from elfsig.model import Key
@@ -146,13 +147,25 @@ def _enrol(case: Case) -> str:
         return displaced
     for key in case.keys.elsewhere(roles, case.found.get("ids", ())):
         return f"{_misplaced(case, key, roles)} If you trust where it comes from, {sign}."
+    missing = _missing(case)
     if "machine" in roles or "platform" in roles:
         how = "enrol its certificate as a machine owner key (mokutil --import FILE, then reboot)"
     elif "secondary" in roles:
         how = "build the kernel with its certificate, or add that to the secondary keyring"
     else:
         how = "build the kernel with its public key"
-    return f"If you trust where it comes from, {how}, or {sign}."
+    return f"{missing}If you trust where it comes from, {how}, or {sign}."
+
+
+def _missing(case: Case) -> str:
+    """What is given of the certificate that the signature names: perhaps only its issuer."""
+    key = issuer_among(case.keys.known, case.found.get("ids", ()))
+    if key is None or key.certificate is None:
+        return ""
+    return (
+        f'The certificate that it names was not given: {key.source} holds "{key.label}" (serial'
+        f" {key.certificate.serial:02x}) itself, not the one that it issued with this number. "
+    )
 
 
 def _displaced(case: Case) -> str | None:

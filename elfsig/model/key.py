@@ -117,6 +117,8 @@ class Key:
     ``subkey``: an OpenPGP subkey, which kernels do not load.
     ``fingerprint`` is the SHA-256 over the DER SubjectPublicKeyInfo in its normal form (EC points
     uncompressed, algorithm identifiers as RFC 3279 has them), in hex.
+    ``restriction``: the DER AlgorithmIdentifier of a key that may only be used for RSASSA-PSS (RFC 4055 1.2),
+    whose ``algorithm`` is ``rsa-pss``; None for all others.
     """
 
     public: Any
@@ -138,6 +140,7 @@ class Key:
     revoked_by: str | None = None
     provenance: Provenance | None = None
     subkey: bool = False
+    restriction: bytes | None = None
 
     @property
     def trusted(self) -> bool:
@@ -204,7 +207,11 @@ class Candidates(NamedTuple):
 
 
 class Keyring(Protocol):
-    """Keys to check against. ``elfsig.trust.ring`` makes them from entries."""
+    """Keys to check against. ``elfsig.trust.ring`` makes them from entries.
+
+    ``unusable`` is an optional further member: the keys that cannot be checked with here, of which a remark
+    ``key-unsupported`` says why. A signature that names one of them is unsupported.
+    """
 
     @property
     def keys(self) -> Sequence[Key]:

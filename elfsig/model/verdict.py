@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     UNTRUSTED = "untrusted"
     """Matches a key that was given only to be tried; who holds it is not established."""
     UNKNOWN_KEY = "unknown-key"
-    """Well-formed; not made by any of the given keys."""
+    """Well-formed; not made by any of the given keys, or by one that it does not name."""
     INVALID = "invalid"
     """A given key has this key id, or opens the padding, but the signature does not match."""
     UNSUPPORTED = "unsupported"

@@ -55,7 +55,7 @@ def asn1_kind(data: bytes) -> Kind | None:
     if first.tag == der.OID:
         return _by_identifier(data, first, rest)
     if first.tag == der.INTEGER:
-        return _by_version(data, first, rest)
+        return _by_version(data, outer, first, rest)
     if first.tag != der.SEQUENCE:
         return None
     if tags == [der.SEQUENCE, BIT_STRING]:
@@ -104,7 +104,7 @@ def _with_signers(parts: Sequence[der.Node]) -> Kind:
     return BUNDLE if last is not None and last.tag == der.SET and last.body == last.end else SIGNED_DATA
 
 
-def _by_version(data: bytes, first: der.Node, rest: Sequence[der.Node]) -> Kind | None:
+def _by_version(data: bytes, outer: der.Node, first: der.Node, rest: Sequence[der.Node]) -> Kind | None:
     """Structures that begin with a version: PKCS#8, PKCS#1, SEC 1, PKCS#12, SignedData, RSAPublicKey."""
     version = int.from_bytes(data[first.body : min(first.end, first.body + 2)], "big")
     tags = [each.tag for each in rest]
@@ -116,7 +116,7 @@ def _by_version(data: bytes, first: der.Node, rest: Sequence[der.Node]) -> Kind 
         return PRIVATE_KEY
     if version == 1 and tags[:1] == [der.OCTETS]:
         return PRIVATE_KEY
-    if version == 0 and len(tags) >= 5 and set(tags) == {der.INTEGER}:
+    if version <= 1 and len(tags) >= 5 and set(tags) == {der.INTEGER}:  # PKCS#1 of two primes, or of more
         return PRIVATE_KEY
     return PUBLIC_KEY if tags == [der.INTEGER] else None
 

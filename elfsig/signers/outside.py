@@ -20,10 +20,10 @@ from elfsig.crypto import der
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.hashes import HASHES
-from elfsig.crypto.public_keys import load_spki, public_kind
+from elfsig.crypto.public_keys import load_spki
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
-from elfsig.signers.pem import certificates, padded_digest, validity
+from elfsig.signers.pem import certificate_remarks, certificates, padded_digest, signing_kind
 
 
 class Request(NamedTuple):
@@ -46,10 +46,8 @@ class PublicHalf(NamedTuple):
 
 def public_half(public: Any, certificate: Certificate | None = None, name: str = "the key") -> PublicHalf:
     """From a public key, and its certificate if it has one. Raises SigningError for other keys."""
-    kind = public_kind(public)
-    if kind is None:
-        raise SigningError(f"{name}: a {type(public).__name__} cannot make signatures", code="not-a-key")
-    remarks = tuple(validity(certificate)) if certificate else ()
+    kind = signing_kind(public, name, public)
+    remarks = tuple(certificate_remarks(certificate)) if certificate else ()
     return PublicHalf(public, kind[0], kind[1], certificate, remarks)
 
 

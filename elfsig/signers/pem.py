@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from elfsig.crypto.certificate import parse
 from elfsig.crypto.checks import MESSAGE_ALGORITHMS, prehashed
 from elfsig.crypto.pkcs1 import digest_info, pkcs1_block
-from elfsig.crypto.public_keys import load_spki, public_kind
+from elfsig.crypto.public_keys import load_spki, public_kind, restriction_of, too_large
 from elfsig.envelopes.openpgp.keys import is_armoured
 from elfsig.errors import ParseError, SigningError
 from elfsig.model import Certificate, Remark
@@ -160,16 +160,25 @@ def signer_of(
     return _signer(private, cert, key_name, cert_name, required=True)
 
 
+def signing_kind(public: Any, name: str, given: Any) -> tuple[str, int, str | None]:
+    """(algorithm, bits, curve) of the key of a signer, which was ``given``. Raises SigningError for one that
+    makes no signatures, or none that can be verified."""
+    kind = public_kind(public)
+    if kind is None:
+        raise SigningError(f"{name}: a {type(given).__name__} cannot make signatures", code="not-a-key")
+    if (why := too_large(public)) is not None:
+        raise SigningError(f"{name}: {why}", code="not-a-key")
+    return kind
+
+
 def _signer(
     private: Any, source: bytes | None, key_name: str, cert_name: str, *, required: bool = False
 ) -> FileSigner:
     """``source``: what contains the certificate, which must be present if ``required``."""
     public = private.public_key()
-    kind = public_kind(public)
-    if kind is None:
-        raise SigningError(f"{key_name}: a {type(private).__name__} cannot make signatures", code="not-a-key")
+    kind = signing_kind(public, key_name, private)
     certificate = None if source is None else _certificate(source, public, cert_name, required=required)
-    remarks = tuple(validity(certificate)) if certificate else ()
+    remarks = tuple(certificate_remarks(certificate)) if certificate else ()
     return FileSigner(private, public, kind[0], kind[1], certificate, remarks)
 
 
@@ -280,8 +289,14 @@ def _certificate(data: bytes, public: Any, name: str, *, required: bool) -> Cert
     return None
 
 
-def validity(certificate: Certificate) -> Iterator[Remark]:
-    """Remarks on a certificate that has expired, or is not valid yet, by this machine's clock."""
+def certificate_remarks(certificate: Certificate) -> Iterator[Remark]:
+    """Remarks on a certificate that has expired, or is not valid yet, by this machine's clock, and on one
+    whose key is not for the signatures that elfsig makes."""
+    if restriction_of(certificate.der) is not None:
+        text = (
+            "the certificate restricts its key to RSASSA-PSS (RFC 4055 1.2), and the signature is PKCS#1 v1.5"
+        )
+        yield Remark("key-restricted", f"{text}: kernels do not load such a key, and OpenSSL refuses it")
     now = time.time()
     for wrong, code, when, text in (
         (certificate.not_after < now, "certificate-expired", certificate.not_after, "expired"),

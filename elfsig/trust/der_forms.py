@@ -17,7 +17,9 @@ from elfsig.crypto import der
 from elfsig.crypto.certificate import BIT_STRING, element
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.model import Key, Loss
-from elfsig.recognition.asn1 import PKCS12, asn1_kind
+from elfsig.recognition.asn1 import BUNDLE, PKCS12, asn1_kind
+from elfsig.recognition.asn1 import PRIVATE_KEY as PRIVATE_FORM
+from elfsig.recognition.asn1 import SIGNED_DATA as SIGNATURE
 from elfsig.recognition.kinds import hint_for
 from elfsig.trust.entries import MAX_LOSSES, Material, Origin, gather, material
 from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public, key_from_spki
@@ -25,6 +27,9 @@ from elfsig.trust.make import PRIVATE_KEY, key_from_certificate, key_from_public
 FROM_PKCS12 = "give the certificate in it instead (openssl pkcs12 -nokeys)"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 CERTIFICATES, CRLS = 0xA0, 0xA1
+VERSIONED = (der.INTEGER,)
+"""The shape of what begins with a version: PKCS#1, PKCS#8, SEC1, PKCS#12, SignedData."""
+_VERSIONED = (PRIVATE_FORM, PKCS12, BUNDLE, SIGNATURE)
 _ZEROS = re.compile(rb"\0*\Z")
 
 Reader = Callable[[bytes, int, Origin], Material]
@@ -43,7 +48,8 @@ def shape(data: bytes, at: int) -> tuple[int, ...]:
     outer = element(data, at, len(data), der.SEQUENCE, "key or certificate")
     first = der.read(data, outer.body, outer.end)
     if first.tag == der.INTEGER and first.end - first.body == 1:
-        return (der.INTEGER,)
+        # A version: of private keys, and also of PKCS#12, which may have none, and of a bare SignedData.
+        return VERSIONED if asn1_kind(data[at : outer.next]) in _VERSIONED else ()
     return tuple(each.tag for each in islice(der.children(data, outer), 4))
 
 
@@ -119,7 +125,7 @@ def _versioned(data: bytes, at: int, origin: Origin) -> Material:
     if [each.tag for each in fields[1:3]] == [der.SET, der.SEQUENCE]:
         return _bundle(data, at, fields, origin)
     if asn1_kind(data[at : outer.next]) is PKCS12:
-        text = f"{origin.source}: a PKCS#12 file, which may hold a private key: {FROM_PKCS12}"
+        text = f"{origin.source}: a PKCS#12 file: {FROM_PKCS12}"
         raise KeySourceError(text, offset=at, code="not-key-source", hint=hint_for("trust", PKCS12))
     return _private(data, at, origin)
 
@@ -192,6 +198,6 @@ SHAPES: Mapping[tuple[int, ...], Reader] = {
     (der.SEQUENCE, BIT_STRING): public_key,
     (der.INTEGER, der.INTEGER): rsa_public_key,
     (der.OID, CERTIFICATES): pkcs7,
-    (der.INTEGER,): _versioned,  # PKCS#1, PKCS#8, SEC1, PKCS#12, SignedData: a version number first
+    VERSIONED: _versioned,
     (der.SEQUENCE, der.OCTETS): _private,  # encrypted PKCS#8
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
-from elfsig.model import Why
+from elfsig.model import Loss, Why
 from elfsig.recognition.kinds import Family, Kind, hint_for
 from elfsig.recognition.sniff import kind_of
 from elfsig.recognition.text import HEAD, plain_text
@@ -70,9 +70,14 @@ def read_source(data: bytes, origin: Origin) -> Material:
         found = complete(load(data, placed), placed)
     except ParseError as reason:
         raise KeySourceError(f"{origin.source}: {name}: {reason}", code=reason.code) from None
-    if not found:
-        raise _nothing(found, placed, name)
-    return found
+    if found:
+        return found
+    fault = _nothing(found, placed, name)
+    if not placed.found or placed.revoking or not found.unusable:
+        raise fault
+    # One of many files: its keys are kept, since a signature that names one of them cannot be checked here.
+    text = fault.text.removeprefix(f"{origin.source}: ")
+    return replace(found, losses=(Loss(origin.source, "file", text),))
 
 
 def _nothing(found: Material, origin: Origin, name: str) -> KeySourceError:

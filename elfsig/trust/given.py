@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from elfsig.errors import ElfsigError, KeySourceError, UsageError
 from elfsig.opened.evidence import read_stream
-from elfsig.trust.entries import Material, Origin, gather
+from elfsig.trust.entries import Material, Origin, gather, material
 from elfsig.trust.forms import read_source
 from elfsig.trust.keyring import PIN, pin_digest, pinned, read_argument
 from elfsig.trust.make import key_from_public
@@ -107,7 +107,7 @@ def _held(source: object, vouched: bool) -> Material:
     if _is_certificate(source):
         return read_source(source.public_bytes(Encoding.DER), Origin("<certificate>", vouched=vouched))
     if isinstance(source, get_args(PublicKeyTypes)):
-        return Material((key_from_public(source, Origin("<public key>", vouched=vouched)),))
+        return material([key_from_public(source, Origin("<public key>", vouched=vouched))])
     if isinstance(source, get_args(PrivateKeyTypes)):
         text = f"a {type(source).__name__} is a private key: give its public_key()"
         raise KeySourceError(text, code="private-key")

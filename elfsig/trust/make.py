@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from elfsig.crypto import der
-from elfsig.crypto.certificate import Parsed, element, parse
+from elfsig.crypto.certificate import Parsed, parse
 from elfsig.crypto.names import shown_name, signer_name
-from elfsig.crypto.public_keys import describe, encode_spki, load_spki
+from elfsig.crypto.public_keys import KEY_UNSUPPORTED, Described, described, read_spki
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import replace
@@ -29,6 +29,10 @@ def x509_name_id(name: bytes, keyid: bytes) -> KeyId:
     return "x509-name", name + b": " + keyid.hex().encode()
 
 
+MAX_MPI_BITS = 0xFFFF
+"""The largest number of the kernel's binary form: its size in bits has two bytes."""
+
+
 def digsig_blob(modulus: int, exponent: int) -> bytes:
     """The kernel's binary form of an RSA key (include/linux/digsig.h, struct pubkey_hdr and two MPIs).
 
@@ -38,14 +42,21 @@ def digsig_blob(modulus: int, exponent: int) -> bytes:
     return b"\1\0\0\0\0\0\2" + b"".join(mpis)
 
 
-def _public_ids(public: Any, algorithm: str, spki: bytes) -> set[KeyId]:
-    """The ids that follow from the key alone: IMA's two, and the SHA-1 that a SKID usually is."""
-    bits = hashlib.sha1(_key_bits(spki), usedforsecurity=False).digest()
+def _public_ids(found: Described) -> set[KeyId]:
+    """The ids that follow from the key alone: IMA's two, and the SHA-1 that a SKID usually is.
+
+    An RSA key whose numbers do not fit into the kernel's binary form has no id of IMA's first version.
+    """
+    try:
+        bits = hashlib.sha1(_key_bits(found.spki), usedforsecurity=False).digest()
+    except ParseError:
+        return set()
     ids: set[KeyId] = {("digsig2", bits[-4:]), ("skid", bits)}
-    if algorithm == "rsa":
-        numbers = public.public_numbers()
-        blob = hashlib.sha1(digsig_blob(numbers.n, numbers.e), usedforsecurity=False).digest()
-        ids.add(("digsig1", blob[12:20]))
+    if found.algorithm == "rsa" and found.loaded is not None:
+        numbers = found.loaded.public_numbers()
+        if max(numbers.n, numbers.e).bit_length() <= MAX_MPI_BITS:
+            blob = hashlib.sha1(digsig_blob(numbers.n, numbers.e), usedforsecurity=False).digest()
+            ids.add(("digsig1", blob[12:20]))
     return ids
 
 
@@ -60,56 +71,50 @@ def key_from_public(
 ) -> Key:
     """A key that comes without a certificate; ``ids`` are added to those that follow from the key itself.
 
-    ``more`` are further fields of :class:`elfsig.model.Key`. Raises KeySourceError (see :func:`describe`).
+    ``more`` are further fields of :class:`elfsig.model.Key`. One that the library loads and never checks
+    with has ``public`` None. Raises KeySourceError (see :func:`describe`).
     """
-    algorithm, bits, curve = describe(public)
-    spki = encode_spki(public)
-    return Key(
-        public=public,
-        algorithm=algorithm,
-        bits=bits,
-        curve=curve,
-        ids=frozenset(_public_ids(public, algorithm, spki)) | frozenset(ids),
-        source=origin.source,
-        keyring=origin.ring_name,
-        vouched=origin.vouches,
-        fingerprint=hashlib.sha256(spki).hexdigest(),
-        label=label or f"{algorithm}-{bits} public key",
-        why=origin.reason,
-        revoked=origin.revoking,
-        provenance=origin.provenance,
-        **more,
-    )
+    found = described(public)
+    return _key(found, origin, ids=(*_public_ids(found), *ids), label=label, **more)
 
 
 def key_from_spki(spki: bytes, origin: Origin) -> Key:
-    """The key in a DER SubjectPublicKeyInfo; for an unknown algorithm, one with ``public`` None.
+    """The key in a DER SubjectPublicKeyInfo; for one that cannot be checked with, ``public`` is None.
 
     Raises ParseError where it is not a SubjectPublicKeyInfo.
     """
-    public = load_spki(spki)
-    return _unusable(spki, origin) if public is None else key_from_public(public, origin)
+    found = read_spki(spki)
+    return _key(found, origin, ids=_public_ids(found))
 
 
-def _unusable(spki: bytes, origin: Origin) -> Key:
-    algorithm = der.descend(spki, element(spki, 0, len(spki), der.SEQUENCE, "public key"), 0)
-    named = element(spki, algorithm.body, algorithm.end, der.OID, "public key algorithm")
-    oid = der.decode_oid(spki[named.body : named.end])
+def _key(
+    found: Described,
+    origin: Origin,
+    *,
+    ids: Iterable[KeyId],
+    label: str = "",
+    remarks: tuple[Remark, ...] = (),
+    **more: Any,
+) -> Key:
+    unusable = (Remark(KEY_UNSUPPORTED, found.why),) if found.why else ()
+    size = f"{found.algorithm}-{found.bits} public key"
     return Key(
-        public=None,
-        algorithm=oid,
-        bits=0,
-        curve=None,
-        ids=frozenset(),
+        public=found.public,
+        algorithm=found.algorithm,
+        bits=found.bits,
+        curve=found.curve,
+        ids=frozenset(ids),
         source=origin.source,
         keyring=origin.ring_name,
         vouched=origin.vouches,
-        fingerprint=hashlib.sha256(spki).hexdigest(),
-        label=f"public key of algorithm {oid}",
-        remarks=(Remark("key-unsupported", f"public key algorithm {oid} cannot be checked"),),
+        fingerprint=hashlib.sha256(found.spki).hexdigest(),
+        label=label or (size if found.bits else f"public key of algorithm {found.algorithm}"),
+        remarks=(*remarks, *unusable),
         why=origin.reason,
         revoked=origin.revoking,
         provenance=origin.provenance,
+        restriction=found.restriction,
+        **more,
     )
 
 

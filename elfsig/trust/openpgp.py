@@ -149,7 +149,7 @@ class _Ring:
 
     def _bound(self, subkey: Packet, following: Sequence[Packet]) -> bool:
         primary, key = self._primary or (None, None)
-        if primary is None or key is None:
+        if primary is None or key is None or key.public is None:
             return False
         return self._bindings.bound(primary, key, subkey, following)
 

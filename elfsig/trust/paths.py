@@ -34,7 +34,7 @@ def read_path(source: str | os.PathLike[str], origin: Origin) -> Material:
     """The entries of a file or of all files below a directory. Raises KeySourceError."""
     path = _plain(os.fspath(source))
     if (why := impossible(path)) is not None:
-        raise KeySourceError(f"{origin.source!r}: {why}", code="key-source-unreadable")
+        raise KeySourceError(f"{origin.source}: {why}", code="key-source-unreadable")
     try:
         if os.path.isdir(path):
             return _read_directory(path, origin)

@@ -12,6 +12,7 @@ from elfsig.batch.tree import Examination, Examiner
 from elfsig.errors import ElfsigError, KeySourceError, UsageError
 from elfsig.kernels.select import AUTO, Chosen, choose, for_kernel
 from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.model import Loss
 from elfsig.opened.evidence import LIMIT
 from elfsig.registry import Registry
 from elfsig.trust.entries import Material, gather
@@ -68,6 +69,7 @@ class Contexts:
         self.policy, self.settings, self.sources = policy, settings, sources
         self._held: Recent[tuple[int, str, str | None, str | None], Context] = Recent(MAX_CONTEXTS)
         self._fixed: dict[tuple[str, bool], Material] = {}
+        self._lost: dict[Loss, None] = {}
         self._kernels: dict[str, Chosen] = {}
         for rule in policy.rules:
             try:
@@ -84,10 +86,16 @@ class Contexts:
                 found = self.sources.material(self._placed(text), trusted)
                 self._fixed[text, trusted] = found
                 fixed.append(found)
+                self._lost.update(dict.fromkeys(found.losses))
         if pins and len(fixed) == len(_each_source(rule)):
             pinned(gather(fixed), pins)
         if rule.kernel is not None and "{" not in rule.kernel:
             self._kernels[rule.kernel] = choose(self._placed_kernel(rule.kernel))
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What could not be read of the key sources that this process has read."""
+        return tuple(self._lost)
 
     def _placed(self, text: str) -> str:
         """A key source of the policy, a relative one below the policy's folder."""
@@ -152,6 +160,7 @@ class Contexts:
             identity = (*identity, self._identity(source, where))
         pins = {pin_digest(text): text for text in rule.trust if text.startswith(PIN)}
         found = gather(parts)
+        self._lost.update(dict.fromkeys(found.losses))
         return Ring(pinned(found, pins) if pins else found), identity
 
     def ring(self, number: int, where: Position, without_kernel: bool = False) -> Ring:

@@ -8,8 +8,8 @@ import click
 
 from elfsig.batch.edit import Output, edit
 from elfsig.cli.commands.sign_job import existing_of
-from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import format_type, limit_option, path_type
+from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.needs import AttachCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
@@ -66,7 +66,7 @@ def command(
     """
     registry = settings.registry
     how["existing"] = existing_of(how.pop("replace"), how.pop("stack"))
-    keys = keyring(how.pop("trust"), ())
+    keys = key_ring(how.pop("trust"), ())
     taken_from = open_module(source, registry, limit=limit)
 
     def change(module: Module) -> Change:

@@ -12,7 +12,6 @@ from elfsig.batch.tree import Examination, Examined, examined
 from elfsig.batch.vendor.audit import AgainstVendor
 from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
 from elfsig.cli.commands.audit_policy import Reading, by_policy
-from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
     Machine,
     all_option,
@@ -30,6 +29,7 @@ from elfsig.cli.options.common import (
     trust_options,
 )
 from elfsig.cli.options.kernel import KernelWish, question_of
+from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.policy import FleetWish, policy_options
 from elfsig.cli.options.survey import against_option
 from elfsig.cli.progress import watched
@@ -172,7 +172,7 @@ def _gate(settings: Settings, demand: dict[str, Any]) -> Gate:
     if not trust:
         raise UsageError("no trusted keys given: name them with --trust SRC", code="trust")
     return Gate(
-        Question(keyring(trust, keys)),
+        Question(key_ring(trust, keys)),
         frozenset(hash_wished(name).name for name in demand["hashes"]),
         frozenset(registry.get(name).id for name in demand["formats"]),
         tuple(_kernels(settings, demand)),

@@ -21,7 +21,7 @@ from elfsig.cli.options.common import Machine
 from elfsig.cli.options.survey import MEBIBYTES, SECONDS
 from elfsig.cli.render.audit import reports as render_reports
 from elfsig.cli.render.audit import text as render_audit
-from elfsig.cli.render.documents import line_of, write_files
+from elfsig.cli.render.documents import line_of, lost, write_files
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.lazy_tuple import NamedTuple
@@ -111,8 +111,9 @@ class Report(NamedTuple):
             write_files(settings, machine, (line_of(**each) for each in found))
             return
         if machine.wanted:
+            more = {**lost(settings), **({} if policy is None else {"policy": policy})}
             run = run_record(settings.argv, machine.reproducible)
-            for text in render_reports.document(ledger, links, run, machine.origin, policy):
+            for text in render_reports.document(ledger, links, run, machine.origin, more):
                 sys.stdout.write(text)
             return
         for line in render_audit.lines(ledger, settings.colored(sys.stdout), self.details):

@@ -21,6 +21,7 @@ from elfsig.cli.caged import cage_of
 from elfsig.cli.commands.audit_job import Report, against, checks_of, exit_code, fill
 from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import hash_wished
+from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.cli.options.policy import FleetWish
 from elfsig.cli.options.survey import MEBIBYTES, SECONDS
 from elfsig.cli.progress import watched
@@ -87,6 +88,7 @@ def by_policy(report: Report, wish: FleetWish, reading: Reading, demand: dict[st
     records = None if wish.records is None else RecordFile(wish.records, sys.stdin.buffer)
     late: list[Fault] = []
     results = _results(auditor, hosts, records, report, reading, late)
+    tell_of_losses(auditor.contexts)
     tracking = bool(checks or demand["against"])
     with (
         closing(Ledger(auditor.settings.ignore, report.recording, tracking)) as ledger,

@@ -11,7 +11,6 @@ import click
 
 from elfsig.batch.edit import Output, edit
 from elfsig.cli import exit_codes
-from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
     Machine,
     format_type,
@@ -22,6 +21,7 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of
+from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import output_options, report
@@ -200,7 +200,7 @@ def _plan(
 ) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
     """The plan, and the signers in the order of ``--to``."""
     formats = [registry.get(name) for name in ids]
-    keys = keyring(how["trust"], ())
+    keys = key_ring(how["trust"], ())
     outside = outside_of(how["detached"], how["modarg"], len(paths) == 1)
     signers = key_words.signers(formats, options, dry=dry)
     targets = [

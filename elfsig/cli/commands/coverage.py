@@ -9,10 +9,10 @@ from typing import NamedTuple
 import click
 
 from elfsig.cli import exit_codes
-from elfsig.cli.commands.verify import keyring
 from elfsig.cli.hints import hinted
 from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, trust_options
 from elfsig.cli.options.detached import outside_of, outside_options
+from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import source_of
@@ -105,7 +105,7 @@ def command(
     the coverage of the signature is established by verification; --prove checks the map byte by byte.
     """
     wish = _wish(prove_wish, seed)
-    question = Question(keyring(trust, keys))
+    question = Question(key_ring(trust, keys))
     outside = outside_of(detached, modarg, single=True)
     module = open_module(source_of(path), variants(settings.registry), limit=limit)
     found = covers(module, question, coverage, outside)

@@ -16,6 +16,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.caged import cage_of
 from elfsig.cli.options.cage import CageWish
 from elfsig.cli.options.common import path_type, paths_argument, trust_options
+from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.survey import SurveyWish, budget_options
 from elfsig.cli.render.evidence.page import Page
@@ -28,7 +29,6 @@ from elfsig.model import Verdict
 from elfsig.model.json_form import run_record
 from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import LIMIT
-from elfsig.trust.given import ring_of
 from elfsig.trust.ring import Ring
 from elfsig.verbs.bundle.module import UNREADABLE
 from elfsig.verbs.verify.examine import Question
@@ -85,7 +85,7 @@ def command(
     read to its end or there is no module.
     """
     registry = variants(settings.registry)
-    ring = ring_of(trust, keys)
+    ring = key_ring(trust, keys)
     question = Question(ring, True)
     limit = min(LIMIT, budget.limits.output or LIMIT)
     plan = Plan(Examination(registry, question, None, None, limit), budget.limits)

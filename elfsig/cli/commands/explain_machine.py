@@ -10,6 +10,7 @@ import click
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import Machine
 from elfsig.cli.options.kernel import KernelWish, question_of
+from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.cli.render.documents import line_of, write_document, write_files
 from elfsig.cli.render.kernel import answer_lines
 from elfsig.cli.render.table import aligned, laid_out
@@ -40,6 +41,7 @@ def run(
     system = System(Path(root), wanted, live=Path(root) == Path("/"))
     given = [read_argument(text, True) for text in trust] + [read_argument(text, False) for text in keys]
     asking = question(system, question_of(wish, (), ()), given)
+    tell_of_losses(asking.ring)
     found: list[OnMachine] = []
     codes: list[int] = []
     for name in names:

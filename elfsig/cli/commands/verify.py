@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from elfsig.cli.options.common import (
 )
 from elfsig.cli.options.detached import outside_of, outside_options
 from elfsig.cli.options.kernel import KernelWish, kernel_options, question_of
+from elfsig.cli.options.key_rings import quiet_ring
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, entries, finish
@@ -138,11 +139,11 @@ def _ahead(
 ) -> tuple[Examination, Iterator[WalkedFile]]:
     """``what`` with the keys, and the files; they are looked at already while a large source is read."""
     if not any(map(_is_large, (*trust, *keys))):
-        return with_keys(what, keyring(trust, keys)), found
+        return with_keys(what, quiet_ring(trust, keys)), found
     from elfsig.batch.ahead import Reading, look_ahead
 
     how = Reading(what.registry, what.question.hashes, what.limit)
-    ring, found, prepared = look_ahead(found, lambda: keyring(trust, keys), how, jobs)
+    ring, found, prepared = look_ahead(found, lambda: quiet_ring(trust, keys), how, jobs)
     return replace(with_keys(what, ring), prepared=prepared), found
 
 
@@ -174,7 +175,7 @@ def asked_kernel(
         )
     if wish.kernel is None:
         return None
-    question: KernelQuestion = question_of(wish, trust, keys, modarg)
+    question: KernelQuestion = question_of(wish, trust, keys, modarg, reported=True)
     return question
 
 
@@ -182,17 +183,7 @@ def ring_for(asked: KernelQuestion | None, trust: tuple[str, ...], keys: tuple[s
     """The keys to verify with: those of the kernel, unless it is an image, whose keys are only tried."""
     if asked is not None and asked.chosen.image is None:
         return asked.ring
-    return keyring(trust, keys if asked is None else (*keys, asked.chosen.image or ""))
-
-
-def keyring(trust: Iterable[str], keys: Iterable[str]) -> Keyring | None:
-    """The key ring of the given sources, None without any. Raises KeySourceError."""
-    trust, keys = tuple(trust), tuple(keys)
-    if not trust and not keys:
-        return None
-    from elfsig.trust.keyring import load
-
-    return load(trust, keys)
+    return quiet_ring(trust, keys if asked is None else (*keys, asked.chosen.image or ""))
 
 
 class Style(NamedTuple):

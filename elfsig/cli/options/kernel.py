@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from elfsig.cli.options.common import kernel_type, path_type, with_options
+from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.errors import ReadError, UsageError
 from elfsig.lazy_tuple import NamedTuple
 
@@ -90,8 +91,14 @@ def question_of(
     trust: Sequence[str],
     keys: Sequence[str],
     argument: str | None = None,
+    *,
+    reported: bool = False,
 ) -> Any:
-    """The KernelQuestion of the command line. Raises UsageError, KeySourceError, ReadError (of an image)."""
+    """The KernelQuestion of the command line. ``reported``: the reports on files say what could not be read
+    of the key sources, which is said here otherwise.
+
+    Raises UsageError, KeySourceError, ReadError (of an image).
+    """
     from elfsig.kernels.profile import Mode
     from elfsig.verbs.verify.kernel_question import kernel_question
 
@@ -100,7 +107,7 @@ def question_of(
             "--all-modes cannot be combined with --enforce, --lockdown, --fips, --secure-boot or --cmdline"
         )
     try:
-        return kernel_question(
+        asked = kernel_question(
             wish.kernel or "auto",
             trust,
             keys,
@@ -110,6 +117,9 @@ def question_of(
             config=_content(wish.config, "--config"),
             modarg=argument,
         )
+        if not reported:
+            tell_of_losses(asked.ring)
+        return asked
     except UsageError as reason:
         if reason.code == "no-config":
             raise UsageError(f"{wish.config}: {reason.text}", code=reason.code) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from elfsig.cli.options.common import Machine
@@ -13,6 +14,7 @@ from elfsig.cli.settings import Settings
 def write_document(settings: Settings, machine: Machine, **body: Any) -> None:
     """Write ``body``, with ``schema_version`` and ``run``, as one JSON document; with ``--jsonl``, as one
     line without ``run``."""
+    body = {**lost(settings), **body}
     if machine.form == "json":
         body["run"] = _run(settings, machine)
     sys.stdout.write(line_of(**body) + "\n")
@@ -23,6 +25,15 @@ def _run(settings: Settings, machine: Machine) -> Mapping[str, Any]:
 
     said = {} if machine.reproducible else settings.run
     return {**run_record(settings.argv, machine.reproducible), **said}
+
+
+def lost(settings: Settings) -> dict[str, Any]:
+    """The member ``losses`` of a document, where something of the key sources could not be read."""
+    if not settings.losses:
+        return {}
+    from elfsig.model.json_form import loss_object
+
+    return {"losses": [loss_object(each) for each in settings.losses]}
 
 
 def line_of(**body: Any) -> str:
@@ -44,9 +55,14 @@ def write_files(
     ``member`` is the name of their array in a document, ``more`` gives its further members at the end.
     """
     whole = machine.form == "json"
-    for text in _document(settings, machine, lines, member, more) if whole else _lines(lines):
+    found = chain(lines, () if whole else map(_line, lost(settings).get("losses", ())))
+    for text in _document(settings, machine, found, member, more) if whole else _lines(found):
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    return line_of(**found)
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
@@ -65,4 +81,4 @@ def _document(
     for line in lines:
         yield separator + line
         separator = ",\n"
-    yield "\n], " + line_of(**more(), run=_run(settings, machine))[1:] + "\n"
+    yield "\n], " + line_of(**lost(settings), **more(), run=_run(settings, machine))[1:] + "\n"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from elfsig.cli.render.words import algorithm_words, key_words, painted, remark_words
 from elfsig.cli.settings import visible
 from elfsig.coverages.whole_file import WHOLE_FILE
+from elfsig.crypto.judge import CERTIFICATE_MISSING, KEYS_UNTRIED, OTHER_ID
 from elfsig.model import FileReport, SignatureReport, Verdict
 from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
 
@@ -20,6 +21,9 @@ SENTENCES = {
     Verdict.MALFORMED: "remains of a signature",
     Verdict.UNCHECKED: "{what} by {claim}: no keys were given",
 }
+
+BY_CAUSE = dict.fromkeys((OTHER_ID, KEYS_UNTRIED, CERTIFICATE_MISSING), "{what} by {claim}")
+"""Instead of the sentence of the verdict, where the reason says all that was established."""
 
 GENUINE = "{what} is not of this content"
 """For a signature that its key made over something else: the reason names the key."""
@@ -97,7 +101,9 @@ def _sentence(sig: SignatureReport) -> str:
         return visible(f"{sig.format or 'unknown form'}: {text}")
     named = sig.anchor or sig.key
     key = key_words(named) if named is not None else "any given key"
-    sentence = GENUINE if _is_genuine(sig) else SENTENCES[sig.verdict]
+    sentence = BY_CAUSE.get(sig.cause.code if sig.cause else "") or SENTENCES[sig.verdict]
+    if _is_genuine(sig):
+        sentence = GENUINE
     text = sentence.format(what=_what(sig), key=key, claim=_claim(sig) if "{claim}" in sentence else "")
     reason = sig.reason
     said = sig.verdict in SAID and sig.cause is None

@@ -6,12 +6,10 @@ are checked, not names, validity dates or basicConstraints.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import parse as parse_certificate
@@ -19,7 +17,7 @@ from elfsig.crypto.checks import Match, Unsupported
 from elfsig.crypto.diagnosis import Signed, diagnose
 from elfsig.crypto.names import shown_name
 from elfsig.crypto.oids import BY_OID
-from elfsig.crypto.public_keys import fingerprint, public_kind
+from elfsig.crypto.public_keys import read_spki
 from elfsig.crypto.remarks import weak_hash
 from elfsig.envelopes.cms.statement import Statement, pss_hash
 from elfsig.envelopes.cms.types import magnitude
@@ -135,26 +133,27 @@ def _read(data: bytes) -> Embedded:
 def _key(spki: bytes, certificate: Certificate) -> Key:
     """The key of an embedded certificate. Raises ParseError, Unsupported."""
     try:
-        kind = public_kind(public := load_der_public_key(spki))
-    except UnsupportedAlgorithm as reason:
-        raise Unsupported(str(reason)) from None
-    except (ValueError, TypeError):
-        raise ParseError("its public key cannot be read", code="certificate-key") from None
-    if kind is None:
-        raise Unsupported(f"{type(public).__name__}")
+        found = read_spki(spki)
+    except ParseError:
+        found = None
+    if found is None or found.unreadable:
+        raise ParseError("its public key cannot be read", code="certificate-key")
+    if found.why is not None:
+        raise Unsupported(found.algorithm)
     return Key(
-        public=public,
-        algorithm=kind[0],
-        bits=kind[1],
-        curve=kind[2],
+        public=found.public,
+        algorithm=found.algorithm,
+        bits=found.bits,
+        curve=found.curve,
         ids=frozenset(),
         source=SOURCE,
         keyring="user",
         vouched=False,
-        fingerprint=fingerprint(public),
+        fingerprint=hashlib.sha256(found.spki).hexdigest(),
         label=shown_name(certificate.subject) or "a certificate without a name",
         certificate=certificate,
         why=Why.EMBEDDED,
+        restriction=found.restriction,
     )
 
 
@@ -229,7 +228,10 @@ def through_embedded(
     if signer is None:
         return _sunk(direct, damaged) if damaged else direct
     try:
-        if statement.attempt(signer.key) is not Match.YES:
+        match = statement.attempt(signer.key)
+        if match is Match.RESTRICTED:
+            return direct
+        if match is not Match.YES:
             return _mismatch(signature, signer, direct, signed)
         if direct.verdict is Verdict.VALID:
             return _unless_revoked(signer, pool, keys, direct)

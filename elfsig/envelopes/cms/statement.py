@@ -83,7 +83,7 @@ class Statement:
         return try_digest(key, self.algorithm, self.hash or "", self._digest, self.value)
 
     def _try_pss(self, key: Key, digest: bytes) -> Match:
-        if key.algorithm != "rsa":
+        if key.algorithm not in ("rsa", "rsa-pss"):
             return Match.FOREIGN
         if len(self.value) != modulus_size(key):
             return Match.LENGTH
@@ -91,7 +91,17 @@ class Statement:
             key.public.verify(self.value, digest, self._pss, Prehashed(_hash_object(self.hash)))
         except (InvalidSignature, ValueError):
             return Match.FOREIGN  # a wrong key and changed content cannot be distinguished here
-        return Match.YES
+        return Match.YES if key.restriction is None or self._allowed(key.restriction) else Match.RESTRICTED
+
+    def _allowed(self, restriction: bytes) -> bool:
+        """RFC 4055 3.3: the hashes of the key's parameters, and a salt that is no shorter; a key without
+        parameters takes any."""
+        parts = list(der.children(restriction, der.read(restriction, 0, len(restriction))))
+        if len(parts) < 2:
+            return True
+        params = restriction[parts[1].start : parts[1].next]
+        (mask, salt), (own_mask, own_salt) = pss_numbers(params), pss_numbers(self.params)
+        return pss_hash(params)[0] == self.hash and mask == own_mask and salt <= own_salt
 
 
 def _hash_object(name: str | None) -> Any:

@@ -56,8 +56,8 @@ def _value(
 ) -> SignedValue | None:
     """The value for a key of its kind; None for another. Raises Unsupported."""
     scheme = _SCHEMES.get(algorithm)
-    kind = "rsa" if scheme == "rsa-pss" else algorithm
-    if scheme is None or (key is not None and key.algorithm != kind):
+    kinds = ("rsa", "rsa-pss") if scheme == "rsa-pss" else (algorithm,)
+    if scheme is None or (key is not None and key.algorithm not in kinds):
         return None
     if scheme == "message":
         return SignedValue(scheme, "", value)

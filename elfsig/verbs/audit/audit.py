@@ -14,7 +14,7 @@ from elfsig.errors import ElfsigError
 from elfsig.kernels import unpacking
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
-from elfsig.model import FileReport, Remark, SignatureReport, Verdict
+from elfsig.model import FileReport, Loss, Remark, SignatureReport, Verdict
 from elfsig.model.brief import brief
 from elfsig.model.json_form import readable
 from elfsig.opened.links import Links
@@ -299,7 +299,8 @@ class AuditResult:
 
     ``files`` is how many were examined, ``signers`` counts them by signer, ``faults`` are in the order of the
     rules. ``excused`` counts the faults that exceptions of a policy excuse; ``unused`` are the exceptions
-    that hold and excuse nothing.
+    that hold and excuse nothing. ``losses`` are the entries of key sources that could not be read: what they
+    made is another's.
     """
 
     files: int
@@ -307,6 +308,7 @@ class AuditResult:
     signers: tuple[tuple[SignerRow, int], ...]
     excused: int = 0
     unused: tuple[Exemption, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
     def __repr__(self) -> str:
         return brief(self)

@@ -6,8 +6,7 @@ from base64 import encodebytes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+from elfsig.crypto.public_keys import spki_of
 from elfsig.envelopes.openpgp.keys import read_public_key
 from elfsig.envelopes.openpgp.packets import PUBLIC_KEY, PUBLIC_SUBKEY, Packet, read_packet
 from elfsig.errors import ParseError
@@ -59,8 +58,7 @@ def _folder(number: int, entries: Sequence[Key], ring: bytes | None) -> KeyFolde
 
 def public_files(key: Key) -> dict[str, bytes]:
     """The files of one key: ``key.pem``, and with a certificate ``certificate.pem``."""
-    spki = key.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    files = {"key.pem": pem(spki, "PUBLIC KEY")}
+    files = {"key.pem": pem(spki_of(key), "PUBLIC KEY")}
     if key.certificate is not None:
         files["certificate.pem"] = pem(key.certificate.der, "CERTIFICATE")
     return files

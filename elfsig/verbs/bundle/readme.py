@@ -18,7 +18,7 @@ MAX_LISTED = 100
 MEANINGS: Mapping[str, str] = {
     Verdict.VALID: "the signature matches a key that whoever made this bundle vouched for",
     Verdict.UNTRUSTED: "the signature matches a key, for which nobody vouched or which is revoked",
-    Verdict.UNKNOWN_KEY: "there is a signature; none of the keys given made it",
+    Verdict.UNKNOWN_KEY: "there is a signature; none of the keys given is the one that it names",
     Verdict.INVALID: "the signature does not match the module",
     Verdict.UNSUPPORTED: "there is something like a signature, which could not be checked",
     Verdict.NOT_A_SIGNATURE: "there is an encrypted digest, which proves nothing even where it is intact",

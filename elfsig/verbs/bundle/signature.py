@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from elfsig.crypto.checks import Unsupported
 from elfsig.crypto.hashes import HASHES
+from elfsig.crypto.judge import OTHER_ID
 from elfsig.envelopes.cms.values import certificate_value
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import dataclass
@@ -317,7 +318,8 @@ class SignatureEntry:
 def _want(sig: SignatureReport) -> Want:
     if sig.verdict is Verdict.MALFORMED:
         return "unread"
-    return "yes" if sig.verdict in GOOD else "no"
+    by_another_id = sig.cause is not None and sig.cause.code == OTHER_ID
+    return "yes" if sig.verdict in GOOD or by_another_id else "no"
 
 
 def _kind(claims: Signature) -> str | None:
@@ -325,7 +327,7 @@ def _kind(claims: Signature) -> str | None:
 
 
 def _is_kind(key: Key, claims: Signature) -> bool:
-    return key.algorithm == _kind(claims)
+    return key.algorithm in (_kind(claims), claims.algorithm)
 
 
 def _pairs(found: LocatedSignature | None, sig: SignatureReport) -> Iterator[Pair]:

@@ -8,7 +8,7 @@ from elfsig.envelopes.openpgp.keys import key_body, v4_fingerprint
 from elfsig.envelopes.openpgp.make import created_of
 from elfsig.envelopes.openpgp.packets import ALGORITHM_IDS
 from elfsig.model import Key, Keyring, PacketSigner, Signer
-from elfsig.trust.entries import Material, Origin
+from elfsig.trust.entries import Origin, material
 from elfsig.trust.make import key_from_certificate, key_from_public
 from elfsig.trust.ring import Ring
 
@@ -26,7 +26,7 @@ def own_ring(signers: Iterable[Signer | PacketSigner], key_created: int = 0) -> 
         if not isinstance(signer, Signer):
             return None
         found += _keys(signer, Origin(SOURCE), key_created)
-    return Ring(Material(tuple(found)))
+    return Ring(material(found))
 
 
 def _keys(signer: Signer, origin: Origin, key_created: int) -> list[Key]:

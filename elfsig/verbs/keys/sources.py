@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+from elfsig.crypto.judge import OTHER_ID
+from elfsig.crypto.public_keys import spki_of
 from elfsig.errors import KeySourceError, WriteError
 from elfsig.model import Key, KeyId, SignatureReport, Verdict
 from elfsig.opened.atomic import settle, write_atomic
@@ -35,14 +36,15 @@ def extract(
 ) -> list[Extracted]:
     """Write the trusted certificates (DER, or PEM) and bare public keys (PEM) of ``ring`` into a directory.
 
-    Each key once, named by its fingerprint's first 16 digits. ``every``: also those that are not trusted, as
+    Named by the fingerprint's first 16 digits; different certificates of one key each get those of their own
+    SHA-256 too. ``every``: also those that are not trusted, as
     PEM that says so. Raises WriteError, before anything is written where a file exists and
     ``force`` is not given; KeySourceError where no key is trusted and ``every`` is not given.
     """
     keys = [key for key in (*ring.keys, *ring.unusable) if every or key.trusted]
     if not keys:
         raise KeySourceError("none of the keys in these sources is trusted", code="no-key", hint="every-key")
-    files = {name: (data, key) for key in keys for name, data in _files(key, pem)}
+    files = _named(keys, pem)
     if not force:
         for name in files:
             if os.path.lexists(os.path.join(directory, name)):
@@ -57,6 +59,27 @@ def extract(
     return [Extracted(os.path.join(directory, name), key) for name, (_, key) in files.items()]
 
 
+def _named(keys: Sequence[Key], pem: bool) -> dict[str, tuple[bytes, Key]]:
+    """(content, key) by file name: nothing takes the place of something else."""
+    found: dict[str, dict[bytes, Key]] = {}
+    for key in keys:
+        for name, data in _files(key, pem):
+            found.setdefault(name, {}).setdefault(data, key)
+    files: dict[str, tuple[bytes, Key]] = {}
+    for name, contents in found.items():
+        for data, key in contents.items():
+            files[name if len(contents) == 1 else _longer(name, data, key)] = data, key
+    return files
+
+
+def _longer(name: str, data: bytes, key: Key) -> str:
+    """The name of one of several files of the same key: a certificate that was renewed has another hash, the
+    text before a bare key or a twin may differ."""
+    stem, dot, suffix = name.partition(".")
+    whole = data if key.certificate is None or text_of(key) else key.certificate.der
+    return f"{stem}-{hashlib.sha256(whole).hexdigest()[:16]}{dot}{suffix}"
+
+
 def _there_already(path: str) -> WriteError:
     return WriteError(f"{path} already exists", code="exists", hint="overwrite")
 
@@ -67,17 +90,17 @@ def _files(key: Key, pem: bool) -> Iterator[tuple[str, bytes]]:
     marks = text_of(key)
     if key.certificate is not None:
         data = key.certificate.der
-        yield (f"{name}.pem", marks + _armoured(data)) if pem or marks else (f"{name}.der", data)
+        armoured = marks + _armoured(data, "CERTIFICATE")
+        yield (f"{name}.pem", armoured) if pem or marks else (f"{name}.der", data)
     elif key.public is not None:
-        text = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        yield f"{name}.pub.pem", marks + text
+        yield f"{name}.pub.pem", marks + _armoured(spki_of(key), "PUBLIC KEY")
 
 
-def _armoured(certificate: bytes) -> bytes:
-    """A certificate in PEM (RFC 7468, 5.1)."""
-    text = b64encode(certificate)
+def _armoured(content: bytes, label: str) -> bytes:
+    """DER in PEM (RFC 7468, 5.1 and 13)."""
+    text = b64encode(content).decode()
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
-    return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))
+    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
 
 
 # --------------------------------------------------------------------------- match
@@ -87,8 +110,9 @@ def _armoured(certificate: bytes) -> bytes:
 class Match:
     """Which key made a signature, and how that is known.
 
-    ``by``: "mathematics" (the signature verifies), "id" (a key only has the id that the signature names:
-    ``contradicted`` where the signature was checked and does not match), or None.
+    ``by``: "mathematics" (the value verifies with the key, whatever id the signature names), "id" (a key
+    only has the id that the signature names: ``contradicted`` where the signature was checked and does not
+    match), or None.
     """
 
     signature: SignatureReport
@@ -104,7 +128,8 @@ def match(module: Module, ring: Ring) -> list[Match]:
 
 
 def _match(sig: SignatureReport, ring: Ring) -> Match:
-    if sig.verdict in (Verdict.VALID, Verdict.UNTRUSTED) and sig.key is not None:
+    by_another_id = sig.cause is not None and sig.cause.code == OTHER_ID
+    if sig.key is not None and (by_another_id or sig.verdict in (Verdict.VALID, Verdict.UNTRUSTED)):
         return Match(sig, "mathematics", (sig.key,))
     ids: Sequence[KeyId] = sig.claims.key_ids if sig.claims else ()
     named = tuple(key for key in (*ring.keys, *ring.unusable) if not key.ids.isdisjoint(ids))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from elfsig.carriers.remains import behind_elf
 from elfsig.coverages.gaps import gaps
+from elfsig.crypto.public_keys import KEY_UNSUPPORTED
 from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, ParseError
@@ -319,10 +320,11 @@ def _about_keys(outcome: Outcome) -> Iterator[Remark]:
     above = [*outcome.chain, *([outcome.anchor] if outcome.anchor is not outcome.key else [])]
     for key in (outcome.key, *above):
         if key is not None:
-            yield from key.remarks
+            # Why a key cannot be used is in the reason of the outcome.
+            yield from (each for each in key.remarks if each.code != KEY_UNSUPPORTED)
             yield from expired(key, "" if key is outcome.key else f" of {key.label}")
     for key in above:
-        if key is not None and key.algorithm in ("rsa", "dsa"):
+        if key is not None and key.algorithm in ("rsa", "rsa-pss", "dsa"):
             yield from small_key(key.bits, f" of {key.label}, which issued a certificate of the chain")
 
 

@@ -27,8 +27,13 @@ def unless_revoked(
 
 def loss_remarks(keys: Keyring | None) -> Iterator[Remark]:
     """One remark for each key source that held something that could not be read."""
+    return remarks_on(keys.losses if keys is not None else ())
+
+
+def remarks_on(losses: Iterable[Loss]) -> Iterator[Remark]:
+    """One remark for each file that ``losses`` name."""
     counted: dict[str, list[Loss]] = {}
-    for loss in keys.losses if keys is not None else ():
+    for loss in losses:
         counted.setdefault(loss.file, []).append(loss)
     for file, losses in counted.items():
         first = losses[0]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.cli.settings import visible
 from elfsig.trust.keyring import load
 from elfsig.verbs.keys.sources import extract
@@ -26,5 +27,5 @@ def command(sources: Sequence[str], output_dir: str, pem: bool, every: bool, for
     With --all, revoked, embedded and other untrusted keys are written too: always as PEM, with a comment that
     marks them. elfsig honours the mark when the file is used as a key source.
     """
-    for each in extract(load(sources), output_dir, pem, force, every=every):
+    for each in extract(tell_of_losses(load(sources)), output_dir, pem, force, every=every):
         click.echo(f"{visible(each.path)}: {visible(each.key.label)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.cli.options.common import Machine, machine_options, path_type
+from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, visible
@@ -34,7 +35,7 @@ def command(settings: Settings, machine: Machine, path: str, sources: Sequence[s
     The sources are not trusted. Exit codes: 0 the outermost signature was made by one of the keys, 1 it is
     missing, malformed, or names a key that did not make it, 4 none of the keys made it.
     """
-    found = match(open_module(source_of(path), settings.registry), load((), sources))
+    found = match(open_module(source_of(path), settings.registry), tell_of_losses(load((), sources)))
     if machine.wanted:
         matches = [
             {
@@ -67,7 +68,8 @@ def _words(each: Match) -> str:
     form = sig.format or "unknown form"
     keys = ", ".join(f'"{visible(key.label)}" ({visible(key.source)})' for key in each.keys)
     if each.by == "mathematics":
-        return f"{form}: made by {keys}"
+        other = ", whose id it does not name" if sig.verdict is Verdict.UNKNOWN_KEY else ""
+        return f"{form}: made by {keys}{other}"
     if sig.verdict is Verdict.MALFORMED:
         return f"{form}: malformed: {visible(sig.reason or 'remains of a signature')}"
     if each.contradicted:

@@ -45,11 +45,11 @@ def file_objects(ledger: Ledger, origin: Json) -> Iterator[Json]:
 
 
 def document(
-    ledger: Ledger, links: Links, run: Json, origin: Json, policy: Json | None = None
+    ledger: Ledger, links: Links, run: Json, origin: Json, more: Json | None = None
 ) -> Iterator[str]:
     """The document of ``--json``, in pieces: it may be larger than the memory that an audit takes.
 
-    ``policy`` is that member, of an audit by a policy.
+    ``more`` are further members: ``policy``, of an audit by a policy, and ``losses``.
     """
     yield '{"audit": {"faults": ['
     yield from _listed(fault.to_json() for fault in ledger.faults())
@@ -62,9 +62,7 @@ def document(
     }
     yield f'\n], {dumps(rest)[1:]}, "files": ['
     yield from _listed({**each, "schema_version": SCHEMA_VERSION} for each in file_objects(ledger, origin))
-    end = {"links": links_object(links), "run": run, "schema_version": SCHEMA_VERSION}
-    if policy is not None:
-        end["policy"] = policy
+    end = {"links": links_object(links), "run": run, "schema_version": SCHEMA_VERSION, **(more or {})}
     yield f"\n], {dumps(end)[1:]}\n"
 
 
