@@ -19,13 +19,13 @@ from elfsig.containers.cpio import CPIO, PADDED
 from elfsig.containers.images.declared import ARCHIVES, FAT, IMAGES
 from elfsig.containers.partitions import GPT, MBR
 from elfsig.containers.pe import PE
-from elfsig.containers.readers import Reader
+from elfsig.containers.readers import Reader, fault_of
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
 from elfsig.containers.uimage import UIMAGE
 from elfsig.containers.unread import UNREAD, WITHOUT_FILES
 from elfsig.containers.zip import ZIP
-from elfsig.errors import ContainerError
+from elfsig.errors import ContainerError, ElfsigError
 from elfsig.registry import PluginFailure
 
 ENTRY_POINT_GROUP = "elfsig.containers"
@@ -89,7 +89,7 @@ class Containers:
         """The members of ``container``, each counted.
 
         Raises ContainerError; with the code plug-in-error and the plug-in's name for what a third party's
-        container raises though it should not.
+        container raises though it should not, internal-error for what a built-in one does.
         """
         try:
             for member in container.members(reader, context):
@@ -98,10 +98,12 @@ class Containers:
         except ContainerError:
             raise
         except Exception as bug:
-            if (plugin := self.plugins.get(container.id)) is None:
+            if (plugin := self.plugins.get(container.id)) is not None:
+                text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
+                raise ContainerError(text, code="plug-in-error", offset=reader.tell()) from bug
+            if isinstance(bug, ElfsigError):
                 raise
-            text = f"plug-in {plugin}: {type(bug).__name__}: {bug}"
-            raise ContainerError(text, code="plug-in-error", offset=reader.tell()) from bug
+            raise fault_of(bug, reader.tell()) from bug
 
 
 def _matches(container: Container, head: bytes) -> bool:

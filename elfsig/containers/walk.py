@@ -96,7 +96,7 @@ def walk(
     as that of a member.
 
     A container's record comes after everything in it. Nothing is raised for damaged input: that is in the
-    records. Exceptions of plug-ins are their containers' errors, with the code plug-in-error.
+    records. Other exceptions are their containers' errors, too: internal-error, plug-in-error.
     """
     walker = _Walker(context or Context(), decide, containers or load())
     outermost = Member(chain[-1].name, "file", reader, chain[-1].size, expected=expected)
