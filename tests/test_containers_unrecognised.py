@@ -40,7 +40,7 @@ def surveyed(data: bytes, context: Context | None = None, expected: str | None =
 
 def swap(mark: bytes, page: int = 4096) -> bytes:
     data = bytearray(MIB)
-    data[1024:1028] = b"\1\0\0\0"
+    struct.pack_into("<III", data, 1024, 1, MIB // page - 1, 0)
     data[page - 10 : page] = mark.ljust(10, b"\0")
     return bytes(data)
 
@@ -58,7 +58,6 @@ GRUB = b"\x52\x56\xbe\x1b\x81" + bytes(275) + b"loading\0.\0\r\n\0Geom\0Read\0 E
         (swap(b"SWAPSPACE2"), "swap", None),
         (swap(b"SWAPSPACE2", 65536), "swap", None),
         (swap(b"S1SUSPEND"), "hibernation", "unsupported"),
-        (GRUB, "grub", None),
     ],
 )
 def test_partitions(content: bytes, kind: str, code: str | None, tmp_path: Path) -> None:
@@ -70,6 +69,13 @@ def test_partitions(content: bytes, kind: str, code: str | None, tmp_path: Path)
     volume = images.lvm(content)
     assert surveyed(volume)[0] == [("f!/root", kind, code), ("f", "lvm", None)]
     assert surveyed(images.raid1(content))[0] == [("f", kind, code), ("f", "md", None)]
+
+
+def test_grub_is_a_partition_of_its_own_and_nothing_else() -> None:
+    assert surveyed(images.mbr(GRUB))[0] == [("f!/p1", "grub", None), ("f", "mbr", None)]
+    assert surveyed(GRUB, expected="this file")[0] == [("f", "file", "unrecognised")]
+    volume = surveyed(images.lvm(GRUB))[0]
+    assert volume == [("f!/root", "part", "unrecognised"), ("f", "lvm", None)]
 
 
 def test_swap_by_mkswap(tmp_path: Path) -> None:

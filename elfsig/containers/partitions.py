@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from elfsig.containers.blank import unrecognised
-from elfsig.containers.contract import Container, Context, Member, damaged
+from elfsig.containers.contract import PARTITION, Container, Context, Member, damaged
 from elfsig.containers.readers import Reader, SeekReader, anew
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
@@ -164,7 +164,7 @@ def _partition(
     there = min(size, max(0, disk.size - start))
     if there:
         part = disk.window(start, there)
-        yield Member(place.name, "part", part, size, start, notes=notes, expected="a partition")
+        yield Member(place.name, "part", part, size, start, notes=notes, expected=PARTITION)
         if part.failure is not None:
             return part.origin or part.failure
     if there == size:

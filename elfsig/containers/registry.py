@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from importlib.metadata import entry_points
+from itertools import islice
 
 from elfsig.containers.android import ANDROID
 from elfsig.containers.apk import APK, APK_V3
@@ -68,22 +69,25 @@ class Containers:
         """
         return next(self._matching(reader), None)
 
-    def every(self, reader: Reader) -> tuple[Container, ...]:
-        """The same, and after it a table of partitions beside it: see :attr:`Container.place`."""
-        matching = self._matching(reader)
-        first = next(matching, None)
-        if first is None:
-            return ()
-        if first.place != "device":
-            return (first,)
-        table = next((each for each in matching if each.place == "table"), None)
-        return (first,) if table is None else (first, table)
+    def every(self, reader: Reader, expected: str | None = None) -> tuple[Container, ...]:
+        """The same in a member that is ``expected`` to be something, and after it what else may be in use in
+        the same place, with one table of partitions at most: see :attr:`Container.place`."""
+        matching = self._matching(reader, expected)
+        found = list(islice(matching, 1))
+        if not found or found[0].place is None:
+            return tuple(found)
+        tables = found[0].place == "table"
+        for each in matching:
+            if each.place == "device" or (each.place == "table" and not tables):
+                found.append(each)
+                tables = tables or each.place == "table"
+        return tuple(found)
 
-    def _matching(self, reader: Reader) -> Iterator[Container]:
+    def _matching(self, reader: Reader, expected: str | None = None) -> Iterator[Container]:
         head = reader.peek(_NEAR)
         if len(head) == _NEAR < self.reach:
             head = reader.peek(self.reach)
-        return (each for each in self.containers if _matches(each, head))
+        return (each for each in self.containers if each.within in (None, expected) and _matches(each, head))
 
     def members(self, container: Container, reader: Reader, context: Context) -> Iterator[Member]:
         """The members of ``container``, each counted.

@@ -128,7 +128,7 @@ class _Walker(NamedTuple):
         what = self.decide(member) if member.reader is not None else None
         opened: tuple[Container, ...] = ()
         if member.reader is not None and what is None:
-            opened = self.containers.every(member.reader)
+            opened = self.containers.every(member.reader, member.expected)
         if member.reader is not None and opened:
             yield from self.opened(member, member.reader, opened, chain)
         elif member.reader is not None and what is None and (expected := _expected(member)) is not None:

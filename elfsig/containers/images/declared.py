@@ -44,7 +44,7 @@ def _is_ext(head: bytes) -> bool:
 
 EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext, place="device")
 
-XFS = _image("xfs", "xfs", *marks("xfs"))
+XFS = _image("xfs", "xfs", *marks("xfs"), place="device")
 BTRFS = _image("btrfs", "btrfs", *marks("btrfs"), place="device")
 SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"))
 
