@@ -50,13 +50,14 @@ SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"))
 
 
 def _is_fat(head: bytes) -> bool:
-    """A boot sector with the fields of a FAT: sectors of 512 to 4096 bytes, clusters, copies of the table."""
+    """A boot sector with the fields that Linux looks at (fat_read_bpb in fs/fat/inode.c), and a jump. It has
+    sectors of 512 to 4096 bytes, clusters, copies of a table that has a size. It need not name its type."""
     sector, cluster = int.from_bytes(head[11:13], "little"), head[13]
     media, tables = head[21], head[16]
     jump = head[0] == 0xE9 or (head[0] == 0xEB and head[2] == 0x90)
     sound = sector in (512, 1024, 2048, 4096) and cluster and not cluster & (cluster - 1)
-    named = head[54:57] == b"FAT" or head[82:87] == b"FAT32"
-    return bool(jump and sound and named and tables in (1, 2) and media >= 0xF0)
+    there = any(head[14:16]) and tables and (any(head[22:24]) or any(head[36:40]))
+    return bool(jump and sound and there and (media == 0xF0 or media >= 0xF8))
 
 
 FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat, place="device")
