@@ -114,7 +114,7 @@ def _decode(source: Source, how: _Library) -> Iterator[bytes]:
         try:
             piece = decoder.decompress(fed, PIECE)
         except how.faults as why:
-            raise _fault(how.name, why, source.tell()) from None
+            raise fault(how.name, why, source.tell()) from None
         if piece:
             yield piece
         elif rest == b"" and not fed and not decoder.eof:
@@ -123,7 +123,8 @@ def _decode(source: Source, how: _Library) -> Iterator[bytes]:
         source.give_back(bytes(decoder.unused_data))
 
 
-def _fault(kind: str, why: Exception, offset: int) -> ContainerError:
+def fault(kind: str, why: Exception, offset: int) -> ContainerError:
+    """What a decoder of ``kind`` raised, as an error at ``offset``."""
     if isinstance(why, lzma.LZMAError) and why.args[:1] == ("Memory usage limit exceeded",):
         text = f"needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
         return ContainerError(text, code="over-budget", offset=offset)
