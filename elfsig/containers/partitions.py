@@ -15,7 +15,7 @@ from struct import Struct
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from elfsig.containers.blank import unrecognised
+from elfsig.containers.blank import nothing_follows
 from elfsig.containers.contract import PARTITION, Container, Context, Member, damaged
 from elfsig.containers.readers import Reader, SeekReader, anew
 from elfsig.errors import ContainerError
@@ -186,8 +186,8 @@ def beside(disk: SeekReader, context: Context, end: int, wanted: Wanted) -> Iter
     if _is_mbr(head) or any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS):
         for member in _in_mbr(disk, wanted) if _is_mbr(head) else _in_gpt(disk, wanted):
             yield member if (member.offset or 0) >= end else member._replace(expected=None)
-    elif end < disk.size and unrecognised(disk.window(end, disk.size), "the rest", context.budget):
-        raise ContainerError("something follows the end", code="trailing-data", offset=end)
+    else:
+        nothing_follows(disk, end, context.budget)
 
 
 # --------------------------------------------------------------------------- MBR

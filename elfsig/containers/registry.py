@@ -7,20 +7,21 @@ of them. A plug-in that cannot be loaded is recorded; it is not fatal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import entry_points
 from itertools import islice
 
 from elfsig.containers.android import ANDROID
 from elfsig.containers.apk import APK, APK_V3
 from elfsig.containers.ar import AR, THIN
+from elfsig.containers.blank import nothing_follows
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import CPIO, PADDED
 from elfsig.containers.images.declared import ARCHIVES, FAT, IMAGES
 from elfsig.containers.partitions import GPT, MBR
 from elfsig.containers.pe import PE
-from elfsig.containers.readers import Reader, fault_of
+from elfsig.containers.readers import Reader, SeekReader, fault_of
 from elfsig.containers.rpm import RPM
 from elfsig.containers.tar import TAR
 from elfsig.containers.uimage import UIMAGE
@@ -38,6 +39,9 @@ BUILTIN: tuple[Container, ...] = (
 
 _NUMBERS = (int, type(None))
 """Types of a size; libraries have further ones for integers, which other processes do not know."""
+
+_HEAD = 1 << 17
+"""First bytes of a file that say how much of it a container takes."""
 
 _NEAR = 1 << 12
 """Magics up to this offset are looked for first: few files need a look further in."""
@@ -89,14 +93,18 @@ class Containers:
             head = reader.peek(self.reach)
         return (each for each in self.containers if each.within in (None, expected) and _matches(each, head))
 
-    def members(self, container: Container, reader: Reader, context: Context) -> Iterator[Member]:
-        """The members of ``container``, each counted.
+    def members(
+        self, container: Container, reader: Reader, context: Context, *, alone: bool = False
+    ) -> Iterator[Member]:
+        """The members of ``container``, each counted; ``alone``: nothing else is in the same place, and what
+        follows its extent is an error.
 
         Raises ContainerError; with the code plug-in-error and the plug-in's name for what a third party's
         container raises though it should not, internal-error for what a built-in one does.
         """
         try:
-            for member in container.members(reader, context):
+            after = partial(_end, container, context) if alone and container.extent else None
+            for member in container.members(reader, context, after):
                 context.budget.count_member()
                 yield member if type(member.size) in _NUMBERS else member._replace(size=int(member.size or 0))
         except ContainerError:
@@ -108,6 +116,12 @@ class Containers:
             if isinstance(bug, ElfsigError):
                 raise
             raise fault_of(bug, reader.tell()) from bug
+
+
+def _end(container: Container, context: Context, reader: Reader) -> None:
+    """Raises ContainerError: trailing-data for more than zeros after the container."""
+    if container.extent is not None and isinstance(reader, SeekReader):
+        nothing_follows(reader, container.extent(reader.read_at(0, _HEAD)), context.budget)
 
 
 def _matches(container: Container, head: bytes) -> bool:

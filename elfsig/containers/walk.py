@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
-from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.contract import ARRAY, PARTITION, VOLUME, Container, Context, Member
 from elfsig.containers.names import Step, display, expected_by_name, plain
 from elfsig.containers.readers import Reader, anew
 from elfsig.containers.registry import Containers, load
@@ -20,6 +20,7 @@ Decide: TypeAlias = Callable[[Member], str | None]
 """What a member with a reader is, where that ends the descent: ``module``, ``kernel`` or another word; None
 to go on into containers. It may look ahead (``member.reader.peek``) and must not read."""
 
+_LARGER = frozenset({PARTITION, VOLUME, ARRAY})
 _LOOK = 1 << 12
 _ET_REL = 1
 _SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
@@ -151,18 +152,25 @@ class _Walker(NamedTuple):
             except ContainerError as reason:
                 yield ContainerRecord(chain, first.id, 0, 0, reason)
                 return
+        shared = member.expected in _LARGER or any(each.place == "table" for each in containers)
         for container in containers:
-            yield from self.container(container, reader, chain, member.expected)
+            yield from self.container(container, reader, chain, member.expected, alone=not shared)
 
     def container(
-        self, container: Container, reader: Reader, chain: tuple[Step, ...], expected: str | None
+        self,
+        container: Container,
+        reader: Reader,
+        chain: tuple[Step, ...],
+        expected: str | None,
+        *,
+        alone: bool,
     ) -> Iterator[Found | ContainerRecord]:
         members = modules = 0
         error = None
         names: Counter[bytes] = Counter()
         try:
             self.context.budget.check_depth(len(chain) - 1)
-            for member in self.containers.members(container, reader, self.context):
+            for member in self.containers.members(container, reader, self.context, alone=alone):
                 members += 1
                 names[key := plain(member.name)] += 1
                 if not key and member.expected is None:  # the content of a stream is what the stream must be
