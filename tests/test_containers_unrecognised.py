@@ -298,15 +298,10 @@ def test_partitions_after_an_iso_image(tmp_path: Path) -> None:
 
 
 NAMED = [
-    "x.deb",
-    "lib/x.rpm",
-    "x.tar",
-    "x.tar.zst",
-    "a/initrd.img-6.1",
-    "initramfs-6.1.img",
-    "d.qcow2",
-    "d.E01",
-]
+    "x.deb", "lib/x.rpm", "x.tar", "x.tar.zst", "a/initrd.img-6.1", "initramfs-6.1.img", "d.qcow2", "d.E01",
+    "x.zip", "x.apk", "x.cpio.gz", "x.cpio.zst", "x.tar.lz4", "x.tbz2", "x.tzst", "x.tgz", "d.img.xz",
+    "d.img.gz", "d.E02", "d.E17", "boot/initrd", "initrd.gz", "a/initrd.zst",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -326,6 +321,15 @@ def test_what_is_called_like_a_container_is_one(name: str, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["x_cpio_gz", "x_img_gz", "initrd_gz"])
+def test_what_is_compressed_is_what_its_name_says(name: str) -> None:
+    """One damaged byte in the mark of what a sound stream holds."""
+    found, _ = surveyed(tar(**{name: gzip.compress(JUNK)}))
+    path = f"f!/{name.replace('_', '.')}"
+    assert found == [(path, "part", "unrecognised"), (path, "gzip", None), ("f", "tar", None)]
+
+
 def test_names_that_say_nothing() -> None:
-    for name in ("boot_img", "fw_bin", "deb", "tar_c", "initramfs-hooks", "x_tarball", "guitar"):
+    names = ("boot_img", "fw_bin", "deb", "tar_c", "initramfs-hooks", "x_tarball", "guitar", "x_gz", "E01")
+    for name in (*names, "myinitrd", "initrd_conf", "x_E1", "x_tool"):
         assert surveyed(tar(**{name: b"junk"}))[0] == [("f", "tar", None)], name

@@ -222,7 +222,6 @@ class Container:
             if reader.failure is not None:
                 raise reader.failure
 
-
     def _opened(
         self, reader: Reader, context: Context, after: Callable[[Reader], None] | None
     ) -> Iterator[Member]:

@@ -131,7 +131,7 @@ class _Walker(NamedTuple):
         if member.reader is not None and what is None:
             opened = self.containers.every(member.reader, member.expected)
         if member.reader is not None and opened:
-            yield from self.opened(member, member.reader, opened, chain)
+            yield from self.opened(member._replace(expected=_expected(member)), member.reader, opened, chain)
         elif member.reader is not None and what is None and (expected := _expected(member)) is not None:
             error = unrecognised(member.reader, expected, self.context.budget)
             kind = BLANK if error is None else member.kind
