@@ -12,6 +12,7 @@ from elfsig.compression import lzma_alone, streams
 from elfsig.containers.contract import Container, Context, Member
 from elfsig.containers.cpio import segments
 from elfsig.containers.readers import Reader, reader_of
+from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
 
 _SKIPPABLE = (1, b"\x2a\x4d\x18")
@@ -28,6 +29,9 @@ def _open(kind: streams.Kind, reader: Reader, context: Context) -> Iterator[Memb
 def _open_skippable(reader: Reader, context: Context) -> Iterator[Member]:
     """What follows frames without content, where a look ahead does not show it."""
     streams.skip_frames(reader, "skippable")
+    if reader.at_end():
+        text = "frames that decoders skip, and no stream after them"
+        raise ContainerError(text, code="unrecognised", offset=reader.tell())
     kind = streams.kind_of(reader.peek(streams.HEAD))
     if kind is not None:
         yield from _open(kind, reader, context)
