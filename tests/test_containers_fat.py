@@ -28,7 +28,7 @@ def surveyed(data: bytes) -> tuple[list[tuple[str, str | None]], list[str]]:
 
 def made(tmp_path: Path, size: int, *options: str) -> bytes:
     out = images.blank(tmp_path / "fat", size)
-    call("mkfs.fat", *options, out)
+    call("mkfs.vfat", *options, out)
     data = bytearray(out.read_bytes())
     return bytes(data)
 

@@ -41,7 +41,7 @@ def patched(data: bytes, *patches: Patch) -> bytes:
 def fat(tmp_path: Path, *options: str | Path, size: int = 16 * MIB) -> bytes:
     (tmp_path / "a.ko").write_bytes(MODULE)
     out = images.blank(tmp_path / "fat", size)
-    call("mkfs.fat", *options, out)
+    call("mkfs.vfat", *options, out)
     call("mcopy", "-i", out, tmp_path / "a.ko", "::")
     return out.read_bytes()
 
