@@ -35,10 +35,12 @@ def decoder() -> lzma.LZMADecompressor:
 
 def is_unusual(head: bytes) -> bool:
     """Whether ``head`` starts a stream with any lc, lp and pb: the header alone says too little, and so the
-    start must decompress."""
+    start must decompress, unless that takes too much memory."""
     if not _UNUSUAL.match(head):
         return False
+    if int.from_bytes(head[1:5], "little") > DECODER_MEMORY:
+        return True
     try:
         return bool(decoder().decompress(head, _TRIED))
-    except lzma.LZMAError as why:
-        return "emory usage limit" in str(why)
+    except lzma.LZMAError:
+        return False
