@@ -57,8 +57,9 @@ class ContainerError(ReadError):
 
     ``code`` is one of damaged, truncated, trailing-data (something follows the end that is not part of it),
     over-budget, encrypted, unsupported, unrecognised, needs-extra (``hint`` names the extra), killed,
-    and connection (lost while a URL was read). ``offset`` counts in the bytes of that container, not in those
-    of the file that holds it.
+    connection (lost while a URL was read), out-of-memory, internal-error and plug-in-error (a mistake in
+    elfsig or a plug-in). ``offset`` counts in the bytes of that container, not in those of the file that
+    holds it.
     """
 
     default_code = "damaged"

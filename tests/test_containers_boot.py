@@ -66,6 +66,25 @@ def test_truncations_and_additions_to_a_unified_kernel_image_are_reported(unifie
     assert records[-1].error is None
 
 
+@pytest.mark.parametrize("start", [0x80, 0x1000, 0x5000, 0xF000])
+def test_headers_after_a_dos_stub_of_any_size(start: int) -> None:
+    contents = {b".linux": b"kernel" * 100, b".initrd": gzip.compress(INITRD)}
+    head = bytearray(b"MZ".ljust(start, b"\x90"))
+    struct.pack_into("<I", head, 60, start)
+    head += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(contents), 0, 0, 0, 0, 0)
+    at = len(head) + 40 * len(contents)
+    for name, content in contents.items():
+        head += struct.pack("<8sIIII16x", name, len(content), 0, len(content), at)
+        at += len(content)
+    files, records = taken(bytes(head) + b"".join(contents.values()))
+    assert [(record.kind, record.error) for record in records] == [
+        ("cpio", None),
+        ("gzip", None),
+        ("uki", None),
+    ]
+    assert files["f!/.initrd!/lib/modules/6.1/a.ko"] == MODULE
+
+
 # --------------------------------------------------------------------------- Android
 
 

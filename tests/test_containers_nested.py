@@ -52,10 +52,10 @@ def content(data: bytes, path: str) -> bytes:
 def test_every_path_of_a_walk_leads_back() -> None:
     inner = newc({"lib/a.ko": b"a", "lib/b!/c\\x21.ko": b"b"})
     image = newc({"early": b"e"}) + bytes(4) + compress("zstd", inner)
-    data = compress("xz", tarred(("./boot/initrd", image), ("boot/initrd", b"second"), ("./odd\n é", b"o")))
+    data = compress("xz", tarred(("./boot/ramdisk", image), ("boot/ramdisk", b"second"), ("./odd\n é", b"o")))
     files, records = taken(data)
     assert all(record.complete for record in records) and len(files) == 5
-    assert [path for path in files if path.endswith("\\#2")] == ["f!/boot/initrd\\#2"]
+    assert [path for path in files if path.endswith("\\#2")] == ["f!/boot/ramdisk\\#2"]
     for path, wanted in files.items():
         assert content(data, path) == wanted, path
 

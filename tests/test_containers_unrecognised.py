@@ -40,7 +40,7 @@ def surveyed(data: bytes, context: Context | None = None, expected: str | None =
 
 def swap(mark: bytes, page: int = 4096) -> bytes:
     data = bytearray(MIB)
-    data[1024:1028] = b"\1\0\0\0"
+    struct.pack_into("<III", data, 1024, 1, MIB // page - 1, 0)
     data[page - 10 : page] = mark.ljust(10, b"\0")
     return bytes(data)
 
@@ -58,7 +58,6 @@ GRUB = b"\x52\x56\xbe\x1b\x81" + bytes(275) + b"loading\0.\0\r\n\0Geom\0Read\0 E
         (swap(b"SWAPSPACE2"), "swap", None),
         (swap(b"SWAPSPACE2", 65536), "swap", None),
         (swap(b"S1SUSPEND"), "hibernation", "unsupported"),
-        (GRUB, "grub", None),
     ],
 )
 def test_partitions(content: bytes, kind: str, code: str | None, tmp_path: Path) -> None:
@@ -70,6 +69,13 @@ def test_partitions(content: bytes, kind: str, code: str | None, tmp_path: Path)
     volume = images.lvm(content)
     assert surveyed(volume)[0] == [("f!/root", kind, code), ("f", "lvm", None)]
     assert surveyed(images.raid1(content))[0] == [("f", kind, code), ("f", "md", None)]
+
+
+def test_grub_is_a_partition_of_its_own_and_nothing_else() -> None:
+    assert surveyed(images.mbr(GRUB))[0] == [("f!/p1", "grub", None), ("f", "mbr", None)]
+    assert surveyed(GRUB, expected="this file")[0] == [("f", "file", "unrecognised")]
+    volume = surveyed(images.lvm(GRUB))[0]
+    assert volume == [("f!/root", "part", "unrecognised"), ("f", "lvm", None)]
 
 
 def test_swap_by_mkswap(tmp_path: Path) -> None:
@@ -292,15 +298,10 @@ def test_partitions_after_an_iso_image(tmp_path: Path) -> None:
 
 
 NAMED = [
-    "x.deb",
-    "lib/x.rpm",
-    "x.tar",
-    "x.tar.zst",
-    "a/initrd.img-6.1",
-    "initramfs-6.1.img",
-    "d.qcow2",
-    "d.E01",
-]
+    "x.deb", "lib/x.rpm", "x.tar", "x.tar.zst", "a/initrd.img-6.1", "initramfs-6.1.img", "d.qcow2", "d.E01",
+    "x.zip", "x.apk", "x.cpio.gz", "x.cpio.zst", "x.tar.lz4", "x.tbz2", "x.tzst", "x.tgz", "d.img.xz",
+    "d.img.gz", "d.E02", "d.E17", "boot/initrd", "initrd.gz", "a/initrd.zst",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -320,6 +321,15 @@ def test_what_is_called_like_a_container_is_one(name: str, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["x_cpio_gz", "x_img_gz", "initrd_gz"])
+def test_what_is_compressed_is_what_its_name_says(name: str) -> None:
+    """One damaged byte in the mark of what a sound stream holds."""
+    found, _ = surveyed(tar(**{name: gzip.compress(JUNK)}))
+    path = f"f!/{name.replace('_', '.')}"
+    assert found == [(path, "part", "unrecognised"), (path, "gzip", None), ("f", "tar", None)]
+
+
 def test_names_that_say_nothing() -> None:
-    for name in ("boot_img", "fw_bin", "deb", "tar_c", "initramfs-hooks", "x_tarball", "guitar"):
+    names = ("boot_img", "fw_bin", "deb", "tar_c", "initramfs-hooks", "x_tarball", "guitar", "x_gz", "E01")
+    for name in (*names, "myinitrd", "initrd_conf", "x_E1", "x_tool"):
         assert surveyed(tar(**{name: b"junk"}))[0] == [("f", "tar", None)], name

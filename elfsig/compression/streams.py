@@ -20,7 +20,7 @@ import lz4.frame
 import zstandard
 from lzallright import LZOCompressor, LZOError
 
-from elfsig.compression import DECODER_MEMORY
+from elfsig.compression import DECODER_MEMORY, lzma_alone
 from elfsig.errors import ContainerError
 
 PIECE = 1 << 18
@@ -114,7 +114,7 @@ def _decode(source: Source, how: _Library) -> Iterator[bytes]:
         try:
             piece = decoder.decompress(fed, PIECE)
         except how.faults as why:
-            raise _fault(how.name, why, source.tell()) from None
+            raise fault(how.name, why, source.tell()) from None
         if piece:
             yield piece
         elif rest == b"" and not fed and not decoder.eof:
@@ -123,7 +123,8 @@ def _decode(source: Source, how: _Library) -> Iterator[bytes]:
         source.give_back(bytes(decoder.unused_data))
 
 
-def _fault(kind: str, why: Exception, offset: int) -> ContainerError:
+def fault(kind: str, why: Exception, offset: int) -> ContainerError:
+    """What a decoder of ``kind`` raised, as an error at ``offset``."""
     if isinstance(why, lzma.LZMAError) and why.args[:1] == ("Memory usage limit exceeded",):
         text = f"needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"
         return ContainerError(text, code="over-budget", offset=offset)
@@ -304,10 +305,6 @@ def _xz_decoder() -> Any:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DECODER_MEMORY)
 
 
-def _lzma_decoder() -> Any:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=DECODER_MEMORY)
-
-
 KINDS: tuple[Kind, ...] = (
     _kind(
         "gzip",
@@ -328,11 +325,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     _kind("lz4-legacy", re.escape(LZ4_LEGACY), _lz4_legacy),
     _kind("lzop", rb"\x89LZO\0\r\n\x1a\n", _lzop),
-    # lc=3 lp=0 pb=2; a dictionary of a power of two from 64 KiB or of 2^n + 2^(n-1); size unknown or < 4 GiB
     _kind(
         "lzma",
-        rb"\x5d\0\0[\0-\x80][\0-\x08](?:\xff{8}|.{4}\0{4})",
-        _driven(_Library("lzma", _lzma_decoder, _keeps, (lzma.LZMAError,))),
+        lzma_alone.USUAL,
+        _driven(_Library("lzma", lzma_alone.decoder, _keeps, (lzma.LZMAError,))),
     ),
 )
 """In the order in which they are looked for: lzma, whose streams have no magic number, last."""
@@ -357,6 +353,12 @@ def kind_of(head: bytes) -> Kind | None:
     return found
 
 
+def is_skippable(head: bytes) -> bool:
+    """Whether ``head`` starts with a skippable frame and does not say what kind of stream it belongs to: the
+    frame is longer, or something else follows."""
+    return _after_skippable(head, 0) > 0 and kind_of(head) is None
+
+
 def _after_skippable(head: bytes, at: int) -> int:
     while _SKIPPABLE.match(head, at) and at + 8 <= len(head):
         at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
@@ -368,21 +370,24 @@ def decompress(source: Source, kind: Kind) -> Iterator[bytes]:
 
     ``source`` is left at the first byte after them. Raises ContainerError.
     """
-    _skip_frames(source, kind)
+    if kind.name in _SKIPPING:
+        skip_frames(source, kind.name)
     while True:
         yield from kind.pieces(source)
         if kind.name == "xz":
             _skip_padding(source)
-        _skip_frames(source, kind)
+        if kind.name in _SKIPPING:
+            skip_frames(source, kind.name)
         if not kind.magic.match(source.peek(HEAD)):
             return
 
 
-def _skip_frames(source: Source, kind: Kind) -> None:
-    while kind.name in _SKIPPING and _SKIPPABLE.match(head := source.peek(8)) and len(head) == 8:
+def skip_frames(source: Source, name: str) -> None:
+    """Pass over frames without content, in data called ``name``. Raises ContainerError."""
+    while _SKIPPABLE.match(head := source.peek(8)) and len(head) == 8:
         left = 8 + int.from_bytes(head[4:], "little")
         while left:
-            left -= len(exactly(source, min(left, PIECE), kind.name))
+            left -= len(exactly(source, min(left, PIECE), name))
 
 
 def _skip_padding(source: Source) -> None:

@@ -29,6 +29,14 @@ def unrecognised(reader: Reader, expected: str, budget: Budget) -> ContainerErro
     return ContainerError(text, code="unrecognised", offset=at)
 
 
+def nothing_follows(reader: SeekReader, end: int, budget: Budget) -> None:
+    """Raises ContainerError: trailing-data for more than zeros after ``end``, or why that is not known."""
+    if end < reader.size:
+        at, start = _first(reader.window(end, reader.size), budget)
+        if start:
+            raise ContainerError("something follows the end", code="trailing-data", offset=end + at)
+
+
 def _first(reader: Reader, budget: Budget) -> tuple[int, bytes]:
     """(offset of the first byte that is not zero, some bytes from there); without one the size, and b""."""
     at = 0

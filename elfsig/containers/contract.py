@@ -38,6 +38,10 @@ MemberKind: TypeAlias = Literal["file", "link", "directory", "special", "part"]
 """``special``: a device, FIFO or socket. ``part``: a piece of the container that is not a file in it, such as
 a partition, a segment of an initramfs, or the content of a compressed stream."""
 
+PARTITION, VOLUME, ARRAY = "a partition", "a logical volume", "the array"
+"""What the members of partition tables, volume groups and arrays are expected to be: they may be larger than
+what is on them."""
+
 NAME_LIMIT = 1 << 16
 """Maximum length of a name or link target, in bytes."""
 
@@ -184,9 +188,13 @@ class Container:
     bytes of the file (4096 or more, if there are so many). ``needs`` seek: ``open`` gets a SeekReader.
     ``extra`` is the optional dependency of elfsig that it takes to read this format. ``spans``: it may need,
     or contain what needs, other files: it is a disk, or a part of a volume or array. ``place``: it is a table
-    of partitions, or lies on a whole device and leaves room for such a table before its mark: where there are
-    both, nobody can tell which is in use, and both are opened. ``open`` yields the members of the container
-    that the reader is at the start of; it raises ContainerError.
+    of partitions, or lies on a whole device and leaves room for such a table, or for the boot sector of a
+    file system, before its mark: where there are several, nobody can tell which is in use, and all are
+    opened. A mark is that of a device of which no file is read: it may be old, or ordinary data, and does not
+    count beside another. ``within``: it is recognised only in members of which this is ``expected``.
+    ``extent``: how many bytes the container takes, by the first bytes of the file: where ``open`` does not
+    look at what follows them. ``open`` yields the members of the container that the reader is at the start
+    of; it raises ContainerError.
     """
 
     id: str
@@ -196,18 +204,30 @@ class Container:
     extra: str | None = None
     probe: Callable[[bytes], bool] | None = None
     spans: bool = False
-    place: Literal["table", "device"] | None = None
+    place: Literal["table", "device", "mark"] | None = None
+    within: str | None = None
+    extent: Callable[[bytes], int] | None = None
 
-    def members(self, reader: Reader, context: Context) -> Iterator[Member]:
-        """What ``open`` yields, with a reader of the kind that it needs. Raises ContainerError."""
+    def members(
+        self, reader: Reader, context: Context, after: Callable[[Reader], None] | None = None
+    ) -> Iterator[Member]:
+        """What ``open`` yields, with a reader of the kind that it needs, with which ``after`` is called at
+        the end. Raises ContainerError."""
         if self.needs == "stream" or isinstance(reader, SeekReader):
-            yield from self.open(reader, context)
+            yield from self._opened(reader, context, after)
             return
         try:
-            yield from self.open(context.seekable(reader), context)
+            yield from self._opened(context.seekable(reader), context, after)
         finally:
             if reader.failure is not None:
                 raise reader.failure
+
+    def _opened(
+        self, reader: Reader, context: Context, after: Callable[[Reader], None] | None
+    ) -> Iterator[Member]:
+        yield from self.open(reader, context)
+        if after is not None:
+            after(reader)
 
 
 def damaged(text: str, offset: int) -> ContainerError:

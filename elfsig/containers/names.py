@@ -32,9 +32,11 @@ class Step(NamedTuple):
     number: int = 1
 
 
+_COMPRESSED = rb"\.(gz|xz|zst|bz2|lz4|lzma|lzo)"
 _EXPECTED = re.compile(
-    rb"\.(u?deb|rpm|cpio|tar|t[gxz]z|tar\.(gz|xz|zst|bz2|lzma)|iso|qcow2|vmdk|vdi|vhdx?|E01|squashfs|7z)\Z"
-    rb"|(\A|/)(initrd\.img(-[^/]*)?|initramfs-[^/]*\.img)\Z"
+    rb"\.(u?deb|rpm|apk|zip|7z|t(gz|xz|zst?|bz2?|lz4|lzma)|iso|qcow2|vmdk|vdi|vhdx?|E[0-9]{2}|squashfs)\Z"
+    rb"|\.(cpio|tar)(" + _COMPRESSED + rb")?\Z|\.img" + _COMPRESSED + rb"\Z"
+    rb"|(\A|/)(initrd(" + _COMPRESSED + rb")?|initrd\.img(-[^/]*)?|initramfs-[^/]*\.img)\Z"
 )
 """Names that only packages, archives and images have; not ``.img`` and ``.bin``, which anything may be."""
 

@@ -15,8 +15,8 @@ from struct import Struct
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from elfsig.containers.blank import unrecognised
-from elfsig.containers.contract import Container, Context, Member, damaged
+from elfsig.containers.blank import nothing_follows
+from elfsig.containers.contract import PARTITION, Container, Context, Member, damaged
 from elfsig.containers.readers import Reader, SeekReader, anew
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
@@ -32,6 +32,9 @@ _TABLE, _BOOT = 446, b"\x55\xaa"
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
 _PROTECTIVE = 0xEE
 _LOGICAL_LIMIT = 1024
+_SURE = 2
+"""The slots of the table of a logical partition after the first two may hold garbage: they count where they
+are in bounds, as in Linux (parse_extended in block/partitions/msdos.c)."""
 _STARTS = (
     (0, b"XFSB"), (0, b"LUKS"), (0, b"hsqs"), (1080, b"\x53\xef"), (512, b"LABELONE"), (510, _BOOT),
     (0x10040, b"_BHRfS_M"),
@@ -113,7 +116,7 @@ def _hybrid(
     fault: ContainerError | None = None
     for number, slot in enumerate(_slots(head), 1):
         start, size = slot.first * sector, slot.sectors * sector
-        there = slot.kind not in (0, _PROTECTIVE) and wanted(start)
+        there = slot.sectors and slot.kind != _PROTECTIVE and wanted(start)
         if there and (start, start + size) not in known:
             place = _Place(b"mbr%d" % number, start, size)
             cut = yield from _partition(disk, place, {"type": f"{slot.kind:#04x}"})
@@ -164,7 +167,7 @@ def _partition(
     there = min(size, max(0, disk.size - start))
     if there:
         part = disk.window(start, there)
-        yield Member(place.name, "part", part, size, start, notes=notes, expected="a partition")
+        yield Member(place.name, "part", part, size, start, notes=notes, expected=PARTITION)
         if part.failure is not None:
             return part.origin or part.failure
     if there == size:
@@ -183,19 +186,32 @@ def beside(disk: SeekReader, context: Context, end: int, wanted: Wanted) -> Iter
     if _is_mbr(head) or any(head.startswith(GPT_MAGIC, sector) for sector in _SECTORS):
         for member in _in_mbr(disk, wanted) if _is_mbr(head) else _in_gpt(disk, wanted):
             yield member if (member.offset or 0) >= end else member._replace(expected=None)
-    elif end < disk.size and unrecognised(disk.window(end, disk.size), "the rest", context.budget):
-        raise ContainerError("something follows the end", code="trailing-data", offset=end)
+    else:
+        nothing_follows(disk, end, context.budget)
 
 
 # --------------------------------------------------------------------------- MBR
 
 
 class _Slot(NamedTuple):
-    """One of four entries: type, first sector (relative in extended partitions) and number of sectors."""
+    """One of four entries: type, first sector (relative in extended partitions) and number of sectors.
+
+    It is in use if it has sectors, whatever its type (msdos_partition in block/partitions/msdos.c).
+    """
 
     kind: int
     first: int
     sectors: int
+
+    @property
+    def extended(self) -> bool:
+        """Whether it is in use for an extended partition."""
+        return self.kind in _EXTENDED and self.sectors > 0
+
+    @property
+    def data(self) -> bool:
+        """Whether it is in use for anything else."""
+        return self.kind not in _EXTENDED and self.sectors > 0
 
 
 def _slots(sector: bytes) -> list[_Slot]:
@@ -203,17 +219,11 @@ def _slots(sector: bytes) -> list[_Slot]:
 
 
 def _is_mbr(head: bytes) -> bool:
-    """Whether a boot sector holds a table: boot flags are 0 or 0x80, and entries are there or empty."""
-    slots = _slots(head[:512])
+    """Whether a boot sector holds a table: boot flags are 0 or 0x80, and an entry is in use."""
+    if head[510:512] != _BOOT:
+        return False
     flags = {head[at] for at in range(_TABLE, 510, 16)}
-    real = [slot for slot in slots if slot.kind]
-    return (
-        head[510:512] == _BOOT
-        and flags <= {0, 0x80}
-        and bool(real)
-        and all(slot.sectors for slot in real)
-        and any(slot.first for slot in real)
-    )
+    return flags <= {0, 0x80} and any(slot.sectors and slot.first for slot in _slots(head[:512]))
 
 
 def _open_mbr(reader: Reader, context: Context) -> Iterator[Member]:
@@ -248,14 +258,14 @@ def _numbered(
     extended one early."""
     logical = 5
     for number, slot in enumerate(slots, 1):
-        if slot.kind in _EXTENDED:
+        if slot.extended:
             try:
-                for first, count, kind in _logical(disk, slot.first, sector):
+                for first, count, kind in _logical(disk, slot, sector):
                     yield logical, kind, first, count
                     logical += 1
             except ContainerError as fault:
                 yield number, fault, 0, 0
-        elif slot.kind:
+        elif slot.data:
             yield number, slot.kind, slot.first, slot.sectors
 
 
@@ -265,7 +275,7 @@ def _sector_size(disk: SeekReader, slots: list[_Slot]) -> int:
         size: sum(
             disk.read_at(slot.first * size + at, len(magic)) == magic
             for slot in slots
-            if slot.kind and slot.kind not in _EXTENDED
+            if slot.data
             for at, magic in _STARTS
         )
         for size in _SECTORS
@@ -273,24 +283,34 @@ def _sector_size(disk: SeekReader, slots: list[_Slot]) -> int:
     return 4096 if known[4096] and not known[512] else 512
 
 
-def _logical(disk: SeekReader, base: int, sector: int) -> Iterator[tuple[int, int, int]]:
-    """(first sector, sectors, type) of the logical partitions: a chain of tables with one each."""
-    at, seen = base, {base}
+def _logical(disk: SeekReader, whole: _Slot, sector: int) -> Iterator[tuple[int, int, int]]:
+    """(first sector, sectors, type) of the logical partitions: a chain of tables with one each, or more."""
+    at, size, seen = whole.first, whole.sectors, {whole.first}
     while True:
         table = disk.read_at(at * sector, 512)
         if len(table) < 512:
             raise ContainerError("an extended partition table is cut off", code="truncated", offset=disk.size)
         if table[510:] != _BOOT:
             raise damaged("an extended partition table is damaged", at * sector)
-        own, following = _slots(table)[:2]
-        if own.kind:
-            yield at + own.first, own.sectors, own.kind
-        if not following.kind:
+        slots = _slots(table)
+        for number, slot in enumerate(slots):
+            if slot.data and (number < _SURE or _is_inside(slot, at, size, whole)):
+                yield at + slot.first, slot.sectors, slot.kind
+        following = next((slot for slot in slots if slot.extended), None)
+        if following is None:
             return
-        at = base + following.first
+        at, size = whole.first + following.first, following.sectors
         if at in seen or len(seen) >= _LOGICAL_LIMIT:
             raise damaged("the extended partition tables form a loop", at * sector)
         seen.add(at)
+
+
+def _is_inside(slot: _Slot, at: int, size: int, whole: _Slot) -> bool:
+    """Whether a slot in the table at sector ``at`` is in its part of ``size`` sectors and in the whole of the
+    extended partition."""
+    start, end = at + slot.first, at + slot.first + slot.sectors
+    inside = whole.first <= start and end <= whole.first + whole.sectors
+    return slot.first + slot.sectors <= size and inside
 
 
 GPT = Container("gpt", marks("gpt"), _open_gpt, needs="seek", spans=True, place="table")

@@ -17,7 +17,8 @@ from elfsig.errors import ContainerError
 _UNIFIED = (b".linux", b".initrd")
 _ARCHIVES = (b".initrd", b".ucode")
 _HEADER, _SECTION, _SYMBOL = 24, 40, 18
-_HEAD = 1 << 12
+_HEAD = 1 << 16
+"""The headers are looked for in so many first bytes: the DOS stub before them may be of any size."""
 _SECTIONS = 96
 """Maximum number of sections, as in Windows' loader."""
 _SECURITY = 4

@@ -14,16 +14,29 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import copy
 
-from elfsig.errors import ContainerError
+from elfsig.errors import DEBUG, ContainerError, ElfsigError
 
 PIECE = 1 << 18
 """How many bytes are read at once, at most, where nobody asks for more."""
+
+_TEXT_LIMIT = 500
 
 
 def anew(error: ContainerError) -> ContainerError:
     """The same error as another exception: one that was raised keeps all that was open on its way, such as
     decoders with their memory, for as long as it is kept."""
     return copy(error)
+
+
+def fault_of(bug: Exception, offset: int) -> ContainerError:
+    """What no reader of a container should raise, as the error of that container; raised again when
+    debugging."""
+    if isinstance(bug, MemoryError):
+        return ContainerError("not enough memory to read it", code="out-of-memory", offset=offset)
+    if os.environ.get(DEBUG):
+        raise bug
+    text = f"internal error, please report it: {type(bug).__name__}: {bug}"
+    return ContainerError(text[:_TEXT_LIMIT], code="internal-error", offset=offset)
 
 
 class Reader:
@@ -67,16 +80,24 @@ class Reader:
         try:
             data = self._pull()
         except ContainerError as found:
-            self._origin = anew(found)
-            self._failure = anew(found)
-            self._failure.offset, self._pull = self._pulled, bytes
-            raise anew(self._failure) from None
+            raise self._failed(found) from None
+        except ElfsigError:
+            raise
+        except Exception as bug:  # of one member: the walk goes on with the next
+            raise self._failed(fault_of(bug, self._pulled)) from None
         self._pulled += len(data)
         if not data:
             self._ended, self._pull = True, bytes
         if self._hash is not None:
             self._hash.update(data)
         return data
+
+    def _failed(self, found: ContainerError) -> ContainerError:
+        """Keep ``found`` as what every later read raises; returns that."""
+        self._origin = anew(found)
+        self._failure = anew(found)
+        self._failure.offset, self._pull = self._pulled, bytes
+        return anew(self._failure)
 
     def _fill(self, size: int) -> None:
         """Have ``size`` bytes in the buffer, or all that are left. Raises ContainerError."""
@@ -237,9 +258,14 @@ class SeekReader(Reader):
         """
         parts: list[bytes] = []
         end = min(offset + size, self.size)
-        while 0 <= offset < end and (data := self._fetch(offset, end - offset)):
-            parts.append(data)
-            offset += len(data)
+        try:
+            while 0 <= offset < end and (data := self._fetch(offset, end - offset)):
+                parts.append(data)
+                offset += len(data)
+        except ElfsigError:
+            raise
+        except Exception as bug:
+            raise fault_of(bug, offset) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def window(self, offset: int, size: int) -> SeekReader:

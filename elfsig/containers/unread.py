@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from struct import unpack_from
 
-from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.contract import PARTITION, Container, Context, Member
 from elfsig.containers.readers import Reader
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import MAGICS, marks
@@ -32,12 +33,30 @@ def _refused(name: str, code: str, reader: Reader, context: Context) -> Iterator
 
 def _declared(kind: str, code: str) -> Container:
     name = next(each.kind.name for each in MAGICS if each.kind.code == kind)
-    return Container(kind, marks(kind), partial(_refused, name, code))
+    return Container(kind, marks(kind), partial(_refused, name, code), place="mark")
 
 
 def _nothing(reader: Reader, context: Context) -> Iterator[Member]:
     """No members."""
     return iter(())
+
+
+_SWAP_AT, _SWAP_BAD, _SWAP_VERSION = 1024, 1536, 1
+
+
+def _is_swap(head: bytes) -> bool:
+    """Whether there is a header before the mark: version 1, of either byte order, with a last page and no
+    more bad pages than there is room for (union swap_header in include/linux/swap.h, read_swap_header in
+    mm/swapfile.c); or, in version 0, a map of pages without the first, which is the map (Linux 2.2)."""
+    fields = [unpack_from(order + "III", head, _SWAP_AT) for order in "<>"]
+
+    def is_header(at: int, mark: bytes) -> bool:
+        if mark == b"SWAP-SPACE":
+            return not head[0] & 1 and any(head[:at])
+        most = (at - _SWAP_BAD) // 4
+        return any(version == _SWAP_VERSION and last and bad <= most for version, last, bad in fields)
+
+    return any(is_header(at, mark) for at, mark in marks("swap") if head.startswith(mark, at))
 
 
 def _is_grub(head: bytes) -> bool:
@@ -50,11 +69,11 @@ def _is_fit(head: bytes) -> bool:
     return b"\0\0\0\1images\0\0" in head
 
 
+_GRUB = ((0, b"\x52\xe8"), (0, b"\x52\xbf"), (0, b"\x52\x56"))
+
 WITHOUT_FILES: tuple[Container, ...] = (
-    Container("swap", marks("swap"), _nothing, "seek"),
-    Container(
-        "grub", ((0, b"\x52\xe8"), (0, b"\x52\xbf"), (0, b"\x52\x56")), _nothing, "seek", probe=_is_grub
-    ),
+    Container("swap", marks("swap"), _nothing, "seek", probe=_is_swap, place="mark"),
+    Container("grub", _GRUB, _nothing, "seek", probe=_is_grub, within=PARTITION),
 )
 """What has a place of its own on a disk, and no files."""
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
-from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.contract import ARRAY, PARTITION, VOLUME, Container, Context, Member
 from elfsig.containers.names import Step, display, expected_by_name, plain
 from elfsig.containers.oci import Layout
 from elfsig.containers.readers import Reader, anew
@@ -21,6 +21,7 @@ Decide: TypeAlias = Callable[[Member], str | None]
 """What a member with a reader is, where that ends the descent: ``module``, ``kernel`` or another word; None
 to go on into containers. It may look ahead (``member.reader.peek``) and must not read."""
 
+_LARGER = frozenset({PARTITION, VOLUME, ARRAY})
 _LOOK = 1 << 12
 _ET_REL = 1
 _SUFFIXES = (b".ko", b".ko.gz", b".ko.xz", b".ko.zst")
@@ -97,7 +98,7 @@ def walk(
     as that of a member.
 
     A container's record comes after everything in it. Nothing is raised for damaged input: that is in the
-    records. Exceptions of plug-ins are their containers' errors, with the code plug-in-error.
+    records. Other exceptions are their containers' errors, too: internal-error, plug-in-error.
     """
     walker = _Walker(context or Context(), decide, containers or load())
     outermost = Member(chain[-1].name, "file", reader, chain[-1].size, expected=expected)
@@ -129,9 +130,9 @@ class _Walker(NamedTuple):
         what = self.decide(member) if member.reader is not None else None
         opened: tuple[Container, ...] = ()
         if member.reader is not None and what is None:
-            opened = self.containers.every(member.reader)
+            opened = self.containers.every(member.reader, member.expected)
         if member.reader is not None and opened:
-            yield from self.opened(member, member.reader, opened, chain)
+            yield from self.opened(member._replace(expected=_expected(member)), member.reader, opened, chain)
         elif member.reader is not None and what is None and (expected := _expected(member)) is not None:
             error = unrecognised(member.reader, expected, self.context.budget)
             kind = BLANK if error is None else member.kind
@@ -152,11 +153,18 @@ class _Walker(NamedTuple):
             except ContainerError as reason:
                 yield ContainerRecord(chain, first.id, 0, 0, reason)
                 return
+        shared = member.expected in _LARGER or any(each.place == "table" for each in containers)
         for container in containers:
-            yield from self.container(container, reader, chain, member.expected)
+            yield from self.container(container, reader, chain, member.expected, alone=not shared)
 
     def container(
-        self, container: Container, reader: Reader, chain: tuple[Step, ...], expected: str | None
+        self,
+        container: Container,
+        reader: Reader,
+        chain: tuple[Step, ...],
+        expected: str | None,
+        *,
+        alone: bool,
     ) -> Iterator[Found | ContainerRecord]:
         members = modules = 0
         error = None
@@ -164,7 +172,7 @@ class _Walker(NamedTuple):
         layout = Layout()
         try:
             self.context.budget.check_depth(len(chain) - 1)
-            for member in self.containers.members(container, reader, self.context):
+            for member in self.containers.members(container, reader, self.context, alone=alone):
                 members += 1
                 names[key := plain(member.name)] += 1
                 if not key and member.expected is None:  # the content of a stream is what the stream must be

@@ -224,5 +224,5 @@ def is_partitioned(data: bytes) -> bool:
         return False
     table = [data[PARTITIONS + 16 * n : PARTITIONS + 16 * (n + 1)] for n in range(4)]
     return all(entry[0] in (0, 0x80) for entry in table) and any(
-        entry[4] and int.from_bytes(entry[12:16], "little") for entry in table
+        int.from_bytes(entry[12:16], "little") for entry in table
     )

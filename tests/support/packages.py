@@ -55,6 +55,7 @@ TOOLS = {
     "mkbootimg": "mkbootimg",
     "mkinitramfs": "initramfs-tools-core",
     "mkswap": "util-linux",
+    "partx": "util-linux",
     "modinfo": "kmod",
     "mount": "mount",
     "nm": "binutils",

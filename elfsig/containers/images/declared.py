@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Literal
 
 from elfsig.containers.contract import Container, Context, Member
+from elfsig.containers.images import extents
 from elfsig.containers.readers import Reader
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
@@ -32,8 +33,10 @@ def _image(
     probe: Callable[[bytes], bool] | None = None,
     spans: bool = False,
     place: Literal["device"] | None = None,
+    extent: Callable[[bytes], int] | None = None,
 ) -> Container:
-    return Container(kind, magics, partial(_open, kind, module, extra), "seek", extra, probe, spans, place)
+    opened = partial(_open, kind, module, extra)
+    return Container(kind, magics, opened, "seek", extra, probe, spans, place, extent=extent)
 
 
 def _is_ext(head: bytes) -> bool:
@@ -42,24 +45,25 @@ def _is_ext(head: bytes) -> bool:
     return any(inodes) and any(blocks) and int.from_bytes(head[1048:1052], "little") <= 6 and head[1100] <= 1
 
 
-EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext, place="device")
+EXT = _image("ext", "ext", *marks("ext"), probe=_is_ext, place="device", extent=extents.ext)
 
-XFS = _image("xfs", "xfs", *marks("xfs"))
-BTRFS = _image("btrfs", "btrfs", *marks("btrfs"), place="device")
-SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"))
+XFS = _image("xfs", "xfs", *marks("xfs"), place="device", extent=extents.xfs)
+BTRFS = _image("btrfs", "btrfs", *marks("btrfs"), place="device", extent=extents.btrfs)
+SQUASHFS = _image("squashfs", "squashfs", *marks("squashfs"), extent=extents.squashfs)
 
 
 def _is_fat(head: bytes) -> bool:
-    """A boot sector with the fields of a FAT: sectors of 512 to 4096 bytes, clusters, copies of the table."""
+    """A boot sector with the fields that Linux looks at (fat_read_bpb in fs/fat/inode.c), and a jump. It has
+    sectors of 512 to 4096 bytes, clusters, copies of a table that has a size. It need not name its type."""
     sector, cluster = int.from_bytes(head[11:13], "little"), head[13]
     media, tables = head[21], head[16]
     jump = head[0] == 0xE9 or (head[0] == 0xEB and head[2] == 0x90)
     sound = sector in (512, 1024, 2048, 4096) and cluster and not cluster & (cluster - 1)
-    named = head[54:57] == b"FAT" or head[82:87] == b"FAT32"
-    return bool(jump and sound and named and tables in (1, 2) and media >= 0xF0)
+    there = any(head[14:16]) and tables and (any(head[22:24]) or any(head[36:40]))
+    return bool(jump and sound and there and (media == 0xF0 or media >= 0xF8))
 
 
-FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat, place="device")
+FAT = _image("fat", "fat", (510, b"\x55\xaa"), probe=_is_fat, place="device", extent=extents.fat)
 
 QCOW2 = _image("qcow2", "virtual", *marks("qcow2"), spans=True)
 VMDK = _image("vmdk", "virtual", *marks("vmdk"), spans=True)

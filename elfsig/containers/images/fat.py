@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from dissect.fat.fat import FATFS
+from dissect.fat.c_fat import Fattype, c_fat
+from dissect.fat.fat import FAT, FATFS, RootDirectory
 
 from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.source import Source, content, mapped
@@ -18,6 +19,10 @@ from elfsig.containers.images.tree import Node, members
 from elfsig.containers.readers import PIECE, Reader, SeekReader, bytes_reader
 from elfsig.errors import ContainerError
 
+_MOST_FAT12 = 4084
+_FIRST_CLUSTER = 2
+_TABLE_SIZE, _ROOT = 22, 44
+"""Where the boot sector has the size of the table (BPB_FATSz16) and the root directory (BPB_RootClus)."""
 _LOWER_BASE, _LOWER_SUFFIX = 0x08, 0x10
 """Of the reserved byte of an entry: the name, or its suffix, is meant in lower case."""
 
@@ -26,7 +31,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     """The members of a file system. Raises ContainerError."""
     source = Source(context.seekable(reader))
     with mapped(source, "the file system"):
-        fs: Any = FATFS(source)
+        fs = _opened(source)
         fs.fat.chain = partial(_chain, fs.fat.chain, fs.fat.entry_count, source)
     tree = _Tree(source, fs)
     yield from members(Node(b"", "directory", 0, children=partial(tree.entries, fs.root)), source)
@@ -35,6 +40,25 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         text = f"the file system is cut off: {source.size} of {size} bytes"
         raise ContainerError(text, code="truncated", offset=source.size)
     _same_tables(fs, source)
+
+
+def _opened(source: Source) -> Any:
+    """The file system with the type that Linux gives it: FAT32 by the size of its table alone, however few
+    clusters there are (fat_fill_super in fs/fat/inode.c). The library goes by the number of clusters."""
+    fs: Any = FATFS(source)
+    if not fs.fat_size:
+        raise damaged("the allocation table has no sectors", _TABLE_SIZE)
+    clusters = (fs.total_sectors - fs.first_data_sector) // fs.bpb.BPB_SecPerClus
+    small = Fattype.FAT16 if clusters > _MOST_FAT12 else Fattype.FAT12
+    kind = small if fs.bpb.BPB_FATSz16 else Fattype.FAT32
+    if kind != fs.type:
+        source.seek(len(c_fat.Bpb))
+        extended = c_fat.Bpb32 if kind == Fattype.FAT32 else c_fat.Bpb16
+        fs.type, fs.bpb_ext = kind, extended(source.read(len(extended)))
+        fs.fat, fs.root = FAT(fs.fat.fh, kind), RootDirectory(fs)
+    if kind == Fattype.FAT32 and fs.bpb_ext.BPB_RootClus < _FIRST_CLUSTER:
+        raise damaged("the root directory has no cluster", _ROOT)
+    return fs
 
 
 def _name(entry: Any) -> str:

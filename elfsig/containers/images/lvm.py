@@ -14,7 +14,7 @@ from typing import Any
 from dissect.volume.lvm import LVM2
 from dissect.volume.lvm.physical import LVM2Device
 
-from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.contract import VOLUME, Context, Member, damaged
 from elfsig.containers.given import missing
 from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
@@ -88,7 +88,7 @@ class _Group:
             stream = volume.open()
         part = content(source, size, lambda: stream, f"the volume {name}")
         stored = name.encode("utf-8", "surrogateescape")
-        return Member(stored, "part", part, size, expected="a logical volume")
+        return Member(stored, "part", part, size, expected=VOLUME)
 
     def _position(self, physical: Any) -> int:
         return self.positions.get(_plain_id(physical), self.own)

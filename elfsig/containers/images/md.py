@@ -16,7 +16,7 @@ from typing import Any
 from dissect.volume.md import MD
 from dissect.volume.md.md import MDPhysicalDisk
 
-from elfsig.containers.contract import Context, Member, damaged
+from elfsig.containers.contract import ARRAY, Context, Member, damaged
 from elfsig.containers.given import missing
 from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
@@ -51,7 +51,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         span = None if own.level in (_LINEAR, _RAID1) else own.chunk_size
     # The library reads too much where a read crosses chunks.
     part = content(source, array.size, lambda: stream, "the array", span=span)
-    yield Member(b"", "part", part, array.size, expected="the array")
+    yield Member(b"", "part", part, array.size, expected=ARRAY)
     if part.failure is not None:
         raise part.origin or part.failure
 

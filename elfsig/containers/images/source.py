@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from elfsig.containers.readers import SeekReader
+from elfsig.containers.readers import SeekReader, fault_of
 from elfsig.errors import ContainerError, ElfsigError
 
 _ASKED_LIMIT = 1 << 30
@@ -75,8 +75,10 @@ def mapped(source: Source, what: str) -> Iterator[None]:
     """Whatever a library raises is a ContainerError about ``what``, at the place that was read last."""
     try:
         yield
-    except (ElfsigError, MemoryError):
+    except ElfsigError:
         raise
+    except MemoryError as reason:
+        raise fault_of(reason, source.at) from None
     except EOFError:
         text = f"{what}: something in it is cut off"
         raise ContainerError(text, code="truncated", offset=source.at) from None

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
+import lz4.block
+import zstandard
 from dissect.squashfs.squashfs import SquashFS
 
+from elfsig.compression import DECODER_MEMORY, streams
 from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.images.squashfs_attributes import NONE, security_ima
@@ -28,6 +31,8 @@ _LINK_LIMIT = 1 << 16
 _CACHED = 32
 """Metadata and fragment blocks that are kept."""
 _STORED = (1 << 24) - 1
+_METADATA = 8192
+"""Bytes of a block of metadata, unpacked."""
 
 
 def read(reader: Reader, context: Context) -> Iterator[Member]:
@@ -43,22 +48,46 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         raise damaged(f"{len(tree.inodes)} of {tree.fs.sb.inodes} inodes are in the directories", 4)
 
 
-class _Bounded:
-    """The library's decompressor, with an end to what zlib and xz may give."""
+def _zlib(data: bytes, most: int) -> bytes:
+    return zlib.decompressobj().decompress(data, most + 1)
 
-    def __init__(self, library: Any, kind: int) -> None:
-        self.library, self.kind = library, kind
+
+def _lzma(data: bytes, most: int) -> bytes:
+    return lzma.LZMADecompressor(memlimit=DECODER_MEMORY).decompress(data, most + 1)
+
+
+def _lz4(data: bytes, most: int) -> bytes:
+    return bytes(lz4.block.decompress(data, uncompressed_size=most))
+
+
+def _zstd(data: bytes, most: int) -> bytes:
+    if zstandard.frame_content_size(data) > most:
+        return bytes(most + 1)
+    return zstandard.ZstdDecompressor().decompress(data, max_output_size=most)
+
+
+_DECODERS: dict[int, Callable[[bytes, int], bytes]] = {1: _zlib, 2: _lzma, 4: _lzma, 5: _lz4, 6: _zstd}
+"""By the number of the compression; each gives one byte more than it may at most, or raises."""
+
+
+class _Bounded:
+    """The library's decompressor, with an end to the memory that it takes and to what it gives."""
+
+    def __init__(self, library: Any, kind: int, source: Source) -> None:
+        self.decoder = _DECODERS.get(kind, library.decompress)
+        self.source = source
 
     def decompress(self, data: bytes, most: int) -> bytes:
         """At most ``most`` bytes, or those of a metadata block. Raises ContainerError."""
-        most = max(most, 8192)
-        decoder: Any = {1: zlib.decompressobj, 4: lzma.LZMADecompressor}.get(self.kind)
-        if decoder is None:
-            found = bytes(self.library.decompress(data, most))
-        else:
-            found = decoder().decompress(data, most + 1)
+        most = max(most, _METADATA)
+        if len(data) > most:
+            raise damaged("a block is larger than its content may be", self.source.at)
+        try:
+            found = bytes(self.decoder(data, most))
+        except lzma.LZMAError as why:
+            raise streams.fault("xz", why, self.source.at) from None
         if len(found) > most:
-            raise ContainerError("a block decompresses to more than it may", code="damaged")
+            raise damaged("a block decompresses to more than it may", self.source.at)
         return found
 
 
@@ -72,7 +101,7 @@ class _Tree:
             raise damaged("the size of the blocks is impossible", 12)
         source.seek(0)
         self.fs: Any = SquashFS(source)
-        self.fs._compression = _Bounded(self.fs._compression, self.fs.sb.compression)
+        self.fs._compression = _Bounded(self.fs._compression, self.fs.sb.compression, source)
         # The library keeps 1024 blocks of up to 1 MiB each.
         self.fs._read_block = lru_cache(_CACHED)(partial(SquashFS._read_block, self.fs))
         self.inodes: set[int] = set()
