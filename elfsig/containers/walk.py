@@ -161,7 +161,7 @@ class _Walker(NamedTuple):
         members = modules = 0
         error = None
         names: Counter[bytes] = Counter()
-        layout = Layout()
+        layout = Layout(self.context.budget)
         try:
             self.context.budget.check_depth(len(chain) - 1)
             for member in self.containers.members(container, reader, self.context):
