@@ -1,4 +1,4 @@
-"""Images of containers: every layer that a manifest lists is there, whole, and can be read; or it is named."""
+"""Container images: every layer that a manifest lists is there, whole, and can be read; or it is named."""
 
 from __future__ import annotations
 
