@@ -16,6 +16,7 @@ import corpus
 import elfsig
 from elfsig.containers import hard_links
 from elfsig.containers.contract import Budget, Context
+from elfsig.containers.scratch import Scratch
 from tests.support.archives import tar
 from tests.support.containers import inside, taken
 from tests.support.run import run
@@ -161,3 +162,22 @@ def test_room_of_kept_modules_is_used_again() -> None:
     data = archive(*((f"{number}.ko", OTHER) for number in range(20)))
     taken(tar(a_tar=data, b_tar=data), context)
     assert os.fstat(context.scratch._descriptor).st_size == 20 * len(OTHER)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_modules_are_read_without_room_for_copies(is_full: bool, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # a directory takes no bytes
+    context = Context(scratch=Scratch(descriptor)) if is_full else NoScratch()
+    files, records = taken(archive(("a.ko", OTHER), ("b.ko", "a.ko")), context)
+    os.close(descriptor)
+    assert inside(files) == {"a.ko": OTHER} and records[-1].members == 2
+    failure = records.found[1].member.reader.failure  # type: ignore[union-attr]
+    assert failure is not None and "not all modules" in failure.text
+
+
+class NoScratch(Context):
+    """Where no temporary file can be made."""
+
+    @property
+    def scratch(self) -> Scratch:
+        raise FileNotFoundError("no usable temporary directory")

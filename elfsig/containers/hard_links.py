@@ -61,11 +61,15 @@ class HardLinks:
         if not pieces or pieces[-1] or self._size > _LARGEST or len(self._kept) >= _MOST:
             self._left_out = True
             return
-        copy = self._context.scratch.copy()
+        try:
+            copy = self._context.scratch.copy()
+        except OSError:  # no temporary file, which matters only if a link follows
+            self._left_out = True
+            return
         try:
             for piece in pieces:
                 copy.write(piece)
-        except ContainerError:  # no room, which matters only if a link follows
+        except (ContainerError, OSError):  # likewise: no room
             self._left_out = True
         found = copy.reader()
         if found.size == self._size:
