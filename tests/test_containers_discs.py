@@ -60,7 +60,7 @@ def test_files_in_one_tree_of_names_alone(words: str, more: str, tree: Path) -> 
 def fat(tree: Path, size: int) -> None:
     """An image to boot from, with a module, in the tree."""
     image = images.blank(tree / "efi.img", size)
-    call("mkfs.fat", image)
+    call("mkfs.vfat", image)
     call("mcopy", "-i", image, tree / "b.ko", "::")
     (tree / "b.ko").unlink()
 

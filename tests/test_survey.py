@@ -147,9 +147,10 @@ def test_a_directory_of_modules_and_containers(nested: Path, tmp_path: Path) -> 
     for number in range(70):
         (tmp_path / "z" / f"m{number:02}.ko").write_bytes(SIGNED)
     (tmp_path / "z" / "link.ko").symlink_to("/etc/passwd")
+    names = ["link", *(f"m{number:02}" for number in range(70))]
     found = [e["path"] for e in records(tmp_path, "--trust", CERT) if e["record"] == "module"]
-    assert len(found) == 72
-    assert found[2:] == [str(tmp_path / "z" / f"m{number:02}.ko") for number in range(70)]
+    assert len(found) == 73
+    assert found[2:] == [str(tmp_path / "z" / f"{name}.ko") for name in names]
 
 
 def test_text_and_document(nested: Path) -> None:
