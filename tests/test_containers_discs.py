@@ -45,7 +45,7 @@ def opened(data: bytes) -> tuple[dict[str, bytes], ContainerRecord]:
     return files, records[-1]
 
 
-@pytest.mark.parametrize("words", ["-R -J", "-J"])
+@pytest.mark.parametrize("words", ["-R -J", "-J --norock"])
 @pytest.mark.parametrize("more", ["", "-hide b.ko", "-hide-joliet b.ko"])
 def test_files_in_one_tree_of_names_alone(words: str, more: str, tree: Path) -> None:
     (tree / "sub").mkdir()
