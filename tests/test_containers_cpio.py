@@ -125,6 +125,19 @@ def test_flipped_structure_is_reported() -> None:
     assert records[-1].error and records[-1].error.offset == second
 
 
+def test_a_checksum_that_does_not_match_costs_one_member() -> None:
+    first, then = small("crc"), small("newc")
+    whole, records = taken(first + then)
+    assert records[-1].complete and inside(whole)["a.ko"] == b"first"
+    for word, name in ((b"first", "f!/a.ko"), (b"second", "f!/bb")):
+        data = bytearray(first + then)
+        data[at := first.index(word)] ^= 1
+        files, records = taken(bytes(data))
+        assert files.keys() == whole.keys() - {name}
+        error = records[-1].error
+        assert error and (error.code, error.offset) == ("damaged", first.rindex(b"070702", 0, at))
+
+
 def test_chains_as_the_kernel_reads_them(tree: Path) -> None:
     early, main = small("newc"), packed(tree, "newc")
     for name in COMPRESSORS:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
+import zstandard
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 
@@ -142,9 +147,10 @@ def test_a_directory_of_modules_and_containers(nested: Path, tmp_path: Path) -> 
     for number in range(70):
         (tmp_path / "z" / f"m{number:02}.ko").write_bytes(SIGNED)
     (tmp_path / "z" / "link.ko").symlink_to("/etc/passwd")
+    names = ["link", *(f"m{number:02}" for number in range(70))]
     found = [e["path"] for e in records(tmp_path, "--trust", CERT) if e["record"] == "module"]
-    assert len(found) == 72
-    assert found[2:] == [str(tmp_path / "z" / f"m{number:02}.ko") for number in range(70)]
+    assert len(found) == 73
+    assert found[2:] == [str(tmp_path / "z" / f"{name}.ko") for name in names]
 
 
 def test_text_and_document(nested: Path) -> None:
@@ -383,3 +389,40 @@ def test_a_boot_image_without_its_kernel_is_a_kernel_record(tmp_path: Path) -> N
     found = records(path)
     assert [each["record"] for each in found] == ["kernel"]
     assert found[0]["error"]["code"]
+
+
+def bz2_in(name: str, content: bytes = UNSIGNED) -> tuple[str, bytes]:
+    return name, bz2.compress(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        bz2_in("a.ko.bz2"), bz2_in("a.ko"), bz2_in("a.ko.xz"),
+        ("a.ko.lzma", lzma.compress(UNSIGNED, lzma.FORMAT_ALONE)),
+        ("a.ko.lz4", lz4.frame.compress(UNSIGNED)),
+        ("a.ko.xz", lzma.compress(gzip.compress(UNSIGNED))),
+        ("a.ko.gz", gzip.compress(gzip.compress(UNSIGNED))),
+        ("a.ko.zst", zstandard.compress(bz2.compress(UNSIGNED))),
+    ],
+)  # fmt: skip
+def test_modules_that_are_compressed_as_no_kernel_reads_them(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "tree").mkdir()
+    path = tmp_path / "tree" / name
+    path.write_bytes(content)
+    packed = tmp_path / "x.tar"
+    packed.write_bytes(tar(**{name.replace(".", "_"): content}))
+    for given, shown in ((path, path), (path.parent, path), (packed, f"{packed}!/{name}")):
+        done = run("survey", given)
+        assert (done.code, done.out.splitlines()[0]) == (1, f"{shown}: unsigned: no trace of a signature")
+
+
+@pytest.mark.parametrize("content", [b"text", b"", lzma.compress(b"text"), _object()])
+def test_what_is_called_a_module_is_named_whatever_it_is(content: bytes, tmp_path: Path) -> None:
+    for name, data in (bz2_in("a.ko.bz2", content), ("a.ko.lzo", content), bz2_in("a.ko", content)):
+        packed = tmp_path / "x.tar"
+        packed.write_bytes(tar(**{name.replace(".", "_"): data}))
+        done = run("survey", packed)
+        assert done.code in (1, 5) and f"{packed}!/{name}: " in done.out + done.err

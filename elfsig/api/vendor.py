@@ -14,6 +14,7 @@ from elfsig.batch.tree import Examination
 from elfsig.batch.vendor.modules import HELD_BACK, Looked, reading_vendor
 from elfsig.errors import UsageError
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 from elfsig.registry import Registry, load
 from elfsig.verbs.vendor.relation import VendorFinding
 from elfsig.verbs.vendor.sources import VendorSource
@@ -62,10 +63,12 @@ def _records(paths: list[str], sources: list[str], plan: Plan) -> Iterator[Again
             return
         yield from vendor.sources
         looked: list[Looked] = []
-        for batch, lines in survey_batches(outermost(paths), plan, lambda found: Drawn(), jobs=1):
+        links = Links()
+        for batch, lines in survey_batches(outermost(paths, links), plan, lambda found: Drawn(), jobs=1):
             looked += vendor.looked_up(batch, lines)
             if len(looked) >= HELD_BACK:
                 yield from vendor.compared(looked).values()
                 looked = []
         yield from vendor.compared(looked).values()
+        vendor.own_complete = vendor.own_complete and not links.not_followed.count
         yield from vendor.missing()

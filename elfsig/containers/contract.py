@@ -56,8 +56,8 @@ class Member(NamedTuple):
     ``target`` is where a link leads to, as stored. ``expected`` says what it must be where it can only be a
     container, such as "a partition": if none is recognised in it, that is reported. ``notes`` are further
     facts by name: ``security.ima``,
-    ``deleted``, ``whiteout``, ``hard-link`` (the target is a member's name in full) and others; values are
-    bytes, text, numbers or True.
+    ``deleted``, ``whiteout``, ``hard-link`` (the target is the name in full of a member before it, in a
+    container that is read as a stream) and others; values are bytes, text, numbers or True.
     """
 
     name: bytes

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from elfsig.compression import streams
 from elfsig.containers.contract import NAME_LIMIT, Container, Context, Member, MemberKind, damaged
-from elfsig.containers.readers import PIECE, Reader, bytes_reader, reader_of
+from elfsig.containers.readers import PIECE, Reader, anew, bytes_reader, reader_of
 from elfsig.errors import ContainerError
 from elfsig.recognition.magics import marks
 
@@ -195,10 +195,13 @@ def _link(name: bytes, target: bytes) -> Member:
     return Member(name, "link", target=target, notes={"hard-link": True})
 
 
-def archive(reader: Reader, stripped: Stripped | None = None) -> Iterator[Member]:
+def archive(
+    reader: Reader, faults: list[ContainerError], stripped: Stripped | None = None
+) -> Iterator[Member]:
     """The members of one archive, read up to and with its trailer; ``stripped`` as for :func:`read_entry`.
 
-    Raises ContainerError.
+    The first member whose checksum does not match is put into ``faults``: those after it can be read. Raises
+    ContainerError.
     """
     links = _Links()
     while not (entry := read_entry(reader, stripped)).is_trailer:
@@ -214,7 +217,12 @@ def archive(reader: Reader, stripped: Stripped | None = None) -> Iterator[Member
             regular = modes.S_ISREG(fields.mode) or (fields.size and not modes.S_ISDIR(fields.mode))
             kind: MemberKind = "file" if regular else "directory" if modes.S_ISDIR(fields.mode) else "special"
             yield Member(entry.name, kind, part if regular else None, fields.size, reader.tell())
-            part.finish()
+            try:
+                part.finish()
+            except ContainerError as reason:
+                if reason.code != "damaged" or reader.failure is not None:
+                    raise
+                faults[:] = faults or [anew(reason)]
             if linked:
                 yield from links.with_content(fields.inode, entry.name)
         _pad(reader, entry)
@@ -289,8 +297,11 @@ def _raw(reader: Reader) -> Iterator[bytes]:
 
 
 def _open(reader: Reader, context: Context) -> Iterator[Member]:
-    yield from archive(reader)
+    faults: list[ContainerError] = []
+    yield from archive(reader, faults)
     yield from segments(reader, context, "the archive")
+    if faults:
+        raise faults[0]
 
 
 def _open_padded(reader: Reader, context: Context) -> Iterator[Member]:

@@ -46,6 +46,14 @@ def expected_by_name(name: bytes) -> str | None:
     return "a file with the name of a package, archive or image" if _EXPECTED.search(name) else None
 
 
+_MODULE = re.compile(rb"\.ko(\.[a-z0-9]{2,4})?\Z")
+
+
+def content_by_name(name: bytes) -> str | None:
+    """What the content of a compressed file must be by its name, where it is called like a module."""
+    return "a file with the name of a module" if _MODULE.search(name) else None
+
+
 def plain(name: bytes) -> bytes:
     """A member's name for comparisons and for people: without leading ``/`` and ``./``, single slashes."""
     name = _SLASHES.sub(b"/", name)

@@ -2,80 +2,117 @@
 
 An OCI image layout (image-layout.md, manifest.md of the OCI image specification) keeps everything in files
 ``blobs/sha256/HEX`` that are named after their content; ``index.json`` lists manifests, and they list layers.
-``docker save`` before version 25 has layers by name, listed in ``manifest.json``. An index may list manifests
-of other platforms, which need not be there.
+``docker save`` before version 25 has layers by name, listed in ``manifest.json``. An index in a blob may list
+manifests of other platforms, which need not be there; nor need blobs without an index beside them, such as
+containerd's, which it deletes once they are unpacked.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
-from elfsig.containers.contract import Member, damaged
+from elfsig.containers.contract import Budget, Member, damaged
 from elfsig.containers.names import plain
+from elfsig.containers.readers import PIECE
 from elfsig.errors import ContainerError
 
 _BLOB = re.compile(rb"(?:(.*)/)?blobs/sha256/([0-9a-f]{64})", re.DOTALL)
 _INDEX = re.compile(rb"(?:(.*)/)?(index\.json|manifest\.json)", re.DOTALL)
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_DOCUMENT_LIMIT = 1 << 20
-"""Maximum size of a manifest in bytes, as registries allow several times less."""
-_LISTED_LIMIT = 1 << 16
+_DOCUMENT_LIMIT = 4 << 20
+"""Maximum size of a manifest in bytes: registries must take as much, and few take more (OCI distribution
+specification, "Pushing Manifests")."""
+_KEPT = 1 << 16
+"""Names that are remembered of one archive."""
+_EMPTY_LAYER = 10240
+"""Bytes of an archive without members, which is zeros alone: two blocks, in GNU tar's way twenty."""
+
+
+class _Listed(NamedTuple):
+    """A blob that a manifest lists. ``folder`` is that of the image; ``files``: it must be an archive."""
+
+    name: bytes
+    what: str
+    folder: bytes
+    files: bool
 
 
 class Layout:
     """What the members of one archive say about each other. ``fault`` is the first contradiction."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
         self.fault: ContainerError | None = None
+        self._budget = budget
         self._there: dict[bytes, bool] = {}
-        self._listed: dict[bytes, str] = {}
+        self._listed: dict[bytes, _Listed] = {}
+        self._images: set[bytes] = set()
+        self._is_full = False
 
     def begin(self, member: Member) -> None:
         """Look at a member before it is read."""
-        name = plain(member.name)
         if member.kind != "file" or member.reader is None:
             return
+        name = plain(member.name)
         if (blob := _BLOB.fullmatch(name)) is not None:
             member.reader.start_hash()
+            self._note(name, _is_empty_layer(member))
         index = _INDEX.fullmatch(name)
         found = blob or index
         if found is None or not 0 < (member.size or 0) <= _DOCUMENT_LIMIT:
             return
-        head = member.reader.peek(1)
-        if head in (b"{", b"["):
+        if member.reader.peek(1) in (b"{", b"["):
             self._read(member.reader.peek(_DOCUMENT_LIMIT), found[1] or b"", top=index is not None)
 
     def end(self, member: Member, *, recognised: bool) -> None:
         """Look at a member after everything in it was read; ``recognised``: it was a container."""
         name = plain(member.name)
-        if member.kind == "link":
-            self._there[name] = True
-        if member.kind != "file" or member.reader is None:
-            return
-        self._there[name] = recognised
+        if member.kind == "link" or recognised:
+            self._note(name, True)
         blob = _BLOB.fullmatch(name)
-        if blob is None:
+        if member.kind != "file" or member.reader is None or blob is None:
             return
-        member.reader.finish()
+        with suppress(ContainerError):  # which its container reports
+            while piece := member.reader.take(PIECE):
+                self._scan(len(piece))
         if member.reader.sha256 not in (None, blob[2].decode()):
-            text = (
-                f"the content of {name.decode('utf-8', 'backslashreplace')} has another SHA-256 than its name"
-            )
+            shown = name.decode("utf-8", "backslashreplace")
+            text = f"the content of {shown} has another SHA-256 than its name"
             self.fault = self.fault or damaged(text, member.offset or 0)
 
     def missing(self) -> ContainerError | None:
-        """The fault, or the error for the first layer that is listed and is not there, or cannot be read."""
+        """The fault, or the error for the first blob that is listed and is not there, or cannot be read."""
         if self.fault is not None:
             return self.fault
-        for name, what in self._listed.items():
-            shown = name.decode("utf-8", "backslashreplace")
-            if name not in self._there:
-                return ContainerError(f"{what} {shown} is listed and not there", code="truncated")
-            if what == "the layer" and not self._there[name]:
-                return ContainerError(f"{what} {shown} is of no known form, or encrypted", code="unsupported")
+        for each in self._listed.values():
+            if each.folder not in self._images:
+                continue
+            shown = each.name.decode("utf-8", "backslashreplace")
+            if self._is_full:
+                text = f"an image of more than {_KEPT} layers, or among as many other files"
+                return ContainerError(text, code="over-budget")
+            if each.name not in self._there:
+                return ContainerError(f"{each.what} {shown} is listed and not there", code="truncated")
+            if each.files and not self._there[each.name]:
+                text = f"{each.what} {shown} is of no known form, or encrypted"
+                return ContainerError(text, code="unsupported")
         return None
+
+    def _scan(self, size: int) -> None:
+        try:
+            self._budget.scan(size)
+        except ContainerError as reason:
+            self.fault = self.fault or reason
+            raise
+
+    def _note(self, name: bytes, readable: bool) -> None:
+        """Remember that a file is there, and whether it is a container."""
+        if name in self._there or len(self._there) < _KEPT:
+            self._there[name] = readable or self._there.get(name, False)
+        else:
+            self._is_full = True
 
     def _read(self, text: bytes, folder: bytes, *, top: bool) -> None:
         try:
@@ -84,23 +121,42 @@ class Layout:
             return
         if isinstance(document, list):
             names = [name for each in document for name in _list(each, "Layers") if isinstance(name, str)]
-            self._list("the layer", [name.encode("utf-8", "surrogatepass") for name in names], folder)
+            stored = [plain(folder + b"/" + name.encode("utf-8", "surrogatepass")) for name in names]
+            self._list([_Listed(name, "the layer", folder, True) for name in stored if top])
+            self._images.update({folder} if top and names else ())
             return
-        self._list("the layer", _blobs(document, "layers"), folder)
-        if top:
-            self._list("the manifest", _blobs(document, "manifests"), folder)
+        if not top:
+            self._list(_blobs(document, "layers", "the layer", folder))
+        elif manifests := _blobs(document, "manifests", "the manifest", folder):
+            self._list([each._replace(files=False) for each in manifests])
+            self._images.add(folder)
 
-    def _list(self, what: str, names: list[bytes], folder: bytes) -> None:
-        for name in names:
-            if len(self._listed) < _LISTED_LIMIT:
-                self._listed.setdefault(plain(folder + b"/" + name), what)
+    def _list(self, listed: list[_Listed]) -> None:
+        for each in listed:
+            if len(self._listed) < _KEPT:
+                self._listed.setdefault(each.name, each)
+            else:
+                self._is_full = True
 
 
-def _blobs(document: object, member: str) -> list[bytes]:
-    """The names of the blobs in a list of descriptors."""
-    digests = (each.get("digest") for each in _list(document, member) if isinstance(each, dict))
-    found = (_DIGEST.fullmatch(digest) for digest in digests if isinstance(digest, str))
-    return [b"blobs/sha256/" + each[1].encode() for each in found if each is not None]
+def _blobs(document: object, member: str, what: str, folder: bytes) -> list[_Listed]:
+    """The blobs in a list of descriptors. Layers of artifacts, such as attestations, need not be archives."""
+    found = []
+    for each in _list(document, member):
+        digest, kind = (
+            each.get(name) if isinstance(each, dict) else None for name in ("digest", "mediaType")
+        )
+        matched = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
+        if matched is not None:
+            name = plain(folder + b"/blobs/sha256/" + matched[1].encode())
+            found.append(_Listed(name, what, folder, not isinstance(kind, str) or "tar" in kind))
+    return found
+
+
+def _is_empty_layer(member: Member) -> bool:
+    assert member.reader is not None, "the caller has looked"
+    size = member.size or 0
+    return 0 < size <= _EMPTY_LAYER and not any(member.reader.peek(size))
 
 
 def _list(document: object, member: str) -> list[Any]:

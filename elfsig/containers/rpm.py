@@ -103,12 +103,15 @@ def _members(payload: Reader, context: Context, files: Files) -> Iterator[Member
     if kind is not None:
         archive = reader_of(context.counted(streams.decompress(payload, kind)))
     missing = files.stored()
-    for member in cpio.archive(archive, files.stripped):
+    faults: list[ContainerError] = []
+    for member in cpio.archive(archive, faults, files.stripped):
         name = plain(member.name)
         missing.discard(name)
         yield member._replace(notes={**member.notes, **files.notes(name)})
     trailing(archive, "the archive of the payload")
     trailing(payload, "the payload")
+    if faults:
+        raise faults[0]
     if missing:
         example = min(missing).decode("utf-8", "backslashreplace")
         text = f"{len(missing)} file(s) of the header are not in the payload: {example}"

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.blank import BLANK, unrecognised
 from elfsig.containers.contract import ARRAY, PARTITION, VOLUME, Container, Context, Member
-from elfsig.containers.names import Step, display, expected_by_name, plain
+from elfsig.containers.hard_links import HardLinks
+from elfsig.containers.names import Step, content_by_name, display, expected_by_name, plain
 from elfsig.containers.oci import Layout
 from elfsig.containers.readers import Reader, anew
 from elfsig.containers.registry import Containers, load
@@ -126,7 +127,12 @@ class _Walker(NamedTuple):
     decide: Decide
     containers: Containers
 
-    def member(self, member: Member, chain: tuple[Step, ...]) -> Iterator[Found | ContainerRecord]:
+    def member(
+        self, member: Member, chain: tuple[Step, ...], links: HardLinks | None = None
+    ) -> Iterator[Found | ContainerRecord]:
+        """What a member is; ``links`` are the modules before it that hard links may lead to."""
+        if links is not None and member.notes.get("hard-link"):
+            member = links.followed(member, self.decide)
         what = self.decide(member) if member.reader is not None else None
         opened: tuple[Container, ...] = ()
         if member.reader is not None and what is None:
@@ -137,6 +143,9 @@ class _Walker(NamedTuple):
             error = unrecognised(member.reader, expected, self.context.budget)
             kind = BLANK if error is None else member.kind
             yield ContainerRecord(chain, kind, 0, 0, error)
+        elif what is not None and member.kind == "file" and links is not None:
+            yield Found(links.watched(member), chain, what)
+            links.keep(member)
         else:
             yield Found(member, chain, what)
 
@@ -155,7 +164,8 @@ class _Walker(NamedTuple):
                 return
         shared = member.expected in _LARGER or any(each.place == "table" for each in containers)
         for container in containers:
-            yield from self.container(container, reader, chain, member.expected, alone=not shared)
+            expected = member.expected or content_by_name(member.name)
+            yield from self.container(container, reader, chain, expected, alone=not shared)
 
     def container(
         self,
@@ -169,7 +179,8 @@ class _Walker(NamedTuple):
         members = modules = 0
         error = None
         names: Counter[bytes] = Counter()
-        layout = Layout()
+        layout = Layout(self.context.budget)
+        links = HardLinks(self.context) if container.needs == "stream" else None
         try:
             self.context.budget.check_depth(len(chain) - 1)
             for member in self.containers.members(container, reader, self.context, alone=alone):
@@ -179,8 +190,10 @@ class _Walker(NamedTuple):
                     member = member._replace(expected=expected)
                 step = Step(container.id, member.name, member.offset, member.size, names[key])
                 layout.begin(member)
+                if links is not None:
+                    links.forget(member)
                 recognised = False
-                for found in self.member(member, (*chain, step)):
+                for found in self.member(member, (*chain, step), links):
                     modules += isinstance(found, Found) and found.what == "module"
                     recognised = recognised or not isinstance(found, Found)
                     yield found

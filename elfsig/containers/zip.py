@@ -191,7 +191,7 @@ def _unused(reader: SeekReader, used: list[tuple[int, int]]) -> ContainerError |
     for start, end in sorted(used):
         while at < start:
             gap = reader.read_at(at, min(start - at, PIECE))
-            if gap.strip(b"\0") and not _is_known(gap.lstrip(b"\0") if len(gap) > 24 else gap):
+            if gap.strip(b"\0") and not _is_known(gap):
                 return ContainerError("bytes that belong to no member", code="trailing-data", offset=at)
             at += len(gap)
         at = max(at, end)
@@ -199,11 +199,15 @@ def _unused(reader: SeekReader, used: list[tuple[int, int]]) -> ContainerError |
 
 
 def _is_known(gap: bytes) -> bool:
-    """Whether this is CRC and sizes after a member's content (4.3.9), which the directory has too, or the
-    signatures of an Android package (APK Signature Scheme v2)."""
-    size = len(gap) - 8
-    framed = size >= 24 and gap[:8] == gap[-24:-16] == size.to_bytes(8, "little")
-    return len(gap) in (12, 16, 20, 24) or (framed and gap.endswith(b"APK Sig Block 42"))
+    """Whether this is CRC and sizes after a member's content (4.3.9), which the directory has too, or after
+    zeros the signatures of an Android package: their size, pairs, and the size again before the mark (APK
+    Signature Scheme v2, "APK Signing Block")."""
+    if len(gap) in (12, 16, 20, 24):
+        return True
+    size = gap[-24:-16]
+    start = len(gap) - 8 - int.from_bytes(size, "little")
+    framed = 0 <= start <= len(gap) - 32 and gap[start : start + 8] == size and not any(gap[:start])
+    return framed and gap.endswith(b"APK Sig Block 42")
 
 
 ZIP: Container = Container("zip", marks("zip"), _open, needs="seek")

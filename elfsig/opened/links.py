@@ -33,6 +33,7 @@ REASONS: Final = {
     "special": "leads to a device, a FIFO or a socket",
     "off": "links are not to be followed",
     "edited": "files are not written through links",
+    "other": "leads to a file elsewhere that has not the name of a module or container",
 }
 """Why a link is not followed, by its code."""
 
@@ -118,18 +119,18 @@ class Links:
                 else:
                     self._reached.add(real)
 
-    def ignore(self, item: os.DirEntry[str], why: str) -> None:
+    def ignore(self, link: str, why: str) -> None:
         """Count a link that is not followed."""
-        self.not_followed.add(MetLink(item.path, _said(item.path), why))
+        self.not_followed.add(MetLink(link, _said(link), why))
 
-    def resolve(self, item: os.DirEntry[str], tree: str) -> str:
+    def resolve(self, link: str, tree: str) -> str:
         """The real path of the file that a link in ``tree`` leads to (it starts with ``/``), or a key of
         REASONS.
 
         Raises OSError where it cannot be decided: for a directory that may not be searched.
         """
         try:
-            path = _target(item.path, *self._root_of(tree))
+            path = _target(link, *self._root_of(tree))
             status = os.lstat(path)
         except OSError as reason:
             if reason.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
@@ -146,7 +147,7 @@ class Links:
 
         ``found_by_walk``: a file of this name is selected wherever a walk meets it.
         """
-        outside = not self._is_inside(target)
+        outside = not self.is_inside(target)
         if outside:
             self.outside.add(MetLink(link, target))
         if self.once and (target in self._reached or (found_by_walk and not outside)):
@@ -163,8 +164,9 @@ class Links:
 
     # ------------------------------------------------------------------ trees and roots
 
-    def _is_inside(self, real: str) -> bool:
-        return any(parent in self._trees for parent in _parents(real))
+    def is_inside(self, real: str) -> bool:
+        """Whether a path without links is one of the directories that were given, or below one."""
+        return real in self._trees or any(parent in self._trees for parent in _parents(real))
 
     def _root_of(self, tree: str) -> tuple[str, bool]:
         """The root for absolute links of a tree, and whether that is certain."""

@@ -192,17 +192,17 @@ def _followed(item: os.DirEntry[str], root: str, marks: Marks, links: Links) -> 
     """The entry for a symbolic link; None where it is not followed, or its target is examined anyway."""
     named = item.name.endswith(MODULE_SUFFIXES)
     try:
-        found = links.resolve(item, root)
+        found = links.resolve(item.path, root)
     except OSError as reason:
         return WalkedFile(item.path, root, read_error(reason)) if named or marks is not None else None
     if not found.startswith("/"):
         if item.name not in IGNORED and (named or found == "directory" or marks is not None):
-            links.ignore(item, found)
+            links.ignore(item.path, found)
         return None
     if not (named or (marks is not None and _is_of_interest(found, marks))):
         return None
     if not links.follow:
-        links.ignore(item, "off")
+        links.ignore(item.path, "off")
         return None
     is_found = found.endswith(MODULE_SUFFIXES) or marks is not None
     target = links.taken(item.path, found, is_found)

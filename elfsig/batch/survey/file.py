@@ -28,7 +28,7 @@ from elfsig.trust.entries import Material
 from elfsig.verbs.audit import ima_xattr
 from elfsig.verbs.audit.audit import unloadable
 from elfsig.verbs.survey.kernels import kernel_record, with_found, with_origin
-from elfsig.verbs.survey.recognise import KERNEL, MODULE, is_module, what_it_is
+from elfsig.verbs.survey.recognise import KERNEL, MODULE, is_module, is_named_module, what_it_is
 from elfsig.verbs.survey.records import (
     ContainerRecord,
     KernelRecord,
@@ -261,7 +261,7 @@ class _Survey:
         entry = WalkedFile(path, self.root or self.path, data=data)
         examined = self.examiner(entry)
         module = examined.module
-        if found.what != MODULE and module is not None and not _belongs(module):
+        if found.what != MODULE and module is not None and not (_is_named(found) or _belongs(module)):
             return
         self.counts.add(found.chain)
         report = with_origin(examined.report, frozenset(self.kernels))
@@ -336,6 +336,11 @@ def _content(found: Found, limit: int) -> bytes:
 def _belongs(module: Module) -> bool:
     """Whether an object file counts: it is a module, or carries a signature."""
     return is_module(module.image) or bool(module.places)
+
+
+def _is_named(found: Found) -> bool:
+    """Whether this is the content of a compressed file that has the name of a module."""
+    return is_named_module(next(step.name for step in reversed(found.chain) if step.name))
 
 
 def _hashed(layers: tuple[Layer, ...], sha256: str | None) -> tuple[Layer, ...]:

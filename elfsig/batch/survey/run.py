@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elfsig.batch.survey.below import files_below
 from elfsig.batch.survey.file import Plan, Surveyed, companions, survey_file, unreadable
 from elfsig.batch.workers import run
 from elfsig.containers.contract import Member
@@ -17,11 +18,11 @@ from elfsig.model.json_form import readable
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inside import disk_path
 from elfsig.opened.inside import outermost as opened
+from elfsig.opened.links import Links
 from elfsig.opened.remote import client
 from elfsig.opened.remote.client import RemoteContent
 from elfsig.opened.remote.urls import RemoteFile, is_url, shown
 from elfsig.opened.several import descriptor_of, extents_of, goes_on
-from elfsig.opened.source import read_error
 from elfsig.verbs.survey.recognise import what_it_is
 from elfsig.verbs.survey.shapes import FOUND, is_record
 
@@ -69,16 +70,17 @@ class Line(NamedTuple):
     drawn: Drawn
 
 
-def outermost(paths: Iterable[str]) -> Iterator[Outermost]:
-    """The files that ``paths`` select: as given, and every regular file below directories, sorted.
+def outermost(paths: Iterable[str], links: Links | None = None) -> Iterator[Outermost]:
+    """The files that ``paths`` select: as given, and every file below directories, sorted.
 
-    Symbolic links below a directory are not followed. What cannot be listed is an entry with its error. URLs
-    are listed likewise; :func:`check_sources` says beforehand whether they can be. Files in which an image
-    goes on belong to its first file, if they follow it; the extents of a VMDK to the descriptor that names
-    them, if both were given.
+    Symbolic links below a directory are followed to files outside that are called like something to survey;
+    ``links`` keeps account of them. What cannot be listed is an entry with its error. URLs are listed
+    likewise; :func:`check_sources` says beforehand whether they can be. Files in which an image goes on
+    belong to its first file, if they follow it; the extents of a VMDK to the descriptor that names them, if
+    both were given.
     """
     first: Outermost | None = None
-    for each in _whole(list(paths)):
+    for each in _whole(list(paths), links or Links()):
         if first is not None and _goes_on(first, each):
             first = first._replace(further=(*first.further, each.path))
             continue
@@ -96,7 +98,7 @@ def _goes_on(first: Outermost, following: Outermost) -> bool:
     return goes_on(first.path, len(first.files) + 1, following.path)
 
 
-def _whole(paths: Sequence[str]) -> Iterator[Outermost]:
+def _whole(paths: Sequence[str], links: Links) -> Iterator[Outermost]:
     """The files, without extents that belong to a descriptor; descriptors with theirs."""
     named = frozenset(map(os.path.normpath, paths))
 
@@ -104,7 +106,7 @@ def _whole(paths: Sequence[str]) -> Iterator[Outermost]:
         below = beside.root is not None and os.path.isfile(path) and not os.path.islink(path)
         return below or os.path.normpath(path) in named
 
-    for each in _each(paths):
+    for each in _each(paths, links):
         if each.error is not None or each.remote is not None:
             yield each
             continue
@@ -113,12 +115,13 @@ def _whole(paths: Sequence[str]) -> Iterator[Outermost]:
             yield each._replace(further=tuple(path for path in extents_of(each.path) if given(path, each)))
 
 
-def _each(paths: Iterable[str]) -> Iterator[Outermost]:
+def _each(paths: Sequence[str], links: Links) -> Iterator[Outermost]:
+    links.expect(path for path in paths if not is_url(path))
     for path in paths:
         if is_url(path):
             yield from _listed(path)
         elif os.path.isdir(path):
-            yield from _below(path)
+            yield from (Outermost(found, path, error) for found, error in files_below(path, links))
         else:
             yield Outermost(path)
 
@@ -180,25 +183,6 @@ def with_companions(each: Outermost, given: Sequence[str]) -> Outermost:
 def needed(each: Outermost) -> list[str]:
     """The files on disk that reading this one may need."""
     return [] if each.remote is not None else [disk_path(path) for path in (*each.files, *each.around)]
-
-
-def _below(root: str) -> Iterator[Outermost]:
-    failed: list[OSError] = []
-    for folder, folders, names in os.walk(root, onerror=failed.append):
-        folders.sort()
-        yield from _unlisted(root, failed)
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                yield Outermost(path, root)
-    yield from _unlisted(root, failed)  # the last directory, or ``root`` itself
-
-
-def _unlisted(root: str, failed: list[OSError]) -> Iterator[Outermost]:
-    """Take the directories that could not be listed from ``failed``."""
-    while failed:
-        reason = failed.pop(0)
-        yield Outermost(reason.filename or root, root, read_error(reason))
 
 
 def survey_all(

@@ -18,6 +18,7 @@ from elfsig.containers.registry import BUILTIN
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Remark
 from elfsig.model.json_form import readable
+from elfsig.opened.links import REASONS, Links
 from elfsig.verbs.vendor.index import VendorIndex
 from elfsig.verbs.vendor.relation import KnownModule, Relation, VendorFinding, known, missing_record
 from elfsig.verbs.vendor.sources import VendorSource
@@ -75,16 +76,22 @@ class Vendor:
 
     def read(self, paths: Sequence[str], plan: Plan, jobs: int = 0) -> VendorSource:
         """Take in a package, a tree or a mirror of the vendor's: the first of ``paths``. The others are files
-        in which it goes on. Nothing is raised because of its content."""
+        in which it goes on. What links that are not followed lead to was not read. Nothing is raised because
+        of its content."""
         path = paths[0]
         source, spans = VendorSource(path, 0, 0), False
-        files = outermost(paths)
+        links = Links()
+        files = outermost(paths, links)
         batches = survey_batches(files, plan, _undrawn, cage=self._comparer.cage, jobs=jobs)
         for batch, lines in batches:
             for each in batch:
                 records = [line.record for line in lines]
                 source = self._take(source, each, records)
                 spans = spans or any(record.get("kind") in _SPANNING for record in records)
+        for link in links.not_followed.first:
+            source = _unread(
+                source, link.path, Remark("not-followed", f"a link that {REASONS[link.why or '']}")
+            )
         if not source.modules and source.error is None and not spans:
             source = _unread(source, path, Remark("nothing-found", "there is no module in it"))
         self._index.complete = self._index.complete and source.complete
@@ -175,11 +182,14 @@ class Vendor:
                 line.record["vendor"] = finding.to_json()
             yield line
 
-    def records(self, batches: Iterable[tuple[Sequence[Outermost], list[Line]]]) -> Iterator[Line]:
+    def records(
+        self, batches: Iterable[tuple[Sequence[Outermost], list[Line]]], links: Links
+    ) -> Iterator[Line]:
         """The records of the sources, the lines of a survey with the member ``vendor`` of every module
-        record, and records of the modules that are missing."""
+        record, and records of the modules that are missing. ``links`` are those that the survey meets."""
         yield from (Line(each.to_json(), Drawn()) for each in self.sources)
         yield from self._annotated(batches)
+        self.own_complete = self.own_complete and not links.not_followed.count
         yield from (Line(missing_record(each), Drawn()) for each in self.missing())
 
     def missing(self) -> Iterator[VendorFinding]:

@@ -41,7 +41,9 @@ from elfsig.cli.options.survey import (
 )
 from elfsig.cli.parts import check_parts, options_asked, run_parts
 from elfsig.cli.progress import watched
+from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
+from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.survey import text as render_survey
 from elfsig.cli.render.survey.files import Files, picture, report_files
 from elfsig.cli.render.table import laid_out, terminal_width
@@ -51,6 +53,7 @@ from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import replace
 from elfsig.model.json_form import dumps
 from elfsig.opened.evidence import LIMIT
+from elfsig.opened.links import Links
 from elfsig.registry import Registry
 from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
@@ -113,17 +116,19 @@ def command(
     if parts is not None:
         job = _job(paths, parts, plan, cage, machine, any(reports) or bool(against))
         return run_parts(settings, machine, parts, job, jobs)
+    links = Links()
     draw = _drawing(settings.colored(sys.stdout), machine, reports.html is not None)
     tally, copies = render_survey.Tally(Against() if against else None, not trust and not keys), Copies()
     with (
         report_files(*reports, dict(machine.origin)) as files,
         reading_vendor(against, plan, cage=cage, jobs=jobs) as vendor,
     ):
-        batches = survey_batches(outermost(paths), plan, draw, cage=cage, jobs=jobs)
-        lines = _lines(batches, vendor)
-        _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
+        batches = survey_batches(outermost(paths, links), plan, draw, cage=cage, jobs=jobs)
+        lines = _counted(watched(_lines(batches, vendor, links), "records"), tally, copies, files)
+        _write(settings, machine, lines, tally, copies, links)
         given = (*trust, *(each for each in keys if each != FOUND))
         files.write(settings.argv, machine.reproducible, plan.examination.question.keys, given)
+    tell_of_links(links)
     return _ended(settings, machine, tally, copies)
 
 
@@ -149,10 +154,10 @@ def _plan(
 
 
 def _lines(
-    batches: Iterable[tuple[Sequence[Outermost], list[Line]]], vendor: Vendor | None
+    batches: Iterable[tuple[Sequence[Outermost], list[Line]]], vendor: Vendor | None, links: Links
 ) -> Iterator[Line]:
     if vendor is not None:
-        return vendor.records(batches)
+        return vendor.records(batches, links)
     return (line for _, lines in batches for line in lines)
 
 
@@ -213,6 +218,7 @@ def _write(
     lines: Iterator[Line],
     tally: render_survey.Tally,
     copies: Copies,
+    links: Links,
 ) -> None:
     """Write every record as it comes."""
     if not machine.wanted:
@@ -223,7 +229,8 @@ def _write(
     def more() -> dict[str, Any]:
         compared = {} if tally.against is None else {"against": tally.against.to_json()}
         several = [each.to_json() for each in copies.several()]
-        return {"summary": tally.to_json(), "several_places": several, **compared}
+        found = {"several_places": several, "links": links_object(links)}
+        return {"summary": tally.to_json(), **found, **compared}
 
     write_files(
         settings, machine, (dumps({**line.record, **machine.origin}) for line in lines), "records", more

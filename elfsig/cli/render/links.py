@@ -18,6 +18,7 @@ WHY = {
     "special": "not a regular file",
     "off": "--no-follow",
     "edited": "nothing is written through it",
+    "other": "elsewhere, and not called like a module or container",
 }
 """Why a link was not followed, by its code."""
 

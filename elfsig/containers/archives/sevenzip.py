@@ -6,15 +6,17 @@ those before a damaged one are complete.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from py7zr import SevenZipFile
 from py7zr import py7zr as library
+from py7zr.archiveinfo import HeaderStreamsInfo, SignatureHeader
 from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
 from py7zr.io import MemIO, Py7zIO, WriterFactory
-from py7zr.properties import COMPRESSION_METHOD
+from py7zr.properties import COMPRESSION_METHOD, PROPERTY
 
 from elfsig.compression import DECODER_MEMORY
 from elfsig.containers.contract import NAME_LIMIT, Budget, Context, Member, damaged, trailing
@@ -23,6 +25,8 @@ from elfsig.containers.readers import Reader, SeekReader
 from elfsig.containers.scratch import Copy
 from elfsig.errors import ContainerError
 
+_HEADER = 32
+"""Bytes of the signature header, from whose end offsets count."""
 _LINK_LIMIT = 1 << 16
 _BLOCK = 1 << 25
 """Bytes that are decompressed at a time."""
@@ -35,6 +39,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     """The members of an archive. Raises ContainerError."""
     source = Source(context.seekable(reader))
     with mapped(source, "the archive"):
+        _check_header(source)
         try:
             archive: Any = SevenZipFile(source)
             encrypted = archive.needs_password()
@@ -43,7 +48,8 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         if encrypted:
             raise ContainerError("the archive is encrypted", code="encrypted", offset=0)
         entries = list(archive.files)
-        _check_dictionaries(archive)
+        streams = archive.header.main_streams
+        _check_dictionaries(streams.unpackinfo.folders if streams is not None else ())
     content = _Content(context.scratch.copy(), context.budget)
     fault: ContainerError | None = None
     try:
@@ -61,16 +67,25 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     if fault is not None:
         raise fault
     head = archive.sig_header
-    end = archive.afterheader + head.nextheaderofs + head.nextheadersize
+    end = _HEADER + head.nextheaderofs + head.nextheadersize
     behind = context.seekable(reader)
     behind.skip(end - behind.tell())
     trailing(behind, "the archive")
 
 
-def _check_dictionaries(archive: Any) -> None:
+def _check_header(source: Source) -> None:
+    """Raises ContainerError if the header is compressed, and needs too much memory."""
+    head = SignatureHeader.retrieve(source)
+    source.seek(_HEADER + head.nextheaderofs)
+    header = io.BytesIO(source.read(head.nextheadersize))
+    if header.read(1) == PROPERTY.ENCODED_HEADER:
+        _check_dictionaries(HeaderStreamsInfo.retrieve(header).unpackinfo.folders)
+    source.seek(0)
+
+
+def _check_dictionaries(folders: Iterable[Any]) -> None:
     """Raises ContainerError if a coder needs more memory than decoders may have."""
-    streams = archive.header.main_streams
-    for folder in streams.unpackinfo.folders if streams is not None else ():
+    for folder in folders:
         for coder in folder.coders:
             if _dictionary(coder["method"], coder.get("properties") or b"") > DECODER_MEMORY:
                 text = f"it needs more than {DECODER_MEMORY >> 20} MiB of memory to decompress"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from elfsig.compression import streams
 from elfsig.compression.whole import detect, first_bytes
 from elfsig.containers.contract import Member
 from elfsig.elf.image import Image
@@ -21,7 +22,7 @@ _HEAD = 1 << 10
 _FAR = 0x1000E
 """Bytes in which s390's mark is found."""
 
-_NAMED_MODULE = re.compile(rb"\.ko(\.(gz|xz|zst|bz2|lz4|lzma))?\Z")
+_NAMED_MODULE = re.compile(rb"\.ko(\.(gz|xz|zst|bz2|lz4|lzma|lzo))?\Z")
 _NAMED_KERNEL = re.compile(rb"(vmlinu|bzimage|zimage|\Aimage|\Akernel|linux)", re.IGNORECASE)
 _SECTIONS = (THIS_MODULE, SECTION, b"__ksymtab")
 """struct module since 2.6, modinfo since 2.4, exported symbols."""
@@ -35,7 +36,7 @@ def what_it_is(member: Member) -> str | None:
     name = member.name.rpartition(b"/")[2]
     head = member.reader.peek(_HEAD)
     if _NAMED_MODULE.search(name):
-        return MODULE
+        return None if _is_wrapped(member, head) else MODULE
     if head.startswith(MAGIC):
         return _elf(head, name)
     if _is_kernel(member, head, name):
@@ -44,6 +45,20 @@ def what_it_is(member: Member) -> str | None:
     if packed is not None and first_bytes(member.reader.peek(_FAR), packed)[:4] == MAGIC:
         return OBJECT
     return None
+
+
+def is_named_module(name: bytes) -> bool:
+    """Whether a file has the name of a module, compressed or not."""
+    return _NAMED_MODULE.search(name) is not None
+
+
+def _is_wrapped(member: Member, head: bytes) -> bool:
+    """Whether a file is compressed in a way that only a container is: not as modules are, or twice."""
+    packed = detect(head)
+    if packed is None:
+        return streams.kind_of(head) is not None
+    assert member.reader is not None, "the caller has looked"
+    return streams.kind_of(first_bytes(member.reader.peek(_FAR), packed)) is not None
 
 
 def _elf(head: bytes, name: bytes) -> str | None:
