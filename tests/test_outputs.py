@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import corpus
+from elfsig.cli.options.files import OutputType, WritingCommand
 from elfsig.errors import WriteError
+from elfsig.manual.pages import all_pages
 from elfsig.opened.atomic import write_atomic
 from tests.support.cli import elfsig
 
@@ -85,3 +87,84 @@ def test_an_output_that_is_another_input_is_refused(source: Path) -> None:
 def test_links_to_the_standard_streams_are_never_replaced() -> None:
     with pytest.raises(WriteError, match="not a regular file"):
         write_atomic("/dev/stdout", b"", follow=False)
+
+
+# --------------------------------------------------------------------------- what must not be overwritten
+
+LAID = {"a.ko": ONE, "k.pem": KEY.read_bytes(), "t.crt": CERT.read_bytes()}
+
+OVERWRITING = (
+    "sign --format pkcs7 --key k.pem --cert t.crt a.ko -o k.pem",
+    "sign --format pkcs7 --key k.pem --cert t.crt a.ko -o t.crt",
+    "sign --format pkcs7 --key k.pem --cert t.crt a.ko -o s.ko --report a.ko",
+    "strip a.ko -o a.ko",
+    "attach a.ko --from a.ko --trust t.crt -o t.crt",
+    "convert a.ko --to pkcs7 --key k.pem --cert t.crt --trust t.crt -o t.crt",
+    "audit a.ko --trust t.crt --sarif a.ko",
+    "audit . --trust t.crt --junit ./a.ko",
+    "audit . --trust t.crt --junit new.ko",
+    "audit . --trust t.crt --junit t.crt",
+    "audit . --trust . --junit t.crt",
+    "audit a.ko --trust t.crt --junit link",
+    "survey a.ko --html a.ko",
+    "survey . --sarif a.ko",
+    "evidence a.ko -o x.tar --html a.ko",
+    "evidence a.ko --trust t.crt -o t.crt",
+    "coverage a.ko --trust t.crt --svg t.crt",
+    "digest a.ko --coverage whole-file -o a.ko",
+    "keys recover a.ko a.ko -o a.ko --force",
+)
+
+
+@pytest.mark.parametrize("line", OVERWRITING)
+def test_nothing_that_a_command_reads_is_overwritten(line: str, tmp_path: Path) -> None:
+    for name, content in LAID.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link").symlink_to("t.crt")
+    ran = elfsig(*line.split(), cwd=tmp_path)
+    assert ran.code == 2 and "would overwrite what" in ran.err, ran.err
+    assert {name: (tmp_path / name).read_bytes() for name in LAID} == LAID
+    assert sorted(each.name for each in tmp_path.iterdir()) == [*sorted((*LAID, "link"))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "audit a.ko --trust t.crt --sarif x --junit ./x",
+        "survey a.ko --html x --sarif y",
+        "coverage a.ko --svg z --html z",
+        "sign --format pkcs7 --key k.pem --cert t.crt a.ko -o x --report x",
+        "convert a.ko --to pkcs7 --key k.pem --cert t.crt --trust t.crt -o x --record x",
+        "coverage a.ko --svg - --html -",
+    ],
+)
+def test_two_outputs_are_two_files(line: str, tmp_path: Path) -> None:
+    for name, content in LAID.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "x").write_bytes(b"{}")
+    (tmp_path / "y").hardlink_to(tmp_path / "x")
+    ran = elfsig(*line.split(), cwd=tmp_path)
+    assert ran.code == 2 and "name the same file" in ran.err, ran.err
+    assert (tmp_path / "x").read_bytes() == b"{}"
+
+
+def test_a_report_is_not_replaced_by_a_module(source: Path) -> None:
+    out = source.with_name("out")
+    out.mkdir()
+    ran = elfsig(
+        "sign", *KEYED, source / "a.ko", source / "b.ko", "--output-dir", out, "--report", out / "a.ko"
+    )
+    assert ran.code == 1 and "would overwrite" in ran.err
+    assert (out / "a.ko").read_bytes().startswith(b"{") and (out / "b.ko").read_bytes().startswith(TWO)
+
+
+def test_the_report_of_an_earlier_run_may_be_in_the_tree(source: Path) -> None:
+    for _ in range(2):
+        ran = elfsig("audit", source, "--trust", CERT, "--junit", source / "report.xml")
+        assert ran.code == 1 and (source / "report.xml").read_bytes().startswith(b"<")
+
+
+def test_every_command_with_an_output_checks_it() -> None:
+    for page in all_pages():
+        if any(isinstance(param.type, OutputType) for param in page.command.params):
+            assert isinstance(page.command, WritingCommand), page.words

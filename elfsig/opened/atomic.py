@@ -14,12 +14,6 @@ from elfsig.errors import WriteError
 from elfsig.model import Remark
 from elfsig.opened.source import system_text
 
-
-def overwrites(output: str, status: os.stat_result | None) -> bool:
-    """Whether ``output`` is the file that was read with this status; None: what was read is not on disk."""
-    return status is not None and os.path.exists(output) and os.path.samestat(os.stat(output), status)
-
-
 STALE_XATTRS = ("security.ima", "security.evm")
 """Extended attributes that hold a hash or signature of the file that they are on."""
 

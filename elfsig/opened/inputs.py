@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from elfsig.opened.source import INSIDE
+from elfsig.opened.source import FLAGS, INSIDE
 
 Identity = tuple[int, int]
 
@@ -62,6 +62,15 @@ def identity_of(path: str, *, follow: bool = True) -> Identity | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def head_of(path: str, size: int) -> bytes | None:
+    """The first ``size`` bytes of a file; None where there is none, or it cannot be read."""
+    try:
+        with open(path, "rb", opener=lambda p, _: os.open(p, FLAGS)) as stream:
+            return stream.read(size)
+    except OSError:
+        return None
 
 
 def _is_below(path: str, tree: str) -> bool:

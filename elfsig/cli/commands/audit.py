@@ -29,6 +29,7 @@ from elfsig.cli.options.common import (
     paths_argument,
     trust_options,
 )
+from elfsig.cli.options.files import WritingCommand, output_type
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.options.policy import FleetWish, policy_options
 from elfsig.cli.options.survey import against_option
@@ -84,14 +85,14 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
     return callback
 
 
-@click.command("audit")
+@click.command("audit", cls=WritingCommand)
 @paths_argument(required=False)
 @trust_options
 @demands
 @policy_options
 @click.option("--details", is_flag=True, help="List every module with a fault; else like faults are counted.")
-@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
-@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
+@click.option("--junit", type=output_type, metavar="FILE", help="Also write JUnit XML to FILE.")
+@click.option("--sarif", type=output_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
 @host_option
 @all_option

@@ -12,7 +12,8 @@ from elfsig.batch.isolation import isolated
 from elfsig.batch.workers import run
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
-from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
+from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options
+from elfsig.cli.options.files import source_type
 from elfsig.cli.progress import watched
 from elfsig.cli.reading import Result, collect, source_of, tell_of_links
 from elfsig.cli.render import compare as render_compare
@@ -55,8 +56,8 @@ class Asked(NamedTuple):
 
 
 @click.command("compare")
-@click.argument("a", metavar="A", type=path_type)
-@click.argument("b", metavar="B", type=path_type)
+@click.argument("a", metavar="A", type=source_type)
+@click.argument("b", metavar="B", type=source_type)
 @click.option("--coverage", metavar="C", help="Compare only the bytes that this coverage covers.")
 @machine_options
 @jobs_option

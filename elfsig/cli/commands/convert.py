@@ -22,6 +22,7 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of
+from elfsig.cli.options.files import output_type
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import output_options, report
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 @click.option(
     "--record",
     "record_file",
-    type=path_type,
+    type=output_type,
     metavar="FILE",
     help="Write the records to FILE, as JSON lines.",
 )

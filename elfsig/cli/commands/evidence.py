@@ -15,14 +15,14 @@ from elfsig.batch.tree import Examination
 from elfsig.cli import exit_codes
 from elfsig.cli.caged import cage_of
 from elfsig.cli.options.cage import CageWish
-from elfsig.cli.options.common import path_type, paths_argument, trust_options
+from elfsig.cli.options.common import paths_argument, trust_options
+from elfsig.cli.options.files import OutputType, WritingCommand, output_type
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.survey import SurveyWish, budget_options
 from elfsig.cli.render.evidence.page import Page
 from elfsig.cli.render.evidence.pictures import PICTURES
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
-from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Verdict
 from elfsig.model.json_form import run_record
@@ -34,13 +34,13 @@ from elfsig.verbs.bundle.module import UNREADABLE
 from elfsig.verbs.verify.examine import Question
 
 
-@click.command("evidence")
+@click.command("evidence", cls=WritingCommand)
 @paths_argument()
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=path_type,
+    type=OutputType(found=True),
     metavar="FILE",
     help="Write the bundle to FILE, a tar archive, or with a slash at the end to a new directory.",
 )
@@ -52,7 +52,7 @@ from elfsig.verbs.verify.examine import Question
     metavar="VERDICT",
     help="Include only modules with this verdict, or unreadable ones; repeatable.",
 )
-@click.option("--html", type=path_type, metavar="F", help="Also write a report as one HTML page to F.")
+@click.option("--html", type=output_type, metavar="F", help="Also write a report as one HTML page to F.")
 @click.option(
     "--reproducible",
     is_flag=True,
@@ -92,8 +92,6 @@ def command(
     task = Task(plan, bundled_keys(ring), wanted_verdicts(only), PICTURES)
     run, sources = run_record(settings.argv, reproducible), source_records(trust, keys)
     page = Page() if html is not None else None
-    if html is not None and html.rstrip("/") == output.rstrip("/"):
-        raise UsageError("--html and --output name the same file")
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     seen: Callable[[Seen], None] = page.add if page is not None else lambda each: None
     done = bundle_of(paths, output, task, run, sources, (*trust, *keys), cage=cage, seen=seen)

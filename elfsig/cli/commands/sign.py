@@ -13,6 +13,7 @@ from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.commands.sign_elsewhere import run
 from elfsig.cli.commands.sign_job import Job, Work, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.files import output_type
 from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     help="Attach signatures from DIR: raw values or complete ones (.p7s), named like the modules.",
 )  # fmt: skip
 @click.option(
-    "--report", "report_file", type=click.Path(), metavar="FILE",
+    "--report", "report_file", type=output_type, metavar="FILE",
     help="Write what was done to FILE, as JSON; run again with it to continue.",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")

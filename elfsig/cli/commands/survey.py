@@ -28,6 +28,7 @@ from elfsig.cli.options.common import (
     path_type,
     trust_options,
 )
+from elfsig.cli.options.files import WritingCommand
 from elfsig.cli.options.kernel import KernelWish, kernel_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.parts import PartsWish, parts_options
@@ -56,7 +57,7 @@ from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
 
 
-@click.command("survey")
+@click.command("survey", cls=WritingCommand)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=path_type)
 @parts_options
 @trust_options

@@ -12,6 +12,7 @@ import click
 from elfsig.batch.edit import Output
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
+from elfsig.cli.options.files import kept_from, output_type
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import UsageError
@@ -23,7 +24,7 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
     ``output``. A command's own option ``--prepare DIR`` serves as ``--output-dir DIR``."""
 
-    @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
+    @click.option("-o", "output_file", type=output_type, metavar="FILE", help="Write the result to FILE.")
     @click.option(
         "--output-dir",
         type=click.Path(),
@@ -47,7 +48,8 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
                 "--prepare writes to its own directory: leave out -o, --output-dir and --in-place",
                 code="output",
             )
-        output = Output(output_file, elsewhere or output_dir, in_place, dry_run)
+        never = kept_from(click.get_current_context(), "output_file")
+        output = Output(output_file, elsewhere or output_dir, in_place, dry_run, never)
         code = callback(*args, output=output, **more)
         if dry_run:
             complain("dry run: nothing was written")

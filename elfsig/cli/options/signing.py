@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from elfsig.cli.options.common import hash_type, hash_wished, kernel_type, with_options
+from elfsig.cli.options.files import output_type
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -180,7 +181,7 @@ KEY_OPTIONS = (
     ),
     click.option(
         "--ephemeral",
-        type=click.Path(),
+        type=output_type,
         metavar="FILE",
         help="Generate a key for this run only, and write its certificate or public key to FILE.",
     ),
