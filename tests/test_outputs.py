@@ -158,6 +158,19 @@ def test_a_report_is_not_replaced_by_a_module(source: Path) -> None:
     assert (out / "a.ko").read_bytes().startswith(b"{") and (out / "b.ko").read_bytes().startswith(TWO)
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_called_like_a_journal_and_is_none_is_kept(source: Path, linked: bool) -> None:
+    notes, partial = source.with_name("notes.txt"), source.with_name("r.json.partial")
+    notes.write_text("precious\n")
+    if linked:
+        partial.symlink_to("notes.txt")
+    else:
+        notes.rename(partial)
+    ran = elfsig("sign", *KEYED, source, "--in-place", "--report", source.with_name("r.json"))
+    assert ran.code == 2 and "was not left by an interrupted run" in ran.err
+    assert partial.read_text() == "precious\n" and (source / "a.ko").read_bytes() == ONE
+
+
 def test_the_report_of_an_earlier_run_may_be_in_the_tree(source: Path) -> None:
     for _ in range(2):
         ran = elfsig("audit", source, "--trust", CERT, "--junit", source / "report.xml")
