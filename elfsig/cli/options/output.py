@@ -15,6 +15,7 @@ from elfsig.cli.hints import hinted
 from elfsig.cli.options.files import kept_from, output_type
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.settings import complain, visible
+from elfsig.cli.streams import outlive_readers
 from elfsig.errors import UsageError
 from elfsig.opened.links import Links
 from elfsig.verbs.edit.change import Done
@@ -42,6 +43,7 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         dry_run: bool,
         **more: Any,
     ) -> Any:
+        outlive_readers()
         elsewhere = more.get("prepare")
         if elsewhere is not None and (output_file, output_dir, in_place) != (None, None, False):
             raise UsageError(
