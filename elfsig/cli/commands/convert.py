@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.batch.records import record_of, recording
+from elfsig.batch.up_to_date import has_all, wanted_signature
 from elfsig.cli import exit_codes
 from elfsig.cli.commands.verify import keyring
 from elfsig.cli.options.common import (
@@ -32,18 +33,17 @@ from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
-from elfsig.errors import WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
-from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
+from elfsig.model.json_form import dumps
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
-from elfsig.opened.source import system_text
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.edit.convert import Target, options_for, plan
-from elfsig.verbs.edit.convert_record import convert_file
+from elfsig.verbs.edit.convert_record import convert_file, left_file
 
 if TYPE_CHECKING:
+    from elfsig.batch.up_to_date import WantedSignature
     from elfsig.verbs.edit.convert import Plan
 
 
@@ -95,18 +95,23 @@ def command(
     """Verify the old signature, remove it, and sign in another format, inside any compression.
 
     A module that is not valid under the keys of --trust is refused. With several --to, each may have its own
-    --key, in the same order; signatures are created in the order that they require. --json, --jsonl and
-    --record write a record of each file: what it was, what it is, and what was changed.
+    --key, in the same order; signatures are created in the order that they require. A module that already
+    has exactly these signatures by these keys is left unchanged (--force converts it again), so that an
+    interrupted run can be repeated. --json, --jsonl and --record write a record of each file: what it was,
+    what it is, and what was changed; --record adds to the records of an earlier run.
     """
     registry = how["variants"](settings.registry)
     plan, signers = _plan(registry, paths, ids, key_words, options, how, output.dry)
+    wanted = [] if options.force else wanted_signatures(plan)
 
     def change(module: Module) -> Change:
+        if has_all(module, wanted, beside_others=plan.keep):
+            return left_file(module, plan)
         return convert_file(module, plan)
 
     links = Links(editing=True)
     done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, links=links)
-    with _recorded(done, record_file, output.dry) as recorded:
+    with recording(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
             write_files(
@@ -123,6 +128,13 @@ def command(
 
 
 HEADINGS = ("Before", "Verdict", "After", "Files")
+
+
+def wanted_signatures(plan: Plan) -> list[WantedSignature]:
+    """The signatures that a converted file has; none where one of them cannot be compared with."""
+    wanted = [wanted_signature(each.format, each.signer, each.options) for each in plan.targets]
+    known = [each for each in wanted if each is not None]
+    return known if len(known) == len(wanted) else []
 
 
 def _counted(done: Iterable[Done], counts: Counter[tuple[str, ...]]) -> Iterator[Done]:
@@ -147,47 +159,6 @@ def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
     for each in done:
         codes.append(report([each], quiet=True))
         yield dumps(record_of(each))
-
-
-@contextmanager
-def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Iterator[Done]]:
-    """``done`` with its records completed, each written to ``path`` immediately: a run may be interrupted."""
-    completed = (each._replace(record=_completed(each, dry)) if each.record else each for each in done)
-    with ExitStack() as stack:
-        if path is None:
-            yield completed
-            return
-        try:
-            stream = stack.enter_context(open(path, "x", encoding="ascii"))
-        except OSError as reason:
-            text = f"{path}: cannot write records: {system_text(reason)}"
-            raise WriteError(text, code="record") from None
-        yield _written(completed, stream)
-
-
-def _written(done: Iterable[Done], stream: TextIO) -> Iterator[Done]:
-    for each in done:
-        stream.write(dumps(record_of(each)) + "\n")
-        stream.flush()
-        yield each
-
-
-def _completed(done: Done, dry: bool) -> Mapping[str, Any]:
-    target = readable(done.target or done.path) if done.error is None else None
-    return {**(done.record or {}), "target": target, "dry_run": dry}
-
-
-def record_of(done: Done) -> Mapping[str, Any]:
-    """The record of a file, even of one that could not be read or written."""
-    if done.record is not None:
-        return done.record
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "path": readable(done.path),
-        "action": "failed",
-        "target": None,
-        "error": remark_object(done.error) if done.error else None,
-    }
 
 
 def _plan(
