@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from elfsig.cli.options.files import OutputType, WritingCommand
 from elfsig.errors import WriteError
 from elfsig.manual.pages import all_pages
 from elfsig.opened.atomic import write_atomic
-from tests.support.cli import elfsig
+from tests.support.cli import elfsig, environment
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
 KEYED = ("--format=pkcs7", f"--key={KEY}", f"--cert={CERT}")
@@ -169,6 +172,31 @@ def test_what_is_called_like_a_journal_and_is_none_is_kept(source: Path, linked:
     ran = elfsig("sign", *KEYED, source, "--in-place", "--report", source.with_name("r.json"))
     assert ran.code == 2 and "was not left by an interrupted run" in ran.err
     assert partial.read_text() == "precious\n" and (source / "a.ko").read_bytes() == ONE
+
+
+@pytest.mark.parametrize("command", ["audit a.ko --trust t.crt", "survey a.ko", "coverage a.ko"])
+@pytest.mark.parametrize("place", ["gone/x", "a.ko/x", ".", "/dev/stdout"])
+def test_a_place_where_no_report_can_be_written_is_refused_at_once(
+    command: str, place: str, tmp_path: Path
+) -> None:
+    for name, content in LAID.items():
+        (tmp_path / name).write_bytes(content)
+    option = {"audit": "--junit", "survey": "--sarif", "coverage": "--html"}[command.split()[0]]
+    ran = elfsig(*command.split(), option, place, cwd=tmp_path)
+    assert ran.code == 2 and f"{option} {place}: " in ran.err and not ran.out, ran
+
+
+@pytest.mark.parametrize("words", [("audit", "--junit=j", "--sarif=s"), ("survey", "--html=j", "--sarif=s")])
+def test_the_results_are_printed_also_where_a_report_cannot_be_written(
+    words: tuple[str, ...], source: Path
+) -> None:
+    command = [sys.executable, "-m", "elfsig", *words, f"--trust={CERT}", "src"]
+    done = subprocess.run(
+        command, cwd=source.parent, env=environment(), capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99)),
+    )  # fmt: skip
+    assert "unsigned" in done.stdout and done.returncode == 1, done
+    assert "elfsig: j: not written: " in done.stderr and "elfsig: s: not written: " in done.stderr
 
 
 def test_the_report_of_an_earlier_run_may_be_in_the_tree(source: Path) -> None:

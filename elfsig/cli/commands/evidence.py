@@ -21,12 +21,12 @@ from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.survey import SurveyWish, budget_options
 from elfsig.cli.render.evidence.page import Page
 from elfsig.cli.render.evidence.pictures import PICTURES
+from elfsig.cli.render.reports import written
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Verdict
 from elfsig.model.json_form import run_record
-from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import LIMIT
 from elfsig.trust.given import ring_of
 from elfsig.trust.ring import Ring
@@ -95,12 +95,16 @@ def command(
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     seen: Callable[[Seen], None] = page.add if page is not None else lambda each: None
     done = bundle_of(paths, output, task, run, sources, (*trust, *keys), cage=cage, seen=seen)
-    if page is not None and html is not None:
+
+    def report() -> bytes:
         found = [each.to_json() for each in ring.keys] if isinstance(ring, Ring) else []
         shorten = shortener(paths, (*trust, *keys), output, reproducible)
-        text = page.text(run, shorten(sources), shorten(found), replace(done, output=shorten.text(output)))
-        write_atomic(html, text.encode("utf-8", "backslashreplace"))
-    return _said(done)
+        last = replace(done, output=shorten.text(output))
+        text = (page or Page()).text(run, shorten(sources), shorten(found), last)
+        return text.encode("utf-8", "backslashreplace")
+
+    with written((html, report)):
+        return _said(done)
 
 
 def _said(done: BundleSummary) -> int:

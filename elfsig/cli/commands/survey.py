@@ -124,8 +124,8 @@ def command(
         lines = _lines(batches, vendor)
         _write(settings, machine, _counted(watched(lines, "records"), tally, copies, files), tally, copies)
         given = (*trust, *(each for each in keys if each != FOUND))
-        files.write(settings.argv, machine.reproducible, plan.examination.question.keys, given)
-    return _ended(settings, machine, tally, copies)
+        with files.written(settings.argv, machine.reproducible, plan.examination.question.keys, given):
+            return _ended(settings, machine, tally, copies)
 
 
 def _ended(settings: Settings, machine: Machine, tally: render_survey.Tally, copies: Copies) -> int:
