@@ -209,3 +209,36 @@ def test_every_command_with_an_output_checks_it() -> None:
     for page in all_pages():
         if any(isinstance(param.type, OutputType) for param in page.command.params):
             assert isinstance(page.command, WritingCommand), page.words
+
+
+# --------------------------------------------------------------------------- messages about many files
+
+
+def many(tmp_path: Path) -> Path:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"m{number:02}.ko").write_bytes(ONE)
+    return folder
+
+
+def test_what_is_true_of_many_files_is_printed_a_few_times_and_counted(tmp_path: Path) -> None:
+    folder = many(tmp_path)
+    for path in folder.iterdir():
+        (tmp_path / f"other-{path.name}").hardlink_to(path)
+    ran = elfsig("sign", *KEYED, "-q", folder, "--in-place", "-j1")
+    told = [line for line in ran.err.splitlines() if "keep the old content" in line]
+    assert ran.code == 0 and len(told) == 4 and told[0].startswith(f"elfsig: {folder}/m00.ko: warning: "), ran
+    assert told[3] == "elfsig: and 17 more: warning: 1 other name(s) of this file keep the old content"
+    words = ("convert", folder, "--to=x509", *KEYED[1:], "--trust", CERT, "--keep", "--dry-run")
+    for form in ((), ("--jsonl",)):
+        told = [line for line in elfsig(*words, *form).err.splitlines() if "only at the outermost" in line]
+        assert len(told) == 4 and told[3].startswith("elfsig: and 17 more: ")
+
+
+@pytest.mark.parametrize("place", ["src/a.ko", "src/a.ko/below"])
+def test_an_output_directory_that_cannot_be_made_is_refused_at_once(place: str, source: Path) -> None:
+    ran = elfsig("strip", source / "b.ko", "--output-dir", source.parent / place)
+    assert ran.code == 2 and "a.ko is not a directory" in ran.err and not ran.out
+    ran = elfsig("strip", many(source.parent), "--output-dir", "/proc/out")
+    assert ran.code == 1 and ran.err.count("cannot make the directory /proc/out: ") == 4

@@ -249,6 +249,8 @@ def _make_folder(target: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as reason:
+        while (parent := os.path.dirname(folder)) and not os.path.lexists(parent):
+            folder = parent  # the message is the same for all that would be below it
         raise WriteError(
             f"not written: cannot make the directory {folder}: {(reason.strerror or '').lower()}"
         ) from None

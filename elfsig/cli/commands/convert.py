@@ -26,7 +26,7 @@ from elfsig.cli.options.detached import outside_of
 from elfsig.cli.options.files import output_type
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
-from elfsig.cli.options.output import output_options, report
+from elfsig.cli.options.output import Messages, output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
@@ -156,9 +156,12 @@ def _formats(side: Mapping[str, Any]) -> str:
 
 def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
     """The records as JSON; warnings and errors still go to stderr."""
+    messages = Messages()
     for each in done:
-        codes.append(report([each], quiet=True))
+        codes.append(each.code)
+        messages.tell(each, quiet=True)
         yield dumps(record_of(each))
+    messages.tell_rest()
 
 
 def _plan(

@@ -51,6 +51,12 @@ class OutputType(FileType):
         self.found = found
 
 
+class FolderType(FileType):
+    """A directory that results are written to; it need not exist."""
+
+    instead = "standard output is not written here: name a directory"
+
+
 class Named(NamedTuple):
     """A file on the command line: the option or argument, and its value."""
 
@@ -75,6 +81,9 @@ class WritingCommand(click.Command):
         outputs = [each for each in _named(ctx) if isinstance(each.param.type, OutputType)]
         if outputs:
             _check(outputs, ctx)
+        for each in _named(ctx):
+            if isinstance(each.param.type, FolderType):
+                _refuse_folder(each)
         return super().invoke(ctx)
 
 
@@ -140,6 +149,16 @@ def _refuse_place(output: Named) -> None:
         raise UsageError(f"{output.option} {output.path}: {why}", code="output")
 
 
+def _refuse_folder(output: Named) -> None:
+    """Raises UsageError where the directory cannot be made, or nothing can be written to it."""
+    existing = os.path.realpath(output.path)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not (os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK)):
+        what = "cannot be written to" if os.path.isdir(existing) else "is not a directory"
+        raise UsageError(f"{output.option} {output.path}: {existing} {what}", code="output")
+
+
 def _refuse_input(output: Named, read: Named) -> None:
     """Raises UsageError where ``output`` is the file ``read``, or in that directory and not a report."""
     inputs = Inputs([_root(read.path)])
@@ -172,5 +191,6 @@ path_type: Final = FileType()
 source_type: Final = FileType(stream=True)
 """Also standard input."""
 output_type: Final = OutputType()
+folder_type: Final = FolderType()
 stream_type: Final = OutputType(stream=True)
 """Also standard output."""
