@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import corpus
-from tests.support.cli import Ran, environment
+from tests.support.cli import Ran, elfsig, environment
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
 MANY = 60
@@ -85,3 +85,61 @@ def test_closed_streams(closed: str, tree: Path, tmp_path: Path) -> None:
 def test_a_closed_standard_input_is_empty() -> None:
     ran = shell("verify - --trust {} <&-", CERT)
     assert ran.code == 1 and "the file is empty" in ran.out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sign - --format pkcs7 --key {0} --cert {1} --in-place",
+        "strip - --in-place",
+        "convert - --to x509 --key {0} --cert {1} --unverified --in-place",
+        "attach - --from {2} -o o",
+        "attach {2} --from - -o o",
+        "audit - --trust {1}",
+        "audit {2} --trust -",
+        "audit {2} --trust {1} --expect -",
+        "survey -",
+        "evidence - -o o.tar",
+        "verify {2} --trust -",
+        "sign {2} --format pkcs7 --key - --cert {1} -o o",
+        "compare - -",
+        "verify - - --trust {1}",
+    ],
+)
+def test_standard_input_is_said_not_to_be_read(line: str, tmp_path: Path) -> None:
+    (tmp_path / "m.ko").write_bytes(corpus.content("amd64.pkcs7"))
+    words = line.format(KEY, CERT, "m.ko").split()
+    ran = elfsig(*words, cwd=tmp_path)
+    assert ran.code == 2 and ("standard input" in ran.err or "only once" in ran.err), ran
+    assert "no such file" not in ran.err and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "strip m.ko -o -",
+        "strip m.ko --output-dir -",
+        "sign m.ko --format pkcs7 --key {0} --cert {1} -o o --report -",
+        "sign m.ko --format pkcs7 --ephemeral - -o o",
+        "convert m.ko --to x509 --key {0} --cert {1} --trust {1} -o o --record -",
+        "audit m.ko --trust {1} --sarif -",
+        "audit m.ko --trust {1} --junit -",
+        "survey m.ko --html -",
+        "survey m.ko --parquet -",
+        "evidence m.ko -o -",
+        "evidence m.ko -o o.tar --html -",
+        "coverage m.ko --html - --json",
+        "digest m.ko --coverage whole-file -o - --json",
+    ],
+)
+def test_no_file_of_the_name_of_standard_output_is_made(line: str, tmp_path: Path) -> None:
+    (tmp_path / "m.ko").write_bytes(corpus.content("amd64.pkcs7"))
+    ran = elfsig(*line.format(KEY, CERT).split(), cwd=tmp_path)
+    assert ran.code == 2 and ("standard output" in ran.err or "stdout" in ran.err) and not ran.out, ran
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_of_the_name_of_a_stream_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "-").write_bytes(corpus.content("amd64.pkcs7"))
+    assert elfsig("strip", "./-", "--output-dir", "o", cwd=tmp_path).code == 0
+    assert (tmp_path / "o/-").read_bytes() == corpus.content("amd64-6.1.ko")

@@ -29,7 +29,7 @@ from elfsig.cli.options.common import (
     paths_argument,
     trust_options,
 )
-from elfsig.cli.options.files import WritingCommand, output_type
+from elfsig.cli.options.files import WritingCommand, output_type, source_name
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.options.policy import FleetWish, policy_options
 from elfsig.cli.options.survey import against_option
@@ -67,7 +67,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             help="Require that this kernel loads it: an id, a release, an image, or auto; repeatable.",
         ),
         click.option(
-            "--expect", metavar="WHAT",
+            "--expect", metavar="WHAT", type=source_name,
             help="Require these modules: a number, a modules.order file, or a JSON output or table of elfsig."
         ),
         against_option,

@@ -23,7 +23,7 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of
-from elfsig.cli.options.files import output_type
+from elfsig.cli.options.files import output_type, source_name
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import Messages, output_options, report
@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 @click.option("--to", "ids", multiple=True, type=format_type, help="Convert to this format; repeatable.")
 @key_options
 @click.option(
-    "--trust", multiple=True, metavar="SRC", help="Convert signatures by the keys in SRC; repeatable."
+    "--trust",
+    multiple=True,
+    metavar="SRC",
+    type=source_name,
+    help="Convert signatures by the keys in SRC; repeatable.",
 )
 @click.option(
     "--unverified", is_flag=True, help="Also convert modules that are not valid; the record says so."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from elfsig.cli.options.files import path_type as path_type
-from elfsig.cli.options.files import source_type
+from elfsig.cli.options.files import source_name, source_type
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_values import NIL_RUN, origin_members, run_id
@@ -227,8 +227,7 @@ def limit_option(callback: Callback) -> Callback:
 
 def trust_options(callback: Callback) -> Callback:
     """Adds ``--trust SRC`` and ``--keys SRC``, both repeatable; arguments ``trust`` and ``keys``."""
-    trust = click.option("--trust", multiple=True, metavar="SRC", help="Trust the keys in SRC; repeatable.")
-    keys = click.option(
-        "--keys", multiple=True, metavar="SRC", help="Try the keys in SRC without trusting them; repeatable."
-    )
+    how: dict[str, Any] = {"multiple": True, "metavar": "SRC", "type": source_name}
+    trust = click.option("--trust", **how, help="Trust the keys in SRC; repeatable.")
+    keys = click.option("--keys", **how, help="Try the keys in SRC without trusting them; repeatable.")
     return trust(keys(callback))

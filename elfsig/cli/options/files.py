@@ -41,6 +41,16 @@ class FileType(click.Path):
         return super().convert(value, param, ctx)
 
 
+class SourceName(click.types.StringParamType):
+    """The name of a key, a source of keys or a baseline: a file or something else, but not a stream."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``value``. Raises BadParameter for ``-``."""
+        if value == STREAM:
+            self.fail(f"{STREAM}: {FileType.instead}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class OutputType(FileType):
     """A file that the command writes. ``found``: the command itself says what is wrong with its place."""
 
@@ -188,6 +198,7 @@ def _is_read(target: str, tree: Named) -> bool:
 
 
 path_type: Final = FileType()
+source_name: Final = SourceName()
 source_type: Final = FileType(stream=True)
 """Also standard input."""
 output_type: Final = OutputType()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from elfsig.cli.options.common import hash_type, hash_wished, kernel_type, with_options
-from elfsig.cli.options.files import output_type
+from elfsig.cli.options.files import output_type, source_name
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -155,6 +155,7 @@ KEY_OPTIONS = (
         "keys",
         multiple=True,
         metavar="KEY",
+        type=source_name,
         help="Sign with this private key: a file, pkcs11: URI, or gpg:KEYID.",
     ),
     click.option(
@@ -162,6 +163,7 @@ KEY_OPTIONS = (
         "certs",
         multiple=True,
         metavar="CERT",
+        type=source_name,
         help="Read the certificate of the key from CERT, if it is not stored with the key.",
     ),
     click.option(

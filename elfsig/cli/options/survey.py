@@ -9,7 +9,7 @@ import click
 
 from elfsig.batch.survey.file import Limits
 from elfsig.cli.options.common import Callback, with_options
-from elfsig.cli.options.files import output_type
+from elfsig.cli.options.files import output_type, source_name
 
 SIZE, MEMBERS, DEPTH, SECONDS, MEBIBYTES = 64 << 30, 4_000_000, 16, 3600, 4096
 FOUND = "found"
@@ -74,6 +74,7 @@ against_option: Final = click.option(
     "--against",
     multiple=True,
     metavar="SRC",
+    type=source_name,
     help="Compare with the vendor's modules in SRC: a package, a tree, a directory of packages; repeatable.",
 )
 
