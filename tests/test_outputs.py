@@ -7,14 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import corpus
 from elfsig.cli.options.files import OutputType, WritingCommand
+from elfsig.cli.options.signing import UNUSED
 from elfsig.errors import WriteError
 from elfsig.manual.pages import all_pages
 from elfsig.opened.atomic import write_atomic
 from tests.support.cli import elfsig, environment
+from tests.support.signed import REGISTRY
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
 KEYED = ("--format=pkcs7", f"--key={KEY}", f"--cert={CERT}")
@@ -209,6 +212,30 @@ def test_every_command_with_an_output_checks_it() -> None:
     for page in all_pages():
         if any(isinstance(param.type, OutputType) for param in page.command.params):
             assert isinstance(page.command, WritingCommand), page.words
+
+
+# --------------------------------------------------------------------------- options that change nothing
+
+
+@pytest.mark.parametrize("verb", ["sign", "convert"])
+@pytest.mark.parametrize("option", ["--packet-version=4", "--created=-5", "--key-created=0"])
+def test_an_option_that_the_format_has_no_use_for_is_refused(verb: str, option: str, source: Path) -> None:
+    how = ("--format=pkcs7",) if verb == "sign" else ("--to=pkcs7", "--to=x509", "--unverified")
+    ran = elfsig(verb, *how, *KEYED[1:], option, source / "a.ko", "--dry-run")
+    assert ran.code == 2 and f"{option.split('=')[0]} does not apply to pkcs7" in ran.err
+    more = ("--force", "--to=crypto-pgp") if verb == "convert" else ("--format=crypto-pgp",)
+    valid = option.replace("-5", "5")
+    assert elfsig(verb, *how, *more, *KEYED[1:], valid, source / "a.ko", "--dry-run").code == 0
+
+
+def test_the_envelopes_of_the_table_exist() -> None:
+    known = {pair.envelope.id for each in REGISTRY.formats for pair in each.pairs}
+    for param, envelopes in UNUSED.items():
+        assert envelopes < known and any(option.name == param for option in options())
+
+
+def options() -> list[click.Parameter]:
+    return next(page.command.params for page in all_pages() if page.words == ("sign",))
 
 
 # --------------------------------------------------------------------------- messages about many files

@@ -27,7 +27,7 @@ from elfsig.cli.options.files import output_type, source_name
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
 from elfsig.cli.options.output import Messages, output_options, report
-from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options, refuse_unused
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.links_object import links_object
@@ -179,6 +179,7 @@ def _plan(
 ) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
     """The plan, and the signers in the order of ``--to``."""
     formats = [registry.get(name) for name in ids]
+    refuse_unused(formats)
     keys = keyring(how["trust"], ())
     outside = outside_of(how["detached"], how["modarg"], len(paths) == 1)
     signers = key_words.signers(formats, options, dry=dry)

@@ -16,7 +16,7 @@ from elfsig.cli.options.common import format_type, jobs_option, limit_option, pa
 from elfsig.cli.options.files import folder_type, output_type, path_type
 from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
-from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options, refuse_unused
 from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -105,6 +105,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     if job.format_id is None:
         raise click.UsageError("Missing option '--format'.")
     format_, options, output = job.registry.get(job.format_id), job.options, job.output
+    refuse_unused([format_])
     (signer,) = job.key_words.signers([format_], options, dry=output.dry)
 
     decide = job.decision()
