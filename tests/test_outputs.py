@@ -86,8 +86,9 @@ def test_an_output_that_is_another_input_is_refused(source: Path) -> None:
     out = source.with_name("out")
     out.mkdir()
     (out / "a.ko").write_bytes(TWO)
-    ran = elfsig("sign", *KEYED, source / "a.ko", out / "a.ko", "--output-dir", out)
-    assert ran.code == 1 and (out / "a.ko").read_bytes() == TWO
+    for dry in (("--dry-run",), ()):
+        ran = elfsig("sign", *KEYED, source / "a.ko", out / "a.ko", "--output-dir", out, *dry)
+        assert ran.code == 1 and "would overwrite" in ran.err and (out / "a.ko").read_bytes() == TWO
 
 
 def test_links_to_the_standard_streams_are_never_replaced() -> None:
@@ -112,6 +113,8 @@ OVERWRITING = (
     "audit . --trust t.crt --junit t.crt",
     "audit . --trust . --junit t.crt",
     "audit a.ko --trust t.crt --junit link",
+    "audit a.ko --trust builtin:t.crt --junit t.crt",
+    "audit --host-root roots/* --trust t.crt --sarif roots/h.txt",
     "survey a.ko --html a.ko",
     "survey . --sarif a.ko",
     "evidence a.ko -o x.tar --html a.ko",
@@ -127,10 +130,13 @@ def test_nothing_that_a_command_reads_is_overwritten(line: str, tmp_path: Path) 
     for name, content in LAID.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "link").symlink_to("t.crt")
+    (tmp_path / "roots").mkdir()
+    (tmp_path / "roots/h.txt").write_text("precious")
     ran = elfsig(*line.split(), cwd=tmp_path)
     assert ran.code == 2 and "would overwrite what" in ran.err, ran.err
     assert {name: (tmp_path / name).read_bytes() for name in LAID} == LAID
-    assert sorted(each.name for each in tmp_path.iterdir()) == [*sorted((*LAID, "link"))]
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted((*LAID, "link", "roots"))
+    assert (tmp_path / "roots/h.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize(

@@ -178,22 +178,21 @@ def _failed(task: Task, fault: ElfsigError) -> Done:
 
 def _edited(task: Task, change: Callable[[Module], Change], module: Module, inputs: Inputs) -> Done:
     done = change(module)
-    idle = task.dry or done.leave or done.error is not None
-    target, written = (task.target, ()) if idle else _write(task, module, done, inputs)
+    idle = done.leave or done.error is not None
+    if task.target is not None and not idle:
+        _refuse_inputs(task, done, inputs)
+    target, written = (task.target, ()) if idle or task.dry else _write(task, module, done)
     remarks = (*done.remarks, *written)
     return Done(
         task.path, target, done.word, done.text, remarks, done.error, int(done.error is not None), done.record
     )
 
 
-def _write(task: Task, module: Module, done: Change, inputs: Inputs) -> tuple[str | None, tuple[Remark, ...]]:
+def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
     """Write the result: (where it is, None where nothing had to be written; remarks)."""
     if task.target is None:
         return _write_in_place(task, module, done)
     target = task.target if task.named else task.target + done.suffix
-    beside = () if done.beside is None else (target + done.beside[0],)
-    for each in (target, *beside):
-        _refuse_inputs(task.path, each, inputs)
     if not task.named:
         _make_folder(target)
     like = None if done.suffix or module.stat is None else task.path
@@ -234,14 +233,16 @@ def _raw(module: Module, done: Change) -> bytes:
     return done.content if done.verbatim or done.suffix else module.packed(done.content)
 
 
-def _refuse_inputs(path: str, target: str, inputs: Inputs) -> None:
-    """Raises EditRefused where ``target`` is a file that the run reads. A symbolic link to one is not: it is
+def _refuse_inputs(task: Task, done: Change, inputs: Inputs) -> None:
+    """Raises EditRefused where a target is a file that the run reads. A symbolic link to one is not: it is
     replaced itself."""
-    if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
-        raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
-    other = inputs.file_at(target) or inputs.tree_of(target)
-    if other is not None:
-        raise EditRefused(f"its output {target} would overwrite {other}", code="output-is-input")
+    main = (task.target or "") + ("" if task.named else done.suffix)
+    for target in (main, *([main + done.beside[0]] if done.beside is not None else [])):
+        if os.path.exists(target) and os.path.exists(task.path) and os.path.samefile(task.path, target):
+            raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
+        other = inputs.file_at(target) or inputs.tree_of(target)
+        if other is not None:
+            raise EditRefused(f"its output {target} would overwrite {other}", code="output-is-input")
 
 
 def _make_folder(target: str) -> None:

@@ -100,11 +100,12 @@ class WritingCommand(click.Command):
 def kept_from(ctx: click.Context, name: str) -> tuple[str, ...]:
     """The files on the command line that results of the option ``name`` must not overwrite, besides the
     files to change."""
-    return tuple(
-        each.path
+    others = (
+        _place(each.path)
         for each in _named(ctx)
-        if each.param.name != name and isinstance(each.param, click.Option) and not os.path.isdir(each.path)
+        if each.param.name != name and isinstance(each.param, click.Option)
     )
+    return tuple(path for path in others if not os.path.isdir(path))
 
 
 def _named(ctx: click.Context) -> Iterator[Named]:
@@ -171,7 +172,7 @@ def _refuse_folder(output: Named) -> None:
 
 def _refuse_input(output: Named, read: Named) -> None:
     """Raises UsageError where ``output`` is the file ``read``, or in that directory and not a report."""
-    inputs = Inputs([_root(read.path)])
+    inputs = Inputs([_place(read.path)])
     target = output.path
     if inputs.file_at(target, follow=True) is None and not (
         inputs.tree_of(target, follow=True) and _is_read(target, read)
@@ -182,8 +183,11 @@ def _refuse_input(output: Named, read: Named) -> None:
     raise UsageError(text, code="output-is-input", hint=hint)
 
 
-def _root(path: str) -> str:
-    """``path``, or of a pattern the directory that it starts in."""
+def _place(word: str) -> str:
+    """The path in ``word``: without the role of a key source, and of a pattern the directory it starts in."""
+    path = word.partition(":")[2]
+    if os.path.lexists(word) or not os.path.lexists(path):
+        path = word
     at = min((path.find(char) for char in "*?[" if char in path), default=-1)
     return path if at < 0 or os.path.lexists(path) else os.path.dirname(path[:at]) or "."
 
