@@ -446,9 +446,40 @@ def test_nothing_is_written_where_a_record_cannot_be_kept(tree: Path, tmp_path: 
     log = tmp_path / "record"
     log.write_text("an older one")
     ran = run("convert", tree, "--to=x509", *KEYED, "--unverified", "--in-place", "--record", log)
-    assert ran.code == 1 and "cannot write records" in ran.err
+    assert ran.code == 2 and "cannot write records" in ran.err
     assert log.read_text() == "an older one"
     assert formats_in((tree / "kernel/0.ko").read_bytes()) == ["pkcs7"]
+
+
+@pytest.mark.parametrize("more", [(), ("--keep",), ("--to=pkcs7",)])
+def test_an_interrupted_run_can_be_repeated(more: tuple[str, ...], tree: Path, tmp_path: Path) -> None:
+    """By a key that --trust does not name: then the new signatures do not verify under the old keys."""
+    log, key = tmp_path / "record", corpus.KEYS / "other.key.pem"
+    words = (
+        "convert",
+        "--to=x509",
+        f"--key={key}",
+        f"--cert={OTHER}",
+        f"--trust={CERT}",
+        "--in-place",
+        *more,
+    )
+    for name in ("foreign.ko", "unsigned.ko"):
+        (tree / name).unlink()
+    paths = sorted(tree.rglob("*.ko*"))
+    first = run(*words, "--record", log, *paths[:2])
+    done = len(log.read_text().splitlines())
+    assert first.code == 0 and done == 2, first.err
+    whole = log.read_text()
+    log.write_text(whole + '{"path": "cut o')
+    before = [path.read_bytes() for path in paths[:2]]
+    again = run(*words, "--record", log, tree)
+    assert again.code == 0 and "unknown-key" not in again.err, again.err
+    assert again.out.count("already has exactly these signatures") == 2
+    assert [path.read_bytes() for path in paths[:2]] == before
+    records = log.read_text()
+    assert records.startswith(whole) and len(lines(records)) == len(paths)
+    assert run(*words, "--record", log, tree).code == 0 and log.read_text() == records
 
 
 def test_files_that_cannot_be_read_have_a_record_too(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_names_from_the_file_cannot_speak_html(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "none" / "x.html"
     ran = run("coverage", NOTE, "--html", missing)
-    assert ran.code == 1 and f"{missing}: not written: no such file" in ran.err
+    assert ran.code == 2 and f"{missing}: there is no such directory" in ran.err
 
 
 def test_stdout_takes_one_picture_and_nothing_else(tmp_path: Path) -> None:

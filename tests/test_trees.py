@@ -276,7 +276,7 @@ def test_a_report_is_never_written_over_something_else(tree: Path, tmp_path: Pat
     assert ran.code == 2 and "is not a sign report" in ran.err
     assert mine.read_text() == '{"title": "my thesis"}'
     assert sign("--in-place", "--dry-run", tree, "--report", tmp_path / "r").code == 2
-    assert sign("--in-place", tree, "--report", tmp_path / "gone" / "r").code == 1
+    assert sign("--in-place", tree, "--report", tmp_path / "gone" / "r").code == 2
 
 
 def test_names_of_any_bytes_have_entries(tree: Path, tmp_path: Path) -> None:

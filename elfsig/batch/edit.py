@@ -15,6 +15,7 @@ from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
 from elfsig.opened.atomic import settle, write_atomic
 from elfsig.opened.evidence import INSIDE, LIMIT
+from elfsig.opened.inputs import Inputs
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import WalkedFile, top_folders, walk
@@ -42,13 +43,15 @@ class Output:
 
     The layout of a tree is kept below the directory; each of several trees has a folder of its own name.
 
-    ``dry``: nothing is written; then none of the three is needed.
+    ``dry``: nothing is written; then none of the three is needed. ``never`` are further files of the run,
+    such as its keys and its report: no result takes their place.
     """
 
     file: str | None = None
     directory: str | None = None
     in_place: bool = False
     dry: bool = False
+    never: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dry and (self.file, self.directory, self.in_place) == (None, None, False):
@@ -69,13 +72,14 @@ class Output:
 
     def _tasks(self, entries: Iterable[WalkedFile], tops: Mapping[str, str]) -> Iterator[Task]:
         taken: dict[str, str] = {}
+        place = Inputs().place
         for entry in entries:
             if entry.error is not None:
                 fault = entry.error
                 yield Task(entry.path, None, Remark.of(fault), fault.exit_code)
                 continue
             target = self._target(entry, tops)
-            first = taken.setdefault(target, entry.path) if target is not None else entry.path
+            first = taken.setdefault(place(target), entry.path) if target is not None else entry.path
             if first != entry.path:
                 text = f"its output would overwrite that of {first}"
                 yield Task(entry.path, target, Remark("same-target", text), 1)
@@ -118,9 +122,10 @@ def edit(
     anyway.
     """
     tasks = output.tasks(paths, walk(paths, links=links))
+    inputs = Inputs((*paths, *output.never))
 
     def work(task: Task) -> Done:
-        return edit_one(task, change, registry, limit)
+        return edit_one(task, change, registry, limit, inputs)
 
     results = until_outage(run(work, tasks, jobs, lost=_lost))
     return results if output.dry else _synced(results)
@@ -145,13 +150,20 @@ def _lost(task: Task, how: str) -> Done:
     return Done(task.path, task.target, "failed", "", (), Remark("process-died", how), 1)
 
 
-def edit_one(task: Task, change: Callable[[Module], Change], registry: Registry, limit: int = LIMIT) -> Done:
-    """Read, change and write one file. Never raises because of its content."""
+def edit_one(
+    task: Task,
+    change: Callable[[Module], Change],
+    registry: Registry,
+    limit: int = LIMIT,
+    inputs: Inputs | None = None,
+) -> Done:
+    """Read, change and write one file. Never raises because of its content. The result never takes the place
+    of one of ``inputs``, nor of the file itself."""
     if task.error is not None:
         return Done(task.path, task.target, "failed", "", (), task.error, task.code)
 
     def work(task: Task) -> Done:
-        return _edited(task, change, open_module(task.path, registry, limit=limit))
+        return _edited(task, change, open_module(task.path, registry, limit=limit), inputs or Inputs())
 
     return isolated(work, _failed, registry)(task)
 
@@ -164,10 +176,12 @@ def _failed(task: Task, fault: ElfsigError) -> Done:
     return Done(task.path, task.target, "failed", "", (), error, code)
 
 
-def _edited(task: Task, change: Callable[[Module], Change], module: Module) -> Done:
+def _edited(task: Task, change: Callable[[Module], Change], module: Module, inputs: Inputs) -> Done:
     done = change(module)
-    idle = task.dry or done.leave or done.error is not None
-    target, written = (task.target, ()) if idle else _write(task, module, done)
+    idle = done.leave or done.error is not None
+    if task.target is not None and not idle:
+        _refuse_inputs(task, done, inputs)
+    target, written = (task.target, ()) if idle or task.dry else _write(task, module, done)
     remarks = (*done.remarks, *written)
     return Done(
         task.path, target, done.word, done.text, remarks, done.error, int(done.error is not None), done.record
@@ -177,36 +191,39 @@ def _edited(task: Task, change: Callable[[Module], Change], module: Module) -> D
 def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
     """Write the result: (where it is, None where nothing had to be written; remarks)."""
     if task.target is None:
-        if done.suffix:
-            raise EditRefused(
-                "the result is not a module, so it cannot be written in place",
-                code="not-in-place",
-                hint="output-elsewhere",
-            )
-        if done.content is None:
-            return None, ()
-        if module.stat is None and INSIDE in task.path:
-            raise EditRefused(
-                "it is inside a container, which is not changed", code="not-in-place", hint="output-elsewhere"
-            )
-        if task.found and os.path.islink(task.path):
-            raise EditRefused("it has become a symbolic link meanwhile", code="changed-meanwhile")
-        _write_beside(task.path, done)
-        return task.path, write_atomic(task.path, _raw(module, done), expect=module.stat, sync=False)
+        return _write_in_place(task, module, done)
     target = task.target if task.named else task.target + done.suffix
-    _refuse_input(task.path, target)
     if not task.named:
         _make_folder(target)
     like = None if done.suffix or module.stat is None else task.path
     _write_beside(target, done)
-    return target, write_atomic(target, _raw(module, done), like=like, sync=False)
+    return target, write_atomic(target, _raw(module, done), like=like, sync=False, follow=False)
+
+
+def _write_in_place(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[Remark, ...]]:
+    if done.suffix:
+        raise EditRefused(
+            "the result is not a module, so it cannot be written in place",
+            code="not-in-place",
+            hint="output-elsewhere",
+        )
+    if done.content is None:
+        return None, ()
+    if module.stat is None and INSIDE in task.path:
+        raise EditRefused(
+            "it is inside a container, which is not changed", code="not-in-place", hint="output-elsewhere"
+        )
+    if task.found and os.path.islink(task.path):
+        raise EditRefused("it has become a symbolic link meanwhile", code="changed-meanwhile")
+    _write_beside(task.path, done)
+    return task.path, write_atomic(task.path, _raw(module, done), expect=module.stat, sync=False)
 
 
 def _write_beside(target: str, done: Change) -> None:
     """The additional file first: without it, the module would be half of the result."""
     if done.beside is not None:
         suffix, data = done.beside
-        write_atomic(target + suffix, data, sync=False)
+        write_atomic(target + suffix, data, sync=False, follow=False)
 
 
 def _raw(module: Module, done: Change) -> bytes:
@@ -216,9 +233,16 @@ def _raw(module: Module, done: Change) -> bytes:
     return done.content if done.verbatim or done.suffix else module.packed(done.content)
 
 
-def _refuse_input(path: str, target: str) -> None:
-    if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
-        raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
+def _refuse_inputs(task: Task, done: Change, inputs: Inputs) -> None:
+    """Raises EditRefused where a target is a file that the run reads. A symbolic link to one is not: it is
+    replaced itself."""
+    main = (task.target or "") + ("" if task.named else done.suffix)
+    for target in (main, *([main + done.beside[0]] if done.beside is not None else [])):
+        if os.path.exists(target) and os.path.exists(task.path) and os.path.samefile(task.path, target):
+            raise EditRefused("the output is the input", code="output-is-input", hint="in-place")
+        other = inputs.file_at(target) or inputs.tree_of(target)
+        if other is not None:
+            raise EditRefused(f"its output {target} would overwrite {other}", code="output-is-input")
 
 
 def _make_folder(target: str) -> None:
@@ -226,6 +250,8 @@ def _make_folder(target: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as reason:
+        while (parent := os.path.dirname(folder)) and not os.path.lexists(parent):
+            folder = parent  # the message is the same for all that would be below it
         raise WriteError(
             f"not written: cannot make the directory {folder}: {(reason.strerror or '').lower()}"
         ) from None

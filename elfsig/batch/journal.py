@@ -40,6 +40,9 @@ from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.verify.examine import Question, signatures_at
 
 SUFFIX: Final = ".partial"
+START: Final = b'{"asked"'
+"""What the lines of a run start with; of a run that was killed at once, there may be less."""
+
 LIMIT: Final = 1 << 28
 """Maximum size of a report that a run continues from, in bytes."""
 
@@ -136,7 +139,7 @@ class Journal:
         entries: list[Json] = []
         partial = self.path + SUFFIX
         try:
-            with open(partial, "a", encoding="ascii") as stream:
+            with open(partial, "a", encoding="ascii", opener=_open_itself) as stream:
                 stream.write(f"\n{dumps({'asked': self.asked})}\n")
                 for done in results:
                     entries.append(_completed(done))
@@ -175,9 +178,15 @@ class Journal:
 
     def _unfinished(self) -> Iterator[Json]:
         """The results that interrupted runs left: those after the line with the request. The last line of
-        a run may be cut off."""
+        a run may be cut off. Raises UsageError for a file that no run left: it would be removed."""
         counts = False
-        for line in (_content(self.path + SUFFIX) or b"").split(b"\n"):
+        partial = self.path + SUFFIX
+        data = b"" if os.path.islink(partial) else _content(partial) or b""
+        head = data.lstrip(b"\n")[: len(START)]
+        if os.path.islink(partial) or not START.startswith(head):
+            text = f"{partial}: exists, and was not left by an interrupted run: move it away"
+            raise UsageError(text, code="report")
+        for line in data.split(b"\n"):
             entry = _json(line)
             if isinstance(entry, dict) and "asked" in entry:
                 counts = entry["asked"] == self.asked
@@ -245,6 +254,11 @@ def _failed(done: Done) -> Json:
         ("compression", "before", "after", "target", "content_sha256", "signature", "time")
     )
     return {**path_members(done.path), "action": "failed", "text": "", **nothing}
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open ``path``, but not what it leads to if it is a symbolic link. Raises OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _content(path: str) -> bytes | None:

@@ -7,6 +7,7 @@ subject key id: a certificate that was renewed has others), form, and that kerne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,6 +84,13 @@ def is_done(module: Module, wanted: WantedSignature, *, beside_others: bool = Fa
     if not beside_others and len(module.places) != 1:
         return False
     return any(_is_wanted(module, each, wanted) for each in module.places)
+
+
+def has_all(module: Module, wanted: Sequence[WantedSignature], *, beside_others: bool = False) -> bool:
+    """Whether the file has each of the requested signatures, and no other one unless ``beside_others``; False
+    where none is given."""
+    alone = beside_others or len(module.places) == len(wanted)
+    return bool(wanted) and alone and all(is_done(module, each, beside_others=True) for each in wanted)
 
 
 def _is_wanted(module: Module, found: LocatedSignature, wanted: WantedSignature) -> bool:

@@ -13,6 +13,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     # Imports create many objects and no garbage. The collector is enabled again when a command starts, and
     # ignores the objects that exist by then.
     gc.disable()
+    from elfsig.cli.streams import open_missing
+
+    open_missing()  # before anything else opens a file
     from elfsig.cli.app import elfsig
 
     elfsig.main(args, prog_name="elfsig")

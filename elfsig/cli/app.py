@@ -18,6 +18,7 @@ from elfsig._version import __version__
 from elfsig.cli.command_table import COMMANDS
 from elfsig.cli.lazy import Row, TableGroup
 from elfsig.cli.settings import COLORS, Settings, complain
+from elfsig.cli.streams import drop
 from elfsig.errors import DEBUG, ElfsigError
 
 INTERRUPTED = 130
@@ -25,6 +26,9 @@ INTERRUPTED = 130
 
 INTERNAL = 70
 """EX_SOFTWARE of sysexits.h, distinct from all exit codes that say something about files."""
+
+NOBODY_READS = 141
+"""128 + SIGPIPE: what there was to say was not all said, so nothing can be concluded from it."""
 
 UNREADABLE = 5
 
@@ -71,6 +75,15 @@ class Program(TableGroup):
         except (Exception, KeyboardInterrupt) as reason:  # all of them are handled in one place: ending()
             return ending(reason)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context; --help is printed here. Raises Exit where nobody reads it: click would end with 1."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError as reason:
+            raise click.exceptions.Exit(ending(reason)) from None
+
     def _run(self, words: list[str], prog_name: str, extra: dict[str, Any]) -> int:
         extra = {**extra, "standalone_mode": False, "obj": Settings(argv=tuple(words))}
         try:
@@ -93,7 +106,7 @@ def ending(reason: BaseException) -> int:
         return reason.exit_code
     if isinstance(reason, BrokenPipeError):
         drop_output()
-        return 0
+        return NOBODY_READS
     if isinstance(reason, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED
     if os.environ.get(DEBUG):
@@ -112,7 +125,7 @@ def ending(reason: BaseException) -> int:
 def drop_output() -> None:
     """Discard buffered output that cannot be written, so that the interpreter's final flush does not fail."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout.fileno())
 
 
 def forgiving(stream: TextIO) -> None:

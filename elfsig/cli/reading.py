@@ -20,6 +20,7 @@ from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.words import remark_words
 from elfsig.cli.settings import Settings, complain
+from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import FileReport
 from elfsig.opened.evidence import LIMIT, read_stream
@@ -109,6 +110,8 @@ def entries(
     single = len(paths) == 1 and not os.path.isdir(paths[0])
     if STDIN not in paths:
         return walk(paths, all_files, registry, links), single
+    if paths.count(STDIN) > 1:
+        raise UsageError(f"{STDIN} is given {paths.count(STDIN)} times, but can be read only once")
     if links is not None:
         links.expect(paths)
     found = (_stdin() if path == STDIN else walk([path], all_files, registry, links) for path in paths)

@@ -24,6 +24,7 @@ EXIT_STATUS: Final = {
     "4": "No verdict: the signature was not made by any of the given keys, or it cannot be checked.",
     "5": "A file could not be read, or there were no files to look at.",
     "130": "Interrupted.",
+    "141": "Output was cut off: its reader went away. Commands that change files go on instead.",
 }
 ENVIRONMENT: Final = {
     "KBUILD_SIGN_PIN": "Passphrase of the private key, or PIN of the token, as for the kernel's sign-file.",

@@ -14,12 +14,6 @@ from elfsig.errors import WriteError
 from elfsig.model import Remark
 from elfsig.opened.source import system_text
 
-
-def overwrites(output: str, status: os.stat_result | None) -> bool:
-    """Whether ``output`` is the file that was read with this status; None: what was read is not on disk."""
-    return status is not None and os.path.exists(output) and os.path.samestat(os.stat(output), status)
-
-
 STALE_XATTRS = ("security.ima", "security.evm")
 """Extended attributes that hold a hash or signature of the file that they are on."""
 
@@ -34,12 +28,13 @@ def write_atomic(
     expect: os.stat_result | None = None,
     mode: int | None = None,
     sync: bool = True,
+    follow: bool = True,
 ) -> tuple[Remark, ...]:
     """Replace the content of the file ``path`` by ``data`` atomically: at any time it has all of the old or
     the new.
 
     A temporary file is written next to it, synced, and renamed over it. A symbolic link stays, its target is
-    replaced.
+    replaced; with ``follow=False`` the link itself is replaced if it leads to a file or to nothing.
     Mode, owner and extended attributes are those of ``like`` (default: of the file that is replaced), the
     mode is ``mode`` where that is given. With ``expect``, the status when the old content was read, a file
     that changed since is not replaced. With ``sync=False`` the caller does :func:`settle`, once for many
@@ -48,12 +43,18 @@ def write_atomic(
     target = os.path.realpath(path) if os.path.islink(path) else path
     try:
         current = _status(target)
+        if target != path and not follow:
+            _refuse_stream(path)
+            target, current = path, None
         if expect is not None and not _same(current, expect):
             raise WriteError("the file changed after it was read; not replaced", code="changed-meanwhile")
         model = like if like is not None else (target if current else None)
         remarks = _replace(target, data, model, expect, mode)
         if sync:
             settle(os.path.dirname(target))
+    except WriteError as refused:
+        refused.path = refused.path or path
+        raise
     except OSError as reason:
         fault = WriteError(f"not written: {system_text(reason)}")
         fault.path = path
@@ -124,6 +125,13 @@ def _status(target: str) -> os.stat_result | None:
     if not modes.S_ISREG(status.st_mode):
         raise WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
     return status
+
+
+def _refuse_stream(link: str) -> None:
+    """Links such as /dev/stdout are part of the system, whatever they lead to."""
+    folder = os.path.realpath(os.path.dirname(link) or ".")
+    if folder == "/dev" or folder.startswith("/proc/"):
+        raise WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
 
 
 def _same(current: os.stat_result | None, expect: os.stat_result) -> bool:

@@ -9,6 +9,7 @@ import click
 from elfsig.batch.edit import Output, edit
 from elfsig.cli.commands.sign_job import existing_of
 from elfsig.cli.options.common import format_type, limit_option, path_type
+from elfsig.cli.options.files import source_name
 from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.needs import AttachCommand
 from elfsig.cli.options.output import output_options, report
@@ -42,7 +43,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="Take the signature of layer N, counted from the outermost, which is 0.",
 )
-@click.option("--trust", multiple=True, metavar="SRC", help="Require a valid signature by a key in SRC.")
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="SRC",
+    type=source_name,
+    help="Require a valid signature by a key in SRC.",
+)
 @click.option("--replace", is_flag=True, help="Remove all existing signatures first.")
 @click.option("--stack", is_flag=True, help="Keep existing signatures, and attach this one after them.")
 @click.option(

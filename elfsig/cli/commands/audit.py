@@ -28,6 +28,7 @@ from elfsig.cli.options.common import (
     paths_argument,
     trust_options,
 )
+from elfsig.cli.options.files import WritingCommand, output_type, source_name
 from elfsig.cli.options.kernel import KernelWish, question_of
 from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.policy import FleetWish, policy_options
@@ -66,7 +67,7 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
             help="Require that this kernel loads it: an id, a release, an image, or auto; repeatable.",
         ),
         click.option(
-            "--expect", metavar="WHAT",
+            "--expect", metavar="WHAT", type=source_name,
             help="Require these modules: a number, a modules.order file, or a JSON output or table of elfsig."
         ),
         against_option,
@@ -84,14 +85,14 @@ def demands(callback: Callable[..., Any]) -> Callable[..., Any]:
     return callback
 
 
-@click.command("audit")
+@click.command("audit", cls=WritingCommand)
 @paths_argument(required=False)
 @trust_options
 @demands
 @policy_options
 @click.option("--details", is_flag=True, help="List every module with a fault; else like faults are counted.")
-@click.option("--junit", type=path_type, metavar="FILE", help="Also write JUnit XML to FILE.")
-@click.option("--sarif", type=path_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
+@click.option("--junit", type=output_type, metavar="FILE", help="Also write JUnit XML to FILE.")
+@click.option("--sarif", type=output_type, metavar="FILE", help="Also write SARIF 2.1.0 to FILE.")
 @machine_options
 @host_option
 @all_option

@@ -22,11 +22,11 @@ from elfsig.cli.options.survey import MEBIBYTES, SECONDS
 from elfsig.cli.render.audit import reports as render_reports
 from elfsig.cli.render.audit import text as render_audit
 from elfsig.cli.render.documents import line_of, lost, write_files
+from elfsig.cli.render.reports import written
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_form import Json, dumps, run_record
-from elfsig.opened.atomic import write_atomic
 from elfsig.opened.links import Links
 from elfsig.verbs.audit.expected import InUse, loaded
 from elfsig.verbs.audit.ledger import Ledger
@@ -101,10 +101,13 @@ class Report(NamedTuple):
         self, ledger: Ledger, links: Links, in_use: InUse | None = None, policy: Json | None = None
     ) -> None:
         """Write everything; ``policy`` is that member of the document. Raises WriteError."""
-        if self.junit is not None:
-            write_atomic(self.junit, render_reports.junit(ledger))
-        if self.sarif is not None:
-            write_atomic(self.sarif, dumps(render_reports.sarif(ledger)).encode("ascii") + b"\n")
+        with written(
+            (self.junit, lambda: render_reports.junit(ledger)),
+            (self.sarif, lambda: dumps(render_reports.sarif(ledger)).encode("ascii") + b"\n"),
+        ):
+            self._print(ledger, links, in_use, policy)
+
+    def _print(self, ledger: Ledger, links: Links, in_use: InUse | None, policy: Json | None) -> None:
         settings, machine = self.settings, self.machine
         if machine.form == "jsonl":
             found = render_reports.file_objects(ledger, machine.origin)

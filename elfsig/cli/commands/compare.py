@@ -13,9 +13,10 @@ from elfsig.batch.isolation import isolated
 from elfsig.batch.workers import run
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
-from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options, path_type
+from elfsig.cli.options.common import Machine, jobs_option, limit_option, machine_options
+from elfsig.cli.options.files import source_type
 from elfsig.cli.progress import watched
-from elfsig.cli.reading import Result, collect, source_of, tell_of_links
+from elfsig.cli.reading import STDIN, Result, collect, source_of, tell_of_links
 from elfsig.cli.render import compare as render_compare
 from elfsig.cli.render.table import laid_out
 from elfsig.cli.render.words import plural
@@ -56,8 +57,8 @@ class Asked(NamedTuple):
 
 
 @click.command("compare")
-@click.argument("a", metavar="A", type=path_type)
-@click.argument("b", metavar="B", type=path_type)
+@click.argument("a", metavar="A", type=source_type)
+@click.argument("b", metavar="B", type=source_type)
 @click.option("--coverage", metavar="C", help="Compare only the bytes that this coverage covers.")
 @machine_options
 @jobs_option
@@ -88,6 +89,8 @@ def command(
     registry = settings.registry
     if coverage is not None and coverage not in (known := coverages(registry)):
         raise UsageError(f"unknown coverage {coverage!r}: choose from {', '.join(known)}")
+    if a == b == STDIN:
+        raise UsageError("A and B cannot both be standard input")
     if os.path.isdir(a) is not os.path.isdir(b):
         raise UsageError("A and B must both be files, or both be directories")
     asked = Asked(registry, machine, coverage, limit)

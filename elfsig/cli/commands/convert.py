@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elfsig.batch.edit import Output, edit
+from elfsig.batch.records import record_of, recording
+from elfsig.batch.up_to_date import has_all, wanted_signature
 from elfsig.cli import exit_codes
 from elfsig.cli.options.common import (
     Machine,
@@ -21,28 +22,28 @@ from elfsig.cli.options.common import (
     paths_argument,
 )
 from elfsig.cli.options.detached import outside_of
+from elfsig.cli.options.files import output_type, source_name
 from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import legacy_options
 from elfsig.cli.options.needs import ConvertCommand
-from elfsig.cli.options.output import output_options, report
-from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.options.output import Messages, output_options, report
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options, refuse_unused
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.render.documents import write_files
 from elfsig.cli.render.links_object import links_object
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import Settings
-from elfsig.errors import WriteError
 from elfsig.model import PacketSigner, Signer, SignOptions
-from elfsig.model.json_form import SCHEMA_VERSION, dumps, readable, remark_object
+from elfsig.model.json_form import dumps
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module
-from elfsig.opened.source import system_text
 from elfsig.registry import Registry
 from elfsig.verbs.edit.change import Change, Done
 from elfsig.verbs.edit.convert import Target, options_for, plan
-from elfsig.verbs.edit.convert_record import convert_file
+from elfsig.verbs.edit.convert_record import convert_file, left_file
 
 if TYPE_CHECKING:
+    from elfsig.batch.up_to_date import WantedSignature
     from elfsig.verbs.edit.convert import Plan
 
 
@@ -51,7 +52,11 @@ if TYPE_CHECKING:
 @click.option("--to", "ids", multiple=True, type=format_type, help="Convert to this format; repeatable.")
 @key_options
 @click.option(
-    "--trust", multiple=True, metavar="SRC", help="Convert signatures by the keys in SRC; repeatable."
+    "--trust",
+    multiple=True,
+    metavar="SRC",
+    type=source_name,
+    help="Convert signatures by the keys in SRC; repeatable.",
 )
 @click.option(
     "--unverified", is_flag=True, help="Also convert modules that are not valid; the record says so."
@@ -66,7 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--record",
     "record_file",
-    type=path_type,
+    type=output_type,
     metavar="FILE",
     help="Write the records to FILE, as JSON lines.",
 )
@@ -94,18 +99,23 @@ def command(
     """Verify the old signature, remove it, and sign in another format, inside any compression.
 
     A module that is not valid under the keys of --trust is refused. With several --to, each may have its own
-    --key, in the same order; signatures are created in the order that they require. --json, --jsonl and
-    --record write a record of each file: what it was, what it is, and what was changed.
+    --key, in the same order; signatures are created in the order that they require. A module that already
+    has exactly these signatures by these keys is left unchanged (--force converts it again), so that an
+    interrupted run can be repeated. --json, --jsonl and --record write a record of each file: what it was,
+    what it is, and what was changed; --record adds to the records of an earlier run.
     """
     registry = how["variants"](settings.registry)
     plan, signers = _plan(registry, paths, ids, key_words, options, how, output.dry)
+    wanted = [] if options.force else wanted_signatures(plan)
 
     def change(module: Module) -> Change:
+        if has_all(module, wanted, beside_others=plan.keep):
+            return left_file(module, plan)
         return convert_file(module, plan)
 
     links = Links(editing=True)
     done = edit(paths, change, output, registry, jobs=jobs_for(jobs, signers), limit=limit, links=links)
-    with _recorded(done, record_file, output.dry) as recorded:
+    with recording(done, record_file, output.dry) as recorded:
         if machine.wanted:
             codes: list[int] = []
             write_files(
@@ -122,6 +132,13 @@ def command(
 
 
 HEADINGS = ("Before", "Verdict", "After", "Files")
+
+
+def wanted_signatures(plan: Plan) -> list[WantedSignature]:
+    """The signatures that a converted file has; none where one of them cannot be compared with."""
+    wanted = [wanted_signature(each.format, each.signer, each.options) for each in plan.targets]
+    known = [each for each in wanted if each is not None]
+    return known if len(known) == len(wanted) else []
 
 
 def _counted(done: Iterable[Done], counts: Counter[tuple[str, ...]]) -> Iterator[Done]:
@@ -143,50 +160,12 @@ def _formats(side: Mapping[str, Any]) -> str:
 
 def _lines(done: Iterable[Done], codes: list[int]) -> Iterator[str]:
     """The records as JSON; warnings and errors still go to stderr."""
+    messages = Messages()
     for each in done:
-        codes.append(report([each], quiet=True))
+        codes.append(each.code)
+        messages.tell(each, quiet=True)
         yield dumps(record_of(each))
-
-
-@contextmanager
-def _recorded(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Iterator[Done]]:
-    """``done`` with its records completed, each written to ``path`` immediately: a run may be interrupted."""
-    completed = (each._replace(record=_completed(each, dry)) if each.record else each for each in done)
-    with ExitStack() as stack:
-        if path is None:
-            yield completed
-            return
-        try:
-            stream = stack.enter_context(open(path, "x", encoding="ascii"))
-        except OSError as reason:
-            text = f"{path}: cannot write records: {system_text(reason)}"
-            raise WriteError(text, code="record") from None
-        yield _written(completed, stream)
-
-
-def _written(done: Iterable[Done], stream: TextIO) -> Iterator[Done]:
-    for each in done:
-        stream.write(dumps(record_of(each)) + "\n")
-        stream.flush()
-        yield each
-
-
-def _completed(done: Done, dry: bool) -> Mapping[str, Any]:
-    target = readable(done.target or done.path) if done.error is None else None
-    return {**(done.record or {}), "target": target, "dry_run": dry}
-
-
-def record_of(done: Done) -> Mapping[str, Any]:
-    """The record of a file, even of one that could not be read or written."""
-    if done.record is not None:
-        return done.record
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "path": readable(done.path),
-        "action": "failed",
-        "target": None,
-        "error": remark_object(done.error) if done.error else None,
-    }
+    messages.tell_rest()
 
 
 def _plan(
@@ -200,6 +179,7 @@ def _plan(
 ) -> tuple[Plan, Sequence[Signer | PacketSigner]]:
     """The plan, and the signers in the order of ``--to``."""
     formats = [registry.get(name) for name in ids]
+    refuse_unused(formats)
     keys = key_ring(how["trust"], ())
     outside = outside_of(how["detached"], how["modarg"], len(paths) == 1)
     signers = key_words.signers(formats, options, dry=dry)

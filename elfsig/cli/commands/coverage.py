@@ -10,8 +10,9 @@ import click
 
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
-from elfsig.cli.options.common import Machine, limit_option, machine_options, path_type, trust_options
+from elfsig.cli.options.common import Machine, limit_option, machine_options, trust_options
 from elfsig.cli.options.detached import outside_of, outside_options
+from elfsig.cli.options.files import WritingCommand, source_type, stream_type
 from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.progress import watched
@@ -24,7 +25,7 @@ from elfsig.cli.render.table import laid_out
 from elfsig.cli.settings import Settings, visible
 from elfsig.errors import UsageError
 from elfsig.model import Verdict
-from elfsig.opened.atomic import overwrites, write_atomic
+from elfsig.opened.atomic import write_atomic
 from elfsig.opened.module import Module, open_module
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.inspect.prove import Proof, chosen, every, prove, prover
@@ -35,7 +36,7 @@ RANDOM = 32
 """Number of random bytes that ``--prove`` changes by default."""
 
 
-class CoverageCommand(click.Command):
+class CoverageCommand(WritingCommand):
     """``--prove`` needs no value: the next word is not taken as one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -52,7 +53,7 @@ class ProofSize(NamedTuple):
 
 
 @click.command("coverage", cls=CoverageCommand)
-@click.argument("path", metavar="FILE", type=path_type)
+@click.argument("path", metavar="FILE", type=source_type)
 @trust_options
 @click.option("--coverage", metavar="C", help="Map this coverage, even if FILE has no such signature.")
 @click.option(
@@ -68,9 +69,12 @@ class ProofSize(NamedTuple):
     help="Choose the same random bytes as an earlier run with this seed.",
 )
 @click.option(
-    "--html", type=path_type, metavar="F", help="Write an HTML page with the map to F; - is stdout."
+    "--html",
+    type=stream_type,
+    metavar="F",
+    help="Write an HTML page with the map to F; - is stdout.",
 )
-@click.option("--svg", type=path_type, metavar="F", help="Write the map as SVG to F; - is stdout.")
+@click.option("--svg", type=stream_type, metavar="F", help="Write the map as SVG to F; - is stdout.")
 @outside_options
 @legacy_options
 @machine_options
@@ -172,24 +176,20 @@ def _write_pictures(
     proofs: list[Proof | None],
 ) -> list[str]:
     """Write the requested pictures. Returns the names of the files."""
-    if html == svg == "-":
-        raise UsageError("--html and --svg cannot both be written to stdout")
     if html is not None:
-        _write(page(module, found, proofs), html, module)
+        _write(page(module, found, proofs), html)
     if svg is not None:
-        _write(document(module, found), svg, module)
+        _write(document(module, found), svg)
     return [name for name in (html, svg) if name is not None]
 
 
-def _write(text: str, output: str, module: Module) -> None:
+def _write(text: str, output: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
     if output == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
 
-    if overwrites(output, module.stat):
-        raise UsageError("the output would overwrite FILE")
     write_atomic(output, data)
 
 

@@ -13,8 +13,8 @@ from elfsig.cli.options.common import (
     hash_wished,
     limit_option,
     machine_options,
-    path_type,
 )
+from elfsig.cli.options.files import WritingCommand, source_type, stream_type
 from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.render.table import aligned
@@ -23,15 +23,15 @@ from elfsig.coverages.catalogue import SIGNED_AS
 from elfsig.crypto.hashes import Hash
 from elfsig.errors import UsageError
 from elfsig.model import Message
-from elfsig.opened.atomic import overwrites, write_atomic
-from elfsig.opened.module import Module, open_module
+from elfsig.opened.atomic import write_atomic
+from elfsig.opened.module import open_module
 from elfsig.verbs.inspect.digest import CoverageDigest, Stream, chosen, streams
 
 HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
 
 
-@click.command("digest")
-@click.argument("path", metavar="FILE", type=path_type)
+@click.command("digest", cls=WritingCommand)
+@click.argument("path", metavar="FILE", type=source_type)
 @click.option("--coverage", metavar="C", help="Print only this coverage (default: all that apply).")
 @click.option(
     "--hash",
@@ -49,7 +49,11 @@ HEADINGS = ("Coverage", "Bytes", "Digest", "Without")
     help="Leave out the signature of layer N, counted from the outermost, which is 0.",
 )
 @click.option(
-    "-o", "output", type=path_type, metavar="STREAM", help="Write the covered bytes to STREAM; - is stdout."
+    "-o",
+    "output",
+    type=stream_type,
+    metavar="STREAM",
+    help="Write the covered bytes to STREAM; - is stdout.",
 )
 @machine_options
 @limit_option
@@ -82,7 +86,7 @@ def command(
     for text in [] if machine.wanted else _warnings(found):
         complain(text, path, word="warning: ")
     if output is not None and found[0].message is not None:
-        _write(found[0].message, output, module)
+        _write(found[0].message, output)
     _print(settings, machine, path, hash_, found, to_stdout=output != "-")
     return _code(found)
 
@@ -139,15 +143,13 @@ def _warnings(found: list[Stream]) -> list[str]:
     )
 
 
-def _write(message: Message, output: str, module: Module) -> None:
+def _write(message: Message, output: str) -> None:
     if output == "-":
         for chunk in message.chunks():
             sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return
 
-    if overwrites(output, module.stat):
-        raise UsageError("the output would overwrite FILE")
     write_atomic(output, message.to_bytes())
 
 

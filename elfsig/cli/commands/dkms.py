@@ -17,6 +17,7 @@ from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.options.common import hash_type, hash_wished
 from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
+from elfsig.cli.streams import outlive_readers
 from elfsig.crypto.hashes import hash_named
 from elfsig.errors import EditRefused, UsageError
 from elfsig.host import dkms, dkms_hooks, dkms_paths
@@ -233,6 +234,7 @@ def resign(
                 yield from _resigned(members, words, options, settings.registry, dry_run)
                 yield from _copied(members, builds, root, settings.registry, dry_run)
 
+    outlive_readers()
     code = report(every(), quiet)
     if dry_run:
         complain("dry run: nothing was written")

@@ -15,32 +15,32 @@ from elfsig.batch.tree import Examination
 from elfsig.cli import exit_codes
 from elfsig.cli.caged import cage_of
 from elfsig.cli.options.cage import CageWish
-from elfsig.cli.options.common import path_type, paths_argument, trust_options
+from elfsig.cli.options.common import paths_argument, trust_options
+from elfsig.cli.options.files import OutputType, WritingCommand, output_type
 from elfsig.cli.options.key_rings import key_ring
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.survey import SurveyWish, budget_options
 from elfsig.cli.render.evidence.page import Page
 from elfsig.cli.render.evidence.pictures import PICTURES
+from elfsig.cli.render.reports import written
 from elfsig.cli.render.words import plural
 from elfsig.cli.settings import Settings, complain, visible
-from elfsig.errors import UsageError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Verdict
 from elfsig.model.json_form import run_record
-from elfsig.opened.atomic import write_atomic
 from elfsig.opened.evidence import LIMIT
 from elfsig.trust.ring import Ring
 from elfsig.verbs.bundle.module import UNREADABLE
 from elfsig.verbs.verify.examine import Question
 
 
-@click.command("evidence")
+@click.command("evidence", cls=WritingCommand)
 @paths_argument()
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=path_type,
+    type=OutputType(found=True),
     metavar="FILE",
     help="Write the bundle to FILE, a tar archive, or with a slash at the end to a new directory.",
 )
@@ -52,7 +52,7 @@ from elfsig.verbs.verify.examine import Question
     metavar="VERDICT",
     help="Include only modules with this verdict, or unreadable ones; repeatable.",
 )
-@click.option("--html", type=path_type, metavar="F", help="Also write a report as one HTML page to F.")
+@click.option("--html", type=output_type, metavar="F", help="Also write a report as one HTML page to F.")
 @click.option(
     "--reproducible",
     is_flag=True,
@@ -92,17 +92,19 @@ def command(
     task = Task(plan, bundled_keys(ring), wanted_verdicts(only), PICTURES)
     run, sources = run_record(settings.argv, reproducible), source_records(trust, keys)
     page = Page() if html is not None else None
-    if html is not None and html.rstrip("/") == output.rstrip("/"):
-        raise UsageError("--html and --output name the same file")
     cage = cage_of(CageWish(budget.seconds, budget.mebibytes), settings) if budget.caged else None
     seen: Callable[[Seen], None] = page.add if page is not None else lambda each: None
     done = bundle_of(paths, output, task, run, sources, (*trust, *keys), cage=cage, seen=seen)
-    if page is not None and html is not None:
+
+    def report() -> bytes:
         found = [each.to_json() for each in ring.keys] if isinstance(ring, Ring) else []
         shorten = shortener(paths, (*trust, *keys), output, reproducible)
-        text = page.text(run, shorten(sources), shorten(found), replace(done, output=shorten.text(output)))
-        write_atomic(html, text.encode("utf-8", "backslashreplace"))
-    return _said(done)
+        last = replace(done, output=shorten.text(output))
+        text = (page or Page()).text(run, shorten(sources), shorten(found), last)
+        return text.encode("utf-8", "backslashreplace")
+
+    with written((html, report)):
+        return _said(done)
 
 
 def _said(done: BundleSummary) -> int:

@@ -31,7 +31,7 @@ from elfsig.verbs.verify.examine import Question
 
 
 @click.command("explain")
-@paths_argument("PATH|NAME...")
+@paths_argument("PATH|NAME...", stream=True)
 @trust_options
 @kernel_options
 @click.option("--modarg", metavar="STRING", help="Read the signature from a module argument (modsign=...).")

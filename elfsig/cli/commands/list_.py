@@ -47,7 +47,7 @@ class Style(NamedTuple):
 
 
 @click.command("list")
-@paths_argument()
+@paths_argument(stream=True)
 @machine_options
 @host_option
 @all_option

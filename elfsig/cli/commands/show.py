@@ -31,7 +31,7 @@ class ShownFields(NamedTuple):
 
 
 @click.command("show")
-@paths_argument("FILE...")
+@paths_argument("FILE...", stream=True)
 @machine_options
 @click.option("-F", "--field", metavar="FIELD", help="Print only the values of this field, one per line.")
 @click.option("-0", "--null", "nul", is_flag=True, help="End each FIELD=VALUE with NUL instead of a newline.")

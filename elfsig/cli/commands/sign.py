@@ -13,9 +13,10 @@ from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.commands.sign_elsewhere import run
 from elfsig.cli.commands.sign_job import Job, Work, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.files import folder_type, output_type, path_type
 from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
-from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options
+from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options, refuse_unused
 from elfsig.cli.progress import watched
 from elfsig.cli.settings import Settings
 from elfsig.errors import UsageError
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Remove all existing signatures first.")
 @click.option("--stack", is_flag=True, help="Keep existing signatures, and add one after them.")
 @click.option(
-    "--prepare", type=click.Path(), metavar="DIR",
+    "--prepare", type=folder_type, metavar="DIR",
     help="Do not sign: write to DIR what a signing service needs; needs --cert.",
 )  # fmt: skip
 @click.option(
@@ -53,11 +54,11 @@ if TYPE_CHECKING:
     help="With --prepare: write digests to sign, or the bytes that the service hashes.",
 )  # fmt: skip
 @click.option(
-    "--attach", type=click.Path(), metavar="DIR",
+    "--attach", type=path_type, metavar="DIR",
     help="Attach signatures from DIR: raw values or complete ones (.p7s), named like the modules.",
 )  # fmt: skip
 @click.option(
-    "--report", "report_file", type=click.Path(), metavar="FILE",
+    "--report", "report_file", type=output_type, metavar="FILE",
     help="Write what was done to FILE, as JSON; run again with it to continue.",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print only problems and the summary.")
@@ -104,6 +105,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     if job.format_id is None:
         raise click.UsageError("Missing option '--format'.")
     format_, options, output = job.registry.get(job.format_id), job.options, job.output
+    refuse_unused([format_])
     (signer,) = job.key_words.signers([format_], options, dry=output.dry)
 
     decide = job.decision()

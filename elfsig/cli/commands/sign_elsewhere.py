@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from elfsig.batch.edit import edit
 from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.options.output import report
-from elfsig.cli.options.signing import public_half
+from elfsig.cli.options.signing import public_half, refuse_unused
 from elfsig.errors import UsageError
 from elfsig.model import Existing
 from elfsig.opened.module import Module
@@ -37,6 +37,7 @@ def prepare(job: Job, folder: str, form: Form) -> int:
     if job.format_id is None:
         raise UsageError("--prepare needs --format", code="format")
     format_ = job.registry.get(job.format_id)
+    refuse_unused([format_])
     half = public_half(job.key_words.certs)
     options = job.options
     if options.created is None:

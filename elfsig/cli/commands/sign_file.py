@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from elfsig.carriers.trailer import MARKER, pack_info
+from elfsig.cli.streams import open_missing
 from elfsig.coverages.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.envelopes.cms.envelope import read
@@ -167,6 +168,7 @@ def status(words: Sequence[str], name: str) -> int:
 
 def main() -> NoReturn:
     """The executable ``elfsig-sign-file``."""
+    open_missing()
     sys.exit(status(sys.argv[1:], os.path.basename(sys.argv[0])))
 
 

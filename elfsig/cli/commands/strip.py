@@ -8,6 +8,7 @@ import click
 
 from elfsig.batch.edit import Output, edit
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
+from elfsig.cli.options.files import WritingCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.settings import Settings
 from elfsig.opened.links import Links
@@ -16,7 +17,7 @@ from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.strip import strip_file
 
 
-@click.command("strip")
+@click.command("strip", cls=WritingCommand)
 @paths_argument()
 @click.option("--format", "format_id", type=format_type, help="Remove only the signature of this format.")
 @click.option("--all", "everything", is_flag=True, help="Remove every signature, not only the outermost one.")

@@ -28,6 +28,7 @@ from elfsig.cli.options.common import (
     path_type,
     trust_options,
 )
+from elfsig.cli.options.files import WritingCommand
 from elfsig.cli.options.kernel import KernelWish, kernel_options
 from elfsig.cli.options.legacy import Variants, legacy_options
 from elfsig.cli.options.parts import PartsWish, parts_options
@@ -59,7 +60,7 @@ from elfsig.verbs.survey.copies import Copies
 from elfsig.verbs.verify.examine import Question
 
 
-@click.command("survey")
+@click.command("survey", cls=WritingCommand)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=path_type)
 @parts_options
 @trust_options
@@ -127,9 +128,9 @@ def command(
         lines = _counted(watched(_lines(batches, vendor, links), "records"), tally, copies, files)
         _write(settings, machine, lines, tally, copies, links)
         given = (*trust, *(each for each in keys if each != FOUND))
-        files.write(settings.argv, machine.reproducible, plan.examination.question.keys, given)
-    tell_of_links(links)
-    return _ended(settings, machine, tally, copies)
+        with files.written(settings.argv, machine.reproducible, plan.examination.question.keys, given):
+            tell_of_links(links)
+            return _ended(settings, machine, tally, copies)
 
 
 def _ended(settings: Settings, machine: Machine, tally: render_survey.Tally, copies: Copies) -> int:

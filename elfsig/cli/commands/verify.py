@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@paths_argument()
+@paths_argument(stream=True)
 @trust_options
 @click.option(
     "--require", type=format_type, metavar="FORMAT", help="Require a valid signature of this format."

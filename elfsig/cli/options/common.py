@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from elfsig.cli.options.files import path_type as path_type
+from elfsig.cli.options.files import source_name, source_type
 from elfsig.errors import UsageError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_values import NIL_RUN, origin_members, run_id
@@ -70,10 +72,6 @@ def _kernels() -> Iterator[tuple[str, str]]:
 format_type: Final = FormatType("ID", _formats)
 hash_type: Final = WordType("HASH", _hashes)
 kernel_type: Final = WordType("KERNEL", _kernels)
-
-path_type: Final = click.Path(readable=False)
-"""A path as it was typed. Commands report unreadable files one by one; click would end the whole run with a
-usage error because of one such file among many."""
 
 
 def hash_wished(name: str) -> Hash:
@@ -163,9 +161,13 @@ def json_option(callback: Callback) -> Callback:
     return wrapped
 
 
-def paths_argument(metavar: str = "PATH...", required: bool = True) -> Callable[[Callback], Callback]:
-    """One or more file system paths, as str (undecodable bytes are escaped as in PEP 383)."""
-    return click.argument("paths", nargs=-1, required=required, metavar=metavar, type=path_type)
+def paths_argument(
+    metavar: str = "PATH...", required: bool = True, *, stream: bool = False
+) -> Callable[[Callback], Callback]:
+    """One or more file system paths, as str (undecodable bytes are escaped as in PEP 383); ``stream``: or
+    standard input."""
+    kind = source_type if stream else path_type
+    return click.argument("paths", nargs=-1, required=required, metavar=metavar, type=kind)
 
 
 def jobs_option(callback: Callback) -> Callback:
@@ -225,8 +227,7 @@ def limit_option(callback: Callback) -> Callback:
 
 def trust_options(callback: Callback) -> Callback:
     """Adds ``--trust SRC`` and ``--keys SRC``, both repeatable; arguments ``trust`` and ``keys``."""
-    trust = click.option("--trust", multiple=True, metavar="SRC", help="Trust the keys in SRC; repeatable.")
-    keys = click.option(
-        "--keys", multiple=True, metavar="SRC", help="Try the keys in SRC without trusting them; repeatable."
-    )
+    how: dict[str, Any] = {"multiple": True, "metavar": "SRC", "type": source_name}
+    trust = click.option("--trust", **how, help="Trust the keys in SRC; repeatable.")
+    keys = click.option("--keys", **how, help="Try the keys in SRC without trusting them; repeatable.")
     return trust(keys(callback))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import click
 
+from elfsig.cli.options.files import WritingCommand
 from elfsig.errors import UsageError
 
 
@@ -39,7 +40,7 @@ OUTPUT = Need(
 )
 
 
-class NeedingCommand(click.Command):
+class NeedingCommand(WritingCommand):
     """A command with options that must be given."""
 
     needs: ClassVar[tuple[Need, ...]] = ()

@@ -12,9 +12,12 @@ import click
 from elfsig.batch.edit import Output
 from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
+from elfsig.cli.options.files import folder_type, kept_from, output_type
 from elfsig.cli.reading import tell_of_links
 from elfsig.cli.settings import complain, visible
+from elfsig.cli.streams import outlive_readers
 from elfsig.errors import UsageError
+from elfsig.model import Remark
 from elfsig.opened.links import Links
 from elfsig.verbs.edit.change import Done
 
@@ -23,10 +26,10 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``-o FILE``, ``--output-dir DIR``, ``--in-place``, ``--dry-run``; the callback gets one argument
     ``output``. A command's own option ``--prepare DIR`` serves as ``--output-dir DIR``."""
 
-    @click.option("-o", "output_file", type=click.Path(), metavar="FILE", help="Write the result to FILE.")
+    @click.option("-o", "output_file", type=output_type, metavar="FILE", help="Write the result to FILE.")
     @click.option(
         "--output-dir",
-        type=click.Path(),
+        type=folder_type,
         metavar="DIR",
         help="Write results below DIR, keeping the layout of trees.",
     )
@@ -41,13 +44,15 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         dry_run: bool,
         **more: Any,
     ) -> Any:
+        outlive_readers()
         elsewhere = more.get("prepare")
         if elsewhere is not None and (output_file, output_dir, in_place) != (None, None, False):
             raise UsageError(
                 "--prepare writes to its own directory: leave out -o, --output-dir and --in-place",
                 code="output",
             )
-        output = Output(output_file, elsewhere or output_dir, in_place, dry_run)
+        never = kept_from(click.get_current_context(), "output_file")
+        output = Output(output_file, elsewhere or output_dir, in_place, dry_run, never)
         code = callback(*args, output=output, **more)
         if dry_run:
             complain("dry run: nothing was written")
@@ -57,22 +62,25 @@ def output_options(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def report(results: Iterable[Done], quiet: bool = False, links: Links | None = None) -> int:
-    """Print one line per file: results on stdout, warnings and errors on stderr. Returns the exit code.
+    """Print one line per file: results on stdout, warnings and errors on stderr (those that are the same for
+    many files are counted). Returns the exit code.
 
     For several files a summary follows on stderr, also where the run was interrupted, and for ``links`` what
     was not followed. Raises what ``results`` raises.
     """
     counts: Counter[str] = Counter()
     codes: set[int] = set()
+    messages = Messages()
     try:
         for done in results:
             counts[done.word] += 1
             codes.add(done.code)
-            _tell(done, quiet)
+            messages.tell(done, quiet)
     except KeyboardInterrupt:
         complain("interrupted: what was done is kept; run it again to go on with the rest")
         raise
     finally:
+        messages.tell_rest()
         _sum_up(counts)
     if links is not None:
         tell_of_links(links)
@@ -86,13 +94,37 @@ def _sum_up(counts: Counter[str]) -> None:
         click.echo(f"{sum(counts.values())} files: {words}", err=True)
 
 
-def _tell(done: Done, quiet: bool) -> None:
-    if done.error is not None:
-        where = "" if done.error.offset is None else f" (at offset {done.error.offset:#x})"
-        complain(hinted(done.error.text + where, done.error.hint), done.path)
-        return
-    if not quiet:
-        to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
-        click.echo(f"{visible(done.path)}{to}: {visible(done.text)}")
-    for remark in done.remarks:
-        complain(hinted(remark.text, remark.hint), done.path, word="warning: ")
+class Messages:
+    """What is said about each file. Warnings and errors that are the same for many files are printed for the
+    first of them, and counted for the others."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def tell(self, done: Done, quiet: bool) -> None:
+        """Print what was done to a file: the result, unless ``quiet``, and problems."""
+        if done.error is not None:
+            self._complain(done.error, done.path)
+            return
+        if not quiet:
+            to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
+            click.echo(f"{visible(done.path)}{to}: {visible(done.text)}")
+        for remark in done.remarks:
+            self._complain(remark._replace(offset=None), done.path, "warning: ")
+
+    def _complain(self, remark: Remark, path: str, word: str = "") -> None:
+        same = remark.code, word + hinted(remark.text, remark.hint)
+        self._counts[same] += 1
+        if self._counts[same] <= FIRST:
+            where = "" if remark.offset is None else f" (at offset {remark.offset:#x})"
+            complain(hinted(remark.text + where, remark.hint), path, word=word)
+
+    def tell_rest(self) -> None:
+        """Print how often messages were not printed."""
+        for (_, text), count in self._counts.items():
+            if count > FIRST:
+                complain(f"and {count - FIRST} more: {text}")
+
+
+FIRST = 3
+"""How often one message is printed for different files."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from elfsig.cli.options.common import Callback, path_type, with_options
+from elfsig.cli.options.files import source_type
 from elfsig.lazy_tuple import NamedTuple
 
 
@@ -38,7 +39,7 @@ OPTIONS = (
     click.option(
         "--from",
         "records",
-        type=path_type,
+        type=source_type,
         metavar="FILE",
         help="Audit the records of elfsig survey in FILE (--jsonl, --json, --parquet; - is standard input).",
     ),

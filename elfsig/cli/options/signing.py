@@ -7,8 +7,10 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from elfsig.cli.options.common import hash_type, hash_wished, kernel_type, with_options
+from elfsig.cli.options.files import output_type, source_name
 from elfsig.cli.settings import complain
 from elfsig.errors import SigningError, UsageError
 from elfsig.model import Format, PacketSigner, Signer, SignOptions
@@ -46,8 +48,7 @@ MAKING_OPTIONS = (
     click.option(
         "--packet-version",
         type=click.Choice(["3", "4"]),
-        default="4",
-        help="Set the version of OpenPGP packets.",
+        help="Set the version of OpenPGP packets (default: 4).",
     ),
     click.option(
         "--section-name", metavar="NAME", help="Name the section NAME instead of the format's default."
@@ -81,10 +82,10 @@ def making_options(callback: Callback) -> Callback:
 
     @wraps(callback)
     def wrapped(
-        *args: Any, hash_name: str | None, packet_version: str, for_kernel: str | None, **more: Any
+        *args: Any, hash_name: str | None, packet_version: str | None, for_kernel: str | None, **more: Any
     ) -> Any:
         named = {name: more.pop(name) for name in _PLAIN}
-        options = SignOptions(hash=_hash(hash_name), packet_version=int(packet_version), **named)
+        options = SignOptions(hash=_hash(hash_name), packet_version=int(packet_version or 4), **named)
         if for_kernel is not None:
             options = _meant_for(options, for_kernel)
         return callback(*args, options=options, **more)
@@ -109,6 +110,24 @@ def _meant_for(options: SignOptions, kernel: str) -> SignOptions:
 
 
 _PLAIN = ("coverage", "payload", "keyid", "section_name", "created", "key_created", "engine", "force")
+
+
+_UNDATED = frozenset({"cms", "x509-block", "encrypted-digest", "raw-rsa"})
+_NO_PACKETS = _UNDATED | {"digsig"}
+
+UNUSED = {"packet_version": _NO_PACKETS, "created": _UNDATED, "key_created": _NO_PACKETS}
+"""By option, the envelopes that have nothing of this kind. What those of plug-ins have is not known."""
+
+
+def refuse_unused(formats: Sequence[Format]) -> None:
+    """Raises UsageError for an option on the command line that would change nothing in any of ``formats``."""
+    context = click.get_current_context()
+    envelopes = {pair.envelope.id for format_ in formats for pair in format_.pairs}
+    for param in context.command.params:
+        given = context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        if given and envelopes <= UNUSED.get(param.name or "", frozenset()):
+            names = " and ".join(format_.id for format_ in formats)
+            raise UsageError(f"{param.opts[0]} does not apply to {names}")
 
 
 class KeyWords(NamedTuple):
@@ -154,6 +173,7 @@ KEY_OPTIONS = (
         "keys",
         multiple=True,
         metavar="KEY",
+        type=source_name,
         help="Sign with this private key: a file, pkcs11: URI, or gpg:KEYID.",
     ),
     click.option(
@@ -161,6 +181,7 @@ KEY_OPTIONS = (
         "certs",
         multiple=True,
         metavar="CERT",
+        type=source_name,
         help="Read the certificate of the key from CERT, if it is not stored with the key.",
     ),
     click.option(
@@ -180,7 +201,7 @@ KEY_OPTIONS = (
     ),
     click.option(
         "--ephemeral",
-        type=click.Path(),
+        type=output_type,
         metavar="FILE",
         help="Generate a key for this run only, and write its certificate or public key to FILE.",
     ),

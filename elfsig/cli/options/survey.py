@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 import click
 
 from elfsig.batch.survey.file import Limits
-from elfsig.cli.options.common import Callback, path_type, with_options
+from elfsig.cli.options.common import Callback, with_options
+from elfsig.cli.options.files import output_type, source_name
 
 SIZE, MEMBERS, DEPTH, SECONDS, MEBIBYTES = 64 << 30, 4_000_000, 16, 3600, 4096
 FOUND = "found"
@@ -73,6 +74,7 @@ against_option: Final = click.option(
     "--against",
     multiple=True,
     metavar="SRC",
+    type=source_name,
     help="Compare with the vendor's modules in SRC: a package, a tree, a directory of packages; repeatable.",
 )
 
@@ -80,9 +82,9 @@ against_option: Final = click.option(
 def report_options(callback: Callback) -> Callback:
     """Adds ``--html F``, ``--sarif F`` and ``--parquet F``; the callback gets one argument ``reports``."""
 
-    @click.option("--html", type=path_type, metavar="F", help="Also write a report as one HTML page to F.")
-    @click.option("--sarif", type=path_type, metavar="F", help="Also write SARIF 2.1.0 to F.")
-    @click.option("--parquet", type=path_type, metavar="F", help="Also write a table as Parquet to F.")
+    @click.option("--html", type=output_type, metavar="F", help="Also write a report as one HTML page to F.")
+    @click.option("--sarif", type=output_type, metavar="F", help="Also write SARIF 2.1.0 to F.")
+    @click.option("--parquet", type=output_type, metavar="F", help="Also write a table as Parquet to F.")
     @wraps(callback)
     def wrapped(*args: Any, html: str | None, sarif: str | None, parquet: str | None, **more: Any) -> Any:
         return callback(*args, reports=Reports(html, sarif, parquet), **more)

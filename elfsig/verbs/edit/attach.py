@@ -99,8 +99,10 @@ def parts_in(source: Module, *, format_id: str | None = None, layer: int | None 
         if (wanted is None or wanted in {f.id for f in found.claimants}) and layer in (None, found.layer)
     ]
     if not chosen:
-        there = ", ".join(f"{found.layer}: {name_of(found)}" for found in everything)
-        raise UsageError(f"no such signature in it, but these, by layer: {there}", code="no-such-signature")
+        there = ", ".join(f"layer {found.layer} ({name_of(found)})" for found in everything)
+        asked = " and ".join([*([wanted] if wanted else []), *([] if layer is None else [f"layer {layer}"])])
+        text = f"no signature of {asked} in it, only {there}"
+        raise UsageError(text, code="no-such-signature")
     return [_part(found, wanted, source.registry) for found in reversed(chosen)]
 
 

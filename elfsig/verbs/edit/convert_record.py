@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Final
 
 from elfsig.errors import ElfsigError
 from elfsig.model import FileReport, Remark
@@ -10,6 +11,7 @@ from elfsig.model.json_form import SCHEMA_VERSION, Json, path_members, remark_ob
 from elfsig.opened.module import Module
 from elfsig.verbs.edit.change import Change
 from elfsig.verbs.edit.convert import Conversion, Plan, convert, look, refusal
+from elfsig.verbs.verify.examine import Question, examine
 
 
 def convert_file(module: Module, how: Plan) -> Change:
@@ -39,9 +41,22 @@ def convert_file(module: Module, how: Plan) -> Change:
     )  # fmt: skip
 
 
+def left_file(module: Module, how: Plan) -> Change:
+    """No change, for a file that already has the signatures of ``how``, with its record."""
+    after = examine(module, Question(how.own, hashes=True, any_file=True))
+    record = _record(module, look(module, how), how) | {
+        "action": "unchanged",
+        "after": side_object(after, module.sha256, module.size),
+    }
+    return Change(None, "unchanged", SAME, record=record)
+
+
+SAME: Final = "already has exactly these signatures"
+
+
 def _text(done: Conversion, same: bool) -> str:
     if same and not done.parts:
-        return "already has exactly these signatures"
+        return SAME
     old = ", ".join(f"{f.format or 'unknown'} ({f.verdict})" for f in done.before.signatures) or "unsigned"
     new = ", ".join(f"{format_.id} ({made.hash}, {made.size} bytes)" for format_, made in done.made)
     return f"{old} -> {new}"

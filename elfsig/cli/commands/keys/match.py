@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elfsig.cli.options.common import Machine, machine_options, path_type
+from elfsig.cli.options.common import Machine, machine_options
+from elfsig.cli.options.files import source_type
 from elfsig.cli.options.key_rings import tell_of_losses
 from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
@@ -25,7 +26,7 @@ BY_MATHEMATICS, BY_ID_ONLY, NO_MATCH, NOTHING_SIGNED = 0, 4, 4, 1
 
 
 @click.command("match")
-@click.argument("path", metavar="FILE", type=path_type)
+@click.argument("path", metavar="FILE", type=source_type)
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @machine_options
 @click.pass_obj

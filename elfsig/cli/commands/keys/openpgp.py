@@ -7,6 +7,7 @@ import os
 import click
 
 from elfsig.cli.options.common import hash_type
+from elfsig.cli.options.files import WritingCommand, output_type
 from elfsig.cli.settings import complain, visible
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import write_atomic
@@ -15,9 +16,9 @@ from elfsig.trust.openpgp import read
 from elfsig.verbs.keys.openpgp_ring import public_ring
 
 
-@click.command("openpgp")
+@click.command("openpgp", cls=WritingCommand)
 @click.argument("key", metavar="KEY")
-@click.option("-o", "--output", required=True, metavar="RING", type=click.Path(), help="Write to RING.")
+@click.option("-o", "--output", required=True, metavar="RING", type=output_type, help="Write to RING.")
 @click.option("--user-id", metavar="TEXT", help="Set the name in the ring.")
 @click.option(
     "--key-created",

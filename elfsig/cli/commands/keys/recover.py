@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elfsig.cli.options.common import Machine, json_option, limit_option, paths_argument
+from elfsig.cli.options.files import WritingCommand, output_type
 from elfsig.cli.reading import source_of
 from elfsig.cli.render.documents import write_document
 from elfsig.cli.settings import Settings, complain, visible
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from elfsig.verbs.keys.recover import Claim, Recovered
 
 
-@click.command("recover")
-@paths_argument("FILE...")
-@click.option("-o", "--output", metavar="KEY.pem", type=click.Path(), help="Write the key to KEY.pem.")
+@click.command("recover", cls=WritingCommand)
+@paths_argument("FILE...", stream=True)
+@click.option("-o", "--output", metavar="KEY.pem", type=output_type, help="Write the key to KEY.pem.")
 @click.option(
     "--exponent",
     type=click.IntRange(3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from elfsig.batch.survey.file import Surveyed
 from elfsig.batch.survey.run import Line
 from elfsig.batch.survey.tables import table_writer
 from elfsig.cli.render.coverage.page import coverage_defs, signature_map
+from elfsig.cli.render.reports import written
 from elfsig.cli.render.safe_html import rewritten
 from elfsig.cli.render.survey import sarif as survey_sarif
 from elfsig.cli.render.survey.page import Page
@@ -21,7 +22,6 @@ from elfsig.errors import ElfsigError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Keyring, Verdict
 from elfsig.model.json_form import dumps, run_record
-from elfsig.opened.atomic import write_atomic
 from elfsig.trust.ring import Ring
 from elfsig.verbs.inspect.cover import Cover, covers
 from elfsig.verbs.survey.records import ModuleRecord
@@ -100,17 +100,18 @@ class Files:
         except ValueError:
             self.page.maps_left_out += 1
 
-    def write(
+    def written(
         self, argv: Sequence[str], reproducible: bool, keys: Keyring | None, sources: Sequence[str]
-    ) -> None:
-        """Write the files. Raises OutputError."""
-        if self.html is not None:
+    ) -> AbstractContextManager[None]:
+        """Write the files; the body prints the summary. Raises WriteError."""
+
+        def page() -> bytes:
             ring = keys if isinstance(keys, Ring) else None
             public = [each.to_json() for each in ring.keys] if ring is not None else []
             run = run_record(argv, reproducible)
-            write_atomic(self.html, self.page.text(run, list(_sources(sources, public)), public).encode())
-        if self.sarif is not None:
-            write_atomic(self.sarif, dumps(self.log.log()).encode("ascii") + b"\n")
+            return self.page.text(run, list(_sources(sources, public)), public).encode()
+
+        return written((self.html, page), (self.sarif, lambda: dumps(self.log.log()).encode("ascii") + b"\n"))
 
 
 def _sources(sources: Sequence[str], keys: Sequence[Json]) -> Iterator[Json]:
