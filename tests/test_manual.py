@@ -24,7 +24,7 @@ def commands(
     """Every command with its words."""
     yield words, found
     if isinstance(found, click.Group):
-        context = click.Context(found)
+        context = click.Context(found, **group.context_settings)
         for name in found.list_commands(context):
             command = found.get_command(context, name)
             assert command is not None
@@ -67,7 +67,10 @@ def test_a_page_says_what_help_says(name: str, folder: Path) -> None:
     for paragraph in cleandoc(command.help or "").split("\n\n"):
         assert " ".join(paragraph.replace("\b\n", "").split()) in plain
     if isinstance(command, click.Group):
-        assert all(f"{name}-{each}(1)" in plain for each in command.list_commands(click.Context(command)))
+        assert all(
+            f"{name}-{each}(1)" in plain
+            for each in command.list_commands(click.Context(command, **group.context_settings))
+        )
 
 
 def test_mandoc_finds_nothing_to_complain_of(folder: Path) -> None:

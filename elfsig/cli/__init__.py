@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from elfsig.cli.streams import open_missing
+
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run elfsig with ``args`` (default: those of the process) and exit with its exit code."""
@@ -13,8 +15,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     # Imports create many objects and no garbage. The collector is enabled again when a command starts, and
     # ignores the objects that exist by then.
     gc.disable()
-    from elfsig.cli.streams import open_missing
-
     open_missing()  # before anything else opens a file
     from elfsig.cli.app import elfsig
 

@@ -141,6 +141,9 @@ class _Walker(NamedTuple):
             yield from self.opened(member._replace(expected=_expected(member)), member.reader, opened, chain)
         elif member.reader is not None and what is None and (expected := _expected(member)) is not None:
             error = unrecognised(member.reader, expected, self.context.budget)
+            if member.reader.failure is not None and not plain(member.name):
+                yield Found(member, chain, what)  # the container says that its content cannot be read
+                return
             kind = BLANK if error is None else member.kind
             yield ContainerRecord(chain, kind, 0, 0, error)
         elif what is not None and member.kind == "file" and links is not None:

@@ -40,7 +40,7 @@ class KernelKeys:
         }
         self._doubts = {key: loading.doubt for key, loading in judged.items() if loading.doubt}
         loaded = [key for key in given if key not in self.refused]
-        self.displaced = self._displacements(loaded)
+        self.displaced: dict[Key, Key] = self._displacements(loaded)
         self._loaded = [key for key in loaded if key not in self.displaced]
         # A revocation by hash is no certificate on the list of revoked keys: it goes through the blacklist.
         listed_keys = [key for key in ring.keys if key.revoked] if ring else []

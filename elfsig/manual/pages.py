@@ -49,7 +49,8 @@ class Page(NamedTuple):
 
 def all_pages() -> list[Page]:
     """The program, then every command and sub-command, in the order of ``--help``."""
-    root = click.Context(program, info_name=NAME)
+    # A command keeps its first context's names of --help: these are the ones of the command line.
+    root = click.Context(program, info_name=NAME, **program.context_settings)
     return [Page((), _first_line(program), program, root), *_below(program, root, ())]
 
 
@@ -65,7 +66,7 @@ def _below(group: click.Group, context: click.Context, words: tuple[str, ...]) -
         command = group.get_command(context, name)
         if command is None or command.hidden:
             continue
-        inner = click.Context(command, info_name=name, parent=context)
+        inner = click.Context(command, info_name=name, parent=context, **command.context_settings)
         summary = COMMANDS[name].help if not words else _first_line(command)
         yield Page((*words, name), summary, command, inner)
         if isinstance(command, click.Group):

@@ -89,14 +89,13 @@ def walk(
     What is named twice, or lies in a directory that is named as well, comes once, where it is named itself.
     """
     marks = (registry or load(plugins=False)).trailer_texts if all_files else None
-    named = {path: impossible(path) for path in (os.fspath(each) for each in paths)}
-    for path, why in named.items():
-        if why is not None:
-            yield WalkedFile(path, error=ReadError(why, code="not-found"))
-    every = _places([path for path, why in named.items() if why is None])
+    every = _places([os.fspath(each) for each in paths])
     if links is not None:
-        links.expect(list(every.values()))
+        links.expect([path for path in every.values() if impossible(path) is None])
     for place, path in every.items():
+        if (why := impossible(path)) is not None:
+            yield WalkedFile(path, error=ReadError(why, code="not-found"))
+            continue
         try:
             is_directory = modes.S_ISDIR(os.stat(path).st_mode)
         except OSError as reason:
@@ -115,6 +114,9 @@ def _places(paths: Sequence[str]) -> Mapping[str, str]:
     real = cache(os.path.realpath)
     every: dict[str, str] = {}
     for path in paths:
+        if impossible(path) is not None:
+            every.setdefault(path, path)
+            continue
         folder, name = os.path.split(path)
         is_folder = name in ("", os.curdir, os.pardir) or os.path.isdir(path)
         every.setdefault(os.path.realpath(path) if is_folder else os.path.join(real(folder), name), path)

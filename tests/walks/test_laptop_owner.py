@@ -28,6 +28,7 @@ def test_from_no_key_to_a_module_that_loads_and_to_the_next_key(
     job("keys", "generate", "-o", "mok", "--codesigning", says=("mok.key", "mokutil --import"))
     job("verify", "mok.der", code=5, says=("not a module: a certificate", "did you mean --trust?"))
     mistaken = ("dkms", "setup", "--key", tmp_path / "mok.crt", "--cert", tmp_path / "mok.key")
+    (tmp_path / "none").mkdir()
     job(*mistaken, "--root", tmp_path / "none", code=1, says=("key and certificate are swapped",))
 
     # The setup says what is left to do by hand.

@@ -225,8 +225,7 @@ def resign(
                 if own is not None and own.foreign and key is None:
                     yield from _left(members, own.path, settings.registry)
                     continue
-                words = dkms.signing_words(root, key, cert, kernel, os.environ)
-                mine = None
+                words, mine = dkms.signing_words(root, key, cert, kernel, os.environ), None
                 if own is not None and own.key and own.certificate and key is None:
                     words = dkms.within(root, kernel, own.key), dkms.within(root, kernel, own.certificate)
                     mine = own.hash or dkms_paths.hash_beside(words[0])
@@ -238,7 +237,7 @@ def resign(
     code = report(every(), quiet)
     if dry_run:
         complain("dry run: nothing was written")
-    if not dry_run and code == 0:
+    elif code == 0:
         complain("next: run update-initramfs -u (or dracut -f) if the initramfs contains one of them")
     return code
 

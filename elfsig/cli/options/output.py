@@ -104,7 +104,7 @@ class Messages:
     def tell(self, done: Done, quiet: bool) -> None:
         """Print what was done to a file: the result, unless ``quiet``, and problems."""
         if done.error is not None:
-            self._complain(done.error, done.path)
+            self._complain(done.error, done.path, counted=done.code != exit_codes.UNREADABLE)
             return
         if not quiet:
             to = f" -> {visible(done.target)}" if done.target not in (None, done.path) else ""
@@ -112,9 +112,10 @@ class Messages:
         for remark in done.remarks:
             self._complain(remark._replace(offset=None), done.path, "warning: ")
 
-    def _complain(self, remark: Remark, path: str, word: str = "") -> None:
+    def _complain(self, remark: Remark, path: str, word: str = "", *, counted: bool = True) -> None:
+        """``counted``: after the first ones; files that could not be read are all named."""
         same = remark.code, word + hinted(remark.text, remark.hint)
-        self._counts[same] += 1
+        self._counts[same] += counted
         if self._counts[same] <= FIRST:
             where = "" if remark.offset is None else f" (at offset {remark.offset:#x})"
             complain(hinted(remark.text + where, remark.hint), path, word=word)

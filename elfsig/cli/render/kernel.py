@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elfsig.cli.render.table import aligned
 from elfsig.cli.settings import visible
 from elfsig.kernels.errnos import number, sentence
-from elfsig.kernels.policy import SCOPE
+from elfsig.kernels.policy import SCOPE, UNSOUND
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.model import Basis
 from elfsig.verbs.verify.kernel import KernelAnswer
@@ -33,7 +33,8 @@ def answer(each: Prediction) -> str:
         return "panics: the machine stops" + (f" (inside: {each.inner})" if each.inner else "")
     inside = f" (inside: {each.inner})" if each.inner and each.inner != each.errno else ""
     if each.accepted:
-        return "loads" + (f", taint {each.taint}" if each.taint else "") + inside
+        word = "passes the signature check" if UNSOUND in each.notes else "loads"
+        return word + (f", taint {each.taint}" if each.taint else "") + inside
     return f"refused, {each.errno}{inside}"
 
 

@@ -22,7 +22,8 @@ class Extensions:
     def __init__(self) -> None:
         self.skid: bytes | None = None
         self.authority: bytes | None = None
-        self.is_ca, self.usage = False, 0
+        self.is_ca: bool = False
+        self.usage: int = 0
         self._readers = {
             SKID: self._key_identifier,
             KEY_USAGE: self._key_usage,

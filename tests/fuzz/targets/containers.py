@@ -34,6 +34,7 @@ CODES = frozenset(
         "encrypted",
         "unsupported",
         "needs-extra",
+        "not-found",
         "unrecognised",
     }
 )
