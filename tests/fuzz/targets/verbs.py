@@ -97,9 +97,10 @@ def _without_names(found: dict[str, Any]) -> dict[str, Any]:
 
 def _audited(path: Any, report: FileReport) -> None:
     found = elfsig.audit(path, RING).faults
+    faults = {fault.rule for fault in found}
+    # A signature may be valid on what is no module, or a damaged one.
     unloadable = ("not a module", "damaged ELF file")
-    faults = {fault.rule for fault in found if not fault.text.startswith(unloadable)}
-    wrong = faults & {
+    wrong = {fault.rule for fault in found if not fault.text.startswith(unloadable)} & {
         "unsigned",
         "malformed",
         "invalid",
