@@ -194,9 +194,9 @@ def asked(certificate: bytes) -> str | None:
 
 def test_this_machine_s_kernel_returns_the_same() -> None:
     if not os.environ.get("ELFSIG_ASK_KERNEL"):
-        pytest.skip("set ELFSIG_ASK_KERNEL to put certificates to this machine's kernel with add_key(2)")
+        pytest.skip("opt-in: set ELFSIG_ASK_KERNEL to put certificates to this kernel with add_key(2)")
     if platform.machine() != "x86_64" or asked(made()) is not None:
-        pytest.skip("this kernel has no key type asymmetric, or does not allow add_key(2)")
+        pytest.skip("opt-in: this kernel has no key type asymmetric, or does not allow add_key(2)")
     profile = for_release(os.uname().release)
     for case, (make, _) in MEASURED.items():
         found = profile.loads(make())
