@@ -11,6 +11,9 @@ from elfsig.crypto.hashes import HASHES
 from elfsig.crypto.pkcs1 import digest_info, modulus_size, open_padding, padding_and_mismatch
 from elfsig.model import Key, Message, RsaBody, Scheme, Signature, SignedValue
 
+KEY_UNSUPPORTED = "key-unsupported"
+"""Code of the remark that says why a key cannot be used here."""
+
 
 class Match(Enum):
     """The result of checking one signature value with one key."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
-from elfsig.crypto.checks import MESSAGE_ALGORITHMS, Match, Unsupported
+from elfsig.crypto.checks import KEY_UNSUPPORTED, MESSAGE_ALGORITHMS, Match, Unsupported
 from elfsig.crypto.diagnosis import NOT_THIS_KEY, Signed, diagnose, wrong_length
 from elfsig.crypto.pkcs1 import from_number, modulus_size, open_padding
-from elfsig.crypto.public_keys import KEY_UNSUPPORTED
 from elfsig.model import Candidates, Cause, Key, KeyId, Keyring, Outcome, Signature, Verdict, Why
 
 MISMATCH = Cause("mismatch", "the content or the signature was changed, or another key has the same id")

@@ -26,9 +26,6 @@ _KINDS = {
 _FIXED_BITS = {"ed25519": 256, "ed448": 456, "mldsa44": 10496, "mldsa65": 15616, "mldsa87": 20736}
 """Sizes of public keys whose algorithm has one size only (RFC 8032, FIPS 204 table 2)."""
 
-KEY_UNSUPPORTED = "key-unsupported"
-"""Code of the remark that says why a key cannot be used here."""
-
 MAX_RSA_BITS, SMALL_RSA_BITS, MAX_EXPONENT_BITS = 16384, 3072, 64
 """OpenSSL's OPENSSL_RSA_MAX_MODULUS_BITS, OPENSSL_RSA_SMALL_MODULUS_BITS, OPENSSL_RSA_MAX_PUBEXP_BITS
 (include/openssl/rsa.h): with larger numbers every value would be reported as a mismatch."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from elfsig.crypto import der
 from elfsig.crypto.certificate import Parsed, parse
+from elfsig.crypto.checks import KEY_UNSUPPORTED
 from elfsig.crypto.names import shown_name, signer_name
-from elfsig.crypto.public_keys import KEY_UNSUPPORTED, Described, described, read_spki
+from elfsig.crypto.public_keys import Described, described, read_spki
 from elfsig.envelopes.cms.types import magnitude
 from elfsig.errors import ParseError
 from elfsig.lazy_dataclass import replace

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from elfsig.carriers.remains import behind_elf
 from elfsig.coverages.gaps import gaps
-from elfsig.crypto.public_keys import KEY_UNSUPPORTED
+from elfsig.crypto.checks import KEY_UNSUPPORTED
 from elfsig.crypto.remarks import expired, small_key, weaknesses
 from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, ParseError
