@@ -187,6 +187,22 @@ def test_an_unreadable_configuration_of_dkms_is_a_remark(
     assert elfsig("dkms", "resign", "--root", ready / "nowhere").code == 2
 
 
+def test_a_directory_of_dkms_s_configuration_that_cannot_be_listed_is_a_remark(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(ready / "etc/dkms/framework.conf.d/a.conf", "a=1\n")
+    dpkg(ready, "etc/passwd")
+    listdir = os.listdir
+
+    def denied(path: Any) -> list[str]:
+        if str(path).endswith("framework.conf.d"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", denied)
+    assert "framework.conf.d can be read only by root" in live(ready).facts.source.words
+
+
 # --------------------------------------------------------------------------- not to be signed
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -110,13 +109,9 @@ def settings(root: Path) -> dict[str, str]:
             fault = read_error(reason)
             text = f"DKMS's configuration: {path}: {fault.text}"
             raise ReadError(text, code=fault.code) from None
+    if files.denied:
+        raise ReadError(f"DKMS's configuration: {files.remarks[-1]}", code="permission-denied")
     return found
-
-
-def _configuration(folder: Path) -> Iterator[Path]:
-    yield folder / "framework.conf"
-    with suppress(FileNotFoundError, NotADirectoryError):
-        yield from sorted(each for each in (folder / "framework.conf.d").iterdir() if each.suffix == ".conf")
 
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
@@ -302,10 +297,10 @@ def _usual(root: Path) -> tuple[str, str]:
 def system_ids(root: Path) -> set[str]:
     """ID and ID_LIKE of /etc/os-release, and their parts before a dash; empty without it."""
     for name in ("etc/os-release", "usr/lib/os-release"):
-        try:
-            found = dict(assignments((root / name).read_text("utf-8", "replace")))
-        except OSError:
+        data = Files(root).bytes(name)
+        if data is None:
             continue
+        found = dict(assignments(data.decode("utf-8", "replace")))
         words = f"{found.get('ID', '')} {found.get('ID_LIKE', '')}".split()
         return {part for word in words for part in (word, word.partition("-")[0])}
     return set()
