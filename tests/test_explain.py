@@ -164,14 +164,19 @@ def write(path: Path, content: bytes | str) -> Path:
     return path
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A system that runs Debian's 6.1, enforcing, with Secure Boot on and one driver of DKMS."""
-    base = tmp_path / "system"
+def running(base: Path) -> Path:
+    """A system that runs Debian's 6.1, enforcing, and has no module."""
     write(base / "proc/sys/kernel/osrelease", f"{RELEASE}\n")
     write(base / "proc/cmdline", "ro quiet\n")
     write(base / "sys/module/module/parameters/sig_enforce", "Y\n")
     write(base / "sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+    return base
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The same with Secure Boot on and one driver of DKMS."""
+    base = running(tmp_path / "system")
     write(base / f"boot/config-{RELEASE}", "CONFIG_MODULE_SIG=y\n")
     write(base / f"lib/modules/{RELEASE}/updates/dkms/snd-dummy.ko", signed())
     write(base / f"lib/modules/{RELEASE}/modules.dep", "updates/dkms/snd-dummy.ko: kernel/soundcore.ko\n")

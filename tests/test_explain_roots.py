@@ -16,15 +16,9 @@ from elfsig.kernels.select import Chosen
 from elfsig.verbs.verify.kernel import KernelQuestion
 from tests.support.cli import elfsig
 from tests.support.verdicts import MODULE, signed
+from tests.test_explain import RELEASE, running, write
 
-RELEASE = "6.1.0-54-amd64"
 BASE = f"lib/modules/{RELEASE}"
-
-
-def write(path: Path, content: bytes | str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def link(path: Path, target: str | Path) -> Path:
@@ -36,11 +30,7 @@ def link(path: Path, target: str | Path) -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A system that runs Debian's 6.1, enforcing, with one signed module."""
-    base = tmp_path / "system"
-    write(base / "proc/sys/kernel/osrelease", f"{RELEASE}\n")
-    write(base / "proc/cmdline", "ro quiet\n")
-    write(base / "sys/module/module/parameters/sig_enforce", "Y\n")
-    write(base / "sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+    base = running(tmp_path / "system")
     write(base / EFIVARS / f"SecureBoot-{GLOBAL}", b"\6\0\0\0\1")
     write(base / BASE / "kernel/vfat.ko", signed())
     write(base / BASE / "modules.dep", "kernel/vfat.ko:\n")

@@ -32,7 +32,7 @@ from elfsig.model.json_form import (
     time_text,
 )
 from elfsig.model.json_values import loads
-from elfsig.opened.atomic import write_atomic
+from elfsig.opened.atomic import open_itself, write_atomic
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
 from elfsig.opened.source import system_text
@@ -139,7 +139,7 @@ class Journal:
         entries: list[Json] = []
         partial = self.path + SUFFIX
         try:
-            with open(partial, "a", encoding="ascii", opener=_open_itself) as stream:
+            with open(partial, "a", encoding="ascii", opener=open_itself) as stream:
                 stream.write(f"\n{dumps({'asked': self.asked})}\n")
                 for done in results:
                     entries.append(_completed(done))
@@ -254,11 +254,6 @@ def _failed(done: Done) -> Json:
         ("compression", "before", "after", "target", "content_sha256", "signature", "time")
     )
     return {**path_members(done.path), "action": "failed", "text": "", **nothing}
-
-
-def _open_itself(path: str, flags: int) -> int:
-    """Open ``path``, but not what it leads to if it is a symbolic link. Raises OSError."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _content(path: str) -> bytes | None:

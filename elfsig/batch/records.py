@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from elfsig.errors import UsageError, WriteError
 from elfsig.model.json_form import SCHEMA_VERSION, Json, dumps, path_members, readable, remark_object
 from elfsig.model.json_values import loads
+from elfsig.opened.atomic import open_itself
 from elfsig.opened.evidence import read
 from elfsig.opened.source import system_text
 from elfsig.verbs.edit.change import Done
@@ -46,7 +47,7 @@ def recording(done: Iterable[Done], path: str | None, dry: bool) -> Iterator[Ite
         return
     known, length = _earlier(path)
     try:
-        stream = open(path, "a", encoding="ascii", opener=_open_itself)  # noqa: SIM115  # closed below
+        stream = open(path, "a", encoding="ascii", opener=open_itself)  # noqa: SIM115  # closed below
     except OSError as reason:
         text = f"{path}: cannot write records: {system_text(reason)}"
         raise WriteError(text, code="record") from None
@@ -101,11 +102,6 @@ def _record(line: bytes) -> Json | None:
     if not fits or not isinstance(found.get("after") or {"sha256": ""}, dict):
         return None
     return found if "sha256" in (found.get("after") or {"sha256": ""}) else None
-
-
-def _open_itself(path: str, flags: int) -> int:
-    """Open ``path``, but not what it leads to if it is a symbolic link. Raises OSError."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _completed(done: Done, dry: bool) -> Json:

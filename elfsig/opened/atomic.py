@@ -239,6 +239,12 @@ def _abandoned(path: str) -> bool:
     return False
 
 
+def open_itself(path: str, flags: int) -> int:
+    """An opener for what is appended to: not for what ``path`` leads to if it is a symbolic link. Raises
+    OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
 def replace_link(path: str, target: str) -> None:
     """Make ``path`` a symbolic link to ``target`` atomically, whatever it was. Raises OSError.
 

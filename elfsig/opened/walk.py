@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from functools import cache
 from io import BytesIO
 from typing import IO
 
@@ -14,6 +13,7 @@ from elfsig.elf.table import MAGIC
 from elfsig.errors import ReadError
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import FLAGS, INSIDE, LIMIT, MODULE_SUFFIXES, read_error
+from elfsig.opened.inputs import Inputs
 from elfsig.opened.links import IGNORED, Links, LinkTarget
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.source import impossible
@@ -111,15 +111,13 @@ def _places(paths: Sequence[str]) -> Mapping[str, str]:
     anything else in the real path of its directory."""
     if len(paths) == 1:
         return {paths[0]: paths[0]}
-    real = cache(os.path.realpath)
+    place = Inputs().place
     every: dict[str, str] = {}
     for path in paths:
-        if impossible(path) is not None:
-            every.setdefault(path, path)
-            continue
-        folder, name = os.path.split(path)
-        is_folder = name in ("", os.curdir, os.pardir) or os.path.isdir(path)
-        every.setdefault(os.path.realpath(path) if is_folder else os.path.join(real(folder), name), path)
+        where = path
+        if impossible(path) is None:
+            where = os.path.realpath(path) if os.path.isdir(path) else place(path)
+        every.setdefault(where, path)
     return every
 
 
