@@ -42,7 +42,7 @@ class KernelKeys:
         loaded = [key for key in given if key not in self.refused]
         self.displaced: dict[Key, Key] = self._displacements(loaded)
         self._loaded = [key for key in loaded if key not in self.displaced]
-        # A revocation by hash is no certificate on the list of revoked keys: it goes through the blacklist.
+        # A hash is not a certificate on the list of revoked keys: it goes through the blacklist.
         listed_keys = [key for key in ring.keys if key.revoked] if ring else []
         self.revoked: list[Key] = [key for key in listed_keys if profile.loads(key, fips=fips).loaded]
 

@@ -205,7 +205,7 @@ def _outside_validity(key: Key, rules: KeyRules) -> Loading | None:
 
 BROKEN: dict[SelfSignature, tuple[str, str]] = {
     "mismatch": ("EKEYREJECTED", "it is self-signed, and that signature does not match"),
-    "no-block": ("EINVAL", "it is self-signed, and that signature is no RSA value of its key"),
+    "no-block": ("EINVAL", "it is self-signed, and that signature is not an RSA value of its key"),
     "padding": ("EBADMSG", "it is self-signed, and that signature is not a padded digest"),
     "unusable": ("EINVAL", "it is self-signed with a key that kernels cannot use"),
 }

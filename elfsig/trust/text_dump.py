@@ -74,7 +74,7 @@ class _Hash(NamedTuple):
 
 
 class _Gap(NamedTuple):
-    """Where something is printed that is no entry, or none where there should be one, and why that is so."""
+    """Where something is printed that is not an entry, or none where there should be one, and why."""
 
     at: int
     reason: str
@@ -166,7 +166,7 @@ def _take(line: str, values: dict[str, str], wanted: str) -> str:
 
 
 def _entry(each: _Printed | _Hash | _Gap, origin: Origin) -> Key | Revocation:
-    """Raises ParseError for what is no entry, and for a certificate whose key cannot be made from it."""
+    """Raises ParseError for what is not an entry, and for a certificate whose key cannot be made from it."""
     if isinstance(each, _Gap):
         raise ParseError(each.reason, offset=each.at)
     if isinstance(each, _Hash):

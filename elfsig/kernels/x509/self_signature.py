@@ -19,7 +19,7 @@ from elfsig.kernels.x509.decoder import Field, Found, decode
 from elfsig.lazy_tuple import NamedTuple
 
 SelfSignature = Literal["good", "mismatch", "no-block", "padding", "unusable", "unchecked"]
-"""How it was found: another digest, a value that is no number of the key, no PKCS#1 padding, a key that
+"""How it was found: another digest, a value that is not a number of the key, no PKCS#1 padding, a key that
 cannot be used; or not found out here."""
 
 _SEQUENCE, _INTEGER = 0x30, 0x02
