@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,15 +119,7 @@ def test_signature_over_other_attributes_is_invalid() -> None:
 
 def pss(name: str, salt: int, *, mgf: str | None = None) -> bytes:
     """SignerInfo with RSASSA-PSS; MGF1 uses ``mgf`` or the same hash."""
-    made, mask = HASHES[name][1], HASHES[mgf or name][1]
-    value = RSA.private.sign(CONTENT, padding.PSS(padding.MGF1(mask), salt), made)
-    hash_oid = craft.algorithm(HASHES[name][0])
-    mask_oid = tlv(0x30, craft.oid("1.2.840.113549.1.1.8"), craft.algorithm(HASHES[mgf or name][0]))
-    params = tlv(0x30, tlv(0xA0, hash_oid), tlv(0xA1, mask_oid), tlv(0xA2, craft.integer(salt)))
-    if (name, salt) == ("sha1", 20):
-        params = tlv(0x30)  # the defaults
-    sigalg = craft.algorithm("1.2.840.113549.1.1.10", params)
-    return signer_info(RSA, hash_name=name, signature_algorithm=sigalg, value=value)
+    return craft.pss_info(RSA, name, salt, mask=mgf)
 
 
 @pytest.mark.parametrize(("name", "salt"), [("sha256", 32), ("sha512", 20), ("sha1", 20)])

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import padding
 
 from elfsig.envelopes.cms.envelope import Cms
 from elfsig.errors import KeySourceError
@@ -30,7 +29,7 @@ from tests.support.cms import CONTENT, Identity, issued, message, private
 from tests.support.keysources import pem
 from tests.support.verdicts import MODULE, signed
 
-RSA, PSS = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10"
+RSA = "1.2.840.113549.1.1.1"
 GOOD = issued(private("rsa"), "good", serial=7)
 DER = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -60,7 +59,7 @@ def with_key(who: Identity, key: bytes) -> bytes:
 
 def pss_certificate(who: Identity, parameters: bytes = b"") -> bytes:
     numbers = who.parsed.public_key().public_numbers()  # type: ignore[union-attr]
-    return with_key(who, rsa_spki(numbers.n, numbers.e, craft.algorithm(PSS, parameters)))  # type: ignore[union-attr]
+    return with_key(who, rsa_spki(numbers.n, numbers.e, craft.algorithm(craft.RSASSA_PSS, parameters)))  # type: ignore[union-attr]
 
 
 @cache
@@ -213,25 +212,6 @@ def test_a_renewed_certificate_is_said_to_be_of_the_same_key(tmp_path: Path) -> 
 # --------------------------------------------------------------------------- keys for RSASSA-PSS only
 
 
-def pss_value(who: Identity, hash_name: str, salt: int) -> bytes:
-    """A SignerInfo by ``who`` in RSASSA-PSS."""
-    made = craft.HASHES[hash_name][1]
-    scheme = padding.PSS(padding.MGF1(made), salt)
-    return craft.signer_info(
-        who,
-        hash_name=hash_name,
-        signature_algorithm=craft.algorithm(PSS, parameters(hash_name, salt)),
-        value=who.private.sign(CONTENT, scheme, made),
-    )
-
-
-def parameters(hash_name: str, salt: int) -> bytes:
-    digest = craft.algorithm(craft.HASHES[hash_name][0])
-    mask = craft.algorithm("1.2.840.113549.1.1.8", digest)
-    fields = (digest, mask, craft.integer(salt))
-    return craft.tlv(0x30, *(craft.tlv(0xA0 + number, each) for number, each in enumerate(fields)))
-
-
 def test_a_key_for_pss_verifies_nothing_else(tmp_path: Path) -> None:
     certificate = pss_certificate(GOOD)
     ring = ring_of(certificate)
@@ -239,7 +219,7 @@ def test_a_key_for_pss_verifies_nothing_else(tmp_path: Path) -> None:
     found = outcome(blob(GOOD), ring)
     assert (found.verdict, found.cause and found.cause.code) == (Verdict.UNSUPPORTED, "key-restricted")
     assert outcome(blob(GOOD), ring, CONTENT + b"x").verdict is Verdict.INVALID
-    assert outcome(craft.cms(pss_value(GOOD, "sha256", 32)), ring).verdict is Verdict.VALID
+    assert outcome(craft.cms(craft.pss_info(GOOD, "sha256", 32)), ring).verdict is Verdict.VALID
     embedding = craft.cms(craft.signer_info(GOOD), certificates=[certificate])
     assert outcome(embedding, ring).verdict is Verdict.UNSUPPORTED
     module, source = tmp_path / "m.ko", tmp_path / "pss.der"
@@ -259,15 +239,14 @@ def test_a_key_for_pss_verifies_nothing_else(tmp_path: Path) -> None:
     ],
 )
 def test_parameters_of_a_key_for_pss_are_demanded(hash_name: str, salt: int, verdict: Verdict) -> None:
-    ring = ring_of(pss_certificate(GOOD, parameters("sha256", 32)))
-    assert outcome(craft.cms(pss_value(GOOD, hash_name, salt)), ring).verdict is verdict
+    ring = ring_of(pss_certificate(GOOD, craft.pss_parameters("sha256", 32)))
+    assert outcome(craft.cms(craft.pss_info(GOOD, hash_name, salt)), ring).verdict is verdict
 
 
 def test_the_restriction_of_a_bare_key_is_extracted(tmp_path: Path) -> None:
     numbers = GOOD.private.public_key().public_numbers()
-    (tmp_path / "k.pem").write_bytes(
-        pem("PUBLIC KEY", rsa_spki(numbers.n, numbers.e, craft.algorithm(PSS, parameters("sha256", 32))))
-    )
+    restricted = craft.algorithm(craft.RSASSA_PSS, craft.pss_parameters("sha256", 32))
+    (tmp_path / "k.pem").write_bytes(pem("PUBLIC KEY", rsa_spki(numbers.n, numbers.e, restricted)))
     first = load([str(tmp_path / "k.pem")]).keys[0]
     assert elfsig("keys", "extract", tmp_path / "k.pem", "-o", tmp_path / "out").code == 0
     again = load([str(tmp_path / "out")]).keys[0]

@@ -7,11 +7,14 @@ not installed does not judge.
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +71,9 @@ def signed(name: str) -> Iterator[bytes]:
         elfsig.open_signer(key),
     ]
     for signer in signers:
-        for payload in (None, "v2", "raw-rsa"):
-            try:
-                yield envelope.create(what, signer, SignOptions(payload=payload, hash="sha256"))[0]
-            except elfsig.ElfsigError:
-                continue
+        for payload, hash_ in product((None, "v2", "raw-rsa"), ("sha256", None)):
+            with suppress(elfsig.ElfsigError):
+                yield envelope.create(what, signer, SignOptions(payload=payload, hash=hash_))[0]
 
 
 def judge(name: str, signature: Any, blob: bytes, good: bool) -> None:
@@ -103,8 +104,7 @@ def _arithmetic(name: str, signature: Any, good: bool) -> None:
         return
     body = bytes.fromhex(prefix) + hashlib.new(signature.hash, seeds.CONTENT).digest()
     found = False
-    for who in ("signer", "other"):
-        numbers = seeds.identity(who).private.public_key().public_numbers()
+    for numbers in _rsa_numbers():
         size = (numbers.n.bit_length() + 7) // 8
         block = b"\0\1" + b"\xff" * (size - len(body) - 3) + b"\0" + body
         value = int.from_bytes(signature.value)
@@ -116,6 +116,11 @@ def _arithmetic(name: str, signature: Any, good: bool) -> None:
             found = True
     if found != good:
         raise Broken("arithmetic", f"{name}: elfsig says {good}, arithmetic says {found}")
+
+
+@cache
+def _rsa_numbers() -> tuple[Any, ...]:
+    return tuple(key.public.public_numbers() for key in ring().keys if key.algorithm == "rsa")
 
 
 # --------------------------------------------------------------------------- programs
@@ -175,6 +180,21 @@ def _openssl(blob: bytes, good: bool, content: str = "content") -> None:
         return
     if good and done.returncode != 0:
         raise Broken("openssl", f"elfsig calls it good, openssl does not: {done.stderr[-400:].decode()}")
+
+
+REJECTED = re.compile(rb"Rejected Uses:\n\s+(?:.*, )?(?:Code Signing|Any Extended Key Usage)(?:,|\n)")
+"""What ``openssl x509 -text`` says of a certificate that is not to sign code."""
+
+
+def trust_settings(block: bytes, trusted: bool) -> None:
+    """Ask openssl about a trusted certificate in PEM that elfsig has read, and trusts or not."""
+    if not trusted or not _sampled("settings", block, False):
+        return
+    path = _folder() / "trusted.pem"
+    path.write_bytes(block)
+    done = _run("openssl", "x509", "-in", path, "-noout", "-text")
+    if done is not None and (done.returncode != 0 or REJECTED.search(done.stdout)):
+        raise Broken("settings", f"elfsig trusts it; openssl: {(done.stderr or done.stdout)[-400:].decode()}")
 
 
 def _signatures(blob: bytes) -> bytes:

@@ -93,6 +93,19 @@ def openpgp_signatures() -> Iterator[bytes]:
     yield from blobs("openpgp")
 
 
+def encrypted() -> Iterator[bytes]:
+    """OpenPGP messages to an RSA and an Elgamal key (RFC 4880 5.1, 5.7, 5.13); nobody can open them."""
+    number = b"\4\0" + b"\x80".ljust(128, b"n")
+    for tag, head in ((9, b""), (18, b"\1")):
+        for algorithm, numbers in ((1, number), (16, number * 2)):
+            session = b"\3" + bytes(range(8)) + bytes([algorithm]) + numbers
+            yield _packet(1, session) + _packet(tag, head + bytes(range(60)))
+
+
+def _packet(tag: int, body: bytes) -> bytes:
+    return bytes([0xC0 | tag, 0xFF]) + len(body).to_bytes(4) + body
+
+
 # --------------------------------------------------------------------------- key sources
 
 

@@ -275,6 +275,31 @@ def signer_info(
     )
 
 
+RSASSA_PSS = "1.2.840.113549.1.1.10"
+
+
+def pss_parameters(hash_name: str, salt: int, mask: str | None = None) -> bytes:
+    """RSASSA-PSS-params (RFC 4055 3.1) with MGF1 over ``mask``, or the same hash."""
+    digest = algorithm(HASHES[hash_name][0])
+    masked = algorithm("1.2.840.113549.1.1.8", algorithm(HASHES[mask or hash_name][0]))
+    return tlv(0x30, tlv(0xA0, digest), tlv(0xA1, masked), tlv(0xA2, integer(salt)))
+
+
+def pss_info(
+    who: Identity, hash_name: str, salt: int, *, mask: str | None = None, content: bytes = CONTENT
+) -> bytes:
+    """A SignerInfo with RSASSA-PSS; the parameters of SHA-1 with a salt of 20 bytes are left out."""
+    scheme = padding.PSS(padding.MGF1(HASHES[mask or hash_name][1]), salt)
+    params = tlv(0x30) if (hash_name, salt) == ("sha1", 20) else pss_parameters(hash_name, salt, mask)
+    return signer_info(
+        who,
+        content,
+        hash_name,
+        signature_algorithm=algorithm(RSASSA_PSS, params),
+        value=who.private.sign(content, scheme, HASHES[hash_name][1]),
+    )
+
+
 def cms(
     *signers: bytes,
     version: int = 1,

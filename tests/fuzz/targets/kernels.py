@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from contextlib import suppress
 from functools import partial
 
@@ -11,19 +12,34 @@ from elfsig.errors import ContainerError, ElfsigError
 from elfsig.kernels import config as configs
 from elfsig.kernels import modes
 from elfsig.kernels.catalogue import PROFILES
+from elfsig.kernels.keys import KernelKeys
+from elfsig.kernels.profile import Profile
 from elfsig.kernels.select import for_kernel, read_image
+from elfsig.kernels.x509_parser import facts
+from elfsig.model import Key
 from elfsig.opened.evidence import evidence_of
 from elfsig.trust import kernel_image
 from elfsig.trust.entries import Origin
-from tests.fuzz import seeds
+from elfsig.trust.forms import read_source
+from elfsig.trust.make import key_from_certificate
+from elfsig.trust.ring import Ring
+from tests.fuzz import certificates, seeds
+from tests.fuzz.mutate.der import der
 from tests.fuzz.mutate.plain import plain
 from tests.fuzz.mutate.text import text
-from tests.fuzz.target import UNPACKING, Broken, Limits, Target
+from tests.fuzz.target import ONE_DECODER, UNPACKING, Broken, Limits, Target
+from tests.fuzz.targets.keys import DER_WORDS
+from tests.support.keysources import pem
 
 ORIGIN = Origin("vmlinuz")
-MOST = 1 << 20
+MOST, PART = 1 << 20, 8
 ROOM = Limits(3.0, 100e-6, 400 << 20)
 """A stream may decompress to 32 MiB however small it is (payloads.FLOOR), and is then searched."""
+
+
+def some(profiles: tuple[Profile, ...], data: bytes) -> tuple[Profile, ...]:
+    """A part of the profiles, which the input decides: all of them take too long."""
+    return profiles[zlib.crc32(data) % PART :: PART]
 
 
 def image(data: bytes) -> None:
@@ -90,14 +106,71 @@ def options(data: bytes) -> None:
     if not configs.is_config(data):
         return
     found = configs.parse(configs.read(data))
-    for profile in PROFILES.values():
-        configs.apply(profile, found)
+    for profile in some(tuple(PROFILES.values()), data):
+        if configs.apply(profile, found) != configs.apply(profile, dict(reversed(list(found.items())))):
+            raise Broken("order", f"{profile.id}: {found!r} in reverse order is something else")
 
 
 def command_line(data: bytes) -> None:
     """A command line, a boot log, or GRUB's configuration."""
-    for profile in PROFILES.values():
+    for profile in some(tuple(PROFILES.values()), data):
         modes.from_text(data.decode("utf-8", "replace"), profile.boot)
+
+
+# --------------------------------------------------------------------------- keys that kernels load
+
+
+def certificate(data: bytes) -> None:
+    """A certificate, as kernels read it: a decoder that allows more refuses less, FIPS mode allows less, and
+    what is wrong has an errno."""
+    strict, lenient = (
+        [each for each in facts(data, allowing).faults if each.rule == "decoder"]
+        for allowing in (False, True)
+    )
+    if lenient and not strict:
+        raise Broken("lenient", f"{lenient!r}, and nothing for the strict decoder")
+    with suppress(ElfsigError):
+        _loaded(key_from_certificate(data, ORIGIN), some(RULES, data))
+    _loaded(data, some(RULES, data))
+
+
+def _loaded(key: bytes | Key, profiles: tuple[Profile, ...]) -> None:
+    for profile in profiles:
+        usual, fips = profile.loads(key), profile.loads(key, fips=True)
+        for each in (usual, fips):
+            if each.good != (each.errno is None):
+                raise Broken("errno", f"{profile.id}: {each!r}")
+        if fips.good and not usual.good:
+            raise Broken("fips", f"{profile.id}: FIPS mode alone takes it; else: {usual!r}")
+
+
+def ring(data: bytes) -> None:
+    """Any key source, as kernels' own keys: none that is revoked, refused or displaced is in a keyring."""
+    found = Ring(read_source(data, ORIGIN))
+    roles = frozenset({"builtin", "platform", *(key.keyring for key in found.keys)})
+    for profile in some(RULES, data):
+        keys = KernelKeys(found, profile)
+        for key in keys.held(roles):
+            if key.revoked or not key.vouched or key in keys.refused or key in keys.displaced:
+                raise Broken("held", f"{profile.id}: {key!r}")
+
+
+def _distinct() -> tuple[Profile, ...]:
+    """One profile for each set of rules about keys."""
+    return tuple({(each.walk, each.crypto, each.trust): each for each in PROFILES.values()}.values())
+
+
+RULES = _distinct()
+
+
+def _certificates() -> list[bytes]:
+    return [*certificates.forms(), *(seeds.certificate(name) for name in ("signer", "other", "curve"))]
+
+
+def _sources() -> list[bytes]:
+    one, other = _certificates()[:2]
+    made = [b"".join(pem("CERTIFICATE", each) for each in pair) for pair in ((one, other, one), (other, one))]
+    return [*made, *certificates.marked(), *seeds.efi(), *seeds.rings(), *seeds.der()]
 
 
 MAGICS = (
@@ -116,6 +189,15 @@ MAGICS = (
     b"Linux version ",
 )
 PROMISED = (ElfsigError,)
+
+
+def _option(name: str, value: str) -> bytes:
+    line = f"# CONFIG_{name} is not set" if value == "n" else f"CONFIG_{name}={value}"
+    return f"\n{line}\n".encode()
+
+
+OPTIONS = tuple(_option(*each) for each in configs.CHANGES)
+"""What a configuration may change."""
 
 
 def _of(*names: str) -> list[bytes]:
@@ -163,6 +245,26 @@ TARGETS = (
         limits=UNPACKING,
     ),
     Target(
+        "kernels/certificate",
+        "certificates, as all kernels load them",
+        certificate,
+        _certificates,
+        der,
+        DER_WORDS,
+        PROMISED,
+        limits=Limits(0.5, 60e-6),
+    ),
+    Target(
+        "kernels/keys",
+        "any key source, as kernels load it",
+        ring,
+        _sources,
+        plain,
+        DER_WORDS,
+        PROMISED,
+        limits=Limits(0.8, 60e-6, ONE_DECODER),
+    ),
+    Target(
         "kernels/release",
         "releases",
         release,
@@ -178,7 +280,7 @@ TARGETS = (
         options,
         seeds.configs,
         text,
-        (b"CONFIG_", b" is not set\n", b"=y\n"),
+        (*OPTIONS, b" is not set\n", b"=y\n"),
         PROMISED,
         limits=Limits(0.3, 40e-6),
     ),

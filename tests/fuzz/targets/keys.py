@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import elfsig
-from elfsig.crypto import certificate as certificates
+from elfsig.crypto import certificate as x509_
 from elfsig.crypto import der as elements
-from elfsig.errors import ElfsigError, ParseError
+from elfsig.crypto.pkcs1 import pkcs1_block
+from elfsig.errors import ElfsigError, KeySourceError, ParseError
+from elfsig.lazy_dataclass import replace
+from elfsig.model import RsaBody
 from elfsig.trust import blacklist, builtin, der_forms, efi, efi_variables, ima, openpgp, pem, text_dump
 from elfsig.trust.entries import Material, Origin
 from elfsig.trust.forms import read_source
 from elfsig.trust.keyring import pin_digest
 from elfsig.trust.merkle import from_words
+from elfsig.trust.paths import read_path
+from elfsig.trust.recover import PLAIN, Equation, made_by, recover
 from elfsig.trust.ring import Ring
 from elfsig.verbs.keys import sources
-from tests.fuzz import seeds
+from tests.fuzz import certificates, judges, seeds
 from tests.fuzz.mutate.der import der
 from tests.fuzz.mutate.openpgp import openpgp as packets
 from tests.fuzz.mutate.plain import plain
 from tests.fuzz.mutate.text import text
 from tests.fuzz.target import ONE_DECODER, Broken, Limits, Target
+from tests.fuzz.targets.texts import folder
+from tests.support import cms as craft
+from tests.support import keysources
 
 ORIGIN, REVOKING = Origin("source"), Origin("source", "revoked", vouched=False)
 
@@ -84,7 +97,7 @@ def update(data: bytes) -> None:
 
 def x509(data: bytes) -> None:
     """One certificate, with its names."""
-    found = certificates.parse(data)
+    found = x509_.parse(data)
     repr(found)
 
 
@@ -128,6 +141,79 @@ def scanned(data: bytes) -> None:
     """Certificates and rings anywhere in a file."""
     builtin.lists(data)
     openpgp.scan(data, ORIGIN)
+
+
+def directory(data: bytes) -> None:
+    """Files in a directory: what one of them has when it is read alone is also there, or the directory is an
+    error; and what is revoked alone is not trusted."""
+    place = folder() / "keys"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    alone = dict(_alone(place, data))
+    try:
+        whole = Ring(read_path(place, ORIGIN))
+    except KeySourceError:
+        return
+    lost = {os.path.basename(each.file) for each in whole.losses}
+    there = {key.fingerprint: key for key in whole.keys}
+    for name, found in alone.items():
+        for key in () if name in lost else found.keys:
+            if key.fingerprint not in there:
+                raise Broken("lost", f"{name}: {key!r}")
+            if key.revoked and there[key.fingerprint].trusted:
+                raise Broken("revoked", f"{name}: {key!r}")
+
+
+def _alone(place: Path, data: bytes) -> Iterator[tuple[str, Material]]:
+    """The files that the input has, written, and the entries of each; the first line is its name."""
+    for each in data.split(CUT)[:5]:
+        name, _, rest = each.partition(b"\n")
+        shown = name.decode("utf-8", "replace").replace("/", "_").replace("\0", "_")[:40] or "x"
+        if shown in (".", ".."):
+            continue
+        path = place / shown
+        path.write_bytes(rest)
+        with suppress(ElfsigError):
+            yield shown, read_path(path, replace(ORIGIN, found=True))
+
+
+CUT = b"\n=====\n"
+
+
+def settings(data: bytes) -> None:
+    """Trust settings after a certificate: what openssl calls rejected for signing code is not trusted, and
+    what it cannot read is not read."""
+    block = keysources.pem("TRUSTED CERTIFICATE", seeds.certificate() + data)
+    try:
+        found = read_source(block, replace(ORIGIN, vouched=True))
+    except ElfsigError:
+        return
+    _material(found, ORIGIN)
+    judges.trust_settings(block, any(key.trusted for key in found.keys))
+
+
+PRIMES = ((1 << 448) - (1 << 224) - 1, (1 << 384) - (1 << 128) - (1 << 96) + (1 << 32) - 1)
+"""Those of the fields of Ed448 and P-384."""
+MODULUS = PRIMES[0] * PRIMES[1]
+SIZE = (MODULUS.bit_length() + 7) // 8
+
+
+def recovered(data: bytes) -> None:
+    """Two values, each as long as the modulus: what is recovered opens both."""
+    bodies = (RsaBody("sha1", b"a" * 35), RsaBody("sha1", b"b" * 35))
+    parts = (data[:SIZE], data[SIZE : 2 * SIZE])
+    equations = [Equation(value, (body,)) for value, body in zip(parts, bodies, strict=True)]
+    found = recover(equations, (3,), lambda line: None, PLAIN)
+    if found is not None and not all(made_by(each, found) for each in equations):
+        raise Broken("recovered", repr(found))
+
+
+def _values() -> list[bytes]:
+    """Two signatures by a key with the exponent 3, and damaged ones."""
+    private = pow(3, -1, (PRIMES[0] - 1) * (PRIMES[1] - 1))
+    blocks = [pkcs1_block(letter * 35, SIZE) or b"" for letter in (b"a", b"b")]
+    made = [pow(int.from_bytes(block), private, MODULUS).to_bytes(SIZE) for block in blocks]
+    return [b"".join(made), made[0] * 2, made[0] + bytes(SIZE), bytes(2 * SIZE)]
 
 
 PEM_WORDS = (
@@ -178,7 +264,7 @@ def _names() -> list[bytes]:
 
 
 def _everything() -> list[bytes]:
-    makers = (seeds.pem, seeds.der, seeds.rings, seeds.efi, seeds.dumps)
+    makers = (seeds.pem, certificates.marked, seeds.der, seeds.rings, seeds.efi, seeds.dumps)
     return [data for each in makers for data in each()]
 
 
@@ -187,7 +273,36 @@ def _source(word: str, about: str, run: object, made: object, mutate: object, *t
     return Target(name, about, reader, made, mutate, terms, PROMISED, limits=WIDER)  # type: ignore[arg-type]
 
 
+def _directories() -> Iterator[bytes]:
+    one, other = (b"one.pem\n" + seeds.pem()[0], b"dbx.esl\n" + next(iter(seeds.efi())))
+    yield CUT.join((one, other, b"README\nnothing here"))
+    yield CUT.join((b"dbx\n" + seeds.certificate("other"), one))
+    yield CUT.join(b"%d.p11-kit\n%s" % pair for pair in enumerate(certificates.marked()))
+    yield CUT.join((b"ring.gpg\n" + seeds.rings()[0], b"MokListXRT\n" + seeds.certificate(), one))
+
+
 TARGETS = (
+    Target(
+        "keys/directory",
+        "files in a directory, alone and together",
+        directory,
+        _directories,
+        text,
+        (CUT, *PEM_WORDS),
+        PROMISED,
+        limits=WIDER._replace(seconds=0.5),
+    ),
+    Target(
+        "keys/settings",
+        "openssl's trust settings",
+        settings,
+        certificates.settings,
+        der,
+        tuple(map(craft.oid, (certificates.CODE_SIGNING, certificates.SERVER, "2.5.29.37.0"))),
+        PROMISED,
+        512,
+    ),
+    Target("keys/recover", "keys from two signatures", recovered, _values, plain, (), PROMISED, 512),
     Target(
         "keys/any",
         "any key source, marked, written and read again",

@@ -6,18 +6,22 @@ import json
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from itertools import islice
 
 from elfsig.batch.parts.manifest import MANIFEST, QUESTION, close, problems
 from elfsig.batch.parts.receipt import PartCounts, PartReceipt
 from elfsig.batch.parts.store import Folder
-from elfsig.batch.policy.records import RecordFile
+from elfsig.batch.policy.context import Contexts, Settings
+from elfsig.batch.policy.records import RecordAuditor, RecordFile, audited_records
+from elfsig.batch.policy.sources import Sources
 from elfsig.batch.survey.tables import read_records, table_writer
 from elfsig.errors import ElfsigError
-from elfsig.verbs.policy.judge import rule_for
+from elfsig.trust.ring import Ring
+from elfsig.verbs.policy.judge import Excuses, rule_for
 from elfsig.verbs.policy.lines import key_lines
 from elfsig.verbs.policy.pattern import PatternError, name_pattern, pattern
-from elfsig.verbs.policy.place import position
+from elfsig.verbs.policy.place import Position, position
 from elfsig.verbs.policy.read import PolicyError, read_policy
 from elfsig.verbs.policy.records import KnownKeys, judged, record_path
 from elfsig.verbs.survey.shapes import is_record
@@ -57,6 +61,10 @@ signs it\"\"\"
 expires = 2030-01-31
 """ % (b"ab" * 32, b"cd" * 32)
 POLICY = read_policy(TOML, "policy.toml", seeds.REGISTRY)
+NO_FILES = read_policy(
+    b'version = 1\n[[rule]]\npath = "**"\ntrust = "{kernel}"\n', "kernel.toml", seeds.REGISTRY
+)
+TODAY = date(2026, 1, 1)
 KEYS = KnownKeys(frozenset(key.fingerprint for key in judges.ring().keys))
 PATHS = ("/lib/modules/6.1.0-1/kernel/fs/fat/vfat.ko", "a.deb!/x.ko", "updates/dkms/nvidia.ko.xz", "")
 
@@ -108,6 +116,31 @@ def judgement(data: bytes) -> None:
             if record.get("verdict") != "valid" and not found.faults:
                 raise Broken("no-fault", f"{record['verdict']} by {rule.text} has no fault")
         rule_for(POLICY, where)
+
+
+class _Fixed(Contexts):
+    """The keys of every rule are those of the corpus."""
+
+    def ring(self, number: int, where: Position, without_kernel: bool = False) -> Ring:
+        return judges.ring()
+
+
+def audited(data: bytes) -> None:
+    """A file of records, audited: each module has a result, and what is not valid has a fault in it, unless
+    an exception excuses it."""
+    path = folder() / "records.jsonl"
+    path.write_bytes(data)
+    records = RecordFile(str(path))
+    excuses = Excuses(POLICY, TODAY)
+    auditor = RecordAuditor(POLICY, excuses, _Fixed(NO_FILES, Settings(seeds.REGISTRY), Sources()), {})
+    modules = [each for each in records if each["record"] == "module"]
+    found = list(audited_records(records, auditor, "web-1"))
+    if len(found) < len(modules):
+        raise Broken("results", f"{len(found)} results for {len(modules)} modules")
+    for record in modules:
+        one = auditor(record, None)
+        if record.get("verdict") != "valid" and not one.faults and not one.excused:
+            raise Broken("no-fault", f"{record.get('verdict')} has no fault: {one!r}")
 
 
 def vendor(data: bytes) -> None:
@@ -202,6 +235,7 @@ TARGETS = (
     Target("policies/toml", "policies", toml, lambda: [TOML], text, WORDS, PROMISED, limits=COSTS),
     Target("policies/pattern", "patterns", patterns, lambda: PATTERNS, text, (b"**", b"[!"), (), 2048),
     Target("policies/records", "records judged", judgement, _judged, text, (), PROMISED, limits=COSTS),
+    Target("policies/audited", "records audited", audited, _judged, text, (), PROMISED, limits=COSTS),
     Target("policies/parts", "surveys in parts", parts, _parts, text, (), PROMISED, limits=COSTS),
     Target("policies/vendor", "records of a vendor", vendor, _judged, text, (), PROMISED, limits=COSTS),
     Target(

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache, partial
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from elfsig.elf.image import Image
-from elfsig.errors import EditRefused, ElfsigError, ParseError
+from elfsig.errors import EditRefused, ElfsigError, ParseError, SigningError
 from elfsig.model import (
     Carrier,
     Envelope,
@@ -17,8 +28,9 @@ from elfsig.model import (
     Verdict,
     optional,
 )
+from elfsig.signers.outside import OutsideSigner, Request, read_public
 from elfsig.trust.ring import Ring
-from tests.fuzz import judges, seeds
+from tests.fuzz import certificates, judges, seeds
 from tests.fuzz.mutate.der import der
 from tests.fuzz.mutate.elf import MAGIC, MARKER, module
 from tests.fuzz.mutate.openpgp import openpgp
@@ -149,10 +161,28 @@ def _split(each: Envelope, data: bytes) -> tuple[Params, bytes]:
     return TrailerInfo(algo, hash_, 1, signer, key), data[4:]
 
 
+def _messages() -> Iterator[bytes]:
+    yield from seeds.cms()
+    yield from certificates.messages(seeds.CONTENT)
+
+
+def _vendors() -> Iterator[bytes]:
+    yield b"Sign" + b"\0\0\0\1" + bytes(256)
+    yield from seeds.openpgp_signatures()
+
+
+MAKERS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "cms": _messages,
+    "openpgp": seeds.openpgp_signatures,
+    "pgp": seeds.openpgp_signatures,
+    "vendor-signature": _vendors,
+    "encrypted-digest": seeds.encrypted,
+}
+
+
 def _blobs(name: str) -> Iterator[bytes]:
-    makers = {"cms": seeds.cms, "openpgp": seeds.openpgp_signatures, "pgp": seeds.openpgp_signatures}
-    if name in makers:
-        yield from makers[name]()
+    if name in MAKERS:
+        yield from MAKERS[name]()
     elif name == WRAPPED:
         size = len(next(judges.signed(name))) - 2 - 256 - 20
         yield from (bytes((1, 4, size, 20)) + blob for blob in (*seeds.blobs(name), *judges.signed(name)))
@@ -163,7 +193,7 @@ def _blobs(name: str) -> Iterator[bytes]:
 
 
 def _envelopes() -> Iterator[Target]:
-    mutators = {"cms": der, "openpgp": openpgp, "pgp": openpgp}
+    mutators = {"cms": der, **dict.fromkeys(("openpgp", "pgp", "encrypted-digest"), openpgp)}
     for name, each in seeds.REGISTRY.envelopes.items():
         yield Target(
             f"signatures/{name}",
@@ -177,4 +207,62 @@ def _envelopes() -> Iterator[Target]:
         )
 
 
-TARGETS = (*_carriers(), *_envelopes())
+# --------------------------------------------------------------------------- values from elsewhere
+
+
+class _Answering(OutsideSigner):
+    """A key somewhere else, which answers everything with the same bytes."""
+
+    answer = b""
+
+    def ask(self, request: Request) -> bytes:
+        return self.answer
+
+
+@cache
+def _answering(name: str) -> _Answering:
+    return _Answering(name, read_public(seeds.certificate(name), name))
+
+
+DIGEST = sha256(seeds.CONTENT).digest()
+
+
+def answer(data: bytes) -> None:
+    """What a signing service may return: it is refused, or it is a signature of what was asked."""
+    for name in ("signer", "curve"):
+        signer = _answering(name)
+        signer.answer = data
+        with suppress(SigningError):
+            value = signer.sign_digest(DIGEST, "sha256")
+            _verified(signer.public, value)
+    with suppress(SigningError):
+        _answering("signer").sign_block(b"\0\1" + b"\xff" * 221 + b"\0" + DIGEST)
+
+
+def _verified(public: Any, value: bytes) -> None:
+    """By the library itself."""
+    hash_ = Prehashed(hashes.SHA256())
+    how = (PKCS1v15(), hash_) if isinstance(public, RSAPublicKey) else (ECDSA(hash_),)
+    try:
+        public.verify(value, DIGEST, *how)
+    except InvalidSignature as reason:
+        raise Broken("answer", "a value is taken that is not a signature") from reason
+
+
+def _answers() -> Iterator[bytes]:
+    """Right ones, in every form in which services return them."""
+    values = [
+        seeds.identity().private.sign(seeds.CONTENT, PKCS1v15(), hashes.SHA256()),
+        seeds.identity("curve").private.sign(seeds.CONTENT, ECDSA(hashes.SHA256())),
+    ]
+    half = (seeds.identity("curve").private.key_size + 7) // 8
+    r, s = decode_dss_signature(values[1])
+    for value in (*values, r.to_bytes(half) + s.to_bytes(half), b"\0" + values[0]):
+        yield from (value, value.hex().encode(), base64.encodebytes(value), base64.urlsafe_b64encode(value))
+
+
+TARGETS = (
+    *_carriers(),
+    *_envelopes(),
+    Target("signatures/answer", "answers of signing services", answer, _answers, plain, max_len=1 << 12),
+)

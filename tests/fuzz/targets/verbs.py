@@ -17,7 +17,7 @@ from elfsig.errors import ElfsigError, KeySourceError
 from elfsig.kernels.catalogue import PROFILES
 from elfsig.model import FileReport, Verdict
 from elfsig.verbs.audit.rules import BY_VERDICT
-from tests.fuzz import judges, seeds
+from tests.fuzz import certificates, judges, seeds
 from tests.fuzz.mutate.elf import MAGIC, MARKER, module
 from tests.fuzz.mutate.plain import plain
 from tests.fuzz.target import VERB, Broken, Limits, Target
@@ -314,8 +314,12 @@ PROMISED = (ElfsigError,)
 WORDS = (MARKER, MAGIC, b"module.sig\0", b".module_sig\0", b"vermagic=6.1.0 SMP\0")
 
 
+def _modules() -> tuple[bytes, ...]:
+    return (*seeds.modules(), *certificates.modules())
+
+
 def _verb(word: str, about: str, run: Callable[[bytes], object], limits: Limits = VERB) -> Target:
-    return Target(f"verbs/{word}", about, run, seeds.modules, module, WORDS, PROMISED, 1 << 13, limits)
+    return Target(f"verbs/{word}", about, run, _modules, module, WORDS, PROMISED, 1 << 13, limits)
 
 
 def _formats() -> list[Target]:
@@ -331,7 +335,7 @@ TARGETS = (
     _verb("predict", "all kernels in all modes", predicted, VERB._replace(seconds=6.0)),
     _verb(
         "kernel", "one kernel under enforcement, against verify", kernel, VERB._replace(seconds=1.0)
-    )._replace(seeds=lambda: [bytes([n % 97]) + d for n, d in enumerate(seeds.modules())]),
+    )._replace(seeds=lambda: [bytes([n % len(KERNELS)]) + d for n, d in enumerate(_modules())]),
     _verb("coverage", "coverage and digest", covered, VERB._replace(seconds=1.5)),
     _verb("mapped", "every byte of a map, by changing it", mapped, VERB._replace(seconds=3.0))._replace(
         seeds=lambda: [bytes([n % len(MAPPED)]) + d for n, d in enumerate(seeds.unsigned())]
@@ -345,7 +349,14 @@ TARGETS = (
         seeds=lambda: [*seeds.blobs(), *seeds.openpgp_signatures(), *seeds.pem()], mutate=plain
     ),
     _verb("trust", "anything as a key source", trusted)._replace(
-        seeds=lambda: [*seeds.pem(), *seeds.der(), *seeds.rings(), *seeds.efi(), *seeds.modules()[:20]],
+        seeds=lambda: [
+            *seeds.pem(),
+            *certificates.marked(),
+            *seeds.der(),
+            *seeds.rings(),
+            *seeds.efi(),
+            *seeds.modules()[:20],
+        ],
         mutate=plain,
     ),
 )
