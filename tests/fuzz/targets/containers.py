@@ -17,8 +17,8 @@ from elfsig.containers.readers import Reader, bytes_reader
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError, ElfsigError
 from elfsig.recognition.sniff import kind_of
-from tests.fuzz import images, seeds
-from tests.fuzz.mutate import archives
+from tests.fuzz import archive_seeds, images, seeds
+from tests.fuzz.mutate import archives, boxes
 from tests.fuzz.mutate.plain import plain as anyhow
 from tests.fuzz.mutate.text import text
 from tests.fuzz.target import ONE_DECODER, Broken, Limits, Mutator, Target
@@ -229,7 +229,7 @@ def pes() -> Iterator[bytes]:
 
 def everything() -> Iterator[bytes]:
     """A sample of each, also compressed."""
-    for each in (tars, apks, ars, cpios, zips, rpms, boots, pes):
+    for each in (tars, apks, ars, cpios, zips, rpms, boots, pes, archive_seeds.unread):
         yield from each()
     yield from seeds.compressed(INNER).values()
     yield from seeds.compressed(next(ars())).values()
@@ -303,12 +303,17 @@ def _image(kind: str) -> Target:
 
 
 TARGETS = (
-    _archive("tar", "tar", tars, archives.tar),
-    _archive("cpio", "cpio, initramfs", cpios, archives.cpio),
+    _archive(
+        "tar", "tar", seeds.only(tars, archive_seeds.sparse_tars, archive_seeds.linked_tars), archives.tar
+    ),
+    _archive("cpio", "cpio, initramfs", seeds.only(cpios, archive_seeds.old_cpios), archives.cpio),
     _archive("ar", "ar, Debian packages", ars, anyhow),
-    _archive("zip", "zip", zips, anyhow),
+    _archive("zip", "zip", seeds.only(zips, archive_seeds.odd_zips), anyhow),
     _archive("rpm", "RPM packages", rpms, anyhow),
-    _archive("android", "boot images of Android", boots, anyhow),
+    _archive("android", "boot images of Android", seeds.only(boots, archive_seeds.vendor_boots), anyhow),
+    _archive("uimage", "images of U-Boot", archive_seeds.uimages, boxes.uimage),
+    _archive("oci", "images of containers", archive_seeds.layouts, boxes.layout),
+    _archive("stream", "compressed streams and frames before them", archive_seeds.streams, anyhow),
     _archive("pe", "unified kernel images", pes, anyhow),
     _archive("any", "any archive, container in container", everything, anyhow),
     Target(
