@@ -17,6 +17,7 @@ from tests.fuzz import archive_seeds, images, seeds
 from tests.fuzz.__main__ import main
 from tests.fuzz.mutate import archives, boxes, der, elf, openpgp, plain, text
 from tests.fuzz.oracles import Judge
+from tests.fuzz.repair import REPAIRS
 from tests.fuzz.runner import Plan, Result, all_targets, chosen, fuzz, run
 from tests.fuzz.target import ONE_DECODER, Mutator, Target
 from tests.fuzz.targets import planted
@@ -188,6 +189,22 @@ def test_mutators_are_decided_by_their_arguments_and_keep_the_structure(name: st
     assert all(len(each) <= 8192 for each in made)
     assert len(set(made)) > 100
     assert sum(bool(parse(each)) for each in made) > 80
+
+
+@pytest.mark.parametrize("kind", REPAIRS)
+def test_checksums_are_right_again_after_a_patch(kind: str) -> None:
+    """Repairs change nothing in an image as it was made, and another repair nothing in a repaired one."""
+    base = images.base(kind)
+    if base is None:
+        need(images.MAKERS[kind][0])
+        need("mkfs.ext2")
+        return
+    assert base.patched(b"").read_at(0, base.size) == base.patched(nothing(base)).read_at(0, base.size)
+
+
+def nothing(base: images.Base) -> bytes:
+    """A patch that puts the first byte there again."""
+    return bytes(5) + base.patched(b"").read_at(base.place(0), 1)
 
 
 def test_every_target_has_seeds_that_it_accepts() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from elfsig.containers.contract import Budget, Context
+from elfsig.containers.given import Given
 from elfsig.containers.names import Step, display, plain
 from elfsig.containers.nested import Name, candidates, names_of, resolve
 from elfsig.containers.readers import Reader, bytes_reader
@@ -44,10 +45,10 @@ Content = tuple[str, str]
 """A path, and the hash of what is there."""
 
 
-def _walked(reader: Reader) -> tuple[list[Content], bool, int]:
+def _walked(reader: Reader, given: Given | None = None) -> tuple[list[Content], bool, int]:
     """What is found, whether everything was read to its end, and how many containers there are."""
     found, complete, count = [], True, 0
-    context = Context(Budget(output=MOST, members=2000, seconds=20))
+    context = Context(Budget(output=MOST, members=2000, seconds=20), given=given)
     for each in walk(reader, FILE, context):
         if isinstance(each, ContainerRecord):
             count += 1
@@ -95,7 +96,7 @@ def image(kind: str, data: bytes) -> None:
     """An image with patches."""
     base = images.base(kind)
     if base is not None:
-        _walked(base.patched(data))
+        _walked(*images.devices(kind, base.patched(data)))
 
 
 def path(data: bytes) -> None:
@@ -286,7 +287,7 @@ def _image(kind: str) -> Target:
 
     def start() -> Iterator[bytes]:
         images.base(kind)  # made here, so that it is no input's cost
-        yield from (b"\0\0\0\0\0\0", b"\0\0\4\x38\1\x53\xef")
+        yield from (b"\0", b"\0\0\4\x38\1\x53\xef", b"\0\0\1\0\x81\0\0")
 
     about = f"{kind}, patched"
     return Target(
