@@ -14,6 +14,7 @@ import corpus
 from elfsig.compression import DECODER_MEMORY
 from elfsig.containers.images.source import Source
 from elfsig.containers.images.squashfs import _Bounded
+from elfsig.containers.images.squashfs_attributes import security_ima
 from elfsig.containers.readers import bytes_reader
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError
@@ -108,3 +109,17 @@ def test_no_block_is_stored_with_more_than_its_content() -> None:
         bounded(3).decompress(bytes(8193), 100)
     assert caught.value.offset == 0
     assert bounded(3).decompress(bytes(8192), 100) == bytes(8192)
+
+
+def test_a_set_of_more_attributes_than_linux_can_list() -> None:
+    """Each file with it took as long as reading a MiB of them, and files with it are few bytes."""
+
+    def found(entries: int) -> bytes | None:
+        table = struct.pack("<QI4xQ", 1000, 1, 5000)
+        row = struct.pack("<QI4x", 0, entries).ljust(8192, b"\0")
+        source = Source(bytes_reader(table))
+        return security_ima(source, lambda at: (at + 1, row if at == 5000 else bytes(8192)), 0, 0)
+
+    assert found(9362) is None
+    with pytest.raises(ContainerError, match="a set of 9363 attributes"):
+        found(9363)

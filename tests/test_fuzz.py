@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -9,10 +13,11 @@ from random import Random
 import pytest
 
 from elfsig.compression import DECODER_MEMORY
-from tests.fuzz import images, seeds
+from tests.fuzz import archive_seeds, images, seeds
 from tests.fuzz.__main__ import main
-from tests.fuzz.mutate import archives, der, elf, openpgp, plain, text
+from tests.fuzz.mutate import archives, boxes, der, elf, openpgp, plain, text
 from tests.fuzz.oracles import Judge
+from tests.fuzz.repair import REPAIRS
 from tests.fuzz.runner import Plan, Result, all_targets, chosen, fuzz, run
 from tests.fuzz.target import ONE_DECODER, Mutator, Target
 from tests.fuzz.targets import planted
@@ -143,6 +148,25 @@ def test_areas_and_names_select() -> None:
 
 # --------------------------------------------------------------------------- mutators
 
+
+def has_sums(data: bytes) -> bool:
+    """Whether both checksums of an image of U-Boot match."""
+    stated = data[64:][: int.from_bytes(data[12:16])]
+    own = zlib.crc32(data[:4] + bytes(4) + data[8:64])
+    return int.from_bytes(data[4:8]) == own and int.from_bytes(data[24:28]) == zlib.crc32(stated)
+
+
+def has_names(data: bytes) -> bool:
+    """Whether all blobs of an image of containers are named after their contents."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            blobs = [each for each in archive if each.isreg() and each.name.startswith("blobs/sha256/")]
+            found = {each.name[13:]: archive.extractfile(each).read() for each in blobs}  # type: ignore[union-attr]
+    except (tarfile.TarError, ValueError):
+        return False
+    return all(name == hashlib.sha256(content).hexdigest() for name, content in found.items())
+
+
 MUTATORS: dict[str, tuple[Mutator, bytes, Callable[[bytes], object]]] = {
     "plain": (plain.plain, b"some bytes, long enough for a change" * 9, len),
     "text": (text.text, b"a = 1\nb = 2\n[c]\n", len),
@@ -152,17 +176,35 @@ MUTATORS: dict[str, tuple[Mutator, bytes, Callable[[bytes], object]]] = {
     "openpgp": (openpgp.openpgp, seeds.rings()[0], openpgp.packets),
     "tar": (archives.tar, bytes(257) + b"ustar" + bytes(1000), len),
     "cpio": (archives.cpio, b"070701" + b"0" * 104 + b"name", len),
+    "uimage": (boxes.uimage, next(archive_seeds.uimages()), has_sums),
+    "layout": (boxes.layout, next(archive_seeds.layouts()), has_names),
 }
 
 
 @pytest.mark.parametrize("name", MUTATORS)
 def test_mutators_are_decided_by_their_arguments_and_keep_the_structure(name: str) -> None:
     mutate, data, parse = MUTATORS[name]
-    made = [mutate(data, 4096, Random(number)) for number in range(200)]
-    assert made == [mutate(data, 4096, Random(number)) for number in range(200)]
-    assert all(len(each) <= 4096 for each in made)
+    made = [mutate(data, 8192, Random(number)) for number in range(200)]
+    assert made == [mutate(data, 8192, Random(number)) for number in range(200)]
+    assert all(len(each) <= 8192 for each in made)
     assert len(set(made)) > 100
     assert sum(bool(parse(each)) for each in made) > 80
+
+
+@pytest.mark.parametrize("kind", REPAIRS)
+def test_checksums_are_right_again_after_a_patch(kind: str) -> None:
+    """Repairs change nothing in an image as it was made, and another repair nothing in a repaired one."""
+    base = images.base(kind)
+    if base is None:
+        need(images.MAKERS[kind][0])
+        need("mkfs.ext2")
+        return
+    assert base.patched(b"").read_at(0, base.size) == base.patched(nothing(base)).read_at(0, base.size)
+
+
+def nothing(base: images.Base) -> bytes:
+    """A patch that puts the first byte there again."""
+    return bytes(5) + base.patched(b"").read_at(base.place(0), 1)
 
 
 def test_every_target_has_seeds_that_it_accepts() -> None:

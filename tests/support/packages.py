@@ -123,6 +123,7 @@ TOOLS = {
     "qemu-io": "qemu-utils",
     "sgdisk": "gdisk",
     "unsquashfs": "squashfs-tools",
+    "xfs_db": "xfsprogs",
     "xorriso": "xorriso",
 }
 """Program -> Debian package. A package that is needed by a new test is added here and nowhere else."""

@@ -22,6 +22,9 @@ _METADATA = 8192
 _SECURITY, _ELSEWHERE = 2, 0x100
 _LIMIT = 1 << 20
 """Bytes of one set of attributes, at most."""
+_ENTRIES_LIMIT = 65536 // 7
+"""Attributes in a set, at most: of more, Linux cannot list the names (XATTR_LIST_MAX; the shortest one with
+its prefix and a zero has seven bytes). Reading them takes time for every file that has the set."""
 
 Block = Callable[[int], tuple[int, bytes]]
 """(offset of the next block of metadata, content) of the one at an offset."""
@@ -63,6 +66,8 @@ def security_ima(source: Source, block: Block, table: int, number: int) -> bytes
     source.seek(table + _TABLE.size + index * _POINTER.size)
     (rows,) = _POINTER.unpack(source.read(_POINTER.size))
     reference, entries = _ROW.unpack(_Walk(source, block, rows, skip).take(_ROW.size))
+    if entries > _ENTRIES_LIMIT:
+        raise damaged(f"a set of {entries} attributes", table)
     there = walk(start, reference)
     for _ in range(entries):
         kind, size = _ENTRY.unpack(there.take(_ENTRY.size))

@@ -1,28 +1,32 @@
 """VMDK (Virtual Disk Format 5.0, VMware): sparse extents are read by dissect.hypervisor.
 
 A descriptor, a text of its own or at the start of a sparse extent, names the extents of a disk (flat, sparse
-or zero), and the parent of which it has the changes. Verified: the grains are in the file, and flat extents
-are as long as the descriptor says.
+or zero), and the parent of which it has the changes. Verified: the grains are in the file, compressed ones
+give no more than a grain has, and flat extents are as long as the descriptor says.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from dissect.hypervisor.disk.vmdk import SparseDisk
 
 from elfsig.containers.contract import damaged
 from elfsig.containers.images.descriptor import LIMIT, MARK, extents
-from elfsig.containers.images.source import Source
+from elfsig.containers.images.source import Source, mapped
 from elfsig.containers.readers import SeekReader
 from elfsig.errors import ContainerError
 
 SECTOR = 512
-_COMPRESSED = 1 << 16
+_COMPRESSED, _WITH_PLACE = 1 << 16, 1 << 17
 _EXTENTS_LIMIT = 4096
+_GRAIN_LIMIT = 16 << 20
+"""Bytes of a compressed grain, unpacked, at most: programs write grains of 64 KiB."""
 _PARENT = re.compile(rb"^parentCID=([0-9a-fA-F]{1,8})", re.MULTILINE)
 _PARENT_NAME = re.compile(rb'^parentFileNameHint="([^"\r\n]{1,4096})"', re.MULTILINE)
 
@@ -74,7 +78,7 @@ def vmdk(source: Source, files: Files) -> tuple[Vmdk, int, int | None]:
         raise ContainerError("an image that names further extents", code="unsupported", offset=0)
     source.seek(0)
     disk = _sparse(source, _parent(text, files), 0)
-    made = Vmdk(_reader(disk), [(source, disk)], header.startswith(b"KDMV") and not text)
+    made = Vmdk(_reader(source, disk), [(source, disk)], header.startswith(b"KDMV") and not text)
     return made, made.size, None
 
 
@@ -99,15 +103,35 @@ def _parent(text: bytes, files: Files) -> SeekReader | None:
 
 
 def _sparse(source: Source, parent: SeekReader | None, first: int) -> Any:
-    return SparseDisk(source, parent=None if parent is None else _Parent(parent, first))
+    disk: Any = SparseDisk(source, parent=None if parent is None else _Parent(parent, first))
+    disk._read_compressed_grain = partial(_grain, source, disk.header)
+    return disk
 
 
-def _reader(disk: Any) -> SeekReader:
+def _grain(source: Source, header: Any, sector: int) -> bytes:
+    """A compressed grain; the library unpacks whatever there is. Raises ContainerError."""
+    at, most = sector * SECTOR, int(header.grain_size) * SECTOR
+    if most > _GRAIN_LIMIT:
+        text = f"compressed grains of {most} bytes"
+        raise ContainerError(text, code="unsupported", offset=at)
+    source.seek(at + (8 if header.flags & _WITH_PLACE else 0))
+    size = int.from_bytes(source.read(4), "little")
+    if size > 2 * most:
+        raise damaged(f"a grain of {most} bytes is compressed to {size}", at)
+    decoder = zlib.decompressobj()
+    data = decoder.decompress(source.read(size), most + 1)
+    if not decoder.eof or len(data) > most:
+        raise damaged("a compressed grain is cut off, or larger than it may be", at)
+    return data
+
+
+def _reader(source: Source, disk: Any) -> SeekReader:
     """A reader of a sparse extent."""
 
     def fetch(offset: int, wanted: int) -> bytes:
         first, skip = divmod(offset, SECTOR)
-        data: bytes = disk.read_sectors(first, -(-(skip + wanted) // SECTOR))
+        with mapped(source, "the extent"):
+            data: bytes = disk.read_sectors(first, -(-(skip + wanted) // SECTOR))
         return data[skip : skip + wanted]
 
     return SeekReader(fetch, int(disk.sector_count) * SECTOR)
@@ -129,7 +153,7 @@ def _described(text: bytes, files: Files) -> Vmdk:
         if kind in (b"SPARSE", b"VMFSSPARSE", b"SESPARSE"):
             source = Source(files.file(name, "the extent"))
             disk = _sparse(source, parent, first // SECTOR)
-            part = _reader(disk)
+            part = _reader(source, disk)
             sparse.append((source, disk))
         elif kind in (b"FLAT", b"VMFS"):
             part = files.file(name, "the extent").window(start * SECTOR, size)

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from functools import partial
 
 from elfsig.containers.contract import Budget, Context
+from elfsig.containers.given import Given
 from elfsig.containers.names import Step, display, plain
 from elfsig.containers.nested import Name, candidates, names_of, resolve
 from elfsig.containers.readers import Reader, bytes_reader
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError, ElfsigError
 from elfsig.recognition.sniff import kind_of
-from tests.fuzz import images, seeds
-from tests.fuzz.mutate import archives
+from tests.fuzz import archive_seeds, images, seeds
+from tests.fuzz.mutate import archives, boxes
 from tests.fuzz.mutate.plain import plain as anyhow
 from tests.fuzz.mutate.text import text
 from tests.fuzz.target import ONE_DECODER, Broken, Limits, Mutator, Target
@@ -44,10 +45,10 @@ Content = tuple[str, str]
 """A path, and the hash of what is there."""
 
 
-def _walked(reader: Reader) -> tuple[list[Content], bool, int]:
+def _walked(reader: Reader, given: Given | None = None) -> tuple[list[Content], bool, int]:
     """What is found, whether everything was read to its end, and how many containers there are."""
     found, complete, count = [], True, 0
-    context = Context(Budget(output=MOST, members=2000, seconds=20))
+    context = Context(Budget(output=MOST, members=2000, seconds=20), given=given)
     for each in walk(reader, FILE, context):
         if isinstance(each, ContainerRecord):
             count += 1
@@ -95,7 +96,7 @@ def image(kind: str, data: bytes) -> None:
     """An image with patches."""
     base = images.base(kind)
     if base is not None:
-        _walked(base.patched(data))
+        _walked(*images.devices(kind, base.patched(data)))
 
 
 def path(data: bytes) -> None:
@@ -229,7 +230,7 @@ def pes() -> Iterator[bytes]:
 
 def everything() -> Iterator[bytes]:
     """A sample of each, also compressed."""
-    for each in (tars, apks, ars, cpios, zips, rpms, boots, pes):
+    for each in (tars, apks, ars, cpios, zips, rpms, boots, pes, archive_seeds.unread):
         yield from each()
     yield from seeds.compressed(INNER).values()
     yield from seeds.compressed(next(ars())).values()
@@ -286,7 +287,7 @@ def _image(kind: str) -> Target:
 
     def start() -> Iterator[bytes]:
         images.base(kind)  # made here, so that it is no input's cost
-        yield from (b"\0\0\0\0\0\0", b"\0\0\4\x38\1\x53\xef")
+        yield from (b"\0", b"\0\0\4\x38\1\x53\xef", b"\0\0\1\0\x81\0\0")
 
     about = f"{kind}, patched"
     return Target(
@@ -303,12 +304,17 @@ def _image(kind: str) -> Target:
 
 
 TARGETS = (
-    _archive("tar", "tar", tars, archives.tar),
-    _archive("cpio", "cpio, initramfs", cpios, archives.cpio),
+    _archive(
+        "tar", "tar", seeds.only(tars, archive_seeds.sparse_tars, archive_seeds.linked_tars), archives.tar
+    ),
+    _archive("cpio", "cpio, initramfs", seeds.only(cpios, archive_seeds.old_cpios), archives.cpio),
     _archive("ar", "ar, Debian packages", ars, anyhow),
-    _archive("zip", "zip", zips, anyhow),
+    _archive("zip", "zip", seeds.only(zips, archive_seeds.odd_zips), anyhow),
     _archive("rpm", "RPM packages", rpms, anyhow),
-    _archive("android", "boot images of Android", boots, anyhow),
+    _archive("android", "boot images of Android", seeds.only(boots, archive_seeds.vendor_boots), anyhow),
+    _archive("uimage", "images of U-Boot", archive_seeds.uimages, boxes.uimage),
+    _archive("oci", "images of containers", archive_seeds.layouts, boxes.layout),
+    _archive("stream", "compressed streams and frames before them", archive_seeds.streams, anyhow),
     _archive("pe", "unified kernel images", pes, anyhow),
     _archive("any", "any archive, container in container", everything, anyhow),
     Target(
