@@ -16,7 +16,9 @@ from elfsig.elf.image import Image
 from elfsig.errors import ElfsigError, KeySourceError
 from elfsig.kernels.catalogue import PROFILES
 from elfsig.model import FileReport, Verdict
+from elfsig.trust.recover import Solution, made_by
 from elfsig.verbs.audit.rules import BY_VERDICT
+from elfsig.verbs.keys.recover import claims
 from tests.fuzz import certificates, judges, seeds
 from tests.fuzz.mutate.elf import MAGIC, MARKER, module
 from tests.fuzz.mutate.plain import plain
@@ -224,6 +226,21 @@ def compared(data: bytes) -> None:
             raise Broken("signed", f"a file and the same one signed: {found.conclusion}")
 
 
+def claimed(data: bytes) -> None:
+    """What keys recover makes of a module: the equation of each RSA signature that is good has the key that
+    verifies it as a solution."""
+    opened = elfsig.open(data)
+    found = {(claim.format, claim.signature.value): claim.equation for claim in claims(opened)}
+    for each in elfsig.verify(opened, RING).signatures:
+        signature, key = each.claims, each.key
+        if each.verdict not in GOOD or signature is None or key is None or signature.algorithm != "rsa":
+            continue
+        numbers = key.public.public_numbers()
+        equation = found.get((str(each.format), signature.value))
+        if equation is None or not made_by(equation, Solution(numbers.n, numbers.e)):
+            raise Broken("equation", f"{each.format} is {each.verdict}, and its equation is not solved")
+
+
 # --------------------------------------------------------------------------- editing
 
 
@@ -340,6 +357,7 @@ TARGETS = (
     _verb("mapped", "every byte of a map, by changing it", mapped, VERB._replace(seconds=3.0))._replace(
         seeds=lambda: [bytes([n % len(MAPPED)]) + d for n, d in enumerate(seeds.unsigned())]
     ),
+    _verb("claims", "what keys recover reads, against verify", claimed),
     _verb("compare", "compare with itself and with another", compared, VERB._replace(seconds=1.5)),
     *_formats(),
     _verb("strip", "strip everything, twice", stripped),
