@@ -67,6 +67,14 @@ def test_a_directory_in_the_place_of_a_file_is_not_replaced(wish: dkms.Setup, tm
     assert dkms.remove(tmp_path) == []
 
 
+def test_a_name_that_is_too_long_for_a_file_is_refused(tmp_path: Path) -> None:
+    """It raised OSError."""
+    with pytest.raises(WriteError):
+        dkms.setup(tmp_path, WISH._replace(modules=("hello", "x" * 300)))
+    dkms.remove(tmp_path)
+    assert content(tmp_path) == {}
+
+
 # --------------------------------------------------------------------------- links out of the root
 
 Prepare = Callable[[Path, Path], None]

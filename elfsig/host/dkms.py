@@ -206,7 +206,7 @@ def _folder(root: Path, name: str) -> Path:
                 folder = files.resolved(path).joinpath(*reversed(missing))
                 break
             except FileNotFoundError:
-                if path.is_symlink():
+                if os.path.islink(path):
                     raise
                 missing.append(path.name)
                 path = path.parent
@@ -220,7 +220,7 @@ def _link(root: Path, module: str, force: bool) -> str:
     """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
     name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
     path = _folder(root, name) / os.path.basename(name)
-    if path.is_symlink() and os.readlink(path) == target:
+    if leads_to(path, target):
         return f"/{name}"
     if os.path.lexists(path) and not force:
         text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
@@ -247,7 +247,7 @@ def remove(root: Path) -> list[str]:
 
 def leads_to(path: Path, target: str) -> bool:
     """Whether the path is a link that says ``target``."""
-    return path.is_symlink() and os.readlink(path) == target
+    return os.path.islink(path) and os.readlink(path) == target
 
 
 # --------------------------------------------------------------------------- built modules
