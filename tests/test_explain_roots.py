@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elfsig.errors import ReadError
+from elfsig.errors import ReadError, UsageError
 from elfsig.host import explain
 from elfsig.host.dkms import settings
 from elfsig.host.files import Files
@@ -16,7 +16,7 @@ from elfsig.kernels.select import Chosen
 from elfsig.verbs.verify.kernel import KernelQuestion
 from tests.support.cli import elfsig
 from tests.support.verdicts import MODULE, signed
-from tests.test_explain import RELEASE, running, write
+from tests.test_explain import RELEASE, live, running, write
 
 BASE = f"lib/modules/{RELEASE}"
 
@@ -155,3 +155,37 @@ def test_lists_of_packages_and_settings_are_the_root_s_own(root: Path, tmp_path:
     assert settings(root) == {}
     link(root / "var/lib/rpm", tmp_path)
     assert explained(root).facts.source.name == "ours"
+
+
+# --------------------------------------------------------------------------- names that cannot be
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x\0y", "\ud800", "a/" * 3000 + "b"])
+def test_a_name_that_no_file_can_have_leads_to_nothing(name: str, tmp_path: Path) -> None:
+    """They raised OSError, ValueError and UnicodeEncodeError."""
+    files = Files(tmp_path)
+    assert files.real(tmp_path / name) is None and files.bytes(name) is None
+    assert not files.is_file(tmp_path / name) and files.names(tmp_path / name) is None
+    with pytest.raises(ReadError):
+        files.required(tmp_path / name)
+
+
+@pytest.mark.parametrize("release", ["6.1.0" + "x" * 300, "6.1\0x", "6.1/../../../.."])
+def test_a_release_that_is_not_a_name_is_answered(release: str, root: Path) -> None:
+    write(root / "proc/sys/kernel/osrelease", release)
+    with pytest.raises(UsageError):
+        live(root, "vfat")
+    assert elfsig("explain", "vfat", "--root", root).code in (0, 3)
+
+
+@pytest.mark.parametrize("name", ["kernel/vfat.ko\0", "kernel/a\0/vfat.ko", "x" * 300 + "/vfat.ko"])
+def test_modules_dep_may_name_what_cannot_be_there(name: str, root: Path) -> None:
+    write(root / f"lib/modules/{RELEASE}/modules.dep", f"{name}: \n")
+    assert live(root, "vfat").module.path.endswith("kernel/vfat.ko")
+
+
+@pytest.mark.parametrize("name", ["dkms_tree", "install_tree", "mok_signing_key", "mok_certificate"])
+def test_settings_of_dkms_may_name_what_cannot_be_there(name: str, root: Path) -> None:
+    write(root / "etc/dkms/framework.conf", f"{name}=/srv/\0x\n")
+    assert live(root, "vfat").facts.source.kind
+    assert elfsig("dkms", "resign", "--root", root).code in (0, 2)

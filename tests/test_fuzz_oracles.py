@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,15 @@ from elfsig.cli.render import documents
 from elfsig.coverages import bytemap
 from elfsig.crypto import checks
 from elfsig.elf.image import Image
+from elfsig.host import databases, dkms, firmware, next_step
+from elfsig.host.files import Files
 from elfsig.model import Place, Verdict
 from elfsig.verbs.audit import audit as audit_verb
 from elfsig.verbs.bundle import module as bundle_module
 from elfsig.verbs.inspect import compare as compare_verb
 from elfsig.verbs.inspect.comparison import Conclusion
 from elfsig.verbs.verify.kernel import KernelAnswer
-from tests.fuzz import judges, seeds
+from tests.fuzz import judges, seeds, vocabulary
 from tests.fuzz.oracles import Judge
 from tests.fuzz.runner import all_targets
 from tests.fuzz.targets import command_line, verbs
@@ -113,6 +116,34 @@ def a_check_that_nobody_knows(patch: Patch) -> None:
     patch.setattr(bundle_module, "verdict_of", lambda report: "no verdict")
 
 
+def changes_are_not_seen(patch: Patch) -> None:
+    patch.setattr(next_step, "_again", lambda case, why: next_step._own(case))
+
+
+def vendors_are_not_asked_about(patch: Patch) -> None:
+    patch.setattr(next_step, "_doubtful", next_step._own)
+
+
+def words_are_joined(patch: Patch) -> None:
+    patch.setattr(next_step, "to_paste", lambda *commands: " && ".join(map(" ".join, commands)))
+
+
+def directories_are_not_sorted(patch: Patch) -> None:
+    patch.setattr(Files, "names", lambda self, path: os.listdir(path) if path.is_dir() else None)
+
+
+def nothing_is_listed(patch: Patch) -> None:
+    patch.setattr(databases, "_lines", lambda *given: iter(()))
+
+
+def odd_is_off(patch: Patch) -> None:
+    patch.setattr(firmware, "_unread", lambda *given: firmware.SecureBootState("off"))
+
+
+def nothing_is_removed(patch: Patch) -> None:
+    patch.setattr(dkms, "remove", lambda root: [])
+
+
 def line(command: str) -> bytes:
     """An input that is this command on good files, with JSON."""
     for data in command_line.lines():
@@ -122,6 +153,14 @@ def line(command: str) -> bytes:
     raise AssertionError(command)
 
 
+ENROLLED = (vocabulary.RUNNING, vocabulary.VARIABLES[:2], vocabulary.DKMS[6:8])
+CHANGED = vocabulary.joined([vocabulary.EXTRA + b"$changed", b"given\n"], *ENROLLED)
+IN_THE_KERNEL = vocabulary.joined([vocabulary.VFAT + b"$plain"], *ENROLLED)
+LISTED = vocabulary.joined([vocabulary.VFAT + b"$plain"], vocabulary.LISTS[:1], *ENROLLED)
+ODD_PATH = b"/home/a b;$(x).ko\n"
+ODD_NAME = vocabulary.joined([ODD_PATH + b"$plain", b"module\n" + ODD_PATH[:-1]], *ENROLLED)
+PAIRS = [b"/root/mok-%d.%s\n$cert" % (n, suffix) for n in (2, 3) for suffix in (b"key", b"der")]
+SEVERAL = vocabulary.joined(PAIRS, [vocabulary.EXTRA + b"$plain"], vocabulary.RUNNING)
 ENFORCING = next(nr for nr, name in enumerate(verbs.KERNELS) if name.startswith("5.18"))
 TAMPERED, OTHER = changed(verbs.SIGNED, 70), changed(verbs.SIGNED, 71)  # what matched once is remembered
 PLANTED: dict[str, tuple[str, Callable[[Patch], None], bytes, str]] = {
@@ -134,6 +173,13 @@ PLANTED: dict[str, tuple[str, Callable[[Patch], None], bytes, str]] = {
     "compare": ("verbs/compare", all_is_identical, seeds.unsigned()[0], "both-ways"),
     "sign and strip": ("verbs/sign-pkcs7", strip_leaves_a_byte, seeds.unsigned()[0], "strip-refused"),
     "evidence": ("bundles/entry", a_check_that_nobody_knows, verbs.SIGNED, "check"),
+    "advice": ("hosts/explain", changes_are_not_seen, CHANGED, "signs"),
+    "vendor": ("hosts/explain", vendors_are_not_asked_about, IN_THE_KERNEL, "signs-vendor-s"),
+    "quoting": ("hosts/explain", words_are_joined, ODD_NAME, "command"),
+    "order": ("hosts/explain", directories_are_not_sorted, SEVERAL, "differs"),
+    "package": ("hosts/explain", nothing_is_listed, LISTED, "package"),
+    "firmware": ("hosts/firmware", odd_is_off, vocabulary.BOOT + b"\6\0\0\0\0\0", "off"),
+    "removal": ("hosts/dkms-setup", nothing_is_removed, b"key\n/root/key", "not-removed"),
 }
 
 

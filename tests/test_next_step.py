@@ -142,6 +142,13 @@ def test_what_could_not_be_asked_is_not_known(ready: Path, monkeypatch: pytest.M
     assert source_of(ready, path).kind == "none"
 
 
+def test_a_line_end_in_a_name_does_not_make_a_package(ready: Path) -> None:
+    """The rest of the name was taken for a package, and then for one that has a module of this name."""
+    path = write(ready / "root/crc.ko", MODULE)
+    rpm(ready, "some-1-1\t/usr/share/a", "b/crc.ko")
+    assert source_of(ready, path).kind == "none" and not source_of(ready, path).vendor
+
+
 def test_rpm_writes_nothing_on_a_mounted_system(ready: Path) -> None:
     path = write(ready / VENDOR, MODULE)
     rpm(ready, "x-1-1\t/etc/x")

@@ -146,8 +146,9 @@ def _rpm(root: Path, folder: Path, rule: Rule) -> Iterator[Listed]:
         except OSError:
             raise ReadError("rpm cannot be run here, and only it reads its database") from None
     for line in _lines(ran.stdout, rule):
-        package, _, path = os.fsdecode(line).partition("\t")
-        yield Listed(package, path)
+        package, tab, path = os.fsdecode(line).partition("\t")
+        if tab:  # else it is the rest of a name that has a line end in it
+            yield Listed(package, path)
     if ran.returncode or not ran.stdout:
         raise ReadError("rpm could not read its database")
 

@@ -98,20 +98,34 @@ def settings(root: Path) -> dict[str, str]:
     Raises ReadError.
     """
     files, folder = Files(root), root / CONFIG / "framework.conf.d"
-    names = (name for name in files.names(folder) or () if name.endswith(".conf"))
+    names = [name for name in files.names(folder) or () if name.endswith(".conf")]
+    _refuse_denied(files)
     found: dict[str, str] = {}
     for path in (root / CONFIG / "framework.conf", *(folder / name for name in names)):
-        try:
-            real = files.real(path)
-            if real is not None and real.is_file():
-                found.update(assignments(real.read_text("utf-8", "surrogateescape")))
-        except OSError as reason:
-            fault = read_error(reason)
-            text = f"DKMS's configuration: {path}: {fault.text}"
-            raise ReadError(text, code=fault.code) from None
+        found.update(assignments(text_of(root, path) or ""))
+    return found
+
+
+def text_of(root: Path, path: Path) -> str | None:
+    """A file of configuration, which is found as the system below ``root`` finds it; None without one.
+
+    Raises ReadError.
+    """
+    files = Files(root)
+    try:
+        real = files.real(path)
+        found = real.read_text("utf-8", "surrogateescape") if real is not None and real.is_file() else None
+    except OSError as reason:
+        fault = read_error(reason)
+        text = f"DKMS's configuration: {path}: {fault.text}"
+        raise ReadError(text, code=fault.code) from None
+    _refuse_denied(files)
+    return found
+
+
+def _refuse_denied(files: Files) -> None:
     if files.denied:
         raise ReadError(f"DKMS's configuration: {files.remarks[-1]}", code="permission-denied")
-    return found
 
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
@@ -132,9 +146,9 @@ def kernel_hash(root: Path, kernel: str) -> str:
     """The hash that a kernel's configuration names for modules, as DKMS looks it up; else sha256."""
     install = root / INSTALL.lstrip("/") / kernel
     for path in (install / "build" / ".config", install / "config", root / f"boot/config-{kernel}"):
-        if path.is_file():
-            found = dict(assignments(path.read_text("utf-8", "surrogateescape")))
-            return found.get("CONFIG_MODULE_SIG_HASH") or "sha256"
+        text = text_of(root, path)
+        if text is not None:
+            return dict(assignments(text)).get("CONFIG_MODULE_SIG_HASH") or "sha256"
     return "sha256"
 
 
@@ -172,26 +186,41 @@ def _hook(wish: Setup) -> str:
 
 
 def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
-    path = root / name
-    if path.exists() and not force and _MARK not in path.read_text("utf-8", "replace"):
+    path = _folder(root, name) / os.path.basename(name)
+    if os.path.lexists(path) and not force and _MARK not in (text_of(root, path) or ""):
         raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
-    _make_folder(path.parent)
-    write_atomic(str(path), text.encode("utf-8", "surrogateescape"), mode=mode)
+    target = Files(root).real(path) or path  # a link that leads to nothing there is itself replaced
+    write_atomic(str(target), text.encode("utf-8", "surrogateescape"), mode=mode, follow=False)
     return f"/{name}"
 
 
-def _make_folder(path: Path) -> None:
+def _folder(root: Path, name: str) -> Path:
+    """The directory of a file, made where it is missing: no link on the way leads out of ``root``.
+
+    Raises WriteError.
+    """
+    files, path, missing = Files(root), (root / name).parent, list[str]()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                folder = files.resolved(path).joinpath(*reversed(missing))
+                break
+            except FileNotFoundError:
+                if os.path.islink(path):
+                    raise
+                missing.append(path.name)
+                path = path.parent
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
         raise WriteError(f"{path}: {(reason.strerror or '').lower()}") from None
+    return folder
 
 
 def _link(root: Path, module: str, force: bool) -> str:
     """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
     name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
-    path = root / name
-    if path.is_symlink() and os.readlink(path) == target:
+    path = _folder(root, name) / os.path.basename(name)
+    if leads_to(path, target):
         return f"/{name}"
     if os.path.lexists(path) and not force:
         text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
@@ -205,15 +234,20 @@ def _link(root: Path, module: str, force: bool) -> str:
 
 def remove(root: Path) -> list[str]:
     """Remove what :func:`setup` wrote, links included; returns the paths that were removed."""
-    links = [
-        path for path in (root / CONFIG).glob("*.conf")
-        if path.is_symlink() and os.readlink(path) == os.path.basename(LINK)
-    ]  # fmt: skip
-    ours = [root / name for name in (FRAMEWORK, LINK, HOOK)]
-    gone = [*links, *(p for p in ours if p.is_file() and _MARK in p.read_text("utf-8", "replace"))]
-    for path in gone:
+    files, target = Files(root), os.path.basename(LINK)
+    names = [f"{CONFIG}/{name}" for name in files.names(root / CONFIG) or () if name.endswith(".conf")]
+    ours = [name for name in (FRAMEWORK, LINK, HOOK) if _MARK in (text_of(root, root / name) or "")]
+    found = ((name, files.real((root / name).parent)) for name in (*names, *ours))
+    gone = {name: folder / os.path.basename(name) for name, folder in found if folder is not None}
+    gone = {name: path for name, path in gone.items() if name in ours or leads_to(path, target)}
+    for path in gone.values():
         path.unlink()
-    return [f"/{path.relative_to(root)}" for path in gone]
+    return [f"/{name}" for name in gone]
+
+
+def leads_to(path: Path, target: str) -> bool:
+    """Whether the path is a link that says ``target``."""
+    return os.path.islink(path) and os.readlink(path) == target
 
 
 # --------------------------------------------------------------------------- built modules
@@ -240,22 +274,19 @@ def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -
 
     Raises UsageError where DKMS did not build one of ``wanted`` at all.
     """
-    configured = settings(root)
-    tree = root / configured.get("dkms_tree", TREE).lstrip("/")
+    configured, files = settings(root), Files(root)
+    tree = files.real(root / configured.get("dkms_tree", TREE).lstrip("/"))
     install = root / configured.get("install_tree", INSTALL).lstrip("/")
     names, releases = set(wanted), set(kernels)
     found: list[Built] = []
     copies: dict[str, dict[str, list[Path]]] = {}
-    for path in sorted(tree.glob("*/*/*/*/module/*.ko*")):
-        module, version, kernel = path.relative_to(tree).parts[:3]
-        if _is_link(tree, path) or not SUFFIX.search(path.name):
-            continue
+    for path, (module, version, kernel) in _modules(files, tree):
         if names and not {module, f"{module}/{version}"} & names:
             continue
         if releases and kernel not in releases:
             continue
         if kernel not in copies:
-            copies[kernel] = _by_name(install / kernel)
+            copies[kernel] = _by_name(files.real(install / kernel))
         same = copies[kernel].get(SUFFIX.sub("", path.name), [])
         found.append(Built(module, version, kernel, path, tuple(same)))
     there = {each.module for each in found} | {f"{each.module}/{each.version}" for each in found}
@@ -264,15 +295,24 @@ def built(root: Path, wanted: Iterable[str] = (), kernels: Iterable[str] = ()) -
     return found
 
 
+def _modules(files: Files, tree: Path | None) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """The modules in DKMS's tree, with name, version and kernel; none that is only a link out of the root."""
+    for path in () if tree is None else sorted(tree.glob("*/*/*/*/module/*.ko*")):
+        if tree is not None and SUFFIX.search(path.name) and not _is_link(tree, path):
+            real = files.real(path)
+            if real is not None and real.name == path.name:
+                yield real, path.relative_to(tree).parts[:3]
+
+
 def _is_link(tree: Path, path: Path) -> bool:
     """Whether the path leads through ``kernel-VERSION-ARCH``, DKMS's link to what is installed."""
     return any((tree / Path(*path.relative_to(tree).parts[:n])).is_symlink() for n in (2, 3, 4))
 
 
-def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """The modules installed for one kernel, by name without suffix; links are resolved."""
+def _by_name(folder: Path | None) -> dict[str, list[Path]]:
+    """The modules installed for one kernel, by name without suffix; links are left out."""
     found: dict[str, list[Path]] = {}
-    for base, _, names in os.walk(folder):
+    for base, _, names in () if folder is None else os.walk(folder):
         for name in names:
             path = Path(base, name)
             if SUFFIX.search(name) and not path.is_symlink():

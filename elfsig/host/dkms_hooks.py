@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError
-from elfsig.host.dkms import CONFIG, HOOK, LINK, TREE, Built, assignments, settings
+from elfsig.host.dkms import CONFIG, HOOK, LINK, TREE, Built, assignments, leads_to, settings, text_of
+from elfsig.host.files import Files
 
 OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
 RESERVED: Final = frozenset({"framework", "elfsig-sign", "modules_to_force_install"})
@@ -38,15 +39,14 @@ class Own(NamedTuple):
 def own_setting(root: Path, module: str, version: str) -> Own | None:
     """The module's own signing setting; None where DKMS signs it with its general configuration."""
     conf = root / CONFIG / f"{module}.conf"
-    if conf.is_symlink() and os.readlink(conf) == os.path.basename(LINK):
+    folder = Files(root).real(conf.parent)
+    if folder is not None and leads_to(folder / conf.name, os.path.basename(LINK)):
         return _of_hook(root)
     tree = settings(root).get("dkms_tree", TREE).lstrip("/")
     source = f"usr/src/{module}-{version}/dkms.conf"
     for path in (conf, root / tree / module / version / "source" / "dkms.conf", root / source):
-        if path.is_file():
-            text = path.read_text("utf-8", "surrogateescape")
-            if "sign" in dict(_hooks(text)).get("POST_BUILD", ""):
-                return Own(f"/{path.relative_to(root)}")
+        if "sign" in dict(_hooks(text_of(root, path) or "")).get("POST_BUILD", ""):
+            return Own(f"/{path.relative_to(root)}")
     return None
 
 
@@ -69,10 +69,10 @@ def _hooks(text: str) -> Iterator[tuple[str, str]]:
 
 def _of_hook(root: Path) -> Own | None:
     """Key, certificate and hash in the hook that elfsig wrote."""
-    path = root / HOOK
-    if not path.is_file():
+    text = text_of(root, root / HOOK)
+    if text is None:
         return None
-    values = dict(assignments(path.read_text("utf-8", "surrogateescape")))
+    values = dict(assignments(text))
     return Own(f"/{HOOK}", values.get("key"), values.get("certificate"), values.get("hash") or None)
 
 

@@ -74,7 +74,7 @@ class Files:
             try:
                 before = self.resolved(link)
             except OSError as reason:
-                if not link.is_symlink():
+                if not os.path.islink(link):  # False, too, for a name that cannot be one
                     return None
                 nothing = reason.errno in (errno.ENOENT, errno.ENOTDIR)
                 why = f"it leads to no file below {self.root}" if nothing else read_error(reason).text

@@ -106,14 +106,14 @@ class Firmware:
         if not self.shows("SecureBoot", GLOBAL):
             return SecureBootState("off", "this firmware has no variable SecureBoot")
         boot = self.variable("SecureBoot", GLOBAL)
-        if boot is None:
-            return _unread("SecureBoot")
+        if boot is None or len(boot.data) != 1:
+            return _unread("SecureBoot", boot)
         if boot.data[0] == 0:
             return SecureBootState("off")
         for name, vendor, state, volatile in _SWITCHES:
             found = self.variable(name, vendor)
-            if found is None and self.shows(name, vendor):
-                return _unread(name)
+            if self.shows(name, vendor) and (found is None or len(found.data) != 1):
+                return _unread(name, found)
             if found is not None and found.data[0] == 1 and not (volatile and found.is_users):
                 return SecureBootState(state)
         return SecureBootState("on")
@@ -148,5 +148,8 @@ class Firmware:
         return copies or self.variable("MokListTrustedRT", SHIM) is not None
 
 
-def _unread(name: str) -> SecureBootState:
-    return SecureBootState("unknown", f"the variable {name} cannot be read")
+def _unread(name: str, found: Variable | None) -> SecureBootState:
+    """The kernel asks for one byte: a longer variable is an error for it, of whichever value."""
+    if found is None:
+        return SecureBootState("unknown", f"the variable {name} cannot be read")
+    return SecureBootState("unknown", f"the variable {name} has {len(found.data)} bytes, not one")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from elfsig.opened.evidence import MODULE_SUFFIXES
+from elfsig.opened.source import impossible
 
 MOST_LINKS: Final = 40
 """Links in the resolution of one path, as in the kernel (MAXSYMLINKS, include/linux/namei.h)."""
@@ -234,6 +235,8 @@ def resolved(path: str, root: str) -> str:
 def resolved_below(root: str, path: str) -> str:
     """As :func:`resolved`, for a path of the system whose root directory is ``root``: no directory on it, and
     no link, leads out of ``root``."""
+    if impossible(path) is not None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     base = "" if root == "/" else root
     current, left = base, MOST_LINKS
     pending = path.split("/")[::-1]

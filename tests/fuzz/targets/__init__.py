@@ -11,5 +11,6 @@ AREAS = (
     "bundles",
     "policies",
     "verbs",
+    "hosts",
     "command_line",
 )
