@@ -174,3 +174,41 @@ def test_the_hash_is_that_of_the_kernel_below_the_root(tmp_path: Path) -> None:
     write(tmp_path / "outside/.config", 'CONFIG_MODULE_SIG_HASH="sha1"\n')
     build.symlink_to(tmp_path / "outside")
     assert dkms.kernel_hash(tmp_path / "root", "6.1") == "sha256"
+
+
+# --------------------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize("link", ["var/lib/dkms", "var/lib/dkms/mok.key"])
+def test_a_key_that_a_link_has_outside_is_not_used(link: str, tmp_path: Path) -> None:
+    """The system's own key would have been that of the machine that examines it."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    for name in ("mok.key", "mok.pub"):
+        write(outside / name, "another machine's")
+        write(root / "var/lib/dkms" / name, "its own")
+    place = root / link
+    if place.is_dir():
+        place.rename(root / "away")
+        place.symlink_to(outside)
+    else:
+        place.unlink()
+        place.symlink_to(outside / "mok.key")
+    with pytest.raises(ReadError, match=f"leads to no file below {root}"):
+        dkms.signing_words(root, None, None, "6.1", {})
+
+
+def test_a_key_behind_a_link_of_the_system_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "srv/mok.key", "k")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/key").symlink_to("/srv/mok.key")
+    assert dkms.within(tmp_path, "6.1", "/etc/key") == str(tmp_path / "srv/mok.key")
+    assert dkms.within(tmp_path, "6.1", "/etc/missing") == str(tmp_path / "etc/missing")
+
+
+def test_only_a_line_end_ends_a_line_of_settings() -> None:
+    """A form feed or a separator of Unicode was taken for the end of a line, which a shell does not do."""
+    text = "note='a\x0csign_file=/tmp/x'\nmok_signing_key=/k\u2028mok_certificate=/c\n"
+    assert dict(dkms.assignments(text)) == {
+        "note": "a\x0csign_file=/tmp/x",
+        "mok_signing_key": "/k\u2028mok_certificate=/c",
+    }

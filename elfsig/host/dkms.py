@@ -130,7 +130,7 @@ def _refuse_denied(files: Files) -> None:
 
 def assignments(text: str) -> Iterator[tuple[str, str]]:
     """``name=value`` lines of a shell script, without quotes; anything but a plain word is ignored."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _ASSIGNMENT.match(line)
         if match is None:
             continue
@@ -379,11 +379,18 @@ def signing_words(
 
 
 def within(root: Path, kernel: str, word: str) -> str:
-    """A configured key or certificate for one kernel of the system at ``root``, as a path here."""
+    """A configured key or certificate for one kernel of the system at ``root``, as a path here.
+
+    It need not exist. Raises ReadError for a link that leads to nothing below ``root``.
+    """
     if word.startswith("pkcs11:"):
         return word
-    install = settings(root).get("install_tree", INSTALL)
-    return str(root / expanded(word, root, kernel, install).lstrip("/"))
+    install, files = settings(root).get("install_tree", INSTALL), Files(root)
+    path = root / expanded(word, root, kernel, install).lstrip("/")
+    real = files.real(path)
+    if real is None and files.remarks:
+        raise ReadError(files.remarks[-1])
+    return str(real or path)
 
 
 def by_kernel(found: Sequence[Built]) -> dict[str, list[Built]]:

@@ -61,7 +61,7 @@ def by_setting(root: Path, found: Sequence[Built]) -> list[tuple[Own | None, lis
 def _hooks(text: str) -> Iterator[tuple[str, str]]:
     """The POST_BUILD of a configuration, arguments included."""
     yield from assignments(text)
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, _, value = line.strip().partition("=")
         if name == "POST_BUILD":
             yield name, value

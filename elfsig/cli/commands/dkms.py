@@ -19,7 +19,7 @@ from elfsig.cli.options.output import report
 from elfsig.cli.settings import Settings, complain
 from elfsig.cli.streams import outlive_readers
 from elfsig.crypto.hashes import hash_named
-from elfsig.errors import EditRefused, UsageError
+from elfsig.errors import EditRefused, ReadError, UsageError
 from elfsig.host import dkms, dkms_hooks, dkms_paths
 from elfsig.host.commands import UNPRINTABLE, enrolling, to_paste
 from elfsig.host.dkms_copies import same_code
@@ -138,14 +138,22 @@ def _each_kernel(root: Path, key: str, cert: str) -> Iterator[tuple[str, str]]:
     found = 0
     releases = list(dkms_paths.kernels(root))
     for release in releases:
-        words = dkms.within(root, release, key), dkms.within(root, release, cert)
-        if all(os.path.exists(word) or word.startswith("pkcs11:") for word in words):
-            found += 1
-            yield words
-        else:
-            complain(f"{words[0]}: not there: DKMS will sign nothing for {release}", word="warning: ")
+        try:
+            words = dkms.within(root, release, key), dkms.within(root, release, cert)
+            if (missing := next(filter(_is_missing, words), None)) is None:
+                found += 1
+                yield words
+                continue
+            why = f"{missing}: not there"
+        except ReadError as reason:
+            why = reason.text
+        complain(f"{why}: DKMS will sign nothing for {release}", word="warning: ")
     if releases and not found:
         raise UsageError(f"{key}: no installed kernel has this key", code="no-key")
+
+
+def _is_missing(word: str) -> bool:
+    return not (word.startswith("pkcs11:") or os.path.exists(word))
 
 
 def _refuse_changeable(*programs: str) -> None:
