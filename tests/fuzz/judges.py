@@ -42,7 +42,7 @@ PREFIXES = {
 }
 """DigestInfo up to the digest (RFC 8017, 9.2, note 1)."""
 
-BEYOND = (b"no matching digest", b"Field=certificates", b"Field=crls")
+BEYOND = (b"no matching digest", b"DigestAlgorithm_init_bio", b"Field=certificates", b"Field=crls")
 """Errors of openssl about what does not decide the value: digestAlgorithms, which kernels do not read, and
 damaged certificates in the message, which make kernels refuse what the key in the ring has signed."""
 
