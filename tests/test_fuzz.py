@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from elfsig.compression import DECODER_MEMORY
-from tests.fuzz import archive_seeds, images, seeds
+from tests.fuzz import archive_seeds, images, reached, seeds
 from tests.fuzz.__main__ import main
 from tests.fuzz.mutate import archives, boxes, der, elf, openpgp, plain, text
 from tests.fuzz.oracles import Judge
@@ -129,6 +129,14 @@ def test_rows_of_the_table() -> None:
     carriers = {c.id.replace(":", "-") for c in seeds.REGISTRY.carriers if c.kind != "detached"}
     assert {f"signatures/find-{name}" for name in carriers} <= set(names)
     assert {f"signatures/{name}" for name in seeds.REGISTRY.envelopes} <= set(names)
+
+
+def test_every_parser_is_run_by_the_seeds_of_a_target() -> None:
+    """In a process of its own, where nothing is cached yet."""
+    for tool, _ in images.MAKERS.values():
+        need(tool)
+    code = "from tests.fuzz import reached; print(*sorted(reached.missed()), sep='\\n')"
+    assert apart(code).split() == sorted(reached.NOT_FUZZED)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

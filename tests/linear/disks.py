@@ -17,7 +17,6 @@ from elfsig.containers.names import Step
 from elfsig.containers.readers import descriptor_reader
 from elfsig.containers.walk import Found, walk
 from elfsig.errors import ContainerError
-from tests.fuzz.images import MAKERS
 from tests.linear.measure import Call, Shape
 from tests.support import images, packages
 
@@ -32,7 +31,12 @@ def ext(tool: str, tree: Path, out: Path) -> None:
 TOOLS: Mapping[str, tuple[str, Callable[[Path, Path], None]]] = {
     "ext4": ("mkfs.ext4", partial(ext, "mkfs.ext4")),
     "ext2": ("mkfs.ext2", partial(ext, "mkfs.ext2")),
-    **{kind: MAKERS[kind] for kind in ("xfs", "btrfs", "squashfs", "fat", "iso", "7z")},
+    "xfs": ("mkfs.xfs", images.xfs),
+    "btrfs": ("mkfs.btrfs", images.btrfs),
+    "squashfs": ("mksquashfs", images.squashfs),
+    "fat": ("mkfs.vfat", images.fat),
+    "iso": ("xorriso", images.iso),
+    "7z": ("7zz", images.sevenzip),
 }
 """The program that a file system needs, and how it is made from a tree."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -74,20 +75,29 @@ def parsers() -> Iterator[str]:
 
 def ran(table: Iterable[tuple[Shape, Mapping[str, Call]]]) -> set[str]:
     """``module:function`` of all functions that the shapes run, small."""
+
+    def calls() -> Iterator[Callable[[], object]]:
+        for shape, each in table:
+            data = shape.make(max(1, shape.start // SMALLER))
+            yield from (partial(called, call, data) for call in each.values())
+
+    return run_by(calls())
+
+
+def run_by(calls: Iterable[Callable[[], object]]) -> set[str]:
+    """``module:function`` of all functions that the calls run; what makes the calls does not count."""
     codes: set[CodeType] = set()
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
             codes.add(frame.f_code)
 
-    for shape, calls in table:
-        data = shape.make(max(1, shape.start // SMALLER))
-        for call in calls.values():
-            sys.setprofile(note)
-            try:
-                called(call, data)
-            finally:
-                sys.setprofile(None)
+    for call in calls:
+        sys.setprofile(note)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
     places = {str(root.parent) + "/": root for root in ROOTS}
     return {
         f"{code.co_filename.removeprefix(place).removesuffix('.py')}:{code.co_qualname}"
