@@ -14,8 +14,8 @@ Table: TypeAlias = Callable[[int], bytes]
 
 class Tables:
     """Each block belongs to one place of one file: where many numbers lead to the same block, the way over
-    all of them would not end, though the image is small. ``read`` gives the block ``number`` of a file that is
-    called ``what``."""
+    all of them would not end, though the image is small. ``read`` gives the block of a number, of a file that
+    is called ``what``."""
 
     def __init__(self, read: Callable[[int, str], bytes], block_size: int) -> None:
         self._read, self._block_size = read, block_size
