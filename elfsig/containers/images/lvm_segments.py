@@ -53,7 +53,7 @@ def _striped(segment: Any) -> Source:
     group = segment.lv.volume_group
     extent = group.extent_size * _SECTOR
     size, count = segment.extent_count * extent, len(segment.stripes)
-    piece = (segment.stripe_size or 0) * _SECTOR if count > 1 else size
+    piece = (segment.stripe_size or 0) * _SECTOR if count > 1 else max(1, size)
     if not count or piece <= 0 or segment.stripe_count != count:
         raise damaged(f"a segment of {count} stripes with pieces of {piece} bytes", 0)
     parts = [(group.physical_volumes[name].dev.open(), place * extent) for name, place in segment.stripes]
