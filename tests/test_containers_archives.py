@@ -106,6 +106,17 @@ def test_what_a_zip_hides_is_reported() -> None:
     assert records[-1].error and records[-1].error.code == "trailing-data"
 
 
+def test_content_of_a_directory_is_reported() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("folder/", b"")
+        archive.writestr("a.ko/", b"a module")
+        archive.writestr("b", b"other")
+    files, records = taken(out.getvalue())
+    assert inside(files) == {"b": b"other"}
+    assert records[-1].error is not None and records[-1].error.text == "a directory has content"
+
+
 def test_bombs_end_at_the_budget() -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -178,3 +178,78 @@ def test_hashing_counts_as_looking() -> None:
     files[blob(noise)] = noise
     *_, last = walk(forward(packed(files)), FILE, Context(Budget(output=1 << 16)))
     assert isinstance(last, ContainerRecord) and last.error and last.error.code == "over-budget"
+
+
+# --------------------------------------------------------------------------- a layout that is a directory
+
+
+def unpacked(files: Mapping[str, bytes], folder: Path) -> Path:
+    for name, content in files.items() if "oci-layout" in files else (*files.items(), ("oci-layout", b"{}")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def surveyed(folder: Path, *words: str) -> tuple[dict[str, Any], int]:
+    """The record of the layout, and how many modules were found."""
+    found = run("survey", "--jsonl", *words, folder).files()
+    (record,) = [each for each in found if each.get("kind") == "oci-layout"]
+    return record, sum(each["record"] == "module" for each in found)
+
+
+@pytest.mark.parametrize("words", [(), ("--no-cage",)])
+def test_a_directory_with_all_layers(words: tuple[str, ...], tmp_path: Path) -> None:
+    listing = manifest(descriptor(LAYER))
+    platforms = index(listing, manifest(descriptor(b"another")))
+    files = layout(LAYER) | {blob(platforms): platforms, "index.json": index(platforms)}
+    record, modules = surveyed(unpacked(files, tmp_path), *words)
+    assert record["complete"] and record["members"] == 3 and modules == 1
+    assert record["sha256"] == hashlib.sha256(files["index.json"]).hexdigest()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_directory_without_a_layer(nested: bool, tmp_path: Path) -> None:
+    files = layout(LAYER, tar(b_ko=MODULE))
+    listing = next(content for content in files.values() if b'"layers"' in content)
+    if nested:
+        platforms = index(listing)
+        files |= {blob(platforms): platforms, "index.json": index(platforms)}
+    del files[blob(LAYER)]
+    record, modules = surveyed(unpacked(files, tmp_path))
+    assert record["error"]["text"] == f"the layer {blob(LAYER)} is listed and not there" and modules == 1
+    assert run("survey", tmp_path).code == 5
+
+
+def test_a_directory_with_a_layer_that_nobody_can_read(tmp_path: Path) -> None:
+    secret = hashlib.shake_256(b"layer").digest(20000)
+    record, _ = surveyed(unpacked(layout(LAYER, secret), tmp_path / "form"))
+    assert record["error"]["text"] == f"the layer {blob(secret)} is of no known form, or encrypted"
+    record, _ = surveyed(unpacked(layout(LAYER) | {blob(LAYER): LAYER + bytes(512)}, tmp_path / "changed"))
+    assert "another SHA-256" in record["error"]["text"]
+    folder = unpacked(layout(LAYER), tmp_path / "odd")
+    (folder / blob(LAYER)).unlink()
+    (folder / blob(LAYER)).mkdir()
+    assert not surveyed(folder)[0]["complete"]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b'{"manifests": 1}', b"[" * 100000])
+def test_a_directory_whose_index_is_none(text: bytes, tmp_path: Path) -> None:
+    record, _ = surveyed(unpacked(layout(LAYER) | {"index.json": text}, tmp_path))
+    assert record["error"]["code"] == "damaged"
+
+
+def test_a_directory_leads_nowhere_else(tmp_path: Path) -> None:
+    """A link in place of the blobs is not followed by a confined process."""
+    other, folder = unpacked(layout(LAYER), tmp_path / "other"), tmp_path / "folder"
+    unpacked({"index.json": (other / "index.json").read_bytes()}, folder)
+    (folder / "blobs").symlink_to(other / "blobs")
+    assert not surveyed(folder)[0]["complete"]
+
+
+def test_parts_name_a_missing_layer_too(tmp_path: Path) -> None:
+    files = layout(LAYER, tar(b_ko=MODULE))
+    del files[blob(LAYER)]
+    folder = unpacked(files, tmp_path / "image")
+    assert run("survey", "--parts", "2", "-o", tmp_path / "out", folder).code == 5
+    text = "".join(path.read_text() for path in sorted((tmp_path / "out").glob("*.jsonl")))
+    assert f"the layer {blob(LAYER)} is listed and not there" in text

@@ -12,6 +12,7 @@ from elfsig.containers.contract import Budget, Context
 from elfsig.containers.registry import BUILTIN
 from elfsig.containers.walk import ContainerRecord, walk
 from elfsig.errors import ContainerError
+from tests.support.behind import appimage, script
 from tests.support.compressed import COMPRESSORS, compress
 from tests.support.containers import FILE, forward, taken
 from tests.support.cpio import newc
@@ -39,6 +40,8 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "vendor": lambda: vendor4(INNER, gzip.compress(INNER)),
     "uimage": lambda: uimage(PACKED, 3),
     "uimage-multi": lambda: uimage(several(INNER, b"kernel", PACKED), 4),
+    "script": lambda: script(PACKED),
+    "appimage": lambda: appimage(PACKED),
     "padded": lambda: bytes(512) + INNER,
     **{name: lambda name=name: compress(name, INNER) for name in COMPRESSORS},  # type: ignore[misc]
 }  # fmt: skip
@@ -115,6 +118,19 @@ def test_every_builtin_is_mutated() -> None:
     """By its id: unified images and what is only named have tests of their own."""
     kinds = {found.kind for make in SAMPLES.values() for found in walk(forward(make()), FILE)
              if isinstance(found, ContainerRecord)}  # fmt: skip
-    own = {"android-boot", "ar", "apk", "cpio", "initramfs", "rpm", "tar", "uimage", "zip", *COMPRESSORS}
+    own = {
+        "android-boot",
+        "appimage",
+        "ar",
+        "apk",
+        "script",
+        "cpio",
+        "initramfs",
+        "rpm",
+        "tar",
+        "uimage",
+        "zip",
+        *COMPRESSORS,
+    }
     assert kinds == own
     assert own | {"uki", "ar-thin", "apk-v3"} <= {each.id for each in BUILTIN}

@@ -90,5 +90,5 @@ def test_every_mark_is_in_one_table() -> None:
     table = {(each.at, each.bytes) for each in MAGICS}
     others = {each.id: set(each.magics) - table for each in BUILTIN if set(each.magics) - table}
     compressed = {"zstd", "lz4", "lzma", "skippable"}
-    assert others.keys() == {"tar", "uki", "grub", "fat", "mbr", "initramfs"} | compressed
+    assert others.keys() == {"tar", "uki", "grub", "fat", "mbr", "initramfs", "script"} | compressed
     assert all(each.probe is not None for each in BUILTIN if each.id in others)

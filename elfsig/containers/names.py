@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 _COMPRESSED = rb"\.(gz|xz|zst|bz2|lz4|lzma|lzo)"
 _EXPECTED = re.compile(
-    rb"\.(u?deb|rpm|apk|zip|7z|t(gz|xz|zst?|bz2?|lz4|lzma)|iso|qcow2|vmdk|vdi|vhdx?|E[0-9]{2}|squashfs)\Z"
+    rb"\.(u?deb|rpm|apk|zip|7z|t(gz|xz|zst?|bz2?|lz4|lzma)|iso|qcow2|vmdk|vdi|vhdx?|E[0-9]{2}|squashfs|snap|AppImage)\Z"
     rb"|\.(cpio|tar)(" + _COMPRESSED + rb")?\Z|\.img" + _COMPRESSED + rb"\Z"
     rb"|(\A|/)(initrd(" + _COMPRESSED + rb")?|initrd\.img(-[^/]*)?|initramfs-[^/]*\.img)\Z"
 )

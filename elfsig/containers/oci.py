@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from elfsig.errors import ContainerError
 _BLOB = re.compile(rb"(?:(.*)/)?blobs/sha256/([0-9a-f]{64})", re.DOTALL)
 _INDEX = re.compile(rb"(?:(.*)/)?(index\.json|manifest\.json)", re.DOTALL)
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_DOCUMENT_LIMIT = 4 << 20
+DOCUMENT_LIMIT = 4 << 20
 """Maximum size of a manifest in bytes: registries must take as much, and few take more (OCI distribution
 specification, "Pushing Manifests")."""
 _KEPT = 1 << 16
@@ -49,6 +50,7 @@ class Layout:
         self._there: dict[bytes, bool] = {}
         self._listed: dict[bytes, _Listed] = {}
         self._images: set[bytes] = set()
+        self._optional: dict[bytes, None] = {}
         self._is_full = False
 
     def begin(self, member: Member) -> None:
@@ -61,10 +63,10 @@ class Layout:
             self._note(name, _is_empty_layer(member))
         index = _INDEX.fullmatch(name)
         found = blob or index
-        if found is None or not 0 < (member.size or 0) <= _DOCUMENT_LIMIT:
+        if found is None or not 0 < (member.size or 0) <= DOCUMENT_LIMIT:
             return
         if member.reader.peek(1) in (b"{", b"["):
-            self._read(member.reader.peek(_DOCUMENT_LIMIT), found[1] or b"", top=index is not None)
+            self._read(member.reader.peek(DOCUMENT_LIMIT), found[1] or b"", top=index is not None)
 
     def end(self, member: Member, *, recognised: bool) -> None:
         """Look at a member after everything in it was read; ``recognised``: it was a container."""
@@ -100,6 +102,14 @@ class Layout:
                 return ContainerError(text, code="unsupported")
         return None
 
+    def listed(self) -> Iterator[bytes]:
+        """The names of all blobs that are listed, also of those that are while this goes on; manifests of
+        other platforms included, which need not be there."""
+        seen: set[bytes] = set()
+        while more := [name for name in (*self._listed, *self._optional) if name not in seen]:
+            seen.update(more)
+            yield from more
+
     def _scan(self, size: int) -> None:
         try:
             self._budget.scan(size)
@@ -127,6 +137,8 @@ class Layout:
             return
         if not top:
             self._list(_blobs(document, "layers", "the layer", folder))
+            for each in _blobs(document, "manifests", "the manifest", folder)[:_KEPT]:
+                self._optional.setdefault(each.name)
         elif manifests := _blobs(document, "manifests", "the manifest", folder):
             self._list([each._replace(files=False) for each in manifests])
             self._images.add(folder)

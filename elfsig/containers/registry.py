@@ -14,6 +14,7 @@ from itertools import islice
 from elfsig.containers.android import ANDROID
 from elfsig.containers.apk import APK, APK_V3
 from elfsig.containers.ar import AR, THIN
+from elfsig.containers.behind import APPIMAGE, SCRIPT
 from elfsig.containers.blank import nothing_follows
 from elfsig.containers.compressed import COMPRESSED
 from elfsig.containers.contract import Container, Context, Member
@@ -33,7 +34,7 @@ from elfsig.registry import PluginFailure
 ENTRY_POINT_GROUP = "elfsig.containers"
 
 BUILTIN: tuple[Container, ...] = (
-    AR, THIN, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
+    AR, THIN, SCRIPT, APPIMAGE, RPM, APK, *COMPRESSED, APK_V3, CPIO, PE, ANDROID, ZIP, TAR,
     UIMAGE, *ARCHIVES, *IMAGES, GPT, *UNREAD, *WITHOUT_FILES, FAT, MBR, PADDED,
 )  # fmt: skip
 

@@ -163,6 +163,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, context: Context) -
         raise ContainerError("a member is a patch", code="unsupported", offset=info.header_offset)
     if name.endswith(b"/"):
         yield Member(name, "directory", offset=info.header_offset)
+        if info.file_size:  # which programs do not unpack
+            raise damaged("a directory has content", info.header_offset)
         return
     part = reader_of(context.counted(_content(archive, info)))
     if modes.S_ISLNK(info.external_attr >> 16):

@@ -175,6 +175,7 @@ MAGICS: tuple[Magic, ...] = (
     Magic(0, b"CrAU", _container("android-payload", "an Android update (payload.bin)")),
     Magic(0, b"\x27\x05\x19\x56", _container("uimage", "a U-Boot image (uImage)")),
     Magic(0, b"\xd0\x0d\xfe\xed", _container("device-tree", "a device tree or FIT image")),
+    Magic(8, b"AI\x02", _container("appimage", "an AppImage")),
     Magic(8, b"KBXf", KEYBOX),
     Magic(0, b"(11:private-key", GNUPG_STORE),
     Magic(0, b"(21:protected-private-key", GNUPG_STORE),

@@ -184,6 +184,18 @@ def uimages() -> Iterator[bytes]:
     yield uimage(sizes + several + b"more", 4)
 
 
+def behind() -> Iterator[bytes]:
+    """What unpacks itself: scripts before archives, one in an unknown form, and AppImages."""
+    for packed in (seeds.compressed(INNER)["gzip"], b"PK\x05\x06" + bytes(18)):
+        yield b"#!/bin/sh\nexit 0\n" + packed
+        for width, entry in ((1, 46), (2, 58)):
+            head = bytearray(b"\x7fELF" + bytes([width, 1, 1, 0]) + b"AI\x02" + bytes(53))
+            head[32 if width == 1 else 40] = 64
+            head[entry : entry + 4] = b"\x40\0\1\0"
+            yield bytes(head) + bytes(64) + packed
+    yield b"#!/bin/sh\n# made by Makeself\n"
+
+
 def vendor_boots() -> Iterator[bytes]:
     """Boot images of the vendor, of versions 3 and 4, and those of versions 1, 2 and Qualcomm's."""
     packed = seeds.compressed(INNER)["gzip"]

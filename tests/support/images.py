@@ -225,7 +225,7 @@ def mbr(*contents: bytes, logical: bool = False, sector: int = 512) -> bytes:
     return bytes(disk)
 
 
-def _lvm_crc(data: bytes) -> int:
+def lvm_crc(data: bytes) -> int:
     return zlib.crc32(data, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
@@ -237,7 +237,7 @@ def lvm(content: bytes, *, foreign: bool = False) -> bytes:
     half = pieces // 2
     far = _volume("far", [(0, 1, "pv1", 0)]) if foreign else ""
     root = _volume("root", [(0, half, "pv0", pieces - half), (half, pieces - half, "pv0", 0)])
-    disk = bytearray(_physical("P", "PQ"[: 1 + foreign], root + far, pieces + 2, start))
+    disk = bytearray(lvm_physical("P", "PQ"[: 1 + foreign], root + far, pieces + 2, start))
     first, second = content[: half * extent], content[half * extent :]
     disk[start : start + len(second)] = second
     at = start + (pieces - half) * extent
@@ -245,16 +245,16 @@ def lvm(content: bytes, *, foreign: bool = False) -> bytes:
     return bytes(disk)
 
 
-def _physical(letter: str, letters: str, volumes: str, extents: int, start: int) -> bytes:
+def lvm_physical(letter: str, letters: str, volumes: str, extents: int, start: int) -> bytes:
     """The physical volume ``letter`` of a group, without content. By lib/format_text of LVM2."""
     described = "".join(
-        f'pv{number} {{\nid = "{_uid(each)}"\ndevice = "x"\nstatus = ["ALLOCATABLE"]\nflags = []\n'
+        f'pv{number} {{\nid = "{lvm_uid(each)}"\ndevice = "x"\nstatus = ["ALLOCATABLE"]\nflags = []\n'
         f"dev_size = 1000000\n"
         f"pe_start = {start // 512}\npe_count = {extents}\n}}\n"
         for number, each in enumerate(letters)
     )
     text = (
-        f'vg0 {{\nid = "{_uid("V")}"\nseqno = 1\nstatus = ["RESIZEABLE", "READ", "WRITE"]\nflags = []\n'
+        f'vg0 {{\nid = "{lvm_uid("V")}"\nseqno = 1\nstatus = ["RESIZEABLE", "READ", "WRITE"]\nflags = []\n'
         f"extent_size = {MIB // 512}\nmax_lv = 0\nmax_pv = 0\nphysical_volumes {{\n{described}}}\n"
         f'logical_volumes {{\n{volumes}}}\n}}\ncontents = "Text Format Volume Group"\nversion = 1\n'
     ).encode() + b"\0"
@@ -263,21 +263,23 @@ def _physical(letter: str, letters: str, volumes: str, extents: int, start: int)
         "<QQQQQQQQQ", len(disk), start, 0, 0, 0, 4096, start - 4096, 0, 0
     )
     label = (struct.pack("<I8s", 32, b"LVM2 001") + header).ljust(492, b"\0")
-    disk[512:1024] = b"LABELONE" + struct.pack("<QI", 1, _lvm_crc(label)) + label
+    disk[512:1024] = b"LABELONE" + struct.pack("<QI", 1, lvm_crc(label)) + label
     area = b" LVM2 x[5A%r0N*>" + struct.pack("<IQQ", 1, 4096, start - 4096)
-    area += struct.pack("<QQII", 512, len(text), _lvm_crc(text), 0)
+    area += struct.pack("<QQII", 512, len(text), lvm_crc(text), 0)
     area = area.ljust(508, b"\0")
-    disk[4096:4608] = struct.pack("<I", _lvm_crc(area)) + area
+    disk[4096:4608] = struct.pack("<I", lvm_crc(area)) + area
     disk[4608 : 4608 + len(text)] = text
     return bytes(disk)
 
 
-def _uid(letter: str) -> str:
+def lvm_uid(letter: str) -> str:
     return "-".join((letter * 6, *[letter * 4] * 5, letter * 6))
 
 
 def _volume(name: str, segments: list[tuple[int, int, str, int]]) -> str:
-    text = f'{name} {{\nid = "{_uid(name[0].upper())}"\nstatus = ["READ", "WRITE", "VISIBLE"]\nflags = []\n'
+    text = (
+        f'{name} {{\nid = "{lvm_uid(name[0].upper())}"\nstatus = ["READ", "WRITE", "VISIBLE"]\nflags = []\n'
+    )
     text += f"segment_count = {len(segments)}\n"
     for number, (start, count, device, place) in enumerate(segments, 1):
         text += f'segment{number} {{\nstart_extent = {start}\nextent_count = {count}\ntype = "striped"\n'
@@ -300,11 +302,12 @@ def md_member(
     chunk: int = 0,
     layout: int = 0,
     events: int = 1,
+    features: int = 0,
 ) -> bytes:
     """Member ``number`` of an array of ``count`` devices, None for a spare, with metadata 1.2 (struct
     mdp_superblock_1 of linux/raid/md_p.h); ``size`` is what the array uses of each device, in bytes."""
     offset, device = MIB, count if number is None else number
-    block = struct.pack("<III I16s32s", 0xA92B4EFC, 1, 0, 0, b"S" * 16, b"host:0")
+    block = struct.pack("<III I16s32s", 0xA92B4EFC, 1, features, 0, b"S" * 16, b"host:0")
     block += struct.pack("<QiIQIII", 0, level, layout, size // 512, chunk // 512, count, 0)
     block = block.ljust(128, b"\0")
     identity = bytes([device + 1]) * 16
@@ -359,7 +362,7 @@ def volume_group(content: bytes, other: bytes) -> tuple[bytes, bytes]:
     half = pieces // 2
     volumes = _volume("root", [(0, half, "pv0", 0), (half, pieces - half, "pv1", 0)])
     volumes += _volume("own", [(0, rest, "pv1", pieces - half)])
-    disks = tuple(_physical(letter, "PQ", volumes, pieces + rest, start) for letter in ("P", "Q"))
+    disks = tuple(lvm_physical(letter, "PQ", volumes, pieces + rest, start) for letter in ("P", "Q"))
     one, two = (bytearray(each) for each in disks)
     one[start : start + half * extent] = content[: half * extent]
     at = start + (pieces - half) * extent

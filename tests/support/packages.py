@@ -84,6 +84,8 @@ TOOLS = {
     "unmkinitramfs": "initramfs-tools-core",
     "umoci": "umoci",
     "sync": "coreutils",
+    "thin_check": "thin-provisioning-tools",
+    "thin_restore": "thin-provisioning-tools",
     "umount": "mount",
     "unshare": "util-linux",
     "xargs": "findutils",

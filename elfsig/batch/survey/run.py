@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elfsig.batch.survey.below import files_below
 from elfsig.batch.survey.file import Plan, Surveyed, companions, survey_file, unreadable
+from elfsig.batch.survey.image_layout import files_of, is_layout, layout_record
 from elfsig.batch.workers import run
 from elfsig.containers.contract import Member
 from elfsig.containers.names import expected_by_name
@@ -149,7 +150,7 @@ def selected(files: Iterable[Outermost]) -> Iterator[Outermost]:
     reads."""
     for each in files:
         known = each.error is not None or each.root is None or each.remote is not None
-        if known or _of_interest(each.path):
+        if known or is_layout(each.path, each.root) or _of_interest(each.path):
             yield each
 
 
@@ -159,9 +160,16 @@ def records_of(each: Outermost, plan: Plan) -> Iterator[Surveyed]:
         if one.error is not None:
             yield Surveyed(unreadable(one.path, one.error))
         elif one.remote is None:
-            yield from survey_file(one.path, plan, one.root, one.further, one.around)
+            yield from _records_on_disk(one, plan)
         else:
             yield from _read_remote(one, one.remote, plan)
+
+
+def _records_on_disk(each: Outermost, plan: Plan) -> Iterator[Surveyed]:
+    if is_layout(each.path, each.root):
+        yield Surveyed(layout_record(each.path, plan.limits.budget()))
+    else:
+        yield from survey_file(each.path, plan, each.root, each.further, each.around)
 
 
 def _read_remote(each: Outermost, remote: RemoteFile, plan: Plan) -> Iterator[Surveyed]:
@@ -177,6 +185,8 @@ def with_companions(each: Outermost, given: Sequence[str]) -> Outermost:
     confined."""
     if each.error is not None or each.remote is not None or each.path.endswith(MODULE_SUFFIXES):
         return each
+    if is_layout(each.path, each.root):
+        return each._replace(around=files_of(each.path))
     return each._replace(around=companions(each.path, each.root, given))
 
 

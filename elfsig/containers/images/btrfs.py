@@ -13,6 +13,7 @@ from functools import partial
 from struct import Struct
 from typing import Any
 
+from dissect.btrfs import tree as library
 from dissect.btrfs.btrfs import Btrfs
 
 from elfsig.containers.contract import Context, Member, damaged
@@ -88,7 +89,23 @@ class _Verified(Btrfs):  # type: ignore[misc]  # the library is not typed for my
         self._check(node, self.fhs[0].at, f"the node at {address:#x}")
         if int.from_bytes(node[48:56], "little") != address or node[100] >= _LEVELS:
             raise damaged(f"the node at {address:#x} is another one", self.fhs[0].at)
+        if not any(node[96:100]):  # of the trees that are read none is ever empty
+            raise damaged(f"the node at {address:#x} is empty", self.fhs[0].at)
         return node
+
+
+class _Cursor(library.Cursor):  # type: ignore[misc]
+    """A place in a tree. The library goes down as long as nodes lead further, which they may for ever."""
+
+    def push(self, address: int, initial_index: int = 0) -> None:
+        """Go down to a node. Raises ContainerError for one that is not of the level below."""
+        above = self._header
+        super().push(address, initial_index)
+        if above is not None and self._header.level != above.level - 1:
+            raise damaged(f"the node at {address:#x} is of another level", self.btree.btrfs.fhs[0].at)
+
+
+library.Cursor = _Cursor  # which the library makes wherever it looks for something
 
 
 class _Tree:

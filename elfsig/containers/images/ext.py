@@ -18,6 +18,7 @@ from dissect.extfs.extfs import ExtFS
 
 from elfsig.containers.contract import Context, Member, damaged
 from elfsig.containers.images.checksum import raw_crc32c
+from elfsig.containers.images.ext_tables import Table, Tables
 from elfsig.containers.images.source import Source, content, mapped
 from elfsig.containers.images.tree import Node, kind_of, members, nodes
 from elfsig.containers.readers import Reader, SeekReader, bytes_reader
@@ -88,6 +89,7 @@ class _System:
             self.seed = stored if seeded else raw_crc32c(bytes(sb.s_uuid))
         self.inode_size: int = sb.s_inode_size if sb.s_rev_level else 128
         self.verified: set[int] = set()
+        self.tables = Tables(self._block, self.fs.block_size)
 
     # ------------------------------------------------------------------ inodes
 
@@ -156,9 +158,10 @@ class _System:
         """The blocks of a file in the library's form: (first block or None, number of blocks)."""
         found: list[tuple[int | None, int]] = []
         at, blocks, head = 0, -(-size // self.fs.block_size), bytes(inode.inode.i_block)
-        extended = inode.inode.i_flags & _EXTENTS
-        for run in self._extents(inode, head, _DEPTH, what) if extended else self._map(head, blocks, what):
-            if run.first < at or (run.start or 0) + run.blocks > self.fs.block_count:
+        extended, table = inode.inode.i_flags & _EXTENTS, self.tables.of(inode.inum, what)
+        extents = self._extents(inode, head, _DEPTH, what, table)
+        for run in extents if extended else self._map(head, blocks, what, table):
+            if run.first < at or not run.blocks or (run.start or 0) + run.blocks > self.fs.block_count:
                 raise damaged(
                     f"the {'extents' if extended else 'blocks'} of {what} are damaged", self.source.at
                 )
@@ -168,11 +171,11 @@ class _System:
             at = run.first + run.blocks
         return [*found, (None, blocks - at)] if blocks > at else found
 
-    def _map(self, head: bytes, blocks: int, what: str) -> Iterator[_Run]:
+    def _map(self, head: bytes, blocks: int, what: str, table: Table) -> Iterator[_Run]:
         """The runs of a block map (Linux, fs/ext4/indirect.c): ``head`` names the first blocks of the file,
         then one block of block numbers, one of blocks of these, and one of blocks of those."""
         run, count = _Run(0, 0, 0), 0
-        for first, number in self._numbers(head, blocks, what):
+        for first, number in self._numbers(head, blocks, table):
             count += 1
             if count > _BLOCKS_LIMIT:
                 text = f"{what} has more than {_BLOCKS_LIMIT} blocks in a block map"
@@ -186,15 +189,15 @@ class _System:
         if run.blocks:
             yield run
 
-    def _numbers(self, head: bytes, blocks: int, what: str) -> Iterator[tuple[int, int]]:
+    def _numbers(self, head: bytes, blocks: int, table: Table) -> Iterator[tuple[int, int]]:
         """(position in the file, number) of each block that the map names, holes left out."""
         first, span, each = 0, 1, self.fs.block_size // 4
         for index, number in enumerate(_POINTERS.unpack(head)):
             span *= each if index >= _DIRECT else 1
-            yield from self._below(number, span, range(first, blocks), what)
+            yield from self._below(number, span, range(first, blocks), table)
             first += span
 
-    def _below(self, number: int, span: int, where: range, what: str) -> Iterator[tuple[int, int]]:
+    def _below(self, number: int, span: int, where: range, table: Table) -> Iterator[tuple[int, int]]:
         """The same for one number of the map, which is for ``span`` blocks at the start of ``where``."""
         if not number or not where:
             return
@@ -202,10 +205,10 @@ class _System:
             yield where.start, number
             return
         span //= self.fs.block_size // 4
-        for at, (each,) in enumerate(_POINTER.iter_unpack(self._block(number, what))):
-            yield from self._below(each, span, where[at * span :], what)
+        for at, (each,) in enumerate(_POINTER.iter_unpack(table(number))):
+            yield from self._below(each, span, where[at * span :], table)
 
-    def _extents(self, inode: Any, node: bytes, most: int, what: str) -> Iterator[_Run]:
+    def _extents(self, inode: Any, node: bytes, most: int, what: str, table: Table) -> Iterator[_Run]:
         magic, count, room, depth, _ = _EXTENT_HEADER.unpack_from(node)
         if magic != 0xF30A or count > room or 12 + 12 * room > len(node) or depth > most:
             raise damaged(f"the extents of {what} are damaged", self.source.at)
@@ -217,11 +220,11 @@ class _System:
                 yield _Run(first, start if written else None, length if written else length - 0x8000)
                 continue
             _, low, high, _ = _INDEX.unpack_from(node, at)
-            block = self._block(high << 32 | low, what)
+            block = table(high << 32 | low)
             self._verify_extents(inode, block, what)
             if int.from_bytes(block[6:8], "little") != depth - 1:
                 raise damaged(f"the extents of {what} are damaged", self.source.at)
-            yield from self._extents(inode, block, depth - 1, what)
+            yield from self._extents(inode, block, depth - 1, what, table)
 
     def _block(self, number: int, what: str) -> bytes:
         self.source.seek(number * self.fs.block_size)

@@ -2,7 +2,8 @@
 
 The checksums of the label, the metadata header and the metadata are verified; contents have none. A volume
 on several physical ones is read if all of them were given, and is a part of the first of these. Without one
-of them, or where the library does not read its kind, it is an error, and the other volumes are given.
+of them, or where the library does not read its kind, it is an error, and the other volumes are given. So is a
+snapshot that is not thin.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dissect.volume.lvm.physical import LVM2Device
 
 from elfsig.containers.contract import VOLUME, Context, Member, damaged
 from elfsig.containers.given import missing
+from elfsig.containers.images import lvm_segments
 from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
 from elfsig.containers.readers import Reader, anew
@@ -23,6 +25,8 @@ from elfsig.errors import ContainerError
 
 _SEED = 0xF597A6CF
 _SECTOR, _LABEL = 512, b"LABELONE"
+_POOL = "thin-pool"
+"""What thin volumes are in; it is none itself."""
 _METADATA_LIMIT, _VOLUMES_LIMIT = 64 << 20, 1 << 50
 
 
@@ -36,7 +40,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
         if len(groups) == 1 and "logical_volumes" not in groups[0]:
             return  # a group without volumes
         group = _Group(source, device, context)
-        found = [each for each in group.group.lv if "VISIBLE" in each.status]
+        found = [each for each in group.group.lv if "VISIBLE" in each.status and each.type != _POOL]
     fault: ContainerError | None = None
     for volume in found:
         try:
@@ -71,10 +75,15 @@ class _Group:
             if wanted <= known.keys():
                 break
         self.group.attach(known)
+        lvm_segments.mend(self.group)
+        self.stores = lvm_segments.stores(self.group)
 
     def volume(self, volume: Any) -> Member | None:
         """A logical volume; None for one that is a part of an earlier file. Raises ContainerError."""
         source, name = self.source, str(volume.name)
+        if name in self.stores:
+            text = f"the volume {name} is a snapshot, which elfsig does not read"
+            raise ContainerError(text, code="unsupported", offset=source.at)
         with mapped(source, f"the volume {name}"):
             extent = self.group.extent_size
             size = sum(each.extent_count for each in volume.segments) * extent * _SECTOR

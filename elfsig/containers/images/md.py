@@ -20,13 +20,16 @@ from elfsig.containers.contract import ARRAY, Context, Member, damaged
 from elfsig.containers.given import missing
 from elfsig.containers.images.devices import devices
 from elfsig.containers.images.source import Source, content, mapped
-from elfsig.containers.readers import Reader
+from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
 MAGIC = b"\xfc\x4e\x2b\xa9"
 _LINEAR, _RAID0, _RAID1, _RAID10 = -1, 0, 1, 10
 _PARITY = {4: 1, 5: 1, 6: 2}
 """By level: how many devices' worth of parity an array has."""
+_PARTIAL = 2 | 4 | 8 | 16 | 64 | 512
+"""Features of a member whose data are not all in their places (include/uapi/linux/raid/md_p.h): recovery and
+reshape under way, bad blocks, a replacement, a new place of the data, and a journal of writes."""
 _DEVICES_LIMIT, _SIZE_LIMIT = 1 << 12, 1 << 60
 
 
@@ -34,8 +37,7 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
     """The content of an array. Raises ContainerError."""
     source = Source(context.seekable(reader))
     with mapped(source, "the array"):
-        _verify(source)
-        own: Any = MDPhysicalDisk(source)
+        own = _disk(source)
         if own.raid_disk is None:
             return  # a spare device
         alone = own.level == _RAID1 or own.raid_disks == 1
@@ -83,11 +85,37 @@ def _member(source: Source, own: Any) -> Any | None:
     """The member of the array of ``own`` that a device is; None for another, or for a damaged one."""
     try:
         with mapped(source, "the array"):
-            _verify(source)
-            found = MDPhysicalDisk(source)
+            found = _disk(source)
     except ContainerError:
         return None
     return found if found.set_uuid == own.set_uuid else None
+
+
+class _Front(Source):
+    """A device whose superblock is looked for at its start only. The library looks at the end first, by the
+    size: there data of the array may look like one, or one of an earlier array may be left."""
+
+    def __init__(self, reader: SeekReader) -> None:
+        super().__init__(reader)
+        self.size = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes. Raises ContainerError."""
+        self.size = self.whole.size
+        try:
+            return super().read(size)
+        finally:
+            self.size = 0
+
+
+def _disk(source: Source) -> Any:
+    """The library's member of an array. Raises ContainerError."""
+    _verify(source)
+    found = MDPhysicalDisk(_Front(source.whole))
+    if (state := int(found.sb.feature_map) & _PARTIAL) and found.raid_disk is not None:
+        text = f"a member of an array without all of its data, as in recovery (features {state:#x})"
+        raise ContainerError(text, code="unsupported", offset=source.at)
+    return found
 
 
 def _size(array: Any, members: list[Any]) -> int:

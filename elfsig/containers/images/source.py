@@ -23,7 +23,7 @@ class Source(io.RawIOBase):
     """
 
     def __init__(self, reader: SeekReader) -> None:
-        self._reader = reader
+        self.whole: SeekReader = reader
         self.size: int = reader.size
         self.at: int = 0
         self._position = 0
@@ -55,7 +55,7 @@ class Source(io.RawIOBase):
         if wanted > _ASKED_LIMIT:
             raise ContainerError(f"a structure of {wanted} bytes", code="over-budget", offset=self._position)
         self.at = self._position
-        data = self._reader.read_at(self._position, wanted)
+        data = self.whole.read_at(self._position, wanted)
         self._position += len(data)
         return data
 

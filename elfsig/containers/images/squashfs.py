@@ -27,6 +27,8 @@ from elfsig.containers.readers import Reader, SeekReader
 from elfsig.errors import ContainerError
 
 _BLOCK_LIMIT = 1 << 20
+_BLOCKS_LIMIT = 1 << 22
+"""Blocks of a file, at most: their sizes are read at once."""
 _LINK_LIMIT = 1 << 16
 _CACHED = 32
 """Metadata and fragment blocks that are kept."""
@@ -128,6 +130,9 @@ class _Tree:
             size, unit = inode.size, self.fs.block_size
             if size > self.source.size * _BLOCK_LIMIT:
                 raise damaged(f"{what} has {size} bytes", self.source.at)
+            if size // unit > _BLOCKS_LIMIT:
+                text = f"{what} has more than {_BLOCKS_LIMIT} blocks"
+                raise ContainerError(text, code="over-budget", offset=self.source.at)
             blocks = [stored for stored, _ in inode.block_list if stored is not None] if size else []
         starts = list(accumulate((stored & _STORED for stored in blocks), initial=inode.header.start_block))
 

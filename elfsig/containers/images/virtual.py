@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dissect.hypervisor.disk.qcow2 import QCow2
+from dissect.hypervisor.disk.qcow2 import QCow2, QCow2Snapshot
 from dissect.hypervisor.disk.vdi import VDI, VDIStream
 from dissect.hypervisor.disk.vhd import VHD
 
@@ -28,6 +28,10 @@ _L1_LIMIT, _DIRTY, _CORRUPT, _DATA_FILE, _KNOWN = 1 << 22, 1, 2, 4, 0xF
 _COMPRESSED, _ZERO, _OFFSET = 1 << 62, 1, 0x00FFFFFFFFFFFE00
 _DIFFERENCING = 4
 _DIFFERENCE = "a differencing disk, which needs its parent: convert it to an image that stands alone"
+_SNAPSHOTS_LIMIT, _EXTRA_LIMIT = 1 << 16, 1 << 10
+"""How many snapshots there are, and how much more each may say, at most (qemu's block/qcow2.h)."""
+_COUNT_ORDER = 6
+"""The binary logarithm of the bits of a reference count, at most."""
 _CHAIN_LIMIT = 32
 """Images that need each other."""
 
@@ -54,17 +58,34 @@ def read(reader: Reader, context: Context) -> Iterator[Member]:
 
 def _snapshots(source: Source, image: Any) -> Iterator[Member]:
     """The internal snapshots of a qcow2, each the disk as it was."""
+    if image.header.nb_snapshots > _SNAPSHOTS_LIMIT:
+        raise damaged(f"a table of {image.header.nb_snapshots} snapshots", 60)
     with mapped(source, "the snapshots"):
-        snapshots = image.snapshots
+        snapshots = list(_listed(image))
     for number, each in enumerate(snapshots, 1):
         with mapped(source, f"snapshot {number}"):
-            size = min(int(each.extra.disk_size) or image.size, image.size)
+            size = int(each.extra.disk_size) or image.size
+            if size > _DISK_LIMIT or each.header.l1_size > _L1_LIMIT:
+                raise damaged(f"a snapshot of {size} bytes, a table of {each.header.l1_size} entries", 0)
             stream = each.open()
+            stream.size = size  # the disk may have another size now
         notes = {"snapshot": str(each.name)}
         part = content(source, size, lambda stream=stream: stream, f"snapshot {number}")  # type: ignore[misc]
         yield Member(b"@%d" % number, "part", part, size, notes=notes, expected="a snapshot")
         if part.failure is not None:
             raise part.origin or part.failure
+
+
+def _listed(image: Any) -> Iterator[QCow2Snapshot]:
+    """The snapshots in the table; the library reads whatever sizes they claim."""
+    at = image.header.snapshots_offset
+    for _ in range(image.header.nb_snapshots):
+        image.fh.seek(at)
+        head = image.fh.read(40)
+        if int.from_bytes(head[36:40]) > _EXTRA_LIMIT:
+            raise damaged("a snapshot with too large fields", at)
+        yield (found := QCow2Snapshot(image, at))
+        at += found.entry_size + 7 & ~7
 
 
 class Files(NamedTuple):
@@ -130,6 +151,8 @@ def _qcow2(source: Source, files: Files) -> tuple[Any, int, int | None]:
         raise ContainerError(f"a qcow2 with features {features:#x}", code="unsupported", offset=72)
     if int.from_bytes(head[36:40]) > _L1_LIMIT:
         raise damaged(f"a table of {int.from_bytes(head[36:40])} entries", 36)
+    if int.from_bytes(head[4:8]) >= 3 and int.from_bytes(head[96:100]) > _COUNT_ORDER:
+        raise damaged(f"reference counts of 1 << {int.from_bytes(head[96:100])} bits", 96)
     image = QCow2(source, allow_no_backing_file=True)
     if backing:
         source.seek(backing)

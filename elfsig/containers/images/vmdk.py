@@ -25,6 +25,11 @@ from elfsig.errors import ContainerError
 SECTOR = 512
 _COMPRESSED, _WITH_PLACE = 1 << 16, 1 << 17
 _EXTENTS_LIMIT = 4096
+_AT_END = slice(56, 64)
+"""Where the place of the directory is; all bits set, if it is in another header at the end of the file."""
+_ENTRIES_LIMIT, _DIRECTORY_LIMIT = 1 << 13, 1 << 22
+"""Entries of a grain table and of the directory of such tables, at most: 512, 4096 and some thousands are
+common."""
 _GRAIN_LIMIT = 16 << 20
 """Bytes of a compressed grain, unpacked, at most: programs write grains of 64 KiB."""
 _PARENT = re.compile(rb"^parentCID=([0-9a-fA-F]{1,8})", re.MULTILINE)
@@ -102,7 +107,37 @@ def _parent(text: bytes, files: Files) -> SeekReader | None:
     return files.disk(hint[1] if hint is not None else b"", "its parent")
 
 
+def _check_tables(source: Source) -> None:
+    """Raises ContainerError for tables that no program writes: the library reads them whole, and keeps some.
+
+    Fields: sectors of the disk and of a grain, and entries of a table of grains (KDMV); entries of the
+    directory (COWD); sectors of the directory and of a table (SESparse).
+    """
+    source.seek(0)
+    head = source.read(SECTOR)
+    _check_header(head)
+    if head.startswith((b"KDMV", b"COWD")) and head[_AT_END] == b"\xff" * 8:
+        source.seek(-2 * SECTOR, 2)
+        _check_header(source.read(SECTOR))
+
+
+def _check_header(head: bytes) -> None:
+    if head.startswith(b"KDMV"):
+        capacity, grain = (int.from_bytes(head[at : at + 8], "little") for at in (12, 20))
+        entries = int.from_bytes(head[44:48], "little")
+        directory = capacity // max(1, entries * grain)
+    elif head.startswith(b"COWD"):
+        entries, directory = 0, int.from_bytes(head[24:28], "little")
+    else:
+        directory, entries = (int.from_bytes(head[at : at + 8], "little") * (SECTOR // 8) for at in (136, 32))
+    if int.from_bytes(head[36:44], "little") * SECTOR > LIMIT and head.startswith(b"KDMV"):
+        raise damaged("a descriptor that is too large", 36)
+    if entries > _ENTRIES_LIMIT or directory > _DIRECTORY_LIMIT:
+        raise damaged(f"a directory of {directory} tables of {entries} grains", 0)
+
+
 def _sparse(source: Source, parent: SeekReader | None, first: int) -> Any:
+    _check_tables(source)
     disk: Any = SparseDisk(source, parent=None if parent is None else _Parent(parent, first))
     disk._read_compressed_grain = partial(_grain, source, disk.header)
     return disk

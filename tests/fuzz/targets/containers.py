@@ -313,6 +313,7 @@ TARGETS = (
     _archive("rpm", "RPM packages", rpms, anyhow),
     _archive("android", "boot images of Android", seeds.only(boots, archive_seeds.vendor_boots), anyhow),
     _archive("uimage", "images of U-Boot", archive_seeds.uimages, boxes.uimage),
+    _archive("behind", "what unpacks itself", archive_seeds.behind, anyhow),
     _archive("oci", "images of containers", archive_seeds.layouts, boxes.layout),
     _archive("stream", "compressed streams and frames before them", archive_seeds.streams, anyhow),
     _archive("pe", "unified kernel images", pes, anyhow),
