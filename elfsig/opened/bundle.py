@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import TEMPORARY, new_folder, remove_folder, settle
+from elfsig.opened.atomic import TEMPORARY, is_stream, new_folder, remove_folder, settle, take_after
 from elfsig.opened.source import system_text
 
 Data = bytes | memoryview
@@ -35,8 +35,8 @@ class Bundle:
     """Writes the files of a bundle, and in the end ``SHA256SUMS`` of them.
 
     ``output`` that ends with a slash becomes a directory, which must not exist; all else a tar archive, which
-    replaces the file as a whole, and whose members are in the folder ``evidence``. Owner and group are 0;
-    ``mtime`` is the time of every file, in seconds since 1970. Raises WriteError.
+    replaces the file as a whole (its mode and owner stay), and whose members are in the folder ``evidence``.
+    Owner and group are 0; ``mtime`` is the time of every file, in seconds since 1970. Raises WriteError.
     """
 
     output: str
@@ -130,7 +130,7 @@ class _Archive:
     nothing is left."""
 
     def __init__(self, output: str, mtime: int) -> None:
-        if os.path.lexists(output) and not os.path.isfile(output):
+        if is_stream(output) or (os.path.lexists(output) and not os.path.isfile(output)):
             raise OSError(0, "it exists and is not a regular file")
         self.output, self.mtime, self.sha256 = os.path.realpath(output), mtime, ""
         self._folder = os.path.dirname(self.output)
@@ -173,6 +173,8 @@ class _Archive:
         os.fsync(self._file.fileno())
         if self._path is None:
             self._path = self._named()
+        if os.path.lexists(self.output):
+            take_after(self._file.fileno(), self.output)
         os.replace(self._path, self.output)
         self._path = None
         settle(self._folder)

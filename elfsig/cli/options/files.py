@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from elfsig.errors import UsageError
+from elfsig.opened.atomic import is_stream
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inputs import Inputs, head_of, identity_of
 
@@ -150,7 +151,7 @@ def _refuse_place(output: Named) -> None:
     why = None
     if os.path.exists(output.path) and not os.path.isfile(output.path):
         why = "it exists and is not a regular file"
-    elif os.path.realpath(os.path.dirname(output.path) or ".") == "/dev" or folder.startswith("/proc/"):
+    elif is_stream(output.path):
         why = "it is a stream or a device, not a regular file"
     elif not os.path.isdir(folder):
         why = "there is no such directory"
