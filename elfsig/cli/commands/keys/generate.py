@@ -280,7 +280,8 @@ def _make(plan: Plan, how: dict[str, Any]) -> tuple[GeneratedKey, list[str]]:
     if plan.folder:
         folder = keydir.add(plan.folder, items)
         return made, [os.path.join(folder, item.name) for item in items]
-    return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"])
+    read = [*(each for each in (how["genkey"], how["for_kernel"]) if each), *(c.path for c in plan.configs)]
+    return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"], never=read)
 
 
 def _warn(plan: Plan, made: GeneratedKey) -> None:
