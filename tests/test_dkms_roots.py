@@ -293,6 +293,19 @@ def test_remove_with_modules_leaves_the_others(tmp_path: Path) -> None:
     assert remove() == (0, {f"/{dkms.FRAMEWORK}"})
 
 
+def test_setup_writes_nothing_where_it_refuses_one_of_the_modules(tmp_path: Path) -> None:
+    """The hook and the first links were written, and nothing was said of them."""
+    write(tmp_path / "etc/dkms/two.conf", "POST_BUILD=mine\n")
+    before = content(tmp_path)
+    with pytest.raises(WriteError, match=r"two\.conf already exists"):
+        dkms.setup(tmp_path, HELLO._replace(modules=("one", "two")))
+    assert content(tmp_path) == before
+    write(tmp_path / dkms.LINK, "mine\n")
+    with pytest.raises(WriteError, match="was not written by elfsig"):
+        dkms.setup(tmp_path, HELLO)
+    assert not (tmp_path / dkms.HOOK).exists()
+
+
 def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dkms.setup(tmp_path, ALL)
 

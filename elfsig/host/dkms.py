@@ -114,19 +114,24 @@ def kernel_hash(root: Path, kernel: str) -> str:
 def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
     """Write the configuration; returns the paths that were written or already correct, without ``root``.
 
-    Raises UsageError, or WriteError for a file that elfsig did not write, unless ``force``.
+    Raises UsageError, or, before anything is written, WriteError for a file that elfsig did not write, unless
+    ``force``.
     """
     _check_names(wish.modules)
+    for module in () if force else wish.modules:
+        _refuse_taken(root, module)
     if not wish.modules:
         return [_write(root, FRAMEWORK, framework_text(wish), force=force)]
     tree = settings(root).get("dkms_tree", TREE)
     up = "../" * (len(Path(tree).parts) - 1 + 3)
     link = link_text(tree, up, HOOK)
+    if not force:
+        _refuse_foreign(root, LINK)
     written = [
         _write(root, HOOK, hook_text(wish), mode=0o755, force=force),
         _write(root, LINK, link, force=force),
     ]
-    return written + [_link(root, module, force) for module in wish.modules]
+    return written + [_link(root, module) for module in wish.modules]
 
 
 def _check_names(modules: Iterable[str]) -> None:
@@ -136,12 +141,27 @@ def _check_names(modules: Iterable[str]) -> None:
 
 
 def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
+    if not force:
+        _refuse_foreign(root, name)
     path = _folder(root, name) / os.path.basename(name)
-    if os.path.lexists(path) and not force and MARK not in (text_of(root, path) or ""):
-        raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
     target = Files(root).real(path) or path  # a link that leads to nothing there is itself replaced
     write_atomic(str(target), text.encode("utf-8", "surrogateescape"), mode=mode, follow=False)
     return f"/{name}"
+
+
+def _refuse_foreign(root: Path, name: str) -> None:
+    if Files(root).there(root / name) and MARK not in (text_of(root, root / name) or ""):
+        raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
+
+
+def _refuse_taken(root: Path, module: str) -> None:
+    """Raises WriteError where a module has a configuration of its own."""
+    path, files = root / CONFIG / f"{module}.conf", Files(root)
+    folder = files.real(path.parent)
+    if folder is None or not files.there(path) or leads_to(folder / path.name, os.path.basename(LINK)):
+        return
+    text = f"/{CONFIG}/{path.name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
+    raise WriteError(text, code="exists", hint="overwrite")
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -166,15 +186,12 @@ def _folder(root: Path, name: str) -> Path:
     return folder
 
 
-def _link(root: Path, module: str, force: bool) -> str:
+def _link(root: Path, module: str) -> str:
     """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
     name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
     path = _folder(root, name) / os.path.basename(name)
     if leads_to(path, target):
         return f"/{name}"
-    if os.path.lexists(path) and not force:
-        text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
-        raise WriteError(text, code="exists", hint="overwrite")
     try:
         replace_link(str(path), target)
     except OSError as reason:
@@ -196,12 +213,15 @@ def remove(root: Path, modules: Sequence[str] = ()) -> list[str]:
     for name in own:
         if MARK in (text_of(root, root / name) or ""):
             gone[name] = _folder(root, name) / os.path.basename(name)
+    removed: list[str] = []
     for name, path in gone.items():
         try:
             path.unlink()
         except OSError as reason:
-            raise WriteError(f"/{name}: not removed: {system_text(reason)}") from None
-    return [f"/{name}" for name in gone]
+            before = f" (removed before it: {', '.join(removed)})" if removed else ""
+            raise WriteError(f"/{name}: not removed: {system_text(reason)}{before}") from None
+        removed.append(f"/{name}")
+    return removed
 
 
 def _links(root: Path) -> dict[str, Path]:
