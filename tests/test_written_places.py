@@ -17,7 +17,9 @@ from elfsig.batch.edit import Output
 from elfsig.batch.parts.store import Folder
 from elfsig.cli.commands.sign_file import status
 from elfsig.errors import ReadError, WriteError
+from elfsig.opened import bundle
 from elfsig.opened.atomic import folds_case, is_stream, replacing, write_atomic
+from elfsig.opened.bundle import Bundle
 from elfsig.verbs.edit.strip import strip_file
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.signed import REGISTRY, made
@@ -311,3 +313,19 @@ def test_one_rule_for_what_is_a_stream(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
     assert not any(map(is_stream, (str(loop), "/dev/shm/x", "x", str(tmp_path / "none"))))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_bundle_that_is_being_written_is_no_leftover(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has no /proc, or the file system no files without names: the file has one from the
+    start, and another run that wrote to the directory removed it."""
+    if named:
+        monkeypatch.setattr(bundle, "_BY_NUMBER", str(tmp_path / "none"))
+    with Bundle(str(tmp_path / "e.tar"), 0) as made:
+        assert len(list(tmp_path.iterdir())) == named
+        write_atomic(str(tmp_path / "other"), b"")
+        made.small("a", b"x")
+        made.commit()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.tar", "other"]

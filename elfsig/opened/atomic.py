@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -191,6 +192,9 @@ def _replace(
 TEMPORARY = ".elfsig-tmp"
 """The suffix of temporary files."""
 
+_LEFT = re.compile(r"\..+\.[0-9a-z_]{8,12}" + re.escape(TEMPORARY), re.DOTALL)
+"""The names that :func:`new_sibling`, :func:`new_folder` and tempfile give."""
+
 
 def new_sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
     """A new file in the target's directory, open for writing, and its path; no walk takes it for a module.
@@ -253,10 +257,11 @@ def remove_folder(path: str) -> None:
 def remove_leftovers(folder: str) -> int:
     """Remove the temporary files and folders that a killed run left in ``folder``; returns how many.
 
-    Those of a running process are locked, and stay.
+    Those of a running process are locked, and stay; so do those of other users, who could exchange what is in
+    a folder while it is removed.
     """
     with suppress(OSError), os.scandir(folder or ".") as found:
-        return sum(_abandoned(item.path) for item in list(found) if item.name.endswith(TEMPORARY))
+        return sum(_abandoned(item.path) for item in list(found) if _LEFT.fullmatch(item.name))
     return 0
 
 
@@ -266,7 +271,10 @@ def _abandoned(path: str) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (remove_folder if modes.S_ISDIR(os.fstat(descriptor).st_mode) else os.unlink)(path)
+            about = os.fstat(descriptor)
+            if about.st_uid != os.geteuid():
+                return False
+            (remove_folder if modes.S_ISDIR(about.st_mode) else os.unlink)(path)
         finally:
             os.close(descriptor)
         return True

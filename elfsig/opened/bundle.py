@@ -3,6 +3,7 @@ there as a whole or not at all."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tarfile
@@ -16,6 +17,9 @@ from elfsig.opened.atomic import TEMPORARY, is_stream, new_folder, remove_folder
 from elfsig.opened.source import system_text
 
 Data = bytes | memoryview
+
+_BY_NUMBER = "/proc/self/fd"
+"""Where the files of this process have names."""
 
 PIECE = 1 << 20
 """Bytes that are copied at once."""
@@ -140,10 +144,14 @@ class _Archive:
 
     def _opened(self) -> IO[bytes]:
         try:
-            return os.fdopen(os.open(self._folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), "w+b")
-        except OSError:  # a file system without such files
+            if not os.path.isdir(_BY_NUMBER):
+                raise FileNotFoundError(_BY_NUMBER)
+            descriptor = os.open(self._folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+        except OSError:  # a file system without such files, or a system that could not give it a name
             descriptor, self._path = tempfile.mkstemp(TEMPORARY, ".evidence.", self._folder)
-            return os.fdopen(descriptor, "w+b")
+        with suppress(OSError):  # locked: no other run takes it for a leftover
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return os.fdopen(descriptor, "w+b")
 
     def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> int:
         """Write a member. Returns the offset of its content."""
@@ -184,7 +192,7 @@ class _Archive:
         name = f".evidence.{os.urandom(6).hex()}{TEMPORARY}"
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.link(f"/proc/self/fd/{self._file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
+            os.link(f"{_BY_NUMBER}/{self._file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(folder)
         return os.path.join(self._folder, name)
