@@ -122,6 +122,8 @@ def replacing(path: str, *, follow: bool = True) -> Iterator[BinaryIO]:
     except WriteError as refused:
         refused.path = refused.path or path
         raise
+    except BrokenPipeError:  # what the body printed: the file itself is no pipe
+        raise
     except OSError as reason:
         fault = WriteError(f"not written: {system_text(reason)}")
         fault.path = path

@@ -12,6 +12,7 @@ from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
+from elfsig.cli.streams import outlive_readers
 from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
@@ -102,6 +103,7 @@ def extract(
 ) -> int:
     """Write the parts of every file meant by ``paths`` below ``folder``, where the layout of a tree is kept;
     each of several trees has a folder of its own name. Returns the exit code."""
+    outlive_readers()
     codes, folders, tops = [], set[str](), top_folders(paths)
     taken, inputs = dict[str, str](), Inputs(paths)
     examiner = Examiner(what)
