@@ -273,6 +273,11 @@ def test_setup_writes_the_paths_of_the_mounted_system_and_says_what_is_missing(t
     assert found["mok_signing_key"] == "/etc/keys/k.pem" and found["mok_certificate"] == "/etc/keys/c.pem"
     assert ran.code == 0 and "k.pem" not in ran.err and "mokutil" not in ran.err
     assert f"{found['sign_file']}: not there in the system at" in ran.err and "in that system" in ran.err
+    (tmp_path / "link").symlink_to("root")
+    for root, word in (("link", keys / "k.pem"), ("root", tmp_path / "link/etc/keys/k.pem")):
+        assert dkms_paths.as_named(tmp_path / root, str(word)) == "/etc/keys/k.pem"
+    for same in ("pkcs11:object=x", "$kernel_source_dir/x", str(tmp_path / "other"), f"{tmp_path}/rooted/x"):
+        assert dkms_paths.as_named(tmp_path / "root", same) == same
 
 
 def test_remove_with_modules_leaves_the_others(tmp_path: Path) -> None:

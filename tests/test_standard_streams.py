@@ -65,7 +65,7 @@ def test_what_changes_files_goes_on_without_a_reader(tree: Path, form: tuple[str
 
 
 def test_what_writes_several_files_writes_all_of_them_without_a_reader(tree: Path, tmp_path: Path) -> None:
-    """The first line that nobody read ended it: with one part of a signature, or before a kernel's settings."""
+    """The first line that nobody read ended it: with one part of a signature, or before all was set up."""
     one = next(tree.iterdir())
     assert elfsig("sign", "--format=pkcs7", "--key", KEY, "--cert", CERT, "--in-place", one).code == 0
     assert elfsig("show", one, "--extract", tmp_path / "read").code == 0

@@ -162,6 +162,16 @@ def test_a_manifest_that_is_a_link_is_replaced_itself(source: Path) -> None:
     assert len(json.loads((out / "manifest.json").read_bytes())["files"]) == 2
 
 
+def test_no_module_takes_the_place_of_the_manifest_that_is_read(source: Path) -> None:
+    """It was taken for a report of an earlier run, which may be in a directory that is read."""
+    out = source.with_name("out")
+    assert elfsig(*PREPARE, out, source / "sub/a.ko").code == 0
+    before = (out / "manifest.json").read_bytes()
+    ran = elfsig("sign", "--attach", out, source / "sub/a.ko", "-o", out / "manifest.json")
+    assert ran.code == 2 and "would overwrite what --attach names" in ran.err
+    assert (out / "manifest.json").read_bytes() == before
+
+
 def test_what_was_signed_is_said_also_where_its_report_cannot_be_written(tmp_path: Path) -> None:
     """The disk of the report was full: a file that had been signed was neither printed nor counted."""
     for number in range(12):

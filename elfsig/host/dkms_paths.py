@@ -80,5 +80,8 @@ def hash_beside(root: Path, key: str) -> str | None:
 
 def as_named(root: Path, word: str) -> str:
     """A key, certificate or program as the system at ``root`` names it, where it is below ``root``."""
-    inside = None if word.startswith(("pkcs11:", "$")) else Files(root).inside(Path(word))
-    return word if inside is None else f"/{inside}"
+    if word.startswith(("pkcs11:", "$")):
+        return word
+    real = os.path.join(os.path.realpath(os.path.dirname(word)), os.path.basename(word))
+    names = (Files(root).inside(Path(word)), Files(Path(os.path.realpath(root))).inside(Path(real)))
+    return next((f"/{name}" for name in names if name is not None), word)

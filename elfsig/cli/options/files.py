@@ -26,14 +26,15 @@ class FileType(click.Path):
     """A path as it was typed. Commands report unreadable files one by one; click would end the whole run with
     a usage error because of one such file among many.
 
-    ``stream``: ``-`` is standard input or output.
+    ``stream``: ``-`` is standard input or output. ``whole``: every file of a directory is read, also what
+    looks like a report.
     """
 
     instead: str = "standard input is not read here: name a file (./- for one of this name)"
 
-    def __init__(self, stream: bool = False) -> None:
+    def __init__(self, stream: bool = False, *, whole: bool = False) -> None:
         super().__init__(readable=False)
-        self.stream = stream
+        self.stream, self.whole = stream, whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value``. Raises BadParameter for ``-`` where that is not a stream."""
@@ -199,13 +200,14 @@ def _is_read(target: str, tree: Named) -> bool:
     head = head_of(target, HEAD)
     if head is None:
         return isinstance(tree.param, click.Argument) and target.endswith(MODULE_SUFFIXES)
-    return bool(head) and not head.startswith(REPORTS)
+    return bool(head) and (getattr(tree.param.type, "whole", False) or not head.startswith(REPORTS))
 
 
 path_type: Final = FileType()
 source_name: Final = SourceName()
 source_type: Final = FileType(stream=True)
 """Also standard input."""
+answers_type: Final = FileType(whole=True)
 output_type: Final = OutputType()
 folder_type: Final = FolderType()
 stream_type: Final = OutputType(stream=True)
