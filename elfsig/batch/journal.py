@@ -96,6 +96,11 @@ class Journal:
         earlier = (*([] if again else finished), *self._unfinished())
         self._earlier = {_key(each): each for each in earlier if _is_entry(each)}
 
+    @property
+    def partial(self) -> str:
+        """The file with the lines of a run, which is removed when it ends: no result is written there."""
+        return self.path + SUFFIX
+
     def known(self, module: Module) -> Change | None:
         """An earlier run's result for this file, where it is still current; else None."""
         earlier = self._earlier.get(_key(path_members(module.path)))
@@ -142,7 +147,7 @@ class Journal:
         them all, or cannot be written either, which raises WriteError at the end.
         """
         entries: list[Json] = []
-        with _Lines(self.path + SUFFIX, self.asked) as lines:
+        with _Lines(self.partial, self.asked) as lines:
             for done in results:
                 entries.append(_completed(done))
                 lines.add(entries[-1])
@@ -159,7 +164,7 @@ class Journal:
         }
         write_atomic(self.path, dumps(document).encode("ascii") + b"\n")
         with suppress(OSError):
-            os.unlink(self.path + SUFFIX)
+            os.unlink(self.partial)
 
     # ------------------------------------------------------------------ earlier results
 
@@ -178,7 +183,7 @@ class Journal:
         """The results that interrupted runs left: those after the line with the request. The last line of
         a run may be cut off. Raises UsageError for a file that no run left: it would be removed."""
         counts = False
-        partial = self.path + SUFFIX
+        partial = self.partial
         data = b"" if os.path.islink(partial) else _content(partial) or b""
         head = data.lstrip(b"\n")[: len(START)]
         if os.path.islink(partial) or not START.startswith(head):

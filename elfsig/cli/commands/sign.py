@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -120,6 +121,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
         journal = _journal(report_file, asked_for, argv, job, comparable)
+        output = replace(output, never=(*output.never, journal.partial))
         work = _journaled(work, journal)
     jobs = jobs_for(job.jobs, [signer])
     results = edit(job.paths, work, output, job.registry, jobs=jobs, limit=job.limit, links=job.links)

@@ -13,6 +13,7 @@ from elfsig.errors import UsageError
 from elfsig.opened.atomic import is_stream
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inputs import Inputs, head_of, identity_of
+from elfsig.opened.source import INSIDE
 
 STREAM: Final = "-"
 
@@ -188,10 +189,15 @@ def _refuse_input(output: Named, read: Named) -> None:
 def _place(word: str) -> str:
     """The path in ``word``: without the role of a key source, and of a pattern the directory it starts in."""
     path = word.partition(":")[2]
-    if os.path.lexists(word) or not os.path.lexists(path):
+    if _is_there(word) or not _is_there(path):
         path = word
     at = min((path.find(char) for char in "*?[" if char in path), default=-1)
     return path if at < 0 or os.path.lexists(path) else os.path.dirname(path[:at]) or "."
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is such a file, or the container that the path leads into."""
+    return any(map(os.path.lexists, (path, path.partition(INSIDE)[0])))
 
 
 def _is_read(target: str, tree: Named) -> bool:
