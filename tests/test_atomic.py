@@ -154,16 +154,28 @@ def test_names_up_to_the_system_s_limit(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
-    abandoned, busy = tmp_path / f".a.ko.0123{TEMPORARY}", tmp_path / f".b.ko.4567{TEMPORARY}"
-    other = tmp_path / "c.ko"
-    for path in (abandoned, busy, other):
+    abandoned, busy = (tmp_path / f".{name}.ko.0123456789ab{TEMPORARY}" for name in "ab")
+    other, similar = tmp_path / "c.ko", tmp_path / f"notes{TEMPORARY}"
+    for path in (abandoned, busy, other, similar):
         path.write_bytes(NEW)
     (tmp_path / f".link{TEMPORARY}").symlink_to("c.ko")
     with open(busy, "rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert remove_leftovers(str(tmp_path)) == 1
-    assert not abandoned.exists() and busy.exists() and other.exists()
+    assert not abandoned.exists() and busy.exists() and other.exists() and similar.exists()
     assert remove_leftovers(str(tmp_path / "gone")) == 0
+
+
+def test_what_other_users_left_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns a folder can exchange what is in it for a link while root removes it."""
+    folder = tmp_path / f".a.0123456789ab{TEMPORARY}"
+    folder.mkdir()
+    (folder / "file").write_bytes(NEW)
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    assert remove_leftovers(str(tmp_path)) == 0 and (folder / "file").exists()
+    monkeypatch.setattr(os, "geteuid", lambda: mine)
+    assert remove_leftovers(str(tmp_path)) == 1 and not folder.exists()
 
 
 def test_kills_at_any_moment_leave_every_file_whole(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 
 import corpus
 from elfsig.carriers.trailer import MARKER
+from elfsig.compression.whole import pack
 from elfsig.envelopes.cms import dump as asn1_dump
 from elfsig.envelopes.openpgp import dump as packet_dump
 from elfsig.envelopes.openpgp.make import make_ring
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.evidence import read
+from elfsig.opened.module import open_module
 from elfsig.signers import open_signer
 from elfsig.verbs.edit.sign import sign
 from elfsig.verbs.inspect.extract import pieces
+from tests.support.cli import elfsig
 from tests.support.gnupg import home
 from tests.support.judges import REGISTRY
 from tests.support.opened import opened
@@ -128,6 +131,29 @@ def test_layers_are_numbered_from_the_outside(module: Path) -> None:
     names = {path.name.removeprefix("a.ko") for path in stem.parent.iterdir()}
     assert {".p7s", ".1.x509-block", ".1.signer", ".2.pgp", ".2.section", ".2.sorted.stream"} <= names
     assert part(stem, ".1.whole-file.stream").read_bytes() == note
+
+
+def test_one_number_names_one_signature_in_all_commands(tmp_path: Path) -> None:
+    """verify counted a trailer after the compressed stream, and the other commands did not."""
+    inner, path = signed("pkcs7", signed("x509")), tmp_path / "a.ko.xz"
+    path.write_bytes(pack(inner, "xz") + signed("pkcs7")[len(PLAIN) :])
+    for tail in (b"", b"x"):
+        path.write_bytes(path.read_bytes() + tail)
+        (found,) = elfsig("verify", "--jsonl", path).files()
+        numbers = {each["format"]: each["layer"] for each in found["signatures"]}
+        assert numbers == {None: 0, "pkcs7": 1, "x509": 2}
+        (streams,) = elfsig("digest", "--jsonl", path).files()
+        assert {each["layer"] for each in streams["digests"]} - {None} == {1, 2}
+        maps = elfsig("coverage", "--jsonl", path).files()[0]["maps"]
+        assert [each["layer"] for each in maps] == [1, 2]
+        names = {each.suffix for each in pieces(open_module(str(path))).pieces}
+        assert {".tail", ".1.p7s", ".2.signer"} <= names and ".p7s" not in names
+    (tmp_path / "b.ko").write_bytes(b"other")
+    words = ("attach", tmp_path / "b.ko", "--from", path, "-o", tmp_path / "c.ko", "--layer")
+    refused = elfsig(*words, "0")
+    assert refused.code == 1 and "layer 0 (after the compression, not to be attached)" in refused.err
+    assert elfsig(*words, "2", "--force").code == 0
+    assert elfsig("list", "--jsonl", tmp_path / "c.ko").files()[0]["signatures"][0]["format"] == "x509"
 
 
 def test_attributes_and_certificates(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ OVERWRITING = (
     "audit . --trust . --junit t.crt",
     "audit a.ko --trust t.crt --junit link",
     "audit a.ko --trust builtin:t.crt --junit t.crt",
+    "audit a.ko --trust machine:a.ko!/x --junit a.ko",
+    "audit b.ko --trust machine:t.crt!/x --junit t.crt",
     "audit --host-root roots/* --trust t.crt --sarif roots/h.txt",
     "survey a.ko --html a.ko",
     "survey . --sarif a.ko",
@@ -168,6 +170,17 @@ def test_a_report_is_not_replaced_by_a_module(source: Path) -> None:
     )
     assert ran.code == 1 and "would overwrite" in ran.err
     assert (out / "a.ko").read_bytes().startswith(b"{") and (out / "b.ko").read_bytes().startswith(TWO)
+
+
+@pytest.mark.parametrize("where", ["-o", "--output-dir"])
+def test_no_module_is_written_where_the_lines_of_a_run_are_and_then_removed(where: str, source: Path) -> None:
+    """It was said to be signed, and was gone when the run ended."""
+    module, out = source / "r.partial", source.with_name("out")
+    (source / "a.ko").rename(module)
+    place = out / "r.partial" if where == "-o" else out
+    out.mkdir()
+    ran = elfsig("sign", *KEYED, module, where, place, "--report", out / "r")
+    assert ran.code == 1 and "would overwrite" in ran.err and "signature made" not in ran.out
 
 
 @pytest.mark.parametrize("linked", [False, True])

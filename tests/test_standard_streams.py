@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import corpus
+from elfsig.opened.atomic import replacing
 from tests.support.cli import Ran, elfsig, environment
 
 KEY, CERT = corpus.KEYS / "signer.key.pem", corpus.KEYS / "signer.cert.pem"
@@ -61,6 +62,26 @@ def test_what_changes_files_goes_on_without_a_reader(tree: Path, form: tuple[str
     assert (code, signed(tree)) == (0, MANY) and "Traceback" not in said
     (tree / "cut.ko.gz").write_bytes(b"\x1f\x8b\x08")
     assert unread("strip", "--in-place", tree)[0] and signed(tree) == 0
+
+
+def test_what_writes_several_files_writes_all_of_them_without_a_reader(tree: Path, tmp_path: Path) -> None:
+    """The first line that nobody read ended it: with one part of a signature, or before all was set up."""
+    one = next(tree.iterdir())
+    assert elfsig("sign", "--format=pkcs7", "--key", KEY, "--cert", CERT, "--in-place", one).code == 0
+    assert elfsig("show", one, "--extract", tmp_path / "read").code == 0
+    assert unread("show", one, "--extract", tmp_path / "unread") == (0, "")
+    names = [sorted(each.name for each in (tmp_path / name).iterdir()) for name in ("read", "unread")]
+    assert names[0] == names[1] and len(names[0]) > 3
+    config = tmp_path / "config"
+    config.write_text("CONFIG_MODULE_SIG=y\n")
+    words = ("--key-dir", tmp_path / "keys", "--type=p256", "--kernel-config", config)
+    assert unread("keys", "generate", *words)[0] == 0 and "signing_key.pem" in config.read_text()
+
+
+def test_a_reader_that_is_gone_is_not_a_fault_of_the_file_that_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), replacing(str(tmp_path / "table")):
+        raise BrokenPipeError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_only_reads_ends_without_a_reader_as_by_the_signal(tree: Path) -> None:

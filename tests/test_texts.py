@@ -34,7 +34,7 @@ OPTION = re.compile(r"(?<![\w*-])--[a-z]|(?<!\S)-o FILE")
 COMMANDS = {
     "elfsig/host/commands.py": "commands that are to be pasted",
     "elfsig/host/databases.py": "arguments of rpm",
-    "elfsig/host/dkms.py": "the hook that DKMS runs",
+    "elfsig/host/dkms_texts.py": "the hook that DKMS runs",
     "elfsig/host/firmware.py": "options of mokutil that were used",
     "elfsig/host/machine.py": "options of mokutil that were used",
     "elfsig/host/next_step.py": "the command that is to be typed next",

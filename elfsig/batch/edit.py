@@ -13,9 +13,9 @@ from elfsig.batch.outage import until_outage
 from elfsig.batch.workers import run
 from elfsig.errors import EditRefused, ElfsigError, UsageError, WriteError
 from elfsig.model import Remark
-from elfsig.opened.atomic import settle, write_atomic
+from elfsig.opened.atomic import folds_case, settle, write_atomic
 from elfsig.opened.evidence import INSIDE, LIMIT
-from elfsig.opened.inputs import Inputs
+from elfsig.opened.inputs import Inputs, is_inside
 from elfsig.opened.links import Links
 from elfsig.opened.module import Module, open_module
 from elfsig.opened.walk import WalkedFile, top_folders, walk
@@ -26,7 +26,8 @@ from elfsig.verbs.edit.change import Change, Done
 class Task(NamedTuple):
     """One file and its output: ``target`` None is in place. ``named``: the user named the output file
     itself. ``error``: there is nothing to do. ``dry``: write nothing. ``found``: the file was found in a
-    directory, where it was not a symbolic link."""
+    directory, where it was not a symbolic link. ``below``: the directory that the output must not be led out
+    of. ``twin``: a file whose output has the same name but for upper and lower case."""
 
     path: str
     target: str | None
@@ -35,6 +36,8 @@ class Task(NamedTuple):
     named: bool = False
     dry: bool = False
     found: bool = False
+    below: str | None = None
+    twin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Output:
         return self._tasks(entries, top_folders(paths))
 
     def _tasks(self, entries: Iterable[WalkedFile], tops: Mapping[str, str]) -> Iterator[Task]:
-        taken: dict[str, str] = {}
+        taken, alike = dict[str, str](), dict[str, str]()
         place = Inputs().place
         for entry in entries:
             if entry.error is not None:
@@ -79,13 +82,17 @@ class Output:
                 yield Task(entry.path, None, Remark.of(fault), fault.exit_code)
                 continue
             target = self._target(entry, tops)
-            first = taken.setdefault(place(target), entry.path) if target is not None else entry.path
+            at = os.path.realpath(entry.path) if target is None else place(target)
+            first = taken.setdefault(at, entry.path)
             if first != entry.path:
-                text = f"its output would overwrite that of {first}"
-                yield Task(entry.path, target, Remark("same-target", text), 1)
-            else:
-                found, named = entry.root is not None, self.file is not None
-                yield Task(entry.path, target, named=named, dry=self.dry, found=found)
+                if target is not None or entry.root is None:  # else it is edited under the name it was given
+                    yield Task(entry.path, target, _taken(first, target), 1)
+                continue
+            twin = alike.setdefault(at.casefold(), entry.path) if target is not None else entry.path
+            yield Task(
+                entry.path, target, named=self.file is not None, dry=self.dry, found=entry.root is not None,
+                below=self.directory, twin=None if twin == entry.path else twin,
+            )  # fmt: skip
 
     def _target(self, entry: WalkedFile, tops: Mapping[str, str]) -> str | None:
         if self.directory is None:
@@ -94,6 +101,12 @@ class Output:
             return os.path.join(self.directory, os.path.basename(entry.path))
         below = os.path.relpath(entry.path, entry.root)
         return os.path.join(self.directory, tops.get(entry.root, ""), below)
+
+
+def _taken(first: str, target: str | None) -> Remark:
+    if target is None:
+        return Remark("same-target", f"it is the same file as {first}, which this run edits")
+    return Remark("same-target", f"its output would overwrite that of {first}")
 
 
 def _refuse_inside(directory: str, paths: Sequence[str]) -> None:
@@ -181,6 +194,7 @@ def _edited(task: Task, change: Callable[[Module], Change], module: Module, inpu
     idle = done.leave or done.error is not None
     if task.target is not None and not idle:
         _refuse_inputs(task, done, inputs)
+        _refuse_elsewhere(task, inputs)
     target, written = (task.target, ()) if idle or task.dry else _write(task, module, done)
     remarks = (*done.remarks, *written)
     return Done(
@@ -195,6 +209,9 @@ def _write(task: Task, module: Module, done: Change) -> tuple[str | None, tuple[
     target = task.target if task.named else task.target + done.suffix
     if not task.named:
         _make_folder(target)
+    if task.twin is not None and folds_case(os.path.dirname(target)):
+        text = f"its output would overwrite that of {task.twin}: upper and lower case are the same there"
+        raise EditRefused(text, code="same-target")
     like = None if done.suffix or module.stat is None else task.path
     _write_beside(target, done)
     return target, write_atomic(target, _raw(module, done), like=like, sync=False, follow=False)
@@ -231,6 +248,18 @@ def _raw(module: Module, done: Change) -> bytes:
     if done.content is None:
         return module.raw
     return done.content if done.verbatim or done.suffix else module.packed(done.content)
+
+
+def _refuse_elsewhere(task: Task, inputs: Inputs) -> None:
+    """Raises EditRefused where a link in the output directory leads out of it."""
+    if task.below is None or task.target is None:
+        return
+    folder = os.path.dirname(inputs.place(task.target))
+    if not is_inside(folder, os.path.realpath(task.below)):
+        text = (
+            f"its output {task.target} would be written to {folder}, out of {task.below}: a link leads there"
+        )
+        raise EditRefused(text, code="output-elsewhere")
 
 
 def _refuse_inputs(task: Task, done: Change, inputs: Inputs) -> None:

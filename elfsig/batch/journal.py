@@ -32,7 +32,7 @@ from elfsig.model.json_form import (
     time_text,
 )
 from elfsig.model.json_values import loads
-from elfsig.opened.atomic import open_itself, write_atomic
+from elfsig.opened.atomic import open_itself, write_atomic, write_pieces
 from elfsig.opened.evidence import read
 from elfsig.opened.module import Module
 from elfsig.opened.source import system_text
@@ -96,6 +96,11 @@ class Journal:
         earlier = (*([] if again else finished), *self._unfinished())
         self._earlier = {_key(each): each for each in earlier if _is_entry(each)}
 
+    @property
+    def partial(self) -> str:
+        """The file with the lines of a run, which is removed when it ends: no result is written there."""
+        return self.path + SUFFIX
+
     def known(self, module: Module) -> Change | None:
         """An earlier run's result for this file, where it is still current; else None."""
         earlier = self._earlier.get(_key(path_members(module.path)))
@@ -135,20 +140,18 @@ class Journal:
         return change._replace(content=raw, verbatim=True, record=record)
 
     def kept(self, results: Iterable[Done]) -> Iterator[Done]:
-        """``results`` unchanged; each is also written as a line, and finally all as the document."""
+        """``results`` unchanged; each is also written as a line, and finally all as the document.
+
+        Raises WriteError where the lines cannot be begun: then nothing was done yet. Where they cannot be
+        gone on with, all results are passed on nevertheless, since they are on the disk; the document has
+        them all, or cannot be written either, which raises WriteError at the end.
+        """
         entries: list[Json] = []
-        partial = self.path + SUFFIX
-        try:
-            with open(partial, "a", encoding="ascii", opener=open_itself) as stream:
-                stream.write(f"\n{dumps({'asked': self.asked})}\n")
-                for done in results:
-                    entries.append(_completed(done))
-                    stream.write(dumps(entries[-1]) + "\n")
-                    stream.flush()
-                    yield done
-        except OSError as reason:
-            text = f"{partial}: the report cannot be written: {system_text(reason)}"
-            raise WriteError(text, code="report") from None
+        with _Lines(self.partial, self.asked) as lines:
+            for done in results:
+                entries.append(_completed(done))
+                lines.add(entries[-1])
+                yield done
         self._finish(entries)
 
     def _finish(self, entries: list[Json]) -> None:
@@ -161,7 +164,7 @@ class Journal:
         }
         write_atomic(self.path, dumps(document).encode("ascii") + b"\n")
         with suppress(OSError):
-            os.unlink(self.path + SUFFIX)
+            os.unlink(self.partial)
 
     # ------------------------------------------------------------------ earlier results
 
@@ -180,7 +183,7 @@ class Journal:
         """The results that interrupted runs left: those after the line with the request. The last line of
         a run may be cut off. Raises UsageError for a file that no run left: it would be removed."""
         counts = False
-        partial = self.path + SUFFIX
+        partial = self.partial
         data = b"" if os.path.islink(partial) else _content(partial) or b""
         head = data.lstrip(b"\n")[: len(START)]
         if os.path.islink(partial) or not START.startswith(head):
@@ -192,6 +195,37 @@ class Journal:
                 counts = entry["asked"] == self.asked
             elif isinstance(entry, dict) and counts and "path" in entry:
                 yield entry
+
+
+class _Lines:
+    """The lines of a run, appended to ``path`` one by one. Raises WriteError where they cannot be begun.
+
+    After one that cannot be written no further one is.
+    """
+
+    def __init__(self, path: str, asked: Json) -> None:
+        try:
+            self._stream = open(path, "ab", buffering=0, opener=open_itself)  # noqa: SIM115  # closed on exit
+            write_pieces(self._stream.fileno(), f"\n{dumps({'asked': asked})}\n".encode("ascii"))
+        except OSError as reason:
+            text = f"{path}: the report cannot be written: {system_text(reason)}"
+            raise WriteError(text, code="report") from None
+        self._whole = True
+
+    def add(self, entry: Json) -> None:
+        """Write one line."""
+        if self._whole:
+            try:
+                write_pieces(self._stream.fileno(), dumps(entry).encode("ascii") + b"\n")
+            except OSError:
+                self._whole = False
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._stream.close()
 
 
 def _is_entry(entry: Json) -> bool:

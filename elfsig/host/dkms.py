@@ -14,14 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from elfsig.errors import ReadError, UsageError, WriteError
-from elfsig.host.dkms_paths import expanded, shell_word
+from elfsig.host.dkms_paths import expanded
+from elfsig.host.dkms_texts import MARK, framework_text, hook_text, link_text
+from elfsig.host.dkms_texts import Setup as Setup
 from elfsig.host.files import Files
 from elfsig.kernels.names import SUFFIX
 from elfsig.opened.atomic import replace_link, write_atomic
-from elfsig.opened.source import read_error
+from elfsig.opened.source import read_error, system_text
 
 CONFIG: Final = "etc/dkms"
 FRAMEWORK: Final = f"{CONFIG}/framework.conf.d/elfsig.conf"
@@ -34,60 +36,11 @@ MOK_CERTIFICATE: Final = f"{TREE}/mok.pub"
 """DKMS's own defaults, except on Ubuntu."""
 UBUNTU: Final = ("/var/lib/shim-signed/mok/MOK.priv", "/var/lib/shim-signed/mok/MOK.der")
 
+LIMIT: Final = 1 << 24
+"""Maximum size of a file of configuration, in bytes."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
-_MARK: Final = "# Written by elfsig dkms setup."
-
-_FRAMEWORK_TEXT: Final = """\
-{mark} DKMS signs every module that it builds with these.
-# try_sign_modules: from DKMS 3.4.0 on nothing is signed in chroots, containers and image builds unless this
-# is set. Older releases ignore it.
-try_sign_modules=true
-sign_file={sign_file}
-mok_signing_key={key}
-mok_certificate={certificate}
-"""
-_LINK_TEXT: Final = """\
-{mark} /etc/dkms/MODULE.conf is a link to this file for each
-# module that is signed by the hook. DKMS looks for the hook below {tree}/MODULE/VERSION/build, or from
-# 3.4.0 on below /etc/dkms/MODULE where that exists, so the modules' directory is an argument.
-POST_BUILD="{up}{hook} $kernelver $arch $dkms_tree/$module/$module_version/$kernelver/$arch/module"
-"""
-_HOOK_TEXT: Final = """\
-#!/bin/sh
-{mark} DKMS runs it after a build with the kernel, the architecture and the
-# directory of the compressed modules. DKMS continues when this fails, so read its output.
-set -eu
-kernel=$1 kernelver=$1 arch=$2 modules=$3
-kernel_source_dir=${{kernel_source_dir:-/lib/modules/$kernel/build}}
-key={key}
-certificate={certificate}
-hash={hash}
-if [ -z "$hash" ] && [ -r "$(dirname "$key")/khash" ]; then
-    hash=$(cat "$(dirname "$key")/khash")
-fi
-if [ -z "$hash" ]; then
-    hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\\(.*\\)"/\\1/p' "/lib/modules/$kernel/build/.config" \\
-        "/boot/config-$kernel" 2>/dev/null | head -n 1)
-fi
-# --replace: DKMS has signed them with its own key by now.
-exec {elfsig} sign -q --replace --format pkcs7 --hash "${{hash:-sha256}}" \\
-    --key "$key" --cert "$certificate" --in-place "$modules"
-"""
-
-
-class Setup(NamedTuple):
-    """What to set up. ``modules`` empty: all, through sign_file. ``hash`` None: that of each kernel's
-    configuration, which DKMS looks up itself. ``key`` and ``certificate`` may name the kernel, see
-    :mod:`elfsig.host.dkms_paths`."""
-
-    key: str
-    certificate: str
-    sign_file: str
-    elfsig: str
-    modules: tuple[str, ...] = ()
-    hash: str | None = None
-
 
 # --------------------------------------------------------------------------- settings
 
@@ -114,7 +67,10 @@ def text_of(root: Path, path: Path) -> str | None:
     files = Files(root)
     try:
         real = files.real(path)
-        found = real.read_text("utf-8", "surrogateescape") if real is not None and real.is_file() else None
+        is_file = real is not None and real.is_file()
+        if real is not None and is_file and real.stat().st_size > LIMIT:
+            raise ReadError(f"DKMS's configuration: {path}: more than {LIMIT} bytes", code="too-large")
+        found = real.read_text("utf-8", "surrogateescape") if real is not None and is_file else None
     except OSError as reason:
         fault = read_error(reason)
         text = f"DKMS's configuration: {path}: {fault.text}"
@@ -158,40 +114,54 @@ def kernel_hash(root: Path, kernel: str) -> str:
 def setup(root: Path, wish: Setup, *, force: bool = False) -> list[str]:
     """Write the configuration; returns the paths that were written or already correct, without ``root``.
 
-    Raises UsageError, or WriteError for a file that elfsig did not write, unless ``force``.
+    Raises UsageError, or, before anything is written, WriteError for a file that elfsig did not write, unless
+    ``force``.
     """
-    for module in wish.modules:
-        if not _NAME.match(module):
-            raise UsageError(f"{module!r} is not the name of a DKMS module")
+    _check_names(wish.modules)
+    for module in () if force else wish.modules:
+        _refuse_taken(root, module)
     if not wish.modules:
-        return [_write(root, FRAMEWORK, _framework(wish), force=force)]
+        return [_write(root, FRAMEWORK, framework_text(wish), force=force)]
     tree = settings(root).get("dkms_tree", TREE)
     up = "../" * (len(Path(tree).parts) - 1 + 3)
-    link = _LINK_TEXT.format(mark=_MARK, tree=tree, up=up, hook=HOOK)
+    link = link_text(tree, up, HOOK)
+    if not force:
+        _refuse_foreign(root, LINK)
     written = [
-        _write(root, HOOK, _hook(wish), mode=0o755, force=force),
+        _write(root, HOOK, hook_text(wish), mode=0o755, force=force),
         _write(root, LINK, link, force=force),
     ]
-    return written + [_link(root, module, force) for module in wish.modules]
+    return written + [_link(root, module) for module in wish.modules]
 
 
-def _framework(wish: Setup) -> str:
-    words = {"sign_file": wish.sign_file, "key": wish.key, "certificate": wish.certificate}
-    return _FRAMEWORK_TEXT.format(mark=_MARK, **{name: shell_word(word) for name, word in words.items()})
-
-
-def _hook(wish: Setup) -> str:
-    words = {"elfsig": wish.elfsig, "key": wish.key, "certificate": wish.certificate, "hash": wish.hash or ""}
-    return _HOOK_TEXT.format(mark=_MARK, **{name: shell_word(word) for name, word in words.items()})
+def _check_names(modules: Iterable[str]) -> None:
+    for module in modules:
+        if not _NAME.match(module):
+            raise UsageError(f"{module!r} is not the name of a DKMS module")
 
 
 def _write(root: Path, name: str, text: str, *, mode: int = 0o644, force: bool) -> str:
+    if not force:
+        _refuse_foreign(root, name)
     path = _folder(root, name) / os.path.basename(name)
-    if os.path.lexists(path) and not force and _MARK not in (text_of(root, path) or ""):
-        raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
     target = Files(root).real(path) or path  # a link that leads to nothing there is itself replaced
     write_atomic(str(target), text.encode("utf-8", "surrogateescape"), mode=mode, follow=False)
     return f"/{name}"
+
+
+def _refuse_foreign(root: Path, name: str) -> None:
+    if Files(root).there(root / name) and MARK not in (text_of(root, root / name) or ""):
+        raise WriteError(f"/{name}: exists, and was not written by elfsig", code="exists", hint="overwrite")
+
+
+def _refuse_taken(root: Path, module: str) -> None:
+    """Raises WriteError where a module has a configuration of its own."""
+    path, files = root / CONFIG / f"{module}.conf", Files(root)
+    folder = files.real(path.parent)
+    if folder is None or not files.there(path) or leads_to(folder / path.name, os.path.basename(LINK)):
+        return
+    text = f"/{CONFIG}/{path.name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
+    raise WriteError(text, code="exists", hint="overwrite")
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -216,15 +186,12 @@ def _folder(root: Path, name: str) -> Path:
     return folder
 
 
-def _link(root: Path, module: str, force: bool) -> str:
+def _link(root: Path, module: str) -> str:
     """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
     name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
     path = _folder(root, name) / os.path.basename(name)
     if leads_to(path, target):
         return f"/{name}"
-    if os.path.lexists(path) and not force:
-        text = f"/{name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
-        raise WriteError(text, code="exists", hint="overwrite")
     try:
         replace_link(str(path), target)
     except OSError as reason:
@@ -232,17 +199,37 @@ def _link(root: Path, module: str, force: bool) -> str:
     return f"/{name}"
 
 
-def remove(root: Path) -> list[str]:
-    """Remove what :func:`setup` wrote, links included; returns the paths that were removed."""
-    files, target = Files(root), os.path.basename(LINK)
-    names = [f"{CONFIG}/{name}" for name in files.names(root / CONFIG) or () if name.endswith(".conf")]
-    ours = [name for name in (FRAMEWORK, LINK, HOOK) if _MARK in (text_of(root, root / name) or "")]
-    found = ((name, files.real((root / name).parent)) for name in (*names, *ours))
-    gone = {name: folder / os.path.basename(name) for name, folder in found if folder is not None}
-    gone = {name: path for name, path in gone.items() if name in ours or leads_to(path, target)}
-    for path in gone.values():
-        path.unlink()
-    return [f"/{name}" for name in gone]
+def remove(root: Path, modules: Sequence[str] = ()) -> list[str]:
+    """Remove what :func:`setup` wrote, links included; returns the paths that were removed.
+
+    With ``modules`` only what signs these goes: their links, and with the last link the hook itself. Raises
+    UsageError, ReadError, WriteError.
+    """
+    _check_names(modules)
+    links = _links(root)
+    wanted = {f"{CONFIG}/{module}.conf" for module in modules} if modules else links.keys()
+    own = (FRAMEWORK, LINK, HOOK) if not modules else (LINK, HOOK) if links.keys() <= wanted else ()
+    gone = {name: path for name, path in links.items() if name in wanted}
+    for name in own:
+        if MARK in (text_of(root, root / name) or ""):
+            gone[name] = _folder(root, name) / os.path.basename(name)
+    removed: list[str] = []
+    for name, path in gone.items():
+        try:
+            path.unlink()
+        except OSError as reason:
+            before = f" (removed before it: {', '.join(removed)})" if removed else ""
+            raise WriteError(f"/{name}: not removed: {system_text(reason)}{before}") from None
+        removed.append(f"/{name}")
+    return removed
+
+
+def _links(root: Path) -> dict[str, Path]:
+    """The links to elfsig's hook in DKMS's configuration: name, and path."""
+    files = Files(root)
+    folder, names = files.real(root / CONFIG), files.names(root / CONFIG) or ()
+    found = {f"{CONFIG}/{name}": folder / name for name in names if folder is not None}
+    return {name: path for name, path in found.items() if leads_to(path, os.path.basename(LINK))}
 
 
 def leads_to(path: Path, target: str) -> bool:
@@ -312,12 +299,19 @@ def _is_link(tree: Path, path: Path) -> bool:
 def _by_name(folder: Path | None) -> dict[str, list[Path]]:
     """The modules installed for one kernel, by name without suffix; links are left out."""
     found: dict[str, list[Path]] = {}
-    for base, _, names in () if folder is None else os.walk(folder):
+    for base, _, names in () if folder is None else os.walk(folder, onerror=_unlisted):
         for name in names:
             path = Path(base, name)
             if SUFFIX.search(name) and not path.is_symlink():
                 found.setdefault(SUFFIX.sub("", name), []).append(path)
     return found
+
+
+def _unlisted(reason: OSError) -> None:
+    """Raises ReadError for a directory that cannot be listed: copies in it would not be signed again."""
+    if not isinstance(reason, FileNotFoundError):  # removed meanwhile
+        fault = read_error(reason)
+        raise ReadError(f"{reason.filename} cannot be listed: {fault.text}", code=fault.code)
 
 
 def _gentoo(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -330,7 +324,8 @@ def _usual(root: Path) -> tuple[str, str]:
     """DKMS's own pair, on Ubuntu that of update-secureboot-policy; the other one where only that is there."""
     own = (MOK_KEY, MOK_CERTIFICATE)
     pairs = (UBUNTU, own) if "ubuntu" in system_ids(root) else (own, UBUNTU)
-    there = (each for each in pairs if all(os.path.lexists(root / path.lstrip("/")) for path in each))
+    files = Files(root)
+    there = (each for each in pairs if all(files.there(root / path.lstrip("/")) for path in each))
     return next(there, pairs[0])
 
 

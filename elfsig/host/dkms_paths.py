@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from elfsig.host.files import Files
+
 VARIABLES: Final = ("kernel_source_dir", "kernelver", "arch")
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _SPECIAL: Final = re.compile(r'([\\"`])')
@@ -52,25 +54,34 @@ def expanded(word: str, root: Path, kernel: str, install: str = INSTALL, arch: s
 
 
 def _source(root: Path, kernel: str, install: str) -> str:
-    """The headers of a kernel, as DKMS finds them; one link is followed inside ``root``."""
-    folder = f"{install}/{kernel}/build"
-    path = root / folder.lstrip("/")
-    if path.is_symlink():
-        target = os.readlink(path)
-        return os.path.normpath(target if target.startswith("/") else f"{os.path.dirname(folder)}/{target}")
-    return folder
+    """The headers of a kernel, as DKMS finds them; links are followed inside ``root``."""
+    files, folder = Files(root), f"{install}/{kernel}"
+    real = files.real(root / folder.lstrip("/"))
+    if real is None or not (real / "build").is_symlink():
+        return f"{folder}/build"
+    inside = files.inside(real)
+    start = str(real) if inside is None else f"/{inside}"
+    return os.path.normpath(os.path.join(start, os.readlink(real / "build")))
 
 
 def kernels(root: Path, install: str = INSTALL) -> Iterator[str]:
     """The kernels whose headers are there."""
-    folder = root / install.lstrip("/")
-    if folder.is_dir():
-        yield from sorted(each.name for each in folder.iterdir() if os.path.lexists(each / "build"))
+    files, folder = Files(root), root / install.lstrip("/")
+    yield from (name for name in files.names(folder) or () if files.there(folder / name / "build"))
 
 
-def hash_beside(key: str) -> str | None:
-    """The hash in ``khash`` next to a key file; None without one."""
-    path = Path(key).parent / HASH
-    if key.startswith("pkcs11:") or not path.is_file():
+def hash_beside(root: Path, key: str) -> str | None:
+    """The hash in ``khash`` next to a key file of the system at ``root``; None without one."""
+    if key.startswith("pkcs11:"):
         return None
-    return path.read_text("utf-8", "replace").strip() or None
+    data = Files(root).content(Path(key).parent / HASH)
+    return None if data is None else data.decode("utf-8", "replace").strip() or None
+
+
+def as_named(root: Path, word: str) -> str:
+    """A key, certificate or program as the system at ``root`` names it, where it is below ``root``."""
+    if word.startswith(("pkcs11:", "$")):
+        return word
+    real = os.path.join(os.path.realpath(os.path.dirname(word)), os.path.basename(word))
+    names = (Files(root).inside(Path(word)), Files(Path(os.path.realpath(root))).inside(Path(real)))
+    return next((f"/{name}" for name in names if name is not None), word)

@@ -86,6 +86,11 @@ class Files:
         self.denied = True
         self.remarks.append(f"{path} can be read only by root")
 
+    def there(self, path: Path) -> bool:
+        """Whether there is something of this name, if only a link that leads to nothing."""
+        folder = self.real(path.parent)
+        return folder is not None and os.path.lexists(folder / path.name)
+
     # ----------------------------------------------------------------- content
 
     def is_file(self, path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from elfsig.errors import WriteError
 from elfsig.opened.atomic import TEMPORARY, new_sibling, settle
+from elfsig.opened.inputs import Inputs
 from elfsig.opened.source import system_text
 
 SECRET, PUBLIC = 0o600, 0o644
@@ -119,13 +120,19 @@ def _place(sibling: str, path: str, replace: bool) -> None:
 # --------------------------------------------------------------------------- several files
 
 
-def write_all(folder: str, items: list[Item], *, replace: bool = False) -> list[str]:
+def write_all(
+    folder: str, items: list[Item], *, replace: bool = False, never: Iterable[str] = ()
+) -> list[str]:
     """Write every item below ``folder``, which is created if missing. Returns the paths in order.
 
-    If one of them exists, nothing is written unless ``replace``. What a killed run has written of its files
-    is removed. Raises WriteError.
+    If one of them exists, nothing is written unless ``replace``; if one of them is a file in ``never``, such
+    as the key itself, nothing is. What a killed run has written of its files is removed. Raises WriteError.
     """
     paths = [os.path.join(folder, item.name) for item in items]
+    read = Inputs(never)
+    for path in paths:
+        if (other := read.file_at(path)) is not None:
+            raise WriteError(f"{path} would overwrite {other}, which is read", code="output-is-input")
     _undo(folder or ".")
     there = [path for path in paths if os.path.lexists(path)]
     if there and not replace:

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from elfsig.errors import ElfsigError, ReadError, UsageError, WriteError
-from elfsig.keygen.files import FOLDER, Item, secret_last, write_new
+from elfsig.keygen.files import FOLDER, SECRET, Item, secret_last, write_new
 from elfsig.keygen.kinds import Kind, kind_of
 from elfsig.opened.atomic import new_folder, remove_folder, replace_link, settle
+from elfsig.opened.evidence import read_path
 from elfsig.opened.source import system_text
 
 CURRENT = "current"
@@ -30,6 +31,9 @@ PUBLIC = frozenset({CERTIFICATE, HASH, TYPE})
 
 ALWAYS, NEVER = "always", "never"
 REFRESH = "7days"
+
+LIMIT = 1 << 20
+"""Maximum size of a file of a pair, in bytes."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PERIOD = re.compile(
@@ -80,11 +84,27 @@ def current(keydir: str) -> Current | None:
 
 
 def _content(path: str) -> bytes:
+    """The content of a file of a pair. Raises ReadError, also for what is too large for one."""
+    return _read(path)[0]
+
+
+def _read(path: str) -> tuple[bytes, int]:
+    """(content, mode) of a file. Raises ReadError."""
     try:
-        with open(path, "rb") as stream:
-            return stream.read(1 << 20)
+        data, status = read_path(path, LIMIT)
+    except ReadError as fault:
+        raise ReadError(f"{path}: {fault.text}", code=fault.code) from None
+    return data, SECRET if status is None else status.st_mode & 0o777
+
+
+def _copied(folder: str, public_only: bool) -> dict[str, tuple[bytes, int]]:
+    """(content, mode) of the files in ``folder`` to copy, by name. Raises ReadError."""
+    try:
+        names = os.listdir(folder)
     except OSError as reason:
-        raise ReadError(f"{path}: {system_text(reason)}") from None
+        raise ReadError(f"{folder}: {system_text(reason)}") from None
+    wanted = [each for each in names if (each in PUBLIC if public_only else not each.startswith("."))]
+    return {each: _read(os.path.join(folder, each)) for each in wanted}
 
 
 def due(keydir: str, seconds: int | None, kind: Kind, hash_name: str, now: float | None = None) -> str | None:
@@ -185,21 +205,19 @@ def install(keydir: str, destination: str, *, public_only: bool = False) -> str:
 
     Modes are kept, the private key's included. ``public_only``: only the certificate, hash and type are
     copied, whatever else is there: an editor's backup of a private key is a private key. Existing files
-    of the same name are replaced one by one. Raises ReadError, WriteError.
+    of the same name are replaced one by one. Raises ReadError, before anything is written, and WriteError.
     """
     there = current(keydir)
     if there is None:
         raise ReadError(f"{keydir}: there are no keys (elfsig keys generate makes some)", code="not-found")
     name = os.path.basename(there.folder)
     target = os.path.join(destination, name)
+    files = _copied(there.folder, public_only)
     try:
         os.makedirs(target, mode=FOLDER, exist_ok=True)
         os.chmod(target, 0o755 if public_only else FOLDER)
-        for each in sorted(os.listdir(there.folder)):
-            source = os.path.join(there.folder, each)
-            if each in PUBLIC if public_only else not each.startswith("."):
-                mode = os.stat(source).st_mode & 0o777
-                write_new(os.path.join(target, each), _content(source), mode, replace=True)
+        for each, (data, mode) in sorted(files.items()):
+            write_new(os.path.join(target, each), data, mode, replace=True)
         _switch(destination, name)
     except OSError as reason:
         raise _told(reason, destination) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,13 @@ from typing import BinaryIO
 
 from elfsig.errors import WriteError
 from elfsig.model import Remark
-from elfsig.opened.source import system_text
+from elfsig.opened.source import MOST_LINKS, system_text
 
 STALE_XATTRS = ("security.ima", "security.evm")
 """Extended attributes that hold a hash or signature of the file that they are on."""
+
+_NOT_OWNED = (errno.EPERM, errno.EACCES, errno.EINVAL)
+"""Errors of giving a file to another owner: EINVAL is for one that this user namespace has no number for."""
 
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSPC)
 
@@ -43,8 +47,9 @@ def write_atomic(
     target = os.path.realpath(path) if os.path.islink(path) else path
     try:
         current = _status(target)
+        if is_stream(path):
+            raise not_a_file()
         if target != path and not follow:
-            _refuse_stream(path)
             target, current = path, None
         if expect is not None and not _same(current, expect):
             raise WriteError("the file changed after it was read; not replaced", code="changed-meanwhile")
@@ -72,7 +77,7 @@ def create_atomic(path: str, data: bytes) -> bool:
     folder, name = os.path.split(path)
     descriptor, sibling = new_sibling(folder or ".", name, 0o666)
     try:
-        _write_all(descriptor, data)
+        write_pieces(descriptor, data)
         os.fsync(descriptor)
         os.link(sibling, path)
     except FileExistsError:
@@ -86,21 +91,27 @@ def create_atomic(path: str, data: bytes) -> bool:
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
+def replacing(path: str, *, follow: bool = True) -> Iterator[BinaryIO]:
     """A file to write in the body, which then takes the place of ``path``: as a whole, or not at all.
 
-    What :func:`write_atomic` does for content that is in memory. When the body raises, nothing remains of
-    what it wrote. Raises WriteError, also for what the body's own writing raises (OSError).
+    What :func:`write_atomic` does for content that is in memory; mode, owner and extended attributes of a
+    file that is replaced are kept as far as possible. With ``follow=False`` a link is itself replaced. When
+    the body raises, nothing remains of what it wrote. Raises WriteError, also for what the body's own writing
+    raises (OSError).
     """
-    target = os.path.realpath(path) if os.path.islink(path) else path
+    target = os.path.realpath(path) if follow and os.path.islink(path) else path
     folder, name = os.path.split(target)
     try:
-        _status(target)
-        descriptor, sibling = new_sibling(folder or ".", name, 0o666)
+        if is_stream(path):
+            raise not_a_file()
+        model = target if not os.path.islink(target) and _status(target) else None
+        descriptor, sibling = new_sibling(folder or ".", name, 0o600 if model else 0o666)
         try:
             with open(descriptor, "wb") as file:
                 yield file
                 file.flush()
+                if model is not None:
+                    take_after(descriptor, model)
                 os.fsync(descriptor)
                 os.replace(sibling, target)
         except BaseException:  # also when interrupted: nothing is left behind
@@ -110,6 +121,8 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         settle(folder)
     except WriteError as refused:
         refused.path = refused.path or path
+        raise
+    except BrokenPipeError:  # what the body printed: the file itself is no pipe
         raise
     except OSError as reason:
         fault = WriteError(f"not written: {system_text(reason)}")
@@ -123,15 +136,26 @@ def _status(target: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not modes.S_ISREG(status.st_mode):
-        raise WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
+        raise not_a_file()
     return status
 
 
-def _refuse_stream(link: str) -> None:
-    """Links such as /dev/stdout are part of the system, whatever they lead to."""
-    folder = os.path.realpath(os.path.dirname(link) or ".")
-    if folder == "/dev" or folder.startswith("/proc/"):
-        raise WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
+def not_a_file() -> WriteError:
+    """The error of writing to what is not a regular file."""
+    return WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
+
+
+def is_stream(path: str) -> bool:
+    """Whether a path is, or leads through, a name in /dev or below /proc: /dev/stdout is part of the system,
+    whatever it leads to."""
+    for _ in range(MOST_LINKS):
+        folder = os.path.realpath(os.path.dirname(path) or ".")
+        if folder == "/dev" or f"{folder}/".startswith("/proc/"):
+            return True
+        if not os.path.islink(path):
+            break
+        path = os.path.join(folder, os.readlink(path))
+    return False
 
 
 def _same(current: os.stat_result | None, expect: os.stat_result) -> bool:
@@ -148,8 +172,8 @@ def _replace(
     descriptor, sibling = new_sibling(folder or ".", name, 0o600 if model else 0o666)
     try:
         try:
-            _write_all(descriptor, data)
-            remarks = _take_after(descriptor, model) if model else []
+            write_pieces(descriptor, data)
+            remarks = take_after(descriptor, model) if model else []
             if mode is not None:
                 os.fchmod(descriptor, mode)
             os.fsync(descriptor)
@@ -170,6 +194,9 @@ def _replace(
 TEMPORARY = ".elfsig-tmp"
 """The suffix of temporary files."""
 
+_LEFT = re.compile(r"\..+\.[0-9a-z_]{8,12}" + re.escape(TEMPORARY), re.DOTALL)
+"""The names that :func:`new_sibling`, :func:`new_folder` and tempfile give."""
+
 
 def new_sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
     """A new file in the target's directory, open for writing, and its path; no walk takes it for a module.
@@ -186,6 +213,19 @@ def new_sibling(folder: str, name: str, mode: int) -> tuple[int, str]:
             if os.fstat(descriptor).st_nlink:
                 return descriptor, path
             os.close(descriptor)  # another run removed it as a leftover before it was locked
+
+
+def folds_case(folder: str) -> bool:
+    """Whether a directory takes names for the same that differ in upper and lower case; False where that
+    cannot be tried, since nothing can be written there."""
+    with suppress(OSError):
+        descriptor, path = new_sibling(folder or ".", "case", 0o600)
+        try:
+            return os.path.lexists(os.path.join(folder, os.path.basename(path).upper()))
+        finally:
+            os.unlink(path)
+            os.close(descriptor)
+    return False
 
 
 def new_folder(parent: str, name: str) -> tuple[str, int]:
@@ -219,10 +259,11 @@ def remove_folder(path: str) -> None:
 def remove_leftovers(folder: str) -> int:
     """Remove the temporary files and folders that a killed run left in ``folder``; returns how many.
 
-    Those of a running process are locked, and stay.
+    Those of a running process are locked, and stay; so do those of other users, who could exchange what is in
+    a folder while it is removed.
     """
     with suppress(OSError), os.scandir(folder or ".") as found:
-        return sum(_abandoned(item.path) for item in list(found) if item.name.endswith(TEMPORARY))
+        return sum(_abandoned(item.path) for item in list(found) if _LEFT.fullmatch(item.name))
     return 0
 
 
@@ -232,7 +273,10 @@ def _abandoned(path: str) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (remove_folder if modes.S_ISDIR(os.fstat(descriptor).st_mode) else os.unlink)(path)
+            about = os.fstat(descriptor)
+            if about.st_uid != os.geteuid():
+                return False
+            (remove_folder if modes.S_ISDIR(about.st_mode) else os.unlink)(path)
         finally:
             os.close(descriptor)
         return True
@@ -266,21 +310,24 @@ def replace_link(path: str, target: str) -> None:
     sync_folder(folder)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_pieces(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, however little the system takes at a time. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _take_after(descriptor: int, model: str) -> list[Remark]:
-    """Give the new file the owner, extended attributes and mode of ``model``."""
+def take_after(descriptor: int, model: str) -> list[Remark]:
+    """Give the new file the owner, extended attributes and mode of ``model``. Raises OSError."""
     remarks: list[Remark] = []
     status = os.stat(model)
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
         try:
             os.fchown(descriptor, status.st_uid, status.st_gid)
-        except PermissionError:
+        except OSError as reason:
+            if reason.errno not in _NOT_OWNED:
+                raise
             text = f"owner {status.st_uid}:{status.st_gid} could not be kept; the file now belongs to you"
             remarks.append(Remark("owner-not-kept", text))
     for name in _xattrs(model):

@@ -3,6 +3,7 @@ there as a whole or not at all."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tarfile
@@ -12,10 +13,13 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import TEMPORARY, new_folder, remove_folder, settle
+from elfsig.opened.atomic import TEMPORARY, is_stream, new_folder, remove_folder, settle, take_after
 from elfsig.opened.source import system_text
 
 Data = bytes | memoryview
+
+_BY_NUMBER = "/proc/self/fd"
+"""Where the files of this process have names."""
 
 PIECE = 1 << 20
 """Bytes that are copied at once."""
@@ -35,8 +39,8 @@ class Bundle:
     """Writes the files of a bundle, and in the end ``SHA256SUMS`` of them.
 
     ``output`` that ends with a slash becomes a directory, which must not exist; all else a tar archive, which
-    replaces the file as a whole, and whose members are in the folder ``evidence``. Owner and group are 0;
-    ``mtime`` is the time of every file, in seconds since 1970. Raises WriteError.
+    replaces the file as a whole (its mode and owner stay), and whose members are in the folder ``evidence``.
+    Owner and group are 0; ``mtime`` is the time of every file, in seconds since 1970. Raises WriteError.
     """
 
     output: str
@@ -130,7 +134,7 @@ class _Archive:
     nothing is left."""
 
     def __init__(self, output: str, mtime: int) -> None:
-        if os.path.lexists(output) and not os.path.isfile(output):
+        if is_stream(output) or (os.path.lexists(output) and not os.path.isfile(output)):
             raise OSError(0, "it exists and is not a regular file")
         self.output, self.mtime, self.sha256 = os.path.realpath(output), mtime, ""
         self._folder = os.path.dirname(self.output)
@@ -140,10 +144,14 @@ class _Archive:
 
     def _opened(self) -> IO[bytes]:
         try:
-            return os.fdopen(os.open(self._folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), "w+b")
-        except OSError:  # a file system without such files
+            if not os.path.isdir(_BY_NUMBER):
+                raise FileNotFoundError(_BY_NUMBER)
+            descriptor = os.open(self._folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+        except OSError:  # a file system without such files, or a system that could not give it a name
             descriptor, self._path = tempfile.mkstemp(TEMPORARY, ".evidence.", self._folder)
-            return os.fdopen(descriptor, "w+b")
+        with suppress(OSError):  # locked: no other run takes it for a leftover
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return os.fdopen(descriptor, "w+b")
 
     def add(self, name: str, size: int, chunks: Iterable[Data], mode: int) -> int:
         """Write a member. Returns the offset of its content."""
@@ -173,6 +181,8 @@ class _Archive:
         os.fsync(self._file.fileno())
         if self._path is None:
             self._path = self._named()
+        if os.path.lexists(self.output):
+            take_after(self._file.fileno(), self.output)
         os.replace(self._path, self.output)
         self._path = None
         settle(self._folder)
@@ -182,7 +192,7 @@ class _Archive:
         name = f".evidence.{os.urandom(6).hex()}{TEMPORARY}"
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.link(f"/proc/self/fd/{self._file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
+            os.link(f"{_BY_NUMBER}/{self._file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(folder)
         return os.path.join(self._folder, name)

@@ -110,7 +110,7 @@ def evidence_of(raw: bytes, path: str, limit: int = LIMIT, status: os.stat_resul
 
 def _raw(source: Source, limit: int) -> tuple[bytes, os.stat_result | None]:
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(os.fsdecode(source), limit)
+        return read_path(os.fsdecode(source), limit)
     raw = bytes(source) if isinstance(source, (bytes, bytearray, memoryview)) else read_stream(source, limit)
     if len(raw) > limit:
         raise too_large(len(raw), limit)
@@ -136,7 +136,11 @@ def _large_container(fd: int, size: int) -> ReadError | None:
     return ReadError(text, code="not-a-module", hint=hint_for("module", kind))
 
 
-def _read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
+def read_path(path: str, limit: int) -> tuple[bytes, os.stat_result | None]:
+    """The bytes of a regular file as they are, and its status; None for that of one inside a container.
+
+    Raises ReadError, as :func:`read`.
+    """
     if (why := impossible(path)) is not None:
         raise ReadError(why, code="not-found")
     try:

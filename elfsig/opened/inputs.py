@@ -45,7 +45,7 @@ class Inputs:
     def tree_of(self, target: str, *, follow: bool = False) -> str | None:
         """The directory that ``target`` is in, at any depth."""
         place = os.path.realpath(target) if follow else self.place(target)
-        return next((given for tree, given in self._trees.items() if _is_below(place, tree)), None)
+        return next((g for tree, g in self._trees.items() if place != tree and is_inside(place, tree)), None)
 
     def place(self, target: str) -> str:
         """The path of ``target`` without symbolic links in its directories: what a rename replaces."""
@@ -73,5 +73,6 @@ def head_of(path: str, size: int) -> bytes | None:
         return None
 
 
-def _is_below(path: str, tree: str) -> bool:
-    return path.startswith(f"{tree.rstrip('/')}/")
+def is_inside(path: str, tree: str) -> bool:
+    """Whether ``path`` is the directory ``tree`` or below it; neither has links in it."""
+    return f"{path}/".startswith(f"{tree.rstrip('/')}/")

@@ -13,10 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from elfsig.opened.evidence import MODULE_SUFFIXES
-from elfsig.opened.source import impossible
-
-MOST_LINKS: Final = 40
-"""Links in the resolution of one path, as in the kernel (MAXSYMLINKS, include/linux/namei.h)."""
+from elfsig.opened.source import MOST_LINKS, impossible
 
 KEPT: Final = 1000
 """Links of each kind whose names are kept; all are counted."""

@@ -13,9 +13,9 @@ from elfsig.elf.image import Image
 from elfsig.elf.words import UNWITNESSED
 from elfsig.errors import EditRefused, ElfsigError
 from elfsig.lazy_dataclass import replace
-from elfsig.model import Coverage, FileRange, Message, Place
+from elfsig.model import Carrier, Coverage, FileRange, Message, Place
 from elfsig.opened.evidence import LIMIT, Evidence, Source, read
-from elfsig.opened.places import LocatedSignature, find
+from elfsig.opened.places import LocatedSignature, find, last_mark
 from elfsig.registry import Registry, load
 
 if TYPE_CHECKING:
@@ -149,9 +149,16 @@ class Module:
         return Image(self.content)
 
     @cached_property
+    def outside_mark(self) -> tuple[int, Carrier] | None:
+        """Where the mark of a trailer after the compressed stream is, and its carrier; None without one. Such
+        a trailer is the file's layer 0."""
+        tail = self.tail_offset
+        return None if tail is None else last_mark(self.raw, tail, self.registry)
+
+    @cached_property
     def places(self) -> tuple[LocatedSignature, ...]:
         """Every signature in the content, outermost first; see :func:`elfsig.opened.places.find`."""
-        return tuple(find(self.image, self.registry))
+        return tuple(find(self.image, self.registry, 0 if self.outside_mark is None else 1))
 
     @cached_property
     def vermagic(self) -> str | None:

@@ -33,8 +33,10 @@ class LocatedSignature:
         return brief(self)
 
 
-def find(image: Image, registry: Registry) -> list[LocatedSignature]:
+def find(image: Image, registry: Registry, outside: int = 0) -> list[LocatedSignature]:
     """All signatures in ``image``: stacked trailers first, from the outermost, then sections and notes.
+
+    ``outside``: how many layers the file has outside ``image``.
 
     Detection order: appended formats of kernels from 3.7 on, then those of 2012, then displaced remains
     of either, then ELF sections in the order of the registry. Never raises because of the file's content;
@@ -47,7 +49,7 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
             place = _too_many(place)
         if found and place.fault is None:
             place = replace(place, remarks=(*place.remarks, _inner(place)))
-        found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
+        found.append(LocatedSignature(outside + len(found), view, place, registry.claimants(place)))
         if place.fault is not None:
             break
         view = view.cut(place.start)
@@ -55,8 +57,15 @@ def find(image: Image, registry: Registry) -> list[LocatedSignature]:
         for number, place in enumerate(_asked(carrier, view, registry)):
             if number >= MAX_SECTIONS and place.fault is None:
                 place = _not_examined(place)
-            found.append(LocatedSignature(len(found), view, place, registry.claimants(place)))
+            found.append(LocatedSignature(outside + len(found), view, place, registry.claimants(place)))
     return found
+
+
+def last_mark(data: bytes, start: int, registry: Registry) -> tuple[int, Carrier] | None:
+    """The last mark of a trailer in ``data`` from ``start`` on, and its carrier."""
+    marks = ((mark.text.removesuffix(b"\n"), c) for c in registry.trailers for mark in optional.marks(c))
+    found = [(at, carrier) for text, carrier in marks if (at := data.rfind(text, start)) >= 0]
+    return max(found, key=lambda each: each[0], default=None)
 
 
 def _trailer(view: Image, registry: Registry, outermost: bool) -> Place | None:

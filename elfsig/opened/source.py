@@ -33,6 +33,9 @@ _KINDS = (
     (modes.S_ISSOCK, "not-a-regular-file", "is a socket, not a regular file"),
     (lambda _: True, "not-a-regular-file", "is a device, not a regular file"),
 )
+MOST_LINKS = 40
+"""Links in the resolution of one path, as in the kernel (MAXSYMLINKS, include/linux/namei.h)."""
+
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 

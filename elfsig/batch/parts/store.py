@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from elfsig.errors import ContainerError, ReadError, UsageError, WriteError
 from elfsig.opened.atomic import create_atomic, remove_leftovers, replacing, write_atomic
 from elfsig.opened.remote import client
 from elfsig.opened.remote.urls import RemoteFile, is_url, shown
-from elfsig.opened.source import read_error, reading, system_text
+from elfsig.opened.source import FLAGS, not_regular, read_error, reading, system_text
 
 _PIECE = 1 << 20
 
@@ -90,9 +91,18 @@ class Folder:
     def _at(self, name: str) -> str:
         return os.path.join(self.path, name)
 
+    def _opened(self, name: str) -> IO[bytes]:
+        """A file for reading. Raises OSError; ReadError for what is not a regular file, which has no end."""
+        descriptor = os.open(self._at(name), FLAGS)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise not_regular(mode)
+        return os.fdopen(descriptor, "rb")
+
     def read(self, name: str, limit: int) -> bytes | None:
         try:
-            with open(self._at(name), "rb") as file:
+            with self._opened(name) as file:
                 size = os.fstat(file.fileno()).st_size
                 return file.read(min(limit, size))  # it takes as much memory as it is asked to read
         except FileNotFoundError:
@@ -104,7 +114,7 @@ class Folder:
         found = hashlib.sha256()
         size = 0
         try:
-            with open(self._at(name), "rb", buffering=0) as file, reading(file.fileno()):
+            with self._opened(name) as file, reading(file.fileno()):
                 while data := file.read(_PIECE):
                     found.update(data)
                     size += len(data)
@@ -120,10 +130,10 @@ class Folder:
             raise _not_written(self._at(name), reason) from None
 
     def write(self, name: str, data: bytes) -> None:
-        write_atomic(self._at(name), data)
+        write_atomic(self._at(name), data, follow=False)
 
     def replacing(self, name: str) -> AbstractContextManager[BinaryIO]:
-        return replacing(self._at(name))
+        return replacing(self._at(name), follow=False)
 
 
 def _not_written(path: str, reason: OSError) -> WriteError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from elfsig.host import dkms, dkms_hooks, dkms_paths
 from elfsig.host.commands import UNPRINTABLE, enrolling, to_paste
 from elfsig.host.dkms_copies import same_code
 from elfsig.host.dkms_resign import left
+from elfsig.host.files import Files
 from elfsig.host.next_step import DIFFERS
 from elfsig.model import Existing, SignOptions
 from elfsig.opened.module import Module, open_module
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from elfsig.registry import Registry
 
 Work = Callable[[Module], Change]
+
+IN_INITRAMFS = "the initramfs contains one of them"
 
 
 def _directory(context: click.Context, parameter: click.Parameter, root: Path) -> Path:
@@ -77,7 +80,7 @@ def command() -> None:
     metavar="HASH",
     help="With --module: use this hash instead of the kernel's.",
 )
-@click.option("--remove", is_flag=True, help="Remove the configuration again.")
+@click.option("--remove", is_flag=True, help="Remove the configuration again, or with --module a part of it.")
 @click.option("--force", is_flag=True, help="Replace configuration that elfsig did not write.")
 @_root_option
 def setup(
@@ -95,10 +98,13 @@ def setup(
     elfsig-sign-file instead of the kernel's sign-file for every module. With --module it writes a
     POST_BUILD hook, and a link to it in /etc/dkms/NAME.conf; the hook signs inside the compression. Key and
     certificate are tested first. Their paths may contain $kernel_source_dir, $kernelver and $arch, which DKMS
-    expands for each kernel.
+    expands for each kernel. With --root, they are written as that system names them.
+
+    --remove removes all of this; with --module only what is for these modules.
     """
     if remove:
-        for path in dkms.remove(root):
+        _refuse_beside_remove(**{"--key": key, "--cert": cert, "--hash": hash_name, "--force": force or None})
+        for path in dkms.remove(root, modules):
             click.echo(f"{path}: removed")
         return 0
     if key is None or cert is None:
@@ -112,19 +118,56 @@ def setup(
     dkms_hooks.refuse_reserved(modules)
     for words in _each_kernel(root, key, cert):
         _try_out(*words)
-    key, cert = dkms_paths.absolute(key), dkms_paths.absolute(cert)
+    key, cert = (dkms_paths.as_named(root, dkms_paths.absolute(word)) for word in (key, cert))
     chosen = hash_wished(hash_name).name if hash_name else None
-    wish = dkms.Setup(key, cert, _executable("elfsig-sign-file"), _executable("elfsig"), modules, chosen)
-    if root == Path("/") and not force:
+    sign_file, program = (
+        dkms_paths.as_named(root, _executable(name)) for name in ("elfsig-sign-file", "elfsig")
+    )
+    wish = dkms.Setup(key, cert, sign_file, program, modules, chosen)
+    if _is_here(root) and not force:
         _refuse_changeable(wish.sign_file, wish.elfsig)
     for path in dkms.setup(root, wish, force=force):
         click.echo(f"{path}: written")
-    if dkms_paths.names_kernel(cert):
-        complain("next: run elfsig dkms resign for built modules; each kernel has its own key")
-    else:
-        complain("next: enrol the certificate once, and run elfsig dkms resign for built modules:")
-        click.echo(f"  {to_paste(*enrolling(cert)) or UNPRINTABLE}", err=True)
+    _tell_next(root, wish)
     return 0
+
+
+def _is_here(root: Path) -> bool:
+    return os.path.realpath(root) == "/"
+
+
+def _refuse_beside_remove(**given: object) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"--remove and {option} cannot be combined")
+
+
+def _where(root: Path) -> str:
+    return "" if _is_here(root) else "in that system, "
+
+
+def _tell_next(root: Path, wish: dkms.Setup) -> None:
+    """What is left to do; commands to paste are for this machine only."""
+    here, where = _is_here(root), _where(root)
+    if not here:
+        _warn_of_missing(root, wish)
+    if dkms_paths.names_kernel(wish.certificate):
+        complain(f"next: {where}run elfsig dkms resign for built modules; each kernel has its own key")
+        return
+    end = ":" if here else ""
+    complain(f"next: {where}enrol the certificate once, and run elfsig dkms resign for built modules{end}")
+    if here:
+        click.echo(f"  {to_paste(*enrolling(wish.certificate)) or UNPRINTABLE}", err=True)
+
+
+def _warn_of_missing(root: Path, wish: dkms.Setup) -> None:
+    """Say what the system at ``root`` does not have of what its DKMS is to use."""
+    files = Files(root)
+    for word in (wish.key, wish.certificate, wish.elfsig if wish.modules else wish.sign_file):
+        is_path = not word.startswith(("pkcs11:", "$")) and not dkms_paths.names_kernel(word)
+        if is_path and not files.is_file(root / word.lstrip("/")):
+            text = f"{word}: not there in the system at {root}: its DKMS can sign nothing without it"
+            complain(text, word="warning: ")
 
 
 def _each_kernel(root: Path, key: str, cert: str) -> Iterator[tuple[str, str]]:
@@ -136,7 +179,7 @@ def _each_kernel(root: Path, key: str, cert: str) -> Iterator[tuple[str, str]]:
         yield key, cert
         return
     found = 0
-    releases = list(dkms_paths.kernels(root))
+    releases = list(dkms_paths.kernels(root, dkms.settings(root).get("install_tree", dkms.INSTALL)))
     for release in releases:
         try:
             words = dkms.within(root, release, key), dkms.within(root, release, cert)
@@ -233,21 +276,35 @@ def resign(
                 if own is not None and own.foreign and key is None:
                     yield from _left(members, own.path, settings.registry)
                     continue
-                words, mine = dkms.signing_words(root, key, cert, kernel, os.environ), None
-                if own is not None and own.key and own.certificate and key is None:
-                    words = dkms.within(root, kernel, own.key), dkms.within(root, kernel, own.certificate)
-                    mine = own.hash or dkms_paths.hash_beside(words[0])
-                options = SignOptions(hash=chosen or mine or usual, force=force)
-                yield from _resigned(members, words, options, settings.registry, dry_run)
-                yield from _copied(members, builds, root, settings.registry, dry_run)
+                words, mine = _signing_words(root, kernel, own, key, cert)
+                options = SignOptions(hash=chosen or mine or usual)
+                changed = set[str]()
+                for done in _resigned(members, words, options, settings.registry, dry_run, force):
+                    changed |= {done.path} if done.word == "signed" else set()
+                    yield done
+                yield from _copied(members, builds, root, settings.registry, changed if dry_run else None)
 
     outlive_readers()
     code = report(every(), quiet)
     if dry_run:
         complain("dry run: nothing was written")
     elif code == 0:
-        complain("next: run update-initramfs -u (or dracut -f) if the initramfs contains one of them")
+        complain(f"next: {_where(root)}run update-initramfs -u (or dracut -f) if {IN_INITRAMFS}")
     return code
+
+
+def _signing_words(
+    root: Path, kernel: str, own: dkms_hooks.Own | None, key: str | None, cert: str | None
+) -> tuple[tuple[str, str], str | None]:
+    """Key and certificate for modules whose setting is ``own``, and the hash that goes with them, if any.
+
+    The environment is this machine's, and says nothing about another system.
+    """
+    if own is not None and own.key and own.certificate and key is None and cert is None:
+        words = dkms.within(root, kernel, own.key), dkms.within(root, kernel, own.certificate)
+        return words, own.hash or dkms_paths.hash_beside(root, words[0])
+    environment = os.environ if _is_here(root) else {}
+    return dkms.signing_words(root, key, cert, kernel, environment), None
 
 
 def _left(group: list[Built], configuration: str, registry: Registry) -> Iterator[Done]:
@@ -259,11 +316,19 @@ def _left(group: list[Built], configuration: str, registry: Registry) -> Iterato
 
 
 def _resigned(
-    group: list[Built], words: tuple[str, str], options: SignOptions, registry: Registry, dry: bool
+    group: list[Built],
+    words: tuple[str, str],
+    options: SignOptions,
+    registry: Registry,
+    dry: bool,
+    again: bool,
 ) -> Iterator[Done]:
-    """The built modules; each installed copy of the same code gets the same signature afterwards."""
+    """The built modules; each installed copy of the same code gets the same signature afterwards.
+
+    ``again``: also those that this key has signed.
+    """
     signer, format_ = open_signer(*words), registry.get("pkcs7")
-    wanted = None if options.force else wanted_signature(format_, signer, options)
+    wanted = None if again else wanted_signature(format_, signer, options)
 
     def make(module: Module) -> Change:
         if wanted is not None and is_done(module, wanted):
@@ -275,17 +340,25 @@ def _resigned(
 
 
 def _copied(
-    group: list[Built], builds: list[Built], root: Path, registry: Registry, dry: bool
+    group: list[Built], builds: list[Built], root: Path, registry: Registry, pending: Set[str] | None
 ) -> Iterator[Done]:
-    """The installed copies: those of the same code become the same file, others are refused or left."""
-    output = Output(in_place=True, dry=dry)
+    """The installed copies: those of the same code become the same file, others are refused or left.
+
+    ``pending``: nothing is written, and these of the built ones would have been signed by now.
+    """
+    output = Output(in_place=True, dry=pending is not None)
     for each in group:
+        unsigned = pending is not None and str(each.path) in pending
         for path in each.installed:
-            yield from edit([str(path)], _like(each, path, builds, root, registry), output, registry, jobs=1)
+            work = _like(each, path, builds, root, registry, unsigned)
+            yield from edit([str(path)], work, output, registry, jobs=1)
 
 
-def _like(each: Built, path: Path, builds: list[Built], root: Path, registry: Registry) -> Work:
-    """Replace a copy by the signed content of ``each`` if its code is the same."""
+def _like(
+    each: Built, path: Path, builds: list[Built], root: Path, registry: Registry, unsigned: bool
+) -> Work:
+    """Replace a copy by the signed content of ``each`` if its code is the same. ``unsigned``: that is still
+    to be signed."""
     source = open_module(str(each.path), registry)
 
     def work(module: Module) -> Change:
@@ -295,7 +368,7 @@ def _like(each: Built, path: Path, builds: list[Built], root: Path, registry: Re
                 return Change(None, "unchanged", f"left unchanged: {why}")
             text = f"not signed: its code differs from {each.path}, which DKMS built; {DIFFERS}"
             raise EditRefused(text, code="code-differs")
-        if module.content == source.content:
+        if module.content == source.content and not unsigned:
             return Change(None, "unchanged", "already the same as the built one")
         return Change(source.content, "signed", "now the same as the built one")
 

@@ -78,7 +78,7 @@ def command(
     if folder is not None:
         from elfsig.cli.commands.show_parts import extract
 
-        return extract(found, folder, what, force=force, code_of=_code)
+        return extract(found, paths, folder, what, force=force, code_of=_code)
     between = "" if machine.wanted or any(wish) else "\n"
     first = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import click
 
@@ -12,12 +12,14 @@ from elfsig.cli import exit_codes
 from elfsig.cli.hints import hinted
 from elfsig.cli.render.words import plural, remark_words
 from elfsig.cli.settings import complain, visible
+from elfsig.cli.streams import outlive_readers
 from elfsig.envelopes.cms.dump import lines
 from elfsig.errors import WriteError
 from elfsig.model import FileReport, SignatureReport, optional
 from elfsig.opened.atomic import settle, write_atomic
+from elfsig.opened.inputs import Inputs, is_inside
 from elfsig.opened.module import Module
-from elfsig.opened.walk import WalkedFile
+from elfsig.opened.walk import WalkedFile, top_folders
 from elfsig.registry import Registry
 from elfsig.verbs.inspect.extract import pieces
 
@@ -92,14 +94,18 @@ def _packets(blob: bytes) -> Iterator[str]:
 
 def extract(
     entries: Iterator[WalkedFile],
+    paths: Sequence[str],
     folder: str,
     what: Examination,
     *,
     force: bool,
     code_of: Callable[[FileReport], int],
 ) -> int:
-    """Write the parts of every file below ``folder``, where its tree is kept. Returns the exit code."""
-    codes, folders = [], set[str]()
+    """Write the parts of every file meant by ``paths`` below ``folder``, where the layout of a tree is kept;
+    each of several trees has a folder of its own name. Returns the exit code."""
+    outlive_readers()
+    codes, folders, tops = [], set[str](), top_folders(paths)
+    taken, inputs = dict[str, str](), Inputs(paths)
     examiner = Examiner(what)
     for entry in entries:
         report, module, *_ = examiner(entry)
@@ -108,9 +114,10 @@ def extract(
             complain("; ".join(remark_words([report.error] if report.error else [])), entry.path)
             continue
         try:
-            stem = os.path.join(folder, _below(entry))
+            stem = os.path.join(folder, _below(entry, tops))
+            _refuse(entry.path, stem, folder, taken.setdefault(stem, entry.path))
             folders.add(os.path.dirname(stem))
-            _write(module, stem, force)
+            _write(module, stem, force, inputs)
         except WriteError as fault:
             complain(hinted(str(fault), fault.hint), entry.path)
             codes.append(exit_codes.BAD)
@@ -119,11 +126,24 @@ def extract(
     return exit_codes.combined(codes)
 
 
-def _below(entry: WalkedFile) -> str:
-    return os.path.relpath(entry.path, entry.root) if entry.root else os.path.basename(entry.path)
+def _below(entry: WalkedFile, tops: Mapping[str, str]) -> str:
+    if entry.root is None:
+        return os.path.basename(entry.path)
+    return os.path.join(tops.get(entry.root, ""), os.path.relpath(entry.path, entry.root))
 
 
-def _write(module: Module, stem: str, force: bool) -> None:
+def _refuse(path: str, stem: str, folder: str, first: str) -> None:
+    """Raises WriteError where the parts of another file have the same names, or a link in ``folder`` leads
+    out of it."""
+    if first != path:
+        raise WriteError(f"its parts would overwrite those of {first}", code="same-target")
+    where = os.path.realpath(os.path.dirname(stem))
+    if not is_inside(where, os.path.realpath(folder)):
+        text = f"its parts would be written to {where}, out of {folder}: a link leads there"
+        raise WriteError(text, code="output-elsewhere")
+
+
+def _write(module: Module, stem: str, force: bool, inputs: Inputs) -> None:
     """All parts of one file, or none where one of them already exists. Raises WriteError."""
     taken = pieces(module)
     for text in remark_words(taken.remarks):
@@ -134,10 +154,15 @@ def _write(module: Module, stem: str, force: bool) -> None:
     there = next((stem + p.suffix for p in taken.pieces if os.path.lexists(stem + p.suffix)), None)
     if there is not None and not force:
         raise WriteError(f"{there} already exists; --force overwrites it", code="exists")
+    if (
+        read := next((stem + p.suffix for p in taken.pieces if inputs.file_at(stem + p.suffix)), None)
+    ) is not None:
+        raise WriteError(f"{read} is read by this run, and would be overwritten", code="output-is-input")
     try:
         os.makedirs(os.path.dirname(stem) or ".", exist_ok=True)
     except OSError as reason:
         raise WriteError(f"cannot create a directory for {stem}: {(reason.strerror or '').lower()}") from None
     for piece in taken.pieces:
-        write_atomic(stem + piece.suffix, piece.data, sync=False)
+        for remark in write_atomic(stem + piece.suffix, piece.data, sync=False, follow=False):
+            complain(remark.text, stem + piece.suffix, word="warning: ")
         click.echo(f"{visible(stem + piece.suffix)}: {piece.what}, {plural(len(piece.data), 'byte')}")

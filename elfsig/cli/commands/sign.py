@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from elfsig.batch.up_to_date import is_done, wanted_signature
 from elfsig.cli.commands.sign_elsewhere import run
 from elfsig.cli.commands.sign_job import Job, Work, existing_of
 from elfsig.cli.options.common import format_type, jobs_option, limit_option, paths_argument
-from elfsig.cli.options.files import folder_type, output_type, path_type
+from elfsig.cli.options.files import answers_type, folder_type, output_type
 from elfsig.cli.options.needs import SignCommand
 from elfsig.cli.options.output import output_options, report
 from elfsig.cli.options.signing import KeyWords, jobs_for, key_options, making_options, refuse_unused
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     help="With --prepare: write digests to sign, or the bytes that the service hashes.",
 )  # fmt: skip
 @click.option(
-    "--attach", type=path_type, metavar="DIR",
+    "--attach", type=answers_type, metavar="DIR",
     help="Attach signatures from DIR: raw values or complete ones (.p7s), named like the modules.",
 )  # fmt: skip
 @click.option(
@@ -120,6 +121,7 @@ def _sign(job: Job, report_file: str | None, argv: Sequence[str]) -> int:
     if report_file is not None:
         asked_for = asked(format_.id, signer, options, output)
         journal = _journal(report_file, asked_for, argv, job, comparable)
+        output = replace(output, never=(*output.never, journal.partial))
         work = _journaled(work, journal)
     jobs = jobs_for(job.jobs, [signer])
     results = edit(job.paths, work, output, job.registry, jobs=jobs, limit=job.limit, links=job.links)

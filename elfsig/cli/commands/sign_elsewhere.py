@@ -43,6 +43,7 @@ def prepare(job: Job, folder: str, form: Form) -> int:
     if options.created is None:
         options = options._replace(created=int(time.time()))
 
+    read_manifest(folder)  # the manifest of an earlier run is replaced, and no other file of its name
     decide = job.decision()
 
     def change(module: Module) -> Change:

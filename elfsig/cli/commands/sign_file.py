@@ -20,9 +20,10 @@ from elfsig.coverages.whole_file import WholeFile
 from elfsig.elf.image import Image
 from elfsig.envelopes.cms.envelope import read
 from elfsig.envelopes.cms.make import create
-from elfsig.errors import ElfsigError, ParseError, ReadError
+from elfsig.errors import ElfsigError, ParseError, ReadError, WriteError
 from elfsig.model import SignOptions, TrailerInfo
 from elfsig.opened.atomic import write_atomic
+from elfsig.opened.inputs import Inputs
 from elfsig.opened.source import system_text
 from elfsig.signers import open_signer
 
@@ -89,13 +90,22 @@ def run(order: Order) -> None:
     _warn_about(module, order.module)
     blob = _signature(order, module)
     if order.key is not None and order.flags & {"p", "d"}:
-        write_atomic(order.beside, blob)
+        _write(order.beside, blob, order)
         if "d" in order.flags:
             return
     if "D" in order.flags:
-        write_atomic(order.dest or order.beside, _with_trailer(b"", blob))
+        _write(order.dest or order.beside, _with_trailer(b"", blob), order)
     else:
-        write_atomic(order.dest or order.module, _with_trailer(module, blob))
+        _write(order.dest or order.module, _with_trailer(module, blob), order)
+
+
+def _write(path: str, data: bytes, order: Order) -> None:
+    """Raises WriteError, also where it would overwrite the key, the certificate or the raw signature."""
+    read = Inputs(each for each in (order.key, order.x509, order.raw_signature) if each is not None)
+    if (other := read.file_at(path, follow=True)) is not None:
+        raise WriteError(f"{path}: not written: it would overwrite {other}", code="output-is-input")
+    for remark in write_atomic(path, data):
+        _say(f"warning: {path}: {remark.text}")
 
 
 def _read(path: str, *, pipes: bool = False) -> bytes:

@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 import click
 
 from elfsig.errors import UsageError
+from elfsig.opened.atomic import is_stream
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inputs import Inputs, head_of, identity_of
+from elfsig.opened.source import INSIDE
 
 STREAM: Final = "-"
 
@@ -25,14 +27,15 @@ class FileType(click.Path):
     """A path as it was typed. Commands report unreadable files one by one; click would end the whole run with
     a usage error because of one such file among many.
 
-    ``stream``: ``-`` is standard input or output.
+    ``stream``: ``-`` is standard input or output. ``whole``: every file of a directory is read, also what
+    looks like a report.
     """
 
     instead: str = "standard input is not read here: name a file (./- for one of this name)"
 
-    def __init__(self, stream: bool = False) -> None:
+    def __init__(self, stream: bool = False, *, whole: bool = False) -> None:
         super().__init__(readable=False)
-        self.stream = stream
+        self.stream, self.whole = stream, whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value``. Raises BadParameter for ``-`` where that is not a stream."""
@@ -150,7 +153,7 @@ def _refuse_place(output: Named) -> None:
     why = None
     if os.path.exists(output.path) and not os.path.isfile(output.path):
         why = "it exists and is not a regular file"
-    elif os.path.realpath(os.path.dirname(output.path) or ".") == "/dev" or folder.startswith("/proc/"):
+    elif is_stream(output.path):
         why = "it is a stream or a device, not a regular file"
     elif not os.path.isdir(folder):
         why = "there is no such directory"
@@ -186,10 +189,15 @@ def _refuse_input(output: Named, read: Named) -> None:
 def _place(word: str) -> str:
     """The path in ``word``: without the role of a key source, and of a pattern the directory it starts in."""
     path = word.partition(":")[2]
-    if os.path.lexists(word) or not os.path.lexists(path):
+    if _is_there(word) or not _is_there(path):
         path = word
     at = min((path.find(char) for char in "*?[" if char in path), default=-1)
     return path if at < 0 or os.path.lexists(path) else os.path.dirname(path[:at]) or "."
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is such a file, or the container that the path leads into."""
+    return any(map(os.path.lexists, (path, path.partition(INSIDE)[0])))
 
 
 def _is_read(target: str, tree: Named) -> bool:
@@ -198,13 +206,14 @@ def _is_read(target: str, tree: Named) -> bool:
     head = head_of(target, HEAD)
     if head is None:
         return isinstance(tree.param, click.Argument) and target.endswith(MODULE_SUFFIXES)
-    return bool(head) and not head.startswith(REPORTS)
+    return bool(head) and (getattr(tree.param.type, "whole", False) or not head.startswith(REPORTS))
 
 
 path_type: Final = FileType()
 source_name: Final = SourceName()
 source_type: Final = FileType(stream=True)
 """Also standard input."""
+answers_type: Final = FileType(whole=True)
 output_type: Final = OutputType()
 folder_type: Final = FolderType()
 stream_type: Final = OutputType(stream=True)

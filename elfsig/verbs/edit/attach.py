@@ -99,7 +99,8 @@ def parts_in(source: Module, *, format_id: str | None = None, layer: int | None 
         if (wanted is None or wanted in {f.id for f in found.claimants}) and layer in (None, found.layer)
     ]
     if not chosen:
-        there = ", ".join(f"layer {found.layer} ({name_of(found)})" for found in everything)
+        outer = [] if source.outside_mark is None else ["layer 0 (after the compression, not to be attached)"]
+        there = ", ".join([*outer, *(f"layer {found.layer} ({name_of(found)})" for found in everything)])
         asked = " and ".join([*([wanted] if wanted else []), *([] if layer is None else [f"layer {layer}"])])
         text = f"no signature of {asked} in it, only {there}"
         raise UsageError(text, code="no-such-signature")

@@ -54,7 +54,7 @@ def extract(
     except OSError as reason:
         raise WriteError(f"{directory}: {system_text(reason)}") from None
     for name, (data, _) in files.items():
-        write_atomic(os.path.join(directory, name), data, sync=False)
+        write_atomic(os.path.join(directory, name), data, sync=False, follow=False)
     settle(directory)
     return [Extracted(os.path.join(directory, name), key) for name, (_, key) in files.items()]
 

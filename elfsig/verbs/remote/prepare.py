@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from elfsig.crypto.hashes import HASHES
-from elfsig.errors import SigningError, UsageError
+from elfsig.errors import ReadError, SigningError, UsageError
 from elfsig.kernels.suits import suited
 from elfsig.model import Existing, Format, SignOptions
 from elfsig.opened.atomic import write_atomic
+from elfsig.opened.evidence import read_path
 from elfsig.opened.module import Module
 from elfsig.signers.deferred import Asked, Recorder
 from elfsig.signers.outside import PublicHalf, Request, read_public
@@ -25,6 +26,8 @@ from elfsig.verbs.edit.strip import strip
 MANIFEST = "manifest.json"
 KIND = "elfsig-signing-request"
 VERSION = 1
+LIMIT = 1 << 28
+"""Maximum size of a manifest, in bytes."""
 
 Form = Literal["digest", "bytes"]
 """What is written: the digest that the key signs, or the bytes for the service to hash."""
@@ -139,7 +142,7 @@ class Manifest:
         if self.files:
             document = {**self.head, "files": self.files}
             text = json.dumps(document, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
-            write_atomic(os.path.join(self.folder, MANIFEST), text.encode())
+            write_atomic(os.path.join(self.folder, MANIFEST), text.encode(), follow=False)
 
 
 def _pem(half: PublicHalf) -> str:
@@ -156,9 +159,8 @@ def read_manifest(folder: str) -> Order | None:
     if not os.path.lexists(path):
         return None
     try:
-        with open(path, encoding="utf-8") as stream:
-            return _order(json.load(stream), path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
+        return _order(json.loads(read_path(path, LIMIT)[0]), path)
+    except (ReadError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
         text = f"{path}: not a manifest of signing requests: {type(reason).__name__}: {reason}"
         raise UsageError(text, code="manifest") from None
 

@@ -125,7 +125,8 @@ def with_outside(
     module: Module, outside: Outside, found: Sequence[LocatedSignature]
 ) -> tuple[LocatedSignature, ...]:
     """The signature that is kept elsewhere as the outermost one, then those in ``found``."""
-    return outside(module), *(replace(f, layer=f.layer + 1) for f in found)
+    first = 0 if module.outside_mark is None else 1
+    return replace(outside(module), layer=first), *(replace(f, layer=f.layer + 1) for f in found)
 
 
 def failed(path: str, fault: ElfsigError) -> FileReport:
@@ -388,6 +389,6 @@ def _file_warnings(
     if content is not None and (behind := behind_elf(content)) is not None:
         yield behind
     tail = module.tail_offset
-    if tail is not None and looked_at is module and after_compression.mark(module, tail) is None:
+    if tail is not None and looked_at is module and module.outside_mark is None:
         size = module.size - tail
         yield Remark("compressed-tail", f"{size} bytes follow the compressed stream in the file", None)

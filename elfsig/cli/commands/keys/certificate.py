@@ -61,9 +61,9 @@ def command(key: str, output: str, force: bool, quiet: bool, **wish: object) -> 
     A key in a token makes one signature for it, and stays where it is.
     """
     made = _made(key, os.path.basename(output), Wish(**wish))  # type: ignore[arg-type]  # click's options
-    for path, item in zip(
-        write_all(os.path.dirname(output), made.items, replace=force), made.items, strict=True
-    ):
+    read = [each for each in (key, wish["genkey"]) if isinstance(each, str)]
+    paths = write_all(os.path.dirname(output), made.items, replace=force, never=read)
+    for path, item in zip(paths, made.items, strict=True):
         if not quiet:
             click.echo(f"{visible(path)}: {item.what}")
     if warning := key_warning(made.certificate, None):

@@ -10,6 +10,7 @@ import click
 
 from elfsig.cli.options.common import hash_type, hash_wished, kernel_type
 from elfsig.cli.settings import complain, visible
+from elfsig.cli.streams import outlive_readers
 from elfsig.errors import UsageError
 from elfsig.host.commands import UNPRINTABLE, operand, to_paste
 from elfsig.kernels.suits import key_warning
@@ -126,6 +127,7 @@ def command(**how: Any) -> None:
     Private keys are readable only by their owner. With --key-dir, new keys are generated only when they are
     due; kernel configurations are updated in any case.
     """
+    outlive_readers()
     plan = _plan(how)
     quiet = how["quiet"]
     why, pair = "", _present(plan, how)
@@ -280,7 +282,8 @@ def _make(plan: Plan, how: dict[str, Any]) -> tuple[GeneratedKey, list[str]]:
     if plan.folder:
         folder = keydir.add(plan.folder, items)
         return made, [os.path.join(folder, item.name) for item in items]
-    return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"])
+    read = [*(each for each in (how["genkey"], how["for_kernel"]) if each), *(c.path for c in plan.configs)]
+    return made, write_all(os.path.dirname(how["output"]), items, replace=how["force"], never=read)
 
 
 def _warn(plan: Plan, made: GeneratedKey) -> None:
