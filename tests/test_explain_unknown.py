@@ -11,6 +11,7 @@ import pytest
 from elfsig.host import explain, strictness
 from elfsig.host.machine import EFIVARS, GLOBAL, SHIM, Machine
 from elfsig.host.strictness import Reported
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.config import Built
 from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, choose, for_release
@@ -382,3 +383,51 @@ def test_possible_modes_contradict_nothing_that_is_known(
             effect = profile.in_mode(mode)
             for value, fact in zip(effect[:3], found[:3], strict=True):
                 assert fact is None or value is fact
+
+
+# --------------------------------------------------------------------------- CONFIG_CMDLINE
+
+
+def configured(root: Path, text: str) -> None:
+    write(root / f"boot/config-{RELEASE}", f"CONFIG_MODULE_SIG=y\n{text}")
+
+
+def test_a_default_command_line_is_not_that_of_a_kernel_whose_line_is_not_known(root: Path) -> None:
+    own = 'CONFIG_CMDLINE="module.sig_enforce=1"\n'
+    for more, enforcing in (("CONFIG_ARM64=y\n", "not known"), ("CONFIG_X86=y\n", "on, by Secure Boot")):
+        configured(root, own + more)
+        (root / "proc/cmdline").unlink(missing_ok=True)
+        assert explained(root, live=False).facts.enforcing.startswith(enforcing)
+        write(root / "proc/cmdline", "ro quiet\n")
+        assert explained(root, live=False).facts.enforcing.startswith("not known")
+        variable(root, "SecureBoot", GLOBAL, b"\0")
+        assert explained(root, live=False).facts.enforcing.startswith("off")
+        (root / EFIVARS / f"SecureBoot-{GLOBAL}").unlink()
+
+
+def test_a_command_line_that_takes_the_place_of_any_other_is_known(root: Path) -> None:
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    (root / "proc/cmdline").unlink()
+    configured(root, 'CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_OVERRIDE=y\n')
+    found = explained(root, live=False)
+    assert modes(found) == [PERMISSIVE] and found.facts.enforcing.startswith("off")
+    assert modes(explained(root, live=False, passed=Passed(("lockdown=integrity",)))) == [PERMISSIVE]
+
+
+def test_lockdown_that_is_not_on_the_list_does_not_refuse(root: Path) -> None:
+    """lockdown_param() notes the level, whether the security module is started or not."""
+    write(root / LOCKDOWN, "none [integrity] confidentiality\n")
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    for text, errno in (('CONFIG_LSM="lockdown,yama"\n', None), ("CONFIG_LSM=x\n" + EARLY, "EPERM")):
+        configured(root, text)
+        write(root / "proc/cmdline", "ro lsm=yama lockdown=integrity\n")
+        assert errnos(explained(root)) == [errno]
+    configured(root, "")
+    assert said_of_kernel(explained(root), "SECURITY_LOCKDOWN_LSM_EARLY")
+
+
+EARLY = "CONFIG_SECURITY_LOCKDOWN_LSM_EARLY=y\n"
+
+
+def said_of_kernel(found: explain.OnMachine, text: str) -> bool:
+    return any(text in remark for remark in found.asked.remarks)

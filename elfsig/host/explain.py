@@ -14,6 +14,7 @@ from elfsig.host.next_step import Situation, Step, next_step
 from elfsig.host.own_keys import checked, own_keys
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.mode import Mode, merged
 from elfsig.kernels.names import module_name
@@ -70,8 +71,11 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     assert chosen.profile is not None
     options = machine.options() if said.options is None else said.options
     profile = chosen.profile
-    built = configs.Built(profile) if options is None else configs.apply(profile, options)
-    asked, found = said.mode_of(built.profile), machine.known(built)
+    given_line = said.passed != NOTHING
+    passed = said.passed if given_line else machine.passed
+    built = configs.apply(profile, options or {}, passed)
+    asked = merged([said.mode, built.mode]) if given_line else said.mode
+    found = machine.known(built)
     held = machine.rings(built.profile, given)
     modes = strictness.only(asked, found)
     if not modes and not said.every:
@@ -79,7 +83,7 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
         machine.remarks.extend(_unknown(machine, found))
     return replace(
         said, chosen=chosen, ring=_filled(held.ring), options=options, mode=merged([found.on, asked]),
-        modes=modes, booted=_filled(held.booted),
+        modes=modes, booted=_filled(held.booted), passed=passed,
     )  # fmt: skip
 
 

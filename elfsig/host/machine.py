@@ -22,6 +22,7 @@ from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.host.owner_lists import TABLE_SINCE, OwnerLists
 from elfsig.host.strictness import Known, Reported, known, reported
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Profile, version_of
 from elfsig.model import Key, KeyId
@@ -149,6 +150,12 @@ class Machine:
     def reported(self) -> Reported:
         """What the kernel in question reports about itself; nothing where another one runs."""
         return reported(self.files) if self.is_running else Reported()
+
+    @property
+    def passed(self) -> Passed | None:
+        """The command line that the kernel in question was started with; None where that is not known."""
+        line = self.reported.line
+        return None if line is None else Passed((line,), whole=True)
 
     def known(self, built: configs.Built) -> Known:
         """What is established of the kernel's mode: as it reports itself, else according to its boot."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.mode import BootParameters, Mode, merged
 
 _LOGGED: Mapping[str, Mode] = {
@@ -20,6 +21,8 @@ _LOGGED: Mapping[str, Mode] = {
 }
 """security/lockdown, security/integrity (its prefix was "ima:" before 7.1), distributions' efi/secureboot.c,
 crypto/fips.c."""
+_WHOLE_LINE = re.compile(r"Kernel command line: (.*)")
+"""start_kernel() in init/main.c: with what CONFIG_CMDLINE added. x86 logs the other one before."""
 _COMMAND_LINE = re.compile(r"[Cc]ommand line: (.*)")
 # [^\S\n]: blanks within a line. With \s every line of many empty ones would be looked at from each before it.
 _ENTRY = re.compile(r"^[^\S\n]*(?:menuentry|title)\b", re.MULTILINE)
@@ -32,17 +35,21 @@ _DEFAULT = re.compile(r"^[^\S\n]*default[= ](\d{1,9})[^\S\n]*$", re.MULTILINE)
 _COMMENT = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 
 
-@lru_cache(maxsize=16)
 def from_text(text: str, boot: BootParameters) -> Mode:
     """The modes in a command line, a boot log (dmesg), or GRUB's configuration (its default entry), for a
     kernel that reads ``boot``."""
-    logged = _COMMAND_LINE.search(text)
-    if logged:
-        return merged(
-            [boot.mode(logged[1]), *(mode for line, mode in _LOGGED.items() if re.search(line, text))]
-        )
-    lines = list(_grub_lines(text))
-    return merged([boot.mode(line) for line in lines] if lines else [boot.mode(text)])
+    found = passed_by(text)
+    return merged([found.logged, *map(boot.mode, found.lines)])
+
+
+@lru_cache(maxsize=16)
+def passed_by(text: str) -> Passed:
+    """The command line in such a text, and what a log says besides."""
+    whole = _WHOLE_LINE.search(text)
+    if shown := whole or _COMMAND_LINE.search(text):
+        logged = merged(mode for line, mode in _LOGGED.items() if re.search(line, text))
+        return Passed((shown[1],), whole is not None, logged)
+    return Passed(tuple(_grub_lines(text)) or (text,))
 
 
 def _grub_lines(text: str) -> Iterator[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from elfsig.errors import KeySourceError, UsageError
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.mode import PERMISSIVE, Mode
+from elfsig.kernels.modes import passed_by
 from elfsig.kernels.select import AUTO, Chosen, choose
 from elfsig.trust.given import KeySources, each_of, ring_of
 from elfsig.trust.ring import Ring
@@ -32,9 +34,9 @@ def kernel_question(
     if every_mode and (mode != PERMISSIVE or cmdline is not None):
         raise UsageError("choose every mode or one mode, not both", code="modes")
     chosen = choose(kernel)
-    text = None if cmdline is None else cmdline.decode("utf-8", "replace")
+    passed = NOTHING if cmdline is None else passed_by(cmdline.decode("utf-8", "replace"))
     ring = kernel_ring(trust, keys, chosen.image)
-    return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg, cmdline=text)
+    return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg, passed=passed)
 
 
 def _options(config: bytes | None, chosen: Chosen) -> configs.Options | None:
