@@ -136,6 +136,9 @@ def test_a_command_line_that_is_only_a_default_is_said_to_be_one() -> None:
     (remark,) = config.apply(get("6.12"), config.parse(text), NOTHING).remarks
     assert "only where the boot loader passes none: module.sig_enforce=1" in remark
     assert config.apply(get("6.12"), config.parse(text)).mode == Mode()
+    for line, doubt in ((None, True), (b"quiet", False)):
+        (told,) = elfsig.predict(MODULE, "6.12", config=text.encode(), cmdline=line).predictions
+        assert any("no command line was assumed" in each for each in told.notes) == doubt
 
 
 @pytest.mark.parametrize(
@@ -157,14 +160,19 @@ def test_a_command_line_that_is_only_a_default_is_said_to_be_one() -> None:
 def test_the_list_of_security_modules_on_the_command_line(text: str, line: str, errno: str | None) -> None:
     """choose_lsm_order() and ordered_lsm_init() in security/security.c."""
     asked = elfsig.predict(MODULE, "6.12", config=text.encode(), cmdline=line.encode())
-    assert asked.predictions[0].errno == errno and not any("EARLY" in each for each in asked.remarks)
+    (told,) = asked.predictions
+    assert told.errno == errno and not any("EARLY" in each for each in told.notes)
 
 
 def test_without_a_configuration_the_list_leaves_a_doubt() -> None:
-    asked = elfsig.predict(MODULE, "6.12", cmdline=b"lsm=yama lockdown=integrity")
-    assert any("SECURITY_LOCKDOWN_LSM_EARLY" in each for each in asked.remarks)
-    for kernel, line in (("6.12", b"lsm=yama,lockdown"), ("debian-4.19", b"lsm=yama lockdown")):
-        assert elfsig.predict(MODULE, kernel, cmdline=line).remarks == ()
+    for kernel, line, doubt in (
+        ("6.12", b"lsm=yama lockdown=integrity", True),
+        ("6.12", b"lsm=yama", False),
+        ("6.12", b"lsm=yama,lockdown lockdown=integrity", False),
+        ("debian-4.19", b"lsm=yama lockdown", False),
+    ):
+        (told,) = elfsig.predict(MODULE, kernel, cmdline=line).predictions
+        assert any("SECURITY_LOCKDOWN_LSM_EARLY" in each for each in told.notes) == doubt
 
 
 def test_which_options_lock_it_down_under_secure_boot() -> None:

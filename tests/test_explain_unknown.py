@@ -16,6 +16,7 @@ from elfsig.kernels.config import Built
 from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, choose, for_release
 from elfsig.verbs.verify.kernel import KernelQuestion
+from tests.support.cli import elfsig
 from tests.support.cms import Identity, identity
 from tests.support.efilists import SHA256, X509, esl
 from tests.support.keysources import bzimage, certificate_list, unpacked
@@ -430,4 +431,40 @@ EARLY = "CONFIG_SECURITY_LOCKDOWN_LSM_EARLY=y\n"
 
 
 def said_of_kernel(found: explain.OnMachine, text: str) -> bool:
-    return any(text in remark for remark in found.asked.remarks)
+    return any(text in note for each in found.asked.predictions for note in each.notes)
+
+
+# --------------------------------------------------------------------------- an image whose list is not found
+
+
+def image(version: str, *certificates: bytes, listed: bool) -> bytes:
+    banner = f"Linux version {version} (b@example) #1 SMP\n\0".encode()
+    return bzimage(
+        gzip.compress(unpacked(banner, certificate_list(certificates) if listed else b"".join(certificates)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("listed", "certificates", "doubt"),
+    [
+        (True, (identity("rsa", 1).certificate,), False),
+        (False, (identity("rsa", 1).certificate,), True),
+        (False, (RSA.certificate,), True),
+        (False, (), True),
+    ],
+)
+def test_an_image_without_a_list_says_nothing_about_the_signer(
+    root: Path, listed: bool, certificates: tuple[bytes, ...], doubt: bool, tmp_path: Path
+) -> None:
+    write(root / f"lib/modules/{RELEASE}/kernel/vfat.ko", signed())
+    path = write(root / f"boot/vmlinuz-{RELEASE}", image(RELEASE, *certificates, listed=listed))
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    key = explained(root).facts.key
+    assert key.startswith("not known" if doubt else "not enrolled")
+    file = write(tmp_path / "vfat.ko", signed())
+    for command in ("verify", "explain"):
+        ran = elfsig(command, file, "--kernel", path, "--enforce")
+        assert ran.code == 3
+        assert (f"could not be read from {path}: it may have the signer's" in ran.out) == doubt
+    (object_,) = elfsig("verify", file, "--kernel", path, "--enforce", "--jsonl").files()
+    assert any("could not be read from" in note for note in object_["kernel"]["notes"]) == doubt

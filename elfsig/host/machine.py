@@ -241,7 +241,7 @@ class Machine:
             self.remarks.append("no image of the kernel was found, so its compiled-in keys are not known")
             self.gaps.append("the image of the kernel")
         else:
-            yield from self._source(self.image, "builtin", None)
+            yield from self._compiled_in(self.image)
         if self.firmware.ignores_db:
             self.remarks.append("the keys of UEFI's db do not count: mokutil --ignore-db was used")
         else:
@@ -249,6 +249,13 @@ class Machine:
         if self.firmware.names is None and self.firmware.state == "unknown":
             self.gaps.append("the UEFI variables")
         yield from self._source(self._variable("dbx", SECURITY), "revoked", "revoked")
+
+    def _compiled_in(self, image: Path) -> Iterator[Material]:
+        """The keys in an image: which of them are the kernel's own, only a list in it says."""
+        for found in self._source(image, "builtin", None):
+            if not any(key.vouched and key.keyring == "builtin" for key in (*found.keys, *found.unusable)):
+                self._lost(image, f"builtin keys are not known: {image}: no list of them was found in it")
+            yield found
 
     def _owner_keys(self, profile: Profile) -> Iterator[Material]:
         """Machine owner keys go to the machine keyring if the owner or the kernel's rule says so."""

@@ -96,6 +96,10 @@ UNSURE = (
     "lsm= on its command line leaves out lockdown, which then has no effect, unless the kernel was built with"
     " SECURITY_LOCKDOWN_LSM_EARLY: its configuration would show that"
 )
+DEFAULT = (
+    "that the boot loader passes no command line was assumed: this kernel reads its own one (CONFIG_CMDLINE)"
+    " only then"
+)
 
 
 def lockdown_starts(options: Options, lines: Iterable[str], whole: bool) -> bool | None:

@@ -66,12 +66,14 @@ def embedded(image: bytes) -> str | None:
 @dataclass(frozen=True, slots=True)
 class Built:
     """A profile as it was built and started: the modes that its build and its command line switch on, and
-    remarks for people. ``line_known``: the whole command line is known."""
+    remarks for people. ``line_known``: the whole command line is known. ``line_doubt``: why it is not certain
+    that the kernel is in the mode that its command line switches on, as a sentence."""
 
     profile: Profile
     mode: Mode = PERMISSIVE
     remarks: tuple[str, ...] = ()
     line_known: bool = False
+    line_doubt: str | None = None
 
 
 Change = Callable[[Profile], Profile]
@@ -310,7 +312,7 @@ def apply(profile: Profile, options: Options, passed: Passed | None = None) -> B
     if profile.id in _IGNORED_FORCE:
         modes = []
     lines = boot_line.read_by(options, passed)
-    remarks = [*_remarks(options, profile.crypto), *_started(profile, options, lines)]
+    remarks, doubt = tuple(_remarks(options, profile.crypto)), _line_doubt(profile, options, passed, lines)
     for (name, value), change in CHANGES.items():
         if options.get(name) == value:
             profile = change(profile)
@@ -318,7 +320,18 @@ def apply(profile: Profile, options: Options, passed: Passed | None = None) -> B
         profile = change(profile)
     modes += [profile.boot.mode(line) for line in lines]
     modes.append(PERMISSIVE if passed is None else passed.logged)
-    return Built(profile, merged(modes), tuple(remarks), boot_line.is_known(options, passed))
+    return Built(profile, merged(modes), remarks, boot_line.is_known(options, passed), doubt)
+
+
+def _line_doubt(
+    profile: Profile, options: Options, passed: Passed | None, lines: tuple[str, ...]
+) -> str | None:
+    mode = merged(profile.boot.mode(line) for line in lines)
+    starts = boot_line.lockdown_starts(options, lines, len(options) > _WHOLE)
+    if starts is None and parameters.LOCKDOWN in profile.boot.parameters:
+        return boot_line.UNSURE
+    default = passed is not None and passed.is_empty and boot_line.use(options) == "otherwise"
+    return boot_line.DEFAULT if default and mode != PERMISSIVE else None
 
 
 def _completed(options: Options) -> Options:
@@ -346,11 +359,6 @@ def _by_list(options: Options, lines: tuple[str, ...]) -> Iterator[Change]:
             yield _unpacks(*named)
     if (name := options.get("MODULE_SIG_HASH")) is not None:
         yield lambda profile: replace(profile, hash=name)
-
-
-def _started(profile: Profile, options: Options, lines: tuple[str, ...]) -> Iterator[str]:
-    if boot_line.lockdown_starts(options, lines, len(options) > _WHOLE) is None:
-        yield from (boot_line.UNSURE,) if parameters.LOCKDOWN in profile.boot.parameters else ()
 
 
 def _remarks(options: Options, crypto: Crypto) -> Iterator[str]:

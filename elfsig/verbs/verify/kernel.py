@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -14,7 +14,7 @@ from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.lazy_dataclass import dataclass, replace
-from elfsig.model import FileReport, Remark, SignatureReport
+from elfsig.model import FileReport, Key, Remark, SignatureReport
 from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.trust.ring import Ring
@@ -51,6 +51,12 @@ class KernelQuestion:
     def ring_in(self, mode: Mode) -> Ring | None:
         """The keys that it holds in a mode."""
         return self.booted if mode.secure_boot and self.booted is not None else self.ring
+
+    @property
+    def image_keys(self) -> tuple[Key, ...]:
+        """The keys in its image, on a list of the kernel's own or not."""
+        keys = (*self.ring.keys, *self.ring.unusable) if self.ring is not None else ()
+        return tuple(key for key in keys if key.source == self.chosen.image)
 
     def built(self, module: Module) -> configs.Built:
         """The profile, as it was built and started. Raises UsageError where the kernel is not known."""
@@ -94,7 +100,18 @@ def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     found: list[Prediction] = []
     for ring, modes in groupby(question.asked(built), question.ring_in):
         found += predict_modes(Subject(module, ring, built.profile, argument), tuple(modes))
-    return KernelAnswer(built.profile, tuple(found), built.remarks)
+    doubted = (replace(each, notes=(*_doubts(each, question, built), *each.notes)) for each in found)
+    return KernelAnswer(built.profile, tuple(doubted), built.remarks)
+
+
+def _doubts(each: Prediction, question: KernelQuestion, built: configs.Built) -> Iterator[str]:
+    """What a prediction depends on and is not known."""
+    if built.line_doubt is not None and each.mode != PERMISSIVE:
+        yield built.line_doubt
+    image = question.chosen.image
+    listed = any(key.vouched and key.keyring == "builtin" for key in question.image_keys)
+    if each.fault == "unknown-key" and image is not None and not listed:
+        yield f"which keys this kernel trusts could not be read from {image}: it may have the signer's"
 
 
 # --------------------------------------------------------------------------- in the report
