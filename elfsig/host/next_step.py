@@ -24,6 +24,7 @@ DIFFERS = "do not sign it before you know why it differs"
 FORMS = frozenset({
     "signed-attributes", "id-type", "unsupported-hash", "unsupported-algorithm", "unsupported-pair",
     "signature-form", "embedded-content", "signed-after-compression", "compressed-unreadable", "no-packet",
+    "attributes-digest",
 })  # fmt: skip
 """Faults of the signature's form, which do not mean that the module was changed."""
 UNCHANGED = FORMS | {"ok", "unsigned", "unknown-key", "key-unusable", "revoked"}
