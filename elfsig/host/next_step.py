@@ -30,6 +30,10 @@ FORMS = frozenset({
 UNCHANGED = FORMS | {"ok", "unsigned", "unknown-key", "key-unusable", "revoked"}
 NEW_KEYS = "this kernel can never use its key: make another one"
 SECURE = "the kernel takes machine owner keys only with Secure Boot on, and it is not known to be on"
+UNCHECKED = (
+    "this kernel does not check signatures, and loads it as it is: only the package manager can tell whether it"
+    " is what its package has"
+)
 YOURS = "if you built it yourself"
 
 
@@ -76,11 +80,16 @@ class Situation:
             or (verdict is Verdict.MALFORMED and fault not in FORMS)
         )
 
+    @property
+    def verified(self) -> bool:
+        """Whether this kernel looked at a signature, and trusts it: one built without that loads anything."""
+        return self.prediction.fault == "ok" and self.prediction.place is not None
+
 
 def next_step(case: Situation) -> Step:
     """What to do next. Below another root it has no command that writes."""
     step = _step(case)
-    if not case.machine.live and case.prediction.fault == "ok" and not case.changed:
+    if not case.machine.live and case.verified and not case.changed:
         return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
@@ -99,7 +108,7 @@ def _step(case: Situation) -> Step:
         return Step("get a newer module: its key or this file itself is revoked")
     if case.changed:
         return _again(case, CHANGED)
-    if fault == "ok":
+    if case.verified:
         return _load(case, "nothing needs to be done: load it")
     if source.kind in ("none", "unknown") and source.vendor:
         return _doubtful(case)
@@ -107,6 +116,8 @@ def _step(case: Situation) -> Step:
         return _again(case, DIFFERS)
     if case.prediction.accepted and source.kind != "package":
         return _load(case, "this kernel loads it as it is; a kernel that demands signatures would not")
+    if fault == "ok":
+        return Step(UNCHECKED)
     if fault == "unsigned":
         return _unsigned(case)
     if case.machine.denied:
