@@ -31,8 +31,8 @@ UNCHANGED = FORMS | {"ok", "unsigned", "unknown-key", "key-unusable", "revoked"}
 NEW_KEYS = "this kernel can never use its key: make another one"
 SECURE = "the kernel takes machine owner keys only with Secure Boot on, and it is not known to be on"
 UNCHECKED = (
-    "this kernel does not check signatures, and loads it as it is: only the package manager can tell whether it"
-    " is what its package has"
+    "this kernel does not check signatures, and loads it as it is: only the package manager can tell"
+    " whether it is what its package has"
 )
 YOURS = "if you built it yourself"
 
