@@ -164,6 +164,12 @@ TEXTS = {
     "IMA's line": ("Command line: ro\n[1.0] ima: secureboot mode enabled\n", Mode(secure_boot=True)),
     "disabled": ("Command line: ro\n[1.0] integrity: secureboot mode disabled\n", Mode()),
     "locked": ("Command line: ro\n[0.1] Kernel is locked down from command line; see man\n", LOCKED),
+    "of a device tree": ("ro fips=1\0lockdown=integrity\0", FIPS),
+    "continued": ("menuentry x {\n linux /vmlinuz ro \\\n  fips=1\n}", FIPS),
+    "appended": ('GRUB_CMDLINE_LINUX="quiet"\nGRUB_CMDLINE_LINUX+=" fips=1"\n', FIPS),
+    "the default of GRUB 2": (
+        'set default="1"\nmenuentry a {\n linux /v\n}\nmenuentry b {\n linux /v fips=1\n}\n', FIPS
+    ),
     "a line of the log": ("[    0.000000] Kernel command line: ro fips=1", FIPS),
 }  # fmt: skip
 
@@ -171,6 +177,34 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "mode"), TEXTS.values(), ids=TEXTS)
 def test_modes_from_text(text: str, mode: Mode) -> None:
     assert from_text(text, parameters.SINCE_5_19) == mode
+
+
+@pytest.mark.parametrize(
+    ("head", "second", "doubt"),
+    [
+        ("", "linux /v fips=1", True),
+        ("", "linux /v ro", False),
+        ('set default="0"\n', "linux /v fips=1", False),
+        ('set default="${saved_entry}"\n', "linux /v fips=1", True),
+        ('set default="1"\nsubmenu x {\n', "linux /v fips=1", True),
+        ('set default="0"\nsubmenu x {\n', "linux /v fips=1", False),
+    ],
+)
+def test_an_entry_that_may_not_be_the_one_is_said_to_be_so(head: str, second: str, doubt: bool) -> None:
+    text = f"{head}menuentry a {{\n linux /v ro\n}}\nmenuentry b {{\n {second}\n}}\n"
+    (told,) = elfsig.predict(MODULE, "6.12", cmdline=text.encode()).predictions
+    assert any("which one is started is not known" in note for note in told.notes) == doubt
+
+
+@pytest.mark.parametrize("form", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
+def test_texts_in_other_forms_are_read(form: str, end: str) -> None:
+    line = f"ro lockdown=integrity{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", cmdline=line).predictions[0].errno == "EPERM"
+    options = f"CONFIG_MODULE_SIG_FORCE=y{end}# CONFIG_MODULES is not set{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", config=options).predictions[0].errno == "ENOSYS"
+    forced = f"CONFIG_MODULE_SIG_FORCE=y{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", config=forced).predictions[0].errno == "EKEYREJECTED"
 
 
 # --------------------------------------------------------------------------- where they are given

@@ -20,12 +20,13 @@ class Passed(NamedTuple):
     """What a boot loader passes: ``lines``, each of which may be the command line or a part of it.
 
     ``whole``: they are what the kernel itself shows, with what it was built with already in them.
-    ``logged`` is the mode that a log shows besides.
+    ``logged`` is the mode that a log shows besides. ``doubt``: why this may not be what is passed.
     """
 
     lines: tuple[str, ...] = ()
     whole: bool = False
     logged: Mode = PERMISSIVE
+    doubt: str | None = None
 
     @property
     def is_empty(self) -> bool:

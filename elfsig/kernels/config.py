@@ -21,15 +21,16 @@ from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
 from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.recognition.text import plain_text
 
-_LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
+_LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)[ \t\r]*$", re.MULTILINE)
 IKCONFIG_START = b"IKCFG_ST"
 MAX_CONFIG = 16 << 20
 
 
 def parse(text: str) -> Options:
     """The options in the text of a configuration: names without CONFIG_, and values; "n" for "not set"."""
-    return {m[1] or m[3]: (m[2] or "").strip('"') if m[1] else "n" for m in _LINE.finditer(text)}
+    return {m[1] or m[3]: (m[2] or "").rstrip().strip('"') if m[1] else "n" for m in _LINE.finditer(text)}
 
 
 def is_config(data: bytes) -> bool:
@@ -41,7 +42,7 @@ def read(data: bytes) -> str:
     """The text of a configuration file, decompressed where it is compressed with gzip."""
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data) or b""
-    return data.decode("utf-8", "replace")
+    return plain_text(data).decode("utf-8", "replace")
 
 
 def _gunzip(data: bytes) -> bytes | None:

@@ -108,6 +108,8 @@ def _doubts(each: Prediction, question: KernelQuestion, built: configs.Built) ->
     """What a prediction depends on and is not known."""
     if built.line_doubt is not None and each.mode != PERMISSIVE:
         yield built.line_doubt
+    if question.passed is not None and question.passed.doubt is not None:
+        yield question.passed.doubt
     image = question.chosen.image
     listed = any(key.vouched and key.keyring == "builtin" for key in question.image_keys)
     if each.fault == "unknown-key" and image is not None and not listed:

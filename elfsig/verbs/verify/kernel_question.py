@@ -8,6 +8,7 @@ from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.mode import PERMISSIVE, Mode
 from elfsig.kernels.modes import passed_by
 from elfsig.kernels.select import AUTO, Chosen, choose
+from elfsig.recognition.text import plain_text
 from elfsig.trust.given import KeySources, each_of, ring_of
 from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.kernel import KernelQuestion
@@ -34,7 +35,7 @@ def kernel_question(
     if every_mode and (mode != PERMISSIVE or cmdline is not None):
         raise UsageError("choose every mode or one mode, not both", code="modes")
     chosen = choose(kernel)
-    passed = NOTHING if cmdline is None else passed_by(cmdline.decode("utf-8", "replace"))
+    passed = NOTHING if cmdline is None else passed_by(plain_text(cmdline).decode("utf-8", "replace"))
     ring = kernel_ring(trust, keys, chosen.image)
     return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg, passed=passed)
 
