@@ -251,3 +251,19 @@ def test_the_command_line_of_a_system(kernel: str, line: str, mode: Mode, tmp_pa
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cmdline").write_text(line)
     assert known(Built(get(kernel)), reported(Files(tmp_path)), secure_boot=False).on == mode
+
+
+# --------------------------------------------------------------------------- another kernel's module
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"), [("6.1.0-10-amd64", True), ("same", False), ("debian-6.1", False), ("auto", False)]
+)
+def test_a_module_that_was_built_for_another_release(kernel: str, said: bool, tmp_path: Path) -> None:
+    sample = corpus.SAMPLES / "amd64-6.1.ko"
+    vermagic = elfsig.open(sample).vermagic
+    assert vermagic is not None
+    release = vermagic.split()[0] if kernel == "same" else kernel
+    (told,) = elfsig.predict(sample, release).predictions
+    assert any("the module was built for" in note for note in told.notes) == said
+    assert ("the module was built for" in elfsig_command("verify", sample, "--kernel", release).out) == said

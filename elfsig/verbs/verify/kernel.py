@@ -100,12 +100,20 @@ def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     found: list[Prediction] = []
     for ring, modes in groupby(question.asked(built), question.ring_in):
         found += predict_modes(Subject(module, ring, built.profile, argument), tuple(modes))
-    doubted = (replace(each, notes=(*_doubts(each, question, built), *each.notes)) for each in found)
+    doubted = (replace(each, notes=(*_doubts(each, module, question, built), *each.notes)) for each in found)
     return KernelAnswer(built.profile, tuple(doubted), built.remarks)
 
 
-def _doubts(each: Prediction, question: KernelQuestion, built: configs.Built) -> Iterator[str]:
+def _doubts(
+    each: Prediction, module: Module, question: KernelQuestion, built: configs.Built
+) -> Iterator[str]:
     """What a prediction depends on and is not known."""
+    release, built_for = question.chosen.release, (module.vermagic or "").partition(" ")[0]
+    if each.accepted and release is not None and built_for not in ("", release):
+        yield (
+            f"the module was built for {built_for}, not for {release}: whether this kernel refuses it"
+            " for that (its vermagic, the versions of symbols) is not simulated"
+        )
     if built.line_doubt is not None and each.mode != PERMISSIVE:
         yield built.line_doubt
     if question.passed is not None and question.passed.doubt is not None:
