@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -468,3 +469,18 @@ def test_an_image_without_a_list_says_nothing_about_the_signer(
         assert (f"could not be read from {path}: it may have the signer's" in ran.out) == doubt
     (object_,) = elfsig("verify", file, "--kernel", path, "--enforce", "--jsonl").files()
     assert any("could not be read from" in note for note in object_["kernel"]["notes"]) == doubt
+
+
+def test_pins_take_no_keys_from_a_kernel(tmp_path: Path) -> None:
+    path = write(tmp_path / "vmlinuz", image(RELEASE, RSA.certificate, listed=True))
+    other = write(tmp_path / "other.der", identity("rsa", 1).certificate)
+    own = write(tmp_path / "own.der", RSA.certificate)
+    file = write(tmp_path / "vfat.ko", signed())
+    for source in (other, own):
+        pin = f"SHA256:{hashlib.sha256(source.read_bytes()).hexdigest()}"
+        ran = elfsig("verify", file, "--trust", pin, "--trust", source, "--kernel", path, "--enforce")
+        assert ran.code == 0 and "could not be read from" not in ran.out, ran.out
+    ran = elfsig("verify", file, "--trust", pin, "--kernel", path, "--enforce")
+    assert ran.code == 0, ran.err
+    ran = elfsig("verify", file, "--kernel", tmp_path)
+    assert ran.code == 2 and "a directory, not a kernel image" in ran.err
