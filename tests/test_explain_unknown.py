@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elfsig.host import explain, strictness
-from elfsig.host.machine import EFIVARS, GLOBAL, SHIM, Machine
+from elfsig.host.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
 from elfsig.host.strictness import Reported
 from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.config import Built
@@ -484,3 +484,31 @@ def test_pins_take_no_keys_from_a_kernel(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     ran = elfsig("verify", file, "--kernel", tmp_path)
     assert ran.code == 2 and "a directory, not a kernel image" in ran.err
+
+
+# --------------------------------------------------------------------------- what revokes, and is not read
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "MokListXRT",
+            esl(X509, RSA.certificate),
+            "get a newer module: this kernel loads it, but the machine",
+        ),
+        ("MokListXRT", esl(X509, RSA.certificate)[:-1], "what is revoked is not known"),
+        ("dbx", b"not a list, of whatever length it is", "what is revoked is not known"),
+        ("dbx", esl(X509, identity("rsa", 1).certificate), "nothing needs to be done"),
+    ],
+)
+def test_a_list_of_revocations_that_says_something_or_cannot_be_read(
+    secure: Path, name: str, data: bytes, said: str, live: bool
+) -> None:
+    mok(secure, esl(X509, RSA.certificate))
+    variable(secure, name, SHIM if name == "MokListXRT" else SECURITY, data)
+    found = explained(secure, live=live)
+    assert found.asked.accepted and said in found.step.text
+    assert (found.command is not None) == (live and "nothing" in said)
+    assert ("revoked" in found.facts.key) == ("nothing" not in said)

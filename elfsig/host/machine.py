@@ -293,6 +293,11 @@ class Machine:
             self._lost(path, f"not all {what} keys are known: {path}: {loss.what}: {loss.reason}")
         yield found
 
+    @property
+    def unread_revocations(self) -> list[str]:
+        """The lists of revocations that could not be read, or not completely."""
+        return [each for each in self.gaps if Path(each).name.startswith(("dbx", "MokListX"))]
+
     def _lost(self, path: Path, remark: str) -> None:
         if str(path) not in self.gaps:
             self.gaps.append(str(path))

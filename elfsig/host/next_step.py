@@ -52,6 +52,8 @@ class Situation:
     could sign with, ``checked`` what the keys on the machine say about the signature. ``untrusted_mok``: the
     key is a machine owner key that only a rule keeps from being trusted; ``judged``: this kernel does not
     load the key, or cannot use it. ``named``: ``path`` is what modprobe loads by the module's name.
+    ``revoked_by`` names the list that revokes the signer's key, whatever this kernel makes of that;
+    ``unread`` are the lists of revocations that could not be read.
     """
 
     machine: Machine
@@ -65,6 +67,8 @@ class Situation:
     untrusted_mok: bool = False
     judged: bool = False
     named: bool = True
+    revoked_by: str = ""
+    unread: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -89,7 +93,7 @@ class Situation:
 def next_step(case: Situation) -> Step:
     """What to do next. Below another root it has no command that writes."""
     step = _step(case)
-    if not case.machine.live and case.verified and not case.changed:
+    if not case.machine.live and case.verified and not (case.changed or case.revoked_by or case.unread):
         return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
@@ -108,6 +112,13 @@ def _step(case: Situation) -> Step:
         return Step("get a newer module: its key or this file itself is revoked")
     if case.changed:
         return _again(case, CHANGED)
+    if case.verified and case.revoked_by:
+        return Step(f"get a newer module: this kernel loads it, but {case.revoked_by} revokes its key")
+    if case.verified and case.unread and case.machine.denied:
+        return _as_root(case)
+    if case.verified and case.unread:
+        lists = ", ".join(case.unread)
+        return Step(f"read {lists} by other means: this kernel loads it, but what is revoked is not known")
     if case.verified:
         return _load(case, "nothing needs to be done: load it")
     if source.kind in ("none", "unknown") and source.vendor:
