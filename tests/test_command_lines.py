@@ -164,6 +164,12 @@ TEXTS = {
     "IMA's line": ("Command line: ro\n[1.0] ima: secureboot mode enabled\n", Mode(secure_boot=True)),
     "disabled": ("Command line: ro\n[1.0] integrity: secureboot mode disabled\n", Mode()),
     "locked": ("Command line: ro\n[0.1] Kernel is locked down from command line; see man\n", LOCKED),
+    "of a device tree": ("ro fips=1\0lockdown=integrity\0", FIPS),
+    "continued": ("menuentry x {\n linux /vmlinuz ro \\\n  fips=1\n}", FIPS),
+    "appended": ('GRUB_CMDLINE_LINUX="quiet"\nGRUB_CMDLINE_LINUX+=" fips=1"\n', FIPS),
+    "the default of GRUB 2": (
+        'set default="1"\nmenuentry a {\n linux /v\n}\nmenuentry b {\n linux /v fips=1\n}\n', FIPS
+    ),
     "a line of the log": ("[    0.000000] Kernel command line: ro fips=1", FIPS),
 }  # fmt: skip
 
@@ -171,6 +177,34 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "mode"), TEXTS.values(), ids=TEXTS)
 def test_modes_from_text(text: str, mode: Mode) -> None:
     assert from_text(text, parameters.SINCE_5_19) == mode
+
+
+@pytest.mark.parametrize(
+    ("head", "second", "doubt"),
+    [
+        ("", "linux /v fips=1", True),
+        ("", "linux /v ro", False),
+        ('set default="0"\n', "linux /v fips=1", False),
+        ('set default="${saved_entry}"\n', "linux /v fips=1", True),
+        ('set default="1"\nsubmenu x {\n', "linux /v fips=1", True),
+        ('set default="0"\nsubmenu x {\n', "linux /v fips=1", False),
+    ],
+)
+def test_an_entry_that_may_not_be_the_one_is_said_to_be_so(head: str, second: str, doubt: bool) -> None:
+    text = f"{head}menuentry a {{\n linux /v ro\n}}\nmenuentry b {{\n {second}\n}}\n"
+    (told,) = elfsig.predict(MODULE, "6.12", cmdline=text.encode()).predictions
+    assert any("which one is started is not known" in note for note in told.notes) == doubt
+
+
+@pytest.mark.parametrize("form", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
+def test_texts_in_other_forms_are_read(form: str, end: str) -> None:
+    line = f"ro lockdown=integrity{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", cmdline=line).predictions[0].errno == "EPERM"
+    options = f"CONFIG_MODULE_SIG_FORCE=y{end}# CONFIG_MODULES is not set{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", config=options).predictions[0].errno == "ENOSYS"
+    forced = f"CONFIG_MODULE_SIG_FORCE=y{end}".encode(form)
+    assert elfsig.predict(MODULE, "6.12", config=forced).predictions[0].errno == "EKEYREJECTED"
 
 
 # --------------------------------------------------------------------------- where they are given
@@ -217,3 +251,19 @@ def test_the_command_line_of_a_system(kernel: str, line: str, mode: Mode, tmp_pa
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cmdline").write_text(line)
     assert known(Built(get(kernel)), reported(Files(tmp_path)), secure_boot=False).on == mode
+
+
+# --------------------------------------------------------------------------- another kernel's module
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"), [("6.1.0-10-amd64", True), ("same", False), ("debian-6.1", False), ("auto", False)]
+)
+def test_a_module_that_was_built_for_another_release(kernel: str, said: bool, tmp_path: Path) -> None:
+    sample = corpus.SAMPLES / "amd64-6.1.ko"
+    vermagic = elfsig.open(sample).vermagic
+    assert vermagic is not None
+    release = vermagic.split()[0] if kernel == "same" else kernel
+    (told,) = elfsig.predict(sample, release).predictions
+    assert any("the module was built for" in note for note in told.notes) == said
+    assert ("the module was built for" in elfsig_command("verify", sample, "--kernel", release).out) == said

@@ -6,9 +6,12 @@ import hashlib
 
 import pytest
 
+import elfsig
 from elfsig.kernels import config
+from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.catalogue import get
 from elfsig.kernels.mode import merged
+from elfsig.kernels.modes import passed_by
 from elfsig.kernels.policy import Subject, predict
 from elfsig.kernels.profile import Mode, Prediction
 from elfsig.trust.entries import RevokedHash
@@ -93,6 +96,83 @@ def test_a_command_line_of_its_own_is_shown() -> None:
     built = config.apply(get("6.12"), config.parse('CONFIG_CMDLINE="module.sig_enforce=1"\n'))
     assert built.mode == Mode(enforcing=True)
     assert built.remarks == ("has a command line of its own (CONFIG_CMDLINE): module.sig_enforce=1",)
+
+
+WHOLE = "".join(f"CONFIG_{name}=y\n" for name in FILLER) + "CONFIG_SECURITY_LOCKDOWN_LSM=y\n"
+OWN = 'CONFIG_CMDLINE="module.sig_enforce=1"\n'
+QUIET = 'CONFIG_CMDLINE="quiet"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "mode"),
+    [
+        (QUIET + "CONFIG_CMDLINE_OVERRIDE=y\n", "lockdown=integrity", Mode()),
+        (QUIET + "CONFIG_CMDLINE_FORCE=y\nCONFIG_ARM64=y\n", "module.sig_enforce=1", Mode()),
+        (OWN + "CONFIG_CMDLINE_FORCE=y\nCONFIG_ARM64=y\n", "quiet", Mode(enforcing=True)),
+        (OWN + "CONFIG_CMDLINE_FROM_BOOTLOADER=y\n", "quiet", Mode()),
+        (OWN + "CONFIG_CMDLINE_FROM_BOOTLOADER=y\n", " \n", Mode(enforcing=True)),
+        (OWN + "CONFIG_CMDLINE_FALLBACK=y\nCONFIG_RISCV=y\n", "quiet", Mode()),
+        (OWN + "CONFIG_PPC=y\nCONFIG_CMDLINE_EXTEND=y\n", "quiet", Mode(enforcing=True)),
+        (OWN + "CONFIG_X86_64=y\n", "quiet", Mode(enforcing=True)),
+        ('CONFIG_CMDLINE="fips=1"\nCONFIG_X86=y\n', "fips=0", Mode()),
+        ('CONFIG_CMDLINE="fips=1"\nCONFIG_ARM=y\nCONFIG_CMDLINE_EXTEND=y\n', "fips=0", Mode(fips=True)),
+        ('CONFIG_CMDLINE="--"\nCONFIG_X86=y\n', "module.sig_enforce=1", Mode()),
+        (OWN + "CONFIG_X86=y\n", "Kernel command line: quiet", Mode()),
+        (OWN + "CONFIG_X86=y\n", "Command line: quiet", Mode(enforcing=True)),
+        (OWN + "CONFIG_X86=y\n", "Command line: -- x\n[0] Kernel command line: lockdown=integrity",
+         Mode(lockdown=True)),
+    ],
+)  # fmt: skip
+def test_which_command_line_a_kernel_reads(text: str, line: str, mode: Mode) -> None:
+    """arch/x86/kernel/setup.c, early_init_dt_scan_chosen() in drivers/of/fdt.c."""
+    built = config.apply(get("6.12"), config.parse(text), passed_by(line))
+    assert built.mode == mode
+    asked = elfsig.predict(MODULE, "6.12", config=text.encode(), cmdline=line.encode())
+    assert asked.predictions[0].mode == mode
+
+
+def test_a_command_line_that_is_only_a_default_is_said_to_be_one() -> None:
+    text = OWN + "CONFIG_CMDLINE_FROM_BOOTLOADER=y\n"
+    (remark,) = config.apply(get("6.12"), config.parse(text), NOTHING).remarks
+    assert "only where the boot loader passes none: module.sig_enforce=1" in remark
+    assert config.apply(get("6.12"), config.parse(text)).mode == Mode()
+    for line, doubt in ((None, True), (b"quiet", False)):
+        (told,) = elfsig.predict(MODULE, "6.12", config=text.encode(), cmdline=line).predictions
+        assert any("no command line was assumed" in each for each in told.notes) == doubt
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "errno"),
+    [
+        (LIST, "lockdown=integrity lsm=lockdown,yama", "EPERM"),
+        (LIST, "lockdown=integrity lsm=lockdown lsm=yama", None),
+        (LIST + EARLY, "lockdown=integrity lsm=yama", "EPERM"),
+        (WHOLE, 'lsm="yama,apparmor" lockdown=integrity', None),
+        (WHOLE + EARLY, "lsm=yama lockdown=integrity", "EPERM"),
+        (WHOLE, "lsm=yama,lockdown lockdown=integrity", "EPERM"),
+        (WHOLE, "lsm= lockdown=integrity", None),
+        (WHOLE, "lsm lockdown=integrity", "EPERM"),
+        (WHOLE, "lsm=integrity lockdown=integrity -- lsm=lockdown", None),
+        (WHOLE + 'CONFIG_CMDLINE="lsm=yama"\nCONFIG_X86=y\n', "lockdown=integrity", None),
+        (WHOLE + 'CONFIG_CMDLINE="lsm=yama"\nCONFIG_X86=y\n', "lockdown=integrity lsm=lockdown", "EPERM"),
+    ],
+)
+def test_the_list_of_security_modules_on_the_command_line(text: str, line: str, errno: str | None) -> None:
+    """choose_lsm_order() and ordered_lsm_init() in security/security.c."""
+    asked = elfsig.predict(MODULE, "6.12", config=text.encode(), cmdline=line.encode())
+    (told,) = asked.predictions
+    assert told.errno == errno and not any("EARLY" in each for each in told.notes)
+
+
+def test_without_a_configuration_the_list_leaves_a_doubt() -> None:
+    for kernel, line, doubt in (
+        ("6.12", b"lsm=yama lockdown=integrity", True),
+        ("6.12", b"lsm=yama", False),
+        ("6.12", b"lsm=yama,lockdown lockdown=integrity", False),
+        ("debian-4.19", b"lsm=yama lockdown", False),
+    ):
+        (told,) = elfsig.predict(MODULE, kernel, cmdline=line).predictions
+        assert any("SECURITY_LOCKDOWN_LSM_EARLY" in each for each in told.notes) == doubt
 
 
 def test_which_options_lock_it_down_under_secure_boot() -> None:

@@ -320,6 +320,10 @@ def test_machine_owner_keys_follow_each_kernel_s_rule(root: Path) -> None:
     assert not found.asked.accepted and found.command == "sudo mokutil --trust-mok"
     variable(root, "MokListTrustedRT", SHIM, b"\1")
     assert live(root).asked.accepted
+    write(root / "sys/firmware/efi/mok-variables/MokListRT", signature_list(RSA.certificate))
+    assert not live(root).asked.accepted, "kernels look at the table, and not at the variable"
+    write(root / "sys/firmware/efi/mok-variables/MokListTrustedRT", b"\1")
+    assert live(root).asked.accepted
     config = next((root / "boot").glob("config-*"))
     config.write_text("CONFIG_INTEGRITY_CA_MACHINE_KEYRING=y\nCONFIG_INTEGRITY_CA_MACHINE_KEYRING_MAX=y\n")
     ruled = live(root)

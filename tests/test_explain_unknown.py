@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from elfsig.host import explain, strictness
-from elfsig.host.machine import EFIVARS, GLOBAL, SHIM, Machine
+from elfsig.host.machine import EFIVARS, GLOBAL, SECURITY, SHIM, Machine
 from elfsig.host.strictness import Reported
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.config import Built
 from elfsig.kernels.profile import Mode
 from elfsig.kernels.select import Chosen, choose, for_release
 from elfsig.verbs.verify.kernel import KernelQuestion
+from tests.support.cli import elfsig
 from tests.support.cms import Identity, identity
 from tests.support.efilists import SHA256, X509, esl
 from tests.support.keysources import bzimage, certificate_list, unpacked
@@ -382,3 +385,130 @@ def test_possible_modes_contradict_nothing_that_is_known(
             effect = profile.in_mode(mode)
             for value, fact in zip(effect[:3], found[:3], strict=True):
                 assert fact is None or value is fact
+
+
+# --------------------------------------------------------------------------- CONFIG_CMDLINE
+
+
+def configured(root: Path, text: str) -> None:
+    write(root / f"boot/config-{RELEASE}", f"CONFIG_MODULE_SIG=y\n{text}")
+
+
+def test_a_default_command_line_is_not_that_of_a_kernel_whose_line_is_not_known(root: Path) -> None:
+    own = 'CONFIG_CMDLINE="module.sig_enforce=1"\n'
+    for more, enforcing in (("CONFIG_ARM64=y\n", "not known"), ("CONFIG_X86=y\n", "on, by Secure Boot")):
+        configured(root, own + more)
+        (root / "proc/cmdline").unlink(missing_ok=True)
+        assert explained(root, live=False).facts.enforcing.startswith(enforcing)
+        write(root / "proc/cmdline", "ro quiet\n")
+        assert explained(root, live=False).facts.enforcing.startswith("not known")
+        variable(root, "SecureBoot", GLOBAL, b"\0")
+        assert explained(root, live=False).facts.enforcing.startswith("off")
+        (root / EFIVARS / f"SecureBoot-{GLOBAL}").unlink()
+
+
+def test_a_command_line_that_takes_the_place_of_any_other_is_known(root: Path) -> None:
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    (root / "proc/cmdline").unlink()
+    configured(root, 'CONFIG_CMDLINE="quiet"\nCONFIG_CMDLINE_OVERRIDE=y\n')
+    found = explained(root, live=False)
+    assert modes(found) == [PERMISSIVE] and found.facts.enforcing.startswith("off")
+    assert modes(explained(root, live=False, passed=Passed(("lockdown=integrity",)))) == [PERMISSIVE]
+
+
+def test_lockdown_that_is_not_on_the_list_does_not_refuse(root: Path) -> None:
+    """lockdown_param() notes the level, whether the security module is started or not."""
+    write(root / LOCKDOWN, "none [integrity] confidentiality\n")
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    for text, errno in (('CONFIG_LSM="lockdown,yama"\n', None), ("CONFIG_LSM=x\n" + EARLY, "EPERM")):
+        configured(root, text)
+        write(root / "proc/cmdline", "ro lsm=yama lockdown=integrity\n")
+        assert errnos(explained(root)) == [errno]
+    configured(root, "")
+    assert said_of_kernel(explained(root), "SECURITY_LOCKDOWN_LSM_EARLY")
+
+
+EARLY = "CONFIG_SECURITY_LOCKDOWN_LSM_EARLY=y\n"
+
+
+def said_of_kernel(found: explain.OnMachine, text: str) -> bool:
+    return any(text in note for each in found.asked.predictions for note in each.notes)
+
+
+# --------------------------------------------------------------------------- an image whose list is not found
+
+
+def image(version: str, *certificates: bytes, listed: bool) -> bytes:
+    banner = f"Linux version {version} (b@example) #1 SMP\n\0".encode()
+    return bzimage(
+        gzip.compress(unpacked(banner, certificate_list(certificates) if listed else b"".join(certificates)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("listed", "certificates", "doubt"),
+    [
+        (True, (identity("rsa", 1).certificate,), False),
+        (False, (identity("rsa", 1).certificate,), True),
+        (False, (RSA.certificate,), True),
+        (False, (), True),
+    ],
+)
+def test_an_image_without_a_list_says_nothing_about_the_signer(
+    root: Path, listed: bool, certificates: tuple[bytes, ...], doubt: bool, tmp_path: Path
+) -> None:
+    write(root / f"lib/modules/{RELEASE}/kernel/vfat.ko", signed())
+    path = write(root / f"boot/vmlinuz-{RELEASE}", image(RELEASE, *certificates, listed=listed))
+    variable(root, "SecureBoot", GLOBAL, b"\0")
+    key = explained(root).facts.key
+    assert key.startswith("not known" if doubt else "not enrolled")
+    file = write(tmp_path / "vfat.ko", signed())
+    for command in ("verify", "explain"):
+        ran = elfsig(command, file, "--kernel", path, "--enforce")
+        assert ran.code == 3
+        assert (f"could not be read from {path}: it may have the signer's" in ran.out) == doubt
+    (object_,) = elfsig("verify", file, "--kernel", path, "--enforce", "--jsonl").files()
+    assert any("could not be read from" in note for note in object_["kernel"]["notes"]) == doubt
+
+
+def test_pins_take_no_keys_from_a_kernel(tmp_path: Path) -> None:
+    path = write(tmp_path / "vmlinuz", image(RELEASE, RSA.certificate, listed=True))
+    other = write(tmp_path / "other.der", identity("rsa", 1).certificate)
+    own = write(tmp_path / "own.der", RSA.certificate)
+    file = write(tmp_path / "vfat.ko", signed())
+    for source in (other, own):
+        pin = f"SHA256:{hashlib.sha256(source.read_bytes()).hexdigest()}"
+        ran = elfsig("verify", file, "--trust", pin, "--trust", source, "--kernel", path, "--enforce")
+        assert ran.code == 0 and "could not be read from" not in ran.out, ran.out
+    ran = elfsig("verify", file, "--trust", pin, "--kernel", path, "--enforce")
+    assert ran.code == 0, ran.err
+    ran = elfsig("verify", file, "--kernel", tmp_path)
+    assert ran.code == 2 and "a directory, not a kernel image" in ran.err
+
+
+# --------------------------------------------------------------------------- what revokes, and is not read
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "MokListXRT",
+            esl(X509, RSA.certificate),
+            "get a newer module: this kernel loads it, but the machine",
+        ),
+        ("MokListXRT", esl(X509, RSA.certificate)[:-1], "what is revoked is not known"),
+        ("dbx", b"not a list, of whatever length it is", "what is revoked is not known"),
+        ("dbx", esl(X509, identity("rsa", 1).certificate), "nothing needs to be done"),
+    ],
+)
+def test_a_list_of_revocations_that_says_something_or_cannot_be_read(
+    secure: Path, name: str, data: bytes, said: str, live: bool
+) -> None:
+    mok(secure, esl(X509, RSA.certificate))
+    variable(secure, name, SHIM if name == "MokListXRT" else SECURITY, data)
+    found = explained(secure, live=live)
+    assert found.asked.accepted and said in found.step.text
+    assert (found.command is not None) == (live and "nothing" in said)
+    assert ("revoked" in found.facts.key) == ("nothing" not in said)

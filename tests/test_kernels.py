@@ -120,8 +120,24 @@ def test_ml_dsa(kind: str) -> None:
     assert answer.log == ("PKCS7: Invalid module sig (has authattrs)",)
     waiving = config.apply(get("7.0"), {"PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA": "y"}).profile
     assert ask(attrs, keys, waiving, enforcing=True).accepted
+    other = signed(who, hash_name="sha256", attrs=attributes(MODULE, "sha256"))
+    answer = ask(other, keys, waiving)
+    assert (answer.errno, answer.fault) == ("EKEYREJECTED", "attributes-digest")
     assert ask(verdicts.flipped(signed(who), len(MODULE) + 200), keys, "7.0").errno is not None
     assert ask(signed(who, hash_name="sha512"), keys, "6.12").inner == "ENOPKG"
+
+
+def test_attributes_are_waived_for_the_algorithm_of_the_first_signer() -> None:
+    """pkcs7_check_authattrs(); BER does not sort the signers."""
+    waiving = config.apply(get("7.0"), {"PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA": "y"}).profile
+    pair = identity("mldsa44"), RSA
+    keys = ring(*(who.certificate for who in pair))
+    first, second = (signer_info(who, MODULE, "sha512", attrs=attributes(MODULE, "sha512")) for who in pair)
+    by_size = cms(first, second)
+    unsorted = by_size.replace(second + first, first + second)
+    assert by_size != unsorted
+    assert ask(trailed(unsorted), keys, waiving, enforcing=True).accepted
+    assert ask(trailed(by_size), keys, waiving, enforcing=True).fault == "signed-attributes"
 
 
 def test_the_compressed_module_is_judged_by_what_is_inside() -> None:

@@ -350,6 +350,8 @@ def test_mok_list_trusted_counts_however_the_list_is_given(tmp_path: Path) -> No
         refused = ask(content, keys, "6.12", enforcing=True)
         assert refused.inner == "ENOKEY" and "mokutil --trust-mok" in refused.advice
         assert ask(content, load([f"machine:{listed}"]), "6.12", enforcing=True).accepted
+        for both in ([source, f"machine:{listed}"], [f"machine:{listed}", source]):
+            assert ask(content, load(both), "6.12", enforcing=True).accepted, both
     (listed.parent / f"MokListTrustedRT-{SHIM}").write_bytes(b"\6\0\0\0\1")
     for source in (str(listed), str(listed.parent)):
         assert ask(content, load([source]), "6.12", enforcing=True).accepted

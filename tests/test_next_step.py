@@ -219,10 +219,12 @@ def in_updates(root: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("content", [MODULE, signed(OTHER), signed(), flipped(signed(), 90), signed()[:-1]])
-@pytest.mark.parametrize("enforced", [True, False])
-def test_nothing_that_may_be_a_vendor_s_is_to_be_signed(content: bytes, enforced: bool, ready: Path) -> None:
+@pytest.mark.parametrize("mode", ["enforced", "permissive", "unchecked"])
+def test_nothing_that_may_be_a_vendor_s_is_to_be_signed(content: bytes, mode: str, ready: Path) -> None:
     """In the place of the vendor's module, before it, or as a link to it, in whatever state."""
-    if not enforced:
+    if mode == "unchecked":
+        write(ready / f"boot/config-{RELEASE}", "CONFIG_MODULES=y\n# CONFIG_MODULE_SIG is not set\n")
+    if mode == "permissive":
         write(ready / "sys/module/module/parameters/sig_enforce", "N\n")
         write(ready / "sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
     write(ready / VENDOR, content)

@@ -15,6 +15,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import elfsig
 from elfsig.registry import load
@@ -507,3 +509,23 @@ def test_what_the_library_refuses(tmp_path: Path) -> None:
     for each in wrong:
         with pytest.raises(elfsig.UsageError):
             elfsig.audit(**each)
+
+
+def test_what_was_lost_of_sources_that_only_a_worker_reads_is_said(tmp_path: Path) -> None:
+    made = fleet(tmp_path, 1, 70)
+    (host,) = made.hosts
+    root, key = made.root(host), signing(f"Build key of {made.release(host)}")
+    good = x509.load_der_x509_certificate(key.certificate).public_bytes(Encoding.PEM)
+    (root / "keys.pem").write_bytes(good + good.replace(b"\nMII", b"\nAAA"))
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rule]]\npath = "**"\ntrust = ["{root}/keys.pem"]\n')
+    with tarfile.open(tmp_path / "host.tar", "w") as tar:
+        tar.add(root, ".")
+    for path in (root / "lib/modules", tmp_path / "host.tar"):
+        for jobs in ("1", "2"):
+            ran = run("audit", "--policy", policy, path, "--json", "-j", jobs)
+            (loss,) = json.loads(ran.out)["losses"]
+            assert ran.code == 0 and loss["file"].endswith("/keys.pem"), (ran.out, ran.err)
+            assert ran.err.count("one entry could not be read") == 1
+    (loss,) = elfsig.audit(root / "lib/modules", policy=policy, jobs=2).losses
+    assert loss.file == str(root / "keys.pem")

@@ -312,3 +312,54 @@ def test_damaged_images_give_keys_or_key_source_errors(data: st.DataObject) -> N
 
 
 SYMBOLS = vmlinux({"__cert_list_start": (BUILD, 512), "__cert_list_end": (b"", 512 + len(BUILD))})
+
+
+# --------------------------------------------------------------------------- what lies beside a kernel
+
+OWN, FOREIGN = certificate("own", rsa_key(0)), certificate("foreign", rsa_key(1))
+
+
+def firmware(shift: int = 0) -> bytes:
+    """A file of an initramfs that has the form of a kernel's own list."""
+    head = b"070701" + b"%08x" * 13 % (1, 0o100644, 0, 0, 1, 0, 4096, 0, 0, 0, 0, 6, 0) + b"a.bin\0"
+    return gzip.compress(head.ljust(120, b"\0") + bytes(shift) + certificate_list([FOREIGN]), mtime=0)
+
+
+def image_of_own() -> bytes:
+    banner = b"Linux version 6.12.5 (b@example) #1\n\0"
+    return bzimage(gzip.compress(unpacked(banner, certificate_list([OWN])), mtime=0))
+
+
+def unified(*sections: tuple[bytes, bytes]) -> bytes:
+    """A PE file with these sections."""
+    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
+    head += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 0, 0)
+    at = len(head) + 40 * len(sections)
+    for name, content in sections:
+        head += struct.pack("<8sIIII16x", name, len(content), 0, len(content), at)
+        at += len(content)
+    return head + b"".join(content for _, content in sections)
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_an_initramfs_before_the_kernel_has_no_keys_of_the_kernel(shift: int) -> None:
+    initramfs, kernel = (b".initrd", firmware(shift)), (b".linux", image_of_own())
+    for sections in ((initramfs, kernel), (kernel, initramfs), ((b".osrel", b"ID=x"), initramfs, kernel)):
+        found = read_source(unified(*sections), Origin("uki.efi"))
+        assert [(key.label, key.keyring, key.vouched) for key in found.keys] == [("own", "builtin", True)]
+    with pytest.raises(KeySourceError, match="not a key source"):
+        read_source(unified(initramfs, (b".linux", b"nothing")), Origin("uki.efi"))
+    fit = struct.pack(">II", 0xD00DFEED, 64).ljust(64, b"\0")
+    for head in (fit, b"unknown form"):
+        for parts in ((firmware(), image_of_own()), (image_of_own(), firmware())):
+            with pytest.raises(KeySourceError, match="more than one file in it has a list"):
+                read_source(head + b"".join(parts), Origin("kernel.itb"))
+        assert [key.label for key in read_source(head + image_of_own(), Origin("kernel.itb")).keys] == ["own"]
+
+
+def test_two_lists_in_one_content_are_the_keys_of_neither() -> None:
+    found = builtin.lists(unpacked(certificate_list([OWN]), b"x" * 64, certificate_list([FOREIGN])))
+    assert {each.role for each in found.found} == {"embedded"}
+    assert [gap.role for gap in found.gaps] == ["builtin", "builtin"]
+    same = builtin.lists(unpacked(certificate_list([OWN]), b"x" * 64, certificate_list([OWN])))
+    assert {each.role for each in same.found} == {"builtin"} and not same.gaps

@@ -14,12 +14,13 @@ from elfsig.host.next_step import Situation, Step, next_step
 from elfsig.host.own_keys import checked, own_keys
 from elfsig.host.package import Source, source_of
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.keys import KernelKeys
 from elfsig.kernels.mode import Mode, merged
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_release
-from elfsig.model import Key, KeyId, Signature
+from elfsig.model import Key, KeyId, Signature, Verdict
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.module import Module, open_module
 from elfsig.registry import Registry
@@ -70,8 +71,11 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
     assert chosen.profile is not None
     options = machine.options() if said.options is None else said.options
     profile = chosen.profile
-    built = configs.Built(profile) if options is None else configs.apply(profile, options)
-    asked, found = said.mode_of(built.profile), machine.known(built)
+    given_line = said.passed != NOTHING
+    passed = said.passed if given_line else machine.passed
+    built = configs.apply(profile, options or {}, passed)
+    asked = merged([said.mode, built.mode]) if given_line else said.mode
+    found = machine.known(built)
     held = machine.rings(built.profile, given)
     modes = strictness.only(asked, found)
     if not modes and not said.every:
@@ -79,7 +83,7 @@ def question(machine: Machine, said: KernelQuestion, given: Sequence[Material] =
         machine.remarks.extend(_unknown(machine, found))
     return replace(
         said, chosen=chosen, ring=_filled(held.ring), options=options, mode=merged([found.on, asked]),
-        modes=modes, booted=_filled(held.booted),
+        modes=modes, booted=_filled(held.booted), passed=passed,
     )  # fmt: skip
 
 
@@ -118,11 +122,16 @@ def explain(
     facts = _facts(machine, keys, path, signatures, asking.mode, asking.built(module))
     decides = next((each for each in asked.predictions if not each.accepted), asked.predictions[0])
     pairs = own_keys(machine, asked.profile, keys, fips=asking.mode.fips)
+    verified = checked(machine, module, ring, pairs)
+    revoking = (source for key in keys.known if key.ids & ids and (source := keys.revokes_key(key)))
+    revoked_by = next(revoking, None) if verified.verdict is Verdict.UNTRUSTED else None
     case = Situation(
-        machine, asked.profile, decides, path, facts.source, ids, checked(machine, module, ring, pairs),
+        machine, asked.profile, decides, path, facts.source, ids, verified,
         next((each for each in pairs if each.state != "unusable"), None),
         untrusted_mok=_is_untrusted_mok(machine, keys, decides, asked.profile, ids),
         judged=bool(keys.judged(ids)), named=machine.loads_by_name(path),
+        revoked_by="" if revoked_by is None else _list_words(revoked_by),
+        unread=tuple(dict.fromkeys(map(_list_words, machine.unread_revocations))),
     )  # fmt: skip
     step = _find_out(case, asked) or next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)
@@ -217,7 +226,9 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
         return f"{held[0].label} is in {where}; the kernel loads it only if Secure Boot is on: not known"
     held = [key for key in held if machine.firmware.secure_boot or not _is_owners(key)] or held
     if held:
-        return f"enrolled: {held[0].label} is in {_where(keys, held[0])}"
+        doubt = ", ".join(dict.fromkeys(map(_list_words, machine.unread_revocations)))
+        doubt = doubt and f"; whether it is revoked is not known: {doubt} could not be read"
+        return f"enrolled: {held[0].label} is in {_where(keys, held[0])}{doubt}"
     if machine.owned(ids):
         return "a machine owner key (MokListRT), which this kernel does not load"
     if machine.pending(ids):

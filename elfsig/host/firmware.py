@@ -143,9 +143,14 @@ class Firmware:
 
     @cached_property
     def trusts_moks(self) -> bool:
-        """Whether the machine owner let the kernel trust machine owner keys (mokutil --trust-mok)."""
-        copies = self.files.is_file(self.files.path(f"{MOKVARS}/MokListTrustedRT"))
-        return copies or self.variable("MokListTrustedRT", SHIM) is not None
+        """Whether the machine owner let the kernel trust machine owner keys (mokutil --trust-mok).
+
+        uefi_check_trust_mok_keys() looks at the table that shim hands over, and not at the variable, which
+        the running system can make: that counts only where no table is shown.
+        """
+        if self.files.names(self.files.path(MOKVARS)):
+            return self.files.is_file(self.files.path(f"{MOKVARS}/MokListTrustedRT"))
+        return self.variable("MokListTrustedRT", SHIM) is not None
 
 
 def _unread(name: str, found: Variable | None) -> SecureBootState:

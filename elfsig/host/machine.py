@@ -22,6 +22,7 @@ from elfsig.host.firmware import EFIVARS, GLOBAL, SECURITY, SHIM, Firmware
 from elfsig.host.owner_lists import TABLE_SINCE, OwnerLists
 from elfsig.host.strictness import Known, Reported, known, reported
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.names import module_name
 from elfsig.kernels.profile import Profile, version_of
 from elfsig.model import Key, KeyId
@@ -150,6 +151,12 @@ class Machine:
         """What the kernel in question reports about itself; nothing where another one runs."""
         return reported(self.files) if self.is_running else Reported()
 
+    @property
+    def passed(self) -> Passed | None:
+        """The command line that the kernel in question was started with; None where that is not known."""
+        line = self.reported.line
+        return None if line is None else Passed((line,), whole=True)
+
     def known(self, built: configs.Built) -> Known:
         """What is established of the kernel's mode: as it reports itself, else according to its boot."""
         return known(built, self.reported, self.firmware.secure_boot)
@@ -234,7 +241,7 @@ class Machine:
             self.remarks.append("no image of the kernel was found, so its compiled-in keys are not known")
             self.gaps.append("the image of the kernel")
         else:
-            yield from self._source(self.image, "builtin", None)
+            yield from self._compiled_in(self.image)
         if self.firmware.ignores_db:
             self.remarks.append("the keys of UEFI's db do not count: mokutil --ignore-db was used")
         else:
@@ -242,6 +249,13 @@ class Machine:
         if self.firmware.names is None and self.firmware.state == "unknown":
             self.gaps.append("the UEFI variables")
         yield from self._source(self._variable("dbx", SECURITY), "revoked", "revoked")
+
+    def _compiled_in(self, image: Path) -> Iterator[Material]:
+        """The keys in an image: which of them are the kernel's own, only a list in it says."""
+        for found in self._source(image, "builtin", None):
+            if not any(key.vouched and key.keyring == "builtin" for key in (*found.keys, *found.unusable)):
+                self._lost(image, f"builtin keys are not known: {image}: no list of them was found in it")
+            yield found
 
     def _owner_keys(self, profile: Profile) -> Iterator[Material]:
         """Machine owner keys go to the machine keyring if the owner or the kernel's rule says so."""
@@ -278,6 +292,11 @@ class Machine:
         for loss in found.losses:
             self._lost(path, f"not all {what} keys are known: {path}: {loss.what}: {loss.reason}")
         yield found
+
+    @property
+    def unread_revocations(self) -> list[str]:
+        """The lists of revocations that could not be read, or not completely."""
+        return [each for each in self.gaps if Path(each).name.startswith(("dbx", "MokListX"))]
 
     def _lost(self, path: Path, remark: str) -> None:
         if str(path) not in self.gaps:

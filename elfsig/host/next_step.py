@@ -24,11 +24,16 @@ DIFFERS = "do not sign it before you know why it differs"
 FORMS = frozenset({
     "signed-attributes", "id-type", "unsupported-hash", "unsupported-algorithm", "unsupported-pair",
     "signature-form", "embedded-content", "signed-after-compression", "compressed-unreadable", "no-packet",
+    "attributes-digest",
 })  # fmt: skip
 """Faults of the signature's form, which do not mean that the module was changed."""
 UNCHANGED = FORMS | {"ok", "unsigned", "unknown-key", "key-unusable", "revoked"}
 NEW_KEYS = "this kernel can never use its key: make another one"
 SECURE = "the kernel takes machine owner keys only with Secure Boot on, and it is not known to be on"
+UNCHECKED = (
+    "this kernel does not check signatures, and loads it as it is: only the package manager can tell"
+    " whether it is what its package has"
+)
 YOURS = "if you built it yourself"
 
 
@@ -47,6 +52,8 @@ class Situation:
     could sign with, ``checked`` what the keys on the machine say about the signature. ``untrusted_mok``: the
     key is a machine owner key that only a rule keeps from being trusted; ``judged``: this kernel does not
     load the key, or cannot use it. ``named``: ``path`` is what modprobe loads by the module's name.
+    ``revoked_by`` names the list that revokes the signer's key, whatever this kernel makes of that;
+    ``unread`` are the lists of revocations that could not be read.
     """
 
     machine: Machine
@@ -60,6 +67,8 @@ class Situation:
     untrusted_mok: bool = False
     judged: bool = False
     named: bool = True
+    revoked_by: str = ""
+    unread: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -75,11 +84,16 @@ class Situation:
             or (verdict is Verdict.MALFORMED and fault not in FORMS)
         )
 
+    @property
+    def verified(self) -> bool:
+        """Whether this kernel looked at a signature, and trusts it: one built without that loads anything."""
+        return self.prediction.fault == "ok" and self.prediction.place is not None
+
 
 def next_step(case: Situation) -> Step:
     """What to do next. Below another root it has no command that writes."""
     step = _step(case)
-    if not case.machine.live and case.prediction.fault == "ok" and not case.changed:
+    if not case.machine.live and case.verified and not (case.changed or case.revoked_by or case.unread):
         return Step("nothing needs to be done")
     if case.machine.live or step.command is None or step.command.startswith("sudo elfsig explain"):
         return step
@@ -98,7 +112,14 @@ def _step(case: Situation) -> Step:
         return Step("get a newer module: its key or this file itself is revoked")
     if case.changed:
         return _again(case, CHANGED)
-    if fault == "ok":
+    if case.verified and case.revoked_by:
+        return Step(f"get a newer module: this kernel loads it, but {case.revoked_by} revokes its key")
+    if case.verified and case.unread and case.machine.denied:
+        return _as_root(case)
+    if case.verified and case.unread:
+        lists = ", ".join(case.unread)
+        return Step(f"read {lists} by other means: this kernel loads it, but what is revoked is not known")
+    if case.verified:
         return _load(case, "nothing needs to be done: load it")
     if source.kind in ("none", "unknown") and source.vendor:
         return _doubtful(case)
@@ -106,6 +127,8 @@ def _step(case: Situation) -> Step:
         return _again(case, DIFFERS)
     if case.prediction.accepted and source.kind != "package":
         return _load(case, "this kernel loads it as it is; a kernel that demands signatures would not")
+    if fault == "ok":
+        return Step(UNCHECKED)
     if fault == "unsigned":
         return _unsigned(case)
     if case.machine.denied:

@@ -61,7 +61,7 @@ class Known(NamedTuple):
 def known(built: configs.Built, said: Reported, secure_boot: bool | None) -> Known:
     """What is established by what the kernel reports, else by its build, its command line and Secure Boot."""
     profile = built.profile
-    line = (None, None, None) if said.line is None else profile.boot.mode(said.line)[:3]
+    line = _line(built, said)
     boot = profile.secure_boot or SecureBoot()
     enforces, enforcing = None if boot.enforces and boot.assumed else boot.enforces, said.enforcing
     if said.enforcing is None:
@@ -76,6 +76,14 @@ def known(built: configs.Built, said: Reported, secure_boot: bool | None) -> Kno
     if fips is None and profile.fips != "panic":
         fips = False
     return Known(enforcing, lockdown, fips, secure_boot)
+
+
+def _line(built: configs.Built, said: Reported) -> tuple[bool | None, bool | None, bool | None]:
+    """What the command line says of enforcing, lockdown and FIPS mode."""
+    if said.line is None and not built.line_known:
+        return None, None, None
+    mode = built.mode if said.line is None else built.profile.boot.mode(said.line)
+    return mode.enforcing, mode.lockdown, mode.fips
 
 
 def _either(one: bool | None, other: bool | None) -> bool | None:

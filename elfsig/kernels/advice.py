@@ -37,6 +37,8 @@ WORDS: Mapping[str, str] = {
     " {consequence} {sign}",
     "signed-attributes": "The signature was made with signed attributes (by openssl cms, for example), which"
     " kernels do not accept on modules. {consequence} Make it without them: openssl cms -noattr. {sign}",
+    "attributes-digest": "The signature was made by ML-DSA with signed attributes and {hash}; kernels take"
+    " SHA-512 only there. {consequence} Make it without attributes, or with SHA-512. {sign}",
     "embedded-content": "The signature has a copy of the module inside, which kernels do not accept."
     " {consequence} {sign}",
     "nonzero-params": "The signature's trailer is malformed: fields that must be zero are not."

@@ -8,6 +8,7 @@ from elfsig.crypto.checks import Match, Unsupported
 from elfsig.envelopes.cms.chain import Embedded
 from elfsig.envelopes.cms.statement import Statement, stream_digest
 from elfsig.envelopes.cms.types import SignerInfo
+from elfsig.kernels.forms import ML_DSA
 from elfsig.kernels.loading import size_fault
 from elfsig.kernels.walk import Case
 from elfsig.model import Key, Signature
@@ -46,6 +47,8 @@ def value_matches(case: Case, signer: Signer, key: Key) -> bool:
         return False
     if key in case.keys.unusable or size_fault(key, case.profile, fips=fips) is not None:
         return False
+    if unusual_digest(signer):
+        return False
     attributes = claim.signed_der
     try:
         if attributes is not None and stream_digest(message, signature.hash) != claim.message_digest:
@@ -55,3 +58,11 @@ def value_matches(case: Case, signer: Signer, key: Key) -> bool:
         return statement.attempt(key) is Match.YES
     except Unsupported:
         return False
+
+
+def unusual_digest(signer: Signer) -> bool:
+    """Whether this is ML-DSA over signed attributes whose digest is not SHA-512: since 7.0
+    software_key_determine_akcipher() (public_key.c) takes that one only, or no digest at all."""
+    signature = signer.signature
+    attributes = signer.parsed.signed is not None
+    return attributes and signature.algorithm in ML_DSA and signature.hash != "sha512"

@@ -11,6 +11,9 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 
+from elfsig.kernels import boot_line
+from elfsig.kernels.boot_line import Options as Options
+from elfsig.kernels.boot_line import Passed
 from elfsig.kernels.key_rules import CaRule, Crypto, Trust
 from elfsig.kernels.mode import PERMISSIVE, BootParameter, Mode, merged
 from elfsig.kernels.profile import Moks, Profile, SecureBoot
@@ -18,18 +21,16 @@ from elfsig.kernels.tables import parameters
 from elfsig.kernels.tables.mainline import REPLIES
 from elfsig.kernels.tables.vendors import ANDROID_GKI
 from elfsig.lazy_dataclass import dataclass, replace
+from elfsig.recognition.text import plain_text
 
-_LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
+_LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)[ \t\r]*$", re.MULTILINE)
 IKCONFIG_START = b"IKCFG_ST"
 MAX_CONFIG = 16 << 20
 
-Options = Mapping[str, str]
-"""Option names without CONFIG_, and their values; "n" for those that are not set."""
-
 
 def parse(text: str) -> Options:
-    """The options in the text of a configuration."""
-    return {m[1] or m[3]: (m[2] or "").strip('"') if m[1] else "n" for m in _LINE.finditer(text)}
+    """The options in the text of a configuration: names without CONFIG_, and values; "n" for "not set"."""
+    return {m[1] or m[3]: (m[2] or "").rstrip().strip('"') if m[1] else "n" for m in _LINE.finditer(text)}
 
 
 def is_config(data: bytes) -> bool:
@@ -41,7 +42,7 @@ def read(data: bytes) -> str:
     """The text of a configuration file, decompressed where it is compressed with gzip."""
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data) or b""
-    return data.decode("utf-8", "replace")
+    return plain_text(data).decode("utf-8", "replace")
 
 
 def _gunzip(data: bytes) -> bytes | None:
@@ -65,11 +66,15 @@ def embedded(image: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A profile as it was built, the modes that the build itself switches on, and remarks for people."""
+    """A profile as it was built and started: the modes that its build and its command line switch on, and
+    remarks for people. ``line_known``: the whole command line is known. ``line_doubt``: why it is not certain
+    that the kernel is in the mode that its command line switches on, as a sentence."""
 
     profile: Profile
     mode: Mode = PERMISSIVE
     remarks: tuple[str, ...] = ()
+    line_known: bool = False
+    line_doubt: str | None = None
 
 
 Change = Callable[[Profile], Profile]
@@ -300,25 +305,34 @@ _FIRMWARE_KEYS = ("LOAD_UEFI_KEYS", "LOAD_IPL_KEYS", "LOAD_PPC_KEYS")
 """Without a question of their own, so never "not set"; they go with the platform keyring of 5.0."""
 
 
-def apply(profile: Profile, options: Options) -> Built:
-    """``profile`` as built with ``options``."""
+def apply(profile: Profile, options: Options, passed: Passed | None = None) -> Built:
+    """``profile`` as built with ``options``; ``passed``: the command line that it is started with, None where
+    that is not known."""
     options = _completed(options)
     modes = [mode for (name, value), mode in _MODES.items() if options.get(name) == value]
     if profile.id in _IGNORED_FORCE:
         modes = []
-    remarks = tuple(_remarks(options, profile.crypto))
+    lines = boot_line.read_by(options, passed)
+    remarks, doubt = tuple(_remarks(options, profile.crypto)), _line_doubt(profile, options, passed, lines)
     for (name, value), change in CHANGES.items():
         if options.get(name) == value:
             profile = change(profile)
-    for change in _by_list(options):
+    for change in _by_list(options, lines):
         profile = change(profile)
-    modes.append(profile.boot.mode(_own_command_line(options)))
-    return Built(profile, merged(modes), remarks)
+    modes += [profile.boot.mode(line) for line in lines]
+    modes.append(PERMISSIVE if passed is None else passed.logged)
+    return Built(profile, merged(modes), remarks, boot_line.is_known(options, passed), doubt)
 
 
-def _own_command_line(options: Options) -> str:
-    """CONFIG_CMDLINE: the kernel reads it besides what it is started with, or instead of it."""
-    return options.get("CMDLINE", "").replace('\\"', '"')
+def _line_doubt(
+    profile: Profile, options: Options, passed: Passed | None, lines: tuple[str, ...]
+) -> str | None:
+    mode = merged(profile.boot.mode(line) for line in lines)
+    starts = boot_line.lockdown_starts(options, lines, len(options) > _WHOLE)
+    if starts is None and parameters.LOCKDOWN in profile.boot.parameters:
+        return boot_line.UNSURE
+    default = passed is not None and passed.is_empty and boot_line.use(options) == "otherwise"
+    return boot_line.DEFAULT if default and mode != PERMISSIVE else None
 
 
 def _completed(options: Options) -> Options:
@@ -336,10 +350,9 @@ def _completed(options: Options) -> Options:
     return {**dict.fromkeys(missing, "n"), **options}
 
 
-def _by_list(options: Options) -> Iterator[Change]:
+def _by_list(options: Options, lines: tuple[str, ...]) -> Iterator[Change]:
     """Changes by options whose value is more than y, m or n."""
-    early = options.get("SECURITY_LOCKDOWN_LSM_EARLY") == "y"  # security/security.c: not by the list
-    if not early and "lockdown" not in options.get("LSM", "lockdown").split(","):
+    if boot_line.lockdown_starts(options, lines, len(options) > _WHOLE) is False:
         yield _without_lockdown_of(parameters.LOCKDOWN)
     if options.get("MODULE_DECOMPRESS") == "y":
         named = [f for f in ("gzip", "xz", "zstd") if options.get(f"MODULE_COMPRESS_{f.upper()}") == "y"]
@@ -356,8 +369,9 @@ def _remarks(options: Options, crypto: Crypto) -> Iterator[str]:
         yield "built without CONFIG_MODULE_SIG: signatures are not checked, every module loads"
         if options.get("IMA_ARCH_POLICY") == "y":
             yield "under Secure Boot IMA demands a signature of its own then, which is not simulated"
-    if _own_command_line(options):
-        yield f"has a command line of its own (CONFIG_CMDLINE): {_own_command_line(options)}"
+    if line := boot_line.own(options):
+        only = boot_line.ONLY_WITHOUT if boot_line.use(options) == "otherwise" else ""
+        yield f"has a command line of its own (CONFIG_CMDLINE){only}: {line}"
     known = crypto.hashes | crypto.algorithms
     built_late = [option for option in _CRYPTO if options.get(f"CRYPTO_{option}") == "m"]
     late = [option for option in built_late if known & set(_CRYPTO[option])]

@@ -120,6 +120,10 @@ def _attributes(signature: Signature, crypto: Crypto) -> Iterator[Refusal]:
     elif not crypto.waives_attributes:
         text = "signed attributes (EKEYREJECTED, unless built with PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA)"
         yield Refusal("signed-attributes", text)
+    elif signature.hash != "sha512":
+        yield Refusal(
+            "attributes-digest", f"signed attributes with {signature.hash} and ML-DSA (EKEYREJECTED)"
+        )
 
 
 def parsable(known: SignatureAlgorithm | None, crypto: Crypto) -> bool:

@@ -148,7 +148,8 @@ def choose(text: str) -> Chosen:
         if RELEASE.match(text):
             return Chosen(for_kernel(text), release=text)
         if os.sep in text:
-            raise UsageError(f"{text}: no such kernel image", code="unknown-kernel")
+            why = "a directory, not a kernel image" if os.path.isdir(text) else "no such kernel image"
+            raise UsageError(f"{text}: {why}", code="unknown-kernel")
         return Chosen(get(text))
     image = read_image(read(text).content)
     if image is None:

@@ -131,7 +131,8 @@ def usage(case: Case) -> Said:
     signers: list[Signer] = case.found["signers"]
     if not any(s.parsed.signed is not None for s in signers):
         return Went("plain data, no signed attributes, as modules must be signed")
-    if case.profile.crypto.waives_attributes and all(s.signature.algorithm in ML_DSA for s in signers):
+    # pkcs7_check_authattrs() looks at the algorithm of the first signer only.
+    if case.profile.crypto.waives_attributes and signers[0].signature.algorithm in ML_DSA:
         case.log.append("PKCS7: Waived invalid module sig (has authattrs)")
         return Went("signed attributes, which this build waives for ML-DSA")
     log = ("PKCS7: Invalid module sig (has authattrs)",)

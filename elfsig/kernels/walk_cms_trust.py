@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from elfsig.crypto.checks import Match, Unsupported
 from elfsig.envelopes.cms.chain import Embedded
 from elfsig.kernels.cms_chain import Rejected, authority, find
-from elfsig.kernels.cms_signer import Signer, value_matches
+from elfsig.kernels.cms_signer import Signer, unusual_digest, value_matches
 from elfsig.kernels.errnos import number
 from elfsig.kernels.keys import named, nameless
 from elfsig.kernels.loading import Loading
@@ -175,6 +175,9 @@ def _settle(case: Case, key: Key, good: bool, who: str) -> Stop | None:
     case.found["culprit"] = key
     if (why := case.keys.unusable.get(key)) is not None:
         return Stop("EKEYREJECTED", "key-unusable", loading_words(key, why))
+    if any(map(unusual_digest, case.found["signers"])):
+        text = "with ML-DSA and signed attributes this kernel takes SHA-512 only as the digest of the module"
+        return Stop("EKEYREJECTED", "attributes-digest", text)
     text = f"this kernel has the signer's key, {key.label}, but the signature does not match"
     crypto = case.profile.crypto
     hashes = {s.signature.hash for s in case.found["signers"]} & crypto.never_with_rsa(fips=case.mode.fips)

@@ -188,6 +188,9 @@ def _sized_lists(data: bytes, found: list[FoundCertificate]) -> _Delimited:
             single.append((start, end))
         elif (longer := _longer(data, start, end)) is not None:
             single.append((longer, end))
+    if len({data[span.start : span.end] for span in spans}) > 1:
+        own = [Gap("builtin", span.start, "more than one list could be the kernel's own") for span in spans]
+        return _Delimited([Span(start, end, "revoked") for start, end in single], own)
     role = "revoked" if spans else "builtin"
     unclear = [] if spans or not single or (len(single) == 1 and not _remains(data, found)) else single
     gaps = [Gap("revoked", start, "the purpose of this list is not known") for start, _ in unclear]

@@ -117,13 +117,18 @@ MAY_CONTAIN = frozenset({Family.KERNEL, Family.PE, Family.PROGRAM, Family.CONTAI
 COMPRESSED = frozenset({"gzip", "xz", "zstd", "bzip2", "lz4", "lzop", "lzma", "uki", "uimage", "device-tree"})
 """Containers that hold one stream or one kernel: archives and disk images are not searched."""
 
+WITH_OTHERS = frozenset({"uimage", "device-tree"})
+"""Those that may hold an initramfs as well, before or after the kernel: U-Boot's images. So may PE files of
+other kinds, and files of an unknown kind."""
+
 
 def _container(data: bytes, origin: Origin) -> Material:
     """The keys of a kernel that is contained in a file of unknown form. Raises KeySourceError."""
     kind = kind_of(data)
     found = None
     if not origin.found and _may_contain(kind):
-        found = kernel_image.read_container(data, origin)
+        several = kind is None or kind.code in WITH_OTHERS or kind.family is Family.PE
+        found = kernel_image.read_container(data, origin, several=several)
     if found is None:
         text = _words(kind, data) if kind else "not a key source of a known kind"
         hint = hint_for("trust", kind) if kind else None

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 
 from elfsig.compression import payloads
 from elfsig.elf.table import MAGIC as ELF_MAGIC
-from elfsig.errors import ParseError
+from elfsig.errors import KeySourceError, ParseError
 from elfsig.lazy_dataclass import replace
 from elfsig.model import Key, Loss, Remark, Why
 from elfsig.trust import builtin, merkle, openpgp
 from elfsig.trust.entries import REVOKED, Material, Origin, complete, gather, material
 from elfsig.trust.make import key_from_parsed
+from elfsig.trust.unified import kernel_in
 
 BZIMAGE_MAGIC, BZIMAGE_AT = b"HdrS", 0x202
 PAYLOAD_PROTOCOL = 0x208
@@ -78,29 +79,40 @@ def read(data: bytes, origin: Origin) -> Material:
     return found
 
 
-def read_container(data: bytes, origin: Origin) -> Material | None:
+def read_container(data: bytes, origin: Origin, *, several: bool = False) -> Material | None:
     """The keys of a kernel in a file of unknown form: None unless the content proves to be a kernel.
 
     Proof is a list that it delimits itself, the root of its modules' hashes, or its banner with an
-    OpenPGP ring.
+    OpenPGP ring. ``several``: there may be other files beside the kernel. Raises KeySourceError where two of
+    them have such lists.
     """
-    found = _read(data, replace(origin, container="kernel image"), False)
+    found = _read(data, replace(origin, container="kernel image"), False, several)
     places = (key.provenance for key in found.keys)
     proven = found.merkle_roots or any(place and place.list for place in places)
     return found if proven else None
 
 
-def _read(data: bytes, origin: Origin, kernel: bool) -> Material:
+def _read(data: bytes, origin: Origin, kernel: bool, several: bool = False) -> Material:
     parts: list[Material] = []
     for content in contents(data):
         parts.append(part := _content(content, origin, kernel))
-        if any(key.keyring == BUILTIN for key in part.keys) and not origin.revoking:
-            roots = tuple(root for each in parts for root in each.merkle_roots)
-            return replace(part, merkle_roots=roots)
+        if _own(part) and not origin.revoking and not several:
+            break
     if origin.revoking:
         return gather(parts)
-    best = next((each for each in parts if each.keys), Material())
+    own = [each for each in parts if _own(each)]
+    if len(set(map(_own, own))) > 1:
+        text = (
+            f"{origin.source}: more than one file in it has a list of keys of its own: name the kernel alone"
+        )
+        raise KeySourceError(text, code="key-lost")
+    best = next(iter(own), next((each for each in parts if each.keys), Material()))
     return replace(best, merkle_roots=tuple(root for each in parts for root in each.merkle_roots))
+
+
+def _own(part: Material) -> frozenset[str]:
+    """The keys on a list of the kernel's own."""
+    return frozenset(key.fingerprint for key in part.keys if key.keyring == BUILTIN)
 
 
 def _content(content: bytes, origin: Origin, kernel: bool) -> Material:
@@ -159,7 +171,7 @@ def contents(data: bytes) -> Iterator[bytes]:
 
     The total stays within :func:`elfsig.compression.payloads.bound` of the image's size.
     """
-    yield from _Unpacker(len(data)).contents(data, DEPTH)
+    yield from _Unpacker(len(data)).contents(kernel_in(data), DEPTH)
 
 
 class _Unpacker:

@@ -207,12 +207,13 @@ def has_name(key: Key, kind: str) -> bool:
 
 def _each_once(keys: Iterable[Key]) -> Iterator[Key]:
     """Keys that differ only in their source, once each: directories hold links to and bundles of the same
-    keys."""
+    keys. A machine owner key beside which MokListTrustedRT is missing is another one than one given as it is.
+    """
     seen: set[tuple[object, ...]] = set()
     for key in keys:
         same = (
             key.fingerprint, key.certificate and key.certificate.der, key.ids, key.keyring, key.vouched,
-            key.revoked, key.why,
+            key.revoked, key.why, key.provenance and key.provenance.mok_trusted,
         )  # fmt: skip
         if same not in seen:
             seen.add(same)

@@ -3,6 +3,7 @@ page gives in its ``<!-- run: ... -->`` comment. All are made from the corpus an
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import lzma
 import os
@@ -24,11 +25,23 @@ import corpus
 from corpus.recipes import trailer
 from tests.support import softhsm
 from tests.support.cli import CHECKOUT, environment
+from tests.support.keysources import bzimage, certificate_list, unpacked
 from tests.support.packages import locate
 from tests.support.run import run
 from tests.support.tools import need
 
 RELEASE = "6.1.0-54-amd64"
+
+
+def _kernel() -> bytes:
+    """A kernel image of that release, into which another key is compiled."""
+    made = x509.load_pem_x509_certificate((corpus.KEYS / "other.cert.pem").read_bytes()).public_bytes(
+        Encoding.DER
+    )
+    banner = f"Linux version {RELEASE} (builder@example) #1 SMP\n\0".encode()
+    return bzimage(gzip.compress(unpacked(banner, certificate_list([made])), mtime=0))
+
+
 """What ``uname -r`` says in the documents' world."""
 
 Maker = Callable[[Path, Path], dict[str, str] | None]
@@ -365,7 +378,7 @@ def machine(folder: Path, system: Path) -> None:
     firmware.mkdir(parents=True)
     for name, value in (("SecureBoot", 1), ("SetupMode", 0)):
         (firmware / f"{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\6\0\0\0" + bytes([value]))
-    shutil.copy(corpus.KEYS / "other.cert.pem", system / f"boot/vmlinuz-{RELEASE}")
+    (system / f"boot/vmlinuz-{RELEASE}").write_bytes(_kernel())
     (system / "root").mkdir()
     dkms = system / "var/lib/dkms"
     _pair(dkms, "mok")
@@ -455,7 +468,7 @@ def fleet(folder: Path, system: Path) -> None:
         for each in ("etc", "boot"):
             (root / each).mkdir()
         (root / "etc/hostname").write_text(f"{name}\n")
-        shutil.copy(corpus.KEYS / "other.cert.pem", root / f"boot/vmlinuz-{RELEASE}")
+        (root / f"boot/vmlinuz-{RELEASE}").write_bytes(_kernel())
     dkms = folder / "fleet/web2/var/lib/dkms"
     dkms.mkdir(parents=True)
     _pair(dkms, "mok")
@@ -471,4 +484,4 @@ def image(folder: Path, system: Path) -> None:
     """A system mounted at /mnt, with its kernel's key."""
     _sign(system / "mnt/lib/modules" / RELEASE / "kernel/fs/fat/vfat.ko", "other")
     (system / "mnt/boot").mkdir()
-    shutil.copy(corpus.KEYS / "other.cert.pem", system / f"mnt/boot/vmlinuz-{RELEASE}")
+    (system / f"mnt/boot/vmlinuz-{RELEASE}").write_bytes(_kernel())

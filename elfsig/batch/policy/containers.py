@@ -65,7 +65,7 @@ def audited_in(
     for line in survey_all(outermost(every), plan, draw, cage=cage, jobs=jobs):
         result = _result(line.record, line.drawn.text, host)
         if result is not None:
-            yield result
+            yield from auditor.learned([result])
 
 
 def _result(record: dict[str, Any], text: str, host: str | None) -> Audited | None:

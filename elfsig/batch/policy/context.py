@@ -70,6 +70,7 @@ class Contexts:
         self._held: Recent[tuple[int, str, str | None, str | None], Context] = Recent(MAX_CONTEXTS)
         self._fixed: dict[tuple[str, bool], Material] = {}
         self._lost: dict[Loss, None] = {}
+        self._said: dict[Loss, None] = {}
         self._kernels: dict[str, Chosen] = {}
         for rule in policy.rules:
             try:
@@ -86,7 +87,7 @@ class Contexts:
                 found = self.sources.material(self._placed(text), trusted)
                 self._fixed[text, trusted] = found
                 fixed.append(found)
-                self._lost.update(dict.fromkeys(found.losses))
+                self.learn(found.losses)
         if pins and len(fixed) == len(_each_source(rule)):
             pinned(gather(fixed), pins)
         if rule.kernel is not None and "{" not in rule.kernel:
@@ -94,8 +95,18 @@ class Contexts:
 
     @property
     def losses(self) -> tuple[Loss, ...]:
-        """What could not be read of the key sources that this process has read."""
+        """What could not be read of the key sources, as far as this process knows."""
         return tuple(self._lost)
+
+    def new_losses(self) -> tuple[Loss, ...]:
+        """Those that the last call did not give, for the process that started this one."""
+        new = tuple(loss for loss in self._lost if loss not in self._said)
+        self._said.update(dict.fromkeys(new))
+        return new
+
+    def learn(self, losses: Iterable[Loss]) -> None:
+        """Take what another process could not read of key sources into account."""
+        self._lost.update(dict.fromkeys(losses))
 
     def _placed(self, text: str) -> str:
         """A key source of the policy, a relative one below the policy's folder."""
@@ -160,7 +171,7 @@ class Contexts:
             identity = (*identity, self._identity(source, where))
         pins = {pin_digest(text): text for text in rule.trust if text.startswith(PIN)}
         found = gather(parts)
-        self._lost.update(dict.fromkeys(found.losses))
+        self.learn(found.losses)
         return Ring(pinned(found, pins) if pins else found), identity
 
     def ring(self, number: int, where: Position, without_kernel: bool = False) -> Ring:
@@ -198,6 +209,7 @@ class Contexts:
             options = image.options
             chosen = Chosen(for_kernel(image.said.release), image.said.config, path, image.said.release)
             held = [self.sources.material(path, True, root)]
+            self.learn(held[0].losses)
             ring = Ring(gather([*([] if ring is None else [ring.material]), *held]))
         return KernelQuestion(chosen, ring, options, rule.mode, rule.every_mode)
 

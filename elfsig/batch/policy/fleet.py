@@ -216,7 +216,7 @@ class Auditor:
             found = self._audited(entry, where)
         except Exception as bug:  # an error of ours at this file must not cost the results of the others
             found = unreadable(entry.path, Remark.of(fault_of(bug, self.settings.registry)))
-        return self.excuses.apply(found, where).at(where.host, where.release)
+        return self._placed(found, where)
 
     def _audited(self, entry: WalkedFile, where: Position) -> Audited:
         if entry.error is not None:
@@ -252,7 +252,20 @@ class Auditor:
             found = self._opened(module, report, where)
         except Exception as bug:  # as above
             found = unreadable(report.path, Remark.of(fault_of(bug, self.settings.registry)))
-        return self.excuses.apply(found, where).at(where.host, where.release)
+        return self._placed(found, where)
+
+    def _placed(self, found: Audited, where: Position) -> Audited:
+        placed = self.excuses.apply(found, where).at(where.host, where.release)
+        losses = self.contexts.new_losses()
+        return placed._replace(losses=losses) if losses else placed
+
+    def learned(self, results: Iterable[Audited]) -> Iterator[Audited]:
+        """The results, after what they say about key sources was noted in :attr:`contexts`."""
+        for each in results:
+            if each.losses:
+                self.contexts.learn(each.losses)
+                each = each._replace(losses=())
+            yield each
 
     def _opened(self, module: Module, report: FileReport, where: Position) -> Audited:
         number = rule_for(self.policy, where)
@@ -295,7 +308,7 @@ def audited(members: Iterable[Member], auditor: Auditor, jobs: int = 0) -> Itera
         return [auditor(batch[0]._replace(entry=batch[0].entry._replace(error=fault)))]
 
     for results in run(work, _batches(members), jobs, lost=lost):
-        yield from results
+        yield from auditor.learned(results)
 
 
 def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:

@@ -102,6 +102,7 @@ def by_policy(report: Report, wish: FleetWish, reading: Reading, demand: dict[st
             ledger.add_fault(fault)
         if not ledger.files:
             raise ReadError("no modules found", code="nothing-found")
+        tell_of_losses(auditor.contexts)  # of sources that were read for the modules
         _finish(report, ledger, reading.links, given, excuses)
         return exit_code(ledger)
 

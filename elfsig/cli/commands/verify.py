@@ -181,7 +181,7 @@ def asked_kernel(
 
 def ring_for(asked: KernelQuestion | None, trust: tuple[str, ...], keys: tuple[str, ...]) -> Keyring | None:
     """The keys to verify with: those of the kernel, unless it is an image, whose keys are only tried."""
-    if asked is not None and asked.chosen.image is None:
+    if asked is not None and not asked.image_keys:
         return asked.ring
     return quiet_ring(trust, keys if asked is None else (*keys, asked.chosen.image or ""))
 

@@ -104,7 +104,8 @@ class Excused(NamedTuple):
 class Audited(NamedTuple):
     """The result for one file; cheap to pass between processes.
 
-    ``host`` and ``release`` are those of its faults; ``excused`` are faults that do not count.
+    ``host`` and ``release`` are those of its faults; ``excused`` are faults that do not count. ``losses``:
+    what could not be read of key sources that were read for it, where no result before it says so.
     """
 
     path: str
@@ -115,6 +116,7 @@ class Audited(NamedTuple):
     host: str | None = None
     release: str | None = None
     excused: tuple[Excused, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
     def at(self, host: str | None, release: str | None) -> Audited:
         """The same of this host and release."""

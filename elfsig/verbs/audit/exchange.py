@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elfsig.model import Verdict
+from elfsig.model import Loss, Verdict
 from elfsig.verbs.audit.audit import Audited, Excused, FileState, SignerRow
 from elfsig.verbs.audit.rules import RULES, Fault
 
@@ -16,7 +16,7 @@ def values_of(each: Audited) -> tuple[Any, ...]:
 
 def audited_of(values: Any) -> Audited:
     """The result from the values of :func:`values_of`."""
-    path, verdict, signer, faults, state, host, release, excused = values
+    path, verdict, signer, faults, state, host, release, excused, losses = values
     return Audited(
         path,
         None if verdict is None else Verdict(verdict),
@@ -26,6 +26,7 @@ def audited_of(values: Any) -> Audited:
         host,
         release,
         tuple(Excused(*each) for each in excused),
+        tuple(Loss(*each) for each in losses),
     )
 
 
@@ -38,12 +39,14 @@ def checked(values: Any) -> Audited:
         raise ValueError("not a result") from None
     texts = [found.path, *found.signer, *(text for each in found.faults for text in each[:3])]
     texts += [text for each in found.excused for text in (each.rule, each.reason, each.expires)]
+    texts += [text for each in found.losses for text in each[:3]]
     perhaps = (found.host, found.release, *(each.host for each in found.faults))
+    offsets = [*(each.offset for each in found.faults), *(each.offset for each in found.losses)]
     sound = (
         all(isinstance(each, str) for each in texts)
         and all(each is None or isinstance(each, str) for each in perhaps)
         and all(each.rule in RULES and isinstance(each.fold, str) for each in found.faults)
-        and all(each.offset is None or type(each.offset) is int for each in found.faults)
+        and all(offset is None or type(offset) is int for offset in offsets)
         and all(type(each.number) is int for each in found.excused)
         and (found.state is None or _is_state(found.state))
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
 from elfsig.carriers.detached import argument_place
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import NOTHING, Passed
 from elfsig.kernels.mode import PERMISSIVE, Mode, merged
-from elfsig.kernels.modes import from_text
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
 from elfsig.lazy_dataclass import dataclass, replace
-from elfsig.model import FileReport, Remark, SignatureReport
+from elfsig.model import FileReport, Key, Remark, SignatureReport
 from elfsig.model.brief import brief
 from elfsig.opened.module import Module
 from elfsig.trust.ring import Ring
@@ -27,8 +27,8 @@ class KernelQuestion:
 
     ``options`` is its configuration where one is known. ``every`` asks for all modes that matter, ``modes``
     for those that it may be in. ``booted`` are the keys that it holds under Secure Boot, where these are
-    others. ``argument`` is a module argument given with the file. ``cmdline`` is the text of a command line,
-    of a boot loader's configuration or of a kernel log; what it adds to ``mode``, the kernel's profile says.
+    others. ``argument`` is a module argument given with the file. ``passed`` is the command line that it is
+    started with, None where that is not known; what it adds to ``mode``, the kernel's profile says.
     """
 
     chosen: Chosen
@@ -39,29 +39,31 @@ class KernelQuestion:
     argument: str | None = None
     modes: tuple[Mode, ...] = ()
     booted: Ring | None = None
-    cmdline: str | None = None
+    passed: Passed | None = NOTHING
 
     def asked(self, built: configs.Built) -> tuple[Mode, ...]:
         """The modes to answer for; those of Secure Boot come last."""
         if self.every:
             return every_mode(built.profile)
-        each = [merged([mode, built.mode]) for mode in self.modes or (self.mode_of(built.profile),)]
+        each = [merged([mode, built.mode]) for mode in self.modes or (self.mode,)]
         return tuple(sorted(dict.fromkeys(each), key=lambda mode: mode.secure_boot))
 
     def ring_in(self, mode: Mode) -> Ring | None:
         """The keys that it holds in a mode."""
         return self.booted if mode.secure_boot and self.booted is not None else self.ring
 
-    def mode_of(self, profile: Profile) -> Mode:
-        """The mode that was asked for, with what the command line switches on in this kernel."""
-        if self.cmdline is None:
-            return self.mode
-        return merged([self.mode, from_text(self.cmdline, profile.boot)])
+    @property
+    def image_keys(self) -> tuple[Key, ...]:
+        """The keys in its image, on a list of the kernel's own or not."""
+        keys = (*self.ring.keys, *self.ring.unusable) if self.ring is not None else ()
+        return tuple(key for key in keys if key.source == self.chosen.image)
 
     def built(self, module: Module) -> configs.Built:
-        """The profile, adjusted to its configuration. Raises UsageError where the kernel is not known."""
+        """The profile, as it was built and started. Raises UsageError where the kernel is not known."""
         profile = self.chosen.profile or for_module(module.vermagic)
-        return configs.Built(profile) if self.options is None else configs.apply(profile, self.options)
+        if self.options is None and self.passed in (None, NOTHING):
+            return configs.Built(profile)
+        return configs.apply(profile, self.options or {}, self.passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,28 @@ def ask(module: Module, question: KernelQuestion) -> KernelAnswer:
     found: list[Prediction] = []
     for ring, modes in groupby(question.asked(built), question.ring_in):
         found += predict_modes(Subject(module, ring, built.profile, argument), tuple(modes))
-    return KernelAnswer(built.profile, tuple(found), built.remarks)
+    doubted = (replace(each, notes=(*_doubts(each, module, question, built), *each.notes)) for each in found)
+    return KernelAnswer(built.profile, tuple(doubted), built.remarks)
+
+
+def _doubts(
+    each: Prediction, module: Module, question: KernelQuestion, built: configs.Built
+) -> Iterator[str]:
+    """What a prediction depends on and is not known."""
+    release, built_for = question.chosen.release, (module.vermagic or "").partition(" ")[0]
+    if each.accepted and release is not None and built_for not in ("", release):
+        yield (
+            f"the module was built for {built_for}, not for {release}: whether this kernel refuses it"
+            " for that (its vermagic, the versions of symbols) is not simulated"
+        )
+    if built.line_doubt is not None and each.mode != PERMISSIVE:
+        yield built.line_doubt
+    if question.passed is not None and question.passed.doubt is not None:
+        yield question.passed.doubt
+    image = question.chosen.image
+    listed = any(key.vouched and key.keyring == "builtin" for key in question.image_keys)
+    if each.fault == "unknown-key" and image is not None and not listed:
+        yield f"which keys this kernel trusts could not be read from {image}: it may have the signer's"
 
 
 # --------------------------------------------------------------------------- in the report

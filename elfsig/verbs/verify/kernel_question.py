@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from elfsig.errors import KeySourceError, UsageError
 from elfsig.kernels import config as configs
+from elfsig.kernels.boot_line import NOTHING
 from elfsig.kernels.mode import PERMISSIVE, Mode
+from elfsig.kernels.modes import passed_by
 from elfsig.kernels.select import AUTO, Chosen, choose
-from elfsig.trust.given import KeySources, each_of, ring_of
+from elfsig.recognition.text import plain_text
+from elfsig.trust.entries import gather
+from elfsig.trust.given import KeySources, each_of, material_of, ring_of
+from elfsig.trust.keyring import PIN
 from elfsig.trust.ring import Ring
 from elfsig.verbs.verify.kernel import KernelQuestion
 
@@ -32,9 +37,9 @@ def kernel_question(
     if every_mode and (mode != PERMISSIVE or cmdline is not None):
         raise UsageError("choose every mode or one mode, not both", code="modes")
     chosen = choose(kernel)
-    text = None if cmdline is None else cmdline.decode("utf-8", "replace")
+    passed = NOTHING if cmdline is None else passed_by(plain_text(cmdline).decode("utf-8", "replace"))
     ring = kernel_ring(trust, keys, chosen.image)
-    return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg, cmdline=text)
+    return KernelQuestion(chosen, ring, _options(config, chosen), mode, every_mode, modarg, passed=passed)
 
 
 def _options(config: bytes | None, chosen: Chosen) -> configs.Options | None:
@@ -48,12 +53,18 @@ def _options(config: bytes | None, chosen: Chosen) -> configs.Options | None:
 
 
 def kernel_ring(trust: KeySources, keys: KeySources, image: str | None) -> Ring | None:
-    """The keys that a simulated kernel holds: the trusted ones, and those compiled into its image."""
+    """The keys that a simulated kernel holds: the trusted ones, and those compiled into its image.
+
+    Pins say which of the given keys are trusted, and take none of its own from the kernel.
+    """
     held, tried = each_of(trust), each_of(keys)
     if image is None:
         return ring_of(held, tried)
     try:
-        return ring_of([*held, image], tried)
+        ring = ring_of([*held, image], tried)
+        if ring is None or not any(isinstance(each, str) and each.startswith(PIN) for each in held):
+            return ring
+        return Ring(gather([ring.material, material_of(image, True)]))
     except KeySourceError as reason:
         if reason.code not in ("no-certificate", "no-key", "key-lost"):
             raise
