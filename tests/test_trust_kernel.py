@@ -33,6 +33,7 @@ from tests.support.keysources import (
     ec_key,
     noise,
     rsa_key,
+    unified,
     unpacked,
     vmlinux,
     zboot,
@@ -328,17 +329,6 @@ def firmware(shift: int = 0) -> bytes:
 def image_of_own() -> bytes:
     banner = b"Linux version 6.12.5 (b@example) #1\n\0"
     return bzimage(gzip.compress(unpacked(banner, certificate_list([OWN])), mtime=0))
-
-
-def unified(*sections: tuple[bytes, bytes]) -> bytes:
-    """A PE file with these sections."""
-    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
-    head += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 0, 0)
-    at = len(head) + 40 * len(sections)
-    for name, content in sections:
-        head += struct.pack("<8sIIII16x", name, len(content), 0, len(content), at)
-        at += len(content)
-    return head + b"".join(content for _, content in sections)
 
 
 @pytest.mark.parametrize("shift", range(8))

@@ -257,7 +257,15 @@ def _lzop(data: bytes) -> bytes:
 @cache
 def kernels() -> tuple[bytes, ...]:
     """Kernel images of every kind, small: with a list of certificates, a banner and a configuration."""
-    from tests.support.keysources import arm64_image, bzimage, certificate_list, unpacked, vmlinux, zboot
+    from tests.support.keysources import (
+        arm64_image,
+        bzimage,
+        certificate_list,
+        unified,
+        unpacked,
+        vmlinux,
+        zboot,
+    )
 
     listed = certificate_list([certificate(), certificate("other")])
     config = b"IKCFG_ST" + gzip.compress(b"CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_FORCE=y\n") + b"IKCFG_ED"
@@ -269,6 +277,7 @@ def kernels() -> tuple[bytes, ...]:
     for data in compressed(plain).values():
         made.append(bzimage(data))
     made.append(zboot(gzip.compress(plain), b"gzip"))
+    made.append(unified((b".initrd", unpacked(listed)), (b".linux", plain)))
     return tuple(made)
 
 

@@ -190,3 +190,14 @@ def vmlinux(lists: dict[str, tuple[bytes, int]], order: str = "<", bits: int = 6
         + bytes(strings)
         + b"".join(struct.pack(order + row, *each) for each in rows)
     )
+
+
+def unified(*sections: tuple[bytes, bytes]) -> bytes:
+    """A PE file with these sections, as a unified kernel image is one."""
+    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
+    head += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 0, 0)
+    at = len(head) + 40 * len(sections)
+    for name, content in sections:
+        head += struct.pack("<8sIIII16x", name, len(content), 0, len(content), at)
+        at += len(content)
+    return head + b"".join(content for _, content in sections)
