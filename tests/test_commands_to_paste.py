@@ -10,7 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import corpus
+from elfsig.cli.commands.dkms import _tell_next
 from elfsig.host.commands import argument, enrolling, operand, to_paste
+from elfsig.host.dkms import Setup
 from tests.support.run import run
 from tests.support.tools import need
 from tests.support.verdicts import RSA
@@ -88,16 +90,25 @@ def test_the_certificate_to_enrol_is_in_der(name: str, tmp_path: Path) -> None:
     assert other[1][-1] != enrol[-1], "a file that is there is not overwritten"
 
 
-def test_dkms_setup_names_its_certificate_for_a_shell(tmp_path: Path) -> None:
+def test_dkms_setup_names_its_certificate_for_a_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "x;touch hit"
     folder.mkdir()
     for path in (KEY, CERT):
         (folder / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "system").mkdir()
-    words = ("--key", folder / KEY.name, "--cert", folder / CERT.name)
-    ran = run("dkms", "setup", "--root", tmp_path / "system", "--force", *words)
-    assert ran.code == 0, ran.err
-    (line,) = [line for line in ran.err.splitlines() if "mokutil" in line]
+    wish = Setup(
+        str(folder / KEY.name), str(folder / CERT.name), "/usr/bin/elfsig-sign-file", "/usr/bin/elfsig"
+    )
+    _tell_next(Path("/"), wish)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "mokutil" in line]
     said = shlex.split(line)
     assert str(folder / CERT.name) in said and said[-2] == "--import" and said[-1].endswith(".der")
     assert operand("-x") == "./-x"
+
+
+def test_dkms_setup_below_a_root_has_no_command_for_this_machine(tmp_path: Path) -> None:
+    """The key would be enrolled in the machine that examines the other one."""
+    ran = run("dkms", "setup", "--root", tmp_path, "--force", "--key", KEY, "--cert", CERT)
+    assert ran.code == 0 and "next: in that system, enrol the certificate" in ran.err
+    assert "mokutil" not in ran.err and "not there in the system at" in ran.err
