@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -204,12 +204,14 @@ class _Lines:
     """
 
     def __init__(self, path: str, asked: Json) -> None:
-        try:
-            self._stream = open(path, "ab", buffering=0, opener=open_itself)  # noqa: SIM115  # closed on exit
-            write_pieces(self._stream.fileno(), f"\n{dumps({'asked': asked})}\n".encode("ascii"))
-        except OSError as reason:
-            text = f"{path}: the report cannot be written: {system_text(reason)}"
-            raise WriteError(text, code="report") from None
+        with ExitStack() as opened:
+            try:
+                self._stream = opened.enter_context(open(path, "ab", buffering=0, opener=open_itself))
+                write_pieces(self._stream.fileno(), f"\n{dumps({'asked': asked})}\n".encode("ascii"))
+            except OSError as reason:
+                text = f"{path}: the report cannot be written: {system_text(reason)}"
+                raise WriteError(text, code="report") from None
+            opened.pop_all()
         self._whole = True
 
     def add(self, entry: Json) -> None:

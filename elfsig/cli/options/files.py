@@ -35,7 +35,8 @@ class FileType(click.Path):
 
     def __init__(self, stream: bool = False, *, whole: bool = False) -> None:
         super().__init__(readable=False)
-        self.stream, self.whole = stream, whole
+        self.stream: bool = stream
+        self.whole: bool = whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value``. Raises BadParameter for ``-`` where that is not a stream."""
