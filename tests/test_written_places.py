@@ -18,8 +18,9 @@ from elfsig.batch.parts.store import Folder
 from elfsig.cli.commands.sign_file import status
 from elfsig.errors import ReadError, WriteError
 from elfsig.opened import bundle
-from elfsig.opened.atomic import folds_case, is_stream, replacing, write_atomic
+from elfsig.opened.atomic import folds_case, replacing, write_atomic
 from elfsig.opened.bundle import Bundle
+from elfsig.opened.source import is_stream
 from elfsig.verbs.edit.strip import strip_file
 from tests.support.cli import Ran, elfsig, environment
 from tests.support.signed import REGISTRY, made

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from elfsig.errors import WriteError
 from elfsig.model import Remark
-from elfsig.opened.source import MOST_LINKS, system_text
+from elfsig.opened.source import is_stream, system_text
 
 STALE_XATTRS = ("security.ima", "security.evm")
 """Extended attributes that hold a hash or signature of the file that they are on."""
@@ -143,19 +143,6 @@ def _status(target: str) -> os.stat_result | None:
 def not_a_file() -> WriteError:
     """The error of writing to what is not a regular file."""
     return WriteError("not written: it exists and is not a regular file", code="not-a-regular-file")
-
-
-def is_stream(path: str) -> bool:
-    """Whether a path is, or leads through, a name in /dev or below /proc: /dev/stdout is part of the system,
-    whatever it leads to."""
-    for _ in range(MOST_LINKS):
-        folder = os.path.realpath(os.path.dirname(path) or ".")
-        if folder == "/dev" or f"{folder}/".startswith("/proc/"):
-            return True
-        if not os.path.islink(path):
-            break
-        path = os.path.join(folder, os.readlink(path))
-    return False
 
 
 def _same(current: os.stat_result | None, expect: os.stat_result) -> bool:

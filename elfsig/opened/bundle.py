@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from elfsig.errors import WriteError
-from elfsig.opened.atomic import TEMPORARY, is_stream, new_folder, remove_folder, settle, take_after
-from elfsig.opened.source import system_text
+from elfsig.opened.atomic import TEMPORARY, new_folder, remove_folder, settle, take_after
+from elfsig.opened.source import is_stream, system_text
 
 Data = bytes | memoryview
 

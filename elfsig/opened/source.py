@@ -137,3 +137,16 @@ def not_regular(mode: int) -> ReadError:
 def too_large(size: int, limit: int) -> ReadError:
     """A file of ``size`` bytes, as far as it was read."""
     return ReadError(f"{size} bytes or more, over the limit of {limit}", code="too-large", hint="max-size")
+
+
+def is_stream(path: str) -> bool:
+    """Whether a path is, or leads through, a name in /dev or below /proc: /dev/stdout is part of the system,
+    whatever it leads to."""
+    for _ in range(MOST_LINKS):
+        folder = os.path.realpath(os.path.dirname(path) or ".")
+        if folder == "/dev" or f"{folder}/".startswith("/proc/"):
+            return True
+        if not os.path.islink(path):
+            break
+        path = os.path.join(folder, os.readlink(path))
+    return False

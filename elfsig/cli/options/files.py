@@ -10,10 +10,9 @@ from typing import Any, Final, NamedTuple
 import click
 
 from elfsig.errors import UsageError
-from elfsig.opened.atomic import is_stream
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.opened.inputs import Inputs, head_of, identity_of
-from elfsig.opened.source import INSIDE
+from elfsig.opened.source import INSIDE, is_stream
 
 STREAM: Final = "-"
 
