@@ -13,27 +13,17 @@ from typing import NamedTuple
 from elfsig.containers.contract import Container, Context, Member, damaged
 from elfsig.containers.readers import PIECE, Reader, SeekReader
 from elfsig.errors import ContainerError
+from elfsig.recognition.pe_sections import MOST, SIZE, Section, sections
 
 _UNIFIED = (b".linux", b".initrd")
 _ARCHIVES = (b".initrd", b".ucode")
-_HEADER, _SECTION, _SYMBOL = 24, 40, 18
+_HEADER, _SYMBOL = 24, 18
 _HEAD = 1 << 16
 """The headers are looked for in so many first bytes: the DOS stub before them may be of any size."""
-_SECTIONS = 96
-"""Maximum number of sections, as in Windows' loader."""
 _SECURITY = 4
 """The number of the data directory that leads to signatures (Authenticode)."""
 _DIRECTORIES = {0x10B: 96, 0x20B: 112}
 """Offset of the data directories in the optional header, by its magic (PE32, PE32+)."""
-
-
-class Section(NamedTuple):
-    """A section: ``size`` bytes at ``offset`` in the file, padding not counted; ``stored`` with it."""
-
-    name: bytes
-    size: int
-    stored: int
-    offset: int
 
 
 class _Layout(NamedTuple):
@@ -53,17 +43,16 @@ def _layout(head: bytes) -> _Layout | None:
         return None
     count, _, symbols, symbol_count, optional = struct.unpack_from("<HIIIH", head, start + 6)
     table = start + _HEADER + optional
-    if count > _SECTIONS or len(head) < table + _SECTION * count:
+    end = table + SIZE * count
+    if count > MOST or len(head) < end:
         return None
-    sections = []
-    for at in range(table, table + _SECTION * count, _SECTION):
-        name, used, _, stored, offset = struct.unpack_from("<8sIIII", head, at)
-        sections.append(Section(name.rstrip(b"\0"), min(used or stored, stored), stored, offset))
-    others = [(0, table + _SECTION * count)]
+    others = [(0, end)]
     if symbols:
         others.append((symbols, _SYMBOL * symbol_count))
     others += _signatures(head[start + _HEADER : table])
-    return _Layout(sections, others, symbols + _SYMBOL * symbol_count if symbols else None)
+    return _Layout(
+        list(sections(head, table, count)), others, symbols + _SYMBOL * symbol_count if symbols else None
+    )
 
 
 def _signatures(optional: bytes) -> list[tuple[int, int]]:
@@ -106,8 +95,8 @@ def _check_rest(reader: SeekReader, layout: _Layout) -> None:
     if any(offset + size > reader.size for offset, size in others):
         raise ContainerError("the end of the image is cut off", code="truncated", offset=reader.size)
     at = 0
-    sections = ((each.offset, each.size) for each in layout.sections)
-    for offset, size in [*sorted([*others, *sections]), (reader.size, 0)]:
+    stored = ((each.offset, each.size) for each in layout.sections)
+    for offset, size in [*sorted([*others, *stored]), (reader.size, 0)]:
         while at < offset:
             piece = reader.read_at(at, min(PIECE, offset - at))
             if piece.strip(b"\0"):

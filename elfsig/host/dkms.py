@@ -156,9 +156,8 @@ def _refuse_foreign(root: Path, name: str) -> None:
 
 def _refuse_taken(root: Path, module: str) -> None:
     """Raises WriteError where a module has a configuration of its own."""
-    path, files = root / CONFIG / f"{module}.conf", Files(root)
-    folder = files.real(path.parent)
-    if folder is None or not files.there(path) or leads_to(folder / path.name, os.path.basename(LINK)):
+    path = root / CONFIG / f"{module}.conf"
+    if not Files(root).there(path) or is_linked(root, module):
         return
     text = f"/{CONFIG}/{path.name} already exists: add the POST_BUILD of /{LINK} to it, or have it replaced"
     raise WriteError(text, code="exists", hint="overwrite")
@@ -188,12 +187,12 @@ def _folder(root: Path, name: str) -> Path:
 
 def _link(root: Path, module: str) -> str:
     """/etc/dkms/MODULE.conf as a link to the one file that all of them share."""
-    name, target = f"{CONFIG}/{module}.conf", os.path.basename(LINK)
+    name = f"{CONFIG}/{module}.conf"
     path = _folder(root, name) / os.path.basename(name)
-    if leads_to(path, target):
+    if _is_link_to_hook(path):
         return f"/{name}"
     try:
-        replace_link(str(path), target)
+        replace_link(str(path), os.path.basename(LINK))
     except OSError as reason:
         raise WriteError(f"/{name}: {(reason.strerror or '').lower()}") from None
     return f"/{name}"
@@ -229,12 +228,17 @@ def _links(root: Path) -> dict[str, Path]:
     files = Files(root)
     folder, names = files.real(root / CONFIG), files.names(root / CONFIG) or ()
     found = {f"{CONFIG}/{name}": folder / name for name in names if folder is not None}
-    return {name: path for name, path in found.items() if leads_to(path, os.path.basename(LINK))}
+    return {name: path for name, path in found.items() if _is_link_to_hook(path)}
 
 
-def leads_to(path: Path, target: str) -> bool:
-    """Whether the path is a link that says ``target``."""
-    return os.path.islink(path) and os.readlink(path) == target
+def is_linked(root: Path, module: str) -> bool:
+    """Whether a module's configuration is a link to the one that all of them share."""
+    folder = Files(root).real(root / CONFIG)
+    return folder is not None and _is_link_to_hook(folder / f"{module}.conf")
+
+
+def _is_link_to_hook(path: Path) -> bool:
+    return os.path.islink(path) and os.readlink(path) == os.path.basename(LINK)
 
 
 # --------------------------------------------------------------------------- built modules

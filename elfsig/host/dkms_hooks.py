@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError
-from elfsig.host.dkms import CONFIG, HOOK, LINK, TREE, Built, assignments, leads_to, settings, text_of
-from elfsig.host.files import Files
+from elfsig.host.dkms import CONFIG, HOOK, TREE, Built, assignments, is_linked, settings, text_of
 
 OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
 RESERVED: Final = frozenset({"framework", "elfsig-sign", "modules_to_force_install"})
@@ -39,8 +38,7 @@ class Own(NamedTuple):
 def own_setting(root: Path, module: str, version: str) -> Own | None:
     """The module's own signing setting; None where DKMS signs it with its general configuration."""
     conf = root / CONFIG / f"{module}.conf"
-    folder = Files(root).real(conf.parent)
-    if folder is not None and leads_to(folder / conf.name, os.path.basename(LINK)):
+    if is_linked(root, module):
         return _of_hook(root)
     tree = settings(root).get("dkms_tree", TREE).lstrip("/")
     source = f"usr/src/{module}-{version}/dkms.conf"

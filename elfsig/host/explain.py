@@ -131,7 +131,7 @@ def explain(
         untrusted_mok=_is_untrusted_mok(machine, keys, decides, asked.profile, ids),
         judged=bool(keys.judged(ids)), named=machine.loads_by_name(path),
         revoked_by="" if revoked_by is None else _list_words(revoked_by),
-        unread=tuple(dict.fromkeys(map(_list_words, machine.unread_revocations))),
+        unread=_unread_lists(machine),
     )  # fmt: skip
     step = _find_out(case, asked) or next_step(case)
     return OnMachine(module, asked, facts, tuple(dict.fromkeys(_remarks(machine, path, ids))), step)
@@ -226,7 +226,7 @@ def _key_words(machine: Machine, keys: KernelKeys, ids: frozenset[KeyId]) -> str
         return f"{held[0].label} is in {where}; the kernel loads it only if Secure Boot is on: not known"
     held = [key for key in held if machine.firmware.secure_boot or not _is_owners(key)] or held
     if held:
-        doubt = ", ".join(dict.fromkeys(map(_list_words, machine.unread_revocations)))
+        doubt = ", ".join(_unread_lists(machine))
         doubt = doubt and f"; whether it is revoked is not known: {doubt} could not be read"
         return f"enrolled: {held[0].label} is in {_where(keys, held[0])}{doubt}"
     if machine.owned(ids):
@@ -262,6 +262,11 @@ _LISTS = {
 def _list_words(source: str) -> str:
     """The familiar name of a list of keys, else its path."""
     return _LISTS.get(Path(source).name.partition("-")[0], source)
+
+
+def _unread_lists(machine: Machine) -> tuple[str, ...]:
+    """The lists of revocations that could not be read, each once."""
+    return tuple(dict.fromkeys(map(_list_words, machine.unread_revocations)))
 
 
 def _is_untrusted_mok(

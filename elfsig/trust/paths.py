@@ -11,7 +11,7 @@ from elfsig.errors import KeySourceError, ReadError
 from elfsig.lazy_dataclass import replace
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.opened.evidence import INSIDE, read_error, read_inside
-from elfsig.opened.source import impossible, read_whole
+from elfsig.opened.source import MOST_LINKS, impossible, read_whole
 from elfsig.trust import efi_variables
 from elfsig.trust.efi_variables import strongest
 from elfsig.trust.entries import REVOKED, Material, Origin, gather
@@ -22,9 +22,6 @@ ROLES = ("builtin", "secondary", "machine", "platform", REVOKED)
 MAX_SOURCE = 1 << 30
 MAX_FILES = 100_000
 """Maximum files to examine below one directory."""
-
-MAX_LINKS = 40
-"""As many as Linux follows (MAXSYMLINKS, include/linux/namei.h)."""
 
 LEADS_NOWHERE = "a link that leads nowhere"
 NOT_FOLLOWED = "a link to a directory, which is not followed: name that directory as a source of its own"
@@ -182,7 +179,7 @@ def _target(path: str) -> tuple[str, ...]:
     """The names of what a link leads to, through other links too."""
     names: list[str] = []
     at = path
-    while os.path.islink(at) and len(names) < MAX_LINKS:
+    while os.path.islink(at) and len(names) < MOST_LINKS:
         at = os.path.join(os.path.dirname(at), os.readlink(at))
         names.append(os.path.basename(at))
     return (*names, os.path.basename(os.path.realpath(path))) if names else ()

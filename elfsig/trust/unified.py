@@ -1,14 +1,13 @@
 """The kernel in a unified kernel image: what else is in it, as an initramfs, has no keys of the kernel.
 
-Layout: Microsoft's "PE Format"; sections: the UAPI group's "Unified Kernel Image". The kernel is mostly the
-last section, so that a search from the start would find lists in the initramfs first.
+Sections: the UAPI group's "Unified Kernel Image". The kernel is mostly the last one, so that a search from
+the start would find lists in the initramfs first.
 """
 
 from __future__ import annotations
 
-import struct
+from elfsig.recognition.pe_sections import MOST, sections
 
-SECTION, MAX_SECTIONS = 40, 96
 KERNEL = b".linux"
 
 
@@ -18,9 +17,7 @@ def kernel_in(data: bytes) -> bytes:
     if data[:2] != b"MZ" or data[at : at + 4] != b"PE\0\0":
         return data
     count, optional = (int.from_bytes(data[n : n + 2], "little") for n in (at + 6, at + 20))
-    table = at + 24 + optional
-    for row in range(table, table + SECTION * min(count, MAX_SECTIONS), SECTION):
-        if data[row : row + 8].rstrip(b"\0") == KERNEL:
-            used, _, stored, start = struct.unpack("<IIII", data[row + 8 : row + 24].ljust(16, b"\0"))
-            return data[start : start + min(used or stored, stored)]
+    for each in sections(data, at + 24 + optional, min(count, MOST)):
+        if each.name == KERNEL:
+            return data[each.offset : each.offset + each.size]
     return data
