@@ -35,9 +35,10 @@ from elfsig.crypto import der
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.kernels.x509_parser import facts
-from elfsig.model import TrailerInfo, Verdict
+from elfsig.model import RsaBody, TrailerInfo, Verdict
 from elfsig.model.json_values import loads
 from elfsig.signers import pkcs11_uri
+from elfsig.trust import recover
 from elfsig.verbs.policy.lines import key_lines
 from tests.support.cms import cms, identity, integer, signer_info, tlv
 from tests.support.images import call
@@ -371,3 +372,12 @@ def test_a_number_of_rounds_that_has_too_many_digits_to_print() -> None:
     """It is named in no message: Python refuses to print 4300 digits."""
     with pytest.raises(elfsig.SigningError, match="more than 10000000 are not tried"):
         elfsig.open_signer(with_often_hashed_mac(1 << 40_000), ask=lambda name: b"x")
+
+
+def test_the_primes_that_no_modulus_has_are_multiplied_once() -> None:
+    """Not for every pair of signatures and every size, which took longer than all else."""
+    bodies = tuple((RsaBody("sha1", letter * 35),) for letter in (b"a", b"b"))
+    pair = [recover.Equation(b"\xb5" * 49, bodies[0]), recover.Equation(b"\x86" * 49, bodies[1])]
+    for _ in range(3):
+        assert recover.recover(pair, (3, 5), lambda line: None, recover.PLAIN) is None
+    assert recover._small_primes.cache_info().misses == 1

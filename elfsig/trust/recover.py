@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
@@ -179,8 +180,9 @@ def _without_small_factors(number: int) -> int:
     return number
 
 
+@cache
 def _small_primes() -> int:
-    """The product of the primes below 65536."""
+    """The product of the primes below 65536, which takes longer than all else for a small exponent."""
     sieve = bytearray([1]) * _SMALL
     for n in range(2, math.isqrt(_SMALL) + 1):
         if sieve[n]:
