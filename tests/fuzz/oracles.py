@@ -12,6 +12,9 @@ from tests.fuzz.target import Broken, Finding, Target
 RETRIES = 3
 """How often a slow input is tried again: the first run may have imported modules or filled caches."""
 
+REFERENCE = 0.010
+"""Seconds of processor time that :func:`_reference` takes on the machine that the limits are for."""
+
 SAMPLE = 64
 """Every how many inputs the memory that Python allocates is measured; what the process takes always is."""
 
@@ -56,8 +59,9 @@ class Judge:
         return self.target.limits.seconds + len(data) * self.target.limits.per_byte
 
     def _slow(self, data: bytes) -> Finding | None:
-        """A finding if the input is slow each time; the fastest of some runs counts."""
-        fastest = min(_timed(lambda: self._run(data)) for _ in range(RETRIES))
+        """A finding if the input is slow each time; the fastest of some runs counts, in seconds of the
+        machine that the limits are for."""
+        fastest = min(_timed(lambda: self._run(data)) / _slowness() for _ in range(RETRIES))
         if fastest <= self._seconds(data):
             return None
         text = f"{len(data)} bytes took {fastest:.3f} s of processor time; limit {self._seconds(data):.3f} s"
@@ -94,6 +98,16 @@ class Judge:
 def _is_promised(reason: BaseException) -> bool:
     """InternalError is a subclass of what is promised, and stands for what is not."""
     return type(reason).__name__ != "InternalError" or getattr(reason, "code", "") == "plug-in-error"
+
+
+def _reference() -> None:
+    sorted(str(number) for number in range(40_000))
+
+
+def _slowness() -> float:
+    """How many times slower this machine is at this moment, where it is slower: processors that share
+    caches with a busy neighbour take more time for the same."""
+    return max(1.0, _timed(_reference) / REFERENCE)
 
 
 def _timed(call: Callable[[], object]) -> float:
