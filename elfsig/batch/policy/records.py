@@ -19,7 +19,8 @@ from elfsig.verbs.audit.audit import UNLOADABLE, Audited, SignerRow, incomplete
 from elfsig.verbs.policy.judge import Excuses, no_rule, rule_for
 from elfsig.verbs.policy.model import Policy
 from elfsig.verbs.policy.place import Position, joined, position
-from elfsig.verbs.policy.records import KnownKeys, judged, record_path
+from elfsig.verbs.policy.records import judged, record_path
+from elfsig.verbs.policy.verdict import KnownKeys, is_sound
 from elfsig.verbs.survey.shapes import is_record
 
 STDIN: Final = "-"
@@ -155,14 +156,12 @@ def _is_sound(value: Any) -> TypeGuard[Record]:
     if value["record"] != "module":
         return True
     source, kept = value.get("source"), [each["key"] for each in value["signatures"] if each["key"]]
-    notes, layers = value.get("notes", {}), (each.get("layer", 0) for each in value["signatures"])
-    anchors = (each.get("anchor") for each in value["signatures"])
+    notes = value.get("notes", {})
     return (
         isinstance(notes, dict)
         and (source is None or isinstance(source, str))
         and all(_is_key(each) for each in kept)
-        and all(isinstance(each, int) for each in layers)
-        and all(each is None or _has_text(each, "fingerprint") for each in anchors)
+        and all(map(is_sound, value["signatures"]))
         and _are_reasons(value.get("unloadable", []))
     )
 

@@ -137,6 +137,7 @@ def audit(module: Module | None, report: FileReport, gate: Gate) -> Audited:
     found = [
         *_verdict_faults(report),
         *_signature_faults(report, gate),
+        *_revoked_signers(report),
         *_file_faults(module, report, gate),
         *_kernel_faults(module, gate),
     ]
@@ -232,6 +233,19 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
     for remark in sig.warnings:
         if remark.code in COPIED:
             yield Fault(COPIED[remark.code], path, remark.text, at, own.get(remark, ""))
+
+
+def _revoked_signers(report: FileReport) -> Iterator[Fault]:
+    """Signers with a revoked key beside the one that makes the file valid."""
+    sig = _effective(report)
+    if sig is None or report.verdict is not Verdict.VALID:
+        return
+    for each in report.signatures:
+        if each.blob == sig.blob and each.cause is not None and each.cause.code == "revoked":
+            text = f"another signer, {_claims(each)}: {each.reason}"
+            yield Fault(
+                "revoked-signer", report.path, text, each.place.start, f"are also signed by {_claims(each)}"
+            )
 
 
 def _file_faults(module: Module, report: FileReport, gate: Gate) -> Iterator[Fault]:

@@ -80,6 +80,10 @@ _ROWS = (
          "The signature is right, and kernels refuse it all the same, whatever keys they hold: signed "
          "attributes, RSA-PSS, EdDSA and the like. The kernel's sign-file makes none of them.",
          True),
+    Rule("revoked-signer", "also signed with a revoked key",
+         "Another signer of the same message is trusted, which is enough for older kernels. Since 6.6 those "
+         "with a list of revoked keys refuse the module if one of its signers is on it.",
+         True),
     Rule("misnamed", "the module's name is not the file's",
          "A signature does not cover the file's name, so a validly signed module can take the place of "
          "another. DKMS may rename modules (DEST_MODULE_NAME); else install the package again."),

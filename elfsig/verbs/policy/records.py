@@ -6,34 +6,19 @@ here. What a record does not say, such as a kernel's answer, is a fault (not-che
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from elfsig.crypto.hashes import shown_hash
 from elfsig.kernels.names import SUFFIX, module_name
-from elfsig.lazy_tuple import NamedTuple
 from elfsig.model import Remark, Verdict
 from elfsig.verbs.audit.audit import COPIED, Audited, FileState, SignerRow, unloadable_fault, unreadable
 from elfsig.verbs.audit.rules import BY_VERDICT, RULES, Fault
 from elfsig.verbs.policy.judge import Signer, demand_faults, not_checked
 from elfsig.verbs.policy.model import ModuleRule
+from elfsig.verbs.policy.verdict import REVOKED, Decided, KnownKeys, Record, decided
 from elfsig.verbs.verify.misnamed import SIGNED
 
-Record = Mapping[str, Any]
-
 IMA = "security.ima"
-
-
-class KnownKeys(NamedTuple):
-    """The keys that a rule trusts, by their fingerprints. ``why``: what of its sources could not be read.
-
-    ``by_hash``: certificates or files are revoked by their hashes, which records do not have.
-    """
-
-    trusted: frozenset[str] = frozenset()
-    revoked: frozenset[str] = frozenset()
-    by_hash: bool = False
-    why: str | None = None
 
 
 def record_path(record: Record) -> str:
@@ -51,12 +36,13 @@ def judged(record: Record, rule: ModuleRule, keys: KnownKeys, ignored: frozenset
     if error is not None or record.get("verdict") is None:
         fault = error or {"code": "unreadable", "text": "could not be read", "offset": None}
         return unreadable(path, Remark(fault["code"], fault["text"], fault["offset"]))
-    verdict, why = _verdict(record, keys)
-    sig = _effective(record)
+    which = decided(record, keys)
+    sig, verdict = which.sig, which.verdict
     signer = _signer(sig) if verdict is Verdict.VALID and sig is not None else None
     found = [
-        *_verdict_faults(path, record, verdict, why),
+        *_verdict_faults(path, which),
         *_signature_faults(path, record, sig, rule),
+        *_other_signers(path, which),
         *demand_faults(path, rule, signer, verdict),
         *_file_faults(path, record, verdict, rule),
     ]
@@ -64,46 +50,30 @@ def judged(record: Record, rule: ModuleRule, keys: KnownKeys, ignored: frozenset
     return Audited(path, verdict, _row(sig, verdict), tuple(kept), _state(record))
 
 
-def _effective(record: Record) -> Record | None:
-    return next((each for each in record["signatures"] if each.get("effective")), None)
-
-
-def _verdict(record: Record, keys: KnownKeys) -> tuple[Verdict, str | None]:
-    """The verdict by the keys of the policy, and why it is not known where it is UNCHECKED."""
-    verdict = Verdict(record["verdict"])
-    sig = _effective(record) or {}
-    if verdict in (Verdict.UNKNOWN_KEY, Verdict.UNCHECKED):
-        return Verdict.UNCHECKED, keys.why or "the survey did not have the key of its signature"
-    if verdict not in (Verdict.VALID, Verdict.UNTRUSTED):
-        return verdict, None
-    if keys.why is not None:
-        return Verdict.UNCHECKED, keys.why
-    prints = [key["fingerprint"] for name in ("key", "anchor") if (key := sig.get(name))]
-    if not prints:
-        return Verdict.UNCHECKED, "the record does not say which key its signature matches"
-    if keys.revoked.intersection(prints):
-        return Verdict.INVALID, None
-    if not keys.trusted.intersection(prints):
-        return Verdict.UNTRUSTED, None
-    if keys.by_hash:
-        return Verdict.UNCHECKED, "keys are revoked by hashes that the record does not have"
-    return Verdict.VALID, None
-
-
-def _verdict_faults(path: str, record: Record, verdict: Verdict, why: str | None) -> Iterator[Fault]:
-    if verdict is Verdict.VALID:
+def _verdict_faults(path: str, which: Decided) -> Iterator[Fault]:
+    if which.verdict is Verdict.VALID:
         return
-    if verdict is Verdict.UNCHECKED:
-        yield not_checked(path, why or "no keys")
+    if which.verdict is Verdict.UNCHECKED:
+        yield not_checked(path, which.why or "no keys")
         return
-    rule, sig = BY_VERDICT[verdict], _effective(record) or {}
+    rule, sig = BY_VERDICT[which.verdict], which.sig or {}
     text, fold = sig.get("reason") or RULES[rule].title, "have no signature" if rule == "unsigned" else ""
-    if verdict is Verdict.INVALID and Verdict(record["verdict"]) is not Verdict.INVALID:
-        text = "its key is revoked"
     if rule == "other-key":
-        said = f"{sig.get('signer') or 'no signer named'}, key {_named(sig) or 'unnamed'}"
-        text, fold = f"the policy does not trust its key: {said}", f"are signed by {said}"
+        text, fold = f"{which.why}: {_claims(sig)}", f"are signed by {_claims(sig)}"
     yield Fault(rule, path, text, None, fold)
+
+
+def _other_signers(path: str, which: Decided) -> Iterator[Fault]:
+    """Signers with a revoked key beside the one that makes the file valid, and those of whom that is open."""
+    for each in which.revoked:
+        text, fold = f"another signer, {_claims(each)}: {REVOKED}", f"are also signed by {_claims(each)}"
+        yield Fault("revoked-signer", path, text, None, fold)
+    for each in which.open_:
+        yield not_checked(path, f"whether the policy revokes the key of another signer, {_claims(each)}")
+
+
+def _claims(sig: Record) -> str:
+    return f"{sig.get('signer') or 'no signer named'}, key {_named(sig) or 'unnamed'}"
 
 
 def _named(sig: Record) -> str:

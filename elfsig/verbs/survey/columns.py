@@ -226,6 +226,10 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("signer", "text", "the signer that the signature names", _decisive("signer")),
     Column("serial", "text", "the serial number that it names, in hex", _decisive("serial")),
     Column("key_id", "text", "the key id that it names, in hex", _decisive("key_id")),
+    Column(
+        "certificates", "integer", "how many certificates are embedded in it",
+        _decisive("facts", "certificates"),
+    ),
     Column("created", "time", "when it was made, by its own word", _decisive("created")),
     Column("key_name", "text", "name of the key that made it", _decisive("key", "name")),
     Column(
@@ -283,8 +287,9 @@ def record_of(row: Mapping[str, Any]) -> Row:
     """A record with what a row has of it: the members of ``survey``'s objects, with one signature at most.
 
     What has no column is missing: it is not the record that the row was made from. The layers of ``chain``
-    have no names, of other signatures than the decisive one there is only the format, notes have no values,
-    and keys of kernel images have no other name than their fingerprint.
+    have no names, of other signatures than the decisive one there is only the format (of several signers the
+    number, in ``facts``), notes have no values, and keys of kernel images have no other name than their
+    fingerprint.
     """
     kind = row["record"]
     outer = {"kind": "file", "name": row["file"] or row["path"], "offset": None, "size": None}
@@ -359,6 +364,10 @@ def _signature(row: Mapping[str, Any]) -> Row:
         "effective": True,
         "created": None if created is None else created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cause": None if row["cause"] is None else {"code": row["cause"]},
+        "facts": {
+            "certificates": row["certificates"] or 0,
+            "signer_count": 1 + max(0, (row["signatures"] or 0) - len(row["stack"])),
+        },
         "key": None if row["key_fingerprint"] is None else key,
         "anchor": None if row["anchor_fingerprint"] is None else anchor,
         "warnings": [],

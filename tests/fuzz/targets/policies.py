@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
 from itertools import islice
+from typing import Any
 
 from elfsig.batch.parts.manifest import MANIFEST, QUESTION, close, problems
 from elfsig.batch.parts.receipt import PartCounts, PartReceipt
@@ -23,7 +24,8 @@ from elfsig.verbs.policy.lines import key_lines
 from elfsig.verbs.policy.pattern import PatternError, name_pattern, pattern
 from elfsig.verbs.policy.place import Position, position
 from elfsig.verbs.policy.read import PolicyError, read_policy
-from elfsig.verbs.policy.records import KnownKeys, judged, record_path
+from elfsig.verbs.policy.records import judged, record_path
+from elfsig.verbs.policy.verdict import KnownKeys
 from elfsig.verbs.survey.shapes import is_record
 from elfsig.verbs.vendor.relation import closest, known
 from tests.fuzz import judges, seeds
@@ -104,7 +106,7 @@ def patterns(data: bytes) -> None:
 
 
 def judgement(data: bytes) -> None:
-    """A file of records, judged by a policy: what is not valid is never without a fault."""
+    """A file of records, judged by a policy: what matches no key is never without a fault."""
     path = folder() / "records.jsonl"
     path.write_bytes(data)
     for record in RecordFile(str(path)):
@@ -113,9 +115,15 @@ def judgement(data: bytes) -> None:
         where = position(record_path(record))
         for rule in POLICY.rules:
             found = judged(record, rule, KEYS, frozenset())
-            if record.get("verdict") != "valid" and not found.faults:
+            if not _matches(record) and not found.faults:
                 raise Broken("no-fault", f"{record['verdict']} by {rule.text} has no fault")
         rule_for(POLICY, where)
+
+
+def _matches(record: Any) -> bool:
+    """Whether the file, or a signer beside the one that decided, matches some key."""
+    words = [record.get("verdict"), *(each.get("verdict") for each in record["signatures"])]
+    return words[0] != "invalid" and not {"valid", "untrusted"}.isdisjoint(words)
 
 
 class _Fixed(Contexts):
@@ -126,8 +134,8 @@ class _Fixed(Contexts):
 
 
 def audited(data: bytes) -> None:
-    """A file of records, audited: each module has a result, and what is not valid has a fault in it, unless
-    an exception excuses it."""
+    """A file of records, audited: each module has a result, and what matches no key has a fault in it,
+    unless an exception excuses it."""
     path = folder() / "records.jsonl"
     path.write_bytes(data)
     records = RecordFile(str(path))
@@ -139,7 +147,7 @@ def audited(data: bytes) -> None:
         raise Broken("results", f"{len(found)} results for {len(modules)} modules")
     for record in modules:
         one = auditor(record, None)
-        if record.get("verdict") != "valid" and not one.faults and not one.excused:
+        if not _matches(record) and not one.faults and not one.excused:
             raise Broken("no-fault", f"{record.get('verdict')} has no fault: {one!r}")
 
 
