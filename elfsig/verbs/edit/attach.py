@@ -29,6 +29,7 @@ from elfsig.verbs.edit.message_guard import check_remaining, name_of, over_other
 from elfsig.verbs.edit.sign import already_signed, look_at
 from elfsig.verbs.edit.strip import Removed, result_object, strip
 from elfsig.verbs.verify.examine import Question, examine
+from elfsig.verbs.verify.layers import decisive
 
 
 class Attachment(NamedTuple):
@@ -244,7 +245,7 @@ def _judged(
     blobs = {part.blob for part in parts}
     attached = [f for f in signatures if f.place.blob in blobs]
     outermost = [f for f in attached if f.layer == attached[0].layer]
-    best = next((f for f in outermost if f.verdict is Verdict.VALID), outermost[0])
+    best = decisive(outermost)
     remarks = [
         Remark(
             "does-not-verify", f"the {f.format} signature is {f.verdict} here: {f.reason or ''}".rstrip(": ")
