@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import corpus
 from corpus.recipes import trailer
 from tests.support import cms as craft
 from tests.support.cms import Identity, identity, issued, private
@@ -115,3 +116,14 @@ def test_a_revoked_signer_beside_a_trusted_one(made: Path, tmp_path: Path) -> No
     assert audited.code == 1 and "revoked-signer: 1 module" in audited.out
     assert run("audit", path, *trust, "--ignore=stripped", "--ignore=revoked-signer").code == 0
     assert "EKEYREJECTED" in run("verify", path, *trust, "--kernel=6.12").out
+
+
+def test_a_required_signature_has_to_be_valid_by_all_its_signers(made: Path, tmp_path: Path) -> None:
+    """Also in a layer that does not decide the verdict."""
+    stacked = tmp_path / "stacked.ko"
+    words = ("--key", corpus.KEYS / "signer.key.pem", "--cert", corpus.KEYS / "signer.cert.pem")
+    assert run("sign", *words, "--format=x509", "--stack", made / "tree" / "half.ko", "-o", stacked).code == 0
+    trust = ("--trust", corpus.KEYS / "signer.cert.pem", "--trust", made / "keys" / "one.der")
+    assert run("verify", stacked, *trust, "--require=pkcs7").code == 0
+    spoilt = run("verify", stacked, *trust, "--trust", made / "keys" / "two.der", "--require=pkcs7")
+    assert spoilt.code == 1 and "no valid pkcs7 signature, which is required" in spoilt.out

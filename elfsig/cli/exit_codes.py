@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from elfsig.model import FileReport, Verdict
+from elfsig.verbs.verify.layers import deciding
 
 GOOD, BAD, USAGE, REFUSED, NO_VERDICT, UNREADABLE = 0, 1, 2, 3, 4, 5
 
@@ -43,8 +44,8 @@ def of_report(report: FileReport, require: str | None = None) -> int:
 
 
 def _requirement(report: FileReport, require: str) -> int:
-    """GOOD if a signature of that format is valid; BAD if there is none of that format."""
-    codes = [BY_VERDICT[f.verdict] for f in report.signatures if f.format == require]
+    """GOOD if a signature of that format is valid, by all its signers; BAD if there is none of it."""
+    codes = [BY_VERDICT[f.verdict] for f in deciding(report.signatures) if f.format == require]
     if GOOD in codes:
         return GOOD
     return combined(codes) if codes else BAD

@@ -9,7 +9,7 @@ from elfsig.cli.settings import visible
 from elfsig.coverages.whole_file import WHOLE_FILE
 from elfsig.crypto.judge import CERTIFICATE_MISSING, KEYS_UNTRIED, OTHER_ID
 from elfsig.model import FileReport, SignatureReport, Verdict
-from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER
+from elfsig.verbs.verify.layers import OTHER_LAYER, OTHER_SIGNER, deciding
 
 SENTENCES = {
     Verdict.VALID: "{what} matches {key}",
@@ -62,7 +62,8 @@ def lines(report: FileReport, color: bool = False, require: str | None = None) -
 
 
 def _has_valid(report: FileReport, format_id: str) -> bool:
-    return any(f.format == format_id and f.verdict is Verdict.VALID for f in report.signatures)
+    decided = deciding(report.signatures)
+    return any(f.format == format_id and f.verdict is Verdict.VALID for f in decided)
 
 
 def _relation(other: SignatureReport, first: SignatureReport | None) -> str:

@@ -27,9 +27,16 @@ def mark_effective(signatures: Sequence[SignatureReport]) -> list[SignatureRepor
     """Mark the one signature that decides: of the outermost blob, by the kernel's rule for signers."""
     if not signatures:
         return []
-    first = min(f.layer for f in signatures)
-    decides = decisive([f for f in signatures if f.layer == first])
+    decides = deciding(signatures)[0]
     return [f if f.effective is (f is decides) else replace(f, effective=f is decides) for f in signatures]
+
+
+def deciding(signatures: Iterable[SignatureReport]) -> list[SignatureReport]:
+    """Of each layer the signature that decides, from the outside in."""
+    layers: dict[int, list[SignatureReport]] = {}
+    for each in signatures:
+        layers.setdefault(each.layer, []).append(each)
+    return [decisive(layers[number]) for number in sorted(layers)]
 
 
 KEYLESS = frozenset({"message-digest", "embedded-certificate"})
