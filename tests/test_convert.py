@@ -43,7 +43,7 @@ OTHER = corpus.KEYS / "other.cert.pem"
 FORMATS = [f.id for f in REGISTRY.formats if "sign" in f.capabilities]
 PLAIN = [sample.name for sample in corpus.select("unsigned") if sample.kept]
 MODULE = "amd64-6.1.ko"
-REAL = 50
+REAL = 25
 """Real modules for each of four architectures."""
 
 

@@ -36,7 +36,7 @@ from tests.support.run import run
 from tests.support.vectors import ROOT
 
 REGISTRY = registry.load(plugins=False)
-COUNT = 505
+COUNT = 202
 """Modules of each architecture that are signed and stripped in each format."""
 
 
