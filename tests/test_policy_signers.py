@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_who_decides(trust: str, wanted: dict[str, str], made: Path) -> None:
     assert {name: files[name] for name in wanted} == wanted
 
 
-def test_a_revoked_signer_beside_a_trusted_one(made: Path, tmp_path: Path) -> None:
+def test_a_revoked_signer_beside_a_trusted_one(made: Path) -> None:
     """verify goes by the trusted one, and names the other; audit does not pass; kernels of today refuse."""
     path, keys = made / "tree" / "both.ko", made / "keys"
     trust = ("--trust", keys / "one.der", "--trust", f"revoked:{keys / 'two.der'}")
@@ -116,6 +117,15 @@ def test_a_revoked_signer_beside_a_trusted_one(made: Path, tmp_path: Path) -> No
     assert audited.code == 1 and "revoked-signer: 1 module" in audited.out
     assert run("audit", path, *trust, "--ignore=stripped", "--ignore=revoked-signer").code == 0
     assert "EKEYREJECTED" in run("verify", path, *trust, "--kernel=6.12").out
+
+
+@pytest.mark.parametrize("word", ["unsigned", "malformed", "invalid"])
+def test_a_record_that_contradicts_itself_does_not_pass(word: str, made: Path, tmp_path: Path) -> None:
+    """The verdict on the file counts, also where the signature in the record says something else."""
+    record = next(each for each in lines((made / "jsonl").read_text()) if each["path"].endswith("one.ko"))
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(json.dumps(record | {"verdict": word}) + "\n")
+    assert found(made, "one", "--from", changed)["one"] == word
 
 
 def test_a_required_signature_has_to_be_valid_by_all_its_signers(made: Path, tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ Record = Mapping[str, Any]
 
 REVOKED = "the policy revokes its key"
 
+DECIDES = (Verdict.INVALID, Verdict.UNSIGNED)
+"""Words that decide whatever other signers say. No survey says of a file with a signature that it is
+unsigned; a record that somebody wrote may."""
+
 
 class KnownKeys(NamedTuple):
     """The keys that a rule trusts, by their fingerprints. ``why``: what of its sources could not be read.
@@ -47,8 +51,8 @@ def decided(record: Record, keys: KnownKeys) -> Decided:
         return Decided(None, Verdict(record["verdict"]))
     for each in signers:
         given = each is signers[0] or not keys.trusted.isdisjoint(_prints(each))
-        if given and _word(each) is Verdict.INVALID:
-            return Decided(each, Verdict.INVALID)
+        if given and (word := _word(each)) in DECIDES:
+            return Decided(each, word)
     verdicts = [_verdict(each, keys) for each in signers]
     best = min(range(len(signers)), key=lambda number: RANK.index(verdicts[number][0]))
     sig, (verdict, why) = signers[best], verdicts[best]
@@ -123,7 +127,7 @@ def _number(sig: Record, name: str) -> int:
 
 _KEY = {"fingerprint": str}
 _CHECKS = {
-    "verdict": check_of(OneOf(tuple(each.value for each in Verdict))),
+    "verdict": check_of(OneOf(tuple(each.value for each in RANK))),
     "layer": check_of(int),
     "cause": check_of({}),
     "chain": check_of(Each(_KEY)),
