@@ -40,8 +40,7 @@ from elfsig.model.json_values import loads
 from elfsig.signers import pkcs11_uri
 from elfsig.trust import recover
 from elfsig.verbs.policy.lines import key_lines
-from tests.support import cms as craft
-from tests.support.cms import cms, identity, integer, signer_info, tlv
+from tests.support.cms import cms, identity, integer, ring, signer_info, tlv
 from tests.support.images import call
 from tests.support.modules import plain, with_trailer
 from tests.support.opened import opened
@@ -387,16 +386,15 @@ def test_the_primes_that_no_modulus_has_are_multiplied_once() -> None:
 @pytest.mark.parametrize("wrong", [0, 1])
 def test_attach_refuses_what_one_wrong_signer_makes_invalid(wrong: int) -> None:
     """As verify does where the wrong value is by a trusted key; whichever of two signers it is."""
-    content, both = corpus.content("amd64-6.1.ko"), (craft.identity("rsa", 7), craft.identity("rsa", 11))
+    content, both = corpus.content("amd64-6.1.ko"), (identity("rsa", 7), identity("rsa", 11))
     infos = [
-        craft.signer_info(each, content + b"x" * (number == wrong), "sha256")
-        for number, each in enumerate(both)
+        signer_info(each, content + b"x" * (number == wrong), "sha256") for number, each in enumerate(both)
     ]
-    keys = craft.ring(*(each.certificate for each in both))
-    signature = craft.cms(*infos)
+    keys = ring(*(each.certificate for each in both))
+    signature = cms(*infos)
     with pytest.raises(EditRefused, match="not attached: the pkcs7 signature is invalid here"):
         elfsig.attach(content, signature, keys)
     forced = elfsig.attach(content, signature, keys, force=True)
     assert elfsig.verify(forced.content, keys).verdict is Verdict.INVALID
-    one = craft.ring(both[1 - wrong].certificate)
+    one = ring(both[1 - wrong].certificate)
     assert elfsig.verify(elfsig.attach(content, signature, one).content, one).verdict is Verdict.VALID

@@ -178,15 +178,11 @@ def link_faults(links: Links) -> list[Fault]:
 # --------------------------------------------------------------------------- the rules
 
 
-def _effective(report: FileReport) -> SignatureReport | None:
-    return next((each for each in report.signatures if each.effective), None)
-
-
 def _verdict_faults(report: FileReport) -> Iterator[Fault]:
     if report.verdict is None or report.verdict is Verdict.VALID:
         return
     rule = BY_VERDICT[report.verdict]
-    sig = _effective(report)
+    sig = report.effective
     text, offset = RULES[rule].title, None
     fold = "have no signature" if rule == "unsigned" else ""
     if sig is not None:
@@ -210,7 +206,7 @@ def _claims(sig: SignatureReport) -> str:
 
 
 def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
-    sig = _effective(report)
+    sig = report.effective
     if sig is None:
         return
     path, at = report.path, sig.place.start
@@ -237,7 +233,7 @@ def _signature_faults(report: FileReport, gate: Gate) -> Iterator[Fault]:
 
 def _revoked_signers(report: FileReport) -> Iterator[Fault]:
     """Signers with a revoked key beside the one that makes the file valid."""
-    sig = _effective(report)
+    sig = report.effective
     if sig is None or report.verdict is not Verdict.VALID:
         return
     for each in report.signatures:
@@ -292,7 +288,7 @@ def _kernel_faults(module: Module, gate: Gate) -> Iterator[Fault]:
 
 
 def _signer(report: FileReport) -> SignerRow:
-    sig = _effective(report)
+    sig = report.effective
     word = report.verdict.value if report.verdict is not None else ""
     if sig is None or sig.claims is None:
         return SignerRow(sig.format or "" if sig is not None else "", "", "", "", word)
