@@ -8,8 +8,20 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support import traced
 from tests.support.notes import PROPERTY, Note
 from tests.support.tools import TOLERATED, required
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--part traced`` or ``--part rest``: the tests whose branches are measured, or the others."""
+    parser.addoption(traced.OPTION, choices=(traced.TRACED, traced.REST), help="run this part of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the part of the tests that was asked for."""
+    if part := config.getoption(traced.OPTION):
+        config.hook.pytest_deselected(items=traced.keep(part, items))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,13 +10,27 @@ from pathlib import Path
 import pytest
 
 from tests import coverage_gate
-from tests.support import kernels, packages
+from tests.support import kernels, packages, traced
 from tests.support.cli import environment
 
 
 def test_the_coverage_check_leaves_out_files_that_exist() -> None:
-    assert [path.name for path in coverage_gate.files() if not path.exists()] == []
+    assert [path.name for path in traced.left_out() if not path.exists()] == []
     assert 80 <= coverage_gate.LEAST <= 100
+
+
+def test_both_parts_together_are_all_tests() -> None:
+    """Otherwise CI would leave a test out: its two runs have a part each."""
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/test_support.py"]
+    words += ["tests/test_fuzz.py", "-p", "no:cacheprovider"]
+
+    def collected(*more: str) -> set[str]:
+        done = subprocess.run([*words, *more], capture_output=True, text=True, env=environment())
+        return {line for line in done.stdout.splitlines() if "::" in line}
+
+    parts = [collected(traced.OPTION, part) for part in (traced.TRACED, traced.REST)]
+    assert all(parts) and not parts[0] & parts[1]
+    assert parts[0] | parts[1] == collected()
 
 
 def test_every_outside_program_that_tests_name_has_its_package() -> None:
