@@ -33,7 +33,8 @@ EXTENSIONS = (
 )  # fmt: skip
 
 _DEFAULT_SECTION = "default"
-_HEADING = re.compile(r"\[\s*(.+?)\s*\]")
+_HEADING = re.compile(r"\[(.*)\]")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 MAX_VALUE, MAX_VALUES = 1 << 16, 1 << 20
 """Characters of one value, as in OpenSSL (MAX_CONF_VALUE_LENGTH), and of all, with variables expanded."""
 
@@ -93,7 +94,7 @@ def _genkey(sections: Sections) -> Genkey:
     if request is None:
         raise _Fault("there is no [req] section")
     bits, digest = request.get("default_bits"), request.get("default_md")
-    if bits is not None and not bits.isdigit():
+    if bits is not None and not _NUMBER.fullmatch(bits):
         raise _Fault(f"default_bits is not a number: {bits!r}")
     usual = request.get("string_mask", "utf8only")
     if usual not in ("utf8only", "default", "nombstr", "pkix"):
@@ -153,8 +154,8 @@ def _sections(text: str) -> Sections:
     current, room = found[_DEFAULT_SECTION], MAX_VALUES
     for number, line in _lines(text):
         heading = _HEADING.fullmatch(line)
-        if heading:
-            current = found.setdefault(heading[1], {})
+        if heading and (section := heading[1].strip()):
+            current = found.setdefault(section, {})
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.strip():

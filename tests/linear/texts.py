@@ -14,6 +14,7 @@ from elfsig.batch.parts.manifest import QUESTION, problems
 from elfsig.batch.parts.receipt import PartReceipt
 from elfsig.batch.parts.store import Folder
 from elfsig.carriers.detached import argument_place
+from elfsig.cli.render.safe_html import rewritten
 from elfsig.containers.images.descriptor import extents
 from elfsig.containers.nested import candidates, names_of
 from elfsig.elf.image import Image
@@ -67,6 +68,12 @@ def machine(name: str, text: str) -> Iterator[Machine]:
         path.parent.mkdir(parents=True)
         path.write_text(text)
         yield Machine(Path(root), "6.1.0")
+
+
+def markup(text: str) -> None:
+    """What a confined process drew; what is not well formed is ValueError."""
+    with suppress(ValueError):
+        rewritten(text)
 
 
 def found(text: str) -> object:
@@ -180,6 +187,7 @@ READERS: Mapping[str, Reader] = {
             "unclosed": again("${", "a="),
             "sections": numbered("[ s# ]\n"),
             "unclosed section": again("\t", "[ ", "\n"),
+            "unclosed section, continued": again(" ", "[ ", "\\\nx\n"),
         },
     ),
     "policy": Reader(
@@ -270,6 +278,16 @@ READERS: Mapping[str, Reader] = {
     "kernel image": Reader(lambda text: read_image(text.encode()), {"banners": again("Linux version 6.1")}),
     "pkcs11 URI": Reader(
         parse, {"attributes": numbered("a#=b;", "pkcs11:"), "escapes": again("%41", "pkcs11:object=")}
+    ),
+    "markup": Reader(
+        markup,
+        {
+            "unclosed elements": again("<p/."),
+            "elements": again("<p>"),
+            "attributes": again(' x="1"', "<rect"),
+            "attribute": again("a", '<rect x="'),
+            "character references": again("&#9", "<p>", "</p>"),
+        },
     ),
     "Merkle root": Reader(from_words, {"digits": again("a", "merkle:")}),
     "key of an agent": Reader(parse_key, {"digits": again("A", "gpg:")}),
