@@ -187,6 +187,8 @@ def _zstd_blocks(source: Source) -> tuple[bytes, bool]:
         last, kind, size = word & 1, word >> 1 & 3, word >> 3
         if kind == 3 or size > _ZSTD_BLOCK:
             raise damaged("zstd", "a block of reserved type" if kind == 3 else "a block is too large", at)
+        if kind == 2 and not size:  # passed over by libzstd's stream decoder, refused by its other one
+            raise damaged("zstd", "a compressed block of 0 bytes", at)
         parts += [header, exactly(source, 1 if kind == 1 else size, "zstd")]
         most += _ZSTD_BLOCK if kind == 2 else max(size, 1)
     return b"".join(parts), bool(last)

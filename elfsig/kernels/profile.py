@@ -33,8 +33,11 @@ Version = tuple[int, ...]
 
 
 def version_of(release: str) -> Version:
-    """The upstream version in a release: (6, 12, 43) for ``6.12.43+deb13-amd64``; missing parts are 0."""
-    numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[-+]", release, maxsplit=1)[0])[:3]]
+    """The upstream version in a release: (6, 12, 43) for ``6.12.43+deb13-amd64``; missing parts are 0.
+
+    Of a number, at most nine digits count: a release may come from a hostile file.
+    """
+    numbers = [int(n[:9]) for n in re.findall(r"\d+", re.split(r"[-+]", release, maxsplit=1)[0])[:3]]
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 

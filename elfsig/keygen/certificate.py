@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -128,7 +129,8 @@ def _name(genkey: Genkey) -> Any:
 def _basic_constraints(parts: list[str], public: Any) -> Any:
     words = dict(part.partition(":")[::2] for part in parts)
     ca, length = words.pop("CA", "FALSE").upper(), words.pop("pathlen", None)
-    if words or ca not in ("TRUE", "FALSE") or (length is not None and not length.isdigit()):
+    known = length is None or re.fullmatch("[0-9]{1,9}", length)
+    if words or ca not in ("TRUE", "FALSE") or not known:
         raise _unknown("basicConstraints", parts)
     return BasicConstraints(ca == "TRUE", int(length) if length and ca == "TRUE" else None)
 

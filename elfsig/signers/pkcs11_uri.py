@@ -64,7 +64,7 @@ def parse(text: str) -> Uri:
         raise _fault(f"unknown attribute {unknown[0]!r}: choose from {', '.join(sorted(_PATH))}")
     if path.get("type", "private") not in _TYPES:
         raise _fault(f"type is {path['type']!r}: choose from {', '.join(sorted(_TYPES))}")
-    if not path.get("slot-id", "0").isdigit():
+    if not re.fullmatch(r"[0-9]{1,20}", path.get("slot-id", "0")):
         raise _fault("slot-id is not a number")
     if {"pin-source", "pin-value"} <= set(query):
         raise _fault("pin-source and pin-value exclude each other")

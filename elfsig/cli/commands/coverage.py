@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from typing import NamedTuple
@@ -126,7 +127,7 @@ def _wish(wanted: str | None, seed: int | None) -> ProofSize | None:
     if wanted is None:
         return None
     number = secrets.randbits(32) if seed is None else seed
-    if wanted != "all" and not wanted.isdecimal():
+    if wanted != "all" and not re.fullmatch("[0-9]{1,18}", wanted):
         raise UsageError(f"--prove={wanted}: expected a number of bytes, or all")
     return ProofSize(None if wanted == "all" else int(wanted), number)
 
