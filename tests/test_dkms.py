@@ -12,6 +12,7 @@ import pytest
 import corpus
 from elfsig.errors import UsageError, WriteError
 from elfsig.host import dkms, dkms_hooks
+from elfsig.host.shell import assignments
 from tests.support.run import run
 from tests.support.system_dkms import MODULE, Sandbox, sandbox
 from tests.support.tools import need
@@ -160,7 +161,7 @@ def test_what_would_fail_in_every_build_fails_at_once(
 
 def test_settings_are_read_as_dkms_reads_them() -> None:
     text = 'a="b c"  # comment\nexport d=e\n f=\'g\'\nh=i j\nbroken="\n#k=l\n'
-    assert dict(dkms.assignments(text)) == {"a": "b c", "d": "e", "f": "g"}
+    assert dict(assignments(text)) == {"a": "b c", "d": "e", "f": "g"}
 
 
 def test_the_hash_is_that_of_the_kernel_s_configuration(tmp_path: Path) -> None:

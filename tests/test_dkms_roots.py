@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from elfsig.errors import ReadError, WriteError
 from elfsig.host import dkms, dkms_hooks, dkms_paths
+from elfsig.host.shell import assignments
 from tests.support.cli import elfsig
 from tests.support.verdicts import MODULE
 from tests.test_dkms import CERT, KEY
@@ -27,14 +29,14 @@ def content(folder: Path) -> dict[str, bytes | str]:
 
 def denied(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the files of one name be for root alone."""
-    read = Path.read_text
+    read = Path.read_bytes
 
-    def read_text(path: Path, *how: str) -> str:
+    def read_bytes(path: Path) -> bytes:
         if path.name == name:
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *how)
+        return read(path)
 
-    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
 
 
 # --------------------------------------------------------------------------- what only root may read
@@ -373,7 +375,25 @@ def test_a_configuration_without_end_is_refused(tmp_path: Path) -> None:
 def test_only_a_line_end_ends_a_line_of_settings() -> None:
     """A form feed or a separator of Unicode was taken for the end of a line, which a shell does not do."""
     text = "note='a\x0csign_file=/tmp/x'\nmok_signing_key=/k\u2028mok_certificate=/c\n"
-    assert dict(dkms.assignments(text)) == {
+    assert dict(assignments(text)) == {
         "note": "a\x0csign_file=/tmp/x",
         "mok_signing_key": "/k\u2028mok_certificate=/c",
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/keys#1/mok.key", "/k # a key", "/k # don't", " # none", "", "'/k' # x", "/k\r", "'/k\r'", "/a\rb",
+        "/a\x0bb", "/a\x1cb",
+        '"/a b"#c', "/a\\ b", "'it'\"'\"'s'", "\t/k", "/k\t#c", "#k", "/a\u2028b", "/a\x85b",
+    ],
+)  # fmt: skip
+def test_a_setting_is_the_word_that_bash_assigns(value: str) -> None:
+    words = ["bash", "-c", f'key={value}\nprintf %s "$key"']
+    done = subprocess.run(words, capture_output=True)
+    found = dict(assignments(f"key={value}"))
+    if value.startswith("\t/"):  # a command, which the assignment is for alone
+        assert found == {} and b"/k" in done.stderr
+        return
+    assert found == {"key": os.fsdecode(done.stdout)}

@@ -181,14 +181,14 @@ def test_an_unreadable_configuration_of_dkms_is_a_remark(
 ) -> None:
     write(ready / "etc/dkms/framework.conf", "a=1\n")
     dpkg(ready, "etc/passwd")
-    read = Path.read_text
+    read = Path.read_bytes
 
-    def denied(path: Path, *how: str) -> str:
+    def denied(path: Path) -> bytes:
         if path.name == "framework.conf":
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *how)
+        return read(path)
 
-    monkeypatch.setattr(Path, "read_text", denied)
+    monkeypatch.setattr(Path, "read_bytes", denied)
     found = live(ready)
     assert "framework.conf: permission denied" in found.facts.source.words
     assert elfsig("dkms", "resign", "--root", ready / "nowhere").code == 2

@@ -77,7 +77,7 @@ def place(path: str) -> str:
 
 def _lines(content: bytes, rule: Rule) -> Iterator[bytes]:
     if rule.search(content):
-        yield from (line for line in content.splitlines() if rule.search(line))
+        yield from (line for line in content.split(b"\n") if rule.search(line))
 
 
 def _content(root: Path, path: Path) -> bytes:
@@ -121,7 +121,7 @@ def _pacman(root: Path, folder: Path, rule: Rule) -> Iterator[Listed]:
 def _apk(root: Path, folder: Path, rule: Rule) -> Iterator[Listed]:
     """The file installed: P: is a package, F: one of its directories, R: a file in that."""
     package = inside = ""
-    for line in _content(root, folder / "installed").splitlines():
+    for line in _content(root, folder / "installed").split(b"\n"):
         kind, value = line[:2], os.fsdecode(line[2:])
         if kind == b"P:":
             package = value

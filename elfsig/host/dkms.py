@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from elfsig.host.dkms_paths import expanded
 from elfsig.host.dkms_texts import MARK, framework_text, hook_text, link_text
 from elfsig.host.dkms_texts import Setup as Setup
 from elfsig.host.files import Files
+from elfsig.host.shell import assignments
 from elfsig.kernels.names import SUFFIX
 from elfsig.opened.atomic import replace_link, write_atomic
 from elfsig.opened.source import read_error, system_text
@@ -40,7 +40,6 @@ LIMIT: Final = 1 << 24
 """Maximum size of a file of configuration, in bytes."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
-_ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)")
 
 # --------------------------------------------------------------------------- settings
 
@@ -70,7 +69,7 @@ def text_of(root: Path, path: Path) -> str | None:
         is_file = real is not None and real.is_file()
         if real is not None and is_file and real.stat().st_size > LIMIT:
             raise ReadError(f"DKMS's configuration: {path}: more than {LIMIT} bytes", code="too-large")
-        found = real.read_text("utf-8", "surrogateescape") if real is not None and is_file else None
+        found = os.fsdecode(real.read_bytes()) if real is not None and is_file else None
     except OSError as reason:
         fault = read_error(reason)
         text = f"DKMS's configuration: {path}: {fault.text}"
@@ -82,20 +81,6 @@ def text_of(root: Path, path: Path) -> str | None:
 def _refuse_denied(files: Files) -> None:
     if files.denied:
         raise ReadError(f"DKMS's configuration: {files.remarks[-1]}", code="permission-denied")
-
-
-def assignments(text: str) -> Iterator[tuple[str, str]]:
-    """``name=value`` lines of a shell script, without quotes; anything but a plain word is ignored."""
-    for line in text.split("\n"):
-        match = _ASSIGNMENT.match(line)
-        if match is None:
-            continue
-        try:
-            words = shlex.split(match[2], comments=True)
-        except ValueError:
-            continue
-        if len(words) < 2:
-            yield match[1], words[0] if words else ""
 
 
 def kernel_hash(root: Path, kernel: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from elfsig.errors import UsageError
-from elfsig.host.dkms import CONFIG, HOOK, TREE, Built, assignments, is_linked, settings, text_of
+from elfsig.host.dkms import CONFIG, HOOK, TREE, Built, is_linked, settings, text_of
+from elfsig.host.shell import assignments
 
 OVERFLOW: Final = Path("/proc/sys/kernel/overflowuid")
 RESERVED: Final = frozenset({"framework", "elfsig-sign", "modules_to_force_install"})

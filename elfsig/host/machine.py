@@ -185,7 +185,7 @@ class Machine:
 
     def _listed(self, base: Path, wanted: str) -> Path | None:
         data = self.files.content(base / "modules.dep")
-        lines = data.decode("utf-8", "surrogateescape").splitlines() if data else ()
+        lines = data.decode("utf-8", "surrogateescape").split("\n") if data else ()
         names = (line.partition(":")[0] for line in lines)
         inside = f"/{self.files.inside(base)}"
         name = next((name for name in names if module_name(name) == wanted), None)

@@ -172,7 +172,7 @@ def _sections(text: str) -> Sections:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Non-empty lines, without comments and with continuations joined; numbered from 1."""
     kept: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         piece = _uncommented(line).rstrip()
         kept.append(piece.removesuffix("\\"))
         if piece.endswith("\\"):

@@ -18,8 +18,8 @@ from elfsig.cli.render.safe_html import rewritten
 from elfsig.containers.images.descriptor import extents
 from elfsig.containers.nested import candidates, names_of
 from elfsig.elf.image import Image
-from elfsig.host.dkms import assignments
 from elfsig.host.machine import Machine
+from elfsig.host.shell import assignments
 from elfsig.kernels import config
 from elfsig.kernels.catalogue import get
 from elfsig.kernels.modes import from_text

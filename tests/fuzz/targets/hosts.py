@@ -24,6 +24,7 @@ from elfsig.host.explain import OnMachine, explain, question
 from elfsig.host.files import Files
 from elfsig.host.firmware import EFIVARS, GLOBAL, SHIM, Firmware
 from elfsig.host.machine import Machine
+from elfsig.host.shell import assignments
 from elfsig.kernels.names import module_name
 from elfsig.kernels.select import Chosen, for_release
 from elfsig.model import Verdict
@@ -310,7 +311,7 @@ def _read_back(tree: Tree, wish: dkms.Setup) -> None:
     if any("\n" in each or "$" in each or not each for each in words_given):
         return
     if not wish.modules:
-        told = dict(dkms.assignments(dkms.text_of(tree.root, tree.root / dkms.FRAMEWORK) or ""))
+        told = dict(assignments(dkms.text_of(tree.root, tree.root / dkms.FRAMEWORK) or ""))
         _same("framework", (told.get("mok_signing_key"), told.get("mok_certificate")), words_given)
     for module in wish.modules:
         own = dkms_hooks.own_setting(tree.root, module, "1")

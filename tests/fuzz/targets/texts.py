@@ -11,7 +11,8 @@ from pathlib import Path
 
 from elfsig.batch.journal import SUFFIX, Journal
 from elfsig.errors import ElfsigError
-from elfsig.host import dkms, dkms_hooks
+from elfsig.host import dkms_hooks
+from elfsig.host.shell import assignments
 from elfsig.keygen import genkey, kconfig
 from elfsig.signers import pkcs11_uri
 from elfsig.verbs.audit import expected
@@ -69,7 +70,7 @@ def _written(name: str, data: bytes) -> str:
 def shell(data: bytes) -> None:
     """Settings of DKMS: assignments, hooks."""
     lines = decoded(data)
-    list(dkms.assignments(lines))
+    list(assignments(lines))
     list(dkms_hooks._hooks(lines))
 
 
