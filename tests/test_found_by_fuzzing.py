@@ -35,6 +35,7 @@ from elfsig.crypto import der
 from elfsig.elf.image import Image
 from elfsig.errors import EditRefused, Killed, ParseError
 from elfsig.kernels.profile import version_of
+from elfsig.kernels.select import for_module
 from elfsig.kernels.x509_parser import facts
 from elfsig.keygen import genkey
 from elfsig.keygen.certificate import _basic_constraints
@@ -44,6 +45,7 @@ from elfsig.model.json_values import loads
 from elfsig.signers import pkcs11_uri
 from elfsig.trust import recover
 from elfsig.verbs.policy.lines import key_lines
+from elfsig.verbs.policy.place import built_for, position
 from tests.support.cms import cms, identity, integer, ring, signer_info, tlv
 from tests.support.images import call
 from tests.support.modules import plain, with_trailer
@@ -209,6 +211,22 @@ def test_what_is_no_number_of_a_usual_size_is_refused(name: str, number: str) ->
 def test_a_release_of_thousands_of_digits_is_a_release(release: str) -> None:
     """A vermagic of them raised ValueError."""
     assert version_of(release) >= (6, 1)
+
+
+@pytest.mark.parametrize("vermagic", [None, "", " ", " SMP", "  6.1.0 SMP"])
+def test_a_vermagic_without_a_release_names_no_kernel(vermagic: str | None) -> None:
+    """One of spaces raised IndexError."""
+    with pytest.raises(elfsig.UsageError, match="has no vermagic"):
+        for_module(vermagic)
+
+
+@pytest.mark.parametrize("release", ["..", ".", "../..", "/etc", "", "6.1.0/../5.10.0"])
+def test_a_vermagic_names_no_other_directory(release: str) -> None:
+    """Of a module in a container it was taken as part of the path of a kernel's own key."""
+    where = position("/a.tar!/x.ko")
+    assert built_for(where, f"{release} SMP") == where
+    assert built_for(where, "6.1.0 SMP").release == "6.1.0"
+    assert built_for(position("/lib/modules/5.10/x.ko"), "6.1.0 SMP").release == "5.10"
 
 
 def test_bytes_to_change_are_counted_with_a_usual_number() -> None:

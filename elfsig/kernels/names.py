@@ -1,4 +1,4 @@
-"""Module names: what the kernel calls the module in a file."""
+"""What a kernel calls a module, and the release that a module names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 import re
 
 SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
+
+
+def release_of(vermagic: str | None) -> str | None:
+    """The release that a module was built for: its first word (include/linux/vermagic.h), or None."""
+    return (vermagic or "").partition(" ")[0] or None
 
 
 def module_name(path: str) -> str:

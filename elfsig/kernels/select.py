@@ -13,6 +13,7 @@ from functools import lru_cache
 from elfsig.errors import UsageError
 from elfsig.kernels import config as configs
 from elfsig.kernels.catalogue import ALIASES, FAMILIES, MAINLINE, PROFILES, VENDORS, get
+from elfsig.kernels.names import release_of
 from elfsig.kernels.profile import Profile, version_of
 from elfsig.kernels.section_era.module_header import BY_SUFFIX
 from elfsig.kernels.tables.mainline import UNMODIFIED
@@ -99,11 +100,12 @@ def for_kernel(release: str) -> Profile:
 def for_module(vermagic: str | None) -> Profile:
     """The profile of the kernel that a module was built for, by its vermagic. Raises UsageError where it has
     none, and where no profile is known."""
-    if not vermagic:
+    release = release_of(vermagic)
+    if release is None:
         raise UsageError(
             "the module has no vermagic, so its kernel is not known; name the kernel", code="no-vermagic"
         )
-    return for_kernel(vermagic.split()[0])
+    return for_kernel(release)
 
 
 class KernelFile(NamedTuple):

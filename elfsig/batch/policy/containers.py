@@ -16,7 +16,7 @@ from elfsig.model.json_values import loads
 from elfsig.opened.evidence import MODULE_SUFFIXES
 from elfsig.verbs.audit.audit import Audited, incomplete, unreadable
 from elfsig.verbs.audit.exchange import checked, values_of
-from elfsig.verbs.policy.place import position
+from elfsig.verbs.policy.place import built_for, position
 from elfsig.verbs.survey.records import ModuleRecord
 from elfsig.verbs.verify.examine import Question
 
@@ -52,9 +52,7 @@ def audited_in(
         record = found.record
         if not isinstance(record, ModuleRecord):
             return Drawn()
-        where = position(record.path, None, host)
-        if where.release is None and record.vermagic:
-            where = where._replace(release=record.vermagic.split()[0])
+        where = built_for(position(record.path, None, host), record.vermagic)
         if found.module is None:
             fault = record.report.error or Remark("unreadable", "could not be read")
             result = unreadable(record.path, fault).at(where.host, where.release)

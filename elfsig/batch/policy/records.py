@@ -18,7 +18,7 @@ from elfsig.trust.ring import Ring
 from elfsig.verbs.audit.audit import UNLOADABLE, Audited, SignerRow, incomplete
 from elfsig.verbs.policy.judge import Excuses, no_rule, rule_for
 from elfsig.verbs.policy.model import Policy
-from elfsig.verbs.policy.place import Position, joined, position
+from elfsig.verbs.policy.place import Position, built_for, joined, position
 from elfsig.verbs.policy.records import judged, record_path
 from elfsig.verbs.policy.verdict import KnownKeys, is_sound
 from elfsig.verbs.survey.shapes import is_record
@@ -232,10 +232,7 @@ class RecordAuditor:
     def _position(record: Record, host: str | None) -> Position:
         named, path = record.get("host"), record_path(record)
         where = position(path, _top(record, path), host if named is None else named)
-        words = (record.get("vermagic") or "").split()
-        if where.release is None and words and "/" not in words[0]:
-            return where._replace(release=words[0])
-        return where
+        return built_for(where, record.get("vermagic"))
 
     def _keys(self, number: int, where: Position) -> KnownKeys:
         """The keys that a rule trusts on one system."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from elfsig.kernels.names import release_of
 from elfsig.lazy_tuple import NamedTuple
 
 MODULES = ("lib", "modules")
@@ -36,6 +37,15 @@ def position(path: str, top: str | None = None, host: str | None = None) -> Posi
     if top is not None and path.startswith(f"{top.rstrip('/')}/"):
         return Position(top, None, path[len(top.rstrip("/")) + 1 :], host)
     return Position(os.path.dirname(path) or ".", None, os.path.basename(path), host)
+
+
+def built_for(where: Position, vermagic: str | None) -> Position:
+    """``where`` with the release of the module's vermagic, if its path tells none. One that is a path is
+    none: with the vermagic of a hostile file, it would name another directory."""
+    release = release_of(vermagic)
+    if where.release is not None or release in (None, ".", "..") or "/" in release:
+        return where
+    return where._replace(release=release)
 
 
 def joined(root: str, rest: str) -> str:

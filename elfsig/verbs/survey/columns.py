@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from elfsig.kernels.names import release_of
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.json_values import SCHEMA_VERSION
 
@@ -73,7 +74,7 @@ def _effective(record: Json) -> Json | None:
 def _release(record: Json) -> object:
     """Of a module: the first word of its vermagic. Of a kernel image: its release."""
     vermagic = record.get("vermagic")
-    return vermagic.partition(" ")[0] or None if isinstance(vermagic, str) else record.get("release")
+    return release_of(vermagic) if isinstance(vermagic, str) else record.get("release")
 
 
 def _stack(record: Json) -> object:

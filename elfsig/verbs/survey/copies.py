@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from elfsig.kernels.names import module_name
+from elfsig.kernels.names import module_name, release_of
 
 Json = dict[str, Any]
 
@@ -98,8 +98,7 @@ class Copies:
 def _identity(record: Json) -> tuple[str, str | None]:
     """The module's own name, else that of its file; and the release it was built for."""
     name = record.get("name") or module_name(record["path"].rpartition("!/")[2])
-    vermagic = record.get("vermagic") or ""
-    return name, vermagic.partition(" ")[0] or None
+    return name, release_of(record.get("vermagic"))
 
 
 def copy_of(record: Json) -> Copy:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NoReturn
 
-from elfsig.kernels.names import module_name
+from elfsig.kernels.names import module_name, release_of
 from elfsig.lazy_dataclass import dataclass
 from elfsig.lazy_tuple import NamedTuple
 from elfsig.model.brief import brief
@@ -139,7 +139,7 @@ def whereabouts(path: str, vermagic: str | None) -> tuple[str | None, str | None
     The release is that of the directory ``lib/modules/RELEASE``, elsewhere the first word of the vermagic.
     """
     release, place = installed(path)
-    return release or (vermagic or "").partition(" ")[0] or None, place
+    return release or release_of(vermagic), place
 
 
 def known(record: Json) -> KnownModule | None:

@@ -10,6 +10,7 @@ from elfsig.carriers.detached import argument_place
 from elfsig.kernels import config as configs
 from elfsig.kernels.boot_line import NOTHING, Passed
 from elfsig.kernels.mode import PERMISSIVE, Mode, merged
+from elfsig.kernels.names import release_of
 from elfsig.kernels.policy import Subject, every_mode, predict_modes
 from elfsig.kernels.profile import Prediction, Profile
 from elfsig.kernels.select import Chosen, for_module
@@ -108,8 +109,8 @@ def _doubts(
     each: Prediction, module: Module, question: KernelQuestion, built: configs.Built
 ) -> Iterator[str]:
     """What a prediction depends on and is not known."""
-    release, built_for = question.chosen.release, (module.vermagic or "").partition(" ")[0]
-    if each.accepted and release is not None and built_for not in ("", release):
+    release, built_for = question.chosen.release, release_of(module.vermagic)
+    if each.accepted and release is not None and built_for not in (None, release):
         yield (
             f"the module was built for {built_for}, not for {release}: whether this kernel refuses it"
             " for that (its vermagic, the versions of symbols) is not simulated"

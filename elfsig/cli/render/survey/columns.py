@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from elfsig.cli.render.vendor import said
+from elfsig.kernels.names import release_of
 from elfsig.verbs.vendor.relation import finding_of
 
 Json = dict[str, Any]
@@ -57,7 +58,7 @@ class Columns:
             "format": (decisive or {}).get("format") or "",
             "hash": _algorithm(decisive),
             "signer": signer_words(decisive),
-            "release": (record.get("vermagic") or "").partition(" ")[0],
+            "release": release_of(record.get("vermagic")) or "",
             "compression": record["compression"] or "",
             "reason": _reason(record, decisive),
             "kernel": _kernel(record.get("kernel")),
