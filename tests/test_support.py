@@ -25,7 +25,8 @@ def test_both_parts_together_are_all_tests() -> None:
     words += ["tests/test_fuzz.py", "-p", "no:cacheprovider"]
 
     def collected(*more: str) -> set[str]:
-        done = subprocess.run([*words, *more], capture_output=True, text=True, env=environment())
+        variables = environment({"PYTEST_ADDOPTS": ""})
+        done = subprocess.run([*words, *more], capture_output=True, text=True, env=variables)
         return {line for line in done.stdout.splitlines() if "::" in line}
 
     parts = [collected(traced.OPTION, part) for part in (traced.TRACED, traced.REST)]
