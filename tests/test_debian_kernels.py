@@ -23,7 +23,7 @@ from tests.support.opened import opened
 pytestmark = pytest.mark.parametrize("arch", ARCHES)
 
 SEED = 20030101
-MODULES, POSITIONS = 16, 16
+MODULES, POSITIONS = 10, 16
 """How many modules of an architecture are changed, at how many places of the content of each."""
 
 

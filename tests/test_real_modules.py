@@ -41,8 +41,8 @@ def _unsigned(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("arch", ARCHES)
 def test_insert_and_remove_give_hundreds_of_modules_back(arch: str) -> None:
-    modules = _spread(arch, 520)
-    assert len(modules) >= 500
+    modules = _spread(arch, 260)
+    assert len(modules) >= 250
     for nr, path in enumerate(modules):
         before = path.read_bytes()
         shapes = [before, _unsigned(before)]
@@ -58,7 +58,7 @@ def test_the_lief_engine_passes_the_witness_on_hundreds(
     arch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counted: Counter[str] = Counter()
-    for nr, path in enumerate(_spread(arch, 520)):
+    for nr, path in enumerate(_spread(arch, 260)):
         content = path.read_bytes()
         try:
             after = insert_section(rewrite(_unsigned(content)) if nr % 4 == 0 else content, NOTE, "lief")
@@ -68,7 +68,7 @@ def test_the_lief_engine_passes_the_witness_on_hundreds(
             counted[refusal.code] += 1
     with capsys.disabled():
         print(f"\nlief engine on {arch}: {dict(counted)}")
-    assert counted["edited"] >= 500
+    assert counted["edited"] >= 250
 
 
 DAMAGED = {"amd64": (0.02, 0.12), "i386": (0, 0.01), "arm64": (0.05, 0.2), "s390x": (1, 1)}
