@@ -19,6 +19,13 @@ def test_the_coverage_check_leaves_out_files_that_exist() -> None:
     assert 80 <= coverage_gate.LEAST <= 100
 
 
+def test_every_word_of_tests_that_are_not_traced_is_in_a_name() -> None:
+    """Otherwise a renamed test would be traced again, which takes minutes, and nobody would notice."""
+    paths = sorted(Path(__file__).parent.rglob("test_*.py"))
+    names = [name for path in paths for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.M)]
+    assert [word for word in traced.WORDS if not any(word in name for name in names)] == []
+
+
 def test_both_parts_together_are_all_tests() -> None:
     """Otherwise CI would leave a test out: its two runs have a part each."""
     words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/test_support.py"]

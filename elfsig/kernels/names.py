@@ -9,7 +9,7 @@ SUFFIX = re.compile(r"\.ko(\.(gz|xz|zst))?\Z")
 
 
 def release_of(vermagic: str | None) -> str | None:
-    """The release that a module was built for: its first word (include/linux/vermagic.h), or None."""
+    """The release that a vermagic begins with (include/linux/vermagic.h); None if there is none."""
     return (vermagic or "").partition(" ")[0] or None
 
 

@@ -65,7 +65,8 @@ def rewritten(html: str) -> str:
             parts.append(escape(unescape(piece[0])))
         elif not piece["end"]:
             parts.append(_start(piece))
-            unclosed += [piece["tag"]] * (not piece["closed"])
+            if not piece["closed"]:
+                unclosed.append(piece["tag"])
         elif piece["words"] or piece["closed"] or not unclosed or unclosed.pop() != piece["tag"]:
             raise ValueError(f"end of {piece['tag']}")
         else:

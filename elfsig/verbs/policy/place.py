@@ -40,8 +40,10 @@ def position(path: str, top: str | None = None, host: str | None = None) -> Posi
 
 
 def built_for(where: Position, vermagic: str | None) -> Position:
-    """``where`` with the release of the module's vermagic, if its path tells none. One that is a path is
-    none: with the vermagic of a hostile file, it would name another directory."""
+    """``where`` with the release of the module's vermagic, if the path has none.
+
+    A vermagic from a hostile file may contain a path; it is ignored, as it would name another directory.
+    """
     release = release_of(vermagic)
     if where.release is not None or release in (None, ".", "..") or "/" in release:
         return where
